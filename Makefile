@@ -1,0 +1,30 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench slow
+.DELETE_ON_ERROR:
+
+demo: .venv/.installed
+	$(BIN)/gradlens demo
+
+test: .venv/.installed
+	$(BIN)/pytest
+
+slow: .venv/.installed
+	$(BIN)/pytest -m slow --timeout=1800
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.installed
+	$(BIN)/python experiments/bench_overhead.py
+
+# uv lives inside the environment, so nothing but Python is needed; the marker is renewed only when the install succeeded.
+.venv/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --editable '.[all]'
+	touch $@

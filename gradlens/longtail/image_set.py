@@ -1,0 +1,42 @@
+"""ImageSet: a split held as tensors, the form in which the lab trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images and labels in memory.
+
+    Attributes:
+        images: [N, channels, height, width] uint8, or float for data that is not made of bytes.
+        labels: [N] int64 class ids.
+        class_names: [C] names, in label order.
+        digest: Hash of the chosen subset, empty for a complete split.
+    """
+
+    images: Tensor
+    labels: Tensor
+    class_names: tuple[str, ...]
+    digest: str = ""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes C."""
+        return len(self.class_names)
+
+    def counts(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Returns [C] images per class."""
+        return np.bincount(self.labels.cpu().numpy(), minlength=self.num_classes).astype(np.int64)
+
+    def to(self, device: torch.device | str) -> ImageSet:
+        """Returns the same split on a device."""
+        return ImageSet(self.images.to(device), self.labels.to(device), self.class_names, self.digest)
+
+    def __len__(self) -> int:
+        return len(self.labels)

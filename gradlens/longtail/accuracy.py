@@ -1,4 +1,4 @@
-"""Top-1 accuracy of the shots: many, medium, few and overall."""
+"""Top-1 accuracy of groups of classes: many, medium, few, or any others, and overall."""
 
 from __future__ import annotations
 
@@ -13,26 +13,36 @@ from torch import Tensor
 from gradlens.groups import ClassGroups
 
 
-def shot_accuracies(
-    predictions: Tensor, labels: Tensor, train_counts: Sequence[int] | NDArray[Any]
-) -> dict[str, float]:
-    """Returns top-1 accuracy in percent of the test images of each shot, and of all of them under "overall".
+def group_accuracies(predictions: Tensor, labels: Tensor, groups: ClassGroups) -> dict[str, float]:
+    """Returns top-1 accuracy in percent of the test images of each group, and of all of them under "overall".
 
     Args:
         predictions: [N] predicted class ids.
         labels: [N] true class ids.
-        train_counts: [C] training images per class, which decide the shots (many > 100, medium, few < 20).
+        groups: Which classes belong together.
 
     Returns:
-        Keys "many", "medium", "few" (those that have classes) and "overall"; NaN where a shot has no test image.
+        One number for each group and "overall"; NaN where there is no test image.
     """
-    correct = (predictions == labels).double()
-    classes = len(train_counts)
-    hits = torch.bincount(labels, weights=correct, minlength=classes).cpu().numpy()  # [C]
+    classes = groups.num_classes
+    hits = torch.bincount(labels, weights=(predictions == labels).double(), minlength=classes).cpu().numpy()  # [C]
     total = torch.bincount(labels, minlength=classes).cpu().numpy()  # [C]
-    shots = ClassGroups.shots(train_counts)
-    selections = {name: list(ids) for name, ids in zip(shots.names, shots.classes, strict=True)} | {
-        "overall": list(range(classes))
-    }
+    members = {name: list(ids) for name, ids in zip(groups.names, groups.classes, strict=True)}
     with np.errstate(invalid="ignore"):
-        return {name: float(100 * hits[ids].sum() / total[ids].sum()) for name, ids in selections.items()}
+        return {
+            name: float(100 * hits[ids].sum() / total[ids].sum())
+            for name, ids in {**members, "overall": list(range(classes))}.items()
+        }
+
+
+def shot_accuracies(
+    predictions: Tensor, labels: Tensor, train_counts: Sequence[int] | NDArray[Any]
+) -> dict[str, float]:
+    """Returns the accuracies of many (> 100 training images), medium and few (< 20), and "overall".
+
+    Args:
+        predictions: [N] predicted class ids.
+        labels: [N] true class ids.
+        train_counts: [C] training images per class, which decide the shots.
+    """
+    return group_accuracies(predictions, labels, ClassGroups.shots(train_counts))

@@ -1,0 +1,91 @@
+"""Class probabilities of the samplers of long-tailed recognition, and drawing images by them.
+
+Index notation: j runs over the C classes, n_j is the number of training images of class j. A class without images has
+probability 0 in every sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradlens.longtail.errors import LongTailError
+
+Counts = Sequence[int] | NDArray[Any] | Tensor
+
+
+def instance_balanced(counts: Counts) -> Tensor:
+    """Returns [C] p_j = n_j / sum(n): every image equally likely."""
+    n = _checked(counts)
+    return n / n.sum()
+
+
+def class_balanced(counts: Counts) -> Tensor:
+    """Returns [C] p_j = 1 / C over the classes that have images: every class equally likely."""
+    present = (_checked(counts) > 0).double()
+    return present / present.sum()
+
+
+def progressively_balanced(counts: Counts, epoch: int, epochs: int) -> Tensor:
+    """Returns [C] p_j(t) = (1 - t/T) n_j / sum(n) + (t/T) / C, from instance- to class-balanced (Kang et al. 2020).
+
+    Phase I of the paper uses it on the head alone: counts of the C1 head classes, both terms over C1 classes.
+
+    Args:
+        counts: [C] training images per class.
+        epoch: t, from 0.
+        epochs: T.
+
+    Raises:
+        LongTailError: An epoch outside 0..T, or counts that are not usable.
+    """
+    if epochs < 1 or not 0 <= epoch <= epochs:
+        raise LongTailError(
+            f"epoch {epoch} of {epochs}; the epoch must lie in 0..{max(epochs, 1)} and there must be one"
+        )
+    t = epoch / epochs
+    return (1 - t) * instance_balanced(counts) + t * class_balanced(counts)
+
+
+def reversed_frequency(counts: Counts) -> Tensor:
+    """Returns [C] p_j = (1 / n_j) / sum(1 / n): the rarer, the likelier (reversed sampler of BBN, Zhou et al. 2020)."""
+    n = _checked(counts)
+    inverse = torch.where(n > 0, 1 / n.clamp_min(1), 0.0)
+    return inverse / inverse.sum()
+
+
+def draw(labels: Tensor, probabilities: Tensor, size: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draws images with replacement: a class by its probability, then any of its images.
+
+    Args:
+        labels: [N] int64 class id of each training image.
+        probabilities: [C] class probabilities; those of classes without images must be 0.
+        size: Images to draw, usually N.
+        generator: Source of the draws, on the device of ``labels``.
+
+    Returns:
+        [size] int64 positions into ``labels``.
+
+    Raises:
+        LongTailError: A class with a probability but without images.
+    """
+    p = probabilities.to(labels.device, torch.float64)
+    counts = torch.bincount(labels, minlength=len(p))
+    if len(counts) > len(p) or bool(((counts == 0) & (p > 0)).any()):
+        empty = torch.nonzero((counts[: len(p)] == 0) & (p > 0)).flatten().tolist()
+        raise LongTailError(
+            f"probabilities for {len(p)} classes do not fit labels of {len(counts)}: classes {empty} have no images"
+        )
+    # A class's probability is spread evenly over its images; double precision keeps a million images apart.
+    return torch.multinomial((p / counts.clamp_min(1))[labels], size, replacement=True, generator=generator)
+
+
+def _checked(counts: Counts) -> Tensor:
+    n = torch.as_tensor(counts).double()
+    if n.ndim != 1 or not len(n) or not bool(torch.isfinite(n).all()) or bool((n < 0).any()) or n.sum() == 0:
+        raise LongTailError(f"class counts must be a list of non-negative numbers, not all zero, got {counts!r}")
+    return n

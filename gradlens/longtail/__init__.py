@@ -2,15 +2,22 @@
 
 from gradlens.longtail.accuracy import group_accuracies, shot_accuracies
 from gradlens.longtail.cifar import Cifar, load_cifar
+from gradlens.longtail.cosine import CosineClassifier
 from gradlens.longtail.counts import balanced_counts, head_size, long_tailed_counts
 from gradlens.longtail.digits import Digits, load_digits
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
+from gradlens.longtail.exemplars import select_exemplars
 from gradlens.longtail.image_set import ImageSet
+from gradlens.longtail.intra import intra_class_loss
+from gradlens.longtail.prototypes import class_prototypes
+from gradlens.longtail.resize import extended, truncated
 from gradlens.longtail.resnet_cifar import ResNetCifar
+from gradlens.longtail.retention import retention_loss, retention_weight
 from gradlens.longtail.subset import Subset, balanced_subset, long_tailed_subset, select_subset
 
 __all__ = [
     "Cifar",
+    "CosineClassifier",
     "DatasetNotFoundError",
     "Digits",
     "ImageSet",
@@ -19,12 +26,19 @@ __all__ = [
     "Subset",
     "balanced_counts",
     "balanced_subset",
+    "class_prototypes",
+    "extended",
     "group_accuracies",
     "head_size",
+    "intra_class_loss",
     "load_cifar",
     "load_digits",
     "long_tailed_counts",
     "long_tailed_subset",
+    "retention_loss",
+    "retention_weight",
+    "select_exemplars",
     "select_subset",
     "shot_accuracies",
+    "truncated",
 ]

@@ -28,6 +28,12 @@ def test_cifar100_lt_equals_the_published_counts(imbalance):
     assert ClassGroups.head_tail(counts).classes[0] == tuple(range(c1))
 
 
+def test_cifar10_lt_equals_the_published_counts():
+    counts = long_tailed_counts(10, 5000, 100)
+    assert counts.tolist() == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+    assert counts.sum() == 12406
+
+
 def test_the_profile_truncates():
     # 10 * 10^(-1/2) = 3.16, 10 * 10^(-1) = 1
     assert long_tailed_counts(3, 10, 10).tolist() == [10, 3, 1]

@@ -1,4 +1,4 @@
-"""Where tests of the lab find the real data."""
+"""Fixtures for all tests: where the real data is."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture(scope="session")
 def cifar100_root() -> Path:
     """The folder that holds real CIFAR-100, from GRADLENS_DATA or ../shared/data beside the checkout."""
-    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    beside = Path(__file__).resolve().parents[1].parent / "shared" / "data"
     for folder in (os.environ.get("GRADLENS_DATA"), beside):
         if folder and list(Path(folder).glob("cifar100/train-*.parquet")):
             return Path(folder)

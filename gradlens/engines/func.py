@@ -1,0 +1,209 @@
+"""The func engine: torch.func only, a replayed forward pass and one vmapped pull-back for all groups."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+from torch.utils.hooks import RemovableHandle
+
+from gradlens.engines._cotangent import bypasses, cotangents
+from gradlens.engines._protocol import EngineRefusal, Grads
+from gradlens.engines._replay import ForwardCall, untouched
+from gradlens.rows import Rows, mask_rows
+
+# How far a replayed output may be from the one of training: other kernels, other order of sums, but the same function.
+TOLERANCE = 1e-3
+# The same for outputs in half precision.
+HALF_TOLERANCE = 5e-2
+
+
+class FuncEngine:
+    """Replays the forward pass under ``torch.func.vjp`` and pulls the cotangents of all groups back with ``vmap``.
+
+    It shares no code with the other engines' way to a gradient, so it is the independent reference; with many groups on
+    a GPU it is also fast. It costs a forward pass, and memory for the activations' gradients of all groups at once.
+    """
+
+    name = "func"
+
+    def __init__(self, model: nn.Module, params: Sequence[nn.Parameter], *, chunk_size: int | None = None) -> None:
+        """Prepares the engine.
+
+        Args:
+            model: The module whose call is one forward pass.
+            params: The measured parameters.
+            chunk_size: Vectors that are pulled back at once; None = all. Bounds the memory.
+        """
+        self._model = model
+        self._params = list(params)
+        self._chunk_size = chunk_size
+        self._handles: list[RemovableHandle] = []
+        self._calls: list[ForwardCall] = []
+        self._outputs: list[Any] = []
+
+    def arm(self) -> None:
+        """Takes down the next forward pass; see ``Engine.arm``."""
+        self.disarm()
+        names = {id(param): name for name, param in self._model.named_parameters()}
+        missing = [list(param.shape) for param in self._params if id(param) not in names]
+        if missing:
+            raise EngineRefusal(f"func: a parameter of shape {missing[0]} is not in the model ({_name(self._model)})")
+        self._handles = [
+            self._model.register_forward_pre_hook(self._before, with_kwargs=True),
+            self._model.register_forward_hook(self._after),
+        ]
+
+    def disarm(self) -> None:
+        """Drops what was taken down; see ``Engine.disarm``."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._calls, self._outputs = [], [], []
+
+    def measure(
+        self,
+        losses: Sequence[Tensor],
+        anchors: Sequence[Tensor],
+        rows: Rows,
+        wanted: Sequence[tuple[int, int]],
+        backward: Callable[[], None],
+    ) -> list[Grads]:
+        """Replays and pulls back, then runs ``backward``; see ``Engine.measure``."""
+        for handle in self._handles:
+            handle.remove()  # before the replay, which is no forward pass of training
+        try:
+            found = self._pull_back(losses, anchors, rows, wanted) if wanted else []
+        finally:
+            self.disarm()
+        backward()
+        return found
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if torch.is_grad_enabled():
+            self._calls.append(ForwardCall.capture(module, args, kwargs))
+
+    def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:  # noqa: ARG002
+        if torch.is_grad_enabled():
+            self._outputs.append(output)
+
+    def _pull_back(
+        self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: Rows, wanted: Sequence[tuple[int, int]]
+    ) -> list[Grads]:
+        if len(self._calls) != 1 or len(self._outputs) != 1:
+            raise EngineRefusal(
+                f"func: {_name(self._model)} ran {len(self._calls)} times before this backward, not once"
+            )
+        call, output = self._calls[0], self._outputs[0]
+        self._outputs = []
+        leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.requires_grad]
+        self._check_inputs(call)
+        seeds = self._seeds(losses, anchors, rows, wanted, leaves)
+        reached = [number for number in range(len(leaves)) if any(seed[number] is not None for seed in seeds)]
+        if not reached:
+            return [[None] * len(self._params) for _ in wanted]
+        stacked = tuple(_stack([seed[n] for seed in seeds], leaves[n]) for n in reached)  # each [V, *leaf]
+        expected = [leaves[n].detach() for n in reached]
+        with untouched(self._model, call):
+            gradients = self._replay(call, expected, self._numbers(output, leaves, reached), stacked)
+        return [[gradient[v] for gradient in gradients] for v in range(len(wanted))]
+
+    def _check_inputs(self, call: ForwardCall) -> None:
+        for leaf in tree_leaves((call.args, dict(call.kwargs))):
+            if isinstance(leaf, Tensor) and leaf.requires_grad and bypasses(leaf, [], self._params):
+                raise EngineRefusal(f"func: an input of {_name(self._model)} was computed from measured parameters")
+
+    def _seeds(
+        self,
+        losses: Sequence[Tensor],
+        anchors: Sequence[Tensor],
+        rows: Rows,
+        wanted: Sequence[tuple[int, int]],
+        leaves: Sequence[Tensor],
+    ) -> list[list[Tensor | None]]:
+        """Per wanted vector, the cotangents of the model's outputs."""
+        direct = {c: cotangents(losses[c], anchors) for c in dict.fromkeys(c for c, _ in wanted)}
+        found: list[list[Tensor | None]] = []
+        for component, group in wanted:
+            seed: list[Tensor | None] = [None] * len(leaves)
+            for anchor, cotangent in zip(anchors, direct[component], strict=True):
+                if cotangent is None:
+                    continue
+                masked = mask_rows(cotangent, rows.weights[..., group])
+                for number, part in self._at_outputs(anchor, masked, leaves):
+                    present = seed[number]
+                    seed[number] = part if present is None else present + part
+            found.append(seed)
+        return found
+
+    def _at_outputs(self, anchor: Tensor, masked: Tensor, leaves: Sequence[Tensor]) -> list[tuple[int, Tensor]]:
+        for number, leaf in enumerate(leaves):
+            if leaf is anchor:
+                return [(number, masked)]
+        # Some arithmetic between the model's output and the anchor: reshaping, shifting, a temperature.
+        if not leaves or bypasses(anchor, leaves, self._params):
+            raise EngineRefusal(f"func: the anchor is not computed from the output of {_name(self._model)}")
+        parts = torch.autograd.grad(anchor, leaves, masked, retain_graph=True, allow_unused=True)
+        return [(number, part) for number, part in enumerate(parts) if part is not None]
+
+    def _numbers(self, output: Any, leaves: Sequence[Tensor], reached: Sequence[int]) -> list[int]:
+        """Where the reached outputs stand among all leaves of what the model returns."""
+        everything = tree_leaves(output)
+        return [next(i for i, leaf in enumerate(everything) if leaf is leaves[n]) for n in reached]
+
+    def _replay(
+        self, call: ForwardCall, expected: Sequence[Tensor], numbers: Sequence[int], stacked: tuple[Tensor, ...]
+    ) -> list[Tensor]:
+        """[V, *parameter] for each parameter."""
+        measured = {id(param) for param in self._params}
+        varied = {n: p.detach() for n, p in self._model.named_parameters() if id(p) in measured}
+        fixed = {n: p.detach() for n, p in self._model.named_parameters() if id(p) not in measured}
+        buffers = dict(self._model.named_buffers())
+
+        def forward(params: dict[str, Tensor]) -> tuple[Tensor, ...]:
+            # Buffers change in place (running statistics): copies, made inside the transform, which owns them.
+            copies = {name: buffer.clone() for name, buffer in buffers.items()}
+            everything = tree_leaves(call.run(self._model, params | fixed | copies))
+            return tuple(everything[number] for number in numbers)
+
+        try:
+            outputs, pull_back = torch.func.vjp(forward, varied)[:2]
+            _check_same(outputs, expected, self._model)
+            seeds = tuple(s.to(o.dtype) for s, o in zip(stacked, outputs, strict=True))
+            with warnings.catch_warnings():
+                # Where an operation has no batching rule, torch loops over the vectors and says so: slow but exact.
+                warnings.filterwarnings("ignore", message="There is a performance drop")
+                gradients = torch.func.vmap(lambda *seed: pull_back(seed)[0], chunk_size=self._chunk_size)(*seeds)
+        except (RuntimeError, NotImplementedError, IndexError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise EngineRefusal(f"func: torch.func cannot treat {_name(self._model)}: {reason}") from error
+        order = {id(param): name for name, param in self._model.named_parameters()}
+        return [gradients[order[id(param)]] for param in self._params]
+
+
+def _stack(seeds: Sequence[Tensor | None], leaf: Tensor) -> Tensor:
+    return torch.stack([torch.zeros_like(leaf) if seed is None else seed for seed in seeds])
+
+
+def _check_same(outputs: Sequence[Tensor], expected: Sequence[Tensor], model: nn.Module) -> None:
+    for output, before in zip(outputs, expected, strict=True):
+        tolerance = TOLERANCE if output.dtype in (torch.float32, torch.float64) else HALF_TOLERANCE
+        same = output.shape == before.shape and torch.allclose(
+            output.detach(),
+            before,
+            rtol=tolerance,
+            atol=tolerance * float(before.abs().max().nan_to_num()),
+            equal_nan=True,
+        )
+        if not same:
+            raise EngineRefusal(
+                f"func: running {_name(model)} again gave another output: it draws random numbers outside torch, "
+                "changed state, or changed its input in place"
+            )
+
+
+def _name(model: nn.Module) -> str:
+    return type(model).__name__

@@ -1,0 +1,30 @@
+"""How each kind of layer turns input rows and output-gradient rows into the gradient of its parameters."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from gradlens.engines.layers._kind import LayerKind
+from gradlens.engines.layers.convolution import CONVOLUTIONS
+from gradlens.engines.layers.embedding import EMBEDDING
+from gradlens.engines.layers.linear import LINEAR
+from gradlens.engines.layers.normalization import BATCH_NORM, GROUP_NORM, LAYER_NORM, RMS_NORM
+
+__all__ = ["KINDS", "LayerKind", "kind_of"]
+
+KINDS: tuple[LayerKind, ...] = (LINEAR, *CONVOLUTIONS, EMBEDDING, LAYER_NORM, GROUP_NORM, RMS_NORM, BATCH_NORM)
+
+
+def kind_of(module: nn.Module) -> LayerKind | None:
+    """Returns the kind that computes exactly what ``module`` computes, or None.
+
+    A subclass counts only while it keeps the forward of its kind: one that overrides it may do anything.
+    """
+    if "forward" in vars(module):
+        return None
+    for kind in KINDS:
+        if isinstance(module, kind.module) and all(
+            getattr(type(module), name) is getattr(kind.module, name) for name in kind.methods
+        ):
+            return kind
+    return None

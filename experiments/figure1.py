@@ -1,0 +1,220 @@
+"""Figure 1 of the paper: tracks long-tailed and balanced CIFAR-100 training with the same groups and checks its claims.
+
+    python experiments/figure1.py --data ./data --epochs 15
+
+runs experiments/train_cifar.py twice under `gradlens track` (a run that is already there and finished is not repeated)
+and writes under --results: summary.json (claims with verdicts, accuracies, command, seed, versions, hardware),
+figure1.png and report.html. Both trainings see the same number of images and are measured with the same head and tail
+classes: those of the long-tailed counts by the paper's rule (head: at least 20 images).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gradlens import Run, distortion
+from gradlens.claims import figure1_claims
+from gradlens.figures import figure1
+from gradlens.longtail.counts import head_size, long_tailed_counts
+from gradlens.report import write_report
+from gradlens.runlog import RunError
+
+HERE = Path(__file__).resolve().parent
+TRAINER = HERE / "train_cifar.py"
+# So many measured steps draw every panel smoothly; measuring all of a long run would only cost time.
+MEASURED_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class Training:
+    """One tracked training of the experiment.
+
+    Attributes:
+        title: What it is called in figures and tables.
+        run: Folder of its run.
+        accuracies: JSON file into which the script writes the accuracies of each epoch.
+        command: What is executed.
+    """
+
+    title: str
+    run: Path
+    accuracies: Path
+    command: tuple[str, ...]
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--data", help="folder with CIFAR-100; else $GRADLENS_DATA, then ./data")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--imbalance", type=float, default=100)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--every", type=int, help=f"measure every so many steps; else about {MEASURED_STEPS} steps in all"
+    )
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--runs", type=Path, default=Path("runs/figure1"), help="folder of the runs")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "figure1", help="folder of what is shown")
+    parser.add_argument("--max-steps", type=int, help="stop each epoch after so many steps (to try it out)")
+    return parser.parse_args(arguments)
+
+
+def plan(args: argparse.Namespace) -> list[Training]:
+    """Returns the two trainings, the long-tailed one first."""
+    counts = long_tailed_counts(100, 500, args.imbalance)
+    head = head_size(counts)
+    steps = -(-int(counts.sum()) // args.batch) * args.epochs
+    every = args.every or max(1, steps // MEASURED_STEPS)
+    trainings = []
+    for kind, title in (("lt", "CIFAR100-LT"), ("balanced", "CIFAR-100, balanced")):
+        name = f"{kind}-if{args.imbalance:g}-e{args.epochs}-b{args.batch}-s{args.seed}"
+        accuracies = args.runs / f"{name}-accuracy.json"
+        track = ["--groups", f"head=0-{head - 1},tail={head}-99", "--every", str(every), "--engine", args.engine]
+        script = [
+            *("--imbalance", f"{args.imbalance:g}", "--epochs", str(args.epochs), "--batch", str(args.batch)),
+            *("--seed", str(args.seed), "--device", args.device, "--results", str(accuracies)),
+            *(["--balanced"] if kind == "balanced" else []),
+            *(["--data", args.data] if args.data else []),
+            *(["--max-steps", str(args.max_steps)] if args.max_steps else []),
+        ]
+        command = (
+            *(sys.executable, "-m", "gradlens", "track", *track, "--layers", "--out", str(args.runs / name)),
+            *(str(TRAINER), *script),
+        )
+        trainings.append(Training(title, args.runs / name, accuracies, command))
+    return trainings
+
+
+def is_finished(run: Path) -> bool:
+    """Says whether the folder holds a run that went to its end."""
+    try:
+        return run.is_dir() and Run(run).status.state == "finished"
+    except RunError:
+        return False
+
+
+def execute(training: Training) -> None:
+    """Runs a training unless it is there already; one that was cut short is moved aside and run anew.
+
+    Raises:
+        SystemExit: The training failed.
+    """
+    if is_finished(training.run):
+        print(f"{training.title}: already there in {training.run}", flush=True)
+        return
+    if training.run.exists():
+        number = 1
+        while (aside := training.run.with_name(f"{training.run.name}.unfinished-{number}")).exists():
+            number += 1
+        training.run.rename(aside)
+        print(f"{training.title}: an unfinished run was moved to {aside}", flush=True)
+    training.run.parent.mkdir(parents=True, exist_ok=True)
+    print(f"{training.title}: {shlex.join(training.command)}", flush=True)
+    code = subprocess.run(training.command, check=False).returncode
+    if code:
+        raise SystemExit(f"figure1.py: training {training.title} ended with exit code {code}; see its output above")
+
+
+def describe(training: Training, run: Run) -> dict[str, Any]:
+    """Returns what the summary says about one training."""
+    meta = run.meta
+    history = json.loads(training.accuracies.read_text())
+    return {
+        "title": training.title,
+        "command": ["python", *(_relative(part) for part in training.command[1:])],
+        "images": history["images"],
+        "subset_hash": history["subset"],
+        "steps": int(run.steps[-1]) + 1,
+        "measured_steps": len(run.steps),
+        "engine": meta.engine,
+        "engine_reason": meta.engine_reason,
+        "cadence": meta.cadence,
+        "timings": meta.timings,
+        "largest_residual": float(run.residual.max()),
+        "distortion": float(distortion(run)),
+        "accuracy_last": {
+            key: value for key, value in history["epochs"][-1].items() if key not in ("epoch", "seconds")
+        },
+        "epochs": history["epochs"],
+    }
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """Returns what the trainings ran on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        cpu = platform.processor()
+    gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
+    return {"cpu": cpu, "cores": os.cpu_count(), "gpu": gpu, "threads": torch.get_num_threads()}
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what computed the numbers."""
+    names = ("torch", "numpy", "pyarrow", "gradlens-torch")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}
+
+
+def main() -> None:
+    """Runs the experiment and writes its results."""
+    args = parse_arguments()
+    trainings = plan(args)
+    for training in trainings:
+        execute(training)
+    long_tailed, balanced = (Run(training.run) for training in trainings)
+    claims = figure1_claims(long_tailed, balanced)
+    summary = {
+        "command": ["python", "experiments/figure1.py", *sys.argv[1:]],
+        "seed": args.seed,
+        "epochs": args.epochs,
+        "imbalance": args.imbalance,
+        "groups": long_tailed.groups.to_json(),
+        "claims": [dataclasses.asdict(claim) for claim in claims],
+        "trainings": [describe(*pair) for pair in zip(trainings, (long_tailed, balanced), strict=True)],
+        "versions": versions(),
+        "git_commit": long_tailed.meta.git_commit,
+        "hardware": hardware(args.device),
+    }
+    args.results.mkdir(parents=True, exist_ok=True)
+    (args.results / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_report([long_tailed, balanced], args.results / "report.html")
+    _write_picture(long_tailed, balanced, args.results / "figure1.png")
+    for claim in claims:
+        print(claim)
+    print(f"results in {args.results}")
+
+
+def _write_picture(long_tailed: Run, balanced: Run, path: Path) -> None:
+    try:
+        figure1(long_tailed, balanced).write_image(path, width=1200, height=900, scale=2)
+    except (RuntimeError, ValueError) as error:
+        # plotly draws pictures with a Chrome that it finds on the machine; without one the report still has the figure.
+        print(f"no picture: {str(error).strip()}", file=sys.stderr)
+
+
+def _relative(part: str) -> str:
+    """Shortens paths inside the repository, so that the recorded command holds on another machine."""
+    root = str(HERE.parent) + os.sep
+    return part.removeprefix(root)
+
+
+if __name__ == "__main__":
+    main()

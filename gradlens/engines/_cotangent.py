@@ -1,0 +1,102 @@
+"""Cotangents of the anchors, and what of a loss reaches the parameters around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def cotangents(loss: Tensor, anchors: Sequence[Tensor]) -> list[Tensor | None]:
+    """Returns dL/d(anchor) for each anchor, counting only the direct dependence.
+
+    Where one anchor is computed from another (logits from features), what flows through the other one is left out, so
+    that pulling all cotangents back counts every path once.
+
+    Args:
+        loss: Scalar.
+        anchors: Tensors of the loss's graph.
+
+    Returns:
+        One tensor of the anchor's shape each; None where the loss does not depend on the anchor.
+    """
+    if len(anchors) == 1:
+        return list(torch.autograd.grad(loss, anchors, retain_graph=True, allow_unused=True))
+    found: list[Tensor | None] = []
+    for anchor in anchors:
+        with cut([other for other in anchors if other is not anchor]):
+            found += torch.autograd.grad(loss, [anchor], retain_graph=True, allow_unused=True)
+    return found
+
+
+@contextmanager
+def cut(anchors: Sequence[Tensor], replacements: Sequence[Tensor | None] | None = None) -> Iterator[None]:
+    """Replaces the gradient that passes each anchor, by zero or by the given tensor, during backward passes inside."""
+    values = [None] * len(anchors) if replacements is None else replacements
+    handles = [
+        anchor.register_hook(lambda grad, value=value: torch.zeros_like(grad) if value is None else value)
+        for anchor, value in zip(anchors, values, strict=True)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def bypasses(loss: Tensor, anchors: Sequence[Tensor], params: Sequence[nn.Parameter]) -> bool:
+    """Says whether the loss reaches a parameter on a path around the anchors (a penalty on the weights, say).
+
+    It walks the graph's structure only: no arithmetic, no synchronisation, and it stops at the anchors, so the network
+    below them is never visited.
+    """
+    stops = {(anchor.grad_fn, anchor.output_nr) for anchor in anchors}
+    targets = {id(param) for param in params}
+    stack: list[tuple[Any, int]] = [(loss.grad_fn, loss.output_nr)]
+    seen: set[tuple[Any, int]] = set()
+    while stack:
+        edge = stack.pop()
+        node = edge[0]
+        if node is None or edge in seen or edge in stops:
+            continue
+        seen.add(edge)
+        if id(getattr(node, "variable", None)) in targets:
+            return True
+        stack.extend(node.next_functions)
+    return False
+
+
+def nearest_parameters(anchor: Tensor, params: Sequence[nn.Parameter]) -> list[int]:
+    """Returns the indices of the parameters that a pull-back from the anchor reaches without crossing the network.
+
+    These are the parameters of the layer next to the anchor whose gradient is complete there: only one place of the graph
+    uses them, so a pull-back restricted to them is cheap. Empty when there are none.
+    """
+    index_of = {id(param): index for index, param in enumerate(params)}
+    uses: dict[int, int] = {}
+    depth_of: dict[int, int] = {}
+    level: list[Any] = [anchor.grad_fn]
+    seen: set[Any] = set()
+    depth = 0
+    while level:
+        following: list[Any] = []
+        for node in level:
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            for child, _ in node.next_functions:
+                found = index_of.get(id(getattr(child, "variable", None)))
+                if found is None:
+                    following.append(child)
+                else:
+                    uses[found] = uses.get(found, 0) + 1
+                    depth_of.setdefault(found, depth)
+        level, depth = following, depth + 1
+    single = {found: depth_of[found] for found, count in uses.items() if count == 1}
+    if not single:
+        return []
+    # One layer's weight and bias can hang a node apart (the weight behind a transpose).
+    return sorted(found for found, at in single.items() if at <= min(single.values()) + 1)

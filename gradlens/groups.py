@@ -1,0 +1,231 @@
+"""ClassGroups: which class belongs to which group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+GRAMMAR = "NAME=IDS[,NAME=IDS...] where IDS are class ids and ranges joined by '+', e.g. head=0-69,tail=70-99 or odd=1+3+5,rest=0+2+6-9"
+
+# The shot boundaries of classifier-balancing, SADE, LIFT and PaCo: many > 100 images, few < 20 (reference: Kang et al. 2020).
+MANY_ABOVE = 100
+FEW_BELOW = 20
+# Share of the classes that form the head where the paper's rule separates nothing (CIFAR100-LT IF100 has 70 of 100).
+FALLBACK_HEAD = 0.7
+# Names that the log gives to vectors which are no groups.
+RESERVED = frozenset({"all", "rest", "update"})
+
+
+class GroupsError(ValueError):
+    """Groups that cannot be used; the message names the offending value and the fix."""
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class ClassGroups:
+    """Disjoint, named groups of class ids.
+
+    Classes in no group are allowed: their samples count as untracked and their gradient goes to ``rest``.
+
+    Attributes:
+        names: Group names, in the order in which they are measured and drawn (head first by convention).
+        classes: Per group, its class ids in ascending order.
+        num_classes: Number of classes C of the task; ids run from 0 to C - 1.
+        rule: One sentence that says where the groups come from.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[tuple[int, ...], ...]
+    num_classes: int
+    rule: str
+
+    def __init__(self, groups: Mapping[str, Iterable[int]], num_classes: int, *, rule: str = "given") -> None:
+        """Checks and stores the groups.
+
+        Args:
+            groups: Group name -> class ids.
+            num_classes: Number of classes C.
+            rule: One sentence that says where the groups come from.
+
+        Raises:
+            GroupsError: No group, an empty group, an id outside 0..C-1, or an id in two groups.
+        """
+        if num_classes < 1:
+            raise GroupsError(f"num_classes is {num_classes}; give the number of classes of the task, at least 1")
+        if not groups:
+            raise GroupsError(f"no groups given; write {GRAMMAR}")
+        owner: dict[int, str] = {}
+        members: dict[str, tuple[int, ...]] = {}
+        for name, ids in groups.items():
+            _check_name(name)
+            unique = sorted({int(c) for c in ids})
+            if not unique:
+                raise GroupsError(f"group {name!r} is empty; give it at least one class id or leave it out")
+            for c in unique:
+                if not 0 <= c < num_classes:
+                    raise GroupsError(
+                        f"group {name!r} holds class id {c}, but ids of {num_classes} classes run from 0 to "
+                        f"{num_classes - 1}; correct the id or num_classes"
+                    )
+                if c in owner:
+                    raise GroupsError(f"class {c} is in both {owner[c]!r} and {name!r}; groups must not overlap")
+                owner[c] = name
+            members[name] = tuple(unique)
+        object.__setattr__(self, "names", tuple(members))
+        object.__setattr__(self, "classes", tuple(members.values()))
+        object.__setattr__(self, "num_classes", int(num_classes))
+        object.__setattr__(self, "rule", rule)
+
+    @classmethod
+    def head_tail(cls, class_counts: Sequence[int] | NDArray[Any]) -> Self:
+        """Splits by the paper's rule: head = many + medium shot (at least 20 images), tail = few shot (Section 3.2).
+
+        Where that leaves one side empty (balanced data, or few images everywhere), the most frequent 70 % of the classes
+        are the head, ties in label order, and ``rule`` says so.
+
+        Args:
+            class_counts: [C] training images of each class.
+
+        Raises:
+            GroupsError: Fewer than two classes, or counts that are not non-negative numbers.
+        """
+        counts = _checked_counts(class_counts)
+        if len(counts) < 2:
+            raise GroupsError("head and tail need at least two classes; use ClassGroups.per_class(1) for one")
+        head = np.flatnonzero(counts >= FEW_BELOW)
+        rule = f"head/tail by the paper's rule (head: at least {FEW_BELOW} images)"
+        if len(head) in (0, len(counts)):
+            by_frequency = np.argsort(-counts, kind="stable")
+            size = min(max(round(FALLBACK_HEAD * len(counts)), 1), len(counts) - 1)
+            head = by_frequency[:size]
+            side = "fewer" if counts.max() < FEW_BELOW else "more"
+            rule = (
+                f"head/tail 70/30 by count (the paper's rule separates nothing: every class has {FEW_BELOW} images or {side})"
+            )
+        tail = np.setdiff1d(np.arange(len(counts)), head)
+        return cls({"head": head.tolist(), "tail": tail.tolist()}, len(counts), rule=rule)
+
+    @classmethod
+    def shots(cls, class_counts: Sequence[int] | NDArray[Any]) -> Self:
+        """Splits into many (> 100 images), medium (20..100) and few (< 20); empty ones are left out.
+
+        Args:
+            class_counts: [C] training images of each class.
+
+        Raises:
+            GroupsError: Counts that are not non-negative numbers.
+        """
+        counts = _checked_counts(class_counts)
+        parts = {
+            "many": np.flatnonzero(counts > MANY_ABOVE),
+            "medium": np.flatnonzero((counts >= FEW_BELOW) & (counts <= MANY_ABOVE)),
+            "few": np.flatnonzero(counts < FEW_BELOW),
+        }
+        rule = f"shots: many > {MANY_ABOVE}, medium {FEW_BELOW}-{MANY_ABOVE}, few < {FEW_BELOW} images"
+        return cls({name: ids.tolist() for name, ids in parts.items() if len(ids)}, len(counts), rule=rule)
+
+    @classmethod
+    def per_class(cls, num_classes: int) -> Self:
+        """Makes every class a group of its own, named by its id."""
+        return cls({str(c): [c] for c in range(num_classes)}, num_classes, rule="every class by itself")
+
+    @classmethod
+    def parse(cls, text: str, num_classes: int) -> Self:
+        """Reads ``head=0-69,tail=70-99``; ranges include both ends.
+
+        Args:
+            text: NAME=IDS pairs joined by commas, IDS being ids and ranges joined by ``+``.
+            num_classes: Number of classes C.
+
+        Raises:
+            GroupsError: Text that does not follow the grammar (the message says it), or groups that are not valid.
+        """
+        groups: dict[str, list[int]] = {}
+        for part in text.split(","):
+            name, equals, ids = part.strip().partition("=")
+            if not equals or not name or not ids:
+                raise GroupsError(f"cannot read {part.strip()!r} in groups {text!r}; write {GRAMMAR}")
+            if name in groups:
+                raise GroupsError(f"group {name!r} is named twice in {text!r}; join its ids with '+'")
+            groups[name] = [c for item in ids.split("+") for c in _parse_range(item, text)]
+        return cls(groups, num_classes, rule="given as text")
+
+    def of_class(self) -> NDArray[np.int64]:
+        """Returns [C] the index of each class's group, -1 for classes in no group."""
+        table = np.full(self.num_classes, -1, dtype=np.int64)
+        for index, ids in enumerate(self.classes):
+            table[list(ids)] = index
+        return table
+
+    def fractions(self, class_counts: Sequence[float] | NDArray[Any] | None = None) -> NDArray[np.float64]:
+        """Returns [K] each group's fraction of the grouped classes, or of ``class_counts`` [C] where given."""
+        weights = np.ones(self.num_classes) if class_counts is None else np.asarray(class_counts, dtype=np.float64)
+        sums = np.array([weights[list(ids)].sum() for ids in self.classes])
+        return np.asarray(sums / sums.sum(), dtype=np.float64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns a JSON object from which ``from_json`` makes an equal ClassGroups."""
+        groups = {name: list(ids) for name, ids in zip(self.names, self.classes, strict=True)}
+        return {"num_classes": self.num_classes, "rule": self.rule, "groups": groups}
+
+    @classmethod
+    def from_json(cls, obj: Mapping[str, Any]) -> Self:
+        """Reads what ``to_json`` wrote.
+
+        Raises:
+            GroupsError: A missing key, or groups that are not valid.
+        """
+        try:
+            return cls(obj["groups"], int(obj["num_classes"]), rule=str(obj.get("rule", "given")))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise GroupsError(f"not a description of class groups: {error!r}; expected keys 'groups' and 'num_classes'") from error
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        shown = [f"{n}: {_ranges(ids)}" for n, ids in zip(self.names[:6], self.classes[:6], strict=True)]
+        more = f", ... {len(self) - 6} more" if len(self) > 6 else ""
+        return f"ClassGroups({', '.join(shown)}{more}; {self.num_classes} classes, {self.rule})"
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise GroupsError(f"group name {name!r} is not a non-empty text; give every group a name")
+    if name in RESERVED:
+        raise GroupsError(f"group name {name!r} is reserved ({', '.join(sorted(RESERVED))}); choose another")
+    if "/" in name:
+        raise GroupsError(f"group name {name!r} holds '/', which separates loss component and group; choose another")
+
+
+def _checked_counts(class_counts: Sequence[int] | NDArray[Any]) -> NDArray[np.float64]:
+    counts = np.asarray(class_counts, dtype=np.float64)
+    if counts.ndim != 1 or len(counts) == 0 or not np.isfinite(counts).all() or (counts < 0).any():
+        raise GroupsError(f"class counts must be a list of one non-negative number per class, got {class_counts!r}")
+    return counts
+
+
+def _parse_range(item: str, text: str) -> range:
+    low, dash, high = item.strip().partition("-")
+    if not low.isdigit() or (dash and not high.isdigit()):
+        raise GroupsError(f"cannot read ids {item.strip()!r} in groups {text!r}; write {GRAMMAR}")
+    first, last = int(low), int(high) if dash else int(low)
+    if last < first:
+        raise GroupsError(f"range {item.strip()!r} in groups {text!r} runs backwards; write {last}-{first}")
+    return range(first, last + 1)
+
+
+def _ranges(ids: Sequence[int]) -> str:
+    """Writes ascending ids as ranges: (0, 1, 2, 5) -> '0-2+5'."""
+    parts: list[str] = []
+    start = previous = ids[0]
+    for c in [*ids[1:], -1]:
+        if c == previous + 1:
+            previous = c
+            continue
+        parts.append(str(start) if start == previous else f"{start}-{previous}")
+        start = previous = c
+    return "+".join(parts) if len(parts) <= 8 else "+".join(parts[:8]) + f"+... ({len(ids)} classes)"

@@ -1,0 +1,139 @@
+"""Rows: which rows of the anchor belong to which group, known on the host after one transfer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradlens.groups import ClassGroups
+
+
+class LabelsError(ValueError):
+    """Labels that do not fit the anchor or the groups; the message names the offending value and the fix."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one batch by group.
+
+    Attributes:
+        weights: [*labels_shape, K] on the anchor's device: the mass of each row in each group (0/1 for hard labels).
+        counts: [K] the groups' total mass, on the host.
+        untracked: Mass in no group: ignored labels and classes outside every group.
+        index: K index tensors into the flattened rows: those with mass in the group.
+    """
+
+    weights: Tensor
+    counts: tuple[float, ...]
+    untracked: float
+    index: tuple[Tensor, ...]
+
+
+def group_rows(
+    labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index: int = -100, *, class_dim: int | None = None
+) -> Rows:
+    """Assigns the anchor's rows to groups. The labels' way to the host is the only synchronisation of a measured step.
+
+    Args:
+        labels: [*R] integer class ids, or soft targets: the logits' shape, class mass along the class dimension.
+        groups: K groups over C classes.
+        anchor: The tensor whose rows are the samples, [*R, ...] or [B, C, *R[1:]].
+        ignore_index: The label that cross-entropy ignores.
+        class_dim: Where soft targets have their classes; by default the last dimension of [R, C], else 1.
+
+    Raises:
+        LabelsError: Another type than integers or floats, a shape that does not fit, or an unknown class id.
+    """
+    if not isinstance(labels, Tensor):
+        raise LabelsError(f"labels are {type(labels).__name__}; give a tensor of class ids [B] or class masses [B, C]")
+    if labels.is_floating_point():
+        mass = _soft_mass(labels, groups, anchor, class_dim)
+    else:
+        mass = _hard_mass(labels, groups, anchor, ignore_index)
+    counts = mass.flatten(0, -2).sum(0)
+    flat = mass.flatten(0, -2)
+    index = tuple(
+        torch.nonzero(flat[:, k]).flatten().to(anchor.device, non_blocking=True) for k in range(len(groups))
+    )
+    rows = float(flat.shape[0])
+    return Rows(
+        weights=mass.to(anchor.device, torch.promote_types(anchor.dtype, torch.float32), non_blocking=True),
+        counts=tuple(counts.tolist()),
+        untracked=max(rows - float(counts.sum()), 0.0),
+        index=index,
+    )
+
+
+def _hard_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index: int) -> Tensor:
+    if labels.is_complex() or labels.dtype == torch.bool:
+        raise LabelsError(f"labels have dtype {labels.dtype}; class ids must be integers (call labels.long())")
+    _check_shape(labels.shape, anchor.shape)
+    ids = labels.detach().to("cpu", torch.int64)  # the synchronisation
+    table = torch.from_numpy(groups.of_class())
+    known = (ids >= 0) & (ids < groups.num_classes)
+    wrong = ids[~known & (ids != ignore_index)]
+    if wrong.numel():
+        raise LabelsError(
+            f"label {int(wrong[0])} is no class id: the groups are over {groups.num_classes} classes, ids 0 to "
+            f"{groups.num_classes - 1} (and ignore_index {ignore_index}); correct the labels or num_classes"
+        )
+    group = torch.where(known, table[ids.clamp(0, groups.num_classes - 1)], -1)
+    return torch.nn.functional.one_hot(group + 1, len(groups) + 1)[..., 1:].to(torch.float64)
+
+
+def _soft_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, class_dim: int | None) -> Tensor:
+    dim = (labels.ndim - 1 if labels.ndim <= 2 else 1) if class_dim is None else class_dim
+    if labels.ndim < 1 or labels.shape[dim] != groups.num_classes:
+        raise LabelsError(
+            f"soft labels of shape {list(labels.shape)} need one column for each of the {groups.num_classes} classes in "
+            f"dimension {dim}; give class ids as integers or masses [B, {groups.num_classes}]"
+        )
+    masses = labels.detach().movedim(dim, -1).to("cpu", torch.float64)  # [*R, C]; the synchronisation
+    shape = masses.shape[:-1]
+    _check_shape(shape, anchor.shape)
+    table = groups.of_class()
+    membership = torch.zeros(groups.num_classes, len(groups), dtype=torch.float64)
+    inside = table >= 0
+    membership[torch.from_numpy(inside.nonzero()[0]), torch.from_numpy(table[inside])] = 1.0
+    return masses @ membership
+
+
+def _check_shape(labels: torch.Size, anchor: torch.Size) -> None:
+    lead, around = rows_lead(anchor, labels), rows_around_classes(anchor, labels)
+    if not lead and not around:
+        raise LabelsError(
+            f"labels of shape {list(labels)} do not fit the anchor of shape {list(anchor)}: its first dimension must count the "
+            "samples; give one label for each of its rows"
+        )
+    if lead and around:
+        raise LabelsError(
+            f"labels of shape {list(labels)} fit the anchor of shape {list(anchor)} in two ways (classes in dimension 1 or last); "
+            "flatten both, logits to [rows, classes] and labels to [rows]"
+        )
+
+
+def rows_lead(anchor: torch.Size, labels: torch.Size) -> bool:
+    """Says whether the labels' dimensions are the anchor's first ones, [*R, ...]."""
+    return len(anchor) >= len(labels) and anchor[: len(labels)] == labels
+
+
+def rows_around_classes(anchor: torch.Size, labels: torch.Size) -> bool:
+    """Says whether the anchor is [B, C, *R[1:]] as cross-entropy takes it for labels [B, *R[1:]]."""
+    return len(labels) >= 2 and len(anchor) == len(labels) + 1 and anchor[0] == labels[0] and anchor[2:] == labels[1:]
+
+
+def mask_rows(cotangent: Tensor, weights: Tensor) -> Tensor:
+    """Returns the cotangent with every row scaled by its weight.
+
+    Args:
+        cotangent: [*R, ...] or [B, C, *R[1:]].
+        weights: [*R] mass of each row in one group.
+    """
+    if rows_around_classes(cotangent.shape, weights.shape):
+        spread = weights.unsqueeze(1)
+    else:
+        spread = weights.reshape(weights.shape + (1,) * (cotangent.ndim - weights.ndim))
+    # A row outside the group is zero even where its cotangent is NaN or infinite.
+    return torch.where(spread == 0, 0.0, cotangent * spread).to(cotangent.dtype)

@@ -111,7 +111,9 @@ class RunMeta:
             RunTooNew: A later schema version.
         """
         if not isinstance(obj, dict) or obj.get("format") != FORMAT or not isinstance(obj.get("schema"), int):
-            raise NotARun(f"{source} was not written by gradlens (no {FORMAT!r} format in it); give the folder of a run")
+            raise NotARun(
+                f"{source} was not written by gradlens (no {FORMAT!r} format in it); give the folder of a run"
+            )
         if obj["schema"] > SCHEMA_VERSION:
             raise RunTooNew(
                 f"{source} has schema version {obj['schema']}, written by gradlens {obj.get('gradlens') or '?'}; this gradlens "
@@ -147,19 +149,21 @@ def read_meta(folder: Path) -> RunMeta:
     return RunMeta.from_json(obj, path)
 
 
-def write_meta(folder: Path, meta: RunMeta) -> None:
+def write_meta(folder: Path, meta: RunMeta, *, new: bool = False) -> None:
     """Writes run.json so that a reader sees the old or the new one, never half of it.
 
     Raises:
+        FileExistsError: ``new``, and there is one.
         OSError: The file system refuses.
     """
-    replace_file(folder / FILE, (strict_json.dumps(meta.to_json(), indent=1) + "\n").encode())
+    replace_file(folder / FILE, (strict_json.dumps(meta.to_json(), indent=1) + "\n").encode(), new=new)
 
 
-def replace_file(path: Path, data: bytes | memoryview) -> None:
+def replace_file(path: Path, data: bytes | memoryview, *, new: bool = False) -> None:
     """Writes ``data`` as the whole file ``path``, atomically.
 
     Raises:
+        FileExistsError: ``new``, and the file exists, perhaps made by another process a moment ago.
         OSError: The file system refuses; ``path`` is then as it was.
     """
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -169,7 +173,11 @@ def replace_file(path: Path, data: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())  # else a power loss can leave the new name with no content
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        if new:
+            os.link(temporary, path)  # unlike a rename, refuses to replace
+            os.unlink(temporary)
+        else:
+            os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
             os.unlink(temporary)

@@ -1,0 +1,216 @@
+"""What a writer has taken and the disk has not: rows, events, probes and the description, bounded in memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gradlens.gram import Measurement
+from gradlens.runlog.meta import FILE, RunMeta, write_meta
+from gradlens.runlog.probes import write_probe
+from gradlens.runlog.schema import Layout
+from gradlens.runlog.sink import EventSink, SegmentSink, SinkError
+
+MOST_BYTES = 64 << 20
+MOST_EVENTS = 10_000
+MOST_PROBES = 16
+RETRY_SECONDS = 5.0
+# Readers on other machines cannot see the process; they see that run.json is touched.
+HEARTBEAT_SECONDS = 10.0
+
+Row = tuple[Layout, tuple[Any, ...]]
+
+
+class Backlog:
+    """Buffers and writes. ``add_*`` are quick and never touch the disk; ``write`` does, from one thread at a time.
+
+    Attributes:
+        meta: The description as it stands.
+        trouble: The first error that the disk gave, or None.
+    """
+
+    def __init__(self, folder: Path, meta: RunMeta, session: int) -> None:
+        self.meta = meta
+        self.trouble: OSError | None = None
+        self._folder = folder
+        self._session = session
+        self._meta_changed = False
+        self._rows: deque[Row] = deque()
+        self._bytes = 0
+        self._events: deque[dict[str, Any]] = deque()
+        self._probes: deque[tuple[Measurement, dict[str, Any], dict[str, Any]]] = deque()
+        self._lost = {"rows": 0, "events": 0, "probes": 0}
+        self._lost_steps: tuple[int, int] | None = None
+        self._buffer = threading.Lock()
+        self._disk = threading.Lock()
+        self._segment: SegmentSink | None = None
+        self._event_file = EventSink(folder)
+        self._retry_at = 0.0
+        self._beat = time.monotonic()
+
+    def add_rows(self, rows: list[Row]) -> int:
+        """Takes rows and returns how many wait; the oldest go where too many wait."""
+        with self._buffer:
+            self._rows.extend(rows)
+            self._bytes += sum(map(_size, rows))
+            while self._bytes > MOST_BYTES and len(self._rows) > 1:
+                self._drop()
+            return len(self._rows)
+
+    def add_event(self, kind: str, step: int | None, facts: dict[str, Any]) -> None:
+        """Takes an event."""
+        event = {"kind": kind, "step": step, "time": time.time(), "session": self._session, **facts}
+        with self._buffer:
+            self._events.append(event)
+            if len(self._events) > MOST_EVENTS:
+                self._events.popleft()
+                self._lost["events"] += 1
+
+    def add_probe(self, m: Measurement, groups: dict[str, Any], facts: dict[str, Any]) -> None:
+        """Takes a probe."""
+        with self._buffer:
+            self._probes.append((m, groups, facts))
+            if len(self._probes) > MOST_PROBES:
+                self._probes.popleft()
+                self._lost["probes"] += 1
+
+    def set_meta(self, meta: RunMeta) -> None:
+        """Takes a new description."""
+        with self._buffer:
+            self.meta, self._meta_changed = meta, True
+
+    def note_trouble(self, error: OSError) -> None:
+        """Remembers what the disk said, for the one warning, and when to try again."""
+        self.trouble = self.trouble or error
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+
+    def write_if_due(self) -> None:
+        """Writes unless the last try failed a moment ago."""
+        if time.monotonic() >= self._retry_at:
+            self.write()
+
+    def write(self) -> bool:
+        """Writes everything that waits; True if nothing is left."""
+        with self._disk:
+            try:
+                self._write_rows()
+                self._write_probes()
+                self._write_events()
+                self._write_meta()
+            except OSError as error:
+                self.note_trouble(error)
+                return False
+            return True
+
+    def finish(self) -> None:
+        """Writes everything, says what was lost, ends the segment. Never raises for the disk."""
+        self.write()
+        with self._disk:
+            with self._buffer:
+                for _ in range(len(self._rows)):
+                    self._drop()
+                self._lost["probes"] += len(self._probes)
+                self._probes.clear()
+            try:
+                if self._segment is not None:
+                    self._segment.close()
+            except OSError as error:
+                self.note_trouble(error)
+        if any(self._lost.values()):
+            self._say_what_was_lost()
+            self.write()
+
+    def _drop(self) -> None:
+        """Gives up the oldest row; called with the buffer locked."""
+        row = self._rows.popleft()
+        self._bytes -= _size(row)
+        step = row[1][0]
+        self._lost["rows"] += 1
+        self._lost_steps = (step if self._lost_steps is None else self._lost_steps[0], step)
+
+    def _write_rows(self) -> None:
+        while self._rows:
+            with self._buffer:
+                layout = self._rows[0][0]
+                taken: list[Row] = []
+                last = None if self._segment is None else self._segment.last_step
+                fresh = self._segment is None or self._segment.broken or self._segment.layout is not layout
+                fresh = fresh or (last is not None and self._rows[0][1][0] <= last)
+                last = None if fresh else last
+                # One segment holds one layout and growing steps; whatever departs from that starts the next segment.
+                while self._rows and self._rows[0][0] is layout and (last is None or self._rows[0][1][0] > last):
+                    taken.append(self._rows.popleft())
+                    last = taken[-1][1][0]
+                self._bytes -= sum(map(_size, taken))
+            written = 0
+            try:
+                self._write_to_segment(layout, [row for _, row in taken], fresh)
+                written = len(taken)
+            except SinkError as error:
+                written = error.written
+                raise
+            finally:
+                with self._buffer:
+                    self._rows.extendleft(reversed(taken[written:]))
+                    self._bytes += sum(map(_size, taken[written:]))
+
+    def _write_to_segment(self, layout: Layout, rows: list[tuple[Any, ...]], fresh: bool) -> None:
+        if fresh or self._segment is None:
+            if self._segment is not None:
+                old, self._segment = self._segment, None
+                old.close()
+            self._segment = SegmentSink(self._folder, layout, self.meta.to_json())
+        self._segment.write(rows)
+
+    def _write_probes(self) -> None:
+        while self._probes:
+            with self._buffer:
+                probe = self._probes[0]
+            write_probe(self._folder, *probe)
+            with self._buffer:
+                if self._probes and self._probes[0] is probe:
+                    self._probes.popleft()
+
+    def _write_events(self) -> None:
+        with self._buffer:
+            events = list(self._events)
+        if not events:
+            return
+        self._event_file.write(events)
+        with self._buffer:
+            for _ in events:
+                self._events.popleft()
+
+    def _write_meta(self) -> None:
+        with self._buffer:
+            meta, changed = self.meta, self._meta_changed
+            self._meta_changed = False
+        now = time.monotonic()
+        if changed:
+            try:
+                write_meta(self._folder, meta)
+            except OSError:
+                self._meta_changed = True
+                raise
+            self._beat = now
+        elif now - self._beat >= HEARTBEAT_SECONDS:
+            os.utime(self._folder / FILE)
+            self._beat = now
+
+    def _say_what_was_lost(self) -> None:
+        lost = {key: count for key, count in self._lost.items() if count}
+        first, last = self._lost_steps or (None, None)
+        facts = {**lost, "first_step": first, "last_step": last, "cause": str(self.trouble)}
+        self.add_event("lost", last, facts)
+        self.set_meta(replace(self.meta, extra={**self.meta.extra, "lost": facts}))
+
+
+def _size(row: Row) -> int:
+    """Returns about how many bytes a waiting row holds."""
+    gram, layers = row[1][3], row[1][4]
+    return 1000 + int(gram.nbytes) + (0 if layers is None else int(layers.nbytes))

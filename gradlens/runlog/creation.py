@@ -1,0 +1,82 @@
+"""How a writer gets its folder: a new one, or one to resume; every obstacle is an error before training starts."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from gradlens.runlog import process
+from gradlens.runlog.errors import RunError, RunExistsError
+from gradlens.runlog.meta import FILE, RunMeta, read_meta, write_meta
+
+
+def claim(path: Path, meta: RunMeta, *, resume: bool) -> tuple[RunMeta, int]:
+    """Makes the run's folder and run.json.
+
+    Returns:
+        The description with process, status and times filled in, and the number of earlier starts.
+
+    Raises:
+        RunExistsError: The folder holds something and is not to be resumed, or another process writes to it.
+        RunError: The folder cannot be made or written, or the run to resume has other groups.
+    """
+    if not isinstance(meta.groups.get("groups"), dict) or not meta.groups["groups"]:
+        raise RunError("RunMeta.groups is no description of class groups; pass ClassGroups(...).to_json()")
+    meta = replace(
+        meta,
+        status="running",
+        reason=None,
+        pid=os.getpid(),
+        pid_start=process.start_mark(os.getpid()),
+        host=process.host(),
+        started=time.time(),
+        ended=None,
+    )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        content = os.listdir(path)
+    except FileExistsError as error:
+        raise RunExistsError(f"{path} is a file; choose another folder (--out or --name)") from error
+    except OSError as error:
+        raise RunError(f"cannot make the folder {path}: {error.strerror}; choose another with --out") from error
+    session = 0
+    if content:
+        if not resume:
+            raise RunExistsError(
+                f"{path} already exists and holds {_some(content)}; choose another folder (--out or --name), or resume the run in it"
+            )
+        meta, session = _continued(path, meta)
+    try:
+        write_meta(path, meta, new=not content)
+    except FileExistsError as error:
+        raise RunExistsError(
+            f"another process has just started a run in {path}; choose another folder (--out or --name)"
+        ) from error
+    except OSError as error:
+        raise RunError(
+            f"cannot write {path / FILE}: {error.strerror}; make it writable or choose another --out"
+        ) from error
+    return meta, session
+
+
+def _continued(path: Path, meta: RunMeta) -> tuple[RunMeta, int]:
+    old = read_meta(path)
+    if old.status == "running" and old.pid != os.getpid() and process.lives(old.pid, old.pid_start, old.host):
+        raise RunExistsError(
+            f"process {old.pid} is still writing the run {path}; stop it first, or choose another folder (--out or --name)"
+        )
+    if old.groups.get("groups") != meta.groups["groups"]:
+        mine, theirs = ", ".join(meta.groups["groups"]), ", ".join(old.groups.get("groups", {}))
+        raise RunError(
+            f"the run {path} has other groups ({theirs}) than this training ({mine}); resume it with the same groups"
+        )
+    starts = int(old.extra.get("starts", 1))
+    extra = {**old.extra, **meta.extra, "starts": starts + 1}
+    return replace(meta, started=old.started, extra=extra), starts
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(sorted(names)[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -1,0 +1,144 @@
+"""probes-NNN.arrow: measurements of whole data at one point of training, one atomic file each."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gradlens.gram import Floats, Measurement
+from gradlens.groups import ClassGroups
+from gradlens.runlog import strict_json
+from gradlens.runlog.errors import NotARun
+from gradlens.runlog.meta import FORMAT, SCHEMA_VERSION, replace_file
+from gradlens.runlog.schema import KEY, Layout, pack, record_batch
+from gradlens.runlog.sink import next_path
+from gradlens.runlog.vectors import unpack
+
+PATTERN = re.compile(r"probes-(\d+)\.arrow")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One probe.
+
+    Attributes:
+        measurement: What it says: names, gram [V, V], layers [L, V, V] or None, counts, loss, correct [K], seconds, step, epoch, time.
+        groups: The probe's own groups, often every class by itself.
+        layer_names: The L layers, or ().
+        label: What it was called, or None.
+        session: Which start of the training made it.
+        path: Its file.
+    """
+
+    measurement: Measurement
+    groups: ClassGroups
+    layer_names: tuple[str, ...]
+    label: str | None
+    session: int
+    path: Path
+
+    @property
+    def step(self) -> int:
+        """Step at which it was made."""
+        return self.measurement.step
+
+    @property
+    def epoch(self) -> int | None:
+        """Epoch at which it was made, where known."""
+        return self.measurement.epoch
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The V vectors."""
+        return self.measurement.names
+
+    @property
+    def gram(self) -> Floats:
+        """[V, V] inner products; NaN rows and columns = absent."""
+        return self.measurement.gram
+
+    @property
+    def counts(self) -> Floats:
+        """[K] samples of each group."""
+        return self.measurement.counts
+
+
+def write_probe(folder: Path, m: Measurement, groups: dict[str, Any], facts: dict[str, Any]) -> Path:
+    """Writes a probe as the next probes-NNN.arrow.
+
+    Args:
+        folder: The run's folder.
+        m: What was measured.
+        groups: ``ClassGroups.to_json()`` of the probe's groups.
+        facts: ``layer_names``, ``label`` and ``session``.
+
+    Raises:
+        RunError: Arrays whose shapes do not fit.
+        OSError: The file system refuses.
+    """
+    layout = Layout(m.names, tuple(facts["layer_names"]), tuple(groups["groups"]))
+    schema = layout.schema({})
+    described = {"format": FORMAT, "schema": SCHEMA_VERSION, "names": m.names, "class_groups": groups, **facts}
+    schema = schema.with_metadata({KEY: strict_json.dumps(described).encode()})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_batch(record_batch(layout, schema, [pack(layout, m)]))
+    path = next_path(folder, "probes", "arrow")
+    replace_file(path, memoryview(sink.getvalue()))
+    return path
+
+
+def read_probe(path: Path) -> Probe:
+    """Reads a probe.
+
+    Raises:
+        NotARun: A file that gradlens did not write, of a later version, or damaged.
+    """
+    try:
+        with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
+            facts = json.loads((reader.schema.metadata or {})[KEY])
+            if facts["format"] != FORMAT or facts["schema"] > SCHEMA_VERSION:
+                raise NotARun(
+                    f"{path} has format {facts['format']} {facts['schema']}, which this gradlens does not read"
+                )
+            row = reader.get_batch(0)
+            row.validate(full=True)
+        groups = ClassGroups.from_json(facts["class_groups"])
+        layers = tuple(facts["layer_names"])
+        m = _measurement(row, tuple(facts["names"]), len(layers))
+        return Probe(m, groups, layers, facts.get("label"), int(facts.get("session", 0)), path)
+    except NotARun:
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise NotARun(f"{path} is damaged or no probe: {error!r}") from error
+
+
+def _measurement(row: pa.RecordBatch, names: tuple[str, ...], L: int) -> Measurement:
+    V = len(names)
+
+    def values(column: str) -> Floats:
+        return np.array(row.column(column)[0].as_py(), dtype=np.float64)
+
+    layers = None
+    if L and row.column("layers")[0].is_valid:
+        layers = unpack(values("layers").reshape(L, -1), V).astype(np.float32)
+    return Measurement(
+        step=row.column("step")[0].as_py(),
+        time=row.column("time")[0].as_py(),
+        epoch=row.column("epoch")[0].as_py(),
+        names=names,
+        gram=unpack(values("gram")[None], V)[0],
+        layers=layers,
+        counts=values("counts"),
+        loss=values("loss"),
+        correct=values("correct"),
+        residual=row.column("residual")[0].as_py(),
+        total_loss=row.column("total_loss")[0].as_py(),
+        seconds=row.column("seconds")[0].as_py(),
+    )

@@ -1,0 +1,185 @@
+"""The layout of a segment's rows, and what its Arrow schema says about it.
+
+A segment is an Arrow IPC stream of one schema, so any Arrow tool reads it. Symmetric matrices are stored as their upper triangle,
+row by row: P = V(V+1)/2 numbers. Absent entries are null, and the slot beneath a null holds NaN (for ``epoch``: -1), so that
+a reader may use the mapped values without looking at the validity bits.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gradlens.gram import Measurement
+from gradlens.runlog import strict_json
+from gradlens.runlog.errors import NotARun, RunError, RunTooNew
+from gradlens.runlog.meta import FORMAT, SCHEMA_VERSION
+
+KEY = b"gradlens"
+NO_EPOCH = -1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the rows of one segment hold.
+
+    Attributes:
+        names: The V vectors.
+        layer_names: The L layers, or () where the segment has none.
+        groups: The K groups of counts, loss and correct.
+        session: Which start of the training wrote the segment, from 0; a later one supersedes steps of an earlier one.
+    """
+
+    names: tuple[str, ...]
+    layer_names: tuple[str, ...]
+    groups: tuple[str, ...]
+    session: int = 0
+
+    @cached_property
+    def pairs(self) -> int:
+        """P, the length of a packed triangle."""
+        return len(self.names) * (len(self.names) + 1) // 2
+
+    @cached_property
+    def triangle(self) -> NDArray[np.intp]:
+        """[P] positions of the upper triangle in a flattened [V, V] matrix."""
+        rows, columns = np.triu_indices(len(self.names))
+        return np.asarray(rows * len(self.names) + columns)
+
+    @cached_property
+    def widths(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Column -> (little-endian dtype, shape of one row), in the order of the schema."""
+        K, P, L = len(self.groups), self.pairs, len(self.layer_names)
+        return {
+            "step": ("<i8", ()),
+            "time": ("<f8", ()),
+            "epoch": ("<i4", ()),
+            "gram": ("<f8", (P,)),
+            **({"layers": ("<f4", (L, P))} if L else {}),
+            "counts": ("<f8", (K,)),
+            "loss": ("<f8", (K,)),
+            "correct": ("<f8", (K,)),
+            "residual": ("<f8", ()),
+            "total_loss": ("<f8", ()),
+            "seconds": ("<f8", ()),
+        }
+
+    def schema(self, meta: dict[str, Any]) -> pa.Schema:
+        """Returns the Arrow schema.
+
+        Args:
+            meta: ``RunMeta.to_json()``, kept in the schema so that a lost run.json does not make the rows unreadable.
+        """
+        kinds = {"<i8": pa.int64(), "<i4": pa.int32(), "<f8": pa.float64(), "<f4": pa.float32()}
+        fields = []
+        for column, (dtype, shape) in self.widths.items():
+            kind = pa.list_(kinds[dtype], int(np.prod(shape))) if shape else kinds[dtype]
+            fields.append(pa.field(column, kind, nullable=column in ("epoch", "gram", "layers")))
+        facts = {
+            "format": FORMAT,
+            "schema": SCHEMA_VERSION,
+            "session": self.session,
+            "names": self.names,
+            "layer_names": self.layer_names,
+            "groups": self.groups,
+            "run": meta,
+        }
+        return pa.schema(fields, metadata={KEY: strict_json.dumps(facts).encode()})
+
+    @classmethod
+    def from_schema(cls, schema: pa.Schema, source: object) -> tuple[Self, dict[str, Any]]:
+        """Reads what ``schema`` wrote: the layout and the copy of the run's description.
+
+        Raises:
+            NotARun: A schema that gradlens did not write.
+            RunTooNew: A later schema version.
+            RunError: Columns that do not fit the description.
+        """
+        facts = _facts(schema, source)
+        layout = cls(
+            tuple(facts["names"]), tuple(facts["layer_names"]), tuple(facts["groups"]), int(facts.get("session", 0))
+        )
+        expected = layout.schema({})
+        if not schema.equals(expected, check_metadata=False):
+            found, wanted = ", ".join(map(str, schema)), ", ".join(map(str, expected))
+            raise RunError(f"{source} has columns {found}; its description asks for {wanted}; the file is damaged")
+        return layout, facts.get("run") or {}
+
+
+def pack(layout: Layout, m: Measurement) -> tuple[Any, ...]:
+    """Checks a measurement and returns its row: copies, so that the caller may reuse its arrays.
+
+    Raises:
+        RunError: Arrays whose shapes do not fit the vectors, the layers or the groups.
+    """
+    V, K, L = len(layout.names), len(layout.groups), len(layout.layer_names)
+    gram, layers = np.asarray(m.gram, dtype=np.float64), m.layers
+    if gram.shape != (V, V):
+        raise RunError(f"step {m.step}: gram has shape {gram.shape}; {V} vectors ({', '.join(m.names)}) need {(V, V)}")
+    packed_layers = None
+    if layers is not None:
+        layers = np.asarray(layers, dtype=np.float32)
+        if layers.shape != (L, V, V):
+            raise RunError(f"step {m.step}: layers has shape {layers.shape}; {L} layer names need {(L, V, V)}")
+        packed_layers = layers.reshape(L, V * V).take(layout.triangle, axis=1)
+    rows = []
+    for label, values in (("counts", m.counts), ("loss", m.loss), ("correct", m.correct)):
+        row = np.array(values, dtype=np.float64)
+        if row.shape != (K,):
+            raise RunError(
+                f"step {m.step}: {label} has shape {row.shape}; {K} groups ({', '.join(layout.groups)}) need {(K,)}"
+            )
+        rows.append(row)
+    epoch = NO_EPOCH if m.epoch is None else int(m.epoch)
+    facts = (float(m.residual), float(m.total_loss), float(m.seconds))
+    return (int(m.step), float(m.time), epoch, gram.reshape(-1).take(layout.triangle), packed_layers, *rows, *facts)
+
+
+def record_batch(layout: Layout, schema: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+    """Returns the rows of ``pack`` as one Arrow batch."""
+    step, time, epoch, gram, layers, counts, loss, correct, *facts = zip(*rows, strict=True)
+    epochs = np.array(epoch, dtype=np.int32)
+    columns = [
+        pa.array(np.array(step, dtype=np.int64)),
+        pa.array(np.array(time)),
+        pa.array(epochs, mask=epochs == NO_EPOCH),
+        _lists(np.stack(gram), nulls=True),
+    ]
+    if layout.layer_names:
+        missing = np.array([value is None for value in layers])
+        shape = (len(layout.layer_names), layout.pairs)
+        none = np.full(shape, np.nan, dtype=np.float32) if missing.any() else None
+        stacked = np.stack([none if value is None else value for value in layers]).reshape(len(rows), -1)
+        columns.append(_lists(stacked, nulls=True, missing=missing))
+    columns += [_lists(np.stack(values), nulls=False) for values in (counts, loss, correct)]
+    columns += [pa.array(np.array(values)) for values in facts]
+    return pa.record_batch(columns, schema=schema)
+
+
+def _facts(schema: pa.Schema, source: object) -> dict[str, Any]:
+    try:
+        facts = json.loads((schema.metadata or {})[KEY])
+        if facts["format"] != FORMAT:
+            raise KeyError("format")
+        version = int(facts["schema"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotARun(f"{source} is an Arrow file that gradlens did not write") from error
+    if version > SCHEMA_VERSION:
+        raise RunTooNew(
+            f"{source} has schema version {version}; this gradlens reads versions up to {SCHEMA_VERSION}: update gradlens"
+        )
+    return dict(facts)
+
+
+def _lists(values: NDArray[Any], *, nulls: bool, missing: NDArray[np.bool_] | None = None) -> pa.FixedSizeListArray:
+    flat = values.reshape(-1)
+    absent = np.isnan(flat) if nulls else None
+    child = pa.array(flat, mask=absent if absent is not None and absent.any() else None)
+    mask = pa.array(missing) if missing is not None and missing.any() else None
+    return pa.FixedSizeListArray.from_arrays(child, values.shape[1], mask=mask)

@@ -1,0 +1,143 @@
+"""The files that a writer appends to. They only ever grow: what a reader has mapped is never cut off or overwritten."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from gradlens.runlog import strict_json
+from gradlens.runlog.events import FILE as EVENTS
+from gradlens.runlog.schema import Layout, record_batch
+
+# Rows in a batch: few enough that a kill costs little, enough that their metadata (about 1.5 kB) stays small beside them.
+BATCH_ROWS = 64
+END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+class SegmentSink:
+    """Appends rows of one layout to a new segment.
+
+    A write that fails half-way leaves a torn tail, which readers skip; ``broken`` then tells that the next rows need a new segment.
+    """
+
+    def __init__(self, folder: Path, layout: Layout, meta: dict[str, Any]) -> None:
+        self.layout = layout
+        self.broken = False
+        self.last_step: int | None = None
+        self._folder = folder
+        self._schema = layout.schema(meta)
+        self._handle: int | None = None
+        self.path: Path | None = None
+
+    def write(self, rows: list[tuple[Any, ...]]) -> None:
+        """Writes rows, all of them or (as far as readers can tell) a whole number of batches.
+
+        Raises:
+            OSError: The file system refuses; ``written`` of the exception says how many rows are safe.
+        """
+        done = 0
+        try:
+            for start in range(0, len(rows), BATCH_ROWS):
+                part = rows[start : start + BATCH_ROWS]
+                data = record_batch(self.layout, self._schema, part).serialize()
+                if self._handle is None:
+                    self._create(self._schema.serialize().to_pybytes() + data.to_pybytes())
+                else:
+                    self._write(memoryview(data))
+                done += len(part)
+                self.last_step = part[-1][0]
+        except OSError as error:
+            raise SinkError(error, done) from error
+
+    def close(self) -> None:
+        """Ends the stream, as Arrow wants it; without that mark the file is as readable.
+
+        Raises:
+            OSError: The file system refuses.
+        """
+        if self._handle is None:
+            return
+        handle, self._handle = self._handle, None
+        try:
+            if not self.broken:
+                write_all(handle, memoryview(END_OF_STREAM))
+        finally:
+            os.close(handle)
+
+    def _create(self, data: bytes) -> None:
+        path = next_path(self._folder, "measurements", "arrows")
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
+        try:
+            write_all(handle, memoryview(data))
+        except OSError:
+            os.close(handle)
+            os.unlink(path)  # holds no complete row, and the next try makes another
+            raise
+        self._handle, self.path = handle, path
+
+    def _write(self, data: memoryview) -> None:
+        assert self._handle is not None
+        try:
+            write_all(self._handle, data)
+        except OSError:
+            self.broken = True
+            raise
+
+
+class SinkError(OSError):
+    """Rows could not be written.
+
+    Attributes:
+        written: How many of them are safe.
+    """
+
+    def __init__(self, error: OSError, written: int) -> None:
+        super().__init__(error.errno, error.strerror or str(error))
+        self.written = written
+
+
+class EventSink:
+    """Appends events to events.jsonl, each in one write."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / EVENTS
+        # A line torn by a kill or a full disk is ended before the next one, so that it cannot spoil it.
+        self._torn = self._path.exists()
+
+    def write(self, events: list[dict[str, Any]]) -> None:
+        """Appends the events.
+
+        Raises:
+            OSError: The file system refuses; some of the events may be there, the last of them torn.
+        """
+        data = "".join(strict_json.dumps(event) + "\n" for event in events)
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            if self._torn:
+                write_all(handle, memoryview(b"\n"))
+            self._torn = True
+            write_all(handle, memoryview(data.encode()))
+            self._torn = False
+        finally:
+            os.close(handle)
+
+
+def write_all(handle: int, data: memoryview) -> None:
+    """Writes all of ``data``.
+
+    Raises:
+        OSError: The file system refuses, possibly after a part.
+    """
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def next_path(folder: Path, stem: str, suffix: str) -> Path:
+    """Returns the first free ``stem-NNN.suffix`` after all that are there."""
+    pattern = re.compile(rf"{stem}-(\d+)\.{suffix}")
+    used = [int(match[1]) for name in os.listdir(folder) if (match := pattern.fullmatch(name))]
+    return folder / f"{stem}-{max(used, default=-1) + 1:03d}.{suffix}"

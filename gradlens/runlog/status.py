@@ -1,0 +1,49 @@
+"""Whether a run is live, over, or was killed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradlens.runlog import process
+from gradlens.runlog.meta import FILE, RunMeta
+
+# A writer touches run.json every 10 s; after this long without it, a process that cannot be looked up is taken for dead.
+SILENT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """Attributes:
+    state: "running", "finished", "failed", "interrupted" or "killed".
+    reason: Why, where there is something to say.
+    """
+
+    state: str
+    reason: str | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether more rows may come."""
+        return self.state == "running"
+
+
+def status_of(folder: Path, meta: RunMeta) -> RunStatus:
+    """Returns the status: what the writer left, or "killed" where it left "running" and is gone."""
+    if meta.status != "running":
+        return RunStatus(meta.status, meta.reason)
+    alive = process.lives(meta.pid, meta.pid_start, meta.host)
+    if alive is None:
+        silent = _silence(folder)
+        if silent > SILENT_SECONDS:
+            return RunStatus("killed", f"no sign of process {meta.pid} on {meta.host} for {silent:.0f} s")
+        alive = True
+    return RunStatus("running") if alive else RunStatus("killed", f"process {meta.pid} ended without a word")
+
+
+def _silence(folder: Path) -> float:
+    try:
+        return time.time() - (folder / FILE).stat().st_mtime
+    except OSError:
+        return 0.0

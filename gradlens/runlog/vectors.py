@@ -1,0 +1,69 @@
+"""From packed Gram rows to the Gram of the vectors that a question is about.
+
+S is a 0/1 matrix [W, V]: each of its rows is a vector of the question as a sum of recorded ones. Working on the packed triangle
+costs one small matrix product for millions of rows; absence follows ``gradlens.gram.aggregate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradlens.gram import REST, UPDATE, Floats
+
+ALL = "all"
+
+
+def components(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the loss components among vector names "component/group", in order; () where the loss is not split."""
+    return tuple(dict.fromkeys(name.rpartition("/")[0] for name in names if "/" in name))
+
+
+def known(names: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
+    """Returns every name that can be asked for: groups, recorded vectors, whole loss components."""
+    return tuple(dict.fromkeys((*groups, *names, *components(names))))
+
+
+def selection(names: Sequence[str], name: str) -> Floats:
+    """Returns [V] the recorded vectors that make up ``name``: a vector, a group, a component, or "all" (the gradient)."""
+    if name == ALL:
+        return np.array([float(n != UPDATE) for n in names])
+    if name in names and "/" in name or name in (REST, UPDATE):
+        return np.array([float(n == name) for n in names])
+    group = np.array([float(n not in (REST, UPDATE) and n.rpartition("/")[2] == name) for n in names])
+    return group if group.any() else np.array([float(n.rpartition("/")[0] == name and "/" in n) for n in names])
+
+
+def against_all(names: Sequence[str], name: str) -> tuple[Floats, int]:
+    """Returns S [2, V] whose second row is ``name``, and how many of its first rows add up to the gradient."""
+    whole, one = selection(names, ALL), selection(names, name)
+    if name == UPDATE:
+        return np.stack([whole, one]), 1
+    return np.stack([whole - one, one]), 2
+
+
+def unpack(packed: NDArray[np.floating], V: int) -> Floats:
+    """Returns [..., V, V] symmetric matrices from their upper triangles [..., P]."""
+    place = np.zeros((V, V), dtype=np.intp)
+    rows, columns = np.triu_indices(V)
+    place[rows, columns] = place[columns, rows] = np.arange(len(rows))
+    return np.asarray(packed.astype(np.float64, copy=False)[..., place])
+
+
+def coarse(packed: NDArray[np.floating], S: Floats) -> Floats:
+    """Returns [n, W, W] the Gram of the vectors S [W, V] from packed rows [n, P]; a vector none of whose terms is there is NaN."""
+    W, V = S.shape
+    rows, columns = np.triu_indices(V)
+    left, right = np.triu_indices(W)
+    weights = S[left][:, rows] * S[right][:, columns]  # [W(W+1)/2, P]
+    weights += np.where(rows == columns, 0.0, S[left][:, columns] * S[right][:, rows])
+    used = np.flatnonzero(weights.any(0))
+    values = packed[:, used].astype(np.float64, copy=False)
+    with np.errstate(invalid="ignore"):  # a gradient that overflowed makes infinities, and they stay what they are
+        sums = np.where(np.isnan(values), 0.0, values) @ weights[:, used].T
+    present = ~np.isnan(packed[:, rows == columns])  # [n, V]
+    kept = present @ S.T > 0  # [n, W]
+    A = unpack(sums, W)
+    return np.asarray(np.where(kept[:, :, None] & kept[:, None, :], A, np.nan))

@@ -1,0 +1,210 @@
+"""The statements of the paper's Figure 1 about a long-tailed and a balanced run, each measured and judged.
+
+Figure 1 shows, over training, the cosine of the head's (grad1) and the tail's (grad2) gradient with the overall gradient (a:
+long-tailed, b: balanced), and the norms of the three (c, d). The paper leaves open whether grad1 and grad2 are contributions
+to the batch gradient or means over the group's own samples, so every statement about a group's norm is judged under both
+conventions. Cosines and the overall gradient are the same under both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from gradlens.intervals import Floats, Interval, difference, interval, mean_interval
+from gradlens.pairing import head_and_tail
+from gradlens.smoothing import fluctuations
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+Convention = Literal["contribution", "mean"]
+CONVENTIONS: tuple[Convention, ...] = ("contribution", "mean")
+# Fluctuation is what a norm does within this share of the measured steps; slower changes count as trend.
+WINDOW_SHARE = 20
+SMALLEST_WINDOW = 10
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of Figure 1, measured.
+
+    Attributes:
+        panel: The panels it is about: "a", "b", "a, b", "c" or "c, d".
+        convention: "contribution" or "mean", or "both" where the statement does not depend on it.
+        statement: What the paper says, with the groups' names.
+        measure: What was computed to judge it.
+        effect: The measured value, or None where it cannot be measured.
+        low: Lower end of its 95 % block-bootstrap interval, or None.
+        high: Upper end, or None.
+        threshold: The effect that would mean "no difference": 0 for differences and correlations, 1 for ratios.
+        reproduced: True where the whole interval is above the threshold; False where it is not; None where no interval
+            can be had (see ``note``).
+        samples: Measured steps behind it, those of the run that has fewer.
+        block: Steps per resampled block.
+        note: Why it is undecided, or "".
+    """
+
+    panel: str
+    convention: str
+    statement: str
+    measure: str
+    effect: float | None
+    low: float | None
+    high: float | None
+    threshold: float
+    reproduced: bool | None
+    samples: int
+    block: int
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words: reproduced, not reproduced or undecided."""
+        return {True: "reproduced", False: "not reproduced", None: "undecided"}[self.reproduced]
+
+    def __str__(self) -> str:
+        per = "" if self.convention == "both" else f" [{self.convention}]"
+        if self.effect is None or self.low is None or self.high is None:
+            return f"({self.panel}) {self.statement}{per}: undecided ({self.note})"
+        found = f"{self.measure} = {self.effect:.3g}, 95 % interval {self.low:.3g} to {self.high:.3g}"
+        return f"({self.panel}) {self.statement}{per}: {self.verdict} ({found}; {self.threshold:g} = no difference)"
+
+
+def figure1_claims(long_tailed: Run, balanced: Run, head: str | None = None, tail: str | None = None) -> list[Claim]:
+    """Measures every statement of Figure 1.
+
+    Args:
+        long_tailed: Run on long-tailed data.
+        balanced: Run on balanced data, measured with the same groups.
+        head: Group that plays grad1; by default "head", else the first group that both runs have.
+        tail: Group that plays grad2; by default "tail", else the last one.
+
+    Raises:
+        PairError: The runs have fewer than two groups in common, or not the named ones.
+    """
+    head, tail = head_and_tail(long_tailed, balanced, head, tail)
+    return [
+        *_cosine_claims(long_tailed, balanced, head, tail),
+        *_group_norm_claims(long_tailed, balanced, head, tail),
+        *_overall_norm_claims(long_tailed, balanced),
+        *_cause_claims(long_tailed, tail),
+    ]
+
+
+def window_of(steps: int) -> int:
+    """Returns the number of neighbouring measured steps whose mean is the local level of a norm."""
+    return max(SMALLEST_WINDOW, steps // WINDOW_SHARE)
+
+
+def _cosine_claims(long_tailed: Run, balanced: Run, head: str, tail: str) -> list[Claim]:
+    heads = [run.cosine(head) for run in (long_tailed, balanced)]
+    tails = [run.cosine(tail) for run in (long_tailed, balanced)]
+    gaps = [h - t for h, t in zip(heads, tails, strict=True)]
+    found = [
+        ("a", f"in the long-tailed run the overall gradient is closer to {head} than to {tail}",
+         f"cos({head}) - cos({tail})", mean_interval(gaps[0])),
+        ("a", f"in the long-tailed run the overall gradient is shifted towards {head}, compared with the balanced run",
+         f"cos({head}), long-tailed - balanced", difference(*heads)),
+        ("b", f"in the balanced run the overall gradient stays closer to {tail} than in the long-tailed run",
+         f"cos({tail}), balanced - long-tailed", difference(tails[1], tails[0])),
+        ("a, b", f"the gap between {head} and {tail} is wider in the long-tailed run",
+         f"cos({head}) - cos({tail}), long-tailed - balanced", difference(*gaps)),
+    ]  # fmt: skip
+    return [_claim(panel, "both", statement, measure, effect, 0.0) for panel, statement, measure, effect in found]
+
+
+def _group_norm_claims(long_tailed: Run, balanced: Run, head: str, tail: str) -> list[Claim]:
+    claims = []
+    for per in CONVENTIONS:
+        tails = [_columns(run.norm(tail, per=per)) for run in (long_tailed, balanced)]
+        heads = _columns(long_tailed.norm(head, per=per))
+        within = np.concatenate([tails[0], heads], axis=1)  # [T, 6], same steps
+        effect = _ratio([within], lambda m: _log_relative(m[0][..., :3]) - _log_relative(m[0][..., 3:]))
+        statement = f"in the long-tailed run the norm of {tail} fluctuates more than that of {head}"
+        claims.append(_claim("c", per, statement, f"relative fluctuation, {tail} / {head}", effect, 1.0))
+        effect = _ratio(tails, partial(_log_ratio, _log_relative))
+        statement = f"the norm of {tail} fluctuates more in the long-tailed run than in the balanced run"
+        measure = f"relative fluctuation of {tail}, long-tailed / balanced"
+        claims.append(_claim("c, d", per, statement, measure, effect, 1.0))
+    return claims
+
+
+def _overall_norm_claims(long_tailed: Run, balanced: Run) -> list[Claim]:
+    columns = [_columns(run.norm("all")) for run in (long_tailed, balanced)]
+    measures: list[tuple[str, Callable[[Floats], Floats]]] = [
+        ("variance over the whole run", lambda m: np.log(m[..., 2] - m[..., 0] ** 2)),
+        ("variance around the running mean", lambda m: np.log(m[..., 1])),
+        ("relative fluctuation", _log_relative),
+    ]
+    statement = "the norm of the overall gradient varies more in the long-tailed run than in the balanced run"
+    claims = []
+    for name, logarithm in measures:
+        effect = _ratio(columns, partial(_log_ratio, logarithm))
+        claims.append(_claim("c, d", "both", statement, f"{name}, long-tailed / balanced", effect, 1.0))
+    return claims
+
+
+def _cause_claims(long_tailed: Run, tail: str) -> list[Claim]:
+    overall = long_tailed.norm("all")
+    contribution, shares = long_tailed.norm(tail), long_tailed.share(tail)
+    # |g - g_tail|^2 = |g|^2 - 2 <g_tail, g> + |g_tail|^2; without tail samples the overall gradient itself.
+    squared = overall**2 * (1 - 2 * shares) + contribution**2
+    without = np.where(np.isnan(contribution), overall, np.sqrt(np.maximum(squared, 0.0)))
+    both = np.concatenate([_columns(overall), _columns(without)], axis=1)
+    effect = _ratio([both], lambda m: np.log(m[0][..., 1]) - np.log(m[0][..., 4]))
+    statement = f"in the long-tailed run {tail} enlarges the variance of the overall gradient's norm"
+    measure = f"variance around the running mean, overall / overall without {tail}"
+    claims = [_claim("c", "contribution", statement, measure, effect, 1.0)]
+    window = window_of(len(overall))
+    for per in CONVENTIONS:
+        x, y = (fluctuations(v, window) for v in (overall, long_tailed.norm(tail, per=per)))
+        effect = interval([np.stack([x * y, x**2, y**2], axis=1)], lambda m: _correlation(m[0]))
+        statement = f"in the long-tailed run the overall gradient's norm rises and falls with that of {tail}"
+        claims.append(_claim("c", per, statement, "correlation of the fluctuations", effect, 0.0))
+    return claims
+
+
+def _columns(norms: Floats) -> Floats:
+    """Returns [T, 3]: the values, their squared fluctuations, their squares."""
+    return np.stack([norms, fluctuations(norms, window_of(len(norms))) ** 2, norms**2], axis=1)
+
+
+def _log_relative(means: Floats) -> Floats:
+    """Returns the logarithm of fluctuation / level from the means [..., 3] of ``_columns``."""
+    return np.asarray(0.5 * np.log(means[..., 1]) - np.log(means[..., 0]))
+
+
+def _log_ratio(logarithm: Callable[[Floats], Floats], means: list[Floats]) -> Floats:
+    """Returns a logarithm of the first run's column means less that of the second's."""
+    return logarithm(means[0]) - logarithm(means[1])
+
+
+def _correlation(means: Floats) -> Floats:
+    """Returns the correlation from the means [..., 3] of xy, x^2, y^2, where x and y have no mean."""
+    return np.asarray(means[..., 0] / np.sqrt(means[..., 1] * means[..., 2]))
+
+
+def _ratio(runs: list[Floats], logarithm: Callable[[list[Floats]], Floats]) -> Interval:
+    """Returns the interval of a ratio, made on its logarithm, where errors are symmetric."""
+    found = interval(runs, logarithm)
+    value, low, high = (math.exp(min(x, 700.0)) for x in (found.value, found.low, found.high))
+    return Interval(value, low, high, found.samples, found.block)
+
+
+def _claim(panel: str, convention: str, statement: str, measure: str, effect: Interval, threshold: float) -> Claim:
+    value = effect.value if math.isfinite(effect.value) else None
+    if value is None or not effect.measurable:
+        why = (
+            f"{effect.samples} measured steps have all that it takes; an interval needs 8 of them and values that vary"
+        )
+        return Claim(panel, convention, statement, measure, value, None, None, threshold, None, effect.samples, 0, why)
+    return Claim(
+        panel, convention, statement, measure, value, effect.low, effect.high, threshold, effect.low > threshold,
+        effect.samples, effect.block,
+    )  # fmt: skip

@@ -8,6 +8,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gradlens.longtail.network import Network
+
 Norm = Literal["batch", "group"]
 NORM_GROUPS = 8
 
@@ -46,7 +48,7 @@ class BasicBlock(nn.Module):
         return F.relu(out) if self.last_relu else out
 
 
-class ResNetCifar(nn.Module):
+class ResNetCifar(Network):
     """A CIFAR ResNet: three stages of widths 16, 32 and 64, global average pooling, 64 features, one classifier.
 
     Convolution and linear weights start Kaiming-normal. ResNet-32 with a 100-way linear head has 470,004 parameters
@@ -103,11 +105,6 @@ class ResNetCifar(nn.Module):
         out = self.layer3(self.layer2(self.layer1(out)))
         pooled: Tensor = out.mean((2, 3))
         return pooled
-
-    def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, 32, 32] normalised images -> [B, C] logits."""
-        logits: Tensor = self.classifier(self.embed(images))
-        return logits
 
 
 def _stage(

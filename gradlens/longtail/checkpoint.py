@@ -1,0 +1,114 @@
+"""Checkpoints: everything from which a training goes on bit for bit, in one file that is never half written.
+
+They hold tensors, numbers and text only and are read with ``weights_only=True``: opening one cannot run code.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradlens.longtail.errors import LongTailError
+
+FILE = "checkpoint.pt"
+FORMAT = "gradlens-checkpoint-1"
+
+
+class CheckpointError(LongTailError):
+    """A checkpoint that cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after an epoch.
+
+    Attributes:
+        identity: What the training was (recipe, task and seed); only an equal training may go on from it.
+        phase: Index of the phase.
+        epoch: Epochs of that phase that are done.
+        step: Optimizer steps done in all.
+        model: State dict of the network.
+        modules: State dict of each module beside it.
+        selected: [n] positions of the phase's training images.
+        optimizer: State dict of the optimizer, empty in a phase without one.
+        history: One row for each epoch so far.
+    """
+
+    identity: dict[str, Any]
+    phase: int
+    epoch: int
+    step: int
+    model: dict[str, Tensor]
+    modules: dict[str, dict[str, Tensor]]
+    selected: Tensor
+    optimizer: dict[str, Any]
+    history: list[dict[str, Any]]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Writes the checkpoint of a run's folder; whoever reads it meanwhile gets the old one or the new one.
+
+    Raises:
+        OSError: The file system refuses; the old checkpoint is then as it was.
+    """
+    path = folder / FILE
+    handle, partial = tempfile.mkstemp(prefix=f".{FILE}.", dir=folder)
+    try:
+        with open(handle, "wb") as file:
+            # Not asdict(): it would copy every tensor.
+            torch.save({"format": FORMAT} | {name: getattr(checkpoint, name) for name in _FIELDS}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        if os.path.exists(partial):
+            os.unlink(partial)
+        raise
+    return path
+
+
+def load_checkpoint(folder: Path, identity: dict[str, Any]) -> Checkpoint | None:
+    """Reads the checkpoint of a run's folder, or returns None where there is none yet.
+
+    Args:
+        folder: The run's folder.
+        identity: What the training at hand is.
+
+    Raises:
+        CheckpointError: A damaged file, something else, or the checkpoint of another training (says in what it differs).
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path} is damaged or cut short ({reason}); delete it and train anew, or put a copy of it back"
+        ) from error
+    if not isinstance(stored, dict) or stored.get("format") != FORMAT or not set(_FIELDS) <= set(stored):
+        raise CheckpointError(f"{path} is no checkpoint of this version of gradlens ({FORMAT}); train anew")
+    checkpoint = Checkpoint(**{name: stored[name] for name in _FIELDS})
+    differences = [
+        f"{key}: {checkpoint.identity.get(key, 'absent')} there, {identity.get(key, 'absent')} here"
+        for key in dict.fromkeys([*checkpoint.identity, *identity])
+        if checkpoint.identity.get(key) != identity.get(key)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{path} belongs to another training ({'; '.join(differences[:5])}"
+            f"{'; ...' if len(differences) > 5 else ''}); resume with the settings of the first start, or give another "
+            "folder"
+        )
+    return checkpoint
+
+
+_FIELDS = tuple(Checkpoint.__dataclass_fields__)

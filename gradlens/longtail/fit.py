@@ -1,0 +1,231 @@
+"""fit: one short loop that runs the phases of any recipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradlens.longtail.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
+from gradlens.longtail.divergence import LossWatch, check_parameters
+from gradlens.longtail.evaluation import evaluate
+from gradlens.longtail.learner import Learner, derived_seed
+from gradlens.longtail.modes import choose_trainable, set_modes
+from gradlens.longtail.optimization import set_rates
+from gradlens.longtail.phases import Phase
+from gradlens.longtail.recipe import Recipe
+from gradlens.longtail.task import Task
+from gradlens.longtail.tracker import Tracker, Untracked
+from gradlens.longtail.visiting import Clock
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training leaves behind.
+
+    Attributes:
+        learner: The trained network and what stands beside it.
+        history: One row for each epoch: epoch (from 1, through all phases), phase, loss, seconds and, where it was
+            evaluated, the accuracies in percent on ``split``.
+        split: Name of the split that was evaluated after each epoch.
+        final: Split -> accuracies of the last epoch's network.
+        steps: Optimizer steps.
+        checkpoint: The last checkpoint, or None where no folder was given.
+    """
+
+    learner: Learner
+    history: list[dict[str, Any]]
+    split: str
+    final: dict[str, dict[str, float]]
+    steps: int
+    checkpoint: Path | None
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The evaluated row with the highest overall accuracy on ``split``; chosen by looking at that very split."""
+        return max((row for row in self.history if "overall" in row), key=lambda row: row["overall"])
+
+
+def fit(
+    recipe: Recipe,
+    task: Task,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    folder: Path | str | None = None,
+    resume: bool = False,
+    tracker: Tracker | None = None,
+    evaluate_every: int = 1,
+    max_steps: int | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+) -> Fitted:
+    """Trains.
+
+    The state of PyTorch's global random number generators is the same afterwards as before.
+
+    Args:
+        recipe: What to do.
+        task: On what.
+        seed: Seed of initial weights, order of images, augmentation and every other random choice.
+        device: Where to train; the task's images must be on the same one.
+        folder: Keeps a checkpoint of each epoch; None keeps none.
+        resume: Goes on from the folder's checkpoint, bit for bit as if there had been no interruption; starts from the
+            beginning where it has none yet.
+        tracker: Watches the training.
+        evaluate_every: Epochs between evaluations; the last of each phase is always evaluated.
+        max_steps: Ends each epoch after so many steps, to try things out.
+        on_epoch: Called with each row of the history.
+
+    Raises:
+        CheckpointError: A checkpoint that is damaged or belongs to another training.
+        DivergedError: The loss or a weight is no longer finite; the checkpoint of the last good epoch is kept.
+    """
+    tracker = tracker or Untracked()
+    where = torch.device(device)
+    keep = Path(folder) if folder is not None else None
+    identity = {**recipe.identity(), **task.identity(), "seed": seed}
+    stored = load_checkpoint(keep, identity) if resume and keep is not None else None
+    history: list[dict[str, Any]] = list(stored.history) if stored else []
+    steps = stored.step if stored else 0
+    split = next(iter(task.evaluations))
+    accuracies: dict[str, float] = {}
+    with torch.random.fork_rng(devices=_forked(where)), torch.backends.cudnn.flags(deterministic=True):
+        learner = _start(recipe, task, seed, where)
+        for index, phase in enumerate(recipe.phases):
+            optimizer, first = _enter(index, phase, learner, stored)
+            if stored and index < stored.phase:
+                continue
+            fresh = stored is None or index > stored.phase
+            tracker.start_phase(phase, learner, optimizer, steps, fresh)
+            if index and fresh:
+                accuracies = evaluate(learner.model, task.evaluations[split], task.counts)
+                tracker.event("phase-entered", phase=phase.name, split=split, **accuracies, **learner.notes)
+            for epoch in range(first, phase.epochs):
+                assert optimizer is not None
+                last = epoch + 1 == phase.epochs
+                tracker.start_epoch(len(history))
+                row: dict[str, Any] = {"epoch": len(history) + 1, "phase": phase.name}
+                trained, done = _epoch(index, phase, epoch, learner, optimizer, tracker, max_steps)
+                row |= trained
+                steps += done
+                check_parameters(learner.model, row["epoch"], keep)
+                if last or (epoch + 1) % evaluate_every == 0:
+                    row |= evaluate(learner.model, task.evaluations[split], task.counts)
+                history.append(row)
+                if keep is not None:
+                    save_checkpoint(keep, _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history))
+                tracker.end_epoch(row, learner, last)
+                if on_epoch is not None:
+                    on_epoch(row)
+        final = {name: evaluate(learner.model, images, task.counts) for name, images in task.evaluations.items()}
+    return Fitted(learner, history, split, final, steps, keep / FILE if keep is not None else None)
+
+
+def _start(recipe: Recipe, task: Task, seed: int, device: torch.device) -> Learner:
+    torch.manual_seed(derived_seed(seed, "network"))
+    model = recipe.network().to(device)
+    everything = torch.arange(len(task.train.labels))
+    return Learner(model, task.train, task.counts, device, seed, everything)
+
+
+def _enter(index: int, phase: Phase, learner: Learner, stored: Checkpoint | None) -> tuple[torch.optim.SGD | None, int]:
+    """Gives the learner the form of a phase and its values: fresh ones, or those of a checkpoint made in that phase.
+
+    Returns:
+        The optimizer, None where nothing trains, and the first epoch to run.
+    """
+    torch.manual_seed(derived_seed(learner.seed, "phase", index))
+    learner.notes.clear()
+    if phase.structure is not None:
+        phase.structure(learner)
+        learner.model.to(learner.device)
+    if stored is not None and index < stored.phase:
+        return None, 0
+    resumed = stored if stored is not None and index == stored.phase else None
+    if resumed is not None:
+        learner.model.load_state_dict(resumed.model)
+        for name, module in learner.modules.items():
+            module.load_state_dict(resumed.modules[name])
+        learner.selected = resumed.selected
+    else:
+        if phase.initialise is not None:
+            phase.initialise(learner)
+        everything = torch.arange(len(learner.train.labels))
+        learner.selected = everything if phase.select is None else phase.select(learner)
+    choose_trainable(learner.model, phase.trainable)
+    if not phase.epochs:
+        return None, 0
+    optimizer = phase.sgd.optimizer(learner.model)
+    if resumed is not None:
+        optimizer.load_state_dict(resumed.optimizer)
+    return optimizer, resumed.epoch if resumed is not None else 0
+
+
+def _epoch(
+    index: int,
+    phase: Phase,
+    epoch: int,
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    tracker: Tracker,
+    max_steps: int | None,
+) -> tuple[dict[str, float], int]:
+    """Trains one epoch; returns its mean losses and seconds, and its number of steps."""
+    started = time.perf_counter()
+    clock = Clock(epoch, phase.epochs)
+    seeds = {what: derived_seed(learner.seed, what, index, epoch) for what in ("order", "forward", "augmentation")}
+    torch.manual_seed(seeds["forward"])  # dropout
+    generator = torch.Generator().manual_seed(seeds["forward"])
+    order = phase.visiting(learner.train.labels[learner.selected], clock, torch.Generator().manual_seed(seeds["order"]))
+    set_rates(optimizer, phase.schedule.factor(epoch, phase.epochs))
+    set_modes(learner.model)
+    watch = LossWatch(phase.name, epoch, learner.device)
+    steps = 0
+    for images, labels in learner.train.batches(
+        learner.selected[order], phase.batch, augmented=True, seed=seeds["augmentation"]
+    ):
+        if steps == max_steps:
+            break
+        step = phase.forward(learner, clock, images, labels, generator)
+        losses: dict[str, Tensor] = {name: term(step) for name, term in phase.losses.items()}
+        watch.add(losses, len(labels))
+        tracker.backward(losses, step)
+        optimizer.step()
+        optimizer.zero_grad()
+        steps += 1
+    return {**watch.means(), "seconds": time.perf_counter() - started}, steps
+
+
+def _snapshot(
+    identity: dict[str, Any],
+    phase: int,
+    epoch: int,
+    steps: int,
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    history: list[dict[str, Any]],
+) -> Checkpoint:
+    modules = {name: module.state_dict() for name, module in learner.modules.items()}
+    return Checkpoint(
+        identity,
+        phase,
+        epoch,
+        steps,
+        learner.model.state_dict(),
+        modules,
+        learner.selected,
+        optimizer.state_dict(),
+        history,
+    )
+
+
+def _forked(device: torch.device) -> list[int]:
+    """Returns the CUDA devices whose random state has to be put back."""
+    if device.type != "cuda":
+        return []
+    return [torch.cuda.current_device() if device.index is None else device.index]

@@ -1,0 +1,270 @@
+"""The paper's method: the head alone first, then the tail with a memory of the head (Section 3.2, Algorithm 1)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, cast
+
+import torch
+from torch import Tensor
+
+from gradlens.longtail.cosine import CosineClassifier
+from gradlens.longtail.counts import head_size
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.exemplars import METHODS as SELECTIONS
+from gradlens.longtail.exemplars import Method as Selection
+from gradlens.longtail.exemplars import select_exemplars
+from gradlens.longtail.intra import intra_class_loss
+from gradlens.longtail.learner import Learner, derived_seed
+from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.single_phase import SCALE
+from gradlens.longtail.methods.terms import cross_entropy
+from gradlens.longtail.methods.training import cosine_network, positive, schedule, sgd
+from gradlens.longtail.modes import frozen
+from gradlens.longtail.network import Network
+from gradlens.longtail.phases import LossTerm, Phase, Step
+from gradlens.longtail.prototypes import class_prototypes
+from gradlens.longtail.recipe import Recipe
+from gradlens.longtail.resize import extended, truncated
+from gradlens.longtail.retention import retention_loss, retention_weight
+from gradlens.longtail.settings import Setting, Settings
+from gradlens.longtail.task import Task
+from gradlens.longtail.visiting import visiting
+
+OLD = "old"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The classes of phase I: the first ``size`` of the task's.
+
+    Attributes:
+        size: C1.
+    """
+
+    size: int
+
+    def truncate(self, learner: Learner) -> None:
+        """Structure of phase I: the classifier W_c^1 of C1 classes (Equation 1)."""
+        learner.model.classifier = truncated(_cosine(learner.model), self.size)
+
+    def images(self, learner: Learner) -> Tensor:
+        """Training images of phase I: X1."""
+        return torch.nonzero(learner.train.labels < self.size).flatten()
+
+    def tail_images(self, learner: Learner) -> Tensor:
+        """X2, the images of the classes that join in phase II."""
+        return torch.nonzero(learner.train.labels >= self.size).flatten()
+
+    def extend(self, learner: Learner) -> None:
+        """Structure of phase II: the old network as a frozen copy, and a classifier of all C classes (new ones random)."""
+        learner.modules[OLD] = frozen(copy.deepcopy(learner.model))
+        learner.model.classifier = extended(_cosine(learner.model), learner.num_classes)
+
+    def imprint(self, learner: Learner) -> None:
+        """Turns the new classes' weights to their mean features (Qi et al. 2018)."""
+        positions = self.tail_images(learner)
+        labels = (learner.train.labels[positions] - self.size).to(learner.device)
+        means = class_prototypes(learner.features(positions), labels, learner.num_classes - self.size)
+        learner.model.classifier = extended(
+            truncated(_cosine(learner.model), self.size), learner.num_classes, means
+        ).to(learner.device)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The exemplar memory M (Equations 2-5).
+
+    Attributes:
+        head: Classes that it remembers.
+        per_class: Images of each class; all of a class that has fewer.
+        selection: How they are chosen.
+    """
+
+    head: Head
+    per_class: int
+    selection: Selection
+
+    def with_tail(self, learner: Learner) -> Tensor:
+        """Training images of phase II: M and X2. Chosen by the network as phase I left it."""
+        positions = self.head.images(learner)
+        generator = torch.Generator().manual_seed(derived_seed(learner.seed, "memory"))
+        chosen = select_exemplars(
+            learner.features(positions),
+            learner.train.labels[positions].to(learner.device),
+            self.per_class,
+            method=self.selection,
+            generator=generator,
+        )
+        memory = positions[chosen]
+        sizes = torch.bincount(learner.train.labels[positions])
+        learner.notes["memory_images"] = len(memory)
+        learner.notes["classes_smaller_than_memory"] = int(((sizes > 0) & (sizes < self.per_class)).sum())
+        return torch.cat([memory, self.head.tail_images(learner)])
+
+
+@dataclass(frozen=True)
+class Retention:
+    """The memory-retentive loss as a term of phase II (Equations 6-8), with its weight lambda.
+
+    Attributes:
+        weight: lambda of Equation 9.
+        tau: Temperature.
+        reduction: "mean" over the batch or the literal "sum".
+        detach: Keeps the gradient from flowing through the weights a_ji.
+    """
+
+    weight: float
+    tau: float
+    reduction: Literal["mean", "sum"]
+    detach: bool
+
+    def __call__(self, step: Step) -> Tensor:
+        """Returns lambda L_dis of the batch."""
+        with torch.no_grad():
+            old = cast(Network, step.learner.modules[OLD]).embed(step.images)
+        return self.weight * retention_loss(old, step.features, self.tau, self.reduction, self.detach)
+
+
+@dataclass(frozen=True)
+class IntraClass:
+    """The intra-class margin loss as a term of phase II (in Equation 9).
+
+    Attributes:
+        head: The old classes.
+        margin: Demanded distance between cosines.
+        hardest: Negatives of each sample, None for all.
+        negatives: "new" classes or "all".
+        samples: Of the "memory" or "all".
+    """
+
+    head: Head
+    margin: float
+    hardest: int | None
+    negatives: Literal["new", "all"]
+    samples: Literal["memory", "all"]
+
+    def __call__(self, step: Step) -> Tensor:
+        """Returns L_intra of the batch."""
+        return intra_class_loss(
+            _cosine(step.learner.model).cosines(step.features),
+            step.labels,
+            self.head.size,
+            margin=self.margin,
+            hardest=self.hardest,
+            negatives=self.negatives,
+            samples=self.samples,
+        )
+
+
+def _recipe(task: Task, settings: Settings) -> Recipe:
+    head = Head(_head_size(task, settings["head_classes"]))
+    weight = settings["retention_weight"]
+    if weight is None:
+        weight = retention_weight(head.size, task.num_classes - head.size)
+        settings = settings.plus(
+            {"retention_weight": Setting(weight, "sqrt(C1 / C2), Appendix A (the ablation's sqrt(C / C1) is a slip)")}
+        )
+    if settings["selection"] not in SELECTIONS:
+        raise LongTailError(f"selection={settings['selection']!r}; choose one of {', '.join(SELECTIONS)}")
+    if not weight >= 0:
+        raise LongTailError(f"retention_weight={weight}; it must be at least 0")
+    epochs = positive(settings, "epochs")
+    if settings["epochs_2"] is not None:
+        epochs_2 = positive(settings, "epochs_2")
+    else:
+        epochs_2 = epochs
+    first = Phase(
+        name="I",
+        epochs=epochs,
+        losses={"classification": cross_entropy},
+        batch=positive(settings, "batch"),
+        visiting=visiting(settings["sampler"]),
+        sgd=sgd(settings),
+        schedule=schedule(settings),
+        structure=head.truncate,
+        select=head.images,
+    )
+    second = Phase(
+        name="II",
+        epochs=epochs_2,
+        losses=_losses(head, settings, float(weight)),
+        batch=positive(settings, "batch"),
+        visiting=visiting(settings["sampler_2"]),
+        sgd=sgd(settings, settings["learning_rate_2"]),
+        schedule=schedule(settings),
+        structure=head.extend,
+        initialise=head.imprint if settings["imprint"] else None,
+        select=Memory(head, positive(settings, "memory"), settings["selection"]).with_tail,
+    )
+    build = partial(cosine_network, task, float(settings["scale"]))
+    return Recipe("dual-phase", (first, second), build, settings)
+
+
+def _losses(head: Head, settings: Settings, weight: float) -> dict[str, LossTerm]:
+    """Returns the terms of Equation 9; one that is switched off is absent, not zero."""
+    losses: dict[str, LossTerm] = {"classification": cross_entropy}
+    if settings["intra"]:
+        hardest = settings["intra_hardest"]
+        losses["intra"] = IntraClass(
+            head,
+            float(settings["intra_margin"]),
+            None if hardest is None else int(hardest),
+            settings["intra_negatives"],
+            settings["intra_samples"],
+        )
+    if weight > 0:
+        losses["retention"] = Retention(
+            weight, float(settings["tau"]), settings["retention_reduction"], bool(settings["retention_detach"])
+        )
+    return losses
+
+
+def _head_size(task: Task, given: int | None) -> int:
+    """Returns C1: the paper's rule, or what was asked for.
+
+    Raises:
+        LongTailError: One of the phases would have no class.
+    """
+    if given is None:
+        return head_size(task.counts)
+    if not 1 <= given < task.num_classes:
+        raise LongTailError(
+            f"head_classes={given} of {task.num_classes}; each phase needs a class: give 1..{task.num_classes - 1}"
+        )
+    return int(given)
+
+
+def _cosine(model: Network) -> CosineClassifier:
+    return cast(CosineClassifier, model.classifier)
+
+
+_PRINTED = "paper, Section 3.2"
+_SILENT = "gradlens: the paper does not say"
+DUAL_PHASE = Method(
+    "dual-phase",
+    "the paper's method: head classes first, then the tail with a memory of the head",
+    {
+        "scale": SCALE,
+        "head_classes": Setting(None, f"{_PRINTED}: classes with at least 20 images"),
+        "sampler": Setting("progressive", f"{_PRINTED} (Kang et al. 2020), restricted to the head"),
+        "memory": Setting(10, "paper, Figure 2 (a): the best on Places-LT"),
+        "selection": Setting("residual", "paper, Equations 2-5, without replacement"),
+        "imprint": Setting(True, f"{_PRINTED} (Qi et al. 2018)"),
+        "tau": Setting(0.05, "gradlens: at the literal 1 collapsed features have the smaller loss"),
+        "retention_weight": Setting(None, "sqrt(C1 / C2), Appendix A"),
+        "retention_reduction": Setting("mean", "gradlens: Equation 8 is a sum, but the other losses are means"),
+        "retention_detach": Setting(False, _SILENT),
+        "intra": Setting(True, "paper, Equation 9"),
+        "intra_margin": Setting(0.5, _SILENT),
+        "intra_hardest": Setting(2, _SILENT),
+        "intra_negatives": Setting("new", "gradlens: the stated purpose, not the formula"),
+        "intra_samples": Setting("memory", "gradlens: the stated purpose, not the formula"),
+        "epochs_2": Setting(None, "paper, Algorithm 1: as many as in phase I"),
+        "learning_rate_2": Setting(None, "paper, Algorithm 1: as in phase I"),
+        "sampler_2": Setting("shuffled", "paper, Algorithm 1: no sampler in phase II"),
+    },
+    _recipe,
+)

@@ -1,0 +1,63 @@
+"""The methods of one phase on all classes: ``ce`` and ``plain``."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.terms import cross_entropy
+from gradlens.longtail.methods.training import cosine_network, positive, schedule, sgd
+from gradlens.longtail.phases import Phase
+from gradlens.longtail.recipe import Recipe
+from gradlens.longtail.settings import Setting, Settings
+from gradlens.longtail.task import Task
+from gradlens.longtail.visiting import visiting
+
+SCALE = Setting(10.0, "gradlens: the paper names no initial scale")
+
+
+def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
+    kind = settings["classifier"]
+    if kind not in ("linear", "cosine"):
+        raise LongTailError(f"classifier={kind!r}; choose 'linear' or 'cosine'")
+    phase = Phase(
+        name="all classes",
+        epochs=positive(settings, "epochs") * positive(settings, "compute"),
+        losses={"classification": cross_entropy},
+        batch=positive(settings, "batch"),
+        visiting=visiting(settings["sampler"]),
+        sgd=sgd(settings),
+        schedule=schedule(settings),
+    )
+    build = (
+        partial(cosine_network, task, float(settings["scale"]))
+        if kind == "cosine"
+        else partial(task.network, task.num_classes, False)
+    )
+    return Recipe(method, (phase,), build, settings)
+
+
+def _plain(name: str, summary: str, compute: int) -> Method:
+    table = {
+        "classifier": Setting("cosine", "paper, Section 3.2; 'plain' itself is not defined there"),
+        "scale": SCALE,
+        "sampler": Setting("progressive", "paper, Section 3.2 (Kang et al. 2020)"),
+        "compute": Setting(compute, "gradlens: multiple of the epochs"),
+    }
+    return Method(name, summary, table, partial(_recipe, name))
+
+
+CE = Method(
+    "ce",
+    "cross-entropy, linear classifier, plain shuffling",
+    {
+        "classifier": Setting("linear", "Cao et al. 2019"),
+        "scale": SCALE,
+        "sampler": Setting("shuffled", "Cao et al. 2019"),
+        "compute": Setting(1, "gradlens: multiple of the epochs"),
+    },
+    partial(_recipe, "ce"),
+)
+PLAIN = _plain("plain", "the paper's 'plain': cosine classifier, progressive sampling, all classes at once", 1)
+PLAIN_2T = _plain("plain-2t", "plain for twice the epochs, at least the compute of both phases", 2)

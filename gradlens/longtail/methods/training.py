@@ -1,0 +1,56 @@
+"""Optimizer, schedule and network as the settings of a training describe them."""
+
+from __future__ import annotations
+
+from gradlens.longtail.cosine import CosineClassifier
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.network import Network
+from gradlens.longtail.optimization import CosineDecay, Schedule, Sgd, Steps
+from gradlens.longtail.settings import Settings
+from gradlens.longtail.task import Task
+
+
+def sgd(settings: Settings, learning_rate: float | None = None) -> Sgd:
+    """Returns the optimizer settings; ``learning_rate`` takes the place of that of the settings.
+
+    The classifier keeps its ratio to the rest where it has a learning rate of its own.
+    """
+    base = float(settings["learning_rate"])
+    rate = base if learning_rate is None else learning_rate
+    if not rate > 0 or not 0 <= settings["momentum"] < 1 or settings["weight_decay"] < 0:
+        raise LongTailError(
+            f"learning rate {rate}, momentum {settings['momentum']}, weight decay {settings['weight_decay']}; "
+            "needed are a rate above 0, a momentum in [0, 1) and a decay of at least 0"
+        )
+    own = settings.get("classifier_learning_rate")
+    parts = {} if own is None else {"classifier": float(own) * rate / base}
+    return Sgd(rate, float(settings["momentum"]), float(settings["weight_decay"]), parts)
+
+
+def schedule(settings: Settings) -> Schedule:
+    """Returns the learning-rate schedule."""
+    kind, warm_up = settings["schedule"], int(settings["warm_up"])
+    if kind == "cosine":
+        return CosineDecay(warm_up)
+    if kind == "steps":
+        return Steps(tuple(float(at) for at in settings["steps_at"]), float(settings["steps_by"]), warm_up)
+    raise LongTailError(f"schedule={kind!r}; choose 'steps' or 'cosine'")
+
+
+def positive(settings: Settings, name: str) -> int:
+    """Returns a setting that counts something.
+
+    Raises:
+        LongTailError: It is below 1.
+    """
+    value = int(settings[name])
+    if value < 1:
+        raise LongTailError(f"{name}={value}; it must be at least 1")
+    return value
+
+
+def cosine_network(task: Task, scale: float) -> Network:
+    """Returns the task's network with signed features and a cosine classifier (Section 3.2)."""
+    network = task.network(task.num_classes, True)
+    network.classifier = CosineClassifier(network.features, task.num_classes, scale)
+    return network

@@ -1,0 +1,94 @@
+"""Phase: one stage of a training method. A method is a list of them, and `fit` runs any list.
+
+A phase is entered in three moves, so that a training can be resumed in the middle of it:
+
+1. ``structure`` gives the network its form (classes of the classifier, frozen copies). It depends on nothing but the
+   sizes, so resuming repeats it and then fills in the stored values.
+2. ``initialise`` sets values that come from data (imprinted weights). Resuming skips it.
+3. ``select`` chooses the training images (an exemplar memory). Resuming takes the stored choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gradlens.longtail.learner import Learner
+from gradlens.longtail.optimization import Schedule, Sgd, Steps
+from gradlens.longtail.visiting import Clock, Visiting, shuffled
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the loss terms of one training step see.
+
+    Attributes:
+        learner: The network and what stands beside it.
+        clock: Epoch and epochs of the phase.
+        images: [B, channels, H, W] network input.
+        labels: [B] class ids, or [B, C] soft labels.
+        features: [B, d] penultimate features.
+        logits: [B, C].
+    """
+
+    learner: Learner
+    clock: Clock
+    images: Tensor
+    labels: Tensor
+    features: Tensor
+    logits: Tensor
+
+
+LossTerm = Callable[[Step], Tensor]
+Forward = Callable[[Learner, Clock, Tensor, Tensor, torch.Generator], Step]
+Select = Callable[[Learner], Tensor]
+Change = Callable[[Learner], None]
+
+
+def classify(
+    learner: Learner,
+    clock: Clock,
+    images: Tensor,
+    labels: Tensor,
+    generator: torch.Generator,  # noqa: ARG001
+) -> Step:
+    """The ordinary forward pass. A method that mixes images or features puts its own in the place of it."""
+    features = learner.model.embed(images)
+    return Step(learner, clock, images, labels, features, learner.model.classifier(features))
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stage of training.
+
+    Attributes:
+        name: Shown as a band in every figure.
+        epochs: May be 0 for a stage that only sets values (nearest class mean).
+        losses: Component -> term; what is minimised is their sum, and the lens can tell them apart.
+        batch: Images in a batch.
+        visiting: Order of the images in each epoch.
+        sgd: Optimizer settings; every phase starts a fresh optimizer.
+        schedule: Learning rate over the epochs.
+        trainable: Prefixes of the names of parameters that train; "" is all. Modules without any such parameter stay in
+            eval mode, so that a frozen BatchNorm does not move either.
+        structure: See above; None leaves the network as it is.
+        initialise: See above.
+        select: See above; None takes every image.
+        forward: Batch -> Step.
+    """
+
+    name: str
+    epochs: int
+    losses: Mapping[str, LossTerm]
+    batch: int = 64
+    visiting: Visiting = shuffled
+    sgd: Sgd = field(default_factory=Sgd)
+    schedule: Schedule = field(default_factory=Steps)
+    trainable: tuple[str, ...] = ("",)
+    structure: Change | None = None
+    initialise: Change | None = None
+    select: Select | None = None
+    forward: Forward = classify

@@ -1,0 +1,107 @@
+"""Settings: the hyper-parameters of a training, each with the source it comes from."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gradlens.longtail.errors import LongTailError
+
+PAPER = "paper, Appendix A"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One hyper-parameter.
+
+    Attributes:
+        value: A number, text, truth value, None or tuple of those.
+        source: Where it comes from: a section of the paper, a repository, a decision of this project, "command line".
+    """
+
+    value: Any
+    source: str
+
+
+class Settings(Mapping[str, Any]):
+    """Named hyper-parameters; ``settings[name]`` is the value, ``settings.source(name)`` says where it comes from."""
+
+    def __init__(self, table: Mapping[str, Setting]) -> None:
+        self._table = dict(table)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._table[name].value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def source(self, name: str) -> str:
+        """Says where a value comes from."""
+        return self._table[name].source
+
+    def plus(self, table: Mapping[str, Setting]) -> Settings:
+        """Returns these settings with those of ``table`` added, which win where both have one."""
+        return Settings({**self._table, **table})
+
+    def changed(self, changes: Mapping[str, Any], source: str = "command line") -> Settings:
+        """Returns these settings with other values for some of them.
+
+        Args:
+            changes: Name -> value of the same kind; an int may stand for a float.
+            source: What is recorded as their source.
+
+        Raises:
+            LongTailError: A name that is none of these settings, or a value of another kind.
+        """
+        table = dict(self._table)
+        for name, value in changes.items():
+            if name not in table:
+                close = difflib.get_close_matches(name, table, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise LongTailError(f"no setting {name!r}{hint} Known are {', '.join(sorted(table))}")
+            table[name] = Setting(_checked(name, value, table[name].value), source)
+        return Settings(table)
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Returns {name: {"value": ..., "source": ...}} for run.json."""
+        return {
+            name: {"value": list(s.value) if isinstance(s.value, tuple) else s.value, "source": s.source}
+            for name, s in self._table.items()
+        }
+
+
+def parse_assignments(texts: list[str]) -> dict[str, Any]:
+    """Reads ``NAME=VALUE`` texts; values are JSON where they can be read as such (``true``, ``0.05``, ``[0.8, 0.9]``).
+
+    Raises:
+        LongTailError: Text without "=".
+    """
+    changes: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise LongTailError(f"cannot read the setting {text!r}; write NAME=VALUE, e.g. tau=0.05")
+        try:
+            changes[name.strip()] = json.loads(value)
+        except ValueError:
+            changes[name.strip()] = value.strip()
+    return changes
+
+
+def _checked(name: str, value: Any, default: Any) -> Any:
+    """Returns ``value`` as the kind of ``default``; a setting that is None by default takes anything."""
+    if isinstance(value, list):
+        value = tuple(value)
+    if default is None or value is None:
+        return value
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not type(default):
+        raise LongTailError(f"{name}={value!r}; needed is a value like {default!r} ({type(default).__name__})")
+    return value

@@ -1,0 +1,1 @@
+"""Tasks: the data sets of the lab, made ready for training."""

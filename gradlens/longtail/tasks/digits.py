@@ -1,0 +1,63 @@
+"""The task of long-tailed handwritten digits: real data that needs no download, trained in seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from gradlens.longtail.augment import random_crop
+from gradlens.longtail.digit_net import DigitNet
+from gradlens.longtail.digits import load_digits
+from gradlens.longtail.labelled_images import TensorImages
+from gradlens.longtail.settings import Setting, Settings
+from gradlens.longtail.task import Task
+
+_OWN = "gradlens: chosen for this data"
+IMBALANCE = 50.0
+SETTINGS = Settings(
+    {
+        "backbone": Setting("digit-net", _OWN),
+        "epochs": Setting(30, _OWN),
+        "batch": Setting(32, _OWN),
+        "learning_rate": Setting(0.05, _OWN),
+        "schedule": Setting("cosine", _OWN),
+        "steps_at": Setting((0.8, 0.9), _OWN),
+        "steps_by": Setting(0.1, _OWN),
+        "warm_up": Setting(0, _OWN),
+        "momentum": Setting(0.9, _OWN),
+        "weight_decay": Setting(5e-4, _OWN),
+    }
+)
+
+
+def digits_task(
+    *, imbalance: float = IMBALANCE, balanced: bool = False, subset_seed: int = 0, device: torch.device | str = "cpu"
+) -> Task:
+    """Returns the task of the digits.
+
+    Args:
+        imbalance: Largest over smallest class; class 0 has 124 images.
+        balanced: Trains on as many images, spread evenly over the classes; groups and shots stay the long-tailed ones.
+        subset_seed: Seed of the class order and of the subset.
+        device: Where the images are kept.
+
+    Raises:
+        DatasetNotFoundError: scikit-learn is not installed.
+    """
+    digits = load_digits(subset_seed)
+    long_tailed = digits.long_tailed(imbalance, subset_seed)
+    train = digits.balanced(len(long_tailed), subset_seed) if balanced else long_tailed
+
+    def crop(images: Any, generator: torch.Generator | None) -> Any:
+        return random_crop(images, 1, generator)
+
+    return Task(
+        name="digits-balanced" if balanced else "digits",
+        train=TensorImages(train, device, augment=crop),
+        evaluations={"test": TensorImages(digits.test, device)},
+        counts=long_tailed.counts(),
+        network=lambda classes, signed: DigitNet(classes, signed_features=signed),
+        settings=SETTINGS,
+        source="handwritten digits of scikit-learn",
+    )

@@ -1,0 +1,70 @@
+"""Tracker: what the training loop tells whoever watches it, and the one that does not watch."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from gradlens.longtail.learner import Learner
+from gradlens.longtail.phases import Phase, Step
+
+
+class Tracker(Protocol):
+    """Watches a training of several phases."""
+
+    def start_phase(
+        self, phase: Phase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, fresh: bool
+    ) -> None:
+        """Called when a phase has been entered.
+
+        Args:
+            phase: The phase.
+            learner: The network, with the classifier of this phase.
+            optimizer: The optimizer of this phase; None where nothing is trained.
+            step: Optimizer steps done before.
+            fresh: False where the training is resumed in the middle of the phase.
+        """
+
+    def start_epoch(self, epoch: int) -> None:
+        """Called before an epoch; they are counted from 0 through all phases."""
+
+    def backward(self, losses: dict[str, Tensor], step: Step) -> None:
+        """Takes the place of ``sum(losses).backward()``."""
+
+    def end_epoch(self, row: dict[str, Any], learner: Learner, last: bool) -> None:
+        """Called with the epoch's row of the history; ``last`` is the last epoch of a phase."""
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """Called with whatever else should be on record."""
+
+
+class Untracked:
+    """Trains without watching."""
+
+    def start_phase(
+        self, phase: Phase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, fresh: bool
+    ) -> None:
+        """Does nothing."""
+
+    def start_epoch(self, epoch: int) -> None:
+        """Does nothing."""
+
+    def backward(self, losses: dict[str, Tensor], step: Step) -> None:  # noqa: ARG002
+        """Adds the losses up and pulls them back."""
+        torch.autograd.backward(total(losses))
+
+    def end_epoch(self, row: dict[str, Any], learner: Learner, last: bool) -> None:
+        """Does nothing."""
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """Does nothing."""
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    """Returns the sum of the loss components."""
+    first, *others = losses.values()
+    for other in others:
+        first = first + other
+    return first

@@ -1,0 +1,22 @@
+"""A training that a test runs in a process of its own, to kill it and to resume it."""
+
+from multiprocessing.connection import Connection
+
+import torch
+
+from gradlens.longtail.fit import fit
+from gradlens.longtail.methods import DUAL_PHASE
+from gradlens.longtail.tasks.digits import digits_task
+
+
+def train(folder: str, resume: bool, seen: Connection) -> None:
+    torch.set_num_threads(1)
+    task = digits_task()
+    fit(
+        DUAL_PHASE.on(task, {"epochs": 4, "selection": "random"}),
+        task,
+        seed=5,
+        folder=folder,
+        resume=resume,
+        on_epoch=lambda row: seen.send(f"{row['phase']} {row['epoch']}"),
+    )

@@ -46,8 +46,9 @@ class Backlog:
         self._probes: deque[tuple[Measurement, dict[str, Any], dict[str, Any]]] = deque()
         self._lost = {"rows": 0, "events": 0, "probes": 0}
         self._lost_steps: tuple[int, int] | None = None
-        self._buffer = threading.Lock()
-        self._disk = threading.Lock()
+        self._buffer = threading.RLock()
+        self._disk = threading.RLock()
+        self._writing = False
         self._segment: SegmentSink | None = None
         self._event_file = EventSink(folder)
         self._retry_at = 0.0
@@ -97,6 +98,9 @@ class Backlog:
     def write(self) -> bool:
         """Writes everything that waits; True if nothing is left."""
         with self._disk:
+            if self._writing:
+                return False  # a signal handler interrupted this thread's own write
+            self._writing = True
             try:
                 self._write_rows()
                 self._write_probes()
@@ -105,6 +109,8 @@ class Backlog:
             except OSError as error:
                 self.note_trouble(error)
                 return False
+            finally:
+                self._writing = False
             return True
 
     def finish(self) -> None:
@@ -179,12 +185,19 @@ class Backlog:
     def _write_events(self) -> None:
         with self._buffer:
             events = list(self._events)
+            self._events.clear()
         if not events:
             return
-        self._event_file.write(events)
-        with self._buffer:
-            for _ in events:
-                self._events.popleft()
+        written = 0
+        try:
+            self._event_file.write(events)
+            written = len(events)
+        except SinkError as error:
+            written = error.written
+            raise
+        finally:
+            with self._buffer:
+                self._events.extendleft(reversed(events[written:]))
 
     def _write_meta(self) -> None:
         with self._buffer:

@@ -7,11 +7,11 @@ class RunError(ValueError):
     """A run that cannot be written or read; the message says the cause and the fix."""
 
 
-class NotARun(RunError):  # noqa: N818 - the name is part of the public interface
+class NotARun(RunError):
     """A folder that gradlens did not write."""
 
 
-class RunTooNew(RunError):  # noqa: N818
+class RunTooNew(RunError):
     """A run written by a later version of gradlens, with a schema that this one does not know."""
 
 

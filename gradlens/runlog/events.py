@@ -7,6 +7,7 @@ and whatever a lens adds. ``session`` counts the starts of the training.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,8 @@ class EventFile:
         """Reads new lines; True if there were any. A file that is gone or unreadable for now has none."""
         try:
             with open(self.path, "rb") as file:
+                if os.fstat(file.fileno()).st_size < self._offset:
+                    self.__init__(self.path)  # type: ignore[misc]  # cut short by another program: start over
                 file.seek(self._offset)
                 data = file.read()
         except OSError:
@@ -90,7 +93,7 @@ def in_force(events: Iterable[Event], starts: Mapping[int, int]) -> list[Event]:
     """
     kept = []
     for event in events:
-        step, session = event["step"], _session(event)
+        step, session = event["step"], session_of(event)
         later = [start for other, start in starts.items() if other > session]
         if step is None or not later or step < min(later):
             kept.append(event)
@@ -124,10 +127,6 @@ def evaluations(events: Iterable[Event]) -> list[Event]:
 
 def session_of(event: Event) -> int:
     """Returns which start of the training wrote an event."""
-    return _session(event)
-
-
-def _session(event: Event) -> int:
     session = event.get("session")
     return session if isinstance(session, int) else 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gradlens.runlog.errors import NotARun, RunError, RunTooNew
 from gradlens.runlog.events import FILE as EVENTS
-from gradlens.runlog.events import EventFile
+from gradlens.runlog.events import EventFile, session_of
 from gradlens.runlog.meta import FILE, RunMeta, read_meta
 from gradlens.runlog.probes import PATTERN as PROBES
 from gradlens.runlog.probes import Probe, read_probe
@@ -89,6 +89,10 @@ class RunFiles:
             if segment.layout is not None and segment.first_step is not None:
                 session = segment.layout.session
                 first[session] = min(segment.first_step, first.get(session, segment.first_step))
+        for event in self.events.events:
+            if event["kind"] == "resume" and event["step"] is not None:
+                session = session_of(event)
+                first[session] = min(event["step"], first.get(session, event["step"]))
         return first
 
     def refresh(self) -> Change:
@@ -112,43 +116,50 @@ class RunFiles:
                 self._segments.setdefault(int(match[1]), Segment(self.folder / name))
             elif (match := PROBES.fullmatch(name)) and int(match[1]) not in self._probes:
                 change.other |= self._read_probe(int(match[1]), self.folder / name)
-        grown = 0
-        for number in sorted(self._segments):
-            segment = self._segments[number]
-            try:
-                grown += segment.refresh()
-            except RunTooNew:
-                raise
-            except RunError as error:
-                self._problems.append(str(error))
-                self._foreign.add(segment.path.name)
-        for number in [n for n, s in self._segments.items() if s.path.name in self._foreign]:
-            del self._segments[number]
-        if grown:
-            before = self.stretches
-            self.stretches = self._in_force()
-            change.rows = self.rows - sum(stretch.rows for stretch in before)
-            change.cut = not _prolonged(before, self.stretches)
         change.other |= self.events.refresh()
         change.other |= self._refresh_meta()
+        rewritten = sum(segment.generation for segment in self._segments.values())
+        changed = [self._refresh_segment(number) for number in sorted(self._segments)]
+        rewritten -= sum(segment.generation for segment in self._segments.values())
+        if any(changed) or rewritten:
+            before, self.stretches = self.stretches, self._in_force()
+            change.rows = self.rows - sum(stretch.rows for stretch in before)
+            change.cut = rewritten != 0 or not _prolonged(before, self.stretches)
         return change
 
+    def _refresh_segment(self, number: int) -> bool:
+        segment = self._segments[number]
+        try:
+            return segment.refresh() != 0
+        except RunTooNew:
+            raise
+        except RunError as error:
+            self._problems.append(str(error))
+            self._foreign.add(segment.path.name)
+            del self._segments[number]
+            return False
+
     def _in_force(self) -> list[Stretch]:
-        kept: list[Stretch] = []
+        resumed = {session_of(event): event["step"] for event in self.events.events if event["kind"] == "resume"}
+        kept: list[tuple[int, Stretch]] = []
         for number in sorted(self._segments):
             segment = self._segments[number]
-            if segment.first_step is None or not self._fits(segment):
+            if segment.first_step is None or segment.layout is None or not self._fits(segment):
                 continue
-            while kept and kept[-1].segment.first_step >= segment.first_step:  # type: ignore[operator]
+            # A session says where it resumed; the first step that it measures may come later.
+            said = resumed.pop(segment.layout.session, None)
+            start = segment.first_step if said is None else min(said, segment.first_step)
+            while kept and kept[-1][0] >= start:
                 kept.pop()
             if kept:
-                kept[-1].rows = kept[-1].segment.rows_before(segment.first_step)
-            kept.append(Stretch(segment, 0, segment.rows))
+                kept[-1][1].rows = kept[-1][1].segment.rows_before(start)
+            kept.append((segment.first_step, Stretch(segment, 0, segment.rows)))
         first = 0
-        for stretch in kept:
+        stretches = [stretch for _, stretch in kept]
+        for stretch in stretches:
             stretch.first = first
             first += stretch.rows
-        return kept
+        return stretches
 
     def _fits(self, segment: Segment) -> bool:
         groups = tuple(self.meta.groups["groups"])
@@ -215,14 +226,12 @@ def read_description(folder: Path) -> tuple[RunMeta, str | None]:
 
 
 def _prolonged(before: list[Stretch], after: list[Stretch]) -> bool:
-    """Whether the rows of ``before`` are still there, at the same place."""
+    """Whether the rows of ``before`` are still there, at the same place; only the last stretch may have grown."""
     if len(after) < len(before):
         return False
-    same = all(
-        a.segment is b.segment and a.first == b.first and a.rows >= b.rows for a, b in zip(before, after, strict=False)
-    )
-    # Only the last stretch may have grown; the places of all later ones would have moved.
-    return same and all(a.rows == b.rows for a, b in zip(before[:-1], after, strict=False))
+    pairs = list(zip(before, after, strict=False))
+    same = all(old.segment is new.segment and old.first == new.first for old, new in pairs)
+    return same and all(o.rows == n.rows for o, n in pairs[:-1]) and all(o.rows <= n.rows for o, n in pairs[-1:])
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -28,7 +28,8 @@ class Probe:
     """One probe.
 
     Attributes:
-        measurement: What it says: names, gram [V, V], layers [L, V, V] or None, counts, loss, correct [K], seconds, step, epoch, time.
+        measurement: What it says: names, gram [V, V], layers [L, V, V] or None, counts, loss, correct [K], step, epoch, time and
+            the seconds that it took.
         groups: The probe's own groups, often every class by itself.
         layer_names: The L layers, or ().
         label: What it was called, or None.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def start_mark(pid: int) -> str | None:
 
     A process that is dead but not yet reaped by its parent counts as gone: None.
     """
-    if sys.platform.startswith("linux"):
+    if Path("/proc/self/stat").exists():
         fields = _linux_stat(pid)
         return None if fields is None else f"{_boot()}:{fields[19]}"
     if os.name == "posix":

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens import gram as grams
 from gradlens.gram import REST, UPDATE, Floats
 from gradlens.groups import ClassGroups, GroupsError
 from gradlens.runlog import events as eventlog
-from gradlens.runlog import vectors
-from gradlens.runlog.curves import Curves
+from gradlens.runlog import quantities, vectors
 from gradlens.runlog.errors import RunError
 from gradlens.runlog.events import Event, Mark, Phase
 from gradlens.runlog.files import RunFiles
 from gradlens.runlog.meta import RunMeta
 from gradlens.runlog.probes import Probe
-from gradlens.runlog.schema import NO_EPOCH
+from gradlens.runlog.quantities import Quantity
 from gradlens.runlog.segment import Segment
+from gradlens.runlog.series import Series
 from gradlens.runlog.status import RunStatus, status_of
 
 
@@ -31,8 +30,8 @@ class Run:
     """Reads a run. Arrays are over the T measured steps, float64 unless said otherwise, and NaN where something is absent.
 
     Steps are strictly increasing: where a training was resumed, the later session's steps supersede the earlier ones'. Files
-    are memory-mapped, curves are computed in parts and kept, so that a long run costs little memory and ``refresh`` only what is new.
-    Safe to use from several threads.
+    are memory-mapped, curves are computed in parts and kept, so that a long run costs little memory and ``refresh`` reads only
+    what is new. Safe to use from several threads.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -45,23 +44,30 @@ class Run:
         """
         self.path = Path(path)
         self._lock = threading.RLock()
-        self._curves = Curves()
-        self._files = RunFiles(self.path)
+        self._open()
+
+    def _open(self) -> None:
+        files = RunFiles(self.path)
         try:
-            self._groups = ClassGroups.from_json(self._files.meta.groups)
+            self._groups = ClassGroups.from_json(files.meta.groups)
         except GroupsError as error:
             raise RunError(f"{self.path} has no usable groups: {error}") from error
+        self._files, self._series = files, Series(files, len(self._groups))
 
     def refresh(self) -> bool:
         """Reads what was added since the last time; True if there was anything.
 
         Raises:
             RunTooNew: A later version of gradlens has continued the run.
+            RunError: Another run has taken the folder, and it cannot be read.
         """
         with self._lock:
+            started = self._files.meta.started
             change = self._files.refresh()
-            if change.cut:
-                self._curves.clear()
+            if self._files.meta.started != started:  # another run has taken the folder; a resumed one keeps its start
+                self._open()
+            elif change.cut:
+                self._series.forget()
             return bool(change)
 
     def __len__(self) -> int:
@@ -188,7 +194,7 @@ class Run:
     @property
     def probes(self) -> list[Probe]:
         """The whole-data measurements that no later session supersedes, in order."""
-        starts = self._starts()
+        starts = self._files.starts()
         kept = [p for p in self._files.probes if all(p.step < at for s, at in starts.items() if s > p.session)]
         return sorted(kept, key=lambda probe: probe.step)
 
@@ -202,21 +208,10 @@ class Run:
         Raises:
             KeyError: No such layer.
         """
-        names = self.names
+        self._check_layer(layer)
         with self._lock:
             start, stop, _ = (rows or slice(None)).indices(len(self))
-
-            def part(segment: Segment, low: int, high: int) -> Floats:
-                assert segment.layout is not None
-                out = np.full((high - low, len(names), len(names)), np.nan)
-                places = [names.index(name) for name in segment.layout.names]
-                packed = self._packed(segment, low, high, layer)
-                if packed is not None:
-                    out[:, np.array(places)[:, None], places] = vectors.unpack(packed, len(places))
-                return out
-
-            self._check_layer(layer)
-            return self._gather(start, max(start, stop), part, (len(names), len(names)))
+            return self._series.gram(self.names, layer, start, stop)
 
     def norm(self, name: str = "all", per: str = "contribution", layer: str | None = None) -> Floats:
         """Returns [T] the norm of a vector's contribution or (``per="mean"``) of the group's mean gradient.
@@ -233,11 +228,7 @@ class Run:
         if per not in ("contribution", "mean"):
             raise ValueError(f"per={per!r}; choose 'contribution' or 'mean'")
 
-        def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
-            A = vectors.coarse(packed, vectors.selection(names, name)[None])
-            return grams.overall_norm(A, 1) if name == vectors.ALL else grams.norm(A, 0)
-
-        norms = self._curve("norm", name, layer, value)
+        norms = self._curve("norm", name, layer, quantities.norm(name))
         if per == "contribution" or name not in self.groups.names:
             return norms
         with self._lock:
@@ -251,7 +242,7 @@ class Run:
         Raises:
             KeyError: No such name or layer.
         """
-        return self._against_all("cosine", name, layer, grams.cosine)
+        return self._curve("cosine", name, layer, quantities.against_all("cosine", name))
 
     def share(self, name: str, layer: str | None = None) -> Floats:
         """Returns [T] <g_name, g> / <g, g>; the shares of all groups and "rest" add up to 1.
@@ -259,7 +250,7 @@ class Run:
         Raises:
             KeyError: No such name or layer.
         """
-        return self._against_all("share", name, layer, grams.share)
+        return self._curve("share", name, layer, quantities.against_all("share", name))
 
     def conflict(self, a: str, b: str, layer: str | None = None) -> Floats:
         """Returns [T] cos(g_a, g_b); negative where the two pull against each other.
@@ -267,13 +258,8 @@ class Run:
         Raises:
             KeyError: No such name or layer.
         """
-
-        def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
-            S = np.stack([vectors.selection(names, a), vectors.selection(names, b)])
-            return grams.conflict(vectors.coarse(packed, S), 0, 1)
-
         self._check_name(b)
-        return self._curve(("conflict", b), a, layer, value)
+        return self._curve(("conflict", b), a, layer, quantities.conflict(a, b))
 
     def distortion(self, layer: str | None = None) -> Floats:
         """Returns [T] half the L1 distance between the groups' shares and their fractions of the classes; 0 = undistorted.
@@ -281,14 +267,7 @@ class Run:
         Raises:
             KeyError: No such layer.
         """
-        fractions = self.groups.fractions()
-
-        def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
-            S = np.stack([vectors.selection(names, name) for name in (*self.groups.names, REST)])
-            A = vectors.coarse(packed, S)
-            shares = [grams.share(A, k, len(S)) for k in range(len(S) - 1)]
-            return grams.distortion(np.stack(shares, axis=-1), fractions)
-
+        value = quantities.distortion(self.groups.names, self.groups.fractions())
         return self._curve("distortion", vectors.ALL, layer, value)
 
     def sample(self, points: int) -> NDArray[np.intp]:
@@ -312,100 +291,28 @@ class Run:
             KeyError: No such name.
             ValueError: Another quantity.
         """
-        functions = {"cosine": grams.cosine, "share": grams.share, "norm": lambda A, v, _: grams.norm(A, v)}
-        if quantity not in functions:
-            raise ValueError(f"quantity={quantity!r}; choose one of {', '.join(functions)}")
+        if quantity not in quantities.AGAINST_ALL:
+            raise ValueError(f"quantity={quantity!r}; choose one of {', '.join(quantities.AGAINST_ALL)}")
         self._check_name(name)
-        layers = self.layers
         with self._lock:
             index = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.intp)
-            out = np.full((len(index), len(layers)), np.nan)
-            for stretch in self._files.stretches:
-                segment, layout = stretch.segment, stretch.segment.layout
-                low, high = np.searchsorted(index, (stretch.first, stretch.first + stretch.rows))
-                if layout is None or not layout.layer_names or low == high:
-                    continue
-                S, contributing = vectors.against_all(layout.names, name)
-                packed = segment.take("layers", index[low:high] - stretch.first)  # [n, L, P]
-                A = vectors.coarse(packed.reshape(-1, layout.pairs), S)
-                values = functions[quantity](A, 1, contributing).reshape(high - low, -1)
-                out[low:high, [layers.index(layer) for layer in layout.layer_names]] = values
-        return out
+            return self._series.by_layer(name, self.layers, index, quantities.AGAINST_ALL[quantity])
 
-    def _against_all(self, kind: str, name: str, layer: str | None, quantity: Callable[..., Floats]) -> Floats:
-        def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
-            S, contributing = vectors.against_all(names, name)
-            return quantity(vectors.coarse(packed, S), 1, contributing)
-
-        return self._curve(kind, name, layer, value)
-
-    def _curve(
-        self, kind: Any, name: str, layer: str | None, value: Callable[[NDArray[Any], tuple[str, ...]], Floats]
-    ) -> Floats:
-        """Returns [T] a quantity of the packed Gram rows, computed in parts."""
+    def _curve(self, kind: Hashable, name: str, layer: str | None, value: Quantity) -> Floats:
         self._check_name(name)
         self._check_layer(layer)
-
-        def part(segment: Segment, low: int, high: int) -> Floats:
-            assert segment.layout is not None
-            packed = self._packed(segment, low, high, layer)
-            return np.full(high - low, np.nan) if packed is None else value(packed, segment.layout.names)
-
-        V = len(self.names)
         with self._lock:
-            return self._curves.get(
-                (kind, name, layer),
-                len(self),
-                lambda start, stop: self._gather(start, stop, part, ()),
-                16 * V * (V + 1),
-            )
+            return self._series.curve((kind, name), layer, value, len(self.names))
 
     def _column(self, column: str) -> NDArray[Any]:
-        def part(segment: Segment, low: int, high: int) -> NDArray[Any]:
-            values = segment.read(column, low, high)
-            return np.where(values == NO_EPOCH, np.nan, values.astype(np.float64)) if column == "epoch" else values
-
-        shape = (len(self.groups),) if column in ("counts", "loss", "correct") else ()
-        dtype = np.int64 if column == "step" else np.float64
         with self._lock:
-            return self._curves.get(
-                column,
-                len(self),
-                lambda start, stop: self._gather(start, stop, part, shape, dtype),
-                8 * int(np.prod(shape)),
-            )
-
-    def _gather(
-        self,
-        start: int,
-        stop: int,
-        part: Callable[[Segment, int, int], NDArray[Any]],
-        shape: tuple[int, ...],
-        dtype: Any = np.float64,
-    ) -> NDArray[Any]:
-        out = np.empty((stop - start, *shape), dtype=dtype)
-        for stretch in self._files.stretches:
-            low, high = max(start, stretch.first), min(stop, stretch.first + stretch.rows)
-            if low < high:
-                out[low - start : high - start] = part(stretch.segment, low - stretch.first, high - stretch.first)
-        return out
-
-    def _packed(self, segment: Segment, low: int, high: int, layer: str | None) -> NDArray[Any] | None:
-        assert segment.layout is not None
-        if layer is None:
-            return segment.read("gram", low, high)
-        if layer not in segment.layout.layer_names:
-            return None
-        return segment.read("layers", low, high, segment.layout.layer_names.index(layer))
+            return self._series.column(column)
 
     def _segments(self) -> list[Segment]:
         return [stretch.segment for stretch in self._files.stretches]
 
-    def _starts(self) -> dict[int, int]:
-        return self._files.starts()
-
     def _in_force(self) -> list[Event]:
-        return eventlog.in_force(self._files.events.events, self._starts())
+        return eventlog.in_force(self._files.events.events, self._files.starts())
 
     def _check_name(self, name: str) -> None:
         known = (vectors.ALL, *vectors.known(self.names, self.groups.names))

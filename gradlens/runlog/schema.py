@@ -76,10 +76,9 @@ class Layout:
         Args:
             meta: ``RunMeta.to_json()``, kept in the schema so that a lost run.json does not make the rows unreadable.
         """
-        kinds = {"<i8": pa.int64(), "<i4": pa.int32(), "<f8": pa.float64(), "<f4": pa.float32()}
         fields = []
         for column, (dtype, shape) in self.widths.items():
-            kind = pa.list_(kinds[dtype], int(np.prod(shape))) if shape else kinds[dtype]
+            kind = pa.list_(_ARROW[dtype], int(np.prod(shape))) if shape else _ARROW[dtype]
             fields.append(pa.field(column, kind, nullable=column in ("epoch", "gram", "layers")))
         facts = {
             "format": FORMAT,
@@ -143,23 +142,25 @@ def pack(layout: Layout, m: Measurement) -> tuple[Any, ...]:
 
 def record_batch(layout: Layout, schema: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
     """Returns the rows of ``pack`` as one Arrow batch."""
-    step, time, epoch, gram, layers, counts, loss, correct, *facts = zip(*rows, strict=True)
-    epochs = np.array(epoch, dtype=np.int32)
-    columns = [
-        pa.array(np.array(step, dtype=np.int64)),
-        pa.array(np.array(time)),
-        pa.array(epochs, mask=epochs == NO_EPOCH),
-        _lists(np.stack(gram), nulls=True),
-    ]
-    if layout.layer_names:
-        missing = np.array([value is None for value in layers])
-        shape = (len(layout.layer_names), layout.pairs)
-        none = np.full(shape, np.nan, dtype=np.float32) if missing.any() else None
-        stacked = np.stack([none if value is None else value for value in layers]).reshape(len(rows), -1)
-        columns.append(_lists(stacked, nulls=True, missing=missing))
-    columns += [_lists(np.stack(values), nulls=False) for values in (counts, loss, correct)]
-    columns += [pa.array(np.array(values)) for values in facts]
-    return pa.record_batch(columns, schema=schema)
+    columns = dict(zip(("step", "time", "epoch", "gram", "layers", *_PLAIN), zip(*rows, strict=True), strict=True))
+    arrays = []
+    for name, (dtype, shape) in layout.widths.items():
+        missing = None
+        if name == "layers":
+            missing = np.array([value is None for value in columns[name]])
+            none = np.full(shape, np.nan, dtype=np.float32)
+            values = np.array([none if value is None else value for value in columns[name]])
+        else:
+            values = np.array(columns[name], dtype=dtype)
+        if not shape:
+            arrays.append(_numbers(values, values == NO_EPOCH if name == "epoch" else None))
+            continue
+        # Only Gram entries may be absent; a loss that is not a number is one.
+        child = _numbers(values.reshape(-1), np.isnan(values).reshape(-1) if name in ("gram", "layers") else None)
+        kind = pa.list_(child.type, int(np.prod(shape)))
+        validity, nulls = _validity(missing)
+        arrays.append(pa.Array.from_buffers(kind, len(rows), [validity], nulls, children=[child]))
+    return pa.record_batch(arrays, schema=schema)
 
 
 def _facts(schema: pa.Schema, source: object) -> dict[str, Any]:
@@ -177,9 +178,18 @@ def _facts(schema: pa.Schema, source: object) -> dict[str, Any]:
     return dict(facts)
 
 
-def _lists(values: NDArray[Any], *, nulls: bool, missing: NDArray[np.bool_] | None = None) -> pa.FixedSizeListArray:
-    flat = values.reshape(-1)
-    absent = np.isnan(flat) if nulls else None
-    child = pa.array(flat, mask=absent if absent is not None and absent.any() else None)
-    mask = pa.array(missing) if missing is not None and missing.any() else None
-    return pa.FixedSizeListArray.from_arrays(child, values.shape[1], mask=mask)
+def _numbers(values: NDArray[Any], absent: NDArray[np.bool_] | None) -> pa.Array:
+    # From buffers, not with pa.array: that one imports pandas where it is installed, a second of somebody's training.
+    validity, nulls = _validity(absent)
+    return pa.Array.from_buffers(_ARROW[values.dtype.str], len(values), [validity, pa.py_buffer(values)], nulls)
+
+
+def _validity(absent: NDArray[np.bool_] | None) -> tuple[pa.Buffer | None, int]:
+    nulls = 0 if absent is None else int(absent.sum())
+    if absent is None or not nulls:
+        return None, 0
+    return pa.py_buffer(np.packbits(~absent, bitorder="little")), nulls
+
+
+_ARROW = {"<i8": pa.int64(), "<i4": pa.int32(), "<f8": pa.float64(), "<f4": pa.float32()}
+_PLAIN = ("counts", "loss", "correct", "residual", "total_loss", "seconds")

@@ -26,6 +26,7 @@ PREFIX = struct.Struct("<4si")
 # Arrow pads metadata to 8 bytes, and ours is about 1.5 kB; the schema's holds the run's description. More is damage.
 LARGEST_METADATA = 64 << 20
 KINDS_KEPT = 4096
+MOST_MAPPED = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Segment:
         rows: Number of readable rows.
         first_step: Step of the first row, or None.
         problems: What could not be read and why, one text each.
+        generation: How often the file was read anew from its beginning.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,28 +80,46 @@ class Segment:
         self._seen = self._end = 0
         self._last_step: int | None = None
         self._broken = False
+        self._touched = 0
+        self.generation = 0
 
     def refresh(self) -> int:
-        """Looks for complete batches behind the known ones; returns how many rows were added.
+        """Looks for complete batches behind the known ones; returns how many rows were added (below 0: some are gone).
 
         Raises:
             RunTooNew: A later schema version.
         """
+        before = self.rows
         try:
             with open(self.path, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
+                if size < self._seen:
+                    self._forget(f"{self.path.name} was cut from {self._seen} to {size} bytes by another program")
                 if self._broken or size <= self._seen:
-                    return 0
+                    return self.rows - before
                 self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         except OSError:
             return 0  # vanished or unreadable for now; what is mapped already stays readable
         self._arrow, self._seen = pa.py_buffer(self._map), size
-        before = self.rows
         if self._schema is None and not self._read_schema():
-            return 0
+            return self.rows - before
         while self._step_over():
             pass
+        self._release(size)
         return self.rows - before
+
+    def _forget(self, problem: str) -> None:
+        """Starts over with a file that has shrunk, which nothing of gradlens does; touching its mapped end would be fatal."""
+        problems, generation = [*self.problems, problem], self.generation + 1
+        self.__init__(self.path)  # type: ignore[misc]
+        self.problems, self.generation = problems, generation
+
+    def _release(self, touched: int) -> None:
+        """Lets go of mapped pages from time to time: they stay cached, but do not count as this process's memory."""
+        self._touched += touched
+        if self._touched > MOST_MAPPED and self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._touched = 0
 
     def read(self, column: str, start: int, stop: int, layer: int | None = None) -> NDArray[Any]:
         """Returns rows ``start`` to ``stop`` of a column as a copy, [n, ...]; ``layer`` picks one of [n, L, P]."""
@@ -115,6 +135,7 @@ class Segment:
             view = self._view(block, column, layer)[first:last]
             skip = low - block.first - first * n
             out[low - start : high - start] = view.reshape(-1, *out.shape[1:])[skip : skip + high - low]
+            self._release((last - first) * block.kind.size)
         return out
 
     def take(self, column: str, rows: NDArray[np.intp], layer: int | None = None) -> NDArray[Any]:
@@ -237,7 +258,8 @@ class Segment:
         """Indexes the complete batch at ``_end``; False if its steps do not grow, as they always do in what was written."""
         if kind.rows == 0:
             return True
-        steps = np.frombuffer(self._arrow, "<i8", kind.rows, self._end + kind.starts["step"])
+        assert self._map is not None
+        steps = np.frombuffer(self._map, "<i8", kind.rows, self._end + kind.starts["step"])
         first, last = int(steps[0]), int(steps[-1])
         if (self._last_step is not None and first <= self._last_step) or not (steps[1:] > steps[:-1]).all():
             return False

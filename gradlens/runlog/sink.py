@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from gradlens.runlog import strict_json
 from gradlens.runlog.events import FILE as EVENTS
@@ -21,7 +20,8 @@ END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 class SegmentSink:
     """Appends rows of one layout to a new segment.
 
-    A write that fails half-way leaves a torn tail, which readers skip; ``broken`` then tells that the next rows need a new segment.
+    A write that fails half-way leaves a torn tail, which readers skip; ``broken`` then tells that the next rows need a new
+    segment.
     """
 
     def __init__(self, folder: Path, layout: Layout, meta: dict[str, Any]) -> None:
@@ -82,6 +82,8 @@ class SegmentSink:
     def _write(self, data: memoryview) -> None:
         assert self._handle is not None
         try:
+            if not os.fstat(self._handle).st_nlink:
+                raise FileNotFoundError(errno.ENOENT, "the run's folder was removed")
             write_all(self._handle, data)
         except OSError:
             self.broken = True
@@ -100,6 +102,18 @@ class SinkError(OSError):
         self.written = written
 
 
+class PartialWriteError(OSError):
+    """A write that failed.
+
+    Attributes:
+        done: How many bytes were written before.
+    """
+
+    def __init__(self, error: OSError, done: int) -> None:
+        super().__init__(error.errno, error.strerror or str(error))
+        self.done = done
+
+
 class EventSink:
     """Appends events to events.jsonl, each in one write."""
 
@@ -112,15 +126,24 @@ class EventSink:
         """Appends the events.
 
         Raises:
-            OSError: The file system refuses; some of the events may be there, the last of them torn.
+            SinkError: The file system refuses.
         """
-        data = "".join(strict_json.dumps(event) + "\n" for event in events)
+        data = "".join(strict_json.dumps(event) + "\n" for event in events).encode()
+        try:
+            self._append(data)
+        except PartialWriteError as error:
+            # A line that lacks only its end is complete once the next write has ended it.
+            raise SinkError(error, data[: error.done + 1].count(b"\n")) from error
+        except OSError as error:
+            raise SinkError(error, 0) from error
+
+    def _append(self, data: bytes) -> None:
         handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             if self._torn:
-                write_all(handle, memoryview(b"\n"))
+                os.write(handle, b"\n")
             self._torn = True
-            write_all(handle, memoryview(data.encode()))
+            write_all(handle, memoryview(data))
             self._torn = False
         finally:
             os.close(handle)
@@ -130,10 +153,14 @@ def write_all(handle: int, data: memoryview) -> None:
     """Writes all of ``data``.
 
     Raises:
-        OSError: The file system refuses, possibly after a part.
+        PartialWriteError: The file system refuses, possibly after a part.
     """
-    while data:
-        data = data[os.write(handle, data) :]
+    done = 0
+    try:
+        while done < len(data):
+            done += os.write(handle, data[done:])
+    except OSError as error:
+        raise PartialWriteError(error, done) from error
 
 
 def next_path(folder: Path, stem: str, suffix: str) -> Path:

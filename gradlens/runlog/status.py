@@ -15,9 +15,11 @@ SILENT_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Attributes:
-    state: "running", "finished", "failed", "interrupted" or "killed".
-    reason: Why, where there is something to say.
+    """What is the matter with a run.
+
+    Attributes:
+        state: "running", "finished", "failed", "interrupted" or "killed".
+        reason: Why, where there is something to say.
     """
 
     state: str

@@ -21,6 +21,11 @@ def components(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.rpartition("/")[0] for name in names if "/" in name))
 
 
+def grouped(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the vectors that are left when components are summed, in the order of ``gradlens.gram.group_selection``."""
+    return tuple(dict.fromkeys(name if name in (REST, UPDATE) else name.rpartition("/")[2] for name in names))
+
+
 def known(names: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
     """Returns every name that can be asked for: groups, recorded vectors, whole loss components."""
     return tuple(dict.fromkeys((*groups, *names, *components(names))))
@@ -30,7 +35,7 @@ def selection(names: Sequence[str], name: str) -> Floats:
     """Returns [V] the recorded vectors that make up ``name``: a vector, a group, a component, or "all" (the gradient)."""
     if name == ALL:
         return np.array([float(n != UPDATE) for n in names])
-    if name in names and "/" in name or name in (REST, UPDATE):
+    if (name in names and "/" in name) or name in (REST, UPDATE):
         return np.array([float(n == name) for n in names])
     group = np.array([float(n not in (REST, UPDATE) and n.rpartition("/")[2] == name) for n in names])
     return group if group.any() else np.array([float(n.rpartition("/")[0] == name and "/" in n) for n in names])
@@ -53,7 +58,7 @@ def unpack(packed: NDArray[np.floating], V: int) -> Floats:
 
 
 def coarse(packed: NDArray[np.floating], S: Floats) -> Floats:
-    """Returns [n, W, W] the Gram of the vectors S [W, V] from packed rows [n, P]; a vector none of whose terms is there is NaN."""
+    """Returns [n, W, W] the Gram of the vectors S [W, V] from packed rows [n, P]; one none of whose terms is there is NaN."""
     W, V = S.shape
     rows, columns = np.triu_indices(V)
     left, right = np.triu_indices(W)

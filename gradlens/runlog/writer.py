@@ -33,9 +33,9 @@ JOIN_SECONDS = 30.0
 class RunWriter:
     """Writes one run; safe to use from several threads.
 
-    Rows are buffered and written by a daemon thread every 64 rows or every second, so a killed process loses at most that. Trouble
-    with the disk after creation warns once (RunLogWarning) and is retried; training goes on. In a forked child (a DataLoader
-    worker) every method does nothing.
+    Rows are buffered and written by a daemon thread every 64 rows or every second, so a killed process loses at most that.
+    Trouble with the disk after creation warns once (RunLogWarning) and is retried; training goes on. In a forked child (a
+    DataLoader worker) every method does nothing.
 
     Attributes:
         path: The run's folder.
@@ -63,7 +63,7 @@ class RunWriter:
         self._backlog = Backlog(self.path, meta, self.session)
         self._pid = os.getpid()
         self._closed = self._warned = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close the run in the middle of append
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._flush_regularly, name="gradlens-runlog", daemon=True)
         self._thread.start()

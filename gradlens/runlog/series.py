@@ -1,0 +1,123 @@
+"""Arrays over the rows of a run in force: stored columns, and quantities of the Gram, computed in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradlens.gram import Floats
+from gradlens.runlog import vectors
+from gradlens.runlog.curves import Curves
+from gradlens.runlog.files import RunFiles
+from gradlens.runlog.quantities import AgainstAll, Quantity
+from gradlens.runlog.schema import NO_EPOCH
+from gradlens.runlog.segment import Segment
+
+PER_GROUP = ("counts", "loss", "correct")
+
+
+class Series:
+    """Reads arrays out of a run's files and keeps those that were asked for."""
+
+    def __init__(self, files: RunFiles, groups: int) -> None:
+        self._files = files
+        self._groups = groups
+        self._curves = Curves()
+
+    def forget(self) -> None:
+        """Drops what is kept, because earlier rows have changed."""
+        self._curves.clear()
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Returns [T] or [T, K] a stored column."""
+
+        def part(segment: Segment, low: int, high: int) -> NDArray[Any]:
+            values = segment.read(name, low, high)
+            return np.where(values == NO_EPOCH, np.nan, values.astype(np.float64)) if name == "epoch" else values
+
+        shape = (self._groups,) if name in PER_GROUP else ()
+        dtype = np.int64 if name == "step" else np.float64
+        return self._curves.get(
+            name,
+            self._files.rows,
+            lambda start, stop: self._gather(start, stop, part, shape, dtype),
+            8 * int(np.prod(shape)),
+        )
+
+    def curve(self, key: Hashable, layer: str | None, quantity: Quantity, vectors_recorded: int) -> Floats:
+        """Returns [T] a quantity of the Gram of the whole model or of one layer, NaN where there is none.
+
+        Args:
+            key: What the quantity is; the same key is computed once.
+            layer: A layer's name, or None.
+            quantity: Computes it.
+            vectors_recorded: V, from which the size of a part follows.
+        """
+
+        def part(segment: Segment, low: int, high: int) -> Floats:
+            packed = _packed(segment, low, high, layer)
+            return np.full(high - low, np.nan) if packed is None else quantity(packed, _names(segment))
+
+        return self._curves.get(
+            (key, layer),
+            self._files.rows,
+            lambda start, stop: self._gather(start, stop, part, ()),
+            16 * vectors_recorded * (vectors_recorded + 1),
+        )
+
+    def gram(self, names: tuple[str, ...], layer: str | None, start: int, stop: int) -> Floats:
+        """Returns [stop - start, V, V] the Gram of ``names``."""
+
+        def part(segment: Segment, low: int, high: int) -> Floats:
+            out = np.full((high - low, len(names), len(names)), np.nan)
+            places = np.array([names.index(name) for name in _names(segment)])
+            packed = _packed(segment, low, high, layer)
+            if packed is not None:
+                out[:, places[:, None], places] = vectors.unpack(packed, len(places))
+            return out
+
+        return self._gather(start, stop, part, (len(names), len(names)))
+
+    def by_layer(self, name: str, layers: tuple[str, ...], rows: NDArray[np.intp], quantity: AgainstAll) -> Floats:
+        """Returns [n, L] a quantity of one vector against the gradient, in every layer, at ascending ``rows``."""
+        out = np.full((len(rows), len(layers)), np.nan)
+        for stretch in self._files.stretches:
+            layout = stretch.segment.layout
+            low, high = np.searchsorted(rows, (stretch.first, stretch.first + stretch.rows))
+            if layout is None or not layout.layer_names or low == high:
+                continue
+            S, contributing = vectors.against_all(layout.names, name)
+            packed = stretch.segment.take("layers", rows[low:high] - stretch.first)  # [n, L, P]
+            A = vectors.coarse(packed.reshape(-1, layout.pairs), S)
+            values = quantity(A, 1, contributing).reshape(high - low, -1)
+            out[low:high, [layers.index(layer) for layer in layout.layer_names]] = values
+        return out
+
+    def _gather(
+        self,
+        start: int,
+        stop: int,
+        part: Callable[[Segment, int, int], NDArray[Any]],
+        shape: tuple[int, ...],
+        dtype: Any = np.float64,
+    ) -> NDArray[Any]:
+        out = np.empty((max(stop - start, 0), *shape), dtype=dtype)
+        for stretch in self._files.stretches:
+            low, high = max(start, stretch.first), min(stop, stretch.first + stretch.rows)
+            if low < high:
+                out[low - start : high - start] = part(stretch.segment, low - stretch.first, high - stretch.first)
+        return out
+
+
+def _names(segment: Segment) -> tuple[str, ...]:
+    return segment.layout.names if segment.layout else ()
+
+
+def _packed(segment: Segment, low: int, high: int, layer: str | None) -> NDArray[Any] | None:
+    if layer is None:
+        return segment.read("gram", low, high)
+    names = segment.layout.layer_names if segment.layout else ()
+    return segment.read("layers", low, high, names.index(layer)) if layer in names else None

@@ -109,8 +109,8 @@ def phases(events: Iterable[Event]) -> list[Phase]:
             found.pop()
         if not found or found[-1][0] != name:
             found.append((name, event["step"]))
-    ends = [start for _, start in found[1:]]
-    return [Phase(name, start, end) for (name, start), end in zip(found, [*ends, None], strict=True)]
+    ends = [*(start for _, start in found[1:]), None]
+    return [Phase(name, start, ends[i]) for i, (name, start) in enumerate(found)]
 
 
 def marks(events: Iterable[Event]) -> list[Mark]:

@@ -24,7 +24,7 @@ class Task:
             are those of the first.
         counts: [C] images per class that decide the shots and the groups. They are those of ``train``, but for a
             balanced training set that is compared with a long-tailed one.
-        network: (C, signed features) -> a network with a linear classifier, freshly initialised.
+        network: (settings, signed features) -> a network with a linear classifier of C classes, freshly initialised.
         settings: The training recipe of the data set, each value with its source.
         source: Where the data came from.
     """
@@ -33,7 +33,7 @@ class Task:
     train: LabelledImages
     evaluations: dict[str, LabelledImages]
     counts: Counts
-    network: Callable[[int, bool], Network]
+    network: Callable[[Settings, bool], Network]
     settings: Settings
     source: str = ""
 

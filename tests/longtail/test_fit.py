@@ -45,7 +45,9 @@ def tiny_task(counts=(6, 3, 2)):
     images = torch.randn(len(labels), 1, 2, 2, generator=torch.Generator().manual_seed(0))
     data = ImageSet(images, labels, tuple("abc"[: len(counts)]), "digest")
     split = TensorImages(data, "cpu")
-    return Task("tiny", split, {"test": split}, data.counts(), Linear, Settings({}))
+    return Task(
+        "tiny", split, {"test": split}, data.counts(), lambda settings, signed: Linear(len(counts)), Settings({})
+    )
 
 
 def tiny_recipe(task, loss=None, **changes):

@@ -148,8 +148,9 @@ class IntraClass:
 
     def __call__(self, step: Step) -> Tensor:
         """Returns L_intra of the batch."""
+        scores = step.with_rows(_cosine(step.learner.model).cosines(step.features))
         return intra_class_loss(
-            _cosine(step.learner.model).cosines(step.features),
+            scores,
             step.labels,
             self.head.size,
             margin=self.margin,
@@ -199,8 +200,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         initialise=head.imprint if settings["imprint"] else None,
         select=Memory(head, positive(settings, "memory"), settings["selection"]).with_tail,
     )
-    build = partial(cosine_network, task, float(settings["scale"]))
-    return Recipe("dual-phase", (first, second), build, settings)
+    return Recipe("dual-phase", (first, second), partial(cosine_network, task, settings), settings)
 
 
 def _losses(head: Head, settings: Settings, weight: float) -> dict[str, LossTerm]:

@@ -30,11 +30,7 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
         sgd=sgd(settings),
         schedule=schedule(settings),
     )
-    build = (
-        partial(cosine_network, task, float(settings["scale"]))
-        if kind == "cosine"
-        else partial(task.network, task.num_classes, False)
-    )
+    build = partial(cosine_network, task, settings) if kind == "cosine" else partial(task.network, settings, False)
     return Recipe(method, (phase,), build, settings)
 
 

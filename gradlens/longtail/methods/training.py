@@ -49,8 +49,8 @@ def positive(settings: Settings, name: str) -> int:
     return value
 
 
-def cosine_network(task: Task, scale: float) -> Network:
+def cosine_network(task: Task, settings: Settings) -> Network:
     """Returns the task's network with signed features and a cosine classifier (Section 3.2)."""
-    network = task.network(task.num_classes, True)
-    network.classifier = CosineClassifier(network.features, task.num_classes, scale)
+    network = task.network(settings, True)
+    network.classifier = CosineClassifier(network.features, task.num_classes, float(settings["scale"]))
     return network

@@ -9,7 +9,9 @@ import torch
 from gradlens.longtail.augment import random_crop
 from gradlens.longtail.digit_net import DigitNet
 from gradlens.longtail.digits import load_digits
+from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.labelled_images import TensorImages
+from gradlens.longtail.network import Network
 from gradlens.longtail.settings import Setting, Settings
 from gradlens.longtail.task import Task
 
@@ -29,6 +31,12 @@ SETTINGS = Settings(
         "weight_decay": Setting(5e-4, _OWN),
     }
 )
+
+
+def _network(settings: Settings, signed: bool) -> Network:
+    if settings["backbone"] != "digit-net":
+        raise LongTailError(f"backbone={settings['backbone']!r}; the 8 x 8 digits have 'digit-net' only")
+    return DigitNet(signed_features=signed)
 
 
 def digits_task(
@@ -57,7 +65,7 @@ def digits_task(
         train=TensorImages(train, device, augment=crop),
         evaluations={"test": TensorImages(digits.test, device)},
         counts=long_tailed.counts(),
-        network=lambda classes, signed: DigitNet(classes, signed_features=signed),
+        network=_network,
         settings=SETTINGS,
         source="handwritten digits of scikit-learn",
     )

@@ -1,0 +1,91 @@
+"""ImageFiles: images that stay in files and are read, decoded and transformed by worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gradlens.longtail.errors import LongTailError
+
+Transform = Callable[[Any], Tensor]
+
+
+class ImageFiles:
+    """Labelled images in files; see ``LabelledImages``."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        labels: NDArray[np.int64],
+        class_names: tuple[str, ...],
+        *,
+        augment: Transform,
+        prepare: Transform,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+        digest: str = "",
+    ) -> None:
+        """Keeps the list.
+
+        Args:
+            paths: [N] files.
+            labels: [N] class ids.
+            class_names: [C].
+            augment: PIL image -> [channels, H, W] for training.
+            prepare: PIL image -> [channels, H, W] for evaluation and features.
+            device: Where batches go.
+            workers: Processes that read; 0 reads in the training process.
+            digest: Hash of the subset.
+        """
+        self.labels = torch.from_numpy(np.ascontiguousarray(labels))
+        self.class_names = class_names
+        self.digest = digest
+        self._views = {True: _View(paths, augment), False: _View(paths, prepare)}
+        self._device = torch.device(device)
+        self._workers = workers
+
+    def batches(
+        self, positions: Tensor, size: int, *, augmented: bool, seed: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See ``LabelledImages.batches``.
+
+        Raises:
+            LongTailError: A file that cannot be decoded.
+        """
+        loader: DataLoader[tuple[Tensor, int]] = DataLoader(
+            self._views[augmented],
+            batch_size=size,
+            sampler=positions.tolist(),
+            num_workers=self._workers,
+            pin_memory=self._device.type == "cuda",
+            generator=torch.Generator().manual_seed(seed),  # seeds the workers
+        )
+        for images, rows in loader:
+            yield images.to(self._device, non_blocking=True), self.labels[rows].to(self._device, non_blocking=True)
+
+
+class _View(Dataset[tuple[Tensor, int]]):
+    def __init__(self, paths: Sequence[Path], transform: Transform) -> None:
+        # As one array of text, not a list: workers would copy a list page by page as they count references.
+        self._paths = np.array([str(path) for path in paths])
+        self._transform = transform
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+        from PIL import Image, UnidentifiedImageError
+
+        path = str(self._paths[row])
+        try:
+            with Image.open(path) as image:
+                return self._transform(image.convert("RGB")), row
+        except (UnidentifiedImageError, OSError) as error:
+            raise LongTailError(f"{path} cannot be read as an image ({error}); copy it again") from error
+
+    def __len__(self) -> int:
+        return len(self._paths)

@@ -1,0 +1,114 @@
+"""List files of the large long-tailed data sets: lines "relative/path label"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
+
+# A path as listed -> the paths under which another packaging of the data set has the same image.
+Layouts = Callable[[str], Iterable[str]]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A split as its list names it.
+
+    Attributes:
+        files: [N] images that exist.
+        labels: [N] labels as listed.
+        folders: [N] name of the folder that the list puts each image into.
+    """
+
+    files: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    folders: tuple[str, ...]
+
+
+def read_list(path: Path, root: Path, layouts: Layouts | None = None) -> Listed:
+    """Reads a list and finds its images.
+
+    Args:
+        path: The list.
+        root: Folder to which its paths are relative.
+        layouts: Other places of an image, tried where it is not at its listed one.
+
+    Raises:
+        DatasetNotFoundError: No list, or images that are not there (counts them and names the first).
+        LongTailError: Lines of another form.
+    """
+    if not path.is_file():
+        raise DatasetNotFoundError(f"the list {path} does not exist")
+    files: list[Path] = []
+    labels: list[int] = []
+    folders: list[str] = []
+    missing: list[str] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        listed, _, label = line.strip().rpartition(" ")
+        if not listed or not label.isdigit():
+            raise LongTailError(f"line {number} of {path} is {line[:80]!r}; needed is 'relative/path label'")
+        found = _find(root, listed.strip(), layouts)
+        if found is None:
+            missing.append(listed.strip())
+            continue
+        files.append(found)
+        labels.append(int(label))
+        folders.append(PurePosixPath(listed.strip()).parent.name)
+    if missing:
+        raise DatasetNotFoundError(
+            f"{len(missing)} of {len(missing) + len(files)} images of {path.name} are not below {root}, the first is "
+            f"{missing[0]}; unpack the images there or give the folder that holds them"
+        )
+    if not files:
+        raise LongTailError(f"{path} lists no image")
+    return Listed(tuple(files), np.array(labels, dtype=np.int64), tuple(folders))
+
+
+def _find(root: Path, listed: str, layouts: Layouts | None) -> Path | None:
+    for candidate in (listed, *(layouts(listed) if layouts is not None else ())):
+        path = root / candidate
+        if path.is_file():
+            return path
+    return None
+
+
+def places_layouts(listed: str) -> list[str]:
+    """Returns where else Places365 keeps an image: ``data_256/a/airfield/x.jpg`` or ``train/airfield/x.jpg``.
+
+    Categories within categories are folders in the one layout and joined by "-" in the other
+    (``data_256/a/apartment_building/outdoor``, ``train/apartment_building-outdoor``). Validation images lie in
+    ``val_256/`` or ``val/``, flat or by category.
+    """
+    first, *rest = PurePosixPath(listed).parts
+    if not rest:
+        return []
+    name = rest[-1]
+    if first == "data_256" and len(rest) >= 3:
+        category = rest[1:-1]
+        return [f"train/{'/'.join(category)}/{name}", f"train/{'-'.join(category)}/{name}"]
+    if first == "train" and len(rest) >= 2:
+        joined = "/".join(rest[:-1])
+        letter = joined[0]
+        return [
+            f"data_256/{letter}/{joined}/{name}",
+            f"data_256/{letter}/{joined.replace('-', '/')}/{name}",
+        ]
+    if first in ("val", "val_256", "test", "test_256"):
+        stem = first.removesuffix("_256")
+        tail = "/".join(rest)
+        # The splits of Places-LT for validation and test are both taken from the validation images of Places365.
+        return [f"{folder}/{end}" for folder in (stem, f"{stem}_256", "val", "val_256") for end in (tail, name)]
+    return []
+
+
+def imagenet_layouts(listed: str) -> list[str]:
+    """Returns where else ImageNet keeps a validation image: ``val/n01440764/x.JPEG`` or flat, ``val/x.JPEG``."""
+    parts = PurePosixPath(listed).parts
+    return [f"val/{parts[-1]}"] if parts[0] == "val" and len(parts) > 2 else []

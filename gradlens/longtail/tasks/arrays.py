@@ -1,0 +1,109 @@
+"""The task of images in a NumPy file (.npz), as they are or made long-tailed."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gradlens.longtail.augment import crop_and_flip
+from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
+from gradlens.longtail.frequency import head_to_tail
+from gradlens.longtail.image_set import ImageSet
+from gradlens.longtail.labelled_images import TensorImages
+from gradlens.longtail.task import Task
+from gradlens.longtail.tasks.choice import choose
+from gradlens.longtail.tasks.small_images import BORROWED, preparing, resnet
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def arrays_task(
+    path: Path | str,
+    *,
+    imbalance: float | None = None,
+    balanced: bool = False,
+    subset_seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Task:
+    """Returns the task of a file with ``x_train``, ``y_train``, ``x_test`` and ``y_test`` (the keys of Keras' files).
+
+    Args:
+        path: File with images as bytes, [N, H, W], [N, H, W, 1 or 3] or [N, 1 or 3, H, W], and class ids [N].
+        imbalance: Largest over smallest class to make it long-tailed; None keeps it as it is.
+        balanced: See ``cifar_task``.
+        subset_seed: Seed of the subset.
+        device: Where the images are kept.
+
+    Raises:
+        DatasetNotFoundError: No such file.
+        LongTailError: A file of another kind or shape, or classes without images.
+    """
+    file = Path(path)
+    arrays = _read(file)
+    images = {split: _images(arrays[f"x_{split}"], file, f"x_{split}") for split in ("train", "test")}
+    labels = {split: _labels(arrays[f"y_{split}"], len(images[split]), file, split) for split in ("train", "test")}
+    choice = choose(labels["train"], imbalance, balanced, subset_seed)
+    new = head_to_tail(labels["train"][choice.long_tailed])
+    if labels["test"].max(initial=0) >= len(new):
+        raise LongTailError(f"y_test of {file} holds class {labels['test'].max()}, which y_train does not have")
+    names = tuple(str(c) for c in np.argsort(new))
+    kept = images["train"][torch.from_numpy(choice.train)]
+    train = ImageSet(kept, torch.from_numpy(new[labels["train"][choice.train]]), names, choice.digest)
+    test = ImageSet(images["test"], torch.from_numpy(new[labels["test"]]), names)
+    per_channel = kept.double() / 255
+    mean, std = per_channel.mean((0, 2, 3)).tolist(), per_channel.std((0, 2, 3)).clamp_min(1e-3).tolist()
+    prepare = preparing(mean * (3 // len(mean)), std * (3 // len(std)))
+    return Task(
+        name=file.stem,
+        train=TensorImages(train, device, prepare, crop_and_flip),
+        evaluations={"test": TensorImages(test, device, prepare)},
+        counts=np.bincount(new[labels["train"][choice.long_tailed]], minlength=len(new)).astype(np.int64),
+        network=resnet(len(new)),
+        settings=BORROWED,
+        source=str(file),
+    )
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise DatasetNotFoundError(f"{path} is no file; give an .npz file with the arrays {', '.join(KEYS)}")
+    try:
+        # Never unpickles: arrays of objects are refused.
+        with np.load(path, allow_pickle=False) as stored:
+            missing = [key for key in KEYS if key not in stored]
+            if missing:
+                raise LongTailError(
+                    f"{path} has the arrays {', '.join(stored) or '(none)'}; missing: {', '.join(missing)}"
+                )
+            return {key: stored[key] for key in KEYS}
+    except (OSError, ValueError, zipfile.BadZipFile, TypeError) as error:
+        if isinstance(error, LongTailError):
+            raise
+        raise LongTailError(f"{path} cannot be read as .npz ({error}); save it with numpy.savez") from error
+
+
+def _images(array: NDArray[Any], path: Path, key: str) -> torch.Tensor:
+    """Returns [N, 1 or 3, H, W] uint8."""
+    if array.dtype != np.uint8:
+        raise LongTailError(f"{key} of {path} has the type {array.dtype}; give images as bytes (uint8)")
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and array.shape[3] in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    if array.ndim != 4 or array.shape[1] not in (1, 3):
+        raise LongTailError(f"{key} of {path} has the shape {array.shape}; needed is [N, H, W] or [N, H, W, 1 or 3]")
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _labels(array: NDArray[Any], images: int, path: Path, split: str) -> NDArray[np.int64]:
+    flat = array.reshape(-1) if array.shape in ((images,), (images, 1)) else None
+    if flat is None or not np.issubdtype(array.dtype, np.integer) or (flat < 0).any():
+        raise LongTailError(
+            f"y_{split} of {path} has shape {array.shape} and type {array.dtype}; needed are {images} class ids from 0"
+        )
+    return flat.astype(np.int64)

@@ -1,0 +1,51 @@
+"""Which training images of a data set a task uses: all, a long-tailed subset, or a balanced one of the same size."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradlens.longtail.subset import balanced_subset, long_tailed_subset
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Positions in the full training set.
+
+    Attributes:
+        train: [N] the images to train on.
+        long_tailed: [N] the images whose counts decide groups and shots; the same but for balanced training.
+        digest: Hash of the choice.
+    """
+
+    train: NDArray[np.int64]
+    long_tailed: NDArray[np.int64]
+    digest: str
+
+
+def choose(labels: NDArray[Any], imbalance: float | None, balanced: bool, seed: int) -> Choice:
+    """Chooses the training images.
+
+    Args:
+        labels: [N] class ids of the full training set.
+        imbalance: Largest over smallest class, or None to keep every image.
+        balanced: Trains on as many images as the long-tailed set has, evenly spread.
+        seed: Seed of the subsets.
+
+    Raises:
+        LongTailError: Classes without images, or too few of them for what is asked.
+    """
+    if imbalance is None:
+        everything = np.arange(len(labels))
+        long_tailed, digest = everything, hashlib.sha256(np.asarray(labels, dtype="<i8").tobytes()).hexdigest()[:12]
+    else:
+        subset = long_tailed_subset(labels, imbalance, seed)
+        long_tailed, digest = subset.indices, subset.digest
+    if not balanced:
+        return Choice(long_tailed, long_tailed, digest)
+    even = balanced_subset(labels, len(long_tailed), seed)
+    return Choice(even.indices, long_tailed, even.digest)

@@ -1,0 +1,90 @@
+"""The task of an image folder (train/CLASS/*, test/CLASS/* or val/CLASS/*), as it is or made long-tailed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
+from gradlens.longtail.frequency import head_to_tail
+from gradlens.longtail.image_files import ImageFiles
+from gradlens.longtail.task import Task
+from gradlens.longtail.tasks import photos
+from gradlens.longtail.tasks.choice import choose
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
+EVALUATED = ("val", "test")
+
+
+def folder_task(
+    root: Path | str,
+    *,
+    imbalance: float | None = None,
+    balanced: bool = False,
+    subset_seed: int = 0,
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+    size: int = 224,
+) -> Task:
+    """Returns the task of an image folder.
+
+    Args:
+        root: Folder with ``train`` and ``val`` or ``test``, each with one folder per class.
+        imbalance: Largest over smallest class to make it long-tailed; None keeps every image.
+        balanced: See ``cifar_task``.
+        subset_seed: Seed of the subset.
+        device: Where batches go.
+        workers: Processes that read images.
+        size: Side of the network's input.
+
+    Raises:
+        DatasetNotFoundError: Folders that are missing.
+        LongTailError: Classes without images, or a class in an evaluation split that training does not have.
+    """
+    folder = Path(root)
+    splits = [split for split in EVALUATED if (folder / split).is_dir()]
+    if not (folder / "train").is_dir() or not splits:
+        raise DatasetNotFoundError(
+            f"{folder} needs a folder train/ and one of val/ and test/, each with a folder of images for each class"
+        )
+    classes = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
+    if not classes:
+        raise DatasetNotFoundError(f"{folder / 'train'} has no folders of classes")
+    files, labels = _files(folder / "train", classes)
+    choice = choose(labels, imbalance, balanced, subset_seed)
+    new = head_to_tail(labels[choice.long_tailed], len(classes))
+    names = tuple(classes[c] for c in np.argsort(new))
+    augment, prepare = photos.transforms(photos.IMAGENET_STATISTICS, jitter=True, size=size)
+
+    def images(paths: list[Path], ids: NDArray[np.int64], digest: str = "") -> ImageFiles:
+        return ImageFiles(
+            paths, new[ids], names, augment=augment, prepare=prepare, device=device, workers=workers, digest=digest
+        )
+
+    return Task(
+        name=folder.name,
+        train=images([files[i] for i in choice.train], labels[choice.train], choice.digest),
+        evaluations={split: images(*_files(folder / split, classes)) for split in splits},
+        counts=np.bincount(new[labels[choice.long_tailed]], minlength=len(classes)).astype(np.int64),
+        network=photos.resnet(len(classes)),
+        settings=photos.FOLDER_SETTINGS,
+        source=str(folder),
+    )
+
+
+def _files(folder: Path, classes: list[str]) -> tuple[list[Path], NDArray[np.int64]]:
+    """Returns the images of a split and their class ids, in the order of their names."""
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    unknown = [name for name in found if name not in classes]
+    if unknown:
+        raise LongTailError(f"{folder} has the class {unknown[0]!r}, which train/ does not have")
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        images = sorted(p for p in (folder / name).rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+        files += images
+        labels += [label] * len(images)
+    return files, np.array(labels, dtype=np.int64)

@@ -1,0 +1,148 @@
+"""The tasks ImageNet-LT, Places-LT and iNaturalist 2018, from their list files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gradlens.longtail.counts import counts_digest
+from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
+from gradlens.longtail.frequency import head_to_tail
+from gradlens.longtail.image_files import ImageFiles
+from gradlens.longtail.list_files import Layouts, Listed, imagenet_layouts, places_layouts, read_list
+from gradlens.longtail.settings import Settings
+from gradlens.longtail.task import Task
+from gradlens.longtail.tasks import photos
+
+
+@dataclass(frozen=True)
+class ListedData:
+    """A data set that is given by list files.
+
+    Attributes:
+        title: As in the literature.
+        lists: Split -> file name; "train" first. The first of the others is evaluated after each epoch.
+        layouts: Other places of an image.
+        statistics: Mean and standard deviation of the channels.
+        jitter: Whether training jitters colours.
+        settings: The paper's recipe.
+        origin: Where lists and images come from.
+    """
+
+    title: str
+    lists: dict[str, str]
+    layouts: Layouts | None
+    statistics: tuple[Sequence[float], Sequence[float]]
+    jitter: bool
+    settings: Settings
+    origin: str
+
+
+_OLTR = "the repository of OLTR (Liu et al. 2019)"
+LISTED: dict[str, ListedData] = {
+    "imagenet-lt": ListedData(
+        "ImageNet-LT",
+        {split: f"ImageNet_LT_{split}.txt" for split in ("train", "val", "test")},
+        imagenet_layouts,
+        photos.IMAGENET_STATISTICS,
+        True,
+        photos.IMAGENET_SETTINGS,
+        f"lists from {_OLTR}, images from ImageNet (ILSVRC2012)",
+    ),
+    "places-lt": ListedData(
+        "Places-LT",
+        {split: f"Places_LT_{split}.txt" for split in ("train", "val", "test")},
+        places_layouts,
+        photos.IMAGENET_STATISTICS,
+        True,
+        photos.PLACES_SETTINGS,
+        f"lists from {_OLTR}, images from Places365-Standard (256 x 256)",
+    ),
+    "inaturalist2018": ListedData(
+        "iNaturalist 2018",
+        {split: f"iNaturalist18_{split}.txt" for split in ("train", "val")},
+        None,
+        photos.INATURALIST_STATISTICS,
+        False,
+        photos.INATURALIST_SETTINGS,
+        "lists from the repository of classifier-balancing (Kang et al. 2020), images from the iNaturalist 2018 challenge",
+    ),
+}
+
+
+def listed_task(
+    name: str,
+    root: Path | str,
+    *,
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+    size: int = 224,
+) -> Task:
+    """Returns the task of a data set with list files.
+
+    Args:
+        name: "imagenet-lt", "places-lt" or "inaturalist2018".
+        root: Folder with the images and, directly in it, the lists.
+        device: Where batches go.
+        workers: Processes that read images.
+        size: Side of the network's input.
+
+    Raises:
+        DatasetNotFoundError: No list, or images that are missing.
+        LongTailError: A list of another form, or classes without training images.
+    """
+    data = LISTED[name]
+    folder = Path(root)
+    lists = {split: folder / file for split, file in data.lists.items()}
+    absent = [path.name for path in lists.values() if not path.is_file()]
+    if absent:
+        raise DatasetNotFoundError(
+            f"{data.title} not found: {', '.join(absent)} not in {folder}. Needed are {data.origin}; put the lists into "
+            "the folder to which their paths are relative"
+        )
+    splits = {split: read_list(path, folder, data.layouts) for split, path in lists.items()}
+    train = splits["train"]
+    new = head_to_tail(train.labels)
+    for split, listed in splits.items():
+        if listed.labels.max() >= len(new):
+            raise LongTailError(
+                f"{lists[split]} holds class {listed.labels.max()}, which the training list does not have"
+            )
+    names = _names(train, new)
+    counts = np.bincount(new[train.labels]).astype(np.int64)
+    augment, prepare = photos.transforms(data.statistics, jitter=data.jitter, size=size)
+    images = {
+        split: ImageFiles(
+            listed.files,
+            new[listed.labels],
+            names,
+            augment=augment,
+            prepare=prepare,
+            device=device,
+            workers=workers,
+            digest=counts_digest(counts) if split == "train" else "",
+        )
+        for split, listed in splits.items()
+    }
+    return Task(
+        name=name,
+        train=images["train"],
+        evaluations={split: images[split] for split in data.lists if split != "train"},
+        counts=counts,
+        network=photos.resnet(len(counts)),
+        settings=data.settings,
+        source=str(folder),
+    )
+
+
+def _names(train: Listed, new: NDArray[np.int64]) -> tuple[str, ...]:
+    """Names each class after the folder of its first image."""
+    names = [""] * len(new)
+    for label, folder in zip(reversed(train.labels.tolist()), reversed(train.folders), strict=True):
+        names[new[label]] = folder
+    return tuple(names)

@@ -1,0 +1,77 @@
+"""Finding the task of a data set by its name or path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from gradlens.longtail.cifar import Name
+from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
+from gradlens.longtail.task import Task
+from gradlens.longtail.tasks.arrays import arrays_task
+from gradlens.longtail.tasks.cifar import IMBALANCE as CIFAR_IMBALANCE
+from gradlens.longtail.tasks.cifar import cifar_task
+from gradlens.longtail.tasks.digits import IMBALANCE as DIGITS_IMBALANCE
+from gradlens.longtail.tasks.digits import digits_task
+from gradlens.longtail.tasks.folder import folder_task
+from gradlens.longtail.tasks.listed import LISTED, listed_task
+
+NAMES = ("digits", "cifar100-lt", "cifar10-lt", *LISTED)
+
+
+def load_task(
+    dataset: str,
+    *,
+    data: Path | str | None = None,
+    imbalance: float | None = None,
+    balanced: bool = False,
+    subset_seed: int = 0,
+    device: torch.device | str = "cpu",
+    workers: int = 4,
+) -> Task:
+    """Returns the task of a data set.
+
+    Args:
+        dataset: One of ``NAMES``, an .npz file, or a folder with train/ and val/ or test/.
+        data: Folder with the data where ``dataset`` is a name.
+        imbalance: Largest over smallest class; 100 for CIFAR and 50 for the digits where None, as it is for files.
+        balanced: Trains on as many images as the long-tailed set has, evenly spread, with the same groups.
+        subset_seed: Seed of the subset.
+        device: Where to train.
+        workers: Processes that read images from files.
+
+    Raises:
+        DatasetNotFoundError: An unknown name, or data that is not there.
+        LongTailError: Data that cannot be used.
+    """
+    if dataset == "digits":
+        return digits_task(
+            imbalance=imbalance or DIGITS_IMBALANCE, balanced=balanced, subset_seed=subset_seed, device=device
+        )
+    if dataset in ("cifar100-lt", "cifar10-lt"):
+        return cifar_task(
+            data,
+            cast(Name, dataset.removesuffix("-lt")),
+            imbalance=imbalance or CIFAR_IMBALANCE,
+            balanced=balanced,
+            subset_seed=subset_seed,
+            device=device,
+        )
+    if dataset in LISTED:
+        if imbalance is not None or balanced:
+            raise LongTailError(f"{dataset} is long-tailed by its lists; leave --imbalance and --balanced out")
+        return listed_task(
+            dataset, data if data is not None else Path("data") / dataset, device=device, workers=workers
+        )
+    path = Path(dataset)
+    if path.is_file():
+        return arrays_task(path, imbalance=imbalance, balanced=balanced, subset_seed=subset_seed, device=device)
+    if path.is_dir():
+        return folder_task(
+            path, imbalance=imbalance, balanced=balanced, subset_seed=subset_seed, device=device, workers=workers
+        )
+    raise DatasetNotFoundError(
+        f"no data set {dataset!r}; give one of {', '.join(NAMES)}, an .npz file, or a folder with train/ and test/"
+    )

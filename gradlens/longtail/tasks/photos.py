@@ -1,0 +1,82 @@
+"""What the tasks of photos in files share: transforms, ResNets and training recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.network import Network
+from gradlens.longtail.resnet_large import ResNetLarge
+from gradlens.longtail.settings import PAPER, Setting, Settings
+
+IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+INATURALIST_STATISTICS = ((0.466, 0.471, 0.380), (0.195, 0.194, 0.192))
+
+_COMMON = {
+    "pretrained": Setting(None, PAPER),
+    "classifier_learning_rate": Setting(None, "paper, Appendix A: the same for all parameters"),
+    "steps_at": Setting((1 / 3, 2 / 3), "not used by the cosine schedule"),
+    "steps_by": Setting(0.1, "not used by the cosine schedule"),
+    "warm_up": Setting(0, f"{PAPER}: none"),
+    "momentum": Setting(0.9, PAPER),
+    "weight_decay": Setting(5e-4, PAPER),
+}
+IMAGENET_SETTINGS = Settings(
+    {
+        **_COMMON,
+        "backbone": Setting("resnet-50", PAPER),
+        "epochs": Setting(90, "Kang et al. 2020; the paper does not say"),
+        "batch": Setting(128, "inferred from the paper's other settings"),
+        "learning_rate": Setting(0.05, PAPER),
+        "schedule": Setting("cosine", PAPER),
+    }
+)
+INATURALIST_SETTINGS = IMAGENET_SETTINGS.plus({"epochs": Setting(200, PAPER)})
+PLACES_SETTINGS = IMAGENET_SETTINGS.plus(
+    {
+        "backbone": Setting("resnet-152", PAPER),
+        "pretrained": Setting("torchvision", f"{PAPER}: ImageNet-pretrained"),
+        "epochs": Setting(60, PAPER),
+        "learning_rate": Setting(5e-4, f"{PAPER}: of the backbone"),
+        "classifier_learning_rate": Setting(0.05, PAPER),
+        "schedule": Setting("steps", PAPER),
+        "steps_at": Setting((1 / 3, 2 / 3), f"{PAPER}: epochs 20 and 40 of 60"),
+        "steps_by": Setting(0.1, 'gradlens: the paper prints "by 0.01", which stops training; 0.1 is likely meant'),
+    }
+)
+FOLDER_SETTINGS = Settings(
+    {name: Setting(value, "as for ImageNet-LT in the paper, Appendix A") for name, value in IMAGENET_SETTINGS.items()}
+)
+
+Pair = tuple[Callable[[Any], torch.Tensor], Callable[[Any], torch.Tensor]]
+
+
+def transforms(statistics: tuple[Sequence[float], Sequence[float]], *, jitter: bool, size: int = 224) -> Pair:
+    """Returns the transforms of training and of evaluation, PIL image -> [3, size, size] normalised.
+
+    Training: random resized crop, flip, colour jitter (0.4, 0.4, 0.4, 0). Evaluation: the shorter side becomes
+    256 / 224 of ``size``, then the centre is cut out.
+    """
+    from torchvision.transforms import v2
+
+    end = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(*map(list, statistics))]
+    colours = [v2.ColorJitter(0.4, 0.4, 0.4, 0)] if jitter else []
+    augment = v2.Compose([v2.RandomResizedCrop(size), v2.RandomHorizontalFlip(), *colours, *end])
+    prepare = v2.Compose([v2.Resize(round(size * 256 / 224)), v2.CenterCrop(size), *end])
+    return augment, prepare
+
+
+def resnet(num_classes: int) -> Callable[[Settings, bool], Network]:
+    """Returns what makes the ResNet of the settings ``backbone`` ("resnet-50") and ``pretrained``."""
+
+    def network(settings: Settings, signed: bool) -> Network:
+        name, _, depth = str(settings["backbone"]).partition("-")
+        if name != "resnet" or not depth.isdigit():
+            raise LongTailError(f"backbone={settings['backbone']!r}; choose resnet-10, -18, -34, -50, -101 or -152")
+        model = ResNetLarge(int(depth), num_classes, signed_features=signed, pretrained=settings["pretrained"])
+        return model.to(memory_format=torch.channels_last)
+
+    return network

@@ -1,0 +1,63 @@
+"""What the tasks of small images in memory share: normalising, augmenting and the CIFAR ResNets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from gradlens.longtail.augment import normalise
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.network import Network
+from gradlens.longtail.resnet_cifar import ResNetCifar
+from gradlens.longtail.settings import PAPER, Setting, Settings
+
+# Appendix A, CIFAR100-LT.
+SETTINGS = Settings(
+    {
+        "backbone": Setting("resnet-32", PAPER),
+        "norm": Setting("batch", PAPER),
+        "epochs": Setting(200, PAPER),
+        "batch": Setting(64, PAPER),
+        "learning_rate": Setting(0.1, PAPER),
+        "schedule": Setting("steps", PAPER),
+        "steps_at": Setting((0.8, 0.9), f"{PAPER}: epochs 160 and 180 of 200"),
+        "steps_by": Setting(0.01, PAPER),
+        "warm_up": Setting(0, f"{PAPER}: none"),
+        "momentum": Setting(0.9, PAPER),
+        "weight_decay": Setting(5e-4, PAPER),
+    }
+)
+
+BORROWED = Settings(
+    {name: Setting(value, "as for CIFAR100-LT in the paper, Appendix A") for name, value in SETTINGS.items()}
+)
+
+
+def preparing(mean: Sequence[float], std: Sequence[float]) -> Callable[[Tensor], Tensor]:
+    """Returns what turns bytes [B, 1 or 3, H, W] into normalised network input [B, 3, H, W]."""
+
+    def prepare(images: Tensor) -> Tensor:
+        input_ = normalise(images.expand(-1, 3, -1, -1), mean, std)
+        return input_.contiguous(memory_format=torch.channels_last)
+
+    return prepare
+
+
+def resnet(num_classes: int) -> Callable[[Settings, bool], Network]:
+    """Returns what makes the CIFAR ResNet of the settings ``backbone`` ("resnet-32") and ``norm``."""
+
+    def network(settings: Settings, signed: bool) -> Network:
+        name, _, depth = str(settings["backbone"]).partition("-")
+        if name != "resnet" or not depth.isdigit():
+            raise LongTailError(
+                f"backbone={settings['backbone']!r}; choose resnet-20, resnet-32, resnet-44 or resnet-56"
+            )
+        try:
+            model = ResNetCifar(int(depth), num_classes, norm=settings["norm"], signed_features=signed)
+        except ValueError as error:
+            raise LongTailError(str(error)) from error
+        return model.to(memory_format=torch.channels_last)
+
+    return network

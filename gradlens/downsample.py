@@ -1,0 +1,71 @@
+"""Which points of a long series a screen can show: the smallest and the largest of every bucket, so that no spike is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Indices = NDArray[np.intp]
+
+
+def min_max(values: ArrayLike, points: int) -> Indices:
+    """Returns ascending indices of at most ``points`` values that draw like all of [T] ``values``.
+
+    Of each of equally long buckets it keeps the smallest and the largest value, and the first and the last of all. A bucket
+    without a finite value keeps one of its NaN, so that a gap stays a gap. Where everything fits, everything is kept.
+
+    Raises:
+        ValueError: Fewer than 4 points.
+    """
+    if points < 4:
+        raise ValueError(f"points={points}; a line needs at least 4")
+    y = np.asarray(values)
+    n = len(y)
+    if n <= points:
+        return np.arange(n)
+    buckets = (points - 2) // 2
+    size = -(-(n - 2) // buckets)
+    # The first and last value are kept anyway; what does not fill a bucket at the end is one of its own.
+    whole = (n - 2) // size
+    inner = y[1 : 1 + whole * size].reshape(whole, size)
+    starts = 1 + size * np.arange(whole)
+    kept = [np.array([0, n - 1]), *(starts + place for place in _extremes(inner))]
+    rest = y[1 + whole * size : n - 1]
+    if len(rest):
+        kept += [1 + whole * size + place for place in _extremes(rest[None])]
+    return np.unique(np.concatenate(kept))
+
+
+def visible(x: ArrayLike, values: ArrayLike, points: int, window: tuple[float, float] | None = None) -> Indices:
+    """Returns the indices of at most ``points`` values to draw where only ``window`` of the axis is seen.
+
+    One value beyond each end is kept where there is one, so that the line runs out of the picture.
+
+    Args:
+        x: [T] ascending positions.
+        values: [T] what is drawn.
+        points: At most so many.
+        window: Lowest and highest position seen, or None for all.
+
+    Raises:
+        ValueError: Fewer than 4 points.
+    """
+    if window is None:
+        return min_max(values, points)
+    positions = np.asarray(x)
+    low = max(int(np.searchsorted(positions, min(window), "left")) - 1, 0)
+    high = int(np.searchsorted(positions, max(window), "right")) + 1
+    return min_max(np.asarray(values)[low:high], points) + low
+
+
+def _extremes(buckets: NDArray[np.generic]) -> tuple[Indices, Indices]:
+    """Returns per row of [B, S] the places of its smallest and its largest value; NaN lose against everything."""
+    smallest, largest = buckets.argmin(1), buckets.argmax(1)
+    # argmin and argmax find a NaN where there is one: only such rows need the slower way.
+    holes = np.isnan(np.take_along_axis(buckets, smallest[:, None], 1)[:, 0])
+    if holes.any():
+        gappy = buckets[holes]
+        absent = np.isnan(gappy)
+        smallest[holes] = np.where(absent, np.inf, gappy).argmin(1)
+        largest[holes] = np.where(absent, -np.inf, gappy).argmax(1)
+    return smallest, largest

@@ -1,0 +1,42 @@
+"""Figures of runs with plotly. Pure functions of Run objects: no files, no server."""
+
+from gradlens.figures._axis import UNITS, units
+from gradlens.figures._curves import (
+    accuracies,
+    component_norms,
+    conflicts,
+    cosines,
+    distortion_curves,
+    losses,
+    norms,
+    update_cosines,
+)
+from gradlens.figures._figure1 import figure1
+from gradlens.figures._heat import class_cosines, frequency_order, layer_heatmap
+from gradlens.figures._lines import Options
+from gradlens.figures._shares import class_shares, shares
+from gradlens.figures._theme import DARK, LIGHT, FigureError, Theme
+
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "UNITS",
+    "FigureError",
+    "Options",
+    "Theme",
+    "accuracies",
+    "class_cosines",
+    "class_shares",
+    "component_norms",
+    "conflicts",
+    "cosines",
+    "distortion_curves",
+    "figure1",
+    "frequency_order",
+    "layer_heatmap",
+    "losses",
+    "norms",
+    "shares",
+    "units",
+    "update_cosines",
+]

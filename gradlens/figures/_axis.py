@@ -1,0 +1,151 @@
+"""The horizontal axis: where measured steps, phases and marks lie when counted in steps, epochs, time or part of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from gradlens.figures._theme import FigureError, Theme, safe
+from gradlens.gram import Floats
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+Unit = Literal["step", "epoch", "time", "fraction"]
+UNITS: tuple[Unit, ...] = ("step", "epoch", "time", "fraction")
+# More marks than this are lines without their texts, which would cover each other.
+MOST_TEXTS = 12
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where measured steps lie.
+
+    Attributes:
+        positions: [T] ascending places on the axis.
+        title: What the axis counts.
+        unit: Short name of that for tooltips.
+    """
+
+    positions: NDArray[Any]
+    title: str
+    unit: str
+
+    def of_steps(self, run: Run, steps: Sequence[float]) -> Floats:
+        """Returns where optimizer steps lie, also those that were not measured."""
+        if not len(self.positions):
+            return np.asarray(steps, dtype=np.float64)
+        known = run.steps[: len(self.positions)]
+        inside = np.interp(steps, known, self.positions)
+        if len(known) < 2:
+            return np.asarray(inside)
+        # Beyond the measured steps the axis goes on as it does on average.
+        slope = (self.positions[-1] - self.positions[0]) / (known[-1] - known[0])
+        beyond = np.maximum(np.asarray(steps, dtype=np.float64) - known[-1], 0)
+        before = np.minimum(np.asarray(steps, dtype=np.float64) - known[0], 0)
+        return np.asarray(inside + slope * (beyond + before))
+
+
+def units(run: Run) -> list[Unit]:
+    """Returns the axes that a run can be drawn over: "epoch" only where it has epochs."""
+    return [unit for unit in UNITS if unit != "epoch" or bool(np.isfinite(run.epoch).any())]
+
+
+def axis_of(run: Run, unit: str) -> Axis:
+    """Returns the axis of a run.
+
+    Args:
+        run: The run.
+        unit: "step" (optimizer steps), "epoch" (fractional), "time" (since the start of the run) or "fraction" (of training).
+
+    Raises:
+        FigureError: Another unit, or epochs where the run has none.
+    """
+    steps = run.steps
+    if unit == "step":
+        return Axis(steps, "optimizer step", "step")
+    if unit == "time":
+        return _time(run)
+    if unit == "fraction":
+        last = float(steps[-1]) if len(steps) else 1.0
+        return Axis(steps / max(last, 1.0), "part of training", "part")
+    if unit == "epoch":
+        if len(steps) and not np.isfinite(run.epoch).any():
+            raise FigureError(
+                f"run {run.name!r} has no epochs (lens.epochs counts them); draw it over 'step' or 'time'"
+            )
+        return Axis(_fractional_epochs(steps, run.epoch), "epoch", "epoch")
+    raise FigureError(f"x={unit!r}; choose one of {', '.join(UNITS)}")
+
+
+def add_events(figure: go.Figure, run: Run, axis: Axis, theme: Theme, panels: Sequence[tuple[int, int]]) -> None:
+    """Draws the phases as bands and the marks as lines into the panels (row, column); texts go into the first."""
+    if not len(axis.positions):
+        return
+    end = float(axis.positions[-1])
+    for index, phase in enumerate(run.phases):
+        start, stop = axis.of_steps(run, [phase.start, phase.end if phase.end is not None else phase.start])
+        stop = stop if phase.end is not None else max(end, float(start))
+        label = f"phase {safe(phase.name)}"
+        for place, (row, col) in enumerate(panels):
+            figure.add_shape(
+                type="rect", x0=float(start), x1=float(stop), y0=0, y1=1, yref="y domain", row=row, col=col, layer="below",
+                fillcolor=theme.band if index % 2 == 0 else "rgba(0,0,0,0)", line={"width": 0},
+                label=_label(label, theme, "top center") if place == 0 else None,
+            )  # fmt: skip
+    marks = run.marks
+    for mark in marks:
+        at = float(axis.of_steps(run, [mark.step])[0])
+        for place, (row, col) in enumerate(panels):
+            figure.add_shape(
+                type="line", x0=at, x1=at, y0=0, y1=1, yref="y domain", row=row, col=col,
+                line={"width": 1, "dash": "dot", "color": theme.muted},
+                label=_label(safe(_short(mark.text)), theme, "end") if place == 0 and len(marks) <= MOST_TEXTS else None,
+            )  # fmt: skip
+
+
+def _label(text: str, theme: Theme, place: str) -> dict[str, object]:
+    return {"text": text, "textposition": place, "font": {"size": 11, "color": theme.muted}}
+
+
+def _short(text: str, most: int = 32) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _time(run: Run) -> Axis:
+    time = run.time
+    if not len(time):
+        return Axis(time, "minutes since the start", "min")
+    start = run.meta.started if run.meta.started is not None and run.meta.started <= time[0] else float(time[0])
+    # A resumed run has a pause in it, and clocks may be set back: the axis must not run backwards.
+    seconds = np.maximum.accumulate(time - start)
+    hours = seconds[-1] > 3 * 3600
+    return Axis(
+        seconds / (3600 if hours else 60), f"{'hours' if hours else 'minutes'} since the start", "h" if hours else "min"
+    )
+
+
+def _fractional_epochs(steps: NDArray[np.int64], epochs: Floats) -> Floats:
+    """Returns [T] epoch + the part of it that has passed, so that an epoch's steps do not stand on one another.
+
+    An epoch lasts from its first measured step to the next epoch's; the last one, as long as the one before.
+    """
+    out = np.full(len(steps), np.nan)
+    known = np.flatnonzero(np.isfinite(epochs))
+    if not len(known):
+        return out
+    e, s = np.maximum.accumulate(epochs[known]), steps[known].astype(np.float64)
+    numbers, first = np.unique(e, return_index=True)
+    starts = s[first]
+    lengths = np.diff(starts)
+    last = lengths[-1] if len(lengths) else s[-1] - starts[0] + 1
+    lengths = np.maximum(np.append(lengths, max(last, s[-1] - starts[-1] + 1)), 1)
+    spans = np.append(np.diff(numbers), 1.0)
+    which = np.searchsorted(numbers, e)
+    out[known] = e + spans[which] * (s - starts[which]) / lengths[which]
+    return out

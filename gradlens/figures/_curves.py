@@ -1,0 +1,262 @@
+"""Curves over training of one run: cosines, norms, conflicts, losses, accuracies, the optimizer's update; of many: distortion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from gradlens.figures._axis import add_events, axis_of
+from gradlens.figures._describe import groups_text, run_text, subtitle
+from gradlens.figures._heat import group_heat
+from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._theme import FigureError, cycle, dress, group_styles, note, safe
+from gradlens.gram import Floats
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+# More lines than this cannot be told apart; groups beyond it become rows of a heat map.
+MOST_LINES = 8
+PERS = {"contribution": "contribution to the batch gradient", "mean": "mean gradient of the group's own samples"}
+NO_STEPS = "No measured step yet."
+NO_LOGITS = "The loss of single samples is unknown in this run: what was measured were no class scores."
+
+
+def cosines(run: Run, **options: Unpack[Options]) -> go.Figure:
+    """Draws cos(g_group, g) of every group over training; a heat map where there are more than 8 groups."""
+    view = View.of(options)
+    title = "Which way does the overall gradient point? Cosine of each group with it"
+    if len(run.groups) > MOST_LINES:
+        return group_heat(run, "cosine", title, view)
+    styles = group_styles(run.groups.names, view.theme)
+    lines = [Line(name, run.cosine(name), styles[name], format=".3f") for name in run.groups.names]
+    return _over_training(run, lines, view, title, "cosine with the overall gradient", zero_line=True)
+
+
+def norms(run: Run, per: str = "contribution", *, log: bool = False, **options: Unpack[Options]) -> go.Figure:
+    """Draws the norm of every group's gradient and of the overall one.
+
+    Args:
+        run: The run.
+        per: "contribution" or "mean" (see ``Run.norm``).
+        log: Logarithmic vertical axis.
+        **options: See ``Options``.
+
+    Raises:
+        FigureError: Another ``per``, or an axis that the run does not have.
+    """
+    view = View.of(options)
+    if per not in PERS:
+        raise FigureError(f"per={per!r}; choose one of {', '.join(PERS)}")
+    title = "How strong is each group's gradient?"
+    if len(run.groups) > MOST_LINES:
+        return group_heat(run, "norm", title, view)
+    styles = group_styles(run.groups.names, view.theme)
+    lines = [Line(name, run.norm(name, per=per), styles[name]) for name in run.groups.names]
+    lines.append(Line("overall", run.norm("all"), styles["all"]))
+    figure = _over_training(run, lines, view, title, "norm", about=f"norm of each group's {PERS[per]}")
+    if log:
+        figure.update_yaxes(type="log", range=None, autorange=True, dtick=1 if _decades(lines) > 1 else None)
+    return figure
+
+
+def conflicts(run: Run, **options: Unpack[Options]) -> go.Figure:
+    """Draws cos(g_a, g_b) of pairs of groups; where there are more than 8 pairs, of the 8 that conflict most."""
+    view = View.of(options)
+    pairs = list(combinations(run.groups.names, 2))
+    title = "Do the groups pull together or against each other?"
+    if not pairs:
+        return note(
+            dress(go.Figure(), view.theme, title, run_text(run)), view.theme, "One group alone has no conflict."
+        )
+    about = "cosine between two groups' gradients; below 0 they conflict"
+    if len(pairs) > MOST_LINES:
+        pairs, about = _most_conflicting(run, pairs), f"the {MOST_LINES} of {len(pairs)} pairs that conflict most"
+    lines = [
+        Line(f"{a} and {b}", run.conflict(a, b), cycle(i, view.theme), format=".3f") for i, (a, b) in enumerate(pairs)
+    ]
+    return _over_training(run, lines, view, title, "cosine between the groups", about=about, zero_line=True)
+
+
+def losses(run: Run, **options: Unpack[Options]) -> go.Figure:
+    """Draws the mean loss per sample of every group, and the loss on which backward ran."""
+    view = View.of(options)
+    title = "How well is each group fitted? Training loss per sample"
+    lines = [*_per_sample(run, run.loss, view), Line("whole loss", run.total_loss, group_styles([], view.theme)["all"])]
+    return _over_training(run, lines, view, title, "loss")
+
+
+def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
+    """Draws the accuracy of every group: on the training batches, and where the run was evaluated, there."""
+    view = View.of(options)
+    training = _per_sample(run, 100 * run.correct, view)
+    evaluated = _evaluated(run, view)
+    title = "Who is classified correctly? Accuracy per group"
+    if not training and not evaluated:
+        return note(dress(go.Figure(), view.theme, title, run_text(run)), view.theme, NO_LOGITS)
+    axis = axis_of(run, view.x)
+    both = bool(training) and bool(evaluated)
+    titles = ["<b>on training batches</b>"] if training else []
+    titles += [f"<b>evaluated on {safe(' and '.join(evaluated))}</b>"] if evaluated else []
+    figure = make_subplots(1, 1 + both, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
+    if training:
+        add_lines(figure, axis, training, view, legend=True)
+        add_events(figure, run, axis, view.theme, [(1, 1)])
+    for split, curves in evaluated.items():
+        for name, (steps, values, style) in curves.items():
+            shown = name in run.groups.names and training
+            figure.add_trace(
+                go.Scatter(
+                    x=axis.of_steps(run, steps), y=values, name=safe(name), legendgroup=name, showlegend=not shown,
+                    mode="lines+markers", marker={"size": 5}, hovertemplate="%{y:.1f} %" + f" ({safe(split)})",
+                    line={"color": style.color, "width": style.width, "dash": style.dash},
+                ), row=1, col=1 + both,
+            )  # fmt: skip
+    if both:
+        add_events(figure, run, axis, view.theme, [(1, 2)])
+    text = subtitle(run_text(run), groups_text(run.groups), smoothing_text(view, len(run)) if training else "")
+    dress(figure, view.theme, title, text)
+    figure.update_xaxes(title_text=axis.title)
+    figure.update_yaxes(range=[0, 101], ticksuffix=" %")
+    figure.update_layout(legend_y=1.08 if titles else 1)
+    return figure
+
+
+def update_cosines(run: Run, **options: Unpack[Options]) -> go.Figure:
+    """Draws the cosine of every group's gradient with the optimizer's actual step: whom momentum or Adam really serves."""
+    view = View.of(options)
+    title = "Whom does the optimizer's step serve? Cosine of each group with it"
+    if not run.has_update:
+        text = "The optimizer's step was not measured in this run (update=True measures it)."
+        return note(dress(go.Figure(), view.theme, title, run_text(run)), view.theme, text)
+    styles = group_styles(run.groups.names, view.theme)
+    names = run.groups.names[:MOST_LINES]
+    lines = [Line(name, run.conflict(name, "update"), styles[name], format=".3f") for name in names]
+    lines.append(Line("overall gradient", run.cosine("update"), styles["all"], format=".3f"))
+    return _over_training(run, lines, view, title, "cosine with the update", zero_line=True)
+
+
+def component_norms(run: Run, **options: Unpack[Options]) -> go.Figure:
+    """Draws the norm of every loss component's gradient: what holds the old knowledge in place."""
+    view = View.of(options)
+    title = "Which loss term moves the model? Norm of each term's gradient"
+    if not run.components:
+        text = "The loss of this run is not split into terms."
+        return note(dress(go.Figure(), view.theme, title, run_text(run)), view.theme, text)
+    lines = [Line(name, run.norm(name), cycle(i, view.theme)) for i, name in enumerate(run.components)]
+    lines.append(Line("overall", run.norm("all"), group_styles([], view.theme)["all"]))
+    return _over_training(run, lines, view, title, "norm")
+
+
+def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Figure:
+    """Draws the distortion of runs over each other.
+
+    Raises:
+        FigureError: No run, or an axis that one of them does not have.
+    """
+    view = View.of(options)
+    if not runs:
+        raise FigureError("no run to draw; give at least one")
+    figure = make_subplots(1, 1)
+    lines = [
+        Line(run.name, run.distortion(), cycle(i, view.theme), format=".3f", key=str(i)) for i, run in enumerate(runs)
+    ]
+    axes = [axis_of(run, view.x) for run in runs]
+    for axis, line in zip(axes, lines, strict=True):
+        add_lines(figure, axis, [line], view, legend=True)
+    if len(runs) == 1:
+        add_events(figure, runs[0], axes[0], view.theme, [(1, 1)])
+    title = "How far is the update from serving all classes alike? Distortion"
+    about = "half the distance between shares of the update and of the classes; 0 = none"
+    dress(figure, view.theme, title, subtitle(about, smoothing_text(view, max(map(len, runs)))))
+    _finish(figure, lines, view, axes[0].title, "distortion")
+    return figure if any(map(len, runs)) else note(figure, view.theme, NO_STEPS)
+
+
+def _over_training(
+    run: Run,
+    lines: list[Line],
+    view: View,
+    title: str,
+    vertical: str,
+    *,
+    about: str = "",
+    zero_line: bool = False,
+) -> go.Figure:
+    axis = axis_of(run, view.x)
+    figure = make_subplots(1, 1)
+    add_lines(figure, axis, lines, view)
+    add_events(figure, run, axis, view.theme, [(1, 1)])
+    text = subtitle(run_text(run), about or groups_text(run.groups), smoothing_text(view, len(run)))
+    dress(figure, view.theme, title, text)
+    _finish(figure, lines, view, axis.title, vertical)
+    if zero_line:
+        figure.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below")
+    return figure if len(run) else note(figure, view.theme, NO_STEPS)
+
+
+def _finish(figure: go.Figure, lines: list[Line], view: View, horizontal: str, vertical: str) -> None:
+    figure.update_xaxes(title_text=horizontal)
+    figure.update_yaxes(title_text=vertical, range=robust_range(lines, view))
+
+
+def _per_sample(run: Run, sums: Floats, view: View) -> list[Line]:
+    """Returns the lines of sums [T, K] over samples, or none where nothing is known; only the first 8 groups."""
+    styles = group_styles(run.groups.names, view.theme)
+    counts = run.counts
+    n = min(len(counts), len(sums))
+    lines = []
+    for k, name in enumerate(run.groups.names[:MOST_LINES]):
+        samples = np.where(counts[:n, k] > 0, counts[:n, k], np.nan)
+        values = sums[:n, k] / samples
+        if np.isfinite(values).any():
+            lines.append(Line(name, values, styles[name], weights=counts[:n, k], format=".3~f"))
+    return lines
+
+
+def _evaluated(run: Run, view: View) -> dict[str, dict[str, Any]]:
+    """Returns per split and name the steps, accuracies in percent and style; fractions are turned into percent."""
+    names = [*run.groups.names, *(n for n in ("many", "medium", "few", "overall") if n not in run.groups.names)]
+    styles = group_styles(run.groups.names, view.theme)
+    for i, name in enumerate(("many", "medium", "few")):
+        styles.setdefault(name, group_styles(("many", "medium", "few"), view.theme)[name] if i < 3 else styles["all"])
+    styles["overall"] = styles["all"]
+    found: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
+    for evaluation in run.evaluations:
+        split = str(evaluation.get("split", "held-out data"))
+        for name in names:
+            value = evaluation.get(name)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                steps, values = found.setdefault(split, {}).setdefault(name, ([], []))
+                steps.append(evaluation["step"])
+                values.append(float(value))
+    everything = [v for curves in found.values() for _, values in curves.values() for v in values]
+    scale = 100.0 if everything and max(everything) <= 1 else 1.0
+    return {
+        split: {name: (s, scale * np.array(v), styles[name]) for name, (s, v) in list(curves.items())[:MOST_LINES]}
+        for split, curves in found.items()
+    }
+
+
+def _most_conflicting(run: Run, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    rows = run.sample(512)
+    first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+    A = run.gram(rows=slice(max(first, last - 512), last))
+    names = list(run.names)
+    if not all(name in names for pair in pairs for name in pair):  # loss components: no plain groups in the Gram
+        return pairs[:MOST_LINES]
+    root = np.sqrt(np.diagonal(A, axis1=1, axis2=2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine = A / (root[:, :, None] * root[:, None, :])
+    means = np.nansum(cosine, 0) / np.maximum(np.isfinite(cosine).sum(0), 1)
+    return sorted(pairs, key=lambda pair: means[names.index(pair[0]), names.index(pair[1])])[:MOST_LINES]
+
+
+def _decades(lines: Sequence[Line]) -> float:
+    values = np.concatenate([line.values[np.isfinite(line.values) & (line.values > 0)] for line in lines])
+    return float(np.log10(values.max() / values.min())) if len(values) else 0.0

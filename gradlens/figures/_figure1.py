@@ -1,0 +1,86 @@
+"""The paper's Figure 1: cosines (a, b) and norms (c, d) of a long-tailed and a balanced run on shared axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from gradlens.figures._axis import add_events, axis_of
+from gradlens.figures._curves import NO_STEPS, PERS
+from gradlens.figures._describe import groups_text, run_text, subtitle
+from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._theme import FigureError, dress, group_styles, note, safe
+from gradlens.pairing import common_groups
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+
+def figure1(
+    long_tailed: Run,
+    balanced: Run,
+    per: str = "contribution",
+    *,
+    titles: tuple[str, str] = ("long-tailed", "balanced"),
+    **options: Unpack[Options],
+) -> go.Figure:
+    """Draws the four panels: left the long-tailed run, right the balanced one; above cosines, below norms.
+
+    Args:
+        long_tailed: Run on long-tailed data.
+        balanced: Run on balanced data, measured with the same groups.
+        per: Norms of "contribution" or "mean" gradients.
+        titles: What the two columns are called.
+        **options: See ``Options``.
+
+    Raises:
+        PairError: No group is the same in both runs.
+        FigureError: Another ``per``, or an axis that a run does not have.
+    """
+    view = View.of(options)
+    if per not in PERS:
+        raise FigureError(f"per={per!r}; choose one of {', '.join(PERS)}")
+    names = common_groups(long_tailed, balanced)[:8]
+    styles = group_styles(names, view.theme)
+    left, right = (safe(title) for title in titles)
+    figure = make_subplots(
+        2, 2, shared_xaxes=True, shared_yaxes=True, horizontal_spacing=0.035, vertical_spacing=0.1,
+        subplot_titles=[
+            f"<b>(a)</b> {left}: cosine with the overall gradient", f"<b>(b)</b> {right}: cosine with the overall gradient",
+            f"<b>(c)</b> {left}: norm", f"<b>(d)</b> {right}: norm",
+        ],
+    )  # fmt: skip
+    every_cosine: list[Line] = []
+    every_norm: list[Line] = []
+    axis = axis_of(long_tailed, view.x)
+    for col, run in enumerate((long_tailed, balanced), start=1):
+        axis = axis_of(run, view.x)
+        cosines = [Line(name, run.cosine(name), styles[name], format=".3f") for name in names]
+        norms = [Line(name, run.norm(name, per=per), styles[name]) for name in names]
+        norms.append(Line("overall", run.norm("all"), styles["all"]))
+        add_lines(figure, axis, cosines, view, row=1, col=col, legend=False)
+        add_lines(figure, axis, norms, view, row=2, col=col, legend=col == 1)
+        add_events(figure, run, axis, view.theme, [(1, col), (2, col)])
+        figure.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below", row=1, col=col)
+        every_cosine += cosines
+        every_norm += norms
+    text = subtitle(
+        f"{run_text(long_tailed)} and {run_text(balanced)}", groups_text(long_tailed.groups),
+        smoothing_text(view, max(len(long_tailed), len(balanced))),
+    )  # fmt: skip
+    dress(figure, view.theme, "Whose gradient does the model follow?", text, height=720)
+    figure.update_annotations(font_size=13.5, selector={"showarrow": False})
+    figure.update_layout(legend={"y": 1.05}, margin={"t": 124})
+    # One x axis for all panels: zooming into one moves the others.
+    figure.update_xaxes(matches="x")
+    figure.update_xaxes(title_text=axis.title, row=2)
+    lowest = robust_range(every_cosine, view)
+    figure.update_yaxes(range=[min(lowest[0] if lowest else 0, -0.03), 1.04], row=1)
+    figure.update_yaxes(range=robust_range(every_norm, view), row=2)
+    figure.update_yaxes(title_text="cosine", row=1, col=1)
+    figure.update_yaxes(
+        title_text=f"norm ({'contribution' if per == 'contribution' else 'mean gradient'})", row=2, col=1
+    )
+    return figure if len(long_tailed) or len(balanced) else note(figure, view.theme, NO_STEPS)

@@ -1,0 +1,189 @@
+"""Lines over training: the measured values faint, their running mean strong above them, at most a screenful of points each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from gradlens.downsample import visible
+from gradlens.figures._axis import Axis, Unit
+from gradlens.figures._theme import Style, Theme, safe, theme_of
+from gradlens.gram import Floats
+from gradlens.smoothing import running_mean
+
+# Points of the faint line; the smooth one needs half as many. Well below the 4,000 that a page can bear for a line.
+POINTS = 2000
+# By default the running mean covers one part in so many of the run.
+PARTS = 40
+
+
+class Options(TypedDict, total=False):
+    """What every figure over training can be asked for.
+
+    Keys:
+        x: "step" (default), "epoch", "time" or "fraction".
+        smooth: Measured steps in the running mean; 1 = none; by default a fortieth of the run.
+        theme: "light" (default) or "dark".
+        window: Lowest and highest x that is seen: all points of a line are spent on it.
+        points: At most so many points a line.
+    """
+
+    x: Unit
+    smooth: int | None
+    theme: Literal["light", "dark"]
+    window: tuple[float, float] | None
+    points: int
+
+
+@dataclass(frozen=True)
+class View:
+    """Options with their defaults filled in."""
+
+    x: Unit
+    smooth: int | None
+    theme: Theme
+    window: tuple[float, float] | None
+    points: int
+
+    @classmethod
+    def of(cls, options: Options) -> View:
+        """Fills in the defaults.
+
+        Raises:
+            FigureError: An unknown theme.
+        """
+        return cls(
+            options.get("x", "step"),
+            options.get("smooth"),
+            theme_of(options.get("theme", "light")),
+            options.get("window"),
+            options.get("points", POINTS),
+        )
+
+    def smoothing(self, steps: int) -> int:
+        """Returns the window of the running mean for a run of so many measured steps."""
+        if self.smooth is not None:
+            return max(1, self.smooth)
+        return max(1, steps // PARTS) if steps >= 2 * PARTS else 1
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line.
+
+    Attributes:
+        name: In legend and tooltip.
+        values: [T] measured values, NaN = absent.
+        style: How it is drawn.
+        weights: [T] weights of the running mean (the samples behind each value), or None.
+        format: d3 format of the tooltip's numbers.
+        key: What is switched on and off together in all panels; the name by default.
+    """
+
+    name: str
+    values: Floats
+    style: Style
+    weights: Floats | None = None
+    format: str = ".3~g"
+    key: str | None = None
+
+    def smoothed(self, window: int) -> Floats:
+        """Returns [T] the (weighted) running mean."""
+        if self.weights is None:
+            return running_mean(self.values, window)
+        weights = np.where(np.isfinite(self.values), self.weights, np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(running_mean(self.values * weights, window) / running_mean(weights, window))
+
+
+def add_lines(
+    figure: go.Figure,
+    axis: Axis,
+    lines: Sequence[Line],
+    view: View,
+    *,
+    row: int = 1,
+    col: int = 1,
+    legend: bool = True,
+) -> None:
+    """Draws the lines into a panel, all faint ones behind all strong ones."""
+    faint, strong = [], []
+    for line in lines:
+        n = min(len(axis.positions), len(line.values))  # a live run may have grown between two looks
+        x, values = axis.positions[:n], line.values[:n]
+        window = view.smoothing(n)
+        shared: dict[str, Any] = {"legendgroup": line.key or line.name, "name": safe(line.name)}
+        if window > 1:
+            kept = visible(x, values, view.points, view.window)
+            faint.append(
+                go.Scatter(
+                    x=compact(x[kept]), y=compact(values[kept]), mode="lines", hoverinfo="skip", showlegend=False,
+                    line={"color": line.style.color, "width": 1}, opacity=0.28, **shared,
+                )
+            )  # fmt: skip
+        strong.append(_strong(line, x, values, window, view, legend, shared))
+    for trace in (*faint, *strong):
+        figure.add_trace(trace, row=row, col=col)
+
+
+def compact(values: NDArray[Any]) -> NDArray[Any]:
+    """Returns the same numbers in fewer bytes: figures travel to a browser."""
+    if np.issubdtype(values.dtype, np.integer):
+        fits = len(values) == 0 or abs(int(values[-1])) < 2**31
+        return values.astype(np.int32) if fits else values.astype(np.float64)
+    return values.astype(np.float32)
+
+
+def _strong(
+    line: Line, x: Floats, values: Floats, window: int, view: View, legend: bool, shared: dict[str, Any]
+) -> go.Scatter:
+    smooth = line.smoothed(window)[: len(x)] if window > 1 else values
+    kept = visible(x, smooth, max(4, view.points // 2) if window > 1 else view.points, view.window)
+    y = smooth[kept]
+    trace: dict[str, Any] = {"mode": "lines", "hovertemplate": f"%{{y:{line.format}}}"}
+    if window > 1:
+        trace["customdata"] = compact(values[kept])
+        trace["hovertemplate"] += f" (this step %{{customdata:{line.format}}})"
+    lonely = np.isfinite(y) & ~np.isfinite(np.append(y[1:], np.nan)) & ~np.isfinite(np.append(np.nan, y[:-1]))
+    if lonely.any():  # a value between two gaps makes no line
+        trace |= {
+            "mode": "lines+markers",
+            "marker": {"size": np.where(lonely, 5, 0), "opacity": 1, "line": {"width": 0}},
+        }
+    return go.Scatter(
+        x=compact(x[kept]),
+        y=compact(y),
+        line={"color": line.style.color, "width": line.style.width, "dash": line.style.dash},
+        showlegend=legend,
+        **trace,
+        **shared,
+    )
+
+
+def robust_range(lines: Sequence[Line], view: View, *, zero: bool = True) -> tuple[float, float] | None:
+    """Returns a vertical range in which single outliers do not press the rest flat, or None where there is nothing to show."""
+    low, high = [], []
+    for line in lines:
+        values = line.values[np.isfinite(line.values)]
+        if len(values):
+            smooth = line.smoothed(view.smoothing(len(line.values)))
+            low.append(min(float(np.quantile(values, 0.003)), float(np.nanmin(smooth))))
+            high.append(max(float(np.quantile(values, 0.997)), float(np.nanmax(smooth))))
+    if not low:
+        return None
+    bottom, top = min(low), max(high)
+    if zero and bottom >= 0:
+        bottom = 0.0
+    margin = 0.05 * (top - bottom) or 0.05 * abs(top) or 1.0
+    return (bottom if zero and bottom == 0 else bottom - margin), top + margin
+
+
+def smoothing_text(view: View, steps: int) -> str:
+    """Says in a subtitle what the strong line is."""
+    window = view.smoothing(steps)
+    return f"mean of {window} measured steps, single steps faint" if window > 1 else "every measured step"

@@ -1,0 +1,103 @@
+"""Shares of the update, stacked: over training, and of classes against their sample counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from gradlens.figures._axis import add_events, axis_of
+from gradlens.figures._bins import binned, edge_positions, edges_of
+from gradlens.figures._curves import MOST_LINES, NO_STEPS
+from gradlens.figures._describe import run_text, subtitle
+from gradlens.figures._heat import group_heat
+from gradlens.figures._lines import Options, View
+from gradlens.figures._theme import dress, group_styles, note, safe, theme_of
+from gradlens.gram import REST, share
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Probe, Run
+
+BARS = 120
+# A rest that is this small on average is rounding.
+NEGLIGIBLE = 1e-3
+
+
+def shares(run: Run, **options: Unpack[Options]) -> go.Figure:
+    """Draws every group's share of the update, stacked to 1; a heat map where there are more than 8 groups.
+
+    A group without samples has share 0 in that step. A negative share (a group against whose gradient the update goes) hangs
+    below zero. Dashed: where the borders would be if every group had the share of its classes.
+    """
+    view = View.of(options)
+    title = "Whose update is it? Share of each group"
+    names = run.groups.names
+    if len(names) > MOST_LINES:
+        return group_heat(run, "share", title, view)
+    figure = make_subplots(1, 1)
+    values = {name: run.share(name) for name in names}
+    rest = run.share(REST)
+    if np.isfinite(rest).any() and abs(float(np.nanmean(rest))) > NEGLIGIBLE:
+        values[REST] = rest
+    axis = axis_of(run, view.x)
+    n = min(len(axis.positions), *(len(v) for v in values.values()))
+    edges = edges_of(n, BARS)
+    x = edge_positions(axis.positions[:n], edges) if n else np.array([])
+    styles = group_styles(names, view.theme)
+    measured = np.isfinite(np.stack([v[:n] for v in values.values()])).any(0)
+    for name, value in values.items():
+        filled = np.where(np.isnan(value[:n]) & measured, 0.0, value[:n])
+        figure.add_trace(
+            go.Bar(
+                x=(x[1:] + x[:-1]) / 2, width=np.diff(x), y=binned(filled, edges), name=safe(name),
+                marker={"color": styles[name].color, "line": {"width": 0}}, hovertemplate="%{y:.1%}",
+            )
+        )  # fmt: skip
+    bars = f"each bar the mean of about {max(1, round(n / max(len(edges) - 1, 1)))} measured steps" if n > BARS else ""
+    text = subtitle(run_text(run), bars, "dashed: shares of the classes")
+    dress(figure, view.theme, title, text)
+    for border in np.cumsum(run.groups.fractions())[:-1]:
+        figure.add_hline(float(border), line={"color": view.theme.ink, "width": 1.5, "dash": "dash"})
+    add_events(figure, run, axis, view.theme, [(1, 1)])
+    figure.update_layout(barmode="relative", bargap=0)
+    figure.update_xaxes(title_text=axis.title)
+    figure.update_yaxes(title_text="share of the update", tickformat=".0%")
+    return figure if len(run) else note(figure, view.theme, NO_STEPS)
+
+
+def class_shares(probe: Probe, *, theme: str = "light") -> go.Figure:
+    """Draws each class's share of the whole-data gradient against its number of samples (logarithmic).
+
+    Args:
+        probe: A whole-data measurement.
+        theme: "light" or "dark".
+
+    Raises:
+        FigureError: An unknown theme.
+    """
+    colors = theme_of(theme)
+    names = [name for name in probe.groups.names if name in probe.names]
+    contributing = len(probe.names) - ("update" in probe.names)
+    values = [float(share(probe.gram, probe.names.index(name), contributing)) for name in names]
+    counts = probe.counts[[probe.groups.names.index(name) for name in names]]
+    fair = 1 / max(len(names), 1)
+    figure = go.Figure(
+        go.Scatter(
+            x=counts, y=values, mode="markers", text=[safe(name) for name in names],
+            marker={"color": colors.first, "size": 9, "opacity": 0.8, "line": {"width": 1, "color": colors.paper}},
+            hovertemplate="%{text}<br>%{x:,.0f} samples<br>share %{y:.2%}<extra></extra>",
+        )
+    )  # fmt: skip
+    text = subtitle(f"whole data at step {probe.step:,}", f"dashed: equal shares, {fair:.1%} each")
+    dress(figure, colors, "Do frequent classes own the update?", text)
+    figure.add_hline(fair, line={"color": colors.muted, "width": 1.5, "dash": "dash"})
+    figure.update_xaxes(
+        type="log",
+        title_text="samples of the class",
+        dtick=1 if np.ptp(np.log10(counts[counts > 0] + 1e-9)) > 1.2 else None,
+    )
+    figure.update_yaxes(title_text="share of the gradient", tickformat=".1~%")
+    figure.update_layout(hovermode="closest", showlegend=False)
+    return figure

@@ -1,0 +1,168 @@
+"""How figures look: colours that colour-blind people and printers keep apart, light and dark; and text made safe for plotly."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+# Okabe and Ito (2008), "Color universal design".
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, SKY, YELLOW = "#E69F00", "#56B4E9", "#F0E442"
+FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif"
+
+
+class FigureError(ValueError):
+    """A figure that cannot be drawn as asked; the message says why and what can be."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one theme.
+
+    Attributes:
+        name: "light" or "dark".
+        paper: Background.
+        ink: Text and the overall gradient.
+        muted: Secondary text, marks.
+        grid: Grid lines.
+        band: Fill of every second phase.
+        first: Colour of the first group (the head).
+        last: Colour of the last group (the tail).
+        others: Colours of the groups between, in order.
+        middle: Neutral middle of diverging colour scales.
+    """
+
+    name: str
+    paper: str
+    ink: str
+    muted: str
+    grid: str
+    band: str
+    first: str
+    last: str
+    others: tuple[str, ...]
+    middle: str
+
+    def diverging(self) -> list[list[Any]]:
+        """Returns a colour scale for -1 .. 0 .. 1: last colour, neutral, first colour."""
+        return [[0.0, "#B34700"], [0.25, VERMILLION], [0.5, self.middle], [0.75, self.first], [1.0, self._deep]]
+
+    def sequential(self) -> list[list[Any]]:
+        """Returns a colour scale from nothing to much."""
+        return [[0.0, self.middle], [0.5, self.first], [1.0, self._deep]]
+
+    @property
+    def _deep(self) -> str:
+        return "#003F66" if self.name == "light" else "#BFE3FA"
+
+
+LIGHT = Theme(
+    "light", "#FFFFFF", "#1A1A1A", "#5F6770", "#E4E7EB", "rgba(0,0,0,0.045)", BLUE, VERMILLION,
+    (GREEN, PURPLE, ORANGE, SKY, "#8C6D00"), "#F4F5F6",
+)  # fmt: skip
+DARK = Theme(
+    "dark", "#0E1117", "#F2F4F7", "#A3ACB8", "#2A313C", "rgba(255,255,255,0.06)", SKY, "#FF8A3D",
+    ("#2CC295", "#E7A6C8", YELLOW, "#3D9BE0", ORANGE), "#20262F",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one line is drawn: the dash keeps lines apart where colours do not."""
+
+    color: str
+    dash: str = "solid"
+    width: float = 2.0
+
+
+def theme_of(name: str) -> Theme:
+    """Returns a theme by name.
+
+    Raises:
+        FigureError: Another name than "light" or "dark".
+    """
+    if name not in ("light", "dark"):
+        raise FigureError(f"theme={name!r}; choose 'light' or 'dark'")
+    return LIGHT if name == "light" else DARK
+
+
+def group_styles(names: Sequence[str], theme: Theme) -> dict[str, Style]:
+    """Returns a style for each group (head first and tail last, as in ClassGroups) and for "all", "rest" and "update"."""
+    styles = {}
+    for index, name in enumerate(names):
+        if index == 0:
+            styles[name] = Style(theme.first)
+        elif index == len(names) - 1:
+            styles[name] = Style(theme.last, "10px,3px")
+        else:
+            place = index - 1
+            dashes = ("solid", "dash", "dot")
+            styles[name] = Style(theme.others[place % len(theme.others)], dashes[place // len(theme.others) % 3])
+    styles["all"] = Style(theme.ink, "2px,3px", 2.2)
+    styles["rest"] = Style(theme.muted, "dashdot", 1.5)
+    styles["update"] = Style(theme.others[1], "dash")
+    return styles
+
+
+def cycle(index: int, theme: Theme) -> Style:
+    """Returns the style of the index-th of many equal things (runs, pairs of groups)."""
+    colors = (theme.first, theme.last, *theme.others)
+    dashes = ("solid", "10px,3px", "dot")
+    return Style(colors[index % len(colors)], dashes[index // len(colors) % 3])
+
+
+def safe(text: object) -> str:
+    """Returns text that plotly shows as it is: no markup, no templates, no formulas."""
+    escaped = html.escape(str(text), quote=True)
+    # "%{" starts a template and "$...$" a formula; plotly turns entities into characters after it has looked for both.
+    return escaped.replace("%", "&#37;").replace("$", "&#36;").replace("\n", " ")
+
+
+def dress(figure: go.Figure, theme: Theme, title: str, subtitle: str = "", *, height: int = 420) -> go.Figure:
+    """Gives a figure its looks and its title; the texts must be safe already."""
+    figure.update_layout(
+        template=go.layout.Template(),
+        paper_bgcolor=theme.paper,
+        plot_bgcolor=theme.paper,
+        font={"family": FONT, "size": 13, "color": theme.ink},
+        title={
+            "text": f"<b>{title}</b>",
+            "subtitle": {"text": subtitle, "font": {"size": 12.5, "color": theme.muted}},
+            "font": {"size": 17},
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 14},
+        },
+        legend={
+            "orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "font": {"size": 13},
+            "itemsizing": "constant", "bgcolor": "rgba(0,0,0,0)",
+        },
+        margin={"l": 64, "r": 24, "t": 104 if subtitle else 84, "b": 56},
+        height=height,
+        hovermode="x unified",
+        hoverlabel={"bgcolor": theme.paper, "bordercolor": theme.grid, "font": {"color": theme.ink, "family": FONT}},
+        dragmode="zoom",
+    )  # fmt: skip
+    axis = {
+        "gridcolor": theme.grid, "linecolor": theme.muted, "zeroline": False, "ticks": "outside", "ticklen": 4,
+        "tickcolor": theme.muted, "automargin": True, "title": {"standoff": 8},
+    }  # fmt: skip
+    figure.update_xaxes(showline=True, showgrid=False, **axis)
+    figure.update_yaxes(showline=False, showgrid=True, **axis)
+    return figure
+
+
+def note(figure: go.Figure, theme: Theme, text: str) -> go.Figure:
+    """Writes into the middle of a figure why it is empty; the text must be safe already."""
+    figure.add_annotation(
+        text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper", font={"size": 14, "color": theme.muted}
+    )
+    return figure

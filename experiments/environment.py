@@ -1,0 +1,28 @@
+"""What computed the numbers of an experiment: versions and hardware, for its JSON file."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """Returns processor, cores, GPU and threads."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        cpu = platform.processor()
+    gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
+    return {"cpu": cpu, "cores": os.cpu_count(), "gpu": gpu, "threads": torch.get_num_threads()}
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what computes."""
+    names = ("torch", "numpy", "pyarrow", "gradlens-torch")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}

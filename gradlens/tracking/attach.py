@@ -1,0 +1,108 @@
+"""Attaching: makes the lens of a script's training, and prints the line that says what was found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradlens.groups import ClassGroups
+from gradlens.lens import Lens
+from gradlens.tracking.evidence import Evidence
+from gradlens.tracking.messages import say
+from gradlens.tracking.model_search import Owners, find_owners
+from gradlens.tracking.options import TrackOptions
+from gradlens.tracking.sightings import leaves
+
+# What torch.initial_seed() says where nobody seeded.
+UNSEEDED = 67280421310721
+
+
+def attach(
+    options: TrackOptions,
+    folder: Path,
+    groups: ClassGroups,
+    counts: NDArray[np.int64] | None,
+    roots: Sequence[Tensor],
+    evidence: Evidence,
+) -> Lens:
+    """Makes the lens.
+
+    Args:
+        options: What was asked for.
+        folder: The run's folder.
+        groups: The groups to measure.
+        counts: [C] class counts, where known.
+        roots: The tensors that the script differentiates.
+        evidence: Anchors and labels.
+
+    Raises:
+        LookupError: No module or optimizer owns a parameter that the loss reaches.
+    """
+    owners = find_owners(leaves(list(roots)))
+    if owners is None:
+        raise LookupError(
+            "no model was found: the loss reaches no parameter of a torch.nn.Module or of an optimizer; use gradlens.Lens"
+        )
+    lens = Lens(
+        owners.model,
+        groups,
+        out=folder,
+        optimizer=owners.optimizer,
+        every=options.every,
+        budget=None if options.every is not None else options.budget,
+        engine=options.engine,
+        layers=options.layers,
+        update=options.update,
+        strict=options.strict,
+        class_counts=counts,
+        meta=_facts(owners, evidence),
+    )
+    _say_found(options, folder, groups, owners, evidence, lens)
+    return lens
+
+
+def _facts(owners: Owners, evidence: Evidence) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "command": tuple(sys.orig_argv),
+        "extra": {"tracked": True, "model": owners.name, "anchor": evidence.function, "optimizers": owners.optimizers},
+    }
+    seed = torch.initial_seed()
+    return facts if seed == UNSEEDED else facts | {"seed": seed}
+
+
+def _say_found(
+    options: TrackOptions, folder: Path, groups: ClassGroups, owners: Owners, evidence: Evidence, lens: Lens
+) -> None:
+    parameters = sum(p.numel() for p in owners.model.parameters() if p.requires_grad)
+    anchors = " + ".join(str(list(anchor.shape)) for anchor in evidence.anchors)
+    labels = f"{str(evidence.labels.dtype).removeprefix('torch.')} {list(evidence.labels.shape)}"
+    parts = [
+        f"model {owners.name} ({parameters:,} parameters)",
+        f"anchor {anchors} at {evidence.function}",
+        f"labels {labels}",
+        f"groups {_groups(groups)}",
+        f"engine {lens.engine_name}",
+        options.cadence,
+        f"run {_shown(folder)}",
+    ]
+    say(", ".join(parts))
+
+
+def _groups(groups: ClassGroups) -> str:
+    sizes = [f"{name} {len(ids)}" for name, ids in zip(groups.names[:4], groups.classes[:4], strict=True)]
+    more = f" + {len(groups) - 4} more" if len(groups) > 4 else ""
+    return f"{' + '.join(sizes)}{more} of {groups.num_classes} classes ({groups.rule})"
+
+
+def _shown(folder: Path) -> str:
+    try:
+        return str(folder.relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)

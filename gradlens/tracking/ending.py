@@ -1,0 +1,87 @@
+"""The end of a tracked training: status of the run, and what is printed."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import TYPE_CHECKING
+
+from gradlens.tracking.messages import say
+from gradlens.tracking.run_folder import remove_if_empty
+
+if TYPE_CHECKING:
+    from gradlens.tracking.tracker import Tracker
+
+WHAT_TO_ADD = (
+    "add gradlens.observe(outputs, labels) before loss.backward() (outputs [batch, classes], labels [batch]), "
+    "or use gradlens.Lens"
+)
+
+
+class Ending:
+    """Closes the run once, when the process ends: after the script's threads and its traceback."""
+
+    def __init__(self) -> None:
+        self.tracker: Tracker | None = None
+        self._status: tuple[str, str | None] = ("finished", None)
+        self._pid = os.getpid()
+        self._done = False
+        atexit.register(self.finish)
+
+    def attached(self) -> None:
+        """Comes before the exit function that the log has just registered: exit functions run last first."""
+        atexit.register(self.finish)
+
+    def program_ended(self, error: BaseException | None) -> None:
+        """Notes how the script ended.
+
+        Args:
+            error: What it raised, SystemExit included; None where it ran to its end.
+        """
+        self._status = _status(error)
+
+    def finish(self) -> None:
+        """Closes the run and prints the table, or says why nothing was measured."""
+        tracker = self.tracker
+        if tracker is None or self._done or os.getpid() != self._pid:
+            return
+        self._done = True
+        tracker.stop()
+        try:
+            if tracker.lens is None:
+                remove_if_empty(tracker.folder)
+                say(why_nothing(tracker, self._status[0]))
+                return
+            tracker.lens.close(*self._status)
+            from gradlens.tracking.summary import print_summary
+
+            print_summary(tracker.folder)
+        except Exception as error:  # the training is over: its exit code is no longer ours to change
+            say(f"the end of the run could not be written or shown: {type(error).__name__}: {error}")
+
+
+def why_nothing(tracker: Tracker, status: str) -> str:
+    """Returns the line for a script in whose training nothing was measured."""
+    if tracker.failure is not None:
+        return f"nothing was measured: {tracker.failure}"
+    if tracker.search is not None:
+        return tracker.search.unfinished()
+    if "torch" not in tracker.seen:
+        return "nothing was measured: the program did not import torch"
+    if "backward" not in tracker.seen:
+        ended = "" if status == "finished" else f" before it {status}"
+        return f"nothing was measured: no backward pass ran in this process{ended}"
+    return f"nothing was measured: no cross_entropy or nll_loss call led to a backward pass; {WHAT_TO_ADD}"
+
+
+def _status(error: BaseException | None) -> tuple[str, str | None]:
+    if error is None:
+        return "finished", None
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "KeyboardInterrupt"
+    if isinstance(error, SystemExit):
+        if error.code in (None, 0):
+            return "finished", None
+        code = f"exit code {error.code}" if isinstance(error.code, int) else str(error.code)
+        return "failed", code
+    return "failed", f"{type(error).__name__}: {error}"

@@ -1,0 +1,98 @@
+"""Evidence: which tensors of a backward pass are anchors, and which are their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from gradlens.tracking.sightings import Found, Sighting
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one backward pass is measured by.
+
+    Attributes:
+        anchors: Tensors whose rows are samples.
+        labels: [*R] class ids of those rows, or class masses [R, C].
+        ignore_index: The label that the loss ignores.
+        num_classes: C.
+        function: Where the anchors were seen, for people.
+        left_out: How many loss calls with other labels count as ``rest``.
+    """
+
+    anchors: list[Tensor]
+    labels: Tensor
+    ignore_index: int
+    num_classes: int
+    function: str
+    left_out: int = 0
+
+
+def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | None) -> Evidence | None:
+    """Makes evidence of the loss calls in a graph; None where there is none.
+
+    One call, or several with the same labels (auxiliary heads), give their anchors. Several on one anchor with different
+    labels (mixup, cutmix) give class masses. Of calls with different anchors and labels the first counts.
+
+    Args:
+        found: Loss calls in the order of the forward pass.
+        roots: The tensors on which backward runs.
+        num_classes: C of the run, once known; loss calls over other classes are left out.
+    """
+    fitting = [item for item in found if num_classes is None or class_count(item.sighting) == num_classes]
+    if not fitting:
+        return None
+    first = fitting[0].sighting
+    same_labels = [item for item in fitting if _same(item.sighting.labels, first.labels)]
+    same_anchor = [item for item in fitting if item.sighting.anchor is first.anchor]
+    classes = class_count(first)
+    if len(same_anchor) > len(same_labels):
+        labels = _mixed(same_anchor, roots, classes)
+        names = f"{len(same_anchor)} {first.function} calls"
+        return Evidence([first.anchor], labels, -100, classes, names, len(found) - len(same_anchor))
+    anchors = list({id(item.sighting.anchor): item.sighting.anchor for item in same_labels}.values())
+    left_out = len(found) - len(same_labels)
+    return Evidence(anchors, first.labels, first.ignore_index, classes, first.function, left_out)
+
+
+def class_count(sighting: Sighting) -> int:
+    """Returns C of a loss call: logits are [C], [B, C] or [B, C, ...]."""
+    shape = sighting.anchor.shape
+    return int(shape[0] if len(shape) == 1 else shape[1])
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    if a is b:
+        return True
+    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
+        return False
+    return (a.data_ptr() == b.data_ptr() and a.stride() == b.stride()) or bool(torch.equal(a, b))
+
+
+def _mixed(found: Sequence[Found], roots: Sequence[Tensor], classes: int) -> Tensor:
+    """Returns [B, C] (or [B, C, ...]) class masses: each call's labels, weighted as its loss enters the total."""
+    edges = [GradientEdge(item.node, 0) for item in found]
+    weights: Sequence[Tensor | None] = torch.autograd.grad(list(roots), edges, retain_graph=True, allow_unused=True)
+    masses: list[Tensor] = []
+    for item, weight in zip(found, weights, strict=True):
+        if weight is None:
+            continue
+        hot = _masses(item.sighting, classes)
+        size = weight.detach().abs()
+        spread = size if size.ndim == 0 else size.reshape(*size.shape[:1], 1, *size.shape[1:])
+        masses.append(hot * spread)
+    total = torch.stack(masses).sum(0)
+    return total / total.sum(1, keepdim=True).clamp(min=torch.finfo(total.dtype).tiny)
+
+
+def _masses(sighting: Sighting, classes: int) -> Tensor:
+    labels = sighting.labels.detach()
+    if labels.is_floating_point():
+        return labels.float()
+    ids = torch.arange(classes, device=labels.device).reshape(1, classes, *(1,) * (labels.ndim - 1))
+    return (labels.unsqueeze(1) == ids).float()

@@ -1,0 +1,112 @@
+"""GroupSearch: from the first labels to the groups, at once where the class counts can be read, else after a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from gradlens.groups import ClassGroups, GroupsError
+from gradlens.tracking.class_counts import ClassCounts, count_classes
+from gradlens.tracking.group_choice import choose_groups, needs_counts
+from gradlens.tracking.label_counter import LabelCounter
+from gradlens.tracking.messages import say
+from gradlens.tracking.options import TrackOptions
+
+# Backward passes whose labels are counted where a pass over the data has no end that could be seen.
+COUNTED = 500
+
+
+class GroupSearch:
+    """Looks for the class counts and chooses the groups.
+
+    Attributes:
+        num_classes: C.
+        counts: [C] class counts, once known.
+    """
+
+    def __init__(self, options: TrackOptions, num_classes: int, loader: DataLoader[Any] | None, labels: Tensor) -> None:
+        """Reads the class counts if possible.
+
+        Args:
+            options: What was asked for.
+            num_classes: C, of the logits.
+            loader: The loader of the training data, if one was seen.
+            labels: Labels of the first batch: class counts that deny them belong to something else.
+        """
+        self.num_classes = num_classes
+        self.counts: NDArray[np.int64] | None = None
+        self._options = options
+        self._source: str | None = None
+        self._counter: LabelCounter | None = None
+        found = None if loader is None else count_classes(loader, num_classes)
+        if found is not None and _fit(found, labels):
+            self.counts, self._source = found.counts, found.source
+        self._has_end = _length(loader) is not None
+
+    def offer(self, labels: Tensor, *, pass_over: bool) -> ClassGroups | None:
+        """Returns the groups, or None while labels are being counted.
+
+        Args:
+            labels: Labels of this backward pass.
+            pass_over: Whether the first pass over the data has ended, this batch being of the next.
+
+        Raises:
+            WrongUse: The groups asked for do not fit the classes.
+        """
+        if self._counter is not None and (pass_over or (not self._has_end and self._counter.batches >= COUNTED)):
+            self.counts = self._counter.counts()
+            span = "the first pass" if pass_over else f"the first {self._counter.batches} backward passes"
+            self._source = f"the labels of {span}"
+        if self.counts is not None or not needs_counts(self._options):
+            return choose_groups(self._options, self.num_classes, self.counts, self._source)
+        if self._counter is None:
+            self._counter = LabelCounter(self.num_classes)
+            span = "the first pass over the data" if self._has_end else f"the first {COUNTED} backward passes"
+            say(
+                f"the class counts are not in the training data's labels: counting the labels of {span}, then measuring "
+                "(--groups NAME=IDS,... measures from the start)"
+            )
+        self._counter.add(labels)
+        return None
+
+    def unfinished(self) -> str:
+        """Says what to add to measure a training that ended while its labels were being counted."""
+        text = "training ended while its labels were being counted, so nothing was measured"
+        counts = np.zeros(0) if self._counter is None else self._counter.counts()
+        try:
+            groups = ClassGroups.shots(counts) if self._options.groups == "shots" else ClassGroups.head_tail(counts)
+        except GroupsError:
+            return f"{text}; give the groups with --groups NAME=IDS,..."
+        pairs = zip(groups.names, groups.classes, strict=True)
+        return f"{text}; from its counts: --groups " + ",".join(f"{name}={_ids(ids)}" for name, ids in pairs)
+
+
+def _fit(found: ClassCounts, labels: Tensor) -> bool:
+    if labels.is_floating_point():
+        return True
+    ids = labels.detach().reshape(-1).cpu().numpy()
+    ids = ids[(ids >= 0) & (ids < len(found.counts))]
+    return bool((found.counts[ids] > 0).all())
+
+
+def _length(loader: DataLoader[Any] | None) -> int | None:
+    try:
+        return None if loader is None else len(loader)
+    except Exception:  # an iterable dataset, or a sampler without a length
+        return None
+
+
+def _ids(ids: Sequence[int]) -> str:
+    """Writes ascending ids as the grammar of --groups reads them: (0, 1, 2, 5) -> '0-2+5'."""
+    parts: list[list[int]] = []
+    for c in ids:
+        if parts and c == parts[-1][-1] + 1:
+            parts[-1].append(c)
+        else:
+            parts.append([c])
+    return "+".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)

@@ -1,0 +1,30 @@
+"""``gradlens.observe(outputs, labels)``: how a script names its anchor where no cross-entropy call shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Listener: TypeAlias = "Callable[[Tensor, Tensor], None]"
+
+_listener: Listener | None = None
+
+
+def observe(outputs: Tensor, labels: Tensor) -> None:
+    """Tells ``gradlens track`` which tensor's rows are the samples of the coming backward pass. Else does nothing.
+
+    Args:
+        outputs: [B, ...] computed by the model, and what the loss is computed from; logits [B, C] for most losses.
+        labels: [B] class ids, or [B, C] class masses.
+    """
+    if _listener is not None:
+        _listener(outputs, labels)
+
+
+def listen(listener: Listener | None) -> None:
+    """Sends what scripts observe to ``listener``; None: to nobody."""
+    global _listener
+    _listener = listener

@@ -1,0 +1,107 @@
+"""TrackOptions: what the command line of `gradlens track` asks for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradlens.tracking.errors import TrackError
+
+DEFAULT_BUDGET = 0.05
+# Group rules by name; any other text is NAME=IDS pairs.
+RULES = ("head-tail", "shots", "per-class")
+
+
+@dataclass(frozen=True)
+class TrackOptions:
+    """Checked options of `gradlens track`.
+
+    Attributes:
+        groups: "head-tail", "shots", "per-class" or NAME=IDS pairs; None = head-tail.
+        groups_from: ``ClassGroups.to_json()`` of another run, instead of ``groups``.
+        groups_source: Path of that run, for messages.
+        every: Measure every so many optimizer steps; None = within the budget.
+        budget: Fraction of training time that may go to measuring, where ``every`` is None.
+        out: Folder of the run, as given.
+        name: Name of the run below runs/, as given.
+        engine: "auto", "masked", "split" or "func".
+        layers: Whether to log the Gram matrix of every layer.
+        update: Whether to log the optimizer's update as a vector.
+        strict: Whether an error of gradlens ends the training.
+    """
+
+    groups: str | None = None
+    groups_from: dict[str, object] | None = None
+    groups_source: Path | None = None
+    every: int | None = None
+    budget: float = DEFAULT_BUDGET
+    out: Path | None = None
+    name: str | None = None
+    engine: str = "auto"
+    layers: bool = False
+    update: bool = False
+    strict: bool = False
+
+    @property
+    def cadence(self) -> str:
+        """How often is measured, for people."""
+        if self.every is None:
+            return f"within {self.budget:.3g} of the training time"
+        return "every step" if self.every == 1 else f"every {self.every} steps"
+
+
+def parse_budget(text: str) -> float:
+    """Reads ``5%`` or ``0.05``.
+
+    Raises:
+        TrackError: Anything else, or a fraction outside 0..1.
+    """
+    number, percent = (text[:-1], 100) if text.endswith("%") else (text, 1)
+    try:
+        value = float(number) / percent
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise TrackError(f"--budget {text!r} is no fraction of training time; write it as 5% or 0.05, at most 100%")
+    return value
+
+
+def check_groups(text: str) -> None:
+    """Checks the wording of ``--groups`` as far as that is possible before the number of classes is known.
+
+    Raises:
+        TrackError: Neither a rule's name nor NAME=IDS pairs; the message says the grammar.
+    """
+    if text in RULES:
+        return
+    from gradlens.groups import ClassGroups, GroupsError
+
+    try:
+        ClassGroups.parse(text, num_classes=1 << 31)
+    except GroupsError as error:
+        raise TrackError(f"--groups: {error}; or one of the rules {', '.join(RULES)}") from error
+
+
+def read_groups(run: Path) -> dict[str, object]:
+    """Returns the groups of another run as JSON.
+
+    Raises:
+        TrackError: Not the folder of a run, or one without usable groups.
+    """
+    # The run's JSON alone is read: opening the whole run would import what the script has not imported yet.
+    path = run / "run.json"
+    try:
+        groups = json.loads(path.read_text())["groups"]
+    except OSError as error:
+        raise TrackError(
+            f"--groups-from {run}: cannot read {path} ({error.strerror}); give the folder of a run"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrackError(f"--groups-from {run}: {path} does not describe a run; give the folder of a run") from error
+    from gradlens.groups import ClassGroups, GroupsError
+
+    try:
+        return ClassGroups.from_json(groups).to_json()
+    except GroupsError as error:
+        raise TrackError(f"--groups-from {run}: {error}") from error

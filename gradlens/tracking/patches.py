@@ -1,0 +1,89 @@
+"""The patches: loss functions and backward of torch, wrapped so that a tracker sees them.
+
+They are made before the script's ``import torch`` returns, so that ``from torch.nn.functional import cross_entropy`` gets
+the wrapped function, too. On a step that is not measured a wrapper checks a flag and calls the function of torch.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from gradlens.tracking.tracker import Tracker
+
+# Position of ignore_index among the arguments of the watched loss functions.
+LOSSES = {"cross_entropy": 4, "nll_loss": 4}
+
+
+def install(tracker: Tracker) -> None:
+    """Wraps the functions of torch for the rest of the process."""
+    for name, position in LOSSES.items():
+        setattr(F, name, _watched_loss(getattr(F, name), name, position, tracker))
+    backward_of_tensor: Callable[..., None] = Tensor.backward
+    backward_of_autograd: Callable[..., None] = torch.autograd.backward
+    is_compiling = torch.compiler.is_compiling
+
+    @functools.wraps(backward_of_tensor)
+    def tensor_backward(self: Tensor, *args: Any, **kwargs: Any) -> None:
+        if is_compiling() or not tracker.watching:
+            backward_of_tensor(self, *args, **kwargs)
+            return
+        plain = _is_plain(args, kwargs, ("gradient", "retain_graph", "create_graph", "inputs"))
+        tracker.backward([self], plain, lambda: backward_of_tensor(self, *args, **kwargs))
+
+    @functools.wraps(backward_of_autograd)
+    def autograd_backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
+        if is_compiling() or not tracker.watching:
+            backward_of_autograd(tensors, *args, **kwargs)
+            return
+        roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+        plain = _is_plain(args, kwargs, ("grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs"))
+        tracker.backward(roots, plain, lambda: backward_of_autograd(tensors, *args, **kwargs))
+
+    Tensor.backward = tensor_backward  # type: ignore[method-assign]
+    torch.autograd.backward = autograd_backward
+    _watch_loaders(tracker)
+
+
+def _watched_loss(function: Callable[..., Tensor], name: str, position: int, tracker: Tracker) -> Callable[..., Tensor]:
+    is_compiling, is_grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled
+
+    @functools.wraps(function)
+    def watched(*args: Any, **kwargs: Any) -> Tensor:
+        output = function(*args, **kwargs)
+        # Compiled code keeps the function of torch, without a trace of this one.
+        if is_compiling() or not tracker.watching or not is_grad_enabled():
+            return output
+        logits = args[0] if args else kwargs.get("input")
+        labels = args[1] if len(args) > 1 else kwargs.get("target")
+        ignored = args[position] if len(args) > position else kwargs.get("ignore_index", -100)
+        tracker.loss_called(name, logits, labels, ignored, output)
+        return output
+
+    return watched
+
+
+def _watch_loaders(tracker: Tracker) -> None:
+    from torch.utils.data import DataLoader
+
+    original = DataLoader.__iter__
+
+    @functools.wraps(original)
+    def watched(self: DataLoader[Any]) -> Any:
+        tracker.pass_started(self)
+        return original(self)
+
+    DataLoader.__iter__ = watched  # type: ignore[method-assign]
+
+
+def _is_plain(args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> bool:
+    """Whether a backward call asks for nothing but the gradients of a scalar; retaining the graph does not matter."""
+    given = dict(zip(names, args, strict=False)) | kwargs
+    given.pop("retain_graph", None)
+    return all(value is None or value is False for value in given.values())

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gradlens.intervals import Floats, Interval, difference, interval, mean_interval
-from gradlens.pairing import head_and_tail
+from gradlens.intervals import Floats, Interval, interval, mean_interval
+from gradlens.pairing import common_rows, head_and_tail, run_difference
 from gradlens.smoothing import fluctuations
 
 if TYPE_CHECKING:
@@ -110,11 +110,11 @@ def _cosine_claims(long_tailed: Run, balanced: Run, head: str, tail: str) -> lis
         ("a", f"in the long-tailed run the overall gradient is closer to {head} than to {tail}",
          f"cos({head}) - cos({tail})", mean_interval(gaps[0])),
         ("a", f"in the long-tailed run the overall gradient is shifted towards {head}, compared with the balanced run",
-         f"cos({head}), long-tailed - balanced", difference(*heads)),
+         f"cos({head}), long-tailed - balanced", run_difference(long_tailed, balanced, *heads)),
         ("b", f"in the balanced run the overall gradient stays closer to {tail} than in the long-tailed run",
-         f"cos({tail}), balanced - long-tailed", difference(tails[1], tails[0])),
+         f"cos({tail}), balanced - long-tailed", run_difference(balanced, long_tailed, tails[1], tails[0])),
         ("a, b", f"the gap between {head} and {tail} is wider in the long-tailed run",
-         f"cos({head}) - cos({tail}), long-tailed - balanced", difference(*gaps)),
+         f"cos({head}) - cos({tail}), long-tailed - balanced", run_difference(long_tailed, balanced, *gaps)),
     ]  # fmt: skip
     return [_claim(panel, "both", statement, measure, effect, 0.0) for panel, statement, measure, effect in found]
 
@@ -125,7 +125,7 @@ def _group_norm_claims(long_tailed: Run, balanced: Run, head: str, tail: str) ->
         tails = [_columns(run.norm(tail, per=per)) for run in (long_tailed, balanced)]
         heads = _columns(long_tailed.norm(head, per=per))
         within = np.concatenate([tails[0], heads], axis=1)  # [T, 6], same steps
-        effect = _ratio([within], lambda m: _log_relative(m[0][..., :3]) - _log_relative(m[0][..., 3:]))
+        effect = _ratio([within], partial(_log_ratio, _log_relative))
         statement = f"in the long-tailed run the norm of {tail} fluctuates more than that of {head}"
         claims.append(_claim("c", per, statement, f"relative fluctuation, {tail} / {head}", effect, 1.0))
         effect = _ratio(tails, partial(_log_ratio, _log_relative))
@@ -137,6 +137,9 @@ def _group_norm_claims(long_tailed: Run, balanced: Run, head: str, tail: str) ->
 
 def _overall_norm_claims(long_tailed: Run, balanced: Run) -> list[Claim]:
     columns = [_columns(run.norm("all")) for run in (long_tailed, balanced)]
+    rows = common_rows(long_tailed, balanced)
+    if rows is not None:  # resampled together: the trend of training, which both have, cancels
+        columns = [np.concatenate([column[chosen] for column, chosen in zip(columns, rows, strict=True)], axis=1)]
     measures: list[tuple[str, Callable[[Floats], Floats]]] = [
         ("variance over the whole run", lambda m: np.log(m[..., 2] - m[..., 0] ** 2)),
         ("variance around the running mean", lambda m: np.log(m[..., 1])),
@@ -181,8 +184,9 @@ def _log_relative(means: Floats) -> Floats:
 
 
 def _log_ratio(logarithm: Callable[[Floats], Floats], means: list[Floats]) -> Floats:
-    """Returns a logarithm of the first run's column means less that of the second's."""
-    return logarithm(means[0]) - logarithm(means[1])
+    """Returns a logarithm of the first run's column means less that of the second's (its columns may follow the first's)."""
+    first, second = means if len(means) == 2 else (means[0][..., :3], means[0][..., 3:])
+    return logarithm(first) - logarithm(second)
 
 
 def _correlation(means: Floats) -> Floats:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
+
+from gradlens.gram import Floats
+from gradlens.intervals import Interval, difference, paired_difference
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
+
+
+Rows = NDArray[np.intp]
+# Part of the measured steps that two runs must share to be compared step by step.
+COMMON = 0.8
 
 
 class PairError(ValueError):
@@ -54,6 +63,21 @@ def long_tailed_first(a: Run, b: Run) -> tuple[Run, Run]:
     Measured on the samples seen: half the L1 distance between the groups' shares of samples and of classes.
     """
     return (a, b) if _imbalance(a) >= _imbalance(b) else (b, a)
+
+
+def common_rows(a: Run, b: Run) -> tuple[Rows, Rows] | None:
+    """Returns the rows of both runs that were measured at the same steps, or None where those are less than four fifths.
+
+    Runs of one cadence are compared step by step; others have nothing to pair.
+    """
+    shared, left, right = np.intersect1d(a.steps, b.steps, assume_unique=True, return_indices=True)
+    return (left, right) if len(shared) >= COMMON * max(len(a), len(b), 1) else None
+
+
+def run_difference(a: Run, b: Run, x: Floats, y: Floats) -> Interval:
+    """Returns mean(x) - mean(y) of a series [T] of ``a`` and one [S] of ``b``: in pairs where both measured the same steps."""
+    rows = common_rows(a, b)
+    return difference(x, y) if rows is None else paired_difference(x[rows[0]], y[rows[1]])
 
 
 def sample_shares(run: Run) -> dict[str, float]:

@@ -9,7 +9,16 @@ import pytest
 from gradlens.claims import Claim, figure1_claims, window_of
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
-from gradlens.pairing import PairError, common_groups, head_and_tail, long_tailed_first, sample_shares
+from gradlens.intervals import difference, paired_difference
+from gradlens.pairing import (
+    PairError,
+    common_groups,
+    common_rows,
+    head_and_tail,
+    long_tailed_first,
+    run_difference,
+    sample_shares,
+)
 from gradlens.runlog import Run, RunMeta, RunWriter
 from tests.made_runs import HEAD_TAIL, make_run
 
@@ -174,3 +183,16 @@ def test_which_run_is_the_long_tailed_one(tmp_path):
 
 def test_the_window_of_a_short_and_a_long_run():
     assert (window_of(30), window_of(2000)) == (10, 100)
+
+
+def test_runs_of_one_cadence_are_compared_step_by_step(tmp_path):
+    runs = [
+        make_run(tmp_path / str(i), steps=n, every=e, seed=i) for i, (n, e) in enumerate(((40, 10), (50, 10), (50, 7)))
+    ]
+    left, right = common_rows(runs[0], runs[1])
+    np.testing.assert_array_equal(runs[0].steps[left], runs[1].steps[right])
+    assert len(left) == 40
+    assert common_rows(runs[0], runs[2]) is None
+    x, y = runs[0].norm("all"), runs[2].norm("all")
+    assert run_difference(runs[0], runs[2], x, y) == difference(x, y)
+    assert run_difference(runs[0], runs[1], x, runs[1].norm("all")) == paired_difference(x, runs[1].norm("all")[:40])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradlens.intervals import block_length, difference, interval, mean_interval
+from gradlens.intervals import block_length, difference, interval, mean_interval, paired_difference
 from gradlens.smoothing import fluctuations, running_mean
 
 
@@ -110,3 +110,27 @@ def test_fluctuations_estimate_the_variance_around_a_trend():
     # two in a window: half the difference, times sqrt(2)
     np.testing.assert_allclose(fluctuations([1, 3], 2), [np.nan, np.sqrt(2)])
     np.testing.assert_array_equal(np.isnan(fluctuations([1, np.nan, 3, 4], 2)), [True, True, True, False])
+
+
+def test_pairs_cancel_what_both_runs_have_in_common():
+    trend = 10 * np.exp(-np.linspace(0, 3, 500))
+    found = []
+    for x, y in zip(autoregressive(500, 0.5, 300, seed=4), autoregressive(500, 0.5, 300, seed=5), strict=True):
+        absent = np.where(np.arange(500) % 7 == 0, np.nan, y)
+        found.append((paired_difference(trend + x + 1, trend + y), difference(trend + x + 1, trend + y), absent))
+    assert 0.9 <= np.mean([p.low <= 1 <= p.high for p, _, _ in found]) <= 0.985
+    width = np.mean([p.high - p.low for p, _, _ in found])
+    assert width < 0.35 * np.mean([d.high - d.low for _, d, _ in found])
+    # true deviation of the mean difference: sqrt(2) / (1 - phi) / sqrt(T)
+    assert width == pytest.approx(2 * 1.96 * np.sqrt(2) / 0.5 / np.sqrt(500), rel=0.12)
+
+
+def test_pairs_with_gaps_by_hand():
+    nan = np.nan
+    a, b = [1, 2, 3, nan] * 10, [1, nan, 1, 1] * 10
+    found = paired_difference(a, b)
+    assert (found.value, found.samples) == (1.0, 30)
+    assert found.low <= 1 <= found.high
+    assert not paired_difference([1.0] * 20, [nan] * 15 + [1.0] * 5).measurable
+    with pytest.raises(ValueError, match="20 and 3"):
+        paired_difference(np.ones(20), np.ones(3))

@@ -83,34 +83,62 @@ def axis_of(run: Run, unit: str) -> Axis:
     raise FigureError(f"x={unit!r}; choose one of {', '.join(UNITS)}")
 
 
-def add_events(figure: go.Figure, run: Run, axis: Axis, theme: Theme, panels: Sequence[tuple[int, int]]) -> None:
-    """Draws the phases as bands and the marks as lines into the panels (row, column); texts go into the first."""
+def add_events(
+    figure: go.Figure, run: Run, axis: Axis, theme: Theme, panels: Sequence[tuple[int, int]], *, above: bool = False
+) -> None:
+    """Draws the phases as bands and the marks as lines into panels (row, column); their names go into the first.
+
+    Args:
+        figure: Where.
+        run: Whose.
+        axis: The run's axis.
+        theme: Colours.
+        panels: Rows and columns, from 1.
+        above: The panel is full (a heat map): borders are drawn over it and the names stand above it.
+    """
     if not len(axis.positions):
         return
     end = float(axis.positions[-1])
+    layer = "above" if above else "below"
     for index, phase in enumerate(run.phases):
-        start, stop = axis.of_steps(run, [phase.start, phase.end if phase.end is not None else phase.start])
-        stop = stop if phase.end is not None else max(end, float(start))
-        label = f"phase {safe(phase.name)}"
-        for place, (row, col) in enumerate(panels):
+        start, stop = (float(at) for at in axis.of_steps(run, [phase.start, phase.end or phase.start]))
+        stop = stop if phase.end is not None else max(end, start)
+        band = theme.band if index % 2 == 0 and not above else "rgba(0,0,0,0)"
+        border = {"width": 1.5 if above else 0, "color": theme.ink}
+        for row, col in panels:
             figure.add_shape(
-                type="rect", x0=float(start), x1=float(stop), y0=0, y1=1, yref="y domain", row=row, col=col, layer="below",
-                fillcolor=theme.band if index % 2 == 0 else "rgba(0,0,0,0)", line={"width": 0},
-                label=_label(label, theme, "top center") if place == 0 else None,
+                type="rect", x0=start, x1=stop, y0=0, y1=1, yref="y domain", row=row, col=col, layer=layer,
+                fillcolor=band, line=border,
             )  # fmt: skip
+        _write(figure, panels[0], f" phase {safe(phase.name)}", theme, start, 1, "bottom" if above else "top", "left")
     marks = run.marks
     for mark in marks:
         at = float(axis.of_steps(run, [mark.step])[0])
-        for place, (row, col) in enumerate(panels):
+        for row, col in panels:
             figure.add_shape(
                 type="line", x0=at, x1=at, y0=0, y1=1, yref="y domain", row=row, col=col,
                 line={"width": 1, "dash": "dot", "color": theme.muted},
-                label=_label(safe(_short(mark.text)), theme, "end") if place == 0 and len(marks) <= MOST_TEXTS else None,
             )  # fmt: skip
+        if len(marks) <= MOST_TEXTS and not above:
+            _write(figure, panels[0], f" {safe(_short(mark.text))} ", theme, at, 0, "bottom", "right", angle=-90)
 
 
-def _label(text: str, theme: Theme, place: str) -> dict[str, object]:
-    return {"text": text, "textposition": place, "font": {"size": 11, "color": theme.muted}}
+def _write(
+    figure: go.Figure,
+    panel: tuple[int, int],
+    text: str,
+    theme: Theme,
+    x: float,
+    y: float,
+    vertical: str,
+    horizontal: str,
+    angle: int = 0,
+) -> None:
+    figure.add_annotation(
+        text=text, x=x, y=y, yref="y domain", row=panel[0], col=panel[1], xanchor=horizontal, yanchor=vertical,
+        showarrow=False, textangle=angle, bgcolor=theme.veil if angle else None, borderpad=1,
+        font={"size": 11, "color": theme.muted},
+    )  # fmt: skip
 
 
 def _short(text: str, most: int = 32) -> str:

@@ -61,7 +61,7 @@ def norms(run: Run, per: str = "contribution", *, log: bool = False, **options: 
     lines.append(Line("overall", run.norm("all"), styles["all"]))
     figure = _over_training(run, lines, view, title, "norm", about=f"norm of each group's {PERS[per]}")
     if log:
-        figure.update_yaxes(type="log", range=None, autorange=True, dtick=1 if _decades(lines) > 1 else None)
+        figure.update_yaxes(type="log", range=None, autorange=True, dtick=1 if _decades(lines) > 2 else "D2")
     return figure
 
 
@@ -106,7 +106,6 @@ def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
     figure = make_subplots(1, 1 + both, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
     if training:
         add_lines(figure, axis, training, view, legend=True)
-        add_events(figure, run, axis, view.theme, [(1, 1)])
     for split, curves in evaluated.items():
         for name, (steps, values, style) in curves.items():
             shown = name in run.groups.names and training
@@ -117,13 +116,11 @@ def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
                     line={"color": style.color, "width": style.width, "dash": style.dash},
                 ), row=1, col=1 + both,
             )  # fmt: skip
-    if both:
-        add_events(figure, run, axis, view.theme, [(1, 2)])
     text = subtitle(run_text(run), groups_text(run.groups), smoothing_text(view, len(run)) if training else "")
-    dress(figure, view.theme, title, text)
-    figure.update_xaxes(title_text=axis.title)
-    figure.update_yaxes(range=[0, 101], ticksuffix=" %")
-    figure.update_layout(legend_y=1.08 if titles else 1)
+    dress(figure, view.theme, title, text, panel_titles=True)
+    add_events(figure, run, axis, view.theme, [(1, col) for col in range(1, 2 + both)])
+    figure.update_xaxes(title_text=axis.title, matches="x")
+    figure.update_yaxes(range=[0, 110 if run.phases else 101], ticksuffix=" %", dtick=20)
     return figure
 
 
@@ -169,12 +166,13 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Fig
     axes = [axis_of(run, view.x) for run in runs]
     for axis, line in zip(axes, lines, strict=True):
         add_lines(figure, axis, [line], view, legend=True)
-    if len(runs) == 1:
-        add_events(figure, runs[0], axes[0], view.theme, [(1, 1)])
     title = "How far is the update from serving all classes alike? Distortion"
     about = "half the distance between shares of the update and of the classes; 0 = none"
     dress(figure, view.theme, title, subtitle(about, smoothing_text(view, max(map(len, runs)))))
-    _finish(figure, lines, view, axes[0].title, "distortion")
+    alone = len(runs) == 1
+    if alone:
+        add_events(figure, runs[0], axes[0], view.theme, [(1, 1)])
+    _finish(figure, lines, view, axes[0].title, "distortion", headroom=alone and bool(runs[0].phases))
     return figure if any(map(len, runs)) else note(figure, view.theme, NO_STEPS)
 
 
@@ -191,18 +189,20 @@ def _over_training(
     axis = axis_of(run, view.x)
     figure = make_subplots(1, 1)
     add_lines(figure, axis, lines, view)
-    add_events(figure, run, axis, view.theme, [(1, 1)])
     text = subtitle(run_text(run), about or groups_text(run.groups), smoothing_text(view, len(run)))
     dress(figure, view.theme, title, text)
-    _finish(figure, lines, view, axis.title, vertical)
+    add_events(figure, run, axis, view.theme, [(1, 1)])
+    _finish(figure, lines, view, axis.title, vertical, headroom=bool(run.phases))
     if zero_line:
         figure.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below")
     return figure if len(run) else note(figure, view.theme, NO_STEPS)
 
 
-def _finish(figure: go.Figure, lines: list[Line], view: View, horizontal: str, vertical: str) -> None:
+def _finish(
+    figure: go.Figure, lines: list[Line], view: View, horizontal: str, vertical: str, *, headroom: bool = False
+) -> None:
     figure.update_xaxes(title_text=horizontal)
-    figure.update_yaxes(title_text=vertical, range=robust_range(lines, view))
+    figure.update_yaxes(title_text=vertical, range=robust_range(lines, view, headroom=headroom))
 
 
 def _per_sample(run: Run, sums: Floats, view: View) -> list[Line]:

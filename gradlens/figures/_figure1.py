@@ -49,7 +49,7 @@ def figure1(
         2, 2, shared_xaxes=True, shared_yaxes=True, horizontal_spacing=0.035, vertical_spacing=0.1,
         subplot_titles=[
             f"<b>(a)</b> {left}: cosine with the overall gradient", f"<b>(b)</b> {right}: cosine with the overall gradient",
-            f"<b>(c)</b> {left}: norm", f"<b>(d)</b> {right}: norm",
+            f"<b>(c)</b> {left}: norm of the gradient", f"<b>(d)</b> {right}: norm of the gradient",
         ],
     )  # fmt: skip
     every_cosine: list[Line] = []
@@ -62,7 +62,6 @@ def figure1(
         norms.append(Line("overall", run.norm("all"), styles["all"]))
         add_lines(figure, axis, cosines, view, row=1, col=col, legend=False)
         add_lines(figure, axis, norms, view, row=2, col=col, legend=col == 1)
-        add_events(figure, run, axis, view.theme, [(1, col), (2, col)])
         figure.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below", row=1, col=col)
         every_cosine += cosines
         every_norm += norms
@@ -70,15 +69,20 @@ def figure1(
         f"{run_text(long_tailed)} and {run_text(balanced)}", groups_text(long_tailed.groups),
         smoothing_text(view, max(len(long_tailed), len(balanced))),
     )  # fmt: skip
-    dress(figure, view.theme, "Whose gradient does the model follow?", text, height=720)
-    figure.update_annotations(font_size=13.5, selector={"showarrow": False})
-    figure.update_layout(legend={"y": 1.05}, margin={"t": 124})
+    dress(figure, view.theme, "Whose gradient does the model follow?", text, height=720, panel_titles=True)
+    for col, run in enumerate((long_tailed, balanced), start=1):
+        add_events(figure, run, axis_of(run, view.x), view.theme, [(1, col), (2, col)])
     # One x axis for all panels: zooming into one moves the others.
     figure.update_xaxes(matches="x")
     figure.update_xaxes(title_text=axis.title, row=2)
     lowest = robust_range(every_cosine, view)
-    figure.update_yaxes(range=[min(lowest[0] if lowest else 0, -0.03), 1.04], row=1)
-    figure.update_yaxes(range=robust_range(every_norm, view), row=2)
+    figure.update_yaxes(
+        range=[min(lowest[0] if lowest else 0, -0.03), 1.04 if not (long_tailed.phases or balanced.phases) else 1.14],
+        row=1,
+    )
+    figure.update_yaxes(
+        range=robust_range(every_norm, view, headroom=bool(long_tailed.phases or balanced.phases)), row=2
+    )
     figure.update_yaxes(title_text="cosine", row=1, col=1)
     figure.update_yaxes(
         title_text=f"norm ({'contribution' if per == 'contribution' else 'mean gradient'})", row=2, col=1

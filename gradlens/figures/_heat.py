@@ -160,7 +160,7 @@ def _over_time(values: Floats, labels: list[str], quantity: str, axis: Axis, the
 
 def _dressed(figure: go.Figure, run: Run, axis: Axis, theme: Theme, title: str, about: str, height: int) -> go.Figure:
     dress(figure, theme, title, about, height=height)
-    add_events(figure, run, axis, theme, [(1, 1)])
+    add_events(figure, run, axis, theme, [(1, 1)], above=True)
     figure.update_xaxes(title_text=axis.title)
     figure.update_yaxes(showgrid=False)
     figure.update_layout(hovermode="closest")
@@ -169,7 +169,7 @@ def _dressed(figure: go.Figure, run: Run, axis: Axis, theme: Theme, title: str, 
 
 def _bar(quantity: str, theme: Theme) -> dict[str, Any]:
     return {
-        "title": {"text": quantity, "side": "right"}, "thickness": 12, "outlinewidth": 0, "len": 0.95,
+        "title": {"text": quantity, "side": "top"}, "thickness": 12, "outlinewidth": 0, "len": 0.95,
         "tickcolor": theme.muted,
     }  # fmt: skip
 

@@ -165,8 +165,17 @@ def _strong(
     )
 
 
-def robust_range(lines: Sequence[Line], view: View, *, zero: bool = True) -> tuple[float, float] | None:
-    """Returns a vertical range in which single outliers do not press the rest flat, or None where there is nothing to show."""
+def robust_range(
+    lines: Sequence[Line], view: View, *, zero: bool = True, headroom: bool = False
+) -> tuple[float, float] | None:
+    """Returns a vertical range in which single outliers do not press the rest flat, or None where there is nothing to show.
+
+    Args:
+        lines: What is drawn.
+        view: How.
+        zero: Start at zero where nothing is negative.
+        headroom: Leave room at the top for the names of phases.
+    """
     low, high = [], []
     for line in lines:
         values = line.values[np.isfinite(line.values)]
@@ -180,7 +189,7 @@ def robust_range(lines: Sequence[Line], view: View, *, zero: bool = True) -> tup
     if zero and bottom >= 0:
         bottom = 0.0
     margin = 0.05 * (top - bottom) or 0.05 * abs(top) or 1.0
-    return (bottom if zero and bottom == 0 else bottom - margin), top + margin
+    return (bottom if zero and bottom == 0 else bottom - margin), top + margin * (2.6 if headroom else 1)
 
 
 def smoothing_text(view: View, steps: int) -> str:

@@ -52,7 +52,7 @@ def shares(run: Run, **options: Unpack[Options]) -> go.Figure:
         figure.add_trace(
             go.Bar(
                 x=(x[1:] + x[:-1]) / 2, width=np.diff(x), y=binned(filled, edges), name=safe(name),
-                marker={"color": styles[name].color, "line": {"width": 0}}, hovertemplate="%{y:.1%}",
+                marker={"color": styles[name].color, "opacity": 0.9, "line": {"width": 0}}, hovertemplate="%{y:.1%}",
             )
         )  # fmt: skip
     bars = f"each bar the mean of about {max(1, round(n / max(len(edges) - 1, 1)))} measured steps" if n > BARS else ""
@@ -63,8 +63,19 @@ def shares(run: Run, **options: Unpack[Options]) -> go.Figure:
     add_events(figure, run, axis, view.theme, [(1, 1)])
     figure.update_layout(barmode="relative", bargap=0)
     figure.update_xaxes(title_text=axis.title)
-    figure.update_yaxes(title_text="share of the update", tickformat=".0%")
+    figure.update_yaxes(title_text="share of the update", tickformat=".0%", range=_range(figure, bool(run.phases)))
     return figure if len(run) else note(figure, view.theme, NO_STEPS)
+
+
+def _range(figure: go.Figure, headroom: bool) -> tuple[float, float]:
+    """Returns a vertical range that holds the stacked bars."""
+    heights = np.array([np.asarray(trace.y) for trace in figure.data])  # [K, n]
+    if not heights.size or not np.isfinite(heights).any():
+        return (0.0, 1.0)
+    below, above = np.nansum(np.minimum(heights, 0), 0), np.nansum(np.maximum(heights, 0), 0)
+    # A single step in which the groups almost cancel has huge shares; the picture is about the others.
+    low, high = min(0.0, float(np.quantile(below, 0.01))), max(1.0, float(np.quantile(above, 0.99)))
+    return (1.03 * low, high + (0.1 if headroom else 0.01) * (high - low))
 
 
 def class_shares(probe: Probe, *, theme: str = "light") -> go.Figure:

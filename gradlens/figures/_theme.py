@@ -33,6 +33,7 @@ class Theme:
         first: Colour of the first group (the head).
         last: Colour of the last group (the tail).
         others: Colours of the groups between, in order.
+        veil: Half transparent background of small texts.
         middle: Neutral middle of diverging colour scales.
     """
 
@@ -45,6 +46,7 @@ class Theme:
     first: str
     last: str
     others: tuple[str, ...]
+    veil: str
     middle: str
 
     def diverging(self) -> list[list[Any]]:
@@ -62,11 +64,11 @@ class Theme:
 
 LIGHT = Theme(
     "light", "#FFFFFF", "#1A1A1A", "#5F6770", "#E4E7EB", "rgba(0,0,0,0.045)", BLUE, VERMILLION,
-    (GREEN, PURPLE, ORANGE, SKY, "#8C6D00"), "#F4F5F6",
+    (GREEN, PURPLE, ORANGE, SKY, "#8C6D00"), "rgba(255,255,255,0.75)", "#F4F5F6",
 )  # fmt: skip
 DARK = Theme(
     "dark", "#0E1117", "#F2F4F7", "#A3ACB8", "#2A313C", "rgba(255,255,255,0.06)", SKY, "#FF8A3D",
-    ("#2CC295", "#E7A6C8", YELLOW, "#3D9BE0", ORANGE), "#20262F",
+    ("#2CC295", "#E7A6C8", YELLOW, "#3D9BE0", ORANGE), "rgba(14,17,23,0.75)", "#20262F",
 )  # fmt: skip
 
 
@@ -122,8 +124,12 @@ def safe(text: object) -> str:
     return escaped.replace("%", "&#37;").replace("$", "&#36;").replace("\n", " ")
 
 
-def dress(figure: go.Figure, theme: Theme, title: str, subtitle: str = "", *, height: int = 420) -> go.Figure:
+def dress(
+    figure: go.Figure, theme: Theme, title: str, subtitle: str = "", *, height: int = 420, panel_titles: bool = False
+) -> go.Figure:
     """Gives a figure its looks and its title; the texts must be safe already."""
+    # From the top, in pixels: title, subtitle, legend, titles of panels, panels.
+    legend_at = 70 if subtitle else 46
     figure.update_layout(
         template=go.layout.Template(),
         paper_bgcolor=theme.paper,
@@ -142,10 +148,11 @@ def dress(figure: go.Figure, theme: Theme, title: str, subtitle: str = "", *, he
             "pad": {"t": 14},
         },
         legend={
-            "orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "font": {"size": 13},
+            "orientation": "h", "x": 0, "xanchor": "left", "y": 1 - legend_at / height, "yref": "container", "yanchor": "top",
+            "font": {"size": 13},
             "itemsizing": "constant", "bgcolor": "rgba(0,0,0,0)",
         },
-        margin={"l": 64, "r": 24, "t": 104 if subtitle else 84, "b": 56},
+        margin={"l": 64, "r": 24, "t": legend_at + (58 if panel_titles else 34), "b": 56},
         height=height,
         hovermode="x unified",
         hoverlabel={"bgcolor": theme.paper, "bordercolor": theme.grid, "font": {"color": theme.ink, "family": FONT}},
@@ -153,8 +160,9 @@ def dress(figure: go.Figure, theme: Theme, title: str, subtitle: str = "", *, he
     )  # fmt: skip
     axis = {
         "gridcolor": theme.grid, "linecolor": theme.muted, "zeroline": False, "ticks": "outside", "ticklen": 4,
-        "tickcolor": theme.muted, "automargin": True, "title": {"standoff": 8},
+        "tickcolor": theme.muted, "automargin": True, "title": {"standoff": 8, "font": {"size": 13}},
     }  # fmt: skip
+    figure.update_annotations(font={"size": 13.5})  # so far only the titles of panels
     figure.update_xaxes(showline=True, showgrid=False, **axis)
     figure.update_yaxes(showline=False, showgrid=True, **axis)
     return figure

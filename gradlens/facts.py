@@ -1,0 +1,87 @@
+"""The facts about a run that people want to read beside its figures, as short texts."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """Returns (name, text) of everything that is known about a run, in reading order; what is unknown is left out."""
+    meta, status = run.meta, run.status
+    state = status.state + (f": {status.reason}" if status.reason else "")
+    steps = run.steps
+    found: list[tuple[str, Any]] = [
+        ("status", state),
+        ("method", meta.method),
+        ("data set", meta.dataset),
+        ("groups", repr(run.groups).removeprefix("ClassGroups(").removesuffix(")")),
+        ("training images", _images(meta.class_counts)),
+        ("measured", f"{len(steps):,} steps of {int(steps[-1]) + 1:,}" if len(steps) else "no step yet"),
+        ("cadence", meta.cadence),
+        ("engine", _joined(meta.engine, meta.engine_reason)),
+        ("overhead", overhead_text(run)),
+        ("largest residual", _residual(run)),
+        ("command", shlex.join(meta.command) if meta.command else None),
+        ("seed", meta.seed),
+        ("subset", meta.subset_hash),
+        ("git commit", meta.git_commit),
+        ("started", _when(meta.started)),
+        ("duration", _duration(run)),
+        ("versions", ", ".join(f"{n} {v}" for n, v in (("gradlens", meta.gradlens), ("torch", meta.torch)) if v)),
+        ("machine", meta.host),
+        *((f"hyper-parameter {key}", value) for key, value in meta.hyperparameters.items()),
+        ("folder", str(run.path)),
+        ("could not be read", "; ".join(run.warnings)),
+    ]
+    return [(name, str(value)) for name, value in found if value not in (None, "")]
+
+
+def overhead_text(run: Run) -> str | None:
+    """Returns what measuring cost: the ratio that the lens measured of itself, else the median time of a measured step."""
+    ratio = run.meta.timings.get("overhead")
+    if isinstance(ratio, (int, float)) and np.isfinite(ratio):
+        return f"{ratio:.1%} of the training time"
+    seconds = run.seconds[np.isfinite(run.seconds)]
+    return f"{span(float(np.median(seconds)))} a measured step (median)" if len(seconds) else None
+
+
+def span(seconds: float) -> str:
+    """Writes a duration with the unit that suits it: 12 ms, 3.5 s, 12 min, 3.2 h, 5 d."""
+    for limit, divisor, unit, digits in (
+        (1.0, 1e-3, "ms", 0), (60.0, 1.0, "s", 1), (3600.0, 60.0, "min", 0), (2 * 86400.0, 3600.0, "h", 1),
+    ):  # fmt: skip
+        if seconds < limit:
+            return f"{seconds / divisor:.{digits}f} {unit}"
+    return f"{seconds / 86400:.0f} d"
+
+
+def _images(counts: tuple[float, ...] | None) -> str | None:
+    if not counts:
+        return None
+    return f"{sum(counts):,.0f} in {len(counts)} classes, {max(counts):,.0f} to {min(counts):,.0f} a class"
+
+
+def _joined(engine: str | None, reason: str | None) -> str | None:
+    return f"{engine} ({reason})" if engine and reason else engine
+
+
+def _residual(run: Run) -> str | None:
+    residual = run.residual[np.isfinite(run.residual)]
+    return f"{residual.max():.1e} of the gradient's norm" if len(residual) else None
+
+
+def _when(started: float | None) -> str | None:
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(started)) if started is not None else None
+
+
+def _duration(run: Run) -> str | None:
+    started, times = run.meta.started, run.time
+    end = run.meta.ended if run.meta.ended is not None else (float(times[-1]) if len(times) else None)
+    return span(end - started) if started is not None and end is not None and end >= started else None

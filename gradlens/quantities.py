@@ -1,0 +1,62 @@
+"""What people compare about runs, each as a series over the measured steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradlens.gram import Floats
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A series with its name.
+
+    Attributes:
+        group: The group it is about, or "" for the whole run.
+        name: What it is.
+        values: [T], NaN = absent.
+        percent: Whether it reads best in percent.
+    """
+
+    group: str
+    name: str
+    values: Floats
+    percent: bool = False
+
+
+def quantities(run: Run, groups: Sequence[str]) -> Iterator[Quantity]:
+    """Yields everything about the given groups, group by group, then about the run as a whole."""
+    counts, loss, correct = run.counts, run.loss, run.correct
+    with np.errstate(invalid="ignore", divide="ignore"):
+        samples = counts / counts.sum(1, keepdims=True)
+        for group in groups:
+            k = run.groups.names.index(group)
+            n = np.where(counts[:, k] > 0, counts[:, k], np.nan)
+            yield Quantity(group, "share of the samples", samples[:, k], True)
+            yield Quantity(group, "cosine with the overall gradient", run.cosine(group))
+            yield Quantity(group, "share of the update", filled_share(run, group), True)
+            yield Quantity(group, "norm of the contribution", run.norm(group))
+            yield Quantity(group, "norm of the mean gradient", run.norm(group, per="mean"))
+            yield Quantity(group, "loss per sample", loss[:, k] / n)
+            yield Quantity(group, "training accuracy", correct[:, k] / n, True)
+    if len(groups) > 1:
+        yield Quantity("", f"cosine between {groups[0]} and {groups[-1]}", run.conflict(groups[0], groups[-1]))
+    yield Quantity("", "norm of the overall gradient", run.norm("all"))
+    yield Quantity("", "distortion", run.distortion())
+    yield Quantity("", "loss", run.total_loss)
+
+
+def filled_share(run: Run, name: str) -> Floats:
+    """Returns [T] the share of the update, 0 where the group had no sample: so the shares of a step still add up to 1.
+
+    NaN where the step has no shares at all.
+    """
+    share = run.share(name)
+    return np.asarray(np.where(np.isnan(share) & np.isfinite(run.distortion()), 0.0, share))

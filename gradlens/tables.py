@@ -1,0 +1,194 @@
+"""Tables for the terminal: runs, one run, two runs compared."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from gradlens.facts import overhead_text, span
+from gradlens.quantities import filled_share
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from gradlens.claims import Claim
+    from gradlens.compare import Comparison
+    from gradlens.intervals import Interval
+    from gradlens.runlog import Run, RunError
+
+COLORS = {"running": "green", "finished": "blue", "failed": "red", "interrupted": "yellow", "killed": "red"}
+VERDICTS = {True: "[green]reproduced[/green]", False: "[red]not reproduced[/red]", None: "[yellow]undecided[/yellow]"}
+# A table with more groups than this is longer than a screen.
+MOST_GROUPS = 20
+
+
+def runs_table(listing: Sequence[tuple[Path, Run | RunError]], now: float | None = None) -> RenderableType:
+    """Returns the table of ``gradlens ls``: live runs first, then the latest; broken folders last, with the reason.
+
+    Args:
+        listing: From ``list_runs``.
+        now: Unix seconds that ages are counted from; the present by default.
+    """
+    if not listing:
+        return "No runs here. gradlens track SCRIPT makes one; gradlens demo makes two within a minute."
+    now = time.time() if now is None else now
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("run", "status", "method", "data set"):
+        table.add_column(name, overflow="fold")
+    for name in ("steps", "measured"):
+        table.add_column(name, justify="right")
+    table.add_column("engine")
+    table.add_column("cadence")
+    table.add_column("distortion", justify="right")
+    table.add_column("age", justify="right")
+    opened = [(path, found, found.status) for path, found in listing if not isinstance(found, ValueError)]
+    opened.sort(key=lambda item: (not item[2].live, -(item[1].meta.started or 0.0)))
+    for path, run, status in opened:
+        meta, steps = run.meta, run.steps
+        state = f"[{COLORS.get(status.state, 'white')}]{escape(status.state)}[/]"
+        table.add_row(
+            escape(str(path)), state + (f"\n[dim]{escape(_cut(status.reason, 60))}[/]" if status.reason else ""),
+            escape(meta.method or ""), escape(meta.dataset or ""), f"{int(steps[-1]) + 1:,}" if len(steps) else "0",
+            f"{len(steps):,}", escape(meta.engine or ""), escape(meta.cadence or ""), _number(_mean(run.distortion())),
+            span(max(now - meta.started, 0.0)) if meta.started is not None else "",
+        )  # fmt: skip
+    for path, error in listing:
+        if isinstance(error, ValueError):
+            table.add_row(escape(str(path)), f"[red]unreadable[/]\n[dim]{escape(_cut(str(error), 160))}[/]")
+    return table
+
+
+def summary_table(run: Run) -> Table:
+    """Returns the table at the end of a tracked training: group by group the means over the measured steps."""
+    table = Table(
+        box=box.SIMPLE_HEAD, title="Whose gradient did the model follow?", title_justify="left", pad_edge=False
+    )
+    table.add_column("group")
+    for name in ("classes", "samples", "share of the update", "cosine", "norm", "mean norm"):
+        table.add_column(name, justify="right")
+    totals = np.nansum(run.counts, axis=0)
+    whole = float(totals.sum())
+    fractions = run.groups.fractions()
+    for k, name in enumerate(run.groups.names[:MOST_GROUPS]):
+        table.add_row(
+            escape(name), f"{fractions[k]:.1%}", _percent(totals[k] / whole if whole else math.nan),
+            _percent(_mean(filled_share(run, name))), _number(_mean(run.cosine(name))), _number(_mean(run.norm(name))),
+            _number(_mean(run.norm(name, per="mean"))),
+        )  # fmt: skip
+    if len(run.groups) > MOST_GROUPS:
+        table.add_row(f"[dim]... {len(run.groups) - MOST_GROUPS} more[/dim]")
+    parts = [f"distortion {_number(_mean(run.distortion()))} (0 = none)", f"{len(run):,} measured steps"]
+    overhead = overhead_text(run)
+    table.caption = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
+    table.caption_justify = "left"
+    return table
+
+
+def comparison_tables(a: Run, b: Run) -> list[RenderableType]:
+    """Returns what ``gradlens compare`` prints: the claims of Figure 1 and the table of differences.
+
+    Raises:
+        PairError: No group is the same in both runs.
+    """
+    from gradlens.compare import compare
+
+    found = compare(a, b)
+    first: RenderableType = (
+        claims_table(found.claims, found.long_tailed) if found.claims else Text(f"No claims: {found.note}")
+    )
+    return [first, difference_table(found)]
+
+
+def claims_table(claims: Sequence[Claim], long_tailed: str) -> Table:
+    """Returns the claims with effect, interval and verdict.
+
+    Args:
+        claims: From ``figure1_claims``.
+        long_tailed: Name of the run that plays the long-tailed one.
+    """
+    title = f"Figure 1 of the paper; long-tailed: {escape(long_tailed)}"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    table.add_column("panel")
+    table.add_column("statement", ratio=3)
+    table.add_column("measured as", ratio=2)
+    table.add_column("norms per")
+    table.add_column("effect [95 % interval]", justify="right", min_width=22)
+    table.add_column("verdict", min_width=14)
+    previous = ""
+    for claim in claims:
+        statement = escape(claim.statement) if claim.statement != previous else "[dim]the same[/dim]"
+        previous = claim.statement
+        low_high = "" if claim.low is None or claim.high is None else f" [{_number(claim.low)}, {_number(claim.high)}]"
+        effect = f"{_number(claim.effect)}{low_high}"
+        per = "" if claim.convention == "both" else claim.convention
+        table.add_row(claim.panel, statement, escape(claim.measure), per, escape(effect), VERDICTS[claim.reproduced])
+    blocks = sorted({claim.block for claim in claims if claim.block})
+    if blocks:
+        table.caption = (
+            f"Reproduced: the whole interval lies above 'no difference' (0, for ratios 1). Moving-block bootstrap, blocks of "
+            f"{blocks[0]} to {blocks[-1]} measured steps."
+        )
+        table.caption_justify = "left"
+    return table
+
+
+def difference_table(comparison: Comparison) -> Table:
+    """Returns everything measured in both runs, and the difference."""
+    table = Table(
+        box=box.SIMPLE_HEAD, title="Means over the measured steps [95 % interval]", title_justify="left", pad_edge=False
+    )
+    table.add_column("")
+    for name in (comparison.a, comparison.b, "difference"):
+        table.add_column(escape(name), justify="right")
+    group: str | None = None
+    for row in comparison.differences:
+        if row.group != group:
+            group = row.group
+            table.add_row(f"[bold]{escape(group or 'whole run')}[/bold]")
+        cells = [_interval(x, row.percent) for x in (row.a, row.b)]
+        delta = _interval(row.difference, row.percent, signed=True)
+        table.add_row(f"  {escape(row.quantity)}", *cells, f"[bold]{delta}[/bold]" if row.clear else delta)
+    table.caption = "Bold: the interval of the difference leaves out 0."
+    table.caption_justify = "left"
+    return table
+
+
+def _interval(x: Interval, percent: bool, *, signed: bool = False) -> str:
+    write = _percent if percent else _number
+    value = write(x.value)
+    if signed and math.isfinite(x.value) and x.value > 0:
+        value = f"+{value}"
+    return value + (escape(f" [{write(x.low)}, {write(x.high)}]") if x.measurable else "")
+
+
+def _number(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    if abs(value) < 1e-12:  # rounding
+        return "0.000"
+    if not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.2e}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}" if math.isfinite(value) else "-"
+
+
+def _mean(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    present = values[np.isfinite(values)]
+    return float(present.mean()) if len(present) else math.nan
+
+
+def _cut(text: str | None, most: int) -> str:
+    text = " ".join((text or "").split())
+    return text if len(text) <= most else text[: most - 3] + "..."

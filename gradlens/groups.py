@@ -9,7 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-GRAMMAR = "NAME=IDS[,NAME=IDS...] where IDS are class ids and ranges joined by '+', e.g. head=0-69,tail=70-99 or odd=1+3+5,rest=0+2+6-9"
+GRAMMAR = (
+    "NAME=IDS[,NAME=IDS...] where IDS are class ids and ranges joined by '+', "
+    "e.g. head=0-69,tail=70-99 or odd=1+3+5,even=0+2+4"
+)
 
 # The shot boundaries of classifier-balancing, SADE, LIFT and PaCo: many > 100 images, few < 20 (reference: Kang et al. 2020).
 MANY_ABOVE = 100
@@ -102,9 +105,7 @@ class ClassGroups:
             size = min(max(round(FALLBACK_HEAD * len(counts)), 1), len(counts) - 1)
             head = by_frequency[:size]
             side = "fewer" if counts.max() < FEW_BELOW else "more"
-            rule = (
-                f"head/tail 70/30 by count (the paper's rule separates nothing: every class has {FEW_BELOW} images or {side})"
-            )
+            rule = f"head/tail 70/30 by count (the paper's rule separates nothing: every class has {FEW_BELOW} images or {side})"
         tail = np.setdiff1d(np.arange(len(counts)), head)
         return cls({"head": head.tolist(), "tail": tail.tolist()}, len(counts), rule=rule)
 
@@ -181,7 +182,9 @@ class ClassGroups:
         try:
             return cls(obj["groups"], int(obj["num_classes"]), rule=str(obj.get("rule", "given")))
         except (KeyError, TypeError, AttributeError) as error:
-            raise GroupsError(f"not a description of class groups: {error!r}; expected keys 'groups' and 'num_classes'") from error
+            raise GroupsError(
+                f"not a description of class groups: {error!r}; expected keys 'groups' and 'num_classes'"
+            ) from error
 
     def __len__(self) -> int:
         return len(self.names)

@@ -54,9 +54,7 @@ def group_rows(
         mass = _hard_mass(labels, groups, anchor, ignore_index)
     counts = mass.flatten(0, -2).sum(0)
     flat = mass.flatten(0, -2)
-    index = tuple(
-        torch.nonzero(flat[:, k]).flatten().to(anchor.device, non_blocking=True) for k in range(len(groups))
-    )
+    index = tuple(torch.nonzero(flat[:, k]).flatten().to(anchor.device, non_blocking=True) for k in range(len(groups)))
     rows = float(flat.shape[0])
     return Rows(
         weights=mass.to(anchor.device, torch.promote_types(anchor.dtype, torch.float32), non_blocking=True),

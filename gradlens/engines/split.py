@@ -18,6 +18,8 @@ from gradlens.engines.layers import LayerKind, attention, direct, kind_of
 from gradlens.engines.layers._call import AttentionCall, LayerCall
 from gradlens.rows import Rows
 
+MIXES = "train-mode BatchNorm mixes the samples of a batch"
+
 
 class SplitEngine:
     """Exact where no module mixes the samples of a batch; costs a few percent when the wanted groups are small.
@@ -88,8 +90,8 @@ class SplitEngine:
             self.disarm()
 
     def _arm_module(self, path: str, module: nn.Module) -> None:
-        if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
-            raise _refusal(path, module, "train-mode BatchNorm mixes the samples of a batch")
+        if _mixes(module):
+            raise _refusal(path, module, MIXES)
         if vars(module).get("batch_first") is False:
             raise _refusal(path, module, "batch_first=False puts the samples in the second dimension")
         owned = self._owned(module._parameters)
@@ -166,6 +168,9 @@ class SplitEngine:
         if rows.weights.ndim != 2:
             shape = list(rows.weights.shape[:-1])
             raise EngineRefusal(f"split: labels of shape {shape} give several rows to one sample")
+        for path, module in self._model.named_modules():
+            if _mixes(module):  # put into train mode since the hooks were installed
+                raise _refusal(path, module, MIXES)
         count = rows.weights.shape[0]
         account = audit(anchors, [call.region for call in self._calls], self._measured)
         if enters(losses[0], anchors, account.nodes):
@@ -205,6 +210,10 @@ class SplitEngine:
                 action(*arguments)
             except Exception as error:
                 self._failure = error
+
+
+def _mixes(module: nn.Module) -> bool:
+    return isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
 
 
 def _region(path: str, output: Tensor, inputs: Iterable[Tensor], own: Iterable[nn.Parameter]) -> Region:

@@ -1,0 +1,38 @@
+"""The lenses at work in this process, for scripts that name phases and marks whether or not a lens is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradlens.lens import Lens
+
+_lenses: list[Lens] = []
+
+
+def enter(lens: Lens) -> None:
+    """Adds a lens to those at work."""
+    _lenses.append(lens)
+
+
+def leave(lens: Lens) -> None:
+    """Takes a lens away; nothing happens if it is not there."""
+    if lens in _lenses:
+        _lenses.remove(lens)
+
+
+def phase(name: str) -> None:
+    """Names what follows in the log of every active lens ("II"); does nothing where no lens is active."""
+    for lens in _lenses:
+        lens.phase(name)
+
+
+def mark(text: str) -> None:
+    """Marks this moment in the log of every active lens; does nothing where no lens is active."""
+    for lens in _lenses:
+        lens.mark(text)
+
+
+def present() -> bool:
+    """Says whether a lens is at work in this process."""
+    return bool(_lenses)

@@ -1,0 +1,87 @@
+"""Anchors: the model's outputs whose rows are samples, caught as the forward pass makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+from torch.utils.hooks import RemovableHandle
+
+from gradlens.rows import LabelsError, rows_around_classes, rows_lead
+
+# Forward passes that are remembered between two backward passes; more can only be passes that nobody differentiates.
+REMEMBERED = 8
+
+
+class AnchorWatch:
+    """Remembers what the model returned since the last backward pass, on the steps that are measured."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._handle: RemovableHandle | None = None
+        self._outputs: list[Any] = []
+
+    def arm(self) -> None:
+        """Starts to watch."""
+        self.disarm()
+        self._handle = self._model.register_forward_hook(self._seen)
+
+    def disarm(self) -> None:
+        """Stops and forgets."""
+        if self._handle is not None:
+            self._handle.remove()
+        self._handle = None
+        self._outputs.clear()
+
+    def take(self) -> list[Any]:
+        """Returns what was seen since the last call, and forgets it."""
+        seen, self._outputs = self._outputs, []
+        return seen
+
+    def _seen(self, module: nn.Module, args: Any, output: Any) -> None:  # noqa: ARG002
+        if torch.is_grad_enabled():
+            self._outputs = [*self._outputs[1 - REMEMBERED :], output]
+
+
+def row_tensors(outputs: Iterable[Any], labels: Tensor) -> list[Tensor]:
+    """Returns the tensors in ``outputs`` (any nesting) whose leading dimensions are those of the labels' rows.
+
+    Args:
+        outputs: What the model returned, or tensors that the user named.
+        labels: [*R] class ids, or class masses [R, C] or of the logits' shape.
+
+    Raises:
+        LabelsError: No such tensor; the message lists the shapes that were there.
+    """
+    leaves = [leaf for output in outputs for leaf in _leaves(output)]
+    wanted = [leaf for leaf in leaves if leaf.requires_grad and leaf.is_floating_point()]
+    found = [leaf for leaf in wanted if _has_rows(leaf, labels)]
+    if found:
+        return list({id(leaf): leaf for leaf in found}.values())
+    if not leaves:
+        raise LabelsError(
+            "no output of the model was seen since the last backward pass; call the model itself (not its .forward), or name "
+            "the tensor whose rows are the samples: lens.backward(loss, labels, outputs=logits)"
+        )
+    shapes = ", ".join(str(list(leaf.shape)) for leaf in leaves[:6])
+    raise LabelsError(
+        f"labels of shape {list(labels.shape)} fit none of the model's outputs ({shapes}): their first dimension must count "
+        "the samples; give one label for each row, or name the fitting tensor: lens.backward(loss, labels, outputs=logits)"
+    )
+
+
+def _leaves(output: Any) -> list[Tensor]:
+    if isinstance(output, Tensor):
+        return [output]
+    if hasattr(output, "__dataclass_fields__") and not isinstance(output, dict):
+        output = [getattr(output, name) for name in output.__dataclass_fields__]
+    return [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+
+
+def _has_rows(leaf: Tensor, labels: Tensor) -> bool:
+    if labels.is_floating_point():
+        return leaf.ndim >= 1 and labels.ndim >= 1 and leaf.shape[0] == labels.shape[0]
+    return rows_lead(leaf.shape, labels.shape) or rows_around_classes(leaf.shape, labels.shape)

@@ -1,0 +1,80 @@
+"""Cadence: which optimizer steps are measured."""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+from typing import Protocol
+
+# Steps whose durations the typical step is taken from.
+WINDOW = 51
+# A pause (an evaluation, a breakpoint) counts as no more than so many typical steps of training.
+PAUSE = 5.0
+
+
+class Cadence(Protocol):
+    """Decides, at the end of a step, whether the next one is measured."""
+
+    def due(self, step: int) -> bool:
+        """Says whether optimizer step ``step`` is to be measured."""
+
+    def spent(self, step_seconds: float, measuring_seconds: float) -> None:
+        """Takes down how long the last step took in all, and how much of it measuring added."""
+
+
+class Every:
+    """Measures every n-th step, beginning with step 0."""
+
+    def __init__(self, n: int) -> None:
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"every={n!r}; give the number of steps from one measurement to the next, at least 1")
+        self._n = n
+
+    def due(self, step: int) -> bool:
+        """See ``Cadence.due``."""
+        return step % self._n == 0
+
+    def spent(self, step_seconds: float, measuring_seconds: float) -> None:
+        """Time does not matter here."""
+
+    def __str__(self) -> str:
+        return "every step" if self._n == 1 else f"every {self._n} steps"
+
+
+class Budget:
+    """Measures as often as keeps the time spent on it within a fraction of the training time.
+
+    The first step is measured; from then on a step is measured once training has earned what one more measurement is
+    expected to cost. Only time that training takes without measuring counts as earned.
+    """
+
+    def __init__(self, fraction: float) -> None:
+        if not 0 < fraction <= 1:
+            raise ValueError(
+                f"budget={fraction!r}; give the fraction of training time that may go to measuring, such as 0.05"
+            )
+        self.fraction = fraction
+        self._earned = 0.0
+        self._spent = 0.0
+        self._costs: deque[float] = deque(maxlen=9)
+        self._typical: deque[float] = deque(maxlen=WINDOW)
+
+    def due(self, step: int) -> bool:
+        """See ``Cadence.due``."""
+        if not self._costs:
+            return step == 0 or self._earned > 0
+        return self._spent + median(self._costs) <= self.fraction * self._earned
+
+    def spent(self, step_seconds: float, measuring_seconds: float) -> None:
+        """See ``Cadence.spent``."""
+        plain = max(step_seconds - measuring_seconds, 0.0)
+        if self._typical:
+            plain = min(plain, PAUSE * median(self._typical))
+        self._typical.append(plain)
+        self._earned += plain
+        if measuring_seconds > 0:
+            self._costs.append(measuring_seconds)
+            self._spent += measuring_seconds
+
+    def __str__(self) -> str:
+        return f"within {self.fraction:.3g} of the training time"

@@ -1,0 +1,67 @@
+"""Scores: summed cross-entropy and number correct of each group, from logits that are there anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gradlens.groups import ClassGroups
+from gradlens.rows import Rows, rows_around_classes
+
+
+def group_scores(anchors: Sequence[Tensor], labels: Tensor, rows: Rows, groups: ClassGroups) -> Tensor:
+    """Returns [2, K] float64: cross-entropy summed over each group's mass, and correct mass; NaN where there are no logits.
+
+    Args:
+        anchors: The first one of shape [*R, C] or [B, C, *R[1:]] holds the logits.
+        labels: [*R] class ids, or class masses of the logits' shape.
+        rows: The rows by group.
+        groups: K groups over C classes.
+    """
+    with torch.no_grad():
+        shape = rows.weights.shape[:-1]
+        aligned = next(
+            (a for anchor in anchors if (a := _classes_last(anchor, shape, groups.num_classes)) is not None), None
+        )
+        wide = torch.float32 if rows.weights.device.type == "mps" else torch.float64
+        if aligned is None:
+            return torch.full((2, len(groups)), torch.nan, dtype=wide, device=rows.weights.device)
+        log_p = F.log_softmax(aligned.float(), -1).flatten(0, -2)  # [N, C]
+        mass = rows.weights.flatten(0, -2).to(wide)  # [N, K]
+        guess = log_p.argmax(1)
+        if labels.is_floating_point():
+            return _soft(log_p, guess, labels.to(aligned.device), mass, groups, wide)
+        ids = labels.to(aligned.device).flatten().long()
+        loss = -log_p.gather(1, ids.clamp(0, groups.num_classes - 1).unsqueeze(1)).squeeze(1).to(wide)
+        hit = (guess == ids).to(wide)
+        # Rows of no group (ignored labels) have no mass, but their loss could be infinite.
+        loss = torch.where(mass.sum(1) > 0, loss, 0.0)
+        return torch.stack([loss @ mass, hit @ mass])
+
+
+def _soft(
+    log_p: Tensor,
+    guess: Tensor,
+    labels: Tensor,
+    mass: Tensor,
+    groups: ClassGroups,
+    wide: torch.dtype,
+) -> Tensor:
+    last = labels if labels.shape[-1] == groups.num_classes and labels.ndim <= 2 else labels.movedim(1, -1)
+    targets = last.flatten(0, -2).to(wide)  # [N, C]
+    by_class = -(targets * log_p.to(wide)).sum(0)  # [C]
+    loss = torch.stack([by_class[list(ids)].sum() for ids in groups.classes])
+    hit = (guess == targets.argmax(1)).to(wide)
+    return torch.stack([loss, hit @ mass])
+
+
+def _classes_last(logits: Tensor, rows: torch.Size, classes: int) -> Tensor | None:
+    """Returns [*R, C], or None where the tensor is no logits of C classes for these rows."""
+    if logits.shape == (*rows, classes):
+        return logits
+    if rows_around_classes(logits.shape, rows) and logits.shape[1] == classes:
+        return logits.movedim(1, -1)
+    return None

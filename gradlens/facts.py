@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{n} {v}" for n, v in (("gradlens", meta.gradlens), ("torch", meta.torch)) if v)),
         ("machine", meta.host),
         *((f"hyper-parameter {key}", value) for key, value in meta.hyperparameters.items()),
-        ("folder", str(run.path)),
+        ("folder", _folder(run.path)),
         ("could not be read", "; ".join(run.warnings)),
     ]
     return [(name, str(value)) for name, value in found if value not in (None, "")]
@@ -60,6 +61,14 @@ def span(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / divisor:.{digits}f} {unit}"
     return f"{seconds / 86400:.0f} d"
+
+
+def _folder(path: Path) -> str:
+    """Returns the path as one would type it here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _images(counts: tuple[float, ...] | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gradlens.claims import Claim
-    from gradlens.compare import Comparison
+    from gradlens.compare import Comparison, Difference
     from gradlens.intervals import Interval
     from gradlens.runlog import Run, RunError
 
@@ -58,7 +58,7 @@ def runs_table(listing: Sequence[tuple[Path, Run | RunError]], now: float | None
         table.add_row(
             escape(str(path)), state + (f"\n[dim]{escape(_cut(status.reason, 60))}[/]" if status.reason else ""),
             escape(meta.method or ""), escape(meta.dataset or ""), f"{int(steps[-1]) + 1:,}" if len(steps) else "0",
-            f"{len(steps):,}", escape(meta.engine or ""), escape(meta.cadence or ""), _number(_mean(run.distortion())),
+            f"{len(steps):,}", escape(meta.engine or ""), escape(meta.cadence or ""), number(_mean(run.distortion())),
             span(max(now - meta.started, 0.0)) if meta.started is not None else "",
         )  # fmt: skip
     for path, error in listing:
@@ -80,13 +80,13 @@ def summary_table(run: Run) -> Table:
     fractions = run.groups.fractions()
     for k, name in enumerate(run.groups.names[:MOST_GROUPS]):
         table.add_row(
-            escape(name), f"{fractions[k]:.1%}", _percent(totals[k] / whole if whole else math.nan),
-            _percent(_mean(filled_share(run, name))), _number(_mean(run.cosine(name))), _number(_mean(run.norm(name))),
-            _number(_mean(run.norm(name, per="mean"))),
+            escape(name), f"{fractions[k]:.1%}", percent(totals[k] / whole if whole else math.nan),
+            percent(_mean(filled_share(run, name))), number(_mean(run.cosine(name))), number(_mean(run.norm(name))),
+            number(_mean(run.norm(name, per="mean"))),
         )  # fmt: skip
     if len(run.groups) > MOST_GROUPS:
         table.add_row(f"[dim]... {len(run.groups) - MOST_GROUPS} more[/dim]")
-    parts = [f"distortion {_number(_mean(run.distortion()))} (0 = none)", f"{len(run):,} measured steps"]
+    parts = [f"distortion {number(_mean(run.distortion()))} (0 = none)", f"{len(run):,} measured steps"]
     overhead = overhead_text(run)
     table.caption = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
     table.caption_justify = "left"
@@ -127,8 +127,8 @@ def claims_table(claims: Sequence[Claim], long_tailed: str) -> Table:
     for claim in claims:
         statement = escape(claim.statement) if claim.statement != previous else "[dim]the same[/dim]"
         previous = claim.statement
-        low_high = "" if claim.low is None or claim.high is None else f" [{_number(claim.low)}, {_number(claim.high)}]"
-        effect = f"{_number(claim.effect)}{low_high}"
+        low_high = "" if claim.low is None or claim.high is None else f" [{number(claim.low)}, {number(claim.high)}]"
+        effect = f"{number(claim.effect)}{low_high}"
         per = "" if claim.convention == "both" else claim.convention
         table.add_row(claim.panel, statement, escape(claim.measure), per, escape(effect), VERDICTS[claim.reproduced])
     blocks = sorted({claim.block for claim in claims if claim.block})
@@ -154,23 +154,28 @@ def difference_table(comparison: Comparison) -> Table:
         if row.group != group:
             group = row.group
             table.add_row(f"[bold]{escape(group or 'whole run')}[/bold]")
-        cells = [_interval(x, row.percent) for x in (row.a, row.b)]
-        delta = _interval(row.difference, row.percent, signed=True)
-        table.add_row(f"  {escape(row.quantity)}", *cells, f"[bold]{delta}[/bold]" if row.clear else delta)
+        a, b, delta = (escape(cell) for cell in difference_cells(row))
+        table.add_row(f"  {escape(row.quantity)}", a, b, f"[bold]{delta}[/bold]" if row.clear else delta)
     table.caption = "Bold: the interval of the difference leaves out 0."
     table.caption_justify = "left"
     return table
 
 
-def _interval(x: Interval, percent: bool, *, signed: bool = False) -> str:
-    write = _percent if percent else _number
+def difference_cells(row: Difference) -> tuple[str, str, str]:
+    """Returns both runs' means and their difference with intervals, as text."""
+    write = percent if row.percent else number
+    return _interval(row.a, write), _interval(row.b, write), _interval(row.difference, write, signed=True)
+
+
+def _interval(x: Interval, write: Callable[[float], str], *, signed: bool = False) -> str:
     value = write(x.value)
     if signed and math.isfinite(x.value) and x.value > 0:
         value = f"+{value}"
-    return value + (escape(f" [{write(x.low)}, {write(x.high)}]") if x.measurable else "")
+    return value + (f" [{write(x.low)}, {write(x.high)}]" if x.measurable else "")
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Writes a number with three or four significant places; "-" where there is none."""
     if value is None or not math.isfinite(value):
         return "-"
     if abs(value) < 1e-12:  # rounding
@@ -180,7 +185,8 @@ def _number(value: float | None) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """Writes a fraction in percent; "-" where there is none."""
     return f"{value:.1%}" if math.isfinite(value) else "-"
 
 

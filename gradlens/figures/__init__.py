@@ -15,7 +15,7 @@ from gradlens.figures._figure1 import figure1
 from gradlens.figures._heat import class_cosines, frequency_order, layer_heatmap
 from gradlens.figures._lines import Options
 from gradlens.figures._shares import class_shares, shares
-from gradlens.figures._theme import DARK, LIGHT, FigureError, Theme
+from gradlens.figures._theme import DARK, LIGHT, FigureError, Theme, theme_of
 
 __all__ = [
     "DARK",
@@ -37,6 +37,7 @@ __all__ = [
     "losses",
     "norms",
     "shares",
+    "theme_of",
     "units",
     "update_cosines",
 ]

@@ -103,7 +103,9 @@ def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
     both = bool(training) and bool(evaluated)
     titles = ["<b>on training batches</b>"] if training else []
     titles += [f"<b>evaluated on {safe(' and '.join(evaluated))}</b>"] if evaluated else []
-    figure = make_subplots(1, 1 + both, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
+    figure = make_subplots(
+        1, 1 + both, shared_xaxes="all", shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles
+    )
     if training:
         add_lines(figure, axis, training, view, legend=True)
     for split, curves in evaluated.items():
@@ -119,7 +121,7 @@ def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
     text = subtitle(run_text(run), groups_text(run.groups), smoothing_text(view, len(run)) if training else "")
     dress(figure, view.theme, title, text, panel_titles=True)
     add_events(figure, run, axis, view.theme, [(1, col) for col in range(1, 2 + both)])
-    figure.update_xaxes(title_text=axis.title, matches="x")
+    figure.update_xaxes(title_text=axis.title)
     figure.update_yaxes(range=[0, 110 if run.phases else 101], ticksuffix=" %", dtick=20)
     return figure
 

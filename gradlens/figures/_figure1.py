@@ -46,7 +46,7 @@ def figure1(
     styles = group_styles(names, view.theme)
     left, right = (safe(title) for title in titles)
     figure = make_subplots(
-        2, 2, shared_xaxes=True, shared_yaxes=True, horizontal_spacing=0.035, vertical_spacing=0.1,
+        2, 2, shared_xaxes="all", shared_yaxes=True, horizontal_spacing=0.035, vertical_spacing=0.1,
         subplot_titles=[
             f"<b>(a)</b> {left}: cosine with the overall gradient", f"<b>(b)</b> {right}: cosine with the overall gradient",
             f"<b>(c)</b> {left}: norm of the gradient", f"<b>(d)</b> {right}: norm of the gradient",
@@ -72,8 +72,6 @@ def figure1(
     dress(figure, view.theme, "Whose gradient does the model follow?", text, height=720, panel_titles=True)
     for col, run in enumerate((long_tailed, balanced), start=1):
         add_events(figure, run, axis_of(run, view.x), view.theme, [(1, col), (2, col)])
-    # One x axis for all panels: zooming into one moves the others.
-    figure.update_xaxes(matches="x")
     figure.update_xaxes(title_text=axis.title, row=2)
     lowest = robust_range(every_cosine, view)
     figure.update_yaxes(

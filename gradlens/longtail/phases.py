@@ -32,8 +32,8 @@ class Step:
         labels: [B] class ids, or [B, C] soft labels.
         features: [B, d] penultimate features.
         logits: [B, C].
-        anchors: The tensors whose rows are the samples and through which every loss reaches the network: features and
-            logits, and what a term adds with ``with_rows``.
+        anchors: The tensors whose rows are the samples and through which every loss reaches the network: logits and
+            features, and what a term adds with ``with_rows``.
     """
 
     learner: Learner
@@ -45,7 +45,7 @@ class Step:
     anchors: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.anchors.extend([self.features, self.logits])
+        self.anchors.extend([self.logits, self.features])
 
     def with_rows(self, tensor: Tensor) -> Tensor:
         """Returns a tensor [B, ...] that a loss term computes with parameters of its own, noted as an anchor."""

@@ -39,6 +39,9 @@ class Tracker(Protocol):
     def event(self, kind: str, **facts: Any) -> None:
         """Called with whatever else should be on record."""
 
+    def close(self, status: str = "finished", reason: str | None = None) -> None:
+        """Called when the training is over: "finished", "failed" or "interrupted"."""
+
 
 class Untracked:
     """Trains without watching."""
@@ -59,6 +62,9 @@ class Untracked:
         """Does nothing."""
 
     def event(self, kind: str, **facts: Any) -> None:
+        """Does nothing."""
+
+    def close(self, status: str = "finished", reason: str | None = None) -> None:
         """Does nothing."""
 
 

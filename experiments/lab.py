@@ -1,0 +1,191 @@
+"""What the experiments of the long-tail lab share: their options, one training each, mean and spread, and their files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from environment import hardware, versions
+
+from gradlens.longtail.methods import find_method
+from gradlens.longtail.settings import parse_assignments
+from gradlens.longtail.task import Task
+from gradlens.longtail.tasks.loading import load_task
+from gradlens.longtail.training_run import run_training
+from gradlens.longtail.watching import Watching
+from gradlens.runlog.meta import git_commit
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+HERE = Path(__file__).resolve().parent
+SHOTS = ("many", "medium", "few", "overall")
+# So many measured steps draw every curve smoothly and give intervals; more would only cost time.
+MEASURED_STEPS = 2000
+
+
+def options(name: str, description: str, epochs: int | None = None) -> argparse.ArgumentParser:
+    """Returns a parser with the options of every experiment; its runs and results are kept under ``name``."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--dataset", default="cifar100-lt", help="a data set of `gradlens train`")
+    parser.add_argument("--data", help="folder with the data; else $GRADLENS_DATA, then ./data")
+    parser.add_argument("--epochs", type=int, default=epochs, help="epochs of each phase; the paper's where not given")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="settings of every training")
+    parser.add_argument("--evaluate-every", type=int, default=1, help="epochs between evaluations")
+    parser.add_argument(
+        "--untracked", action="store_true", help="train without the lens, where its curves are not needed"
+    )
+    parser.add_argument("--max-steps", type=int, help="stop each epoch after so many steps (to try it out)")
+    parser.add_argument("--runs", type=Path, default=Path("runs") / name, help="folder of the runs")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / name, help="folder of what is shown")
+    return parser
+
+
+class Lab:
+    """Trains what an experiment asks for, each training once: what is finished is read, what was cut short is resumed."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self._tasks: dict[tuple[float | None, bool], Task] = {}
+
+    def task(self, imbalance: float | None = None, *, balanced: bool = False) -> Task:
+        """Returns the data set of the experiment, opened once."""
+        key = (imbalance, balanced)
+        if key not in self._tasks:
+            self._tasks[key] = load_task(
+                self.args.dataset, data=self.args.data, imbalance=imbalance, balanced=balanced, device=self.args.device
+            )
+        return self._tasks[key]
+
+    def train(
+        self,
+        method: str,
+        seed: int,
+        *,
+        imbalance: float | None = None,
+        balanced: bool = False,
+        changes: Mapping[str, Any] | None = None,
+        measured_steps: int | None = None,
+    ) -> tuple[Path, dict[str, Any]]:
+        """Returns the folder and the result of a training.
+
+        Args:
+            method: As on the command line.
+            seed: Of weights, order and augmentation.
+            imbalance: Largest over smallest class; the data set's own where None.
+            balanced: As many images, evenly spread.
+            changes: Settings that differ from the defaults.
+            measured_steps: Measures about so many steps in all; None keeps a budget of 5 %.
+        """
+        task = self.task(imbalance, balanced=balanced)
+        given = {} if self.args.epochs is None else {"epochs": self.args.epochs}
+        own = dict(changes or {})
+        recipe = find_method(method).on(task, {**given, **parse_assignments(self.args.set), **own}, "experiment")
+        parts = [method, task.name, *([f"if{imbalance:g}"] if imbalance else [])]
+        parts += [f"{key}={value}" for key, value in own.items()]
+        folder = self.args.runs / "-".join([*parts, f"e{recipe.phases[0].epochs}", f"s{seed}"])
+        print(f"{folder.name}", flush=True)
+        watching = None if self.args.untracked else Watching(every=self._every(recipe, task, measured_steps))
+        trained = run_training(
+            recipe,
+            task,
+            folder,
+            seed=seed,
+            device=self.args.device,
+            resume=True,
+            watching=watching,
+            evaluate_every=self.args.evaluate_every,
+            max_steps=self.args.max_steps,
+            on_epoch=_show,
+        )
+        return folder, trained.result
+
+    def _every(self, recipe: Any, task: Task, measured_steps: int | None) -> int | None:
+        if measured_steps is None:
+            return None
+        steps = -(-len(task.train.labels) // recipe.phases[0].batch) * recipe.epochs
+        return max(1, steps // measured_steps)
+
+    def write(self, summary: Mapping[str, Any], table: str, figure: go.Figure | None = None) -> None:
+        """Writes summary.json, table.md and figure.png (figure.html where no Chrome is found to draw the picture)."""
+        folder: Path = self.args.results
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = {
+            "command": ["python", f"experiments/{Path(sys.argv[0]).name}", *_public(sys.argv[1:])],
+            "seeds": self.args.seeds,
+            "epochs": self.args.epochs,
+            "git_commit": git_commit(HERE),
+            "versions": versions(),
+            "hardware": hardware(self.args.device),
+        }
+        (folder / "summary.json").write_text(json.dumps(facts | dict(summary), indent=1) + "\n")
+        (folder / "table.md").write_text(table)
+        print(table)
+        if figure is not None:
+            _picture(figure, folder)
+        print(f"results in {folder}")
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Returns mean, sample standard deviation (None for one value) and the values."""
+    finite = [value for value in values if math.isfinite(value)]
+    return {
+        "mean": statistics.fmean(finite) if finite else None,
+        "std": statistics.stdev(finite) if len(finite) > 1 else None,
+        "values": list(values),
+    }
+
+
+def shown(cell: Mapping[str, Any]) -> str:
+    """Writes a spread as "44.79 +- 0.31", or "44.79" for one seed."""
+    if cell["mean"] is None:
+        return "-"
+    return f"{cell['mean']:.2f}" + ("" if cell["std"] is None else f" +- {cell['std']:.2f}")
+
+
+def accuracies(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the spread over seeds of the last epoch's accuracies and of the best epoch's overall accuracy."""
+    split = results[0]["best"]["split"]
+    last = [result["last"][split] for result in results]
+    return {
+        **{shot: spread([row[shot] for row in last]) for shot in SHOTS if shot in last[0]},
+        "best_epoch": spread([result["best"]["overall"] for result in results]),
+    }
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a Markdown table; all columns but the first are aligned to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _show(row: dict[str, Any]) -> None:
+    accuracy = "  ".join(f"{shot} {row[shot]:5.2f}" for shot in SHOTS if shot in row)
+    print(f"  epoch {row['epoch']:3d}  phase {row['phase']}  loss {row['loss']:.3f}  {accuracy}", flush=True)
+
+
+def _picture(figure: go.Figure, folder: Path) -> None:
+    try:
+        figure.write_image(folder / "figure.png", width=1200, height=700, scale=2)
+    except (RuntimeError, ValueError) as error:
+        # plotly draws pictures with a Chrome that it finds on the machine.
+        print(f"no picture, figure.html instead: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        figure.write_html(folder / "figure.html", include_plotlyjs="cdn")
+
+
+def _public(arguments: Sequence[str]) -> list[str]:
+    """Leaves out where data, runs and results lie on this machine."""
+    kept = list(arguments)
+    for at, argument in enumerate(kept[:-1]):
+        if argument in ("--data", "--runs", "--results"):
+            kept[at + 1] = argument[2:].upper()
+    return kept

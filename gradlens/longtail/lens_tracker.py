@@ -1,0 +1,135 @@
+"""LensTracker: a training of several phases as one tracked run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradlens.groups import ClassGroups
+from gradlens.lens import Lens
+from gradlens.longtail.learner import FEATURE_BATCH, Learner
+from gradlens.longtail.phases import Phase, Step
+from gradlens.longtail.recipe import Recipe
+from gradlens.longtail.task import Task
+from gradlens.longtail.watching import Watching
+
+
+PROBES_PER_PHASE = 5
+
+
+class LensTracker:
+    """Gives every phase a lens of its own, since network and optimizer change; together they write one run."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        task: Task,
+        folder: Path,
+        watching: Watching,
+        *,
+        seed: int,
+        resume: bool,
+        facts: dict[str, Any],
+    ) -> None:
+        """Prepares; the run's folder is made when the first phase starts.
+
+        Args:
+            recipe: What is trained.
+            task: On what.
+            folder: The run's folder.
+            watching: How closely.
+            seed: Seed of the training.
+            resume: Continues the run that the folder holds.
+            facts: Further facts for run.json.
+        """
+        self._recipe = recipe
+        self._task = task
+        self._folder = folder
+        self._watching = watching
+        self._resume = resume
+        self._facts = {
+            "seed": seed,
+            "method": recipe.method,
+            "dataset": task.name,
+            "subset_hash": task.train.digest,
+            "hyperparameters": recipe.settings.to_json(),
+            **facts,
+        }
+        self._lens: Lens | None = None
+        self._phase: Phase | None = None
+        self._epochs = 0
+
+    def start_phase(
+        self,
+        phase: Phase,
+        learner: Learner,
+        optimizer: torch.optim.Optimizer | None,
+        step: int,  # noqa: ARG002
+        fresh: bool,  # noqa: ARG002
+    ) -> None:
+        """See ``Tracker.start_phase``."""
+        if self._lens is not None:
+            self._lens.close()
+        self._lens = Lens(
+            learner.model,
+            self._task.groups(),
+            out=self._folder,
+            optimizer=optimizer,
+            every=self._watching.every,
+            budget=None if self._watching.every is not None else self._watching.budget,
+            engine=self._watching.engine,
+            layers=self._watching.layers,
+            update=self._watching.update,
+            class_counts=self._task.counts,
+            meta=self._facts,
+            resume=self._resume,
+        )
+        self._resume = True
+        self._phase = phase
+        self._epochs = 0
+        self._lens.phase(phase.name)
+
+    def start_epoch(self, epoch: int) -> None:
+        """See ``Tracker.start_epoch``."""
+        if self._lens is not None:
+            self._lens.epoch = epoch
+
+    def backward(self, losses: dict[str, Tensor], step: Step) -> None:
+        """See ``Tracker.backward``."""
+        assert self._lens is not None
+        whole = len(self._recipe.components) == 1
+        loss = next(iter(losses.values())) if whole else losses
+        self._lens.backward(loss, step.labels, outputs=step.anchors)
+
+    def end_epoch(self, row: dict[str, Any], learner: Learner, last: bool) -> None:
+        """See ``Tracker.end_epoch``."""
+        assert self._lens is not None
+        self._epochs += 1
+        if "overall" in row:
+            self._lens.evaluation(split=next(iter(self._task.evaluations)), **row)
+        if last or (self._probe_every() and self._epochs % self._probe_every() == 0):
+            self._probe(learner, row["epoch"])
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """See ``Tracker.event``."""
+        if self._lens is not None:
+            self._lens.event(kind, **facts)
+
+    def close(self, status: str = "finished", reason: str | None = None) -> None:
+        """Ends the run."""
+        if self._lens is not None:
+            self._lens.close(status, reason)
+
+    def _probe_every(self) -> int:
+        assert self._phase is not None
+        given = self._watching.probe_every
+        return max(1, self._phase.epochs // PROBES_PER_PHASE) if given is None else given
+
+    def _probe(self, learner: Learner, epoch: int) -> None:
+        if self._lens is None or self._watching.probe_every == 0:
+            return
+        batches = learner.train.batches(learner.selected, FEATURE_BATCH, augmented=False)
+        self._lens.probe(batches, ClassGroups.per_class(learner.num_classes), label=f"epoch {epoch}")

@@ -1,0 +1,136 @@
+"""One tracked training from a method's and a data set's name to its result."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradlens.longtail.checkpoint import FILE as CHECKPOINT
+from gradlens.longtail.fit import Fitted, fit
+from gradlens.longtail.recipe import Recipe
+from gradlens.longtail.task import Task
+from gradlens.longtail.tracker import Tracker, Untracked
+from gradlens.longtail.watching import Watching
+from gradlens.runlog import RunExistsError
+from gradlens.runlog.meta import replace_file
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training that went to its end.
+
+    Attributes:
+        folder: The run's folder.
+        fitted: Network and history; None where the result was there already.
+        result: What ``result.json`` in the folder says.
+    """
+
+    folder: Path
+    fitted: Fitted | None
+    result: dict[str, Any]
+
+
+def run_training(
+    recipe: Recipe,
+    task: Task,
+    folder: Path | str,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    resume: bool = False,
+    watching: Watching | None,
+    evaluate_every: int = 1,
+    max_steps: int | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+) -> Trained:
+    """Trains, watched by the lens, and keeps run, checkpoint and result in one folder.
+
+    Args:
+        recipe: What to do.
+        task: On what.
+        folder: New folder, or one to resume.
+        seed: See ``fit``.
+        device: See ``fit``.
+        resume: Continues what the folder holds; where it holds a result, that is returned at once.
+        watching: How closely it is watched; None trains without a lens.
+        evaluate_every: See ``fit``.
+        max_steps: See ``fit``.
+        on_epoch: See ``fit``.
+
+    Raises:
+        RunExistsError: The folder holds something and is not to be resumed.
+        CheckpointError: The folder's checkpoint cannot be used.
+        DivergedError: See ``fit``; the run says "failed".
+    """
+    path = Path(folder)
+    if resume and (path / RESULT).is_file():
+        return Trained(path, None, json.loads((path / RESULT).read_text(encoding="utf-8")))
+    tracker = _tracker(recipe, task, path, watching, seed, resume)
+    try:
+        fitted = fit(
+            recipe,
+            task,
+            seed=seed,
+            device=device,
+            folder=path,
+            resume=resume,
+            tracker=tracker,
+            evaluate_every=evaluate_every,
+            max_steps=max_steps,
+            on_epoch=on_epoch,
+        )
+    except KeyboardInterrupt:
+        tracker.close("interrupted", f"{signal.Signals.SIGINT.name}; --resume goes on from {CHECKPOINT}")
+        raise
+    except BaseException as error:
+        tracker.close("failed", f"{type(error).__name__}: {error}")
+        raise
+    tracker.event("result", best_epoch=fitted.best["epoch"], **fitted.final[fitted.split])
+    tracker.close()
+    result = describe(recipe, task, fitted, seed, device)
+    replace_file(path / RESULT, (json.dumps(result, indent=1) + "\n").encode())
+    return Trained(path, fitted, result)
+
+
+def _tracker(recipe: Recipe, task: Task, folder: Path, watching: Watching | None, seed: int, resume: bool) -> Tracker:
+    if watching is not None:
+        from gradlens.longtail.lens_tracker import LensTracker
+
+        facts = {"command": (sys.executable, *sys.argv), "extra": {"source": task.source}}
+        return LensTracker(recipe, task, folder, watching, seed=seed, resume=resume, facts=facts)
+    if not resume and folder.exists() and any(folder.iterdir()):
+        raise RunExistsError(f"{folder} already exists and holds something; choose another folder or resume")
+    folder.mkdir(parents=True, exist_ok=True)
+    return Untracked()
+
+
+def describe(recipe: Recipe, task: Task, fitted: Fitted, seed: int, device: str) -> dict[str, Any]:
+    """Returns the JSON object of a result: settings with sources, accuracies of the last and of the best epoch."""
+    shots = ("many", "medium", "few", "overall")
+    best = fitted.best
+    return {
+        "method": recipe.method,
+        "dataset": task.name,
+        "subset": task.train.digest,
+        "seed": seed,
+        "device": device,
+        "images": len(task.train.labels),
+        "phases": [{"name": phase.name, "epochs": phase.epochs} for phase in recipe.phases],
+        "steps": fitted.steps,
+        "seconds_training": sum(row["seconds"] for row in fitted.history),
+        "settings": recipe.settings.to_json(),
+        "last": fitted.final,
+        "best": {
+            "split": fitted.split,
+            "epoch": best["epoch"],
+            **{name: best[name] for name in shots if name in best},
+        },
+        "history": fitted.history,
+    }

@@ -1,0 +1,108 @@
+"""`gradlens train`: what it prints, keeps, resumes and refuses."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gradlens.longtail.command import app, default_folder
+from gradlens.longtail.training_run import RESULT
+from gradlens.runlog import Run
+
+RUNNER = CliRunner()
+
+
+def train(*arguments):
+    return RUNNER.invoke(app, [str(argument) for argument in arguments])
+
+
+def test_help_names_the_methods_and_data_sets():
+    printed = train("--help").output
+    for word in ("dual-phase", "plain-2t", "imagenet-lt", "--resume", "--set"):
+        assert word in printed
+
+
+def test_an_untracked_training_and_its_result(tmp_path):
+    out = tmp_path / "run"
+    done = train("dual-phase", "digits", "--epochs", 2, "--set", "tau=1", "--out", out, "--untracked", "--seed", 3)
+    assert done.exit_code == 0, done.output
+    assert "last epoch" in done.output
+    result = json.loads((out / RESULT).read_text())
+    assert result["settings"]["tau"] == {"value": 1.0, "source": "command line"}
+    assert result["settings"]["momentum"]["source"].startswith("gradlens")
+    assert [phase["epochs"] for phase in result["phases"]] == [2, 2]
+    assert len(result["history"]) == 4
+    assert result["best"]["overall"] == max(row["overall"] for row in result["history"])
+    # again: refused without --resume, and nothing to do with it
+    assert train("dual-phase", "digits", "--epochs", 2, "--out", out, "--untracked").exit_code == 2
+    before = (out / RESULT).read_bytes()
+    again = train("dual-phase", "digits", "--epochs", 2, "--out", out, "--untracked", "--resume")
+    assert again.exit_code == 0
+    assert (out / RESULT).read_bytes() == before
+
+
+def test_a_tracked_training_is_one_run_of_two_phases(tmp_path):
+    out = tmp_path / "run"
+    done = train("dual-phase", "digits", "--epochs", 3, "--out", out, "--every", 1, "--probe-every", 3)
+    assert done.exit_code == 0, done.output
+    run = Run(out)
+    assert run.status.state == "finished"
+    assert [phase.name for phase in run.phases] == ["I", "II"]
+    assert run.groups.names == ("head", "tail")
+    # counts 124 80 51 33 21 | 14 9 5 3 2: 309 images, 10 batches in phase I; 5 x 10 + 33 = 83, 3 batches in phase II
+    assert run.steps.tolist() == list(range(3 * 10 + 3 * 3))
+    assert run.counts[:30, 1].sum() == 0
+    assert run.counts[:30, 0].sum() == 3 * 309
+    assert run.counts[30:].sum(0).tolist() == [150, 99]
+    assert run.residual[np.isfinite(run.residual)].max() < 1e-5
+    assert set(run.components) == {"classification", "intra", "retention"}
+    assert run.meta.method == "dual-phase"
+    assert run.meta.dataset == "digits"
+    assert run.meta.hyperparameters["tau"] == {"value": 0.05, "source": run.meta.hyperparameters["tau"]["source"]}
+    assert run.meta.subset_hash
+    assert [row["epoch"] for row in run.evaluations][-1] is not None
+    assert len([row for row in run.evaluations if "overall" in row]) == 6
+    assert len(run.probes) == 2
+
+
+def test_tracking_does_not_change_the_training(tmp_path):
+    results = []
+    for name, options in (("plain", ["--untracked"]), ("tracked", ["--every", 1, "--update"])):
+        out = tmp_path / name
+        assert train("dual-phase", "digits", "--epochs", 2, "--out", out, *options).exit_code == 0
+        history = json.loads((out / RESULT).read_text())["history"]
+        results.append([{key: value for key, value in row.items() if key != "seconds"} for row in history])
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["dualphase", "digits"], "no method 'dualphase'"),
+        (["ce", "mnist"], "no data set 'mnist'"),
+        (["ce", "digits", "--set", "speed=1"], "no setting 'speed'"),
+        (["ce", "digits", "--set", "speed"], "write NAME=VALUE"),
+        (["dual-phase", "digits", "--imbalance", "2"], "C1 = 10 of 10"),
+        (["ce", "cifar100-lt", "--data", "absent"], "cifar100 not found"),
+        (["ce", "digits", "--imbalance", "5000"], "leaves"),
+    ],
+)
+def test_what_cannot_work_is_one_message(tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    done = train(*arguments, "--untracked")
+    assert done.exit_code == 2
+    assert says in done.output
+    assert "Traceback" not in done.output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_default_folders_are_free_ones_or_the_latest_to_resume(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "ce-cifar100-lt-if50-s0"
+    assert default_folder("ce", "cifar100-lt", 50, 0, resume=False).name == name
+    assert default_folder("ce", "cifar100-lt", 50, 0, resume=True).name == name
+    (tmp_path / "runs" / name).mkdir(parents=True)
+    assert default_folder("ce", "cifar100-lt", 50, 0, resume=False).name == f"{name}-2"
+    (tmp_path / "runs" / f"{name}-2").mkdir()
+    assert default_folder("ce", "cifar100-lt", 50, 0, resume=True).name == f"{name}-2"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from lab import SHOTS, Lab, accuracies, markdown, options, shown
+from lab import SHOTS, Lab, accuracies, error_bars, markdown, options, shown
 
 # Figure 2 (a) and (b), Places-LT, as far as the text gives numbers.
 PAPER = "paper (Places-LT): overall 39.4-39.8 over the memory sizes, best at 10; lambda best at 2.03, flat below"
@@ -64,7 +64,7 @@ def picture(points: list[dict[str, Any]]) -> Any:
             if all(cells) and own:
                 figure.add_scatter(
                     x=[point["value"] for point in own], y=[cell["mean"] for cell in cells], name=shot,
-                    error_y={"type": "data", "array": [cell["std"] or 0 for cell in cells]},
+                    error_y=error_bars(cells),
                     line_color=colour, showlegend=column == 1, mode="lines+markers", row=1, col=column,
                 )  # fmt: skip
     return figure.update_layout(template="plotly_white", yaxis_title="top-1 accuracy (%)", title="Dual-phase ablations")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from lab import SHOTS, Lab, accuracies, markdown, options, shown
+from lab import SHOTS, Lab, accuracies, error_bars, markdown, options, shown
 
 from gradlens.longtail.counts import head_size
 
@@ -49,7 +49,7 @@ def picture(points: list[dict[str, Any]], rule: int) -> Any:
         if all(cells):
             figure.add_scatter(
                 x=x, y=[cell["mean"] for cell in cells], name=shot, line_color=colour, mode="lines+markers",
-                error_y={"type": "data", "array": [cell["std"] or 0 for cell in cells]},
+                error_y=error_bars(cells),
             )  # fmt: skip
     figure.add_vline(rule, line_dash="dot", annotation_text="the paper's rule")
     return figure.update_layout(

@@ -152,6 +152,12 @@ def shown(cell: Mapping[str, Any]) -> str:
     return f"{cell['mean']:.2f}" + ("" if cell["std"] is None else f" +- {cell['std']:.2f}")
 
 
+def error_bars(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Returns plotly's error bars of spreads, none where there is one seed only."""
+    known = any(cell["std"] is not None for cell in cells)
+    return {"type": "data", "array": [cell["std"] or 0 for cell in cells]} if known else None
+
+
 def accuracies(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Returns the spread over seeds of the last epoch's accuracies and of the best epoch's overall accuracy."""
     split = results[0]["best"]["split"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from lab import Lab, accuracies, markdown, options, shown
+from lab import Lab, accuracies, error_bars, markdown, options, shown
 
 # Table 3: method -> top-1 accuracy by imbalance. "plain" has no definition in the paper, plain-2t no number.
 PAPER: dict[str, dict[int, float]] = {
@@ -56,14 +56,16 @@ def table(cells: list[dict[str, Any]]) -> str:
 def picture(cells: list[dict[str, Any]]) -> Any:
     """Draws overall accuracies as points with their spread, the paper's as crosses."""
     import plotly.graph_objects as go
+    from plotly.colors import qualitative
 
-    figure = go.Figure()
+    figure = go.Figure().update_layout(colorway=qualitative.Safe)
     for method in dict.fromkeys(cell["method"] for cell in cells):
         own = [cell for cell in cells if cell["method"] == method]
         x = [f"imbalance {cell['imbalance']:g}" for cell in own]
         overall = [cell["accuracy"]["overall"] for cell in own]
-        spread = {"type": "data", "array": [value["std"] or 0 for value in overall]}
-        figure.add_bar(x=x, y=[value["mean"] for value in overall], name=method, error_y=spread, offsetgroup=method)
+        figure.add_bar(
+            x=x, y=[value["mean"] for value in overall], name=method, error_y=error_bars(overall), offsetgroup=method
+        )
         paper = [cell["paper"] for cell in own]
         if any(paper):
             marker = {"symbol": "x", "color": "black", "size": 9}

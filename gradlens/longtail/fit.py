@@ -117,9 +117,10 @@ def fit(
                 if last or (epoch + 1) % evaluate_every == 0:
                     row |= evaluate(learner.model, task.evaluations[split], task.counts)
                 history.append(row)
+                # Before the checkpoint: a training that is killed between the two repeats the epoch and logs it again.
+                tracker.end_epoch(row, learner, last)
                 if keep is not None:
                     save_checkpoint(keep, _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history))
-                tracker.end_epoch(row, learner, last)
                 if on_epoch is not None:
                     on_epoch(row)
         final = {name: evaluate(learner.model, images, task.counts) for name, images in task.evaluations.items()}

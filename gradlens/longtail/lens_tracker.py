@@ -16,8 +16,8 @@ from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.task import Task
 from gradlens.longtail.watching import Watching
 
-
 PROBES_PER_PHASE = 5
+SHOTS = ("many", "medium", "few", "overall")
 
 
 class LensTracker:
@@ -67,10 +67,12 @@ class LensTracker:
         phase: Phase,
         learner: Learner,
         optimizer: torch.optim.Optimizer | None,
-        step: int,  # noqa: ARG002
+        step: int,
         fresh: bool,  # noqa: ARG002
     ) -> None:
         """See ``Tracker.start_phase``."""
+        if optimizer is None:
+            return
         if self._lens is not None:
             self._lens.close()
         self._lens = Lens(
@@ -90,6 +92,7 @@ class LensTracker:
         self._resume = True
         self._phase = phase
         self._epochs = 0
+        self._lens.step = step
         self._lens.phase(phase.name)
 
     def start_epoch(self, epoch: int) -> None:
@@ -108,10 +111,20 @@ class LensTracker:
         """See ``Tracker.end_epoch``."""
         assert self._lens is not None
         self._epochs += 1
-        if "overall" in row:
-            self._lens.evaluation(split=next(iter(self._task.evaluations)), **row)
-        if last or (self._probe_every() and self._epochs % self._probe_every() == 0):
-            self._probe(learner, row["epoch"])
+        # What is said of an epoch belongs to its last step: a phase or a resumed training that starts at the next step
+        # supersedes all that was logged from there on.
+        self._lens.step -= 1
+        try:
+            self._lens.event("epoch", **{name: value for name, value in row.items() if name not in SHOTS})
+            accuracies = {name: row[name] for name in SHOTS if name in row}
+            if accuracies:
+                self._lens.evaluation(split=next(iter(self._task.evaluations)), **accuracies)
+            if self._probe_is_due(last):
+                batches = learner.train.batches(learner.selected, FEATURE_BATCH, augmented=False)
+                groups = ClassGroups.per_class(learner.num_classes)
+                self._lens.probe(batches, groups, label=f"epoch {row['epoch']}")
+        finally:
+            self._lens.step += 1
 
     def event(self, kind: str, **facts: Any) -> None:
         """See ``Tracker.event``."""
@@ -123,13 +136,9 @@ class LensTracker:
         if self._lens is not None:
             self._lens.close(status, reason)
 
-    def _probe_every(self) -> int:
+    def _probe_is_due(self, last: bool) -> bool:
         assert self._phase is not None
-        given = self._watching.probe_every
-        return max(1, self._phase.epochs // PROBES_PER_PHASE) if given is None else given
-
-    def _probe(self, learner: Learner, epoch: int) -> None:
-        if self._lens is None or self._watching.probe_every == 0:
-            return
-        batches = learner.train.batches(learner.selected, FEATURE_BATCH, augmented=False)
-        self._lens.probe(batches, ClassGroups.per_class(learner.num_classes), label=f"epoch {epoch}")
+        every = self._watching.probe_every
+        if every is None:
+            every = max(1, self._phase.epochs // PROBES_PER_PHASE)
+        return every > 0 and (last or self._epochs % every == 0)

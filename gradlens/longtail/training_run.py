@@ -20,6 +20,7 @@ from gradlens.runlog import RunExistsError
 from gradlens.runlog.meta import replace_file
 
 RESULT = "result.json"
+SHOTS = ("many", "medium", "few", "overall")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,6 @@ def _tracker(recipe: Recipe, task: Task, folder: Path, watching: Watching | None
 
 def describe(recipe: Recipe, task: Task, fitted: Fitted, seed: int, device: str) -> dict[str, Any]:
     """Returns the JSON object of a result: settings with sources, accuracies of the last and of the best epoch."""
-    shots = ("many", "medium", "few", "overall")
     best = fitted.best
     return {
         "method": recipe.method,
@@ -130,7 +130,7 @@ def describe(recipe: Recipe, task: Task, fitted: Fitted, seed: int, device: str)
         "best": {
             "split": fitted.split,
             "epoch": best["epoch"],
-            **{name: best[name] for name in shots if name in best},
+            **{name: best[name] for name in SHOTS if name in best},
         },
         "history": fitted.history,
     }

@@ -1,0 +1,99 @@
+"""The experiments of the long-tail lab: each runs on the digits in a few epochs, repeats nothing and writes its files."""
+
+import json
+import math
+
+import pytest
+
+
+@pytest.fixture
+def run(load_experiment, monkeypatch, tmp_path):
+    """Returns a function that runs an experiment with arguments and returns the folder of its results."""
+    monkeypatch.syspath_prepend(load_experiment.__globals__["EXPERIMENTS"])
+
+    def call(name, *arguments):
+        results = tmp_path / f"{name}-results"
+        command = [f"{name}.py", "--dataset", "digits", "--epochs", "1", "--device", "cpu", *arguments]
+        command += ["--runs", str(tmp_path / f"{name}-runs"), "--results", str(results)]
+        monkeypatch.setattr("sys.argv", command)
+        # Drawing a picture starts a browser; the figure itself is made all the same.
+        monkeypatch.setattr(
+            "plotly.graph_objects.Figure.write_image", lambda self, path, **_: path.write_bytes(b"drawn")
+        )
+        load_experiment(name).main()
+        return results
+
+    return call
+
+
+def test_table_3(run, capsys):
+    arguments = ["--untracked", "--imbalances", "50", "--seeds", "0", "1", "--methods", "ce", "dual-phase"]
+    folder = run("table3", *arguments)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert [cell["method"] for cell in summary["cells"]] == ["ce", "dual-phase"]
+    overall = summary["cells"][1]["accuracy"]["overall"]
+    a, b = overall["values"]
+    assert overall["mean"] == pytest.approx((a + b) / 2)
+    assert overall["std"] == pytest.approx(abs(a - b) / math.sqrt(2))
+    assert summary["cells"][1]["settings"]["tau"]["source"]
+    # numbers of CIFAR100-LT have no place beside the digits
+    assert summary["cells"][0]["paper"] is None
+    assert "| 50, dual-phase | 2 |" in (folder / "table.md").read_text()
+    assert (folder / "figure.png").exists()
+    assert "RUNS" in summary["command"]
+    assert {"torch", "python"} <= set(summary["versions"])
+    capsys.readouterr()
+    run("table3", *arguments)
+    assert "epoch" not in capsys.readouterr().out.replace("best epoch", "")
+
+
+def test_figure_2(run):
+    folder = run("figure2", "--untracked", "--memories", "2", "5", "--multiples", "0", "1")
+    points = json.loads((folder / "summary.json").read_text())["points"]
+    assert [(point["setting"], point["value"]) for point in points] == [
+        ("memory", 2), ("memory", 5), ("retention_weight", 0.0), ("retention_weight", 1.0),
+    ]  # fmt: skip
+
+
+def test_figure_3(run):
+    folder = run("figure3", "--untracked", "--points", "2", "5")
+    assert [point["head_classes"] for point in json.loads((folder / "summary.json").read_text())["points"]] == [2, 5]
+    assert "C1 = 5 (the rule)" in (folder / "table.md").read_text()
+
+
+def test_distortion(run):
+    folder = run("distortion")
+    summary = json.loads((folder / "summary.json").read_text())
+    found = summary["trainings"]["0"]["distortion"]
+    assert list(found["dual-phase"]) == ["I", "II"]
+    for phases in found.values():
+        for row in phases.values():
+            assert 0 <= row["distortion"]["value"] <= 1
+            assert row["share of head"]["value"] + row["share of tail"]["value"] == pytest.approx(1, abs=1e-6)
+    # in phase I only the head, half of the classes, is there
+    assert found["dual-phase"]["I"]["distortion"]["value"] == pytest.approx(0.5)
+    fall = summary["trainings"]["0"]["fall"]["long-tailed, ce"]["value"]
+    expected = (
+        found["long-tailed, ce"]["all classes"]["distortion"]["value"]
+        - found["dual-phase"]["II"]["distortion"]["value"]
+    )
+    assert fall == pytest.approx(expected)
+
+
+def test_the_distortion_needs_the_lens(run):
+    with pytest.raises(SystemExit, match="--untracked"):
+        run("distortion", "--untracked")
+
+
+def test_the_training_benchmark(load_experiment, monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(load_experiment.__globals__["EXPERIMENTS"])
+    file = tmp_path / "bench.json"
+    monkeypatch.setattr(
+        "sys.argv",
+        ["b", "--device", "cpu", "--depth", "8", "--steps", "2", "--batch", "4", "--repetitions", "1", "--workers", "0",
+         "--results", str(file)],
+    )  # fmt: skip
+    load_experiment("bench_training").main()
+    result = json.loads(file.read_text())
+    assert set(result["relative_to_bare"]) == {"bare loop", "gradlens.longtail.fit", "DataLoader, torchvision"}
+    assert result["relative_to_bare"]["bare loop"] == 1

@@ -43,13 +43,11 @@ def attach(
         evidence: Anchors and labels.
 
     Raises:
-        LookupError: No module or optimizer owns a parameter that the loss reaches.
+        LookupError: The loss reaches nothing that is trained.
     """
     owners = find_owners(leaves(list(roots)))
     if owners is None:
-        raise LookupError(
-            "no model was found: the loss reaches no parameter of a torch.nn.Module or of an optimizer; use gradlens.Lens"
-        )
+        raise LookupError("the loss reaches no tensor that could be trained")
     lens = Lens(
         owners.model,
         groups,

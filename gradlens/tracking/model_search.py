@@ -36,7 +36,7 @@ class Owners:
 
 
 def find_owners(leaves: Sequence[Tensor]) -> Owners | None:
-    """Returns model and optimizer of the leaf tensors that a loss reaches; None where no module and no optimizer owns one.
+    """Returns model and optimizer of the leaf tensors that a loss reaches; None where it reaches none.
 
     Args:
         leaves: The leaves of the loss's graph (a few may be inputs).
@@ -50,10 +50,10 @@ def find_owners(leaves: Sequence[Tensor]) -> Owners | None:
     roots = _roots(modules, wanted)
     optimizer = ranked[0] if ranked else None
     if not roots:
-        loose = [leaf for leaf in leaves if id(leaf) in wanted] if ranked else []
+        loose = [leaf for leaf in leaves if id(leaf) in wanted]
         if not loose:
             return None
-        return Owners(_container(loose), f"{len(loose)} loose tensors", optimizer, len(ranked))
+        return Owners(_container(loose), "of loose tensors", optimizer, len(ranked))
     if len(roots) == 1:
         return Owners(roots[0], type(roots[0]).__name__, optimizer, len(ranked))
     names = _distinct(type(root).__name__ for root in roots)

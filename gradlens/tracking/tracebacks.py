@@ -41,8 +41,8 @@ def _without_own(traceback: TracebackType | None) -> TracebackType | None:
     kept = [entry for entry in entries[:-1] if not _is_own(entry)] + entries[-1:]
     if kept and kept[-1].tb_frame.f_code.co_filename == _COMPILES:
         kept.pop()
-    for entry, inner in zip(kept, [*kept[1:], None], strict=True):
-        entry.tb_next = inner
+    for position, entry in enumerate(kept):
+        entry.tb_next = kept[position + 1] if position + 1 < len(kept) else None
     return kept[0] if kept else None
 
 

@@ -1,0 +1,60 @@
+"""gradlens: whose gradient is my model following?
+
+Measures, while any PyTorch model trains, what each group of classes contributes to the gradient.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradlens.active import mark, phase
+    from gradlens.gram import Measurement
+    from gradlens.groups import ClassGroups
+    from gradlens.lens import Lens
+    from gradlens.probing import probe
+    from gradlens.run_distortion import distortion
+    from gradlens.runlog import Run
+    from gradlens.snapshot import group_gradients
+    from gradlens.tracking.observe import observe
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ClassGroups",
+    "Lens",
+    "Measurement",
+    "Run",
+    "distortion",
+    "group_gradients",
+    "mark",
+    "observe",
+    "phase",
+    "probe",
+]
+
+# Loaded when first used: `import gradlens` and the command line stay quick, and the tracker can patch torch first.
+_HOMES = {
+    "ClassGroups": "gradlens.groups",
+    "Lens": "gradlens.lens",
+    "Measurement": "gradlens.gram",
+    "Run": "gradlens.runlog",
+    "distortion": "gradlens.run_distortion",
+    "group_gradients": "gradlens.snapshot",
+    "mark": "gradlens.active",
+    "observe": "gradlens.tracking.observe",
+    "phase": "gradlens.active",
+    "probe": "gradlens.probing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gradlens' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -6,11 +6,6 @@ from collections import deque
 from statistics import median
 from typing import Protocol
 
-# Steps whose durations the typical step is taken from.
-WINDOW = 51
-# A pause (an evaluation, a breakpoint) counts as no more than so many typical steps of training.
-PAUSE = 5.0
-
 
 class Cadence(Protocol):
     """Decides, at the end of a step, whether the next one is measured."""
@@ -18,8 +13,8 @@ class Cadence(Protocol):
     def due(self, step: int) -> bool:
         """Says whether optimizer step ``step`` is to be measured."""
 
-    def spent(self, step_seconds: float, measuring_seconds: float) -> None:
-        """Takes down how long the last step took in all, and how much of it measuring added."""
+    def spent(self, training: float, measuring: float) -> None:
+        """Takes down how many seconds of the last step training took, and how many measuring added."""
 
 
 class Every:
@@ -34,7 +29,7 @@ class Every:
         """See ``Cadence.due``."""
         return step % self._n == 0
 
-    def spent(self, step_seconds: float, measuring_seconds: float) -> None:
+    def spent(self, training: float, measuring: float) -> None:
         """Time does not matter here."""
 
     def __str__(self) -> str:
@@ -57,24 +52,19 @@ class Budget:
         self._earned = 0.0
         self._spent = 0.0
         self._costs: deque[float] = deque(maxlen=9)
-        self._typical: deque[float] = deque(maxlen=WINDOW)
 
-    def due(self, step: int) -> bool:
+    def due(self, step: int) -> bool:  # noqa: ARG002
         """See ``Cadence.due``."""
         if not self._costs:
-            return step == 0 or self._earned > 0
+            return True
         return self._spent + median(self._costs) <= self.fraction * self._earned
 
-    def spent(self, step_seconds: float, measuring_seconds: float) -> None:
+    def spent(self, training: float, measuring: float) -> None:
         """See ``Cadence.spent``."""
-        plain = max(step_seconds - measuring_seconds, 0.0)
-        if self._typical:
-            plain = min(plain, PAUSE * median(self._typical))
-        self._typical.append(plain)
-        self._earned += plain
-        if measuring_seconds > 0:
-            self._costs.append(measuring_seconds)
-            self._spent += measuring_seconds
+        self._earned += training
+        if measuring > 0:
+            self._costs.append(measuring)
+            self._spent += measuring
 
     def __str__(self) -> str:
         return f"within {self.fraction:.3g} of the training time"

@@ -107,8 +107,8 @@ def _check_shape(labels: torch.Size, anchor: torch.Size) -> None:
         )
     if lead and around:
         raise LabelsError(
-            f"labels of shape {list(labels)} fit the anchor of shape {list(anchor)} in two ways (classes in dimension 1 or last); "
-            "flatten both, logits to [rows, classes] and labels to [rows]"
+            f"labels of shape {list(labels)} fit the anchor of shape {list(anchor)} in two ways (classes in dimension 1 or "
+            "last); flatten both, logits to [rows, classes] and labels to [rows]"
         )
 
 

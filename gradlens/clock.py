@@ -1,0 +1,68 @@
+"""Clock: how long training steps take, and how much of that measuring adds."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from statistics import median
+
+# Steps without measuring whose durations the typical step is taken from.
+WINDOW = 51
+# A pause (an evaluation, a breakpoint) counts as no more than so many typical steps of training.
+PAUSE = 5.0
+
+
+class Clock:
+    """Divides the time between optimizer steps into training and measuring, as seen from the host.
+
+    Measuring is the time spent in our own code, or, if that is more, what the step took beyond a typical step without
+    measuring (hooks inside the backward pass work there), but then at most one typical step more.
+
+    Attributes:
+        training: Seconds that training took.
+        measuring: Seconds that measuring added.
+    """
+
+    def __init__(self) -> None:
+        self.training = 0.0
+        self.measuring = 0.0
+        self._own = 0.0
+        self._outside = 0.0
+        self._plain: deque[float] = deque(maxlen=WINDOW)
+        self._last: float | None = None
+
+    def own(self, seconds: float) -> None:
+        """Takes down time that our code took in this step."""
+        self._own += seconds
+
+    @property
+    def owned(self) -> float:
+        """Seconds that our code took in this step so far."""
+        return self._own
+
+    def outside(self, seconds: float) -> None:
+        """Takes down time in this step that is neither training nor per-step measuring (a probe)."""
+        self._outside += seconds
+
+    def step_ended(self, measured: bool) -> tuple[float, float]:
+        """Ends a step and returns (training seconds, measuring seconds) of it."""
+        now = time.perf_counter()
+        whole = self._own if self._last is None else now - self._last - self._outside
+        own, self._own, self._outside, self._last = self._own, 0.0, 0.0, now
+        typical = median(self._plain) if self._plain else None
+        added = own
+        if measured and typical is not None:
+            added = max(own, min(whole - typical, own + typical))
+        plain = max(whole - added, 0.0)
+        if typical is not None:
+            plain = min(plain, PAUSE * typical)
+        if not measured:
+            self._plain.append(plain)
+        self.training += plain
+        self.measuring += added
+        return plain, added
+
+    @property
+    def overhead(self) -> float | None:
+        """Measuring over training time; None before the second step."""
+        return self.measuring / self.training if self.training > 0 else None

@@ -1,0 +1,293 @@
+"""Lens: the only object that touches a training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from gradlens import active
+from gradlens.anchors import row_tensors
+from gradlens.cadence import Budget, Cadence, Every
+from gradlens.engines import CHOICES
+from gradlens.gram import Measurement
+from gradlens.groups import ClassGroups
+from gradlens.probing import probe
+from gradlens.recorder import Recorder
+from gradlens.rows import LabelsError
+from gradlens.run_start import open_run
+from gradlens.stepper import Stepper
+
+T = TypeVar("T")
+
+DEFAULT_BUDGET = 0.05
+
+
+class Lens:
+    """Measures what each group of classes contributes to the gradient, while a training loop runs as ever.
+
+    The measuring point is the gradient as backward passes left it: after accumulation over micro-batches, before clipping.
+    Weights, buffers, optimizer and random state are those of the same training without a lens.
+
+    Attributes:
+        run_path: The run's folder, or None where nothing is written.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        groups: ClassGroups,
+        *,
+        out: Path | str | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        every: int | None = None,
+        budget: float | None = None,
+        engine: str = "auto",
+        layers: bool = False,
+        update: bool = False,
+        strict: bool = False,
+        class_counts: Sequence[float] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        resume: bool = False,
+    ) -> None:
+        """Prepares, and measures the first step.
+
+        Args:
+            model: The model; its outputs are the anchors unless ``backward`` names others.
+            groups: The groups of classes.
+            out: Folder of the run, created here; None = nothing is written, see ``last``.
+            optimizer: Its ``step`` ends a training step; None = every backward pass is a step.
+            every: Measure every so many steps; or
+            budget: measure as often as keeps the added time within this fraction of training time (default 0.05).
+            engine: "auto", "masked", "split" or "func".
+            layers: Also log every layer by itself.
+            update: Also measure the optimizer's actual update.
+            strict: Raise internal errors instead of warning and training on.
+            class_counts: [C] training images of each class, for the log.
+            meta: Further attributes of ``RunMeta`` (seed, method, dataset, ...).
+            resume: Continue the run in ``out`` if there is one.
+
+        Raises:
+            ValueError: Both ``every`` and ``budget``, one that makes no sense, an unknown engine, or nothing to train.
+            RunError: The folder cannot be used.
+        """
+        if not isinstance(groups, ClassGroups):
+            raise TypeError(
+                f"groups are {type(groups).__name__}; give a gradlens.ClassGroups, such as ClassGroups.shots(counts)"
+            )
+        if every is not None and budget is not None:
+            raise ValueError(f"every={every} and budget={budget} exclude each other; give one")
+        if engine not in CHOICES:
+            raise ValueError(f"engine={engine!r}; choose one of {', '.join(CHOICES)}")
+        self._model, self._groups = model, groups
+        cadence: Cadence = Every(every) if every is not None else Budget(DEFAULT_BUDGET if budget is None else budget)
+        self._stepper = Stepper(model, groups, cadence, engine, optimizer, update=update, strict=strict)
+        writer, step = open_run(
+            out,
+            resume=resume,
+            groups=groups.to_json(),
+            names=self._stepper.names(()),
+            layer_names=self._stepper.layout.layers if layers else (),
+            class_counts=None if class_counts is None else tuple(float(count) for count in class_counts),
+            engine=self.engine_name,
+            engine_reason=self.engine_reason,
+            cadence=str(cadence),
+            **(meta or {}),
+        )
+        self.run_path = None if writer is None else writer.path
+        self._closed = False
+        self._recorder = Recorder(writer, layers)
+        self._stepper.start(self._recorder, step)
+        active.enter(self)
+
+    def backward(
+        self,
+        loss: Tensor | Mapping[str, Tensor],
+        labels: Tensor,
+        outputs: Tensor | Sequence[Tensor] | None = None,
+        *,
+        ignore_index: int = -100,
+    ) -> None:
+        """Does what ``loss.backward()`` does, and measures if this step is one to be measured.
+
+        Args:
+            loss: Scalar; or named components, whose sum is differentiated and which are told apart in the log.
+            labels: [B] class ids (or [B, T] for tokens), or [B, C] class masses.
+            outputs: The tensors whose rows are the samples; by default the outputs of the model's forward passes since the
+                last backward pass whose rows fit the labels.
+            ignore_index: The label that belongs to no sample.
+
+        Raises:
+            LabelsError: Labels that fit no output or hold an unknown class id, or a loss that does not depend on the outputs.
+        """
+        names = tuple(loss) if isinstance(loss, Mapping) else ()
+        losses = list(loss.values()) if isinstance(loss, Mapping) else [loss]
+        if not losses:
+            raise ValueError("no loss components; give a scalar loss, or a dict with at least one")
+        total = losses[0] if len(losses) == 1 else torch.stack([part.reshape(()) for part in losses]).sum()
+        if not self.armed:
+            self._stepper.plain(total.backward)
+            return
+        seen = self._stepper.take_outputs()
+        chosen = seen if outputs is None else [outputs] if isinstance(outputs, Tensor) else list(outputs)
+        if not isinstance(labels, Tensor):
+            raise LabelsError(f"labels are {type(labels).__name__}; give a tensor of class ids [B] or masses [B, C]")
+        self._stepper.measure(names, losses, row_tensors(chosen, labels), labels, total.backward, ignore_index)
+
+    def measured_backward(
+        self,
+        loss: Tensor,
+        *,
+        anchors: Sequence[Tensor],
+        labels: Tensor,
+        backward: Callable[[], None],
+        ignore_index: int = -100,
+    ) -> None:
+        """Runs ``backward`` exactly once, and measures it if this step is one to be measured.
+
+        Args:
+            loss: Scalar that ``backward`` differentiates.
+            anchors: The tensors whose rows are samples.
+            labels: Their labels.
+            backward: The backward pass.
+            ignore_index: The label that belongs to no sample.
+
+        Raises:
+            LabelsError: As ``backward``; the backward pass has not run then.
+        """
+        if self.armed:
+            self._stepper.take_outputs()
+            self._stepper.measure((), [loss], list(anchors), labels, backward, ignore_index)
+        else:
+            self._stepper.plain(backward)
+
+    @property
+    def epoch(self) -> int | None:
+        """Epoch that the log gives to what follows; ``epochs`` sets it, and it may be set."""
+        return self._stepper.epoch
+
+    @epoch.setter
+    def epoch(self, number: int | None) -> None:
+        self._stepper.epoch = number
+
+    @property
+    def armed(self) -> bool:
+        """Whether the current step is measured."""
+        return self._stepper.armed
+
+    @property
+    def last(self) -> Measurement | None:
+        """The newest measurement; on a GPU the step's numbers arrive with the next measured step."""
+        return self._recorder.last
+
+    @property
+    def step(self) -> int:
+        """Number of the current optimizer step, from 0. May be set, for a training that continues elsewhere."""
+        return self._stepper.step
+
+    @step.setter
+    def step(self, number: int) -> None:
+        self._stepper.step = number
+
+    @property
+    def engine_name(self) -> str:
+        """The engine in use."""
+        return self._stepper.switch.engine.name
+
+    @property
+    def engine_reason(self) -> str:
+        """Why this engine."""
+        return self._stepper.switch.reason
+
+    @property
+    def overhead(self) -> float | None:
+        """Time that measuring added, over time that training took; None before the second step."""
+        return self._stepper.clock.overhead
+
+    def epochs(self, epochs: Iterable[T]) -> Iterator[T]:
+        """Yields from ``epochs`` and numbers them in the log."""
+        for number, item in enumerate(epochs):
+            self.epoch = item if isinstance(item, int) else number
+            yield item
+
+    def phase(self, name: str) -> None:
+        """Names what follows ("II"); drawn as a band in every figure."""
+        self.event("phase", name=name)
+
+    def mark(self, text: str) -> None:
+        """Marks this moment in every figure."""
+        self.event("mark", text=text)
+
+    def evaluation(self, **numbers: Any) -> None:
+        """Logs results of an evaluation, such as ``split="test", head=71.2, tail=12.0, overall=53.4`` (percent)."""
+        self.event("evaluation", **({"epoch": self.epoch} | numbers))
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """Logs an event of any kind at the current step."""
+        self._recorder.event(kind, self.step, **facts)
+
+    def probe(
+        self, batches: Iterable[Any], groups: ClassGroups | None = None, *, label: str | None = None
+    ) -> Measurement:
+        """Measures the gradient of the mean cross-entropy over whole data in eval mode; see ``gradlens.probing.probe``.
+
+        Args:
+            batches: Yields (inputs, labels).
+            groups: Groups of the probe; by default those of the lens.
+            label: What to call it in the log.
+
+        Returns:
+            The measurement, which is also logged as a probe.
+        """
+        begun = time.perf_counter()
+        used = groups or self._groups
+        found = probe(self._model, batches, used, step=self.step, epoch=self.epoch)
+        if self._recorder.writer is not None:
+            kept = found.layers if self._recorder.layers else None
+            self._recorder.writer.probe(
+                found.step, found.epoch, found.names, found.gram, kept, found.counts, found.loss, found.correct,
+                found.seconds, used.to_json(), label,
+            )  # fmt: skip
+        self._stepper.clock.outside(time.perf_counter() - begun)
+        return found
+
+    def close(self, status: str = "finished", reason: str | None = None) -> None:
+        """Ends the measuring and the run; a second call does nothing.
+
+        Args:
+            status: "finished", "failed" or "interrupted".
+            reason: Why it failed or was interrupted.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        active.leave(self)
+        self._stepper.stop()
+        writer = self._recorder.writer
+        if writer is not None:
+            clock = self._stepper.clock
+            timings = {
+                "training_seconds": clock.training,
+                "measuring_seconds": clock.measuring,
+                "overhead": clock.overhead,
+            }
+            writer.update_meta(timings=timings, extra={"steps": self.step})
+            writer.close(status, reason)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        elif isinstance(error, KeyboardInterrupt):
+            self.close("interrupted", "KeyboardInterrupt")
+        else:
+            self.close("failed", f"{type(error).__name__}: {error}")

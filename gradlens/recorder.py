@@ -1,0 +1,126 @@
+"""Recorder: results of measured steps on their way into the log, and what must be said about them."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradlens.gram import Measurement
+from gradlens.pending import Pending
+
+if TYPE_CHECKING:
+    from gradlens.runlog import RunWriter
+
+# Above this the contributions do not add up to the gradient, and the numbers cannot be trusted.
+RESIDUAL_LIMIT = 1e-3
+# Above this an engine and the masked one, which is exact for every model, do not agree.
+DISAGREEMENT_LIMIT = 1e-4
+
+
+class GradlensWarning(RuntimeWarning):
+    """Something about a measurement that the user should know; training is untouched."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    step: int
+    time: float
+    epoch: int | None
+    names: tuple[str, ...]
+    pending: Pending
+    seconds: float
+
+
+class Recorder:
+    """Takes results, holds them until the device has delivered their numbers, and logs them.
+
+    Attributes:
+        last: The newest delivered measurement, or None.
+        writer: Where it is written, or None.
+        layers: Whether inner products are kept layer by layer.
+        on_disagreement: Called with the reason when an engine proves wrong.
+    """
+
+    def __init__(self, writer: RunWriter | None, layers: bool) -> None:
+        """Prepares.
+
+        Args:
+            writer: Where measurements and events go, or None.
+            layers: Whether to keep the inner products layer by layer.
+        """
+        self.last: Measurement | None = None
+        self.writer = writer
+        self.layers = layers
+        self.on_disagreement: Callable[[str], None] = lambda _: None
+        self._waiting: list[_Waiting] = []
+        self._said: set[str] = set()
+        self._finite = True
+
+    def take(self, step: int, epoch: int | None, names: tuple[str, ...], pending: Pending, seconds: float) -> None:
+        """Takes a result; on a CPU it is delivered at once."""
+        self._waiting.append(_Waiting(step, time.time(), epoch, names, pending, seconds))
+        if not pending.packed.is_pinned():
+            self.drain()
+
+    def drain(self) -> None:
+        """Logs all waiting results; the device must have been waited for since they were taken."""
+        waiting, self._waiting = self._waiting, []
+        for item in waiting:
+            self._log(item)
+
+    def event(self, kind: str, step: int | None, **facts: Any) -> None:
+        """Logs an event."""
+        if self.writer is not None:
+            self.writer.event(kind, step, **facts)
+
+    def engine_changed(self, engine: str, reason: str, step: int) -> None:
+        """Logs that another engine measures from now on."""
+        self.event("engine", step, engine=engine, reason=reason)
+        if self.writer is not None:
+            self.writer.update_meta(engine=engine, engine_reason=reason)
+
+    def warn(self, kind: str, step: int | None, message: str) -> None:
+        """Logs an event and, the first time one of its kind comes, warns."""
+        self.event(kind, step, message=message)
+        if kind not in self._said:
+            self._said.add(kind)
+            warnings.warn(f"gradlens: {message}", GradlensWarning, stacklevel=2)
+
+    def _log(self, item: _Waiting) -> None:
+        result = item.pending.result()
+        gram = result.layers.sum(0)
+        m = Measurement(
+            step=item.step,
+            time=item.time,
+            epoch=item.epoch,
+            names=item.names,
+            gram=gram,
+            layers=result.layers.astype(np.float32) if self.layers else None,
+            counts=result.counts,
+            loss=result.loss,
+            correct=result.correct,
+            residual=result.residual,
+            total_loss=result.total_loss,
+            seconds=item.seconds,
+        )
+        self.last = m
+        if self.writer is not None:
+            self.writer.append(m)
+        finite = bool(np.isfinite(result.total_loss))
+        if not finite and self._finite:
+            self.event("nonfinite", item.step, message=f"the loss is {result.total_loss}")
+        self._finite = finite
+        if result.disagreement > DISAGREEMENT_LIMIT:
+            self.on_disagreement(f"differs by {result.disagreement:.1e} from the masked engine at step {item.step}")
+        if result.residual > RESIDUAL_LIMIT:
+            self.warn(
+                "residual",
+                item.step,
+                f"the groups' gradients miss the gradient by {result.residual:.1e} of its size at step {item.step}: something "
+                "else adds to .grad (a hook on parameters, another backward pass); see Run.residual",
+            )

@@ -1,0 +1,276 @@
+"""Stepper: decides which steps are measured, measures them, and keeps its own faults away from training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradlens.anchors import AnchorWatch
+from gradlens.cadence import Cadence
+from gradlens.clock import Clock
+from gradlens.engines import EngineSwitch
+from gradlens.gram import REST, UPDATE
+from gradlens.groups import ClassGroups
+from gradlens.inner import Layout
+from gradlens.meter import StepMeter
+from gradlens.once import Once
+from gradlens.recorder import Recorder
+from gradlens.rows import LabelsError, group_rows
+
+# Every so many measurements, and at the first, independent pull-backs over all parameters check the result.
+CHECK_EVERY = 50
+# After so many internal errors measuring stops for good.
+FAULTS = 3
+
+
+class Stepper:
+    """One training step after another: armed or not, measured or not.
+
+    Attributes:
+        layout: The parameters by layer.
+        switch: The engine in use.
+        clock: Time that training and measuring took.
+        armed: Whether the current step is measured.
+        step: Number of the current optimizer step.
+        epoch: Epoch that the log gives to what follows.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        groups: ClassGroups,
+        cadence: Cadence,
+        engine: str,
+        optimizer: torch.optim.Optimizer | None,
+        *,
+        update: bool,
+        strict: bool,
+    ) -> None:
+        """Prepares; nothing is measured before ``start``.
+
+        Args:
+            model: The model.
+            groups: K groups.
+            cadence: Which steps are measured.
+            engine: One of ``gradlens.engines.CHOICES``.
+            optimizer: Its ``step`` ends a training step; None = every backward pass is a step.
+            update: Whether to measure what the optimizer takes off the parameters.
+            strict: Whether internal errors are raised.
+
+        Raises:
+            ValueError: No parameter wants a gradient.
+        """
+        self.layout = Layout.of(model)
+        if not self.layout.trainable():
+            raise ValueError("the model has no parameter that wants a gradient; unfreeze some before making the lens")
+        self._model, self._groups, self._cadence, self._optimizer = model, groups, cadence, optimizer
+        self._update, self._strict = update, strict
+        self.clock = Clock()
+        self.armed = False
+        self.step = 0
+        self.epoch: int | None = None
+        self._recorder = Recorder(None, layers=False)
+        self._watch = AnchorWatch(model)
+        self._components: tuple[str, ...] = ()
+        self._measured = self.layout.trainable()
+        self.switch = self._switch(engine)
+        self._meter = self._new_meter()
+        self._handles: list[Any] = []
+        self._before: list[Tensor] | None = None
+        self._measurements = self._faults = 0
+
+    def start(self, recorder: Recorder, step: int) -> None:
+        """Begins with step number ``step``, whose results go to ``recorder``."""
+        self._recorder = recorder
+        self._recorder.on_disagreement = self.switch.replace
+        self.step = step
+        if self._optimizer is not None:
+            self._handles = [
+                self._optimizer.register_step_pre_hook(lambda *_: self._before_step()),
+                self._optimizer.register_step_post_hook(lambda *_: self._after_step()),
+            ]
+        self._arm_if_due()
+
+    def stop(self) -> None:
+        """Removes every hook and delivers what is waiting."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        self._disarm()
+        self._guard(self._recorder.drain)
+
+    def names(self, components: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns the names of the recorded vectors."""
+        groups = self._groups.names
+        vectors = [f"{part}/{group}" for part in components for group in groups] if components else groups
+        return (*vectors, REST, *([UPDATE] if self._update else []))
+
+    def take_outputs(self) -> list[Any]:
+        """Returns what the model returned since the last backward pass of a measured step."""
+        return self._watch.take()
+
+    def plain(self, backward: Callable[[], None]) -> None:
+        """Runs a backward pass that is not measured."""
+        backward()
+        self._end_without_optimizer()
+
+    def measure(
+        self,
+        components: tuple[str, ...],
+        losses: Sequence[Tensor],
+        anchors: Sequence[Tensor],
+        labels: Tensor,
+        backward: Callable[[], None],
+        ignore_index: int,
+    ) -> None:
+        """Runs ``backward`` exactly once and measures it.
+
+        Args:
+            components: Names of the losses, or () for a single one.
+            losses: Loss components.
+            anchors: The tensors whose rows are samples.
+            labels: Their labels.
+            backward: The backward pass of the training loop.
+            ignore_index: The label that belongs to no sample.
+
+        Raises:
+            LabelsError: Wrong use; the backward pass has not run then.
+        """
+        begun = time.perf_counter()
+        once = Once(backward)
+        took = 0.0
+        try:
+            if not anchors:
+                raise LabelsError("no anchors given; name at least one tensor whose rows are the samples")
+            rows = group_rows(labels, self._groups, anchors[0], ignore_index)
+            self._recorder.drain()  # the labels' way to the host has waited for the device
+            meter = self._meter_for(components)
+            first = not meter.begun
+            check = first and self._measurements % CHECK_EVERY == 0
+            timed = _Timed(once)
+            meter.measure(losses, anchors, labels, rows, timed, check=check)
+            took = timed.seconds
+            meter.hold(keep=self._update and self._optimizer is not None)
+            self._measurements += first
+        except LabelsError:
+            raise
+        except Exception as error:
+            if once.error is not None:
+                raise once.error from None
+            if not once.ran:
+                once()
+            self._fault(error)
+        self.clock.own(time.perf_counter() - begun - took)
+        self._end_without_optimizer()
+
+    def _end_without_optimizer(self) -> None:
+        if self._optimizer is None:
+            self._after_step()
+
+    def _before_step(self) -> None:
+        if self.armed and self._update and self._meter.begun:
+            begun = time.perf_counter()
+            self._guard(self._note_parameters)
+            self.clock.own(time.perf_counter() - begun)
+
+    def _note_parameters(self) -> None:
+        self._before = [param.detach().clone() for param in self._meter.params]
+
+    def _after_step(self) -> None:
+        measured = self.armed and self._meter.begun
+        if measured:
+            self._guard(self._commit)
+        plain, added = self.clock.step_ended(measured)
+        self._cadence.spent(plain, added if measured else 0.0)
+        self.step += 1
+        if self.armed:
+            self._disarm()
+        self._arm_if_due()
+
+    def _commit(self) -> None:
+        begun = time.perf_counter()
+        before, self._before = self._before, None
+        update: list[Tensor | None] | None = None
+        if before is not None:
+            update = [old - new.detach() for old, new in zip(before, self._meter.params, strict=True)]
+        pending = self._meter.finish(update)
+        self.clock.own(time.perf_counter() - begun)
+        if pending is not None:
+            names = self.names(self._components)[: pending.plan.size]
+            self._recorder.take(self.step, self.epoch, names, pending, self.clock.owned)
+
+    def _arm_if_due(self) -> None:
+        if self._faults >= FAULTS or not self._cadence.due(self.step):
+            return
+        self.armed = True
+        self._guard(self._arm)
+
+    def _arm(self) -> None:
+        if self.layout.trainable() != self._measured:
+            self._measured = self.layout.trainable()
+            self.switch = self._switch(self.switch.engine.name)
+            self._recorder.on_disagreement = self.switch.replace
+            self._meter = self._new_meter()
+        self._watch.arm()
+        self.switch.arm()
+
+    def _disarm(self) -> None:
+        self.armed = False
+        self._watch.disarm()
+        self.switch.engine.disarm()
+
+    def _meter_for(self, components: tuple[str, ...]) -> StepMeter:
+        if components != self._components:
+            if self._meter.begun:
+                raise LabelsError(
+                    f"loss components {list(components)} follow {list(self._components)} within one optimizer step; give the "
+                    "same ones in every backward pass of a step"
+                )
+            self._components = components
+            self._meter = self._new_meter()
+        return self._meter
+
+    def _new_meter(self) -> StepMeter:
+        return StepMeter(self.layout, self._groups, max(len(self._components), 1), self.switch)
+
+    def _switch(self, engine: str) -> EngineSwitch:
+        return EngineSwitch(engine, self._model, [self.layout.params[i] for i in self._measured], self._engine_changed)
+
+    def _engine_changed(self, engine: str, reason: str) -> None:
+        self._recorder.engine_changed(engine, reason, self.step)
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:
+            self._fault(error)
+
+    def _fault(self, error: Exception) -> None:
+        """Takes an error of ours: this step is not measured, training goes on."""
+        self._faults += 1
+        self._disarm()
+        self._meter = self._new_meter()
+        if self._strict:
+            raise error
+        over = "; measuring stops here" if self._faults >= FAULTS else ""
+        text = f"{type(error).__name__}: {error}"
+        self._recorder.warn(
+            "internal-error", self.step, f"step {self.step} could not be measured ({text}); training is untouched{over}"
+        )
+
+
+class _Timed:
+    """The training loop's own backward pass, timed: it is no cost of measuring."""
+
+    def __init__(self, backward: Callable[[], None]) -> None:
+        self._backward = backward
+        self.seconds = 0.0
+
+    def __call__(self) -> None:
+        begun = time.perf_counter()
+        self._backward()
+        self.seconds = time.perf_counter() - begun

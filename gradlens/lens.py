@@ -166,6 +166,19 @@ class Lens:
         else:
             self._stepper.plain(backward)
 
+    def rest_backward(self, loss: Tensor, *, backward: Callable[[], None]) -> None:
+        """Runs ``backward`` exactly once; where the step is measured, all of its gradient counts as ``rest``.
+
+        Args:
+            loss: What ``backward`` differentiates: a term that no sample's label is known for.
+            backward: The backward pass.
+        """
+        self._stepper.measure_rest([loss], backward) if self.armed else self._stepper.plain(backward)
+
+    def skip(self) -> None:
+        """Leaves the current step unmeasured, such as one whose forward pass ran before the lens was made."""
+        self._stepper.skip()
+
     @property
     def epoch(self) -> int | None:
         """Epoch that the log gives to what follows; ``epochs`` sets it, and it may be set."""

@@ -109,6 +109,10 @@ class Stepper:
         vectors = [f"{part}/{group}" for part in components for group in groups] if components else groups
         return (*vectors, REST, *([UPDATE] if self._update else []))
 
+    def skip(self) -> None:
+        """Leaves the current step unmeasured."""
+        self._disarm()
+
     def take_outputs(self) -> list[Any]:
         """Returns what the model returned since the last backward pass of a measured step."""
         return self._watch.take()
@@ -140,10 +144,8 @@ class Stepper:
         Raises:
             LabelsError: Wrong use; the backward pass has not run then.
         """
-        begun = time.perf_counter()
-        once = Once(backward)
-        took = 0.0
-        try:
+
+        def measured(timed: _Timed) -> None:
             if not anchors:
                 raise LabelsError("no anchors given; name at least one tensor whose rows are the samples")
             rows = group_rows(labels, self._groups, anchors[0], ignore_index)
@@ -151,11 +153,27 @@ class Stepper:
             meter = self._meter_for(components)
             first = not meter.begun
             check = first and self._measurements % CHECK_EVERY == 0
-            timed = _Timed(once)
             meter.measure(losses, anchors, labels, rows, timed, check=check)
-            took = timed.seconds
-            meter.hold(keep=self._update and self._optimizer is not None)
             self._measurements += first
+
+        self._run(measured, backward)
+
+    def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
+        """Runs ``backward`` exactly once and counts all of its gradient as ``rest``.
+
+        Args:
+            losses: Loss components.
+            backward: A backward pass of the training loop that passes through no samples.
+        """
+        self._run(lambda timed: self._meter.measure_rest([loss.detach().sum() for loss in losses], timed), backward)
+
+    def _run(self, measured: Callable[[_Timed], None], backward: Callable[[], None]) -> None:
+        begun = time.perf_counter()
+        once = Once(backward)
+        timed = _Timed(once)
+        try:
+            measured(timed)
+            self._meter.hold(keep=self._update and self._optimizer is not None)
         except LabelsError:
             raise
         except Exception as error:
@@ -164,7 +182,7 @@ class Stepper:
             if not once.ran:
                 once()
             self._fault(error)
-        self.clock.own(time.perf_counter() - begun - took)
+        self.clock.own(time.perf_counter() - begun - timed.seconds)
         self._end_without_optimizer()
 
     def _end_without_optimizer(self) -> None:

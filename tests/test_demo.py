@@ -7,7 +7,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from gradlens.demo import BALANCED, LONG_TAILED, DemoSettings, comparison, free_folder, run_demo
+from gradlens.demo import BALANCED, DUAL, LONG_TAILED, DemoSettings, free_folder, run_demo
+from gradlens.demo_table import Stretch, comparison, phases_of
 from gradlens.runlog import Run, RunExistsError
 
 
@@ -24,7 +25,8 @@ def demo(tmp_path_factory):
 def test_both_runs_are_complete_and_share_the_groups(demo):
     _, result, _ = demo
     runs = {name: Run(path) for name, path in result.runs.items()}
-    for run in runs.values():
+    assert list(runs) == [BALANCED, LONG_TAILED, DUAL]
+    for run in (runs[BALANCED], runs[LONG_TAILED]):
         assert run.status.state == "finished"
         # 342 images in batches of 32, 8 epochs
         assert run.steps.tolist() == list(range(11 * 8))
@@ -36,6 +38,30 @@ def test_both_runs_are_complete_and_share_the_groups(demo):
     assert runs[LONG_TAILED].meta.subset_hash != runs[BALANCED].meta.subset_hash
     # 33 tail images of 342 in the long-tailed run
     assert runs[LONG_TAILED].counts.sum(0)[1] == 33 * 8
+
+
+def test_the_dual_phase_run_has_both_phases(demo):
+    _, result, _ = demo
+    run = Run(result.runs[DUAL])
+    assert run.status.state == "finished"
+    assert [phase.name for phase in run.phases] == ["I", "II"]
+    # 309 head images in 10 batches, then 5 x 10 of them and 33 of the tail in 3, 8 epochs each
+    assert run.steps.tolist() == list(range(8 * 10 + 8 * 3))
+    assert run.counts[: 8 * 10].sum(0).tolist() == [8 * 309, 0]
+    assert run.counts[8 * 10 :].sum(0).tolist() == [8 * 50, 8 * 33]
+    assert np.nanmax(run.residual) < 1e-5
+    # what the head and the tail contribute is told apart by loss component
+    assert {"classification/head", "intra/head", "retention/head", "retention/tail"} <= set(run.names)
+    assert run.meta.subset_hash == Run(result.runs[LONG_TAILED]).meta.subset_hash
+
+
+def test_the_distortion_falls(demo):
+    _, result, _ = demo
+    long_tailed, balanced, dual = (Run(result.runs[name]) for name in (LONG_TAILED, BALANCED, DUAL))
+    second = dual.distortion()[8 * 10 :]
+    assert np.nanmean(second) < np.nanmean(long_tailed.distortion()) - 0.1
+    assert np.nanmean(balanced.distortion()) < np.nanmean(long_tailed.distortion()) - 0.1
+    assert result.accuracies[DUAL]["tail"] > result.accuracies[LONG_TAILED]["tail"] + 10
 
 
 def test_the_long_tail_shows(demo):
@@ -82,4 +108,19 @@ def test_one_seed_gives_one_result(tmp_path):
     ]
     grams = [Run(result.runs[LONG_TAILED]).gram() for result in results]
     np.testing.assert_array_equal(*grams)
-    assert comparison({name: Run(path) for name, path in results[0].runs.items()}, results[0].accuracies).row_count > 8
+    assert results[0].accuracies == results[1].accuracies
+
+
+def test_columns_of_the_table(demo):
+    _, result, _ = demo
+    run = Run(result.runs[DUAL])
+    first, second = phases_of(DUAL, run)
+    assert (first.title, first.training) == ("dual-phase I", None)
+    assert (second.title, second.training) == ("dual-phase II", DUAL)
+    assert first.samples("tail") == 0
+    assert second.samples("tail") == 33 / 83
+    assert np.isnan(first.mean(lambda run: run.norm("tail")))
+    assert second.mean(lambda run: run.distortion()) == np.nanmean(run.distortion()[8 * 10 :])
+    table = comparison([Stretch("all", DUAL, run, slice(None)), first, second], result.accuracies)
+    assert table.row_count == 2 * 6 + 2
+    assert list(table.columns[2].cells)[5] == "-"

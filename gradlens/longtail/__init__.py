@@ -7,32 +7,48 @@ from gradlens.longtail.counts import balanced_counts, head_size, long_tailed_cou
 from gradlens.longtail.digits import Digits, load_digits
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 from gradlens.longtail.exemplars import select_exemplars
+from gradlens.longtail.fit import Fitted, fit
 from gradlens.longtail.image_set import ImageSet
 from gradlens.longtail.intra import intra_class_loss
+from gradlens.longtail.methods import METHODS, Method, find_method
+from gradlens.longtail.phases import Phase, Step
 from gradlens.longtail.prototypes import class_prototypes
+from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.resize import extended, truncated
 from gradlens.longtail.resnet_cifar import ResNetCifar
 from gradlens.longtail.retention import retention_loss, retention_weight
 from gradlens.longtail.subset import Subset, balanced_subset, long_tailed_subset, select_subset
+from gradlens.longtail.task import Task
+from gradlens.longtail.tasks.loading import load_task
 
 __all__ = [
+    "METHODS",
     "Cifar",
     "CosineClassifier",
     "DatasetNotFoundError",
     "Digits",
+    "Fitted",
     "ImageSet",
     "LongTailError",
+    "Method",
+    "Phase",
+    "Recipe",
     "ResNetCifar",
+    "Step",
     "Subset",
+    "Task",
     "balanced_counts",
     "balanced_subset",
     "class_prototypes",
     "extended",
+    "find_method",
+    "fit",
     "group_accuracies",
     "head_size",
     "intra_class_loss",
     "load_cifar",
     "load_digits",
+    "load_task",
     "long_tailed_counts",
     "long_tailed_subset",
     "retention_loss",

@@ -123,6 +123,8 @@ def fit(
                     save_checkpoint(keep, _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history))
                 if on_epoch is not None:
                     on_epoch(row)
+            if index + 1 < len(recipe.phases):
+                tracker.end_phase()
         final = {name: evaluate(learner.model, images, task.counts) for name, images in task.evaluations.items()}
     return Fitted(learner, history, split, final, steps, keep / FILE if keep is not None else None)
 

@@ -73,8 +73,6 @@ class LensTracker:
         """See ``Tracker.start_phase``."""
         if optimizer is None:
             return
-        if self._lens is not None:
-            self._lens.close()
         self._lens = Lens(
             learner.model,
             self._task.groups(),
@@ -121,10 +119,15 @@ class LensTracker:
                 self._lens.evaluation(split=next(iter(self._task.evaluations)), **accuracies)
             if self._probe_is_due(last):
                 batches = learner.train.batches(learner.selected, FEATURE_BATCH, augmented=False)
-                groups = ClassGroups.per_class(learner.num_classes)
-                self._lens.probe(batches, groups, label=f"epoch {row['epoch']}")
+                classes = _classifier_width(learner)  # only the head's in phase I
+                self._lens.probe(batches, ClassGroups.per_class(classes), label=f"epoch {row['epoch']}")
         finally:
             self._lens.step += 1
+
+    def end_phase(self) -> None:
+        """See ``Tracker.end_phase``: frozen copies of the network must not carry the lens's hooks."""
+        self.close()
+        self._lens = None
 
     def event(self, kind: str, **facts: Any) -> None:
         """See ``Tracker.event``."""
@@ -142,3 +145,10 @@ class LensTracker:
         if every is None:
             every = max(1, self._phase.epochs // PROBES_PER_PHASE)
         return every > 0 and (last or self._epochs % every == 0)
+
+
+@torch.no_grad()
+def _classifier_width(learner: Learner) -> int:
+    learner.model.eval()
+    images, _ = next(iter(learner.train.batches(learner.selected[:1], 1, augmented=False)))
+    return int(learner.model(images).shape[1])

@@ -36,6 +36,9 @@ class Tracker(Protocol):
     def end_epoch(self, row: dict[str, Any], learner: Learner, last: bool) -> None:
         """Called with the epoch's row of the history; ``last`` is the last epoch of a phase."""
 
+    def end_phase(self) -> None:
+        """Called when a phase is over, before the network changes for the next one."""
+
     def event(self, kind: str, **facts: Any) -> None:
         """Called with whatever else should be on record."""
 
@@ -59,6 +62,9 @@ class Untracked:
         torch.autograd.backward(total(losses))
 
     def end_epoch(self, row: dict[str, Any], learner: Learner, last: bool) -> None:
+        """Does nothing."""
+
+    def end_phase(self) -> None:
         """Does nothing."""
 
     def event(self, kind: str, **facts: Any) -> None:

@@ -7,6 +7,8 @@ import torch
 from gradlens.longtail.fit import fit
 from gradlens.longtail.methods import DUAL_PHASE
 from gradlens.longtail.tasks.digits import digits_task
+from gradlens.longtail.training_run import run_training
+from gradlens.longtail.watching import Watching
 
 
 def train(folder: str, resume: bool, seen: Connection) -> None:
@@ -18,5 +20,19 @@ def train(folder: str, resume: bool, seen: Connection) -> None:
         seed=5,
         folder=folder,
         resume=resume,
+        on_epoch=lambda row: seen.send(f"{row['phase']} {row['epoch']}"),
+    )
+
+
+def train_tracked(folder: str, resume: bool, seen: Connection) -> None:
+    torch.set_num_threads(1)
+    task = digits_task()
+    run_training(
+        DUAL_PHASE.on(task, {"epochs": 4}),
+        task,
+        folder,
+        seed=5,
+        resume=resume,
+        watching=Watching(every=1, probe_every=2),
         on_epoch=lambda row: seen.send(f"{row['phase']} {row['epoch']}"),
     )

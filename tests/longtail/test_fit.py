@@ -1,10 +1,7 @@
 """The training loop: what it draws, evaluates and records, resuming after kill -9, and stopping on NaN."""
 
-import contextlib
 import dataclasses
-import multiprocessing
 import os
-import signal
 
 import pytest
 import torch
@@ -26,6 +23,7 @@ from gradlens.longtail.settings import Settings
 from gradlens.longtail.task import Task
 from gradlens.longtail.tasks.digits import digits_task
 from gradlens.longtail.tracker import Untracked
+from tests.longtail.processes import in_a_process
 from tests.longtail.resumable_training import train
 
 
@@ -186,32 +184,11 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path, kind):
 
 # --- resuming ---
 
-# Forked from a server that has imported everything already (optimizers import torch._dynamo): that takes far longer than
-# the training.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.longtail.resumable_training", "sklearn.datasets", "torch._dynamo"])
-
-
-def train_in_a_process(folder, resume=False, kill_after=None):
-    folder.mkdir(exist_ok=True)
-    receiver, sender = PROCESSES.Pipe(duplex=False)
-    process = PROCESSES.Process(target=train, args=(str(folder), resume, sender))
-    process.start()
-    sender.close()
-    seen = []
-    with contextlib.suppress(EOFError):
-        while not seen or seen[-1] != kill_after:
-            seen.append(receiver.recv())
-        os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    assert process.exitcode == (-signal.SIGKILL if kill_after else 0)
-    return seen
-
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    seen = train_in_a_process(folder)
+    seen = in_a_process(train, folder)
     assert seen == ["I 1", "I 2", "I 3", "I 4", "II 5", "II 6", "II 7", "II 8"]
     return torch.load(folder / FILE, weights_only=True)
 
@@ -238,8 +215,8 @@ def assert_same(a, b, path=""):
 def test_resuming_after_kill_9_ends_bit_identical(tmp_path, uninterrupted, kills):
     folder = tmp_path / "run"
     for number, kill in enumerate(kills):
-        train_in_a_process(folder, resume=number > 0, kill_after=kill)
-    seen = train_in_a_process(folder, resume=True)
+        in_a_process(train, folder, resume=number > 0, kill_after=kill)
+    seen = in_a_process(train, folder, resume=True)
     # the killed epoch may or may not have been completed
     assert len(seen) <= 8 - int(kills[-1].split()[1])
     assert_same(torch.load(folder / FILE, weights_only=True), uninterrupted)

@@ -1,0 +1,92 @@
+"""The demo's table: averages of runs, or of phases of a run, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from gradlens.runlog import Run
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A column of the table: some measured steps of a run.
+
+    Attributes:
+        title: Head of the column.
+        training: Whose accuracy stands in it, or None where there is none to show.
+        run: The run.
+        rows: Which of its measured steps.
+    """
+
+    title: str
+    training: str | None
+    run: Run
+    rows: slice
+
+    def mean(self, series: Callable[[Run], NDArray[np.float64]]) -> float:
+        """Returns the mean of a series [T] over the column's steps; NaN where the group is absent in all of them."""
+        values = series(self.run)[self.rows]
+        finite = values[np.isfinite(values)]
+        return float(finite.mean()) if len(finite) else float("nan")
+
+    def samples(self, group: str) -> float:
+        """Returns the group's part of all samples of these steps."""
+        totals = self.run.counts[self.rows].sum(0)
+        return float(totals[self.run.groups.names.index(group)] / totals.sum())
+
+
+def phases_of(training: str, run: Run) -> list[Stretch]:
+    """Returns one column for each phase of a run; the last carries the accuracy of the training."""
+    steps = np.asarray(run.steps)
+    stretches = []
+    for phase in run.phases:
+        stop = len(steps) if phase.end is None else int(np.searchsorted(steps, phase.end))
+        rows = slice(int(np.searchsorted(steps, phase.start)), stop)
+        owner = training if phase is run.phases[-1] or phase.end is None else None
+        stretches.append(Stretch(f"{training} {phase.name}", owner, run, rows))
+    return stretches
+
+
+def comparison(stretches: Sequence[Stretch], accuracies: dict[str, dict[str, float]]) -> Table:
+    """Returns the table of averages: group by group, the columns side by side.
+
+    Args:
+        stretches: The columns.
+        accuracies: Training -> test accuracy in percent of each group.
+    """
+    table = Table(title="Whose gradient does the model follow? (means over the measured steps)")
+    table.add_column("")
+    for stretch in stretches:
+        table.add_column(stretch.title, justify="right")
+    groups = stretches[0].run.groups
+
+    def row(text: str, series: Callable[[Run], NDArray[np.float64]], digits: int = 2) -> None:
+        table.add_row(text, *(_number(stretch.mean(series), digits) for stretch in stretches))
+
+    for group, fraction in zip(groups.names, groups.fractions(), strict=True):
+        table.add_row(
+            f"[bold]{group}[/bold] ({fraction:.0%} of the classes): samples",
+            *(f"{stretch.samples(group):.1%}" for stretch in stretches),
+        )
+        row("  cosine with the overall gradient", lambda run, group=group: run.cosine(group))  # type: ignore[misc]
+        row("  share of the update", lambda run, group=group: run.share(group))  # type: ignore[misc]
+        row("  norm of its contribution", lambda run, group=group: run.norm(group))  # type: ignore[misc]
+        row("  norm of its mean gradient", lambda run, group=group: run.norm(group, per="mean"))  # type: ignore[misc]
+        table.add_row(
+            "  test accuracy (%)",
+            *("-" if s.training is None else _number(accuracies[s.training][group], 1) for s in stretches),
+            end_section=True,
+        )
+    first, second = groups.names[:2]
+    row("conflict of the two (cosine)", lambda run: run.conflict(first, second))
+    row("[bold]distortion[/bold] (0 = none)", lambda run: run.distortion(), 3)
+    return table
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"

@@ -47,6 +47,7 @@ class Clock:
     def step_ended(self, measured: bool) -> tuple[float, float]:
         """Ends a step and returns (training seconds, measuring seconds) of it."""
         now = time.perf_counter()
+        begun = self._last is not None  # the first step has no beginning, so its length is not known
         whole = self._own if self._last is None else now - self._last - self._outside
         own, self._own, self._outside, self._last = self._own, 0.0, 0.0, now
         typical = median(self._plain) if self._plain else None
@@ -56,11 +57,19 @@ class Clock:
         plain = max(whole - added, 0.0)
         if typical is not None:
             plain = min(plain, PAUSE * typical)
-        if not measured:
+        if begun and not measured:
             self._plain.append(plain)
         self.training += plain
         self.measuring += added
         return plain, added
+
+    def timings(self) -> dict[str, float | None]:
+        """Returns what a run's description says about the time."""
+        return {
+            "training_seconds": self.training,
+            "measuring_seconds": self.measuring,
+            "overhead": self.overhead,
+        }
 
     @property
     def overhead(self) -> float | None:

@@ -113,7 +113,7 @@ def aggregate(gram: ArrayLike, selection: ArrayLike) -> Floats:
     A, S = np.asarray(gram, dtype=np.float64), np.asarray(selection, dtype=np.float64)
     present = ~np.isnan(np.diagonal(A, axis1=-2, axis2=-1))  # [..., V]
     coarse = S @ np.where(present[..., :, None] & present[..., None, :], A, 0.0) @ S.T
-    kept = (present[..., None, :] & (S > 0)).any(-1)  # [..., W]
+    kept = np.asarray((present[..., None, :] & (S > 0)).any(-1))  # [..., W]
     return np.asarray(np.where(kept[..., :, None] & kept[..., None, :], coarse, np.nan))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradlens import active
@@ -51,9 +51,10 @@ class Lens:
         layers: bool = False,
         update: bool = False,
         strict: bool = False,
-        class_counts: Sequence[float] | None = None,
+        class_counts: Sequence[float] | NDArray[Any] | None = None,
         meta: Mapping[str, Any] | None = None,
         resume: bool = False,
+        announce: Callable[[str], None] | None = None,
     ) -> None:
         """Prepares, and measures the first step.
 
@@ -66,11 +67,12 @@ class Lens:
             budget: measure as often as keeps the added time within this fraction of training time (default 0.05).
             engine: "auto", "masked", "split" or "func".
             layers: Also log every layer by itself.
-            update: Also measure the optimizer's actual update.
+            update: Also measure what ``optimizer`` actually takes off the parameters.
             strict: Raise internal errors instead of warning and training on.
             class_counts: [C] training images of each class, for the log.
             meta: Further attributes of ``RunMeta`` (seed, method, dataset, ...).
             resume: Continue the run in ``out`` if there is one.
+            announce: Takes warnings, each once; by default they are GradlensWarnings.
 
         Raises:
             ValueError: Both ``every`` and ``budget``, one that makes no sense, an unknown engine, or nothing to train.
@@ -91,8 +93,8 @@ class Lens:
             out,
             resume=resume,
             groups=groups.to_json(),
-            names=self._stepper.names(()),
-            layer_names=self._stepper.layout.layers if layers else (),
+            names=self._stepper.names,
+            layer_names=self._stepper.fitting.layout.layers if layers else (),
             class_counts=None if class_counts is None else tuple(float(count) for count in class_counts),
             engine=self.engine_name,
             engine_reason=self.engine_reason,
@@ -101,7 +103,7 @@ class Lens:
         )
         self.run_path = None if writer is None else writer.path
         self._closed = False
-        self._recorder = Recorder(writer, layers)
+        self._recorder = Recorder(writer, layers, announce)
         self._stepper.start(self._recorder, step)
         active.enter(self)
 
@@ -210,12 +212,12 @@ class Lens:
     @property
     def engine_name(self) -> str:
         """The engine in use."""
-        return self._stepper.switch.engine.name
+        return self._stepper.fitting.switch.engine.name
 
     @property
     def engine_reason(self) -> str:
         """Why this engine."""
-        return self._stepper.switch.reason
+        return self._stepper.fitting.switch.reason
 
     @property
     def overhead(self) -> float | None:
@@ -257,16 +259,10 @@ class Lens:
         Returns:
             The measurement, which is also logged as a probe.
         """
-        begun = time.perf_counter()
         used = groups or self._groups
-        found = probe(self._model, batches, used, step=self.step, epoch=self.epoch)
-        if self._recorder.writer is not None:
-            kept = found.layers if self._recorder.layers else None
-            self._recorder.writer.probe(
-                found.step, found.epoch, found.names, found.gram, kept, found.counts, found.loss, found.correct,
-                found.seconds, used.to_json(), label,
-            )  # fmt: skip
-        self._stepper.clock.outside(time.perf_counter() - begun)
+        with self._stepper.paused():
+            found = probe(self._model, batches, used, step=self.step, epoch=self.epoch)
+            self._recorder.probed(found, used, label)
         return found
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
@@ -280,17 +276,13 @@ class Lens:
             return
         self._closed = True
         active.leave(self)
-        self._stepper.stop()
         writer = self._recorder.writer
-        if writer is not None:
-            clock = self._stepper.clock
-            timings = {
-                "training_seconds": clock.training,
-                "measuring_seconds": clock.measuring,
-                "overhead": clock.overhead,
-            }
-            writer.update_meta(timings=timings, extra={"steps": self.step})
-            writer.close(status, reason)
+        try:
+            self._stepper.stop()
+        finally:
+            if writer is not None:
+                writer.update_meta(timings=self._stepper.clock.timings(), extra={"steps": self.step})
+                writer.close(status, reason)
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ from gradlens.engines import EngineSwitch, Grads, pull_back
 from gradlens.engines._cotangent import bypasses, cotangents, cut, nearest_parameters
 from gradlens.groups import ClassGroups
 from gradlens.inner import Layout, dense, inner_products
-from gradlens.pending import Pending, Plan
+from gradlens.pending import Floats, Pending, Plan
 from gradlens.rows import LabelsError, Rows
 from gradlens.scores import group_scores
 
@@ -25,6 +25,19 @@ class StepMeter:
     anyway, less all others. The same vector pulled back on its own (on every step over the layer nearest the anchor, on
     checking steps over all) gives the residual, a proof that does not use the difference.
     """
+
+    # What belongs to one step; _restart begins the next.
+    _vectors: dict[int, Grads]
+    _difference: int | None
+    _before: Grads
+    _checked: Sequence[int] | None
+    _check: Grads | None
+    _counts: Floats
+    _scores: Tensor | None
+    _loss: Tensor | None
+    _disagreement: Tensor | None
+    _evaluated: Pending | None
+    _kept: Grads | None
 
     def __init__(self, layout: Layout, groups: ClassGroups, components: int, switch: EngineSwitch) -> None:
         """Prepares.
@@ -99,7 +112,6 @@ class StepMeter:
         found = self._pulled(losses, anchors, rows, wanted, backward, check)
         for pair, vector in zip(wanted, found, strict=True):
             self._add(self._position(*pair), vector)
-        self._present |= {self._position(*pair) for pair in present}
         self._counts = self._counts + np.asarray(rows.counts)
         self._note(group_scores(anchors, labels, rows, self._groups), losses)
 
@@ -121,7 +133,6 @@ class StepMeter:
         after = [p.grad for p in self.params]
         if self._has_total and self._difference is not None and all(g is None for g in after):
             self._has_total = False  # gradients vanish in the backward pass: from the next step on all are pulled back
-            self._present.discard(self._difference)
             self._difference = None
         total = _less(after, self._before, copied=keep)
         self._evaluated = None if keep else self._evaluate(total, None)
@@ -138,18 +149,11 @@ class StepMeter:
         return pending
 
     def _restart(self) -> None:
-        self._vectors: dict[int, Grads] = {}
-        self._present: set[int] = set()
-        self._difference: int | None = None
-        self._before: Grads = []
-        self._checked: Sequence[int] | None = None
-        self._check: Grads | None = None
+        self._vectors, self._before = {}, []
+        self._difference = self._checked = self._check = None
         self._counts = np.zeros(len(self._groups))
-        self._scores: Tensor | None = None
-        self._loss: Tensor | None = None
-        self._disagreement: Tensor | None = None
-        self._evaluated: Pending | None = None
-        self._kept: Grads | None = None
+        self._scores = self._loss = self._disagreement = None
+        self._evaluated = self._kept = None
 
     def _begin(self) -> None:
         if self.begun and self._has_total and all(p.grad is None for p in self.params):
@@ -262,10 +266,10 @@ def _less(after: Grads, before: Grads, *, copied: bool) -> Grads:
 
 
 def _difference(found: Grads, truth: Grads) -> Tensor:
-    """|found - truth| / |truth|, on the device; NaN where both are zero."""
+    """|found - truth| / |truth|, on the device; 0 where nothing can be said: both are zero, or the truth is not finite."""
     pairs = [(f, t) for f, t in zip(found, truth, strict=True) if f is not None or t is not None]
     if not pairs:
-        return torch.tensor(torch.nan)
+        return torch.tensor(0.0)
     home = next(g for pair in pairs for g in pair if g is not None).device
     wrong, size = torch.zeros((), device=home), torch.zeros((), device=home)
     for f, t in pairs:
@@ -275,4 +279,5 @@ def _difference(found: Grads, truth: Grads) -> Tensor:
             wrong = wrong + gap.square().sum().to(home)
         if t_ is not None:
             size = size + t_.square().sum().to(home)
-    return (wrong / size).sqrt()
+    silent = ~size.isfinite() | ((size == 0) & (wrong == 0))
+    return torch.where(silent, 0.0, (wrong / size).sqrt().nan_to_num(torch.inf, torch.inf))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 
@@ -11,22 +12,30 @@ class Once:
     Attributes:
         ran: Whether it was called.
         error: What it raised: an error of the training, not of ours.
+        seconds: How long it took: no cost of measuring.
     """
 
     def __init__(self, backward: Callable[[], None]) -> None:
         self._backward = backward
         self.ran = False
         self.error: BaseException | None = None
+        self.seconds = 0.0
 
     def __call__(self) -> None:
         """Runs it.
 
         Raises:
             BaseException: Whatever the backward pass raises.
+            AssertionError: It ran before: an error of ours.
         """
+        if self.ran:
+            raise AssertionError("the backward pass was asked for twice")
         self.ran = True
+        begun = time.perf_counter()
         try:
             self._backward()
         except BaseException as error:
             self.error = error
             raise
+        finally:
+            self.seconds = time.perf_counter() - begun

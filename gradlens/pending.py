@@ -82,6 +82,7 @@ class Pending:
     shape: tuple[int, int]
     counts: Floats
     packed: Tensor
+    copied: torch.cuda.Event | None = None
 
     @classmethod
     def start(
@@ -107,13 +108,19 @@ class Pending:
         """
         parts: Sequence[Tensor] = (products, residual, scores, loss, disagreement)
         packed = torch.cat([part.detach().to(products).reshape(-1) for part in parts])
+        copied = None
         if packed.device.type == "cuda":
             pinned = torch.empty(packed.shape, dtype=packed.dtype, pin_memory=True)
-            packed = pinned.copy_(packed, non_blocking=True)
-        return cls(plan, (products.shape[0], products.shape[1]), counts, packed)
+            with torch.cuda.device(packed.device):
+                packed = pinned.copy_(packed, non_blocking=True)
+                copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                copied.record()
+        return cls(plan, (products.shape[0], products.shape[1]), counts, packed, copied)
 
     def result(self) -> Result:
-        """Unpacks the numbers; the device must have been waited for since ``start``."""
+        """Unpacks the numbers; waits for the device only where nothing has waited for it since ``start``."""
+        if self.copied is not None:
+            self.copied.synchronize()
         values = self.packed.cpu().numpy().astype(np.float64)
         layers, width = self.shape
         groups = len(self.counts)

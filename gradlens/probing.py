@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map
 
 from gradlens.engines import Grads
@@ -44,7 +45,7 @@ def probe(
     Args:
         model: Maps inputs to logits [B, C].
         batches: Yields (inputs, labels): a tensor, or a dict, list or tuple of tensors with B rows each, and [B] class ids.
-        groups: K groups over C classes; other classes and negative labels go to ``rest``.
+        groups: K groups over C classes; classes in no group go to ``rest``.
         step: Step to note.
         epoch: Epoch to note.
 
@@ -53,10 +54,19 @@ def probe(
 
     Raises:
         LabelsError: Labels or logits that do not fit, or no data.
+        ValueError: A model that cannot be probed: all frozen, or with a BatchNorm that mixes samples even in eval mode.
     """
     begun = time.perf_counter()
     layout = Layout.of(model)
     at = layout.trainable()
+    if not at:
+        raise ValueError("the model has no parameter that wants a gradient; unfreeze some before the probe")
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            raise ValueError(
+                f"{name or 'the model'} ({type(module).__name__}) has no running statistics and mixes the samples of a batch "
+                "even in eval mode; make it with track_running_stats=True to probe the model"
+            )
     params = [layout.params[i] for i in at]
     sums = _Sums(params, len(groups) + 1)
     with _undisturbed(model):
@@ -109,7 +119,8 @@ class _Sums:
         for i, gradient in enumerate(found):
             present = known[i]
             if gradient is not None:
-                known[i] = gradient if present is None else present.add_(gradient)
+                # Not in place: autograd may return one tensor as the gradient of several parameters.
+                known[i] = gradient if present is None else present + gradient
         self.counts[group] += len(labels)
         self.loss[group] += float(loss.detach())
         self.correct[group] += float((logits.detach().argmax(1) == labels).sum())
@@ -128,7 +139,7 @@ def _by_group(batches: Iterable[Any], groups: ClassGroups, device: torch.device)
             continue
         size = max(1, sum(leaf.nbytes for leaf in tree_leaves(inputs)) // len(ids))
         of_row = table[ids] % (len(groups) + 1)  # -1 becomes K
-        for group in of_row.unique().tolist():
+        for group in sorted(set(of_row.tolist())):
             chosen = torch.nonzero(of_row == group).flatten()
             part = tree_map(lambda leaf, chosen=chosen: leaf[chosen.to(leaf.device)], inputs)
             waiting[group].append((part, labels[chosen.to(labels.device)]))

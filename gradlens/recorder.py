@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradlens.gram import Measurement
+from gradlens.groups import ClassGroups
 from gradlens.pending import Pending
 
 if TYPE_CHECKING:
@@ -46,13 +47,15 @@ class Recorder:
         on_disagreement: Called with the reason when an engine proves wrong.
     """
 
-    def __init__(self, writer: RunWriter | None, layers: bool) -> None:
+    def __init__(self, writer: RunWriter | None, layers: bool, announce: Callable[[str], None] | None = None) -> None:
         """Prepares.
 
         Args:
             writer: Where measurements and events go, or None.
             layers: Whether to keep the inner products layer by layer.
+            announce: Takes warnings, each once; by default they are GradlensWarnings.
         """
+        self._announce = announce or _warn
         self.last: Measurement | None = None
         self.writer = writer
         self.layers = layers
@@ -78,6 +81,15 @@ class Recorder:
         if self.writer is not None:
             self.writer.event(kind, step, **facts)
 
+    def probed(self, found: Measurement, groups: ClassGroups, label: str | None) -> None:
+        """Logs a probe."""
+        if self.writer is not None:
+            kept = found.layers if self.layers else None
+            self.writer.probe(
+                found.step, found.epoch, found.names, found.gram, kept, found.counts, found.loss, found.correct,
+                found.seconds, groups.to_json(), label,
+            )  # fmt: skip
+
     def engine_changed(self, engine: str, reason: str, step: int) -> None:
         """Logs that another engine measures from now on."""
         self.event("engine", step, engine=engine, reason=reason)
@@ -89,7 +101,7 @@ class Recorder:
         self.event(kind, step, message=message)
         if kind not in self._said:
             self._said.add(kind)
-            warnings.warn(f"gradlens: {message}", GradlensWarning, stacklevel=2)
+            self._announce(message)
 
     def _log(self, item: _Waiting) -> None:
         result = item.pending.result()
@@ -124,3 +136,7 @@ class Recorder:
                 f"the groups' gradients miss the gradient by {result.residual:.1e} of its size at step {item.step}: something "
                 "else adds to .grad (a hook on parameters, another backward pass); see Run.residual",
             )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(f"gradlens: {message}", GradlensWarning, stacklevel=3)

@@ -14,14 +14,19 @@ class LabelsError(ValueError):
     """Labels that do not fit the anchor or the groups; the message names the offending value and the fix."""
 
 
+# What is left of a row of which nothing should be left.
+ROUNDING = 1e-6
+
+
 @dataclass(frozen=True)
 class Rows:
     """The rows of one batch by group.
 
     Attributes:
-        weights: [*labels_shape, K] on the anchor's device: the mass of each row in each group (0/1 for hard labels).
+        weights: [*labels_shape, K] on the anchor's device: the fraction of each row that belongs to each group (0/1 for hard
+            labels; for soft ones the class mass over the mass of all classes, so that rows of any mass add up).
         counts: [K] the groups' total mass, on the host.
-        untracked: Mass in no group: ignored labels and classes outside every group.
+        untracked: Rows in no group (fractions count): ignored labels and classes outside every group.
         index: K index tensors into the flattened rows: those with mass in the group.
     """
 
@@ -49,17 +54,17 @@ def group_rows(
     if not isinstance(labels, Tensor):
         raise LabelsError(f"labels are {type(labels).__name__}; give a tensor of class ids [B] or class masses [B, C]")
     if labels.is_floating_point():
-        mass = _soft_mass(labels, groups, anchor, class_dim)
+        mass, weights = _soft_mass(labels, groups, anchor, class_dim)
     else:
-        mass = _hard_mass(labels, groups, anchor, ignore_index)
+        mass = weights = _hard_mass(labels, groups, anchor, ignore_index)
     counts = mass.flatten(0, -2).sum(0)
-    flat = mass.flatten(0, -2)
+    flat = weights.flatten(0, -2)
+    left = 1 - flat.sum(1)
     index = tuple(torch.nonzero(flat[:, k]).flatten().to(anchor.device, non_blocking=True) for k in range(len(groups)))
-    rows = float(flat.shape[0])
     return Rows(
-        weights=mass.to(anchor.device, torch.promote_types(anchor.dtype, torch.float32), non_blocking=True),
+        weights=weights.to(anchor.device, torch.promote_types(anchor.dtype, torch.float32), non_blocking=True),
         counts=tuple(counts.tolist()),
-        untracked=max(rows - float(counts.sum()), 0.0),
+        untracked=float(left[left > ROUNDING].sum()),
         index=index,
     )
 
@@ -70,7 +75,7 @@ def _hard_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index
     _check_shape(labels.shape, anchor.shape)
     ids = labels.detach().to("cpu", torch.int64)  # the synchronisation
     table = torch.from_numpy(groups.of_class())
-    known = (ids >= 0) & (ids < groups.num_classes)
+    known = (ids >= 0) & (ids < groups.num_classes) & (ids != ignore_index)
     wrong = ids[~known & (ids != ignore_index)]
     if wrong.numel():
         raise LabelsError(
@@ -81,7 +86,8 @@ def _hard_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index
     return torch.nn.functional.one_hot(group + 1, len(groups) + 1)[..., 1:].to(torch.float64)
 
 
-def _soft_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, class_dim: int | None) -> Tensor:
+def _soft_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, class_dim: int | None) -> tuple[Tensor, Tensor]:
+    """Returns each row's mass in each group, and the same over the row's whole mass; [*R, K] both."""
     dim = (labels.ndim - 1 if labels.ndim <= 2 else 1) if class_dim is None else class_dim
     if labels.ndim < 1 or labels.shape[dim] != groups.num_classes:
         raise LabelsError(
@@ -89,13 +95,16 @@ def _soft_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, class_dim: i
             f"dimension {dim}; give class ids as integers or masses [B, {groups.num_classes}]"
         )
     masses = labels.detach().movedim(dim, -1).to("cpu", torch.float64)  # [*R, C]; the synchronisation
-    shape = masses.shape[:-1]
-    _check_shape(shape, anchor.shape)
+    _check_shape(masses.shape[:-1], anchor.shape)
+    if bool((masses < 0).any()):
+        raise LabelsError(f"soft labels hold {float(masses.min()):.3g}; class masses must not be negative")
     table = groups.of_class()
     membership = torch.zeros(groups.num_classes, len(groups), dtype=torch.float64)
     inside = table >= 0
     membership[torch.from_numpy(inside.nonzero()[0]), torch.from_numpy(table[inside])] = 1.0
-    return masses @ membership
+    whole = masses.sum(-1, keepdim=True)
+    mass = masses @ membership
+    return mass, torch.where(whole > 0, mass / whole, 0.0)
 
 
 def _check_shape(labels: torch.Size, anchor: torch.Size) -> None:

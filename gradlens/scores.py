@@ -33,7 +33,7 @@ def group_scores(anchors: Sequence[Tensor], labels: Tensor, rows: Rows, groups: 
         mass = rows.weights.flatten(0, -2).to(wide)  # [N, K]
         guess = log_p.argmax(1)
         if labels.is_floating_point():
-            return _soft(log_p, guess, labels.to(aligned.device), mass, groups, wide)
+            return _soft(log_p, guess, labels.to(aligned.device), groups, wide)
         ids = labels.to(aligned.device).flatten().long()
         loss = -log_p.gather(1, ids.clamp(0, groups.num_classes - 1).unsqueeze(1)).squeeze(1).to(wide)
         hit = (guess == ids).to(wide)
@@ -46,16 +46,18 @@ def _soft(
     log_p: Tensor,
     guess: Tensor,
     labels: Tensor,
-    mass: Tensor,
     groups: ClassGroups,
     wide: torch.dtype,
 ) -> Tensor:
     last = labels if labels.shape[-1] == groups.num_classes and labels.ndim <= 2 else labels.movedim(1, -1)
     targets = last.flatten(0, -2).to(wide)  # [N, C]
-    by_class = -(targets * log_p.to(wide)).sum(0)  # [C]
-    loss = torch.stack([by_class[list(ids)].sum() for ids in groups.classes])
     hit = (guess == targets.argmax(1)).to(wide)
-    return torch.stack([loss, hit @ mass])
+    # An impossible class without mass costs nothing, rather than 0 * infinity.
+    by_class = -torch.where(targets == 0, 0.0, targets * log_p.to(wide)).sum(0)  # [C]
+    by_group = [list(ids) for ids in groups.classes]
+    loss = torch.stack([by_class[ids].sum() for ids in by_group])
+    correct = torch.stack([(hit @ targets[:, ids]).sum() for ids in by_group])
+    return torch.stack([loss, correct])
 
 
 def _classes_last(logits: Tensor, rows: torch.Size, classes: int) -> Tensor | None:

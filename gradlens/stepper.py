@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,11 +13,8 @@ from torch import Tensor, nn
 from gradlens.anchors import AnchorWatch
 from gradlens.cadence import Cadence
 from gradlens.clock import Clock
-from gradlens.engines import EngineSwitch
-from gradlens.gram import REST, UPDATE
+from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
-from gradlens.inner import Layout
-from gradlens.meter import StepMeter
 from gradlens.once import Once
 from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError, group_rows
@@ -31,8 +29,7 @@ class Stepper:
     """One training step after another: armed or not, measured or not.
 
     Attributes:
-        layout: The parameters by layer.
-        switch: The engine in use.
+        fitting: The engine and the meter in use.
         clock: Time that training and measuring took.
         armed: Whether the current step is measured.
         step: Number of the current optimizer step.
@@ -64,30 +61,33 @@ class Stepper:
         Raises:
             ValueError: No parameter wants a gradient.
         """
-        self.layout = Layout.of(model)
-        if not self.layout.trainable():
-            raise ValueError("the model has no parameter that wants a gradient; unfreeze some before making the lens")
-        self._model, self._groups, self._cadence, self._optimizer = model, groups, cadence, optimizer
-        self._update, self._strict = update, strict
+        self._groups, self._cadence, self._optimizer = groups, cadence, optimizer
+        self._strict, self._update, self._wanted = strict, update and optimizer is not None, update
         self.clock = Clock()
         self.armed = False
         self.step = 0
         self.epoch: int | None = None
         self._recorder = Recorder(None, layers=False)
+        self.fitting = Fitting(model, groups, engine, self._engine_changed)
         self._watch = AnchorWatch(model)
-        self._components: tuple[str, ...] = ()
-        self._measured = self.layout.trainable()
-        self.switch = self._switch(engine)
-        self._meter = self._new_meter()
         self._handles: list[Any] = []
+        self._engine = engine
+        self._running = False
         self._before: list[Tensor] | None = None
         self._measurements = self._faults = 0
 
     def start(self, recorder: Recorder, step: int) -> None:
         """Begins with step number ``step``, whose results go to ``recorder``."""
         self._recorder = recorder
-        self._recorder.on_disagreement = self.switch.replace
+        self._recorder.on_disagreement = lambda reason: self.fitting.switch.replace(reason)
         self.step = step
+        self._running = True
+        if self._wanted and not self._update:
+            message = "update=True needs the optimizer (Lens(..., optimizer=optimizer)); the update is not measured"
+            self._recorder.warn("no-update", step, message)
+        switch = self.fitting.switch
+        if self._engine not in ("auto", switch.engine.name):  # refused before there was a log
+            self._engine_changed(switch.engine.name, switch.reason)
         if self._optimizer is not None:
             self._handles = [
                 self._optimizer.register_step_pre_hook(lambda *_: self._before_step()),
@@ -100,18 +100,33 @@ class Stepper:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self._running = False
         self._disarm()
         self._guard(self._recorder.drain)
 
-    def names(self, components: tuple[str, ...]) -> tuple[str, ...]:
+    @property
+    def names(self) -> tuple[str, ...]:
         """Returns the names of the recorded vectors."""
-        groups = self._groups.names
-        vectors = [f"{part}/{group}" for part in components for group in groups] if components else groups
-        return (*vectors, REST, *([UPDATE] if self._update else []))
+        return self.fitting.names(update=self._update)
 
     def skip(self) -> None:
         """Leaves the current step unmeasured."""
         self._disarm()
+        self.fitting.reset()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Overlooks forward passes and time inside; a step whose own forward pass came before is not measured."""
+        begun = time.perf_counter()
+        again = self.armed and not self.take_outputs()
+        self._disarm()
+        try:
+            yield
+        finally:
+            if again:
+                self.armed = True
+                self._guard(self._arm)
+            self.clock.outside(time.perf_counter() - begun)
 
     def take_outputs(self) -> list[Any]:
         """Returns what the model returned since the last backward pass of a measured step."""
@@ -145,15 +160,15 @@ class Stepper:
             LabelsError: Wrong use; the backward pass has not run then.
         """
 
-        def measured(timed: _Timed) -> None:
+        def measured(once: Once) -> None:
             if not anchors:
                 raise LabelsError("no anchors given; name at least one tensor whose rows are the samples")
             rows = group_rows(labels, self._groups, anchors[0], ignore_index)
             self._recorder.drain()  # the labels' way to the host has waited for the device
-            meter = self._meter_for(components)
+            meter = self.fitting.meter_for(components)
             first = not meter.begun
             check = first and self._measurements % CHECK_EVERY == 0
-            meter.measure(losses, anchors, labels, rows, timed, check=check)
+            meter.measure(losses, anchors, labels, rows, once, check=check)
             self._measurements += first
 
         self._run(measured, backward)
@@ -165,15 +180,17 @@ class Stepper:
             losses: Loss components.
             backward: A backward pass of the training loop that passes through no samples.
         """
-        self._run(lambda timed: self._meter.measure_rest([loss.detach().sum() for loss in losses], timed), backward)
+        sums = [loss.detach().sum() for loss in losses]
+        self._run(lambda once: self.fitting.meter_for(self.fitting.components).measure_rest(sums, once), backward)
 
-    def _run(self, measured: Callable[[_Timed], None], backward: Callable[[], None]) -> None:
+    def _run(self, measured: Callable[[Once], None], backward: Callable[[], None]) -> None:
         begun = time.perf_counter()
         once = Once(backward)
-        timed = _Timed(once)
         try:
-            measured(timed)
-            self._meter.hold(keep=self._update and self._optimizer is not None)
+            measured(once)
+            self.fitting.meter.hold(keep=self._update)
+            if self._optimizer is not None:
+                self.fitting.switch.arm()  # another micro-batch may follow in this step
         except LabelsError:
             raise
         except Exception as error:
@@ -182,7 +199,7 @@ class Stepper:
             if not once.ran:
                 once()
             self._fault(error)
-        self.clock.own(time.perf_counter() - begun - timed.seconds)
+        self.clock.own(time.perf_counter() - begun - once.seconds)
         self._end_without_optimizer()
 
     def _end_without_optimizer(self) -> None:
@@ -190,16 +207,16 @@ class Stepper:
             self._after_step()
 
     def _before_step(self) -> None:
-        if self.armed and self._update and self._meter.begun:
+        if self.armed and self._update and self.fitting.meter.begun:
             begun = time.perf_counter()
             self._guard(self._note_parameters)
             self.clock.own(time.perf_counter() - begun)
 
     def _note_parameters(self) -> None:
-        self._before = [param.detach().clone() for param in self._meter.params]
+        self._before = [param.detach().clone() for param in self.fitting.meter.params]
 
     def _after_step(self) -> None:
-        measured = self.armed and self._meter.begun
+        measured = self.armed and self.fitting.meter.begun
         if measured:
             self._guard(self._commit)
         plain, added = self.clock.step_ended(measured)
@@ -214,49 +231,27 @@ class Stepper:
         before, self._before = self._before, None
         update: list[Tensor | None] | None = None
         if before is not None:
-            update = [old - new.detach() for old, new in zip(before, self._meter.params, strict=True)]
-        pending = self._meter.finish(update)
+            update = [old - new.detach() for old, new in zip(before, self.fitting.meter.params, strict=True)]
+        pending = self.fitting.meter.finish(update)
         self.clock.own(time.perf_counter() - begun)
         if pending is not None:
-            names = self.names(self._components)[: pending.plan.size]
+            names = self.names[: pending.plan.size]
             self._recorder.take(self.step, self.epoch, names, pending, self.clock.owned)
 
     def _arm_if_due(self) -> None:
-        if self._faults >= FAULTS or not self._cadence.due(self.step):
+        if not self._running or self._faults >= FAULTS or not self._cadence.due(self.step):
             return
         self.armed = True
         self._guard(self._arm)
 
     def _arm(self) -> None:
-        if self.layout.trainable() != self._measured:
-            self._measured = self.layout.trainable()
-            self.switch = self._switch(self.switch.engine.name)
-            self._recorder.on_disagreement = self.switch.replace
-            self._meter = self._new_meter()
         self._watch.arm()
-        self.switch.arm()
+        self.fitting.arm()
 
     def _disarm(self) -> None:
         self.armed = False
         self._watch.disarm()
-        self.switch.engine.disarm()
-
-    def _meter_for(self, components: tuple[str, ...]) -> StepMeter:
-        if components != self._components:
-            if self._meter.begun:
-                raise LabelsError(
-                    f"loss components {list(components)} follow {list(self._components)} within one optimizer step; give the "
-                    "same ones in every backward pass of a step"
-                )
-            self._components = components
-            self._meter = self._new_meter()
-        return self._meter
-
-    def _new_meter(self) -> StepMeter:
-        return StepMeter(self.layout, self._groups, max(len(self._components), 1), self.switch)
-
-    def _switch(self, engine: str) -> EngineSwitch:
-        return EngineSwitch(engine, self._model, [self.layout.params[i] for i in self._measured], self._engine_changed)
+        self.fitting.switch.engine.disarm()
 
     def _engine_changed(self, engine: str, reason: str) -> None:
         self._recorder.engine_changed(engine, reason, self.step)
@@ -271,7 +266,7 @@ class Stepper:
         """Takes an error of ours: this step is not measured, training goes on."""
         self._faults += 1
         self._disarm()
-        self._meter = self._new_meter()
+        self.fitting.reset()
         if self._strict:
             raise error
         over = "; measuring stops here" if self._faults >= FAULTS else ""
@@ -279,16 +274,3 @@ class Stepper:
         self._recorder.warn(
             "internal-error", self.step, f"step {self.step} could not be measured ({text}); training is untouched{over}"
         )
-
-
-class _Timed:
-    """The training loop's own backward pass, timed: it is no cost of measuring."""
-
-    def __init__(self, backward: Callable[[], None]) -> None:
-        self._backward = backward
-        self.seconds = 0.0
-
-    def __call__(self) -> None:
-        begun = time.perf_counter()
-        self._backward()
-        self.seconds = time.perf_counter() - begun

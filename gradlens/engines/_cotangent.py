@@ -33,13 +33,9 @@ def cotangents(loss: Tensor, anchors: Sequence[Tensor]) -> list[Tensor | None]:
 
 
 @contextmanager
-def cut(anchors: Sequence[Tensor], replacements: Sequence[Tensor | None] | None = None) -> Iterator[None]:
-    """Replaces the gradient that passes each anchor, by zero or by the given tensor, during backward passes inside."""
-    values = [None] * len(anchors) if replacements is None else replacements
-    handles = [
-        anchor.register_hook(lambda grad, value=value: torch.zeros_like(grad) if value is None else value)
-        for anchor, value in zip(anchors, values, strict=True)
-    ]
+def cut(anchors: Sequence[Tensor]) -> Iterator[None]:
+    """Replaces the gradient that passes each anchor by zero during backward passes inside."""
+    handles = [anchor.register_hook(torch.zeros_like) for anchor in anchors]  # type: ignore[no-untyped-call]
     try:
         yield
     finally:

@@ -15,9 +15,9 @@ from tests.engines.zoo import CLASSES, GROUPS, ZOO
 
 
 def masses(labels: Tensor) -> list[Tensor]:
-    """Per group, the mass of every row in it."""
+    """Per group, the fraction of every row that belongs to it."""
     if labels.is_floating_point():
-        return [labels[:, list(classes)].sum(1) for classes in GROUPS.classes]
+        return [labels[:, list(classes)].sum(1) / labels.sum(1) for classes in GROUPS.classes]
     return [torch.isin(labels, torch.tensor(classes)).double() for classes in GROUPS.classes]
 
 

@@ -62,7 +62,7 @@ def long_tailed_first(a: Run, b: Run) -> tuple[Run, Run]:
 
     Measured on the samples seen: half the L1 distance between the groups' shares of samples and of classes.
     """
-    return (a, b) if _imbalance(a) >= _imbalance(b) else (b, a)
+    return (a, b) if imbalance(a) >= imbalance(b) else (b, a)
 
 
 def common_rows(a: Run, b: Run) -> tuple[Rows, Rows] | None:
@@ -88,7 +88,8 @@ def sample_shares(run: Run) -> dict[str, float]:
     return {name: float(x) for name, x in zip(run.groups.names, shares, strict=True)}
 
 
-def _imbalance(run: Run) -> float:
+def imbalance(run: Run) -> float:
+    """Returns half the L1 distance between the groups' shares of the samples and of the classes; 0 = balanced."""
     shares = np.array(list(sample_shares(run).values()))
     return float(np.nan_to_num(0.5 * np.abs(shares - run.groups.fractions()).sum()))
 

@@ -1,6 +1,7 @@
 """Figures of runs with plotly. Pure functions of Run objects: no files, no server."""
 
 from gradlens.figures._axis import UNITS, units
+from gradlens.figures._csv import figure_csv
 from gradlens.figures._curves import (
     accuracies,
     component_norms,
@@ -13,6 +14,7 @@ from gradlens.figures._curves import (
 )
 from gradlens.figures._figure1 import figure1
 from gradlens.figures._heat import class_cosines, frequency_order, layer_heatmap
+from gradlens.figures._layers import layer_curves
 from gradlens.figures._lines import Options
 from gradlens.figures._shares import class_shares, shares
 from gradlens.figures._theme import DARK, LIGHT, FigureError, Theme, theme_of
@@ -32,7 +34,9 @@ __all__ = [
     "cosines",
     "distortion_curves",
     "figure1",
+    "figure_csv",
     "frequency_order",
+    "layer_curves",
     "layer_heatmap",
     "losses",
     "norms",

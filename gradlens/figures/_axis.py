@@ -100,7 +100,9 @@ def add_events(
         return
     end = float(axis.positions[-1])
     layer = "above" if above else "below"
-    for index, phase in enumerate(run.phases):
+    # One phase from beginning to end would only colour the whole panel.
+    phases = run.phases if len(run.phases) > 1 else []
+    for index, phase in enumerate(phases):
         start, stop = (float(at) for at in axis.of_steps(run, [phase.start, phase.end or phase.start]))
         stop = stop if phase.end is not None else max(end, start)
         band = theme.band if index % 2 == 0 and not above else "rgba(0,0,0,0)"

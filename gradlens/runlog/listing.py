@@ -26,7 +26,7 @@ def list_runs(folder: str | os.PathLike[str]) -> list[tuple[Path, Run | RunError
     if not folder.is_dir():
         raise RunError(f"{folder} is no folder; give the folder that holds the runs")
     found: list[tuple[Path, Run | RunError]] = []
-    for path in _run_folders(folder, DEEPEST):
+    for path in run_folders(folder):
         try:
             found.append((path, Run(path)))
         except RunError as error:
@@ -34,7 +34,16 @@ def list_runs(folder: str | os.PathLike[str]) -> list[tuple[Path, Run | RunError
     return found
 
 
-def _run_folders(folder: Path, deeper: int) -> list[Path]:
+def run_folders(folder: Path, deeper: int = DEEPEST) -> list[Path]:
+    """Returns every folder at or beneath ``folder`` that looks like a run, by path.
+
+    Args:
+        folder: Where.
+        deeper: Levels of folders below it that are looked into.
+
+    Raises:
+        RunError: ``folder`` cannot be read.
+    """
     try:
         with os.scandir(folder) as entries:
             content = sorted(entries, key=lambda entry: entry.name)
@@ -47,4 +56,4 @@ def _run_folders(folder: Path, deeper: int) -> list[Path]:
     if not deeper:
         return []
     inner = [Path(entry) for entry in content if entry.is_dir() and not entry.name.startswith(".")]
-    return [path for child in inner for path in _run_folders(child, deeper - 1)]
+    return [path for child in inner for path in run_folders(child, deeper - 1)]

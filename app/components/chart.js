@@ -1,0 +1,224 @@
+// Draws a plotly figure and keeps zoom, legend choices and scroll position while its data change.
+const SCRIPT = "/gradlens/plotly.min.js";
+const NARROW = 640;
+const memory = new WeakMap();
+let loading;
+
+function plotly() {
+  if (window.Plotly) return Promise.resolve(window.Plotly);
+  window.gradlensPlotly ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = SCRIPT;
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => { delete window.gradlensPlotly; script.remove(); reject(new Error(SCRIPT + " could not be loaded")); };
+    document.head.append(script);
+  });
+  return window.gradlensPlotly;
+}
+
+// Figure texts are escaped for plotly; the document takes them as plain text.
+const plain = (text) => new DOMParser().parseFromString((text ?? "").replaceAll("<br>", " "), "text/html").body.textContent;
+
+function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+function build(root) {
+  const figure = document.createElement("figure");
+  figure.className = "gl-figure";
+  figure.innerHTML =
+    '<figcaption><div class="gl-texts"><h3></h3><p></p></div><div class="gl-tools" role="group">' +
+    ["PNG", "SVG", "HTML", "CSV"].map((kind) => `<button type="button" data-kind="${kind}">${kind}</button>`).join("") +
+    '</div></figcaption><div class="gl-plot" role="img"></div>';
+  root.append(figure);  // the style sheet that Streamlit has put there stays
+  return figure;
+}
+
+// On screen the title stands above the figure as text of the page, so the room that plotly keeps for it is given back.
+function withoutTitle(layout) {
+  const above = layout.legend?.y === undefined ? 0 : Math.max(0, (1 - layout.legend.y) * layout.height - 6);
+  layout.height -= above;
+  layout.margin.t -= above;
+  delete layout.title;
+  if (layout.legend) layout.legend.y = 1 - 6 / layout.height;
+}
+
+// Panels that stand side by side are put one below the other.
+function stacked(layout) {
+  const panels = Object.keys(layout).filter((key) => /^yaxis\d*$/.test(key)).map((key) => {
+    const y = layout[key];
+    const x = layout["xaxis" + (y.anchor ?? "x").slice(1)];
+    return { x, y, cx: (x.domain[0] + x.domain[1]) / 2, top: y.domain?.[1] ?? 1, side: x.domain[0] };
+  }).filter((panel) => panel.x?.domain);
+  if (new Set(panels.map((panel) => panel.side)).size < 2) return;
+  const titles = (layout.annotations ?? []).filter((a) => a.xref === "paper" && a.yref === "paper");
+  for (const panel of panels) panel.title = titles.find((a) => Math.abs(a.x - panel.cx) < 0.02 && Math.abs(a.y - panel.top) < 0.02);
+  panels.sort((a, b) => b.top - a.top || a.side - b.side);
+  const gap = 0.34 / panels.length;
+  const size = (1 - gap * (panels.length - 1)) / panels.length;
+  const rows = new Set(panels.map((panel) => panel.top)).size;
+  const inside = layout.height - layout.margin.t - layout.margin.b;
+  layout.height += inside * (panels.length / rows - 1) * 0.9;
+  panels.forEach((panel, index) => {
+    const top = 1 - index * (size + gap);
+    panel.y.domain = [Math.max(0, top - size), top];
+    panel.x.domain = [0, 1];
+    panel.x.showticklabels = panel.y.showticklabels = true;
+    if (panel.title) Object.assign(panel.title, { x: 0, xanchor: "left", y: top, font: { ...panel.title.font, size: 12 } });
+  });
+}
+
+function adapted(spec, width) {
+  const layout = structuredClone(spec.layout);
+  withoutTitle(layout);
+  if (width < NARROW) {
+    stacked(layout);
+    layout.margin.l = Math.min(layout.margin.l, 52);
+    layout.margin.r = 10;
+    for (const key of Object.keys(layout)) if (/^[xy]axis\d*$/.test(key)) layout[key].nticks ??= 6;
+  }
+  return layout;
+}
+
+// What the user has zoomed to lies over what the server says, whatever that has become since.
+function zoomed(layout, zoom) {
+  for (const [axis, range] of Object.entries(zoom)) if (layout[axis]) Object.assign(layout[axis], { range: [...range], autorange: false });
+  return layout;
+}
+
+async function draw(state) {
+  const Plotly = await plotly();
+  const { figure, spec, data } = state;
+  const plot = figure.querySelector(".gl-plot");
+  const width = plot.clientWidth || figure.clientWidth;
+  const layout = zoomed(adapted(spec, width), state.zoom);
+  layout.uirevision = data.revision;
+  layout.autosize = true;
+  plot.style.minHeight = `${layout.height}px`;
+  const config = {
+    responsive: false, displaylogo: false, displayModeBar: true, scrollZoom: false, doubleClick: false,
+    modeBarButtons: [["zoom2d", "pan2d", { name: "reset", title: "Reset zoom", icon: Plotly.Icons.home, click: () => reset(state) }]],
+  };
+  state.drawing = true;
+  await Plotly.react(plot, spec.data, layout, config);
+  // A legend of several lines would lie over the panels.
+  const legend = plot._fullLayout?.legend?._height ?? 0;
+  if (legend > 36 && plot._fullLayout.showlegend) {
+    await Plotly.relayout(plot, { "margin.t": layout.margin.t + legend - 26, height: layout.height + legend - 26, "legend.y": 1 - 6 / (layout.height + legend - 26) });
+  }
+  state.drawing = false;
+  state.width = width;
+  if (!state.listening) listen(state, plot);
+  figure.dataset.drawn = String(Number(figure.dataset.drawn ?? 0) + 1);
+}
+
+function report(state) {
+  clearTimeout(state.timer);
+  if (!state.data.resample) return;
+  const axis = Object.keys(state.zoom).find((key) => key.startsWith("xaxis"));
+  state.timer = setTimeout(() => state.component.setStateValue("window", axis ? state.zoom[axis].map(Number) : null), 300);
+}
+
+function reset(state) {
+  state.zoom = {};
+  draw(state);
+  report(state);
+}
+
+function listen(state, plot) {
+  state.listening = true;
+  plot.on("plotly_relayout", (change) => {
+    if (state.drawing) return;
+    let moved = false;
+    for (const key of Object.keys(change)) {
+      const axis = /^([xy]axis\d*)\.range/.exec(key)?.[1];
+      if (!axis) continue;
+      state.zoom[axis] = [...plot._fullLayout[axis].range];
+      moved = true;
+    }
+    if (moved) report(state);
+  });
+  plot.on("plotly_doubleclick", () => reset(state));
+  plot.on("plotly_click", (event) => {
+    const point = event.points?.[0];
+    if (state.data.clickable && point) state.component.setStateValue("clicked", Math.round(Number(point.y)));
+  });
+}
+
+async function download(state, kind) {
+  const name = state.data.name;
+  if (kind === "CSV") return state.component.setTriggerValue("csv", Date.now());
+  const Plotly = await plotly();
+  const layout = zoomed(structuredClone(state.spec.layout), state.zoom);
+  const figure = { data: state.spec.data, layout };
+  if (kind === "HTML") {
+    const source = await (await fetch(SCRIPT)).text();
+    const page = document.implementation.createHTMLDocument(plain(layout.title?.text) || name);
+    const meta = page.createElement("meta");
+    meta.setAttribute("charset", "utf-8");
+    page.head.prepend(meta);
+    page.body.style.background = layout.paper_bgcolor;
+    const place = page.createElement("div");
+    place.id = "figure";
+    const library = page.createElement("script");
+    library.textContent = source;
+    const script = page.createElement("script");
+    const json = JSON.stringify(figure).replaceAll("<", "\\u003c");
+    script.textContent = `const f = ${json}; Plotly.newPlot("figure", f.data, f.layout, {responsive: true});`;
+    page.body.append(place, library, script);
+    return save(new Blob(["<!doctype html>\n" + page.documentElement.outerHTML], { type: "text/html" }), `${name}.html`);
+  }
+  const format = kind.toLowerCase();
+  const size = { width: 1200, height: Math.round(layout.height * 1.15), scale: kind === "PNG" ? 2 : 1 };
+  const uri = await Plotly.toImage(figure, { format, ...size });
+  save(await (await fetch(uri)).blob(), `${name}.${format}`);
+}
+
+export default function (component) {
+  const { data, parentElement } = component;
+  let state = memory.get(parentElement);
+  if (!state) {
+    state = { figure: build(parentElement), zoom: {}, text: null };
+    memory.set(parentElement, state);
+    state.figure.querySelectorAll("button").forEach((button) => {
+      button.onclick = () => download(state, button.dataset.kind);
+    });
+    state.observer = new ResizeObserver(() => {
+      const width = state.figure.querySelector(".gl-plot").clientWidth;
+      if (state.width && width && Math.abs(width - state.width) > 1) draw(state);
+    });
+    state.observer.observe(state.figure);
+  }
+  state.component = component;
+  if (state.data && state.data.revision !== data.revision) state.zoom = {};
+  if (!state.data && data.window) state.zoom = { xaxis: [...data.window] };
+  state.data = data;
+  if (data.csv && data.csv.id !== state.csv) {
+    state.csv = data.csv.id;
+    save(new Blob([data.csv.text], { type: "text/csv" }), `${data.name}.csv`);
+  }
+  if (state.text !== data.figure) {
+    state.text = data.figure;
+    state.spec = JSON.parse(data.figure);
+    const title = plain(state.spec.layout.title?.text);
+    const { figure } = state;
+    figure.querySelector("h3").textContent = title;
+    figure.querySelector("p").textContent = plain(state.spec.layout.title?.subtitle?.text);
+    figure.querySelector(".gl-plot").setAttribute("aria-label", `${title}. ${plain(state.spec.layout.title?.subtitle?.text)}`);
+    figure.querySelector(".gl-tools").setAttribute("aria-label", `Download the figure: ${title}`);
+    figure.querySelectorAll("button").forEach((b) => b.setAttribute("aria-label", `Download as ${b.dataset.kind}: ${title}`));
+    draw(state).catch((error) => { figure.querySelector(".gl-plot").textContent = `This figure cannot be drawn: ${error.message}`; });
+  }
+  return () => {
+    state.observer.disconnect();
+    clearTimeout(state.timer);
+    memory.delete(parentElement);
+    window.Plotly?.purge(state.figure.querySelector(".gl-plot"));
+  };
+}

@@ -1,0 +1,103 @@
+"""A figure on a page: drawn by plotly in the browser, keeps its zoom when data come in, offers itself for download."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from gradlens.figures import FigureError, figure_csv
+from gradlens.pairing import PairError
+
+HERE = Path(__file__).parent
+# Rows of a CSV that a browser takes without trouble; above, lines keep the smallest and largest of each stretch.
+MOST_ROWS = 300_000
+
+
+class Draw(Protocol):
+    """Draws a figure; what it is given are options of ``gradlens.figures``."""
+
+    def __call__(self, **options: Any) -> go.Figure:
+        """Returns the figure."""
+
+
+@st.cache_resource(show_spinner=False)
+def _component() -> Any:
+    return st.components.v2.component(
+        "gradlens.chart",
+        js=(HERE / "chart.js").read_text("utf-8"),
+        css=(HERE / "chart.css").read_text("utf-8"),
+        isolate_styles=False,
+    )
+
+
+def theme() -> str:
+    """Returns the theme that the viewer's browser shows: "light" or "dark"."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+@st.fragment
+def chart(
+    key: str,
+    draw: Draw,
+    *,
+    name: str,
+    revision: object = "",
+    over_training: bool = True,
+    rows: int = 0,
+    on_click: Callable[[int], None] | None = None,
+) -> None:
+    """Shows a figure; zooming draws only this one again, with all its points in what is seen.
+
+    Args:
+        key: Unique on the page.
+        draw: Draws it; is given ``theme``, and for figures over training ``window`` and for the CSV ``points``.
+        name: Of the files that are downloaded, without suffix.
+        revision: Zoom and legend choices are kept as long as this stays the same.
+        over_training: Whether the figure takes ``window`` and ``points``.
+        rows: Measured steps behind it, for the CSV.
+        on_click: Called with the row of a heat map that was clicked.
+    """
+    state = st.session_state.get(key) or {}
+    options: dict[str, Any] = {"theme": theme()}
+    window = state.get("window")
+    same = st.session_state.get(f"{key}:revision") in (None, str(revision))
+    st.session_state[f"{key}:revision"] = str(revision)
+    if over_training and window and same:
+        options["window"] = (float(window[0]), float(window[1]))
+    try:
+        figure = draw(**options)
+        data: dict[str, Any] = {
+            "figure": figure.to_json(),
+            "name": re.sub(r"[^\w.-]+", "-", name).strip("-") or "figure",
+            "revision": str(revision),
+            "resample": over_training,
+            "window": options.get("window"),
+            "clickable": on_click is not None,
+        }
+        if st.session_state.pop(f"{key}:csv", False):
+            full = {"points": max(4, min(2 * rows + 8, MOST_ROWS))} if over_training else {}
+            data["csv"] = {"id": time.time(), "text": figure_csv(draw(theme=theme(), **full))}
+    except (FigureError, PairError) as error:
+        st.info(str(error), icon=":material/info:")
+        return
+
+    def wants_csv() -> None:
+        st.session_state[f"{key}:csv"] = True
+
+    def clicked() -> None:
+        row = (st.session_state.get(key) or {}).get("clicked")
+        if on_click is not None and isinstance(row, int):
+            on_click(row)
+            st.session_state[f"{key}:rerun"] = True
+
+    _component()(
+        key=key, data=data, on_window_change=lambda: None, on_csv_change=wants_csv, on_clicked_change=clicked
+    )
+    if st.session_state.pop(f"{key}:rerun", False):
+        st.rerun()

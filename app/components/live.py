@@ -1,0 +1,44 @@
+"""Keeps a page up to date while a run trains: looks every 2 seconds, draws again only when something is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import streamlit as st
+
+from app.components.store import shelf, stamp
+from gradlens.runlog import Run
+
+SECONDS = 2.0
+
+
+def follow(runs: Iterable[Run], *, listing: bool = False) -> None:
+    """Offers the pause switch and draws the page again when one of its runs has grown; finished runs need nothing.
+
+    Args:
+        runs: Whose data the page shows.
+        listing: The page shows the list of runs: new and vanished ones count as well.
+    """
+    shown = tuple(runs)
+    live = any(run.status.live for run in shown)
+    if not live and not listing:
+        return
+    on = not live or st.toggle(
+        "Live", True, key="live", bind="query-params",
+        help="On: new measurements are drawn as they come, at most every 2 seconds. Off: the page holds still.",
+    )  # fmt: skip
+    if on:
+        st.fragment(_look, run_every=SECONDS)(shown, _sight(shown, listing=listing), listing)
+
+
+def _look(shown: tuple[Run, ...], seen: object, listing: bool) -> None:
+    if _sight(shown, listing=listing) != seen:
+        st.rerun(scope="app")
+
+
+def _sight(shown: tuple[Run, ...], *, listing: bool) -> object:
+    """Returns something that is equal as long as there is nothing new to draw."""
+    now = shelf()  # brings the runs up to date
+    names = (*now.runs, *now.broken.items()) if listing else ()
+    there = {id(run) for run in now.runs.values()}
+    return names, tuple((stamp(run), id(run) in there) for run in shown)

@@ -1,0 +1,63 @@
+"""What all pages have in common: heading, explanation, and what to do where there is nothing to show."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.components.store import Shelf, shelf
+
+STYLE = """
+<style>
+.stMainBlockContainer { padding: 4.2rem 2.2rem 4rem; max-width: 1500px; }
+h1 { font-size: 1.7rem !important; padding: 0 0 0.1rem !important; }
+h2 { font-size: 1.2rem !important; padding: 0.6rem 0 0 !important; }
+.gl-lead { max-width: 62rem; margin: 0 0 0.4rem; line-height: 1.5; opacity: 0.78; }
+@media (max-width: 640px) { .stMainBlockContainer { padding: 4rem 1rem 3rem; } }
+@media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important; } }
+</style>
+"""
+
+
+def heading(title: str, lead: str) -> None:
+    """Writes the page's title and, in two lines, what one sees and how to read it.
+
+    Args:
+        title: Plain text.
+        lead: Markdown of our own; never holds names out of runs.
+    """
+    st.html(STYLE)
+    st.title(title, anchor=False)
+    st.markdown(lead)
+
+
+def runs_or_stop(fewest: int = 1) -> Shelf:
+    """Returns the runs, or says which command makes them and stops the page where there are fewer than it needs."""
+    found = shelf()
+    if len(found.runs) < fewest:
+        empty(found, fewest)
+        st.stop()
+    return found
+
+
+def empty(found: Shelf, fewest: int) -> None:
+    """Says that there are fewer runs than the page needs, and which command makes some."""
+    if found.runs:
+        need = f"This page compares {fewest} runs; there is only one in"
+    else:
+        need = "No run that can be read in" if found.broken else "No runs yet in"
+    with st.container(border=True):
+        st.markdown(f"**{need}** `{plain_code(str(found.folder))}`")
+        st.markdown(
+            "`gradlens demo` trains three runs on handwritten digits within about a minute; "
+            "`gradlens track SCRIPT` makes one of any training script. They appear here as soon as they begin."
+        )
+
+
+def plain(text: object) -> str:
+    """Returns text that markdown shows as it is: names out of runs may hold anything."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$:&^=" else c for c in str(text).replace("\n", " "))
+
+
+def plain_code(text: str) -> str:
+    """Returns text that can stand between single backticks."""
+    return text.replace("`", "'").replace("\n", " ")

@@ -1,0 +1,36 @@
+"""The numbers of a run that stand above its figures."""
+
+from __future__ import annotations
+
+import math
+
+import streamlit as st
+
+from app.components.page import plain
+from app.components.store import overview_of
+from gradlens.facts import overhead_text
+from gradlens.runlog import Run
+from gradlens.tables import number
+
+
+def summary(run: Run) -> None:
+    """Writes status, steps, distortion and accuracy of a run in one line, and what is wrong with it, if anything."""
+    seen = overview_of(run)
+    state = "● live" if seen.live else seen.state
+    cells = [
+        ("status", state),
+        ("method", seen.method or "–"),
+        ("data set", seen.dataset or "–"),
+        ("measured steps", f"{seen.measured:,}"),
+        ("distortion", number(seen.distortion)),
+        ("accuracy", f"{seen.accuracy:.1f} %" if math.isfinite(seen.accuracy) else "–"),
+        ("engine", seen.engine or "–"),
+        ("overhead", (overhead_text(run) or "–").replace(" of the training time", "")),
+    ]
+    parts = " &nbsp;·&nbsp; ".join(f":gray[{title}] **{plain(value)}**" for title, value in cells if value != "–")
+    st.markdown(parts)
+    if seen.state in ("failed", "killed", "interrupted"):
+        why = f": {plain(seen.reason)}" if seen.reason else ""
+        st.warning(f"This training {'was ' if seen.state != 'failed' else ''}{seen.state}{why}. What it wrote until then is shown.")
+    for warning in run.warnings:
+        st.warning(plain(warning), icon=":material/broken_image:")

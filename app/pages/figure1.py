@@ -1,0 +1,49 @@
+"""The paper's Figure 1 of any two runs, and whether what the paper says about it holds for them."""
+
+from functools import partial
+
+import streamlit as st
+
+from app.components.chart import chart
+from app.components.choices import choose_axis, choose_norm, choose_run, choose_smoothing
+from app.components.live import follow
+from app.components.page import heading, plain, runs_or_stop
+from app.components.store import claims_of
+from app.components.tables import claims_table
+from gradlens import figures
+from gradlens.default_pair import default_pair
+from gradlens.pairing import PairError
+
+heading(
+    "Figure 1",
+    "Above: how far the overall gradient goes the way of each group. Below: how strong each group's gradient is. "
+    "On long-tailed data (left) the paper sees the overall gradient pulled towards the head and the tail drowned out.",
+)
+found = runs_or_stop(fewest=2)
+pair = default_pair(list(found.runs.values()))
+names = {id(run): name for name, run in found.runs.items()}
+long_tailed, balanced = (names[id(run)] for run in pair) if pair else list(found.runs)[:2]
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    left = choose_run(found, "Long-tailed run", "lt", long_tailed)
+    right = choose_run(found, "Balanced run", "balanced", balanced)
+runs = (found.runs[left], found.runs[right])
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    x = choose_axis(runs, fraction=True)
+    per = choose_norm()
+    smooth = choose_smoothing()
+    follow(runs)
+if left == right:
+    st.info("Both sides show the same run; choose another one on either side.", icon=":material/info:")
+titles = ("long-tailed", "balanced") if pair and runs == pair else (left, right)
+draw = partial(figures.figure1, *runs, per, titles=titles, x=x, smooth=smooth)
+chart("figure1", draw, name=f"figure1-{left}-{right}", revision=(left, right, x), rows=max(map(len, runs)))
+
+st.header("What the paper says about it", anchor=False)
+try:
+    claims, at = claims_of(*runs)
+except PairError as error:
+    st.info(plain(error), icon=":material/info:")
+else:
+    if at:
+        st.caption(f"As of {at}; judged anew whenever a run has grown by a tenth.")
+    claims_table(claims)

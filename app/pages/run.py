@@ -1,0 +1,65 @@
+"""One run: whose gradient it follows, over training and by layer, and everything that is known about it."""
+
+from functools import partial
+
+import streamlit as st
+
+from app.components.chart import chart
+from app.components.choices import choose_axis, choose_norm, choose_run, choose_smoothing
+from app.components.live import follow
+from app.components.page import heading, runs_or_stop
+from app.components.summary import summary
+from app.components.tables import facts_table, plain_table
+from gradlens import figures
+
+PARTS = {"gradient": "Gradient", "layers": "Layers", "fit": "Loss and accuracy", "update": "Optimizer", "facts": "Facts"}
+
+heading(
+    "Run",
+    "How far the overall gradient goes each group's way, how strong each group pulls, and whose the update is in the end. "
+    "Drag in a figure to zoom, double-click to see all again; shaded bands are phases, dotted lines are marks.",
+)
+found = runs_or_stop()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    name = choose_run(found, "Run", "run")
+    run = found.runs[name]
+    x = choose_axis([run])
+    smooth = choose_smoothing()
+    follow([run])
+summary(run)
+part = st.segmented_control(
+    "Show", list(PARTS), default="gradient", required=True, key="show", bind="query-params", format_func=PARTS.get,
+    label_visibility="collapsed",
+)  # fmt: skip
+over = {"x": x, "smooth": smooth}
+
+
+def show(key: str, draw: object, **more: object) -> None:
+    """Shows a figure of the run over training."""
+    figure = partial(draw, run, **{**over, **more})  # type: ignore[operator]
+    chart(key, figure, name=f"{name}-{key}", revision=(name, x), rows=len(run))
+
+
+if part == "gradient":
+    show("cosines", figures.cosines)
+    show("shares", figures.shares)
+    per = choose_norm()
+    show("norms", figures.norms, per=per)
+    show("conflicts", figures.conflicts)
+elif part == "layers":
+    from app.components.layers import layers
+
+    layers(run, name, x, smooth)
+elif part == "fit":
+    show("losses", figures.losses)
+    show("accuracies", figures.accuracies)
+elif part == "update":
+    show("update", figures.update_cosines)
+    show("terms", figures.component_norms)
+else:
+    facts_table(run)
+    if run.phases or run.marks:
+        st.header("Phases and marks", anchor=False)
+        rows = [(f"phase {p.name}", f"{p.start:,}", f"{p.end - 1:,}" if p.end is not None else "end") for p in run.phases]
+        rows += [(mark.text, f"{mark.step:,}", "") for mark in run.marks]
+        plain_table(("", "from step", "to step"), rows, numeric=(1, 2))

@@ -1,0 +1,90 @@
+"""All runs of the folder, live ones first."""
+
+import math
+
+import pandas as pd
+import streamlit as st
+
+from app.components.live import follow
+from app.components.page import empty, heading, plain
+from app.components.store import Shelf, overview_of, shelf
+from app.components.tables import plain_table
+
+STATES = {"running": "● live"}
+
+
+def table(found: Shelf, search: str) -> pd.DataFrame:
+    """Returns one row a run whose name, method, data set or status holds every word of the search."""
+    rows = []
+    for name, run in found.runs.items():
+        seen = overview_of(run)
+        state = STATES.get(seen.state, seen.state)
+        if all(word in f"{name} {seen.method} {seen.dataset} {state}".lower() for word in search.lower().split()):
+            started = pd.to_datetime(seen.started, unit="s") if math.isfinite(seen.started) else None
+            rows.append({
+                "run": name, "status": state, "method": seen.method, "data set": seen.dataset, "distortion": seen.distortion,
+                "last phase": seen.last_phase, "course": list(seen.sparks), "accuracy": seen.accuracy, "steps": seen.steps, "measured": seen.measured,
+                "cadence": seen.cadence, "engine": seen.engine, "started": started, "why": seen.reason,
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+COLUMNS = {
+    "run": st.column_config.TextColumn("Run", pinned=True, width="medium"),
+    "status": st.column_config.TextColumn("Status", width="small"),
+    "method": st.column_config.TextColumn("Method", width="small"),
+    "data set": st.column_config.TextColumn("Data set", width="small"),
+    "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width="small", help="0 = none; whole run"),
+    "last phase": st.column_config.NumberColumn("Last phase", format="%.3f", width="small", help="Distortion of the last phase"),
+    "course": st.column_config.LineChartColumn("Over the run", y_min=0, width="small", help="Distortion, beginning to end"),
+    "accuracy": st.column_config.NumberColumn("Accuracy", format="%.1f %%", width="small", help="Last evaluation, overall"),
+    "steps": st.column_config.NumberColumn("Steps", format="localized", width="small"),
+    "measured": st.column_config.NumberColumn("Measured", format="localized", width="small"),
+    "cadence": st.column_config.TextColumn("Cadence", width="small"),
+    "engine": st.column_config.TextColumn("Engine", width="small"),
+    "started": st.column_config.DatetimeColumn("Started", format="distance", width="small"),
+    "why": st.column_config.TextColumn("Why", width="medium", help="Why it failed or was interrupted"),
+}
+
+OPTIONAL = ("why", "method", "data set", "last phase", "accuracy", "cadence", "engine", "started")
+
+heading(
+    "Runs",
+    "Every training that gradlens has watched in this folder. Distortion says how far the update was from serving all classes "
+    "alike (0 = every group steers it in proportion to its classes); the small curve is its course over the run.",
+)
+found = shelf()
+if not found.runs:
+    empty(found, 1)
+else:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        search = st.text_input(
+            "Search", key="search", bind="query-params", placeholder="name, method, data set or status", width=320,
+            icon=":material/search:",
+        )  # fmt: skip
+        follow(found.runs.values(), listing=True)
+    shown = table(found, search)
+    if shown.empty:
+        st.info(f"No run matches {plain(search)}.", icon=":material/search_off:")
+    else:
+        unused = [c for c in OPTIONAL if shown[c].isna().all() or (shown[c] == "").all()]
+        picked = st.dataframe(
+            shown.drop(columns=unused), column_config=COLUMNS, hide_index=True, on_select="rerun", key="picked",
+            selection_mode="multi-row", alt=f"Table of {len(shown)} runs with status, distortion and accuracy",
+        )  # fmt: skip
+        chosen = [str(shown["run"].iloc[row]) for row in picked["selection"]["rows"] if row < len(shown)]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            first = chosen[0] if chosen else str(shown["run"].iloc[0])
+            if st.button(f"Open {plain(first)}", type="primary", icon=":material/show_chart:"):
+                st.switch_page("pages/run.py", query_params={"run": first})
+            if st.button("Compare the selected", disabled=len(chosen) < 2, icon=":material/compare_arrows:"):
+                st.switch_page("pages/compare.py", query_params={"runs": chosen})
+            if st.button("Figure 1 of two", disabled=len(chosen) != 2, icon=":material/grid_view:"):
+                st.switch_page("pages/figure1.py", query_params={"lt": chosen[0], "balanced": chosen[1]})
+            if not chosen:
+                st.caption("Select rows at their left edge to compare runs.")
+if found.broken:
+    st.header("Cannot be read", anchor=False)
+    plain_table(("folder", "why"), found.broken.items())
+if not found.runs:
+    follow((), listing=True)

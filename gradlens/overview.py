@@ -1,0 +1,90 @@
+"""What a list of runs says about each of them, in one row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradlens import gram
+from gradlens.run_distortion import distortion
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+SPARKS = 32
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A run in a row.
+
+    Attributes:
+        state: "running", "finished", "failed", "interrupted" or "killed".
+        reason: Why, where there is something to say.
+        method: Training method, or "".
+        dataset: Data set, or "".
+        steps: Optimizer steps up to the last measured one.
+        measured: Measured steps.
+        engine: Engine that measures, or "".
+        cadence: How often, or "".
+        distortion: Of the whole run (``gradlens.distortion``), or NaN.
+        last_phase: Distortion of the last phase where there are several, or NaN.
+        accuracy: Overall accuracy of the last evaluation in percent, or NaN.
+        sparks: [<= 32] distortion of equal stretches of the run; NaN where there is none.
+        started: Unix seconds, or NaN.
+    """
+
+    state: str
+    reason: str
+    method: str
+    dataset: str
+    steps: int
+    measured: int
+    engine: str
+    cadence: str
+    distortion: float
+    last_phase: float
+    accuracy: float
+    sparks: tuple[float, ...]
+    started: float
+
+    @property
+    def live(self) -> bool:
+        """Whether more may come."""
+        return self.state == "running"
+
+
+def overview(run: Run) -> Overview:
+    """Returns the row of a run."""
+    meta, status, steps, phases = run.meta, run.status, run.steps, run.phases
+    last = distortion(run, start=phases[-1].start) if len(phases) > 1 else math.nan
+    return Overview(
+        status.state, status.reason or "", meta.method or "", meta.dataset or "", int(steps[-1]) + 1 if len(steps) else 0,
+        len(steps), meta.engine or "", meta.cadence or "", distortion(run), last, last_accuracy(run), _sparks(run),
+        meta.started if meta.started is not None else math.nan,
+    )  # fmt: skip
+
+
+def last_accuracy(run: Run, name: str = "overall") -> float:
+    """Returns a number of the run's last evaluation that has it, in percent; NaN where none has."""
+    for evaluation in reversed(run.evaluations):
+        value = evaluation.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    return math.nan
+
+
+def _sparks(run: Run) -> tuple[float, ...]:
+    """Returns the distortion of equal stretches, of their averaged shares: as ``gradlens.distortion`` of each of them."""
+    shares = np.stack([run.share(name) for name in run.groups.names], axis=1)  # [T, K]
+    measured = ~np.isnan(shares).all(1)
+    edges = np.linspace(0, len(shares), min(SPARKS, len(shares)) + 1).astype(int)[:-1]
+    if not len(edges):
+        return ()
+    sums = np.add.reduceat(np.where(np.isfinite(shares), shares, 0.0), edges, axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = sums / np.add.reduceat(measured.astype(np.float64), edges)[:, None]
+    return tuple(float(x) for x in gram.distortion(means, run.groups.fractions()))

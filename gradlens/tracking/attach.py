@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gradlens.groups import ClassGroups
 from gradlens.lens import Lens
 from gradlens.tracking.evidence import Evidence
 from gradlens.tracking.messages import say
-from gradlens.tracking.model_search import Owners, find_owners
+from gradlens.tracking.model_search import Owners
 from gradlens.tracking.options import TrackOptions
-from gradlens.tracking.sightings import leaves
 
 # What torch.initial_seed() says where nobody seeded.
 UNSEEDED = 67280421310721
@@ -29,25 +26,19 @@ def attach(
     folder: Path,
     groups: ClassGroups,
     counts: NDArray[np.int64] | None,
-    roots: Sequence[Tensor],
+    owners: Owners,
     evidence: Evidence,
 ) -> Lens:
-    """Makes the lens.
+    """Makes the lens and says what was found.
 
     Args:
         options: What was asked for.
         folder: The run's folder.
         groups: The groups to measure.
         counts: [C] class counts, where known.
-        roots: The tensors that the script differentiates.
-        evidence: Anchors and labels.
-
-    Raises:
-        LookupError: The loss reaches nothing that is trained.
+        owners: Model and optimizer.
+        evidence: Anchors and labels of the first backward pass.
     """
-    owners = find_owners(leaves(list(roots)))
-    if owners is None:
-        raise LookupError("the loss reaches no tensor that could be trained")
     lens = Lens(
         owners.model,
         groups,
@@ -59,8 +50,10 @@ def attach(
         layers=options.layers,
         update=options.update,
         strict=options.strict,
-        class_counts=counts,
+        class_counts=None if counts is None else counts.tolist(),
         meta=_facts(owners, evidence),
+        # Not as warnings: a script may turn those into errors.
+        announce=say,
     )
     _say_found(options, folder, groups, owners, evidence, lens)
     return lens

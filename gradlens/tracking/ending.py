@@ -6,6 +6,7 @@ import atexit
 import os
 from typing import TYPE_CHECKING
 
+from gradlens.tracking.errors import WrongUse
 from gradlens.tracking.messages import say
 from gradlens.tracking.run_folder import remove_if_empty
 
@@ -25,7 +26,7 @@ class Ending:
         self.tracker: Tracker | None = None
         self._status: tuple[str, str | None] = ("finished", None)
         self._pid = os.getpid()
-        self._done = False
+        self._done = self._explained = False
         atexit.register(self.finish)
 
     def attached(self) -> None:
@@ -39,6 +40,9 @@ class Ending:
             error: What it raised, SystemExit included; None where it ran to its end.
         """
         self._status = _status(error)
+        if isinstance(error, WrongUse):
+            say(f"error: {error.message}")
+            self._explained = True
 
     def finish(self) -> None:
         """Closes the run and prints the table, or says why nothing was measured."""
@@ -50,7 +54,8 @@ class Ending:
         try:
             if tracker.lens is None:
                 remove_if_empty(tracker.folder)
-                say(why_nothing(tracker, self._status[0]))
+                if not self._explained:
+                    say(why_nothing(tracker, self._status[0]))
                 return
             tracker.lens.close(*self._status)
             from gradlens.tracking.summary import print_summary
@@ -64,8 +69,8 @@ def why_nothing(tracker: Tracker, status: str) -> str:
     """Returns the line for a script in whose training nothing was measured."""
     if tracker.failure is not None:
         return f"nothing was measured: {tracker.failure}"
-    if tracker.search is not None:
-        return tracker.search.unfinished()
+    if tracker.attachment is not None:
+        return tracker.attachment.search.unfinished()
     if "torch" not in tracker.seen:
         return "nothing was measured: the program did not import torch"
     if "backward" not in tracker.seen:
@@ -79,6 +84,8 @@ def _status(error: BaseException | None) -> tuple[str, str | None]:
         return "finished", None
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "KeyboardInterrupt"
+    if isinstance(error, WrongUse):
+        return "failed", error.message
     if isinstance(error, SystemExit):
         if error.code in (None, 0):
             return "finished", None

@@ -60,6 +60,20 @@ def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | No
     return Evidence(anchors, first.labels, first.ignore_index, classes, first.function, left_out)
 
 
+def observed(named: Sequence[tuple[Tensor, Tensor]], num_classes: int | None) -> Evidence:
+    """Makes evidence of what the script named itself.
+
+    Args:
+        named: (outputs, labels), at least one; those with the last labels count.
+        num_classes: C of the run, once known.
+    """
+    labels = named[-1][1]
+    anchors = [outputs for outputs, its in named if _same(its, labels)]
+    shape = anchors[0].shape
+    classes = num_classes or int(shape[1] if len(shape) > 1 else shape[0])
+    return Evidence(anchors, labels, -100, classes, "gradlens.observe", len(named) - len(anchors))
+
+
 def class_count(sighting: Sighting) -> int:
     """Returns C of a loss call: logits are [C], [B, C] or [B, C, ...]."""
     shape = sighting.anchor.shape

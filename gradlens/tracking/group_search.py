@@ -18,7 +18,7 @@ from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
 
 # Backward passes whose labels are counted where a pass over the data has no end that could be seen.
-COUNTED = 500
+COUNTED = 100
 
 
 class GroupSearch:
@@ -46,7 +46,11 @@ class GroupSearch:
         found = None if loader is None else count_classes(loader, num_classes)
         if found is not None and _fit(found, labels):
             self.counts, self._source = found.counts, found.source
+        elif (whole := _whole(labels, num_classes)) is not None:
+            self.counts, self._source = whole, "the tensor that the labels are slices of"
         self._has_end = _length(loader) is not None
+        # The first labels; kept, so that no other tensor can take their place in memory.
+        self._first = labels
 
     def offer(self, labels: Tensor, *, pass_over: bool) -> ClassGroups | None:
         """Returns the groups, or None while labels are being counted.
@@ -58,9 +62,11 @@ class GroupSearch:
         Raises:
             WrongUse: The groups asked for do not fit the classes.
         """
-        if self._counter is not None and (pass_over or (not self._has_end and self._counter.batches >= COUNTED)):
+        full_batch = self._counter is not None and self._counter.batches == 1 and labels is self._first
+        long_enough = self._counter is not None and not self._has_end and self._counter.batches >= COUNTED
+        if self._counter is not None and (pass_over or full_batch or long_enough):
             self.counts = self._counter.counts()
-            span = "the first pass" if pass_over else f"the first {self._counter.batches} backward passes"
+            span = f"the first {COUNTED} backward passes" if long_enough else "the first pass"
             self._source = f"the labels of {span}"
         if self.counts is not None or not needs_counts(self._options):
             return choose_groups(self._options, self.num_classes, self.counts, self._source)
@@ -92,6 +98,15 @@ def _fit(found: ClassCounts, labels: Tensor) -> bool:
     ids = labels.detach().reshape(-1).cpu().numpy()
     ids = ids[(ids >= 0) & (ids < len(found.counts))]
     return bool((found.counts[ids] > 0).all())
+
+
+def _whole(labels: Tensor, num_classes: int) -> NDArray[np.int64] | None:
+    """Returns [C] counts of the label vector that a batch's labels are a slice of; None where they are no slice of one."""
+    base = labels._base
+    if base is None or base.ndim != 1 or labels.ndim != 1 or base.is_floating_point() or len(base) <= len(labels):
+        return None
+    ids = base.detach().cpu().numpy().astype(np.int64)
+    return np.bincount(ids, minlength=num_classes) if ids.min() >= 0 and ids.max() < num_classes else None
 
 
 def _length(loader: DataLoader[Any] | None) -> int | None:

@@ -35,11 +35,14 @@ class Owners:
     optimizers: int
 
 
-def find_owners(leaves: Sequence[Tensor]) -> Owners | None:
-    """Returns model and optimizer of the leaf tensors that a loss reaches; None where it reaches none.
+def find_owners(leaves: Sequence[Tensor]) -> Owners:
+    """Returns model and optimizer of the leaf tensors that a loss reaches.
 
     Args:
         leaves: The leaves of the loss's graph (a few may be inputs).
+
+    Raises:
+        LookupError: The loss reaches nothing that could be trained.
     """
     modules, optimizers = _in_memory()
     wanted = {id(leaf) for leaf in leaves}
@@ -52,7 +55,7 @@ def find_owners(leaves: Sequence[Tensor]) -> Owners | None:
     if not roots:
         loose = [leaf for leaf in leaves if id(leaf) in wanted]
         if not loose:
-            return None
+            raise LookupError("the loss reaches no tensor that could be trained")
         return Owners(_container(loose), "of loose tensors", optimizer, len(ranked))
     if len(roots) == 1:
         return Owners(roots[0], type(roots[0]).__name__, optimizer, len(ranked))

@@ -31,7 +31,7 @@ def install(tracker: Tracker) -> None:
 
     @functools.wraps(backward_of_tensor)
     def tensor_backward(self: Tensor, *args: Any, **kwargs: Any) -> None:
-        if is_compiling() or not tracker.watching:
+        if is_compiling() or not tracker.counting:
             backward_of_tensor(self, *args, **kwargs)
             return
         plain = _is_plain(args, kwargs, ("gradient", "retain_graph", "create_graph", "inputs"))
@@ -39,7 +39,7 @@ def install(tracker: Tracker) -> None:
 
     @functools.wraps(backward_of_autograd)
     def autograd_backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
-        if is_compiling() or not tracker.watching:
+        if is_compiling() or not tracker.counting:
             backward_of_autograd(tensors, *args, **kwargs)
             return
         roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)

@@ -1,4 +1,4 @@
-"""Tracker: watches the training of a script, attaches a lens to it and sees that nothing of ours disturbs it."""
+"""Tracker: what the patched functions of torch talk to. It measures what it can, and lets nothing of ours disturb training."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from gradlens.lens import Lens
+    from gradlens.once import Once
+    from gradlens.tracking.attachment import Attachment
     from gradlens.tracking.evidence import Evidence
-    from gradlens.tracking.group_search import GroupSearch
+    from gradlens.tracking.sightings import Found
 
 # Tensors named by gradlens.observe that are kept until a backward pass comes; more are evaluations that nobody differentiates.
 OBSERVED = 4
 
 
 class Tracker:
-    """The state of tracking one script: it searches for the training, then measures it.
+    """The tracking of one script: it searches for the training, then measures it.
 
     Attributes:
+        options: What was asked for.
+        folder: The run's folder.
         lens: The lens, once model, anchor and groups are known.
-        search: The search for groups, once a loss was seen.
+        attachment: On the way there, once a loss was seen.
         seen: What was seen so far: "torch", "backward", "loss".
         failure: The first error of gradlens itself.
     """
@@ -42,16 +46,17 @@ class Tracker:
             folder: The run's folder.
             on_attached: Called when the lens has been made.
         """
-        self._on_attached = on_attached
-        self.lens: Lens | None = None
-        self.search: GroupSearch | None = None
-        self.seen: set[str] = set()
-        self.failure: Exception | None = None
         self.options = options
         self.folder = folder
+        self.lens: Lens | None = None
+        self.attachment: Attachment | None = None
+        self.seen: set[str] = set()
+        self.failure: Exception | None = None
+        self._on_attached = on_attached
         self._off = False
         self._busy = False
-        self._loader: weakref.ref[DataLoader[Any]] | None = None
+        self._loader: DataLoader[Any] | None = None
+        self._dataset: weakref.ref[Any] | None = None
         self._passes = 0
         self._observed: list[tuple[Tensor, Tensor]] = []
         self._noticed: set[str] = set()
@@ -77,11 +82,18 @@ class Tracker:
         """Whether a loss call matters now: False on steps that are not measured."""
         return not self._off and not self._busy and (self.lens is None or self.lens.armed)
 
+    @property
+    def counting(self) -> bool:
+        """Whether a backward pass matters now: those of unmeasured steps do where no optimizer ends a step."""
+        if self._off or self._busy:
+            return False
+        return self.lens is None or self.lens.armed or (self.attachment is not None and self.attachment.every_backward)
+
     def loss_called(self, function: str, logits: Any, labels: Any, ignore_index: Any, output: Any) -> None:
         """Notes a loss call of the forward pass, while ``watching``."""
-        from gradlens.tracking.sightings import Sighting, attach, is_trained
-
         try:
+            from gradlens.tracking.sightings import Sighting, attach, is_trained
+
             if is_trained(logits, labels, output):
                 attach(Sighting(logits, labels, int(ignore_index), function), output)
                 self.seen.add("loss")
@@ -89,38 +101,43 @@ class Tracker:
             self.fail(error)
 
     def pass_started(self, loader: DataLoader[Any]) -> None:
-        """Notes that the script begins to read a DataLoader."""
-        if self._off or self._busy:
+        """Notes that the script begins to read a DataLoader, unless it does so only to evaluate."""
+        import torch
+
+        if self._off or self._busy or not torch.is_grad_enabled():
             return
-        if self.search is None:
+        if self.attachment is None:
             # The last loader before the first backward pass is the one that trains.
-            self._loader = weakref.ref(loader)
+            self._loader = loader
             self._passes = 1
-        elif self._loader is not None and self._loader() is loader:
+        elif self._dataset is not None and self._dataset() is loader.dataset:
+            # Many scripts make a new loader for each epoch; the data stay.
             self._passes += 1
             if self.lens is not None:
                 self.lens.epoch = self._passes - 1
 
     def backward(self, roots: list[Tensor], plain: bool, call: Callable[[], None]) -> None:
-        """Runs a backward pass of the script, and measures it if it is one to be measured.
+        """Runs a backward pass of the script, and measures it if it is one to be measured; called while ``counting``.
 
         Args:
             roots: The tensors that are differentiated.
             plain: Whether nothing is asked for but the gradients of scalars.
             call: The backward pass itself; runs exactly once.
         """
-        if not self.watching:
-            call()
-            return
-        once = _Once(call)
+        from gradlens.once import Once
+
+        once = Once(call)
         self._busy = True
         try:
             try:
                 self._backward(roots, plain, once)
             except Exception as error:
-                if not once.failed:
+                if once.error is None:
                     self.fail(error)
-            once.ensure()
+            if not once.ran:
+                once()
+            elif once.error is not None:
+                raise once.error
         finally:
             self._busy = False
 
@@ -132,7 +149,6 @@ class Tracker:
         """
         from gradlens.rows import LabelsError
 
-        first = self.failure is None
         self.failure = self.failure or error
         text = f"{type(error).__name__}: {error}"
         if self.options.strict:
@@ -142,12 +158,9 @@ class Tracker:
             self._notice("labels", f"a step was not measured: {error}")
             return
         self.stop()
-        if first:
-            say(f"internal error, training goes on without being measured (--strict stops instead): {text}")
-        if self.lens is not None:
-            self.lens.event("internal-error", message=text)
+        self._notice("internal-error", f"training goes on without being measured (--strict would stop it): {text}")
 
-    def _backward(self, roots: list[Tensor], plain: bool, once: _Once) -> None:
+    def _backward(self, roots: list[Tensor], plain: bool, once: Once) -> None:
         from gradlens import active
         from gradlens.tracking import sightings
 
@@ -156,56 +169,48 @@ class Tracker:
             self._notice("own", "the script has a lens of its own; `gradlens track` leaves the training to it")
             self.stop()
             return
+        if self.lens is not None and not self.lens.armed:
+            self.lens.measured_backward(roots[0], anchors=[], labels=roots[0], backward=once)
+            return
         found = sightings.find(roots) if "loss" in self.seen else []
         try:
             evidence = self._evidence(found, roots)
-            if evidence is None:
-                return
-            if not plain:
-                self._notice("plain", "backward passes with gradient=, inputs= or create_graph=True are not measured")
-                return
-            if self.lens is None and not self._attach(roots, evidence):
-                return
-            self._measure(roots, evidence, once)
+            if self.lens is None and evidence is not None and plain:
+                self._attach(roots, evidence)
+            if self.lens is not None:
+                self._measure(roots, evidence if plain else None, once)
         finally:
             sightings.forget(found)
             self._observed.clear()
 
-    def _evidence(self, found: list[Any], roots: list[Tensor]) -> Evidence | None:
-        from gradlens.tracking.evidence import Evidence, weigh
+    def _evidence(self, found: list[Found], roots: list[Tensor]) -> Evidence | None:
+        from gradlens.tracking.evidence import observed, weigh
 
-        classes = None if self.search is None else self.search.num_classes
+        classes = None if self.attachment is None else self.attachment.search.num_classes
         if self._observed:
-            outputs = [outputs for outputs, _ in self._observed]
-            labels = self._observed[-1][1]
-            shape = outputs[-1].shape
-            observed = classes or int(shape[1] if len(shape) > 1 else shape[0])
-            return Evidence(outputs, labels, -100, observed, "gradlens.observe")
+            return observed(self._observed, classes)
         evidence = weigh(found, roots, classes)
         if evidence is not None and evidence.left_out:
-            self._notice("left out", f"{evidence.left_out} loss calls with other labels count as 'rest'")
+            self._notice(
+                "left out", f"loss calls with other labels count as 'rest' ({evidence.left_out} beside the measured)"
+            )
         return evidence
 
-    def _attach(self, roots: list[Tensor], evidence: Evidence) -> bool:
-        """Creates the lens if everything is known; says whether it can measure this backward pass already."""
-        from gradlens.tracking.attach import attach
-        from gradlens.tracking.group_search import GroupSearch
+    def _attach(self, roots: list[Tensor], evidence: Evidence) -> None:
+        from gradlens.tracking.attachment import Attachment
 
-        loader = None if self._loader is None else self._loader()
-        if self.search is None:
-            self.search = GroupSearch(self.options, evidence.num_classes, loader, evidence.labels)
-        groups = self.search.offer(evidence.labels, pass_over=self._passes > 1)
-        if groups is None:
-            return False
-        self.lens = attach(self.options, self.folder, groups, self.search.counts, roots, evidence)
-        self._on_attached()
-        self.lens.epoch = max(self._passes - 1, 0)
-        # The other engines need to see the forward pass, which is over.
-        return bool(self.lens.armed and self.lens.engine_name == "masked")
+        if self.attachment is None:
+            loader, self._loader = self._loader, None
+            self.attachment = Attachment(self.options, self.folder, roots, evidence, loader)
+            self._dataset = _reference(loader)
+        self.lens = self.attachment.lens(evidence, self._passes, self._on_attached)
 
-    def _measure(self, roots: list[Tensor], evidence: Evidence, once: _Once) -> None:
+    def _measure(self, roots: list[Tensor], evidence: Evidence | None, once: Once) -> None:
         assert self.lens is not None
         loss = roots[0] if len(roots) == 1 else sum(roots[1:], roots[0])
+        if evidence is None:
+            self.lens.rest_backward(loss, backward=once)
+            return
         self.lens.measured_backward(
             loss,
             anchors=evidence.anchors,
@@ -219,38 +224,18 @@ class Tracker:
         if self.watching and outputs.requires_grad:
             self._observed = [*self._observed[1 - OBSERVED :], (outputs, labels)]
 
-    def _notice(self, key: str, text: str) -> None:
-        if key not in self._noticed:
-            self._noticed.add(key)
-            say(text)
-            if self.lens is not None:
-                self.lens.event("notice", message=text)
+    def _notice(self, kind: str, text: str) -> None:
+        """Says something once, here and in the log."""
+        if kind in self._noticed:
+            return
+        self._noticed.add(kind)
+        say(text)
+        if self.lens is not None:
+            self.lens.event(kind, message=text)
 
 
-class _Once:
-    """A backward pass that runs exactly once, whoever calls it."""
-
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call = call
-        self._ran = False
-        self._error: BaseException | None = None
-
-    def __call__(self) -> None:
-        self._ran = True
-        try:
-            self._call()
-        except BaseException as error:
-            self._error = error
-            raise
-
-    @property
-    def failed(self) -> bool:
-        """Whether it ran and raised: an error of the script, then."""
-        return self._error is not None
-
-    def ensure(self) -> None:
-        """Runs it unless it has run; raises what it raised, if that was caught on the way."""
-        if not self._ran:
-            self()
-        elif self._error is not None:
-            raise self._error
+def _reference(loader: DataLoader[Any] | None) -> weakref.ref[Any] | None:
+    try:
+        return None if loader is None else weakref.ref(loader.dataset)
+    except TypeError:  # a list, say, takes no weak references
+        return None

@@ -1,0 +1,1 @@
+"""The overhead benchmark: what measuring costs, here and with other packages."""

@@ -1,0 +1,130 @@
+"""The cases of the overhead benchmark: models, one batch with few tail rows, and the exact answer in float64."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradlens.groups import ClassGroups
+from gradlens.longtail.resnet_cifar import ResNetCifar
+
+CLASSES = 100
+GROUPS = ClassGroups({"head": range(70), "tail": range(70, 100)}, CLASSES)
+TAIL_SHARE = 0.05
+
+
+@dataclass
+class Setup:
+    """What one method works on; every method gets the same weights and the same batch.
+
+    Attributes:
+        model: In train mode.
+        optimizer: SGD with momentum, with steps so small that the numbers stay ordinary however often it steps.
+        inputs: [B, 3, 32, 32].
+        labels: [B].
+        masks: [K, B], 1 where a row belongs to a group.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    inputs: Tensor
+    labels: Tensor
+    masks: Tensor
+
+    @property
+    def params(self) -> list[nn.Parameter]:
+        """The parameters, in the model's order."""
+        return list(self.model.parameters())
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and a batch size.
+
+    Attributes:
+        title: What the table calls it.
+        build: Makes the model.
+        batch: Rows B.
+    """
+
+    title: str
+    build: Callable[[], nn.Module]
+    batch: int
+
+    def setup(self, device: str, seed: int) -> Setup:
+        """Returns model, optimizer and batch, the same for the same seed."""
+        torch.manual_seed(seed)
+        model = self.build().to(device).train()
+        tail = max(1, round(TAIL_SHARE * self.batch))
+        labels = torch.cat([torch.randint(0, 70, (self.batch - tail,)), torch.randint(70, 100, (tail,))])
+        labels = labels[torch.randperm(self.batch)].to(device)
+        inputs = torch.randn(self.batch, 3, 32, 32).to(device)
+        masks = torch.stack([labels < 70, labels >= 70]).float()
+        return Setup(model, torch.optim.SGD(model.parameters(), 1e-4, 0.9), inputs, labels, masks)
+
+
+def vision_transformer() -> nn.Module:
+    """A small vision transformer of timm: 4 blocks of width 96, 64 patches of 4 x 4 pixels and a class token.
+
+    With torch's own LayerNorm instead of timm's subclass, which some of the peers do not know.
+    """
+    from timm.models.vision_transformer import VisionTransformer
+
+    return VisionTransformer(
+        img_size=32,
+        patch_size=4,
+        num_classes=CLASSES,
+        embed_dim=96,
+        depth=4,
+        num_heads=4,
+        mlp_ratio=2.0,
+        norm_layer=nn.LayerNorm,
+    )
+
+
+def cases(batch: int = 64, depth: int = 32) -> dict[str, Case]:
+    """Returns the cases by name."""
+    return {
+        "batchnorm": Case(f"ResNet-{depth}, BatchNorm", lambda: ResNetCifar(depth, CLASSES), batch),
+        "groupnorm": Case(f"ResNet-{depth}, GroupNorm", lambda: ResNetCifar(depth, CLASSES, norm="group"), batch),
+        "vit": Case("ViT, 4 blocks of width 96", vision_transformer, batch),
+    }
+
+
+def gram_of(vectors: list[list[Tensor | None]]) -> Tensor:
+    """Returns [K, K] float64 inner products of K gradients, each a list of P tensors."""
+    found = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
+    for parts in zip(*vectors, strict=True):
+        flat = torch.stack([part.reshape(-1).double() for part in parts if part is not None])
+        found += (flat @ flat.T).cpu()
+    return found
+
+
+def grouped_gram(per_sample: list[Tensor], masks: Tensor) -> Tensor:
+    """Returns [K, K] inner products of the groups' gradients from gradients of single samples, [B, *parameter] each."""
+    found = torch.zeros(len(masks), len(masks), dtype=torch.float64)
+    for gradients in per_sample:
+        sums = (masks @ gradients.reshape(len(gradients), -1)).double()  # [K, n]
+        found += (sums @ sums.T).cpu()
+    return found
+
+
+def brute_force(setup: Setup) -> Tensor:
+    """Returns [K, K] in float64: one forward and backward pass of a float64 twin for each group."""
+    vectors: list[list[Tensor | None]] = []
+    for mask in setup.masks.double():
+        twin = copy.deepcopy(setup.model).double()
+        rows = F.cross_entropy(twin(setup.inputs.double()), setup.labels, reduction="none")
+        vectors.append(list(torch.autograd.grad((rows * mask).mean(), list(twin.parameters()))))
+    return gram_of(vectors)
+
+
+def gram_error(found: Tensor, truth: Tensor) -> float:
+    """Returns the largest error of an inner product, over the product of the two true norms."""
+    norms = truth.diagonal().sqrt()
+    return float(((found.double() - truth).abs() / torch.outer(norms, norms)).max())

@@ -1,0 +1,148 @@
+"""What the lens costs besides measured steps: other steps, a budget, the log, the import, a probe."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gradlens import ClassGroups, Lens
+from gradlens.gram import REST, Measurement
+from gradlens.longtail.resnet_cifar import ResNetCifar
+from gradlens.probing import probe
+from gradlens.runlog import RunMeta, RunWriter
+from overhead.cases import CLASSES, GROUPS, Case
+from overhead.clocked import now
+from overhead.methods import plain
+
+
+def unmeasured_steps(case: Case, pairs: int, device: str, seed: int) -> dict[str, float]:
+    """Returns seconds of a plain step and of one that a lens leaves out, and the median ratio of neighbours."""
+    untouched = plain(case.setup(device, seed))
+    setup = case.setup(device, seed)
+    seconds: dict[str, list[float]] = {"plain": [], "unmeasured": []}
+    with Lens(setup.model, GROUPS, optimizer=setup.optimizer, every=10**9) as lens:
+
+        def tracked() -> None:
+            setup.optimizer.zero_grad()
+            lens.backward(F.cross_entropy(setup.model(setup.inputs), setup.labels), setup.labels)
+            setup.optimizer.step()
+
+        tracked()  # the first step, which is measured
+        for _ in range(3):
+            untouched(), tracked()
+        for number in range(pairs):
+            # Each of the two goes first in every other pair: who follows whom matters to the caches.
+            order = [("plain", untouched), ("unmeasured", tracked)]
+            for name, step in order if number % 2 else order[::-1]:
+                begun = now(device)
+                step()
+                seconds[name].append(now(device) - begun)
+    ratios = [b / a for a, b in zip(seconds["plain"], seconds["unmeasured"], strict=True)]
+    return {name: median(times) for name, times in seconds.items()} | {"ratio": median(ratios)}
+
+
+def within_budget(case: Case, steps: int, fraction: float, device: str, seed: int) -> dict[str, float]:
+    """Returns the time of ``steps`` steps under a budget, warm-up and checks included, over that of as many plain ones.
+
+    The two trainings step in turn; the time of the other one is declared to the lens as time outside its training.
+    """
+    untouched = plain(case.setup(device, seed))
+    setup = case.setup(device, seed)
+    for _ in range(3):
+        untouched()
+    bare = tracked = 0.0
+    measured = 0
+    with Lens(setup.model, GROUPS, optimizer=setup.optimizer, budget=fraction) as lens:
+        for _ in range(steps):
+            begun = now(device)
+            untouched()
+            between = now(device)
+            lens._stepper.clock.outside(between - begun)
+            measured += lens.armed
+            setup.optimizer.zero_grad()
+            lens.backward(F.cross_entropy(setup.model(setup.inputs), setup.labels), setup.labels)
+            setup.optimizer.step()
+            bare, tracked = bare + between - begun, tracked + now(device) - between
+        said = lens.overhead
+    return {"ratio": tracked / bare, "measured_steps": measured, "steps": steps, "overhead_said": said or 0.0}
+
+
+def writing(measurements: int, layers: int) -> dict[str, float]:
+    """Returns the mean and median seconds that handing one measurement to the log takes, flushes in between included."""
+    names = (*GROUPS.names, REST)
+    sample = Measurement(
+        step=0,
+        time=time.time(),
+        epoch=0,
+        names=names,
+        gram=np.eye(len(names)),
+        layers=np.ones((layers, len(names), len(names)), dtype=np.float32) if layers else None,
+        counts=np.ones(len(GROUPS)),
+        loss=np.ones(len(GROUPS)),
+        correct=np.ones(len(GROUPS)),
+        residual=1e-7,
+        total_loss=1.0,
+        seconds=0.01,
+    )
+    meta = RunMeta(groups=GROUPS.to_json(), names=names, layer_names=tuple(f"layer{i}" for i in range(layers)))
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        writer = RunWriter(Path(folder) / "run", meta)
+        for step in range(measurements):
+            item = replace(sample, step=step)
+            begun = time.perf_counter()
+            writer.append(item)
+            seconds.append(time.perf_counter() - begun)
+            time.sleep(0.0005)  # a step; lets the writer's thread work as it does beside a training
+        writer.close()
+    return {"mean": mean(seconds), "median": median(seconds)}
+
+
+def importing(repetitions: int) -> dict[str, float]:
+    """Returns the median seconds of ``import torch`` and of importing the lens after it, each in a fresh interpreter."""
+    code = (
+        "import time; a = time.perf_counter(); import torch; b = time.perf_counter(); from gradlens import ClassGroups, Lens;"
+        "print(b - a, time.perf_counter() - b)"
+    )
+    runs = [
+        [float(word) for word in subprocess.check_output([sys.executable, "-c", code], text=True).split()]
+        for _ in range(repetitions)
+    ]
+    return {"torch": median(run[0] for run in runs), "gradlens": median(run[1] for run in runs)}
+
+
+def probing(depth: int, images: int, batch: int, device: str, seed: int) -> dict[str, float]:
+    """Returns the time of a probe of every class over that of plain forward and backward passes over the same images."""
+    torch.manual_seed(seed)
+    model = ResNetCifar(depth, CLASSES).to(device).eval()
+    inputs, labels = torch.randn(images, 3, 32, 32).to(device), torch.randperm(images).to(device) % CLASSES
+    groups = ClassGroups({f"class {c}": [c] for c in range(CLASSES)}, CLASSES)
+
+    params = list(model.parameters())
+    torch.autograd.grad(F.cross_entropy(model(inputs[:batch]), labels[:batch]), params)  # warm-up
+
+    def passes(part: list[tuple[Tensor, Tensor]]) -> float:
+        begun = now(device)
+        for x, y in part:
+            torch.autograd.grad(F.cross_entropy(model(x), y), params)
+        return now(device) - begun
+
+    everything = list(zip(inputs.split(batch), labels.split(batch), strict=True))
+    half = len(everything) // 2
+    # Half of the plain passes before the probe, half after it: a machine that slows down slows both.
+    bare = passes(everything[:half])
+    begun = now(device)
+    probe(model, everything, groups)
+    probed = now(device) - begun
+    bare += passes(everything[half:])
+    return {"ratio": probed / bare, "seconds": probed, "plain_seconds": bare, "images": images}

@@ -1,0 +1,122 @@
+"""Ways to take a training step without other packages: plain, by hand, and with the lens."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gradlens import Lens
+from gradlens.gram import Measurement
+from overhead.cases import GROUPS, Setup, gram_of
+
+# One training step; returns the [K, K] inner products of the groups' gradients, or None where it measures nothing.
+Step: TypeAlias = Callable[[], Tensor | None]
+Method: TypeAlias = Callable[[Setup], Step]
+
+
+class Refusal(Exception):
+    """A method cannot treat a case, and says so."""
+
+
+def plain(setup: Setup) -> Step:
+    """A training step that nobody measures."""
+
+    def step() -> None:
+        setup.optimizer.zero_grad()
+        F.cross_entropy(setup.model(setup.inputs), setup.labels).backward()
+        setup.optimizer.step()
+
+    return step
+
+
+def two_backwards(setup: Setup) -> Step:
+    """Forward, one backward for the tail's rows and the ordinary backward: the least that exactness costs in general."""
+
+    def step() -> None:
+        setup.optimizer.zero_grad()
+        logits = setup.model(setup.inputs)
+        loss = F.cross_entropy(logits, setup.labels)
+        cotangent = torch.autograd.grad(loss, logits, retain_graph=True)[0] * setup.masks[1].unsqueeze(1)
+        torch.autograd.grad(logits, setup.params, cotangent, retain_graph=True)
+        loss.backward()
+        setup.optimizer.step()
+
+    return step
+
+
+def three_passes(setup: Setup) -> Step:
+    """What a user would write: a forward and backward pass of the masked loss for each group, then the training step."""
+    train = plain(setup)
+
+    def step() -> Tensor:
+        vectors: list[list[Tensor | None]] = []
+        for mask in setup.masks:
+            setup.optimizer.zero_grad()
+            rows = F.cross_entropy(setup.model(setup.inputs), setup.labels, reduction="none")
+            (rows * mask).mean().backward()
+            vectors.append([param.grad for param in setup.params])
+        train()
+        return gram_of(vectors)
+
+    return step
+
+
+class LensStep:
+    """A training step under a lens that measures each one.
+
+    Attributes:
+        lens: The lens.
+    """
+
+    def __init__(self, setup: Setup, engine: str) -> None:
+        self._setup = setup
+        self.lens = Lens(setup.model, GROUPS, optimizer=setup.optimizer, every=1, engine=engine, strict=True)
+        self._same(engine)
+
+    def __call__(self) -> Tensor:
+        """Trains and measures."""
+        setup, wanted = self._setup, self.lens.engine_name
+        setup.optimizer.zero_grad()
+        loss = F.cross_entropy(setup.model(setup.inputs), setup.labels)
+        self.lens.backward(loss, setup.labels)
+        setup.optimizer.step()
+        self._same(wanted)
+        return torch.from_numpy(self.measurement.gram[: len(GROUPS), : len(GROUPS)])
+
+    @property
+    def measurement(self) -> Measurement:
+        """The step just taken; on a GPU the one before it, whose numbers have arrived."""
+        measurement = self.lens.last
+        assert measurement is not None
+        return measurement
+
+    def _same(self, engine: str) -> None:
+        if self.lens.engine_name != engine:
+            reason = self.lens.engine_reason
+            self.lens.close()
+            raise Refusal(reason.partition(f"{engine}: ")[2] or reason)
+
+
+def lens(engine: str) -> Method:
+    """Returns the method that measures every step with an engine."""
+
+    def make(setup: Setup) -> Step:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return LensStep(setup, engine)
+
+    return make
+
+
+OWN: dict[str, Method] = {
+    "plain step": plain,
+    "forward + 2 backward": two_backwards,
+    "lens, masked": lens("masked"),
+    "lens, split": lens("split"),
+}
+HEAVY: dict[str, Method] = {"lens, func": lens("func"), "three passes by hand": three_passes}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
+from gradlens.engines._step_hook import StepHook
 from gradlens.rows import LabelsError, rows_around_classes, rows_lead
 
 # Forward passes that are remembered between two backward passes; more can only be passes that nobody differentiates.
@@ -17,17 +18,22 @@ REMEMBERED = 8
 
 
 class AnchorWatch:
-    """Remembers what the model returned since the last backward pass, on the steps that are measured."""
+    """Remembers what the model returned since the last backward pass, on the steps that are measured.
+
+    Attributes:
+        rounding: Relative rounding of autocast's dtype in the last forward pass; 0 without autocast.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._handle: RemovableHandle | None = None
         self._outputs: list[Any] = []
+        self.rounding = 0.0
 
     def arm(self) -> None:
         """Starts to watch."""
         self.disarm()
-        self._handle = self._model.register_forward_hook(self._seen)
+        self._handle = self._model.register_forward_hook(StepHook(self._seen))
 
     def disarm(self) -> None:
         """Stops and forgets."""
@@ -44,6 +50,9 @@ class AnchorWatch:
     def _seen(self, module: nn.Module, args: Any, output: Any) -> None:  # noqa: ARG002
         if torch.is_grad_enabled():
             self._outputs = [*self._outputs[1 - REMEMBERED :], output]
+            kind = next((p.device.type for p in module.parameters()), "cpu")
+            reduced = torch.is_autocast_enabled(kind)
+            self.rounding = torch.finfo(torch.get_autocast_dtype(kind)).eps if reduced else 0.0
 
 
 def row_tensors(outputs: Iterable[Any], labels: Tensor) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -38,6 +38,7 @@ class StepMeter:
     _disagreement: Tensor | None
     _evaluated: Pending | None
     _kept: Grads | None
+    _rounding: float
 
     def __init__(self, layout: Layout, groups: ClassGroups, components: int, switch: EngineSwitch) -> None:
         """Prepares.
@@ -74,6 +75,7 @@ class StepMeter:
         backward: Callable[[], None],
         *,
         check: bool,
+        rounding: float = 0.0,
     ) -> None:
         """Runs ``backward`` once and adds what it contributes to the current step.
 
@@ -84,6 +86,7 @@ class StepMeter:
             rows: The rows by group.
             backward: The ordinary backward.
             check: Compares with independent pull-backs over all parameters; heeded at the first call of a step.
+            rounding: Relative rounding of the forward pass where it is more than that of anchors and parameters.
 
         Raises:
             LabelsError: The loss does not depend on the anchors.
@@ -113,6 +116,8 @@ class StepMeter:
         for pair, vector in zip(wanted, found, strict=True):
             self._add(self._position(*pair), vector)
         self._counts = self._counts + np.asarray(rows.counts)
+        dtypes = {tensor.dtype for tensor in (*anchors, *self.params)}
+        self._rounding = max(self._rounding, rounding, *(torch.finfo(dtype).eps for dtype in dtypes))
         self._note(group_scores(anchors, labels, rows, self._groups), losses)
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
@@ -154,9 +159,10 @@ class StepMeter:
         self._counts = np.zeros(len(self._groups))
         self._scores = self._loss = self._disagreement = None
         self._evaluated = self._kept = None
+        self._rounding = 0.0
 
     def _begin(self) -> None:
-        if self.begun and self._has_total and all(p.grad is None for p in self.params):
+        if self.begun and self._has_total and not _any(p.grad for p in self.params):
             self._restart()  # the optimizer skipped a step (a gradient scaler does) and its gradients were thrown away
         if not self.begun:
             self._before = [None if p.grad is None else p.grad.detach().clone() for p in self.params]
@@ -216,6 +222,7 @@ class StepMeter:
             computed=tuple(vectors),
             difference=self._difference,
             update=None if update is None else self._rest + 1,
+            rounding=self._rounding,
         )
         products = inner_products([*vectors.values(), total], self.params, self._layer_of, self._layers)
         nothing = torch.tensor(torch.nan)
@@ -244,6 +251,12 @@ class StepMeter:
         )
         # In float64 and from inner products: exact to about 1e-8 of the gradient, far below what float32 leaves.
         return (signs @ products @ signs).clamp(min=0).sqrt() / products[-1, -1].sqrt()
+
+
+def _any(gradients: Iterable[Tensor | None]) -> bool:
+    """Whether any gradient is there and not zero; it waits for the device, between micro-batches of a measured step."""
+    present = [dense(g.detach()) for g in gradients if g is not None]
+    return bool(present) and any(bool(norm > 0) or bool(norm.isnan()) for norm in torch._foreach_norm(present))
 
 
 def _sum(losses: Sequence[Tensor]) -> Tensor:

@@ -23,12 +23,14 @@ class Plan:
         computed: Position among the recorded vectors of each computed one but the total; ``rest`` and ``update`` included.
         difference: Position of the vector that is the total less the others, or None where there is no total.
         update: Position of the update, which is no part of the total, or None.
+        rounding: Relative rounding of the least exact dtype that took part; what agrees, agrees to within a few of it.
     """
 
     size: int
     computed: tuple[int, ...]
     difference: int | None
     update: int | None
+    rounding: float = 0.0
 
     def expand(self, products: Floats) -> Floats:
         """Returns [L, V, V] inner products of the recorded vectors, NaN where absent.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 RESIDUAL_LIMIT = 1e-3
 # Above this an engine and the masked one, which is exact for every model, do not agree.
 DISAGREEMENT_LIMIT = 1e-4
+# In reduced precision both limits are so many roundings.
+ROUNDINGS = 4.0
 
 
 class GradlensWarning(RuntimeWarning):
@@ -127,9 +129,10 @@ class Recorder:
         if not finite and self._finite:
             self.event("nonfinite", item.step, message=f"the loss is {result.total_loss}")
         self._finite = finite
-        if result.disagreement > DISAGREEMENT_LIMIT:
+        least = ROUNDINGS * item.pending.plan.rounding
+        if result.disagreement > max(DISAGREEMENT_LIMIT, least):
             self.on_disagreement(f"differs by {result.disagreement:.1e} from the masked engine at step {item.step}")
-        if result.residual > RESIDUAL_LIMIT:
+        if result.residual > max(RESIDUAL_LIMIT, least):
             self.warn(
                 "residual",
                 item.step,

@@ -168,7 +168,7 @@ class Stepper:
             meter = self.fitting.meter_for(components)
             first = not meter.begun
             check = first and self._measurements % CHECK_EVERY == 0
-            meter.measure(losses, anchors, labels, rows, once, check=check)
+            meter.measure(losses, anchors, labels, rows, once, check=check, rounding=self._watch.rounding)
             self._measurements += first
 
         self._run(measured, backward)

@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from gradlens.engines._cotangent import bypasses, cotangents
 from gradlens.engines._protocol import EngineRefusal, Grads
 from gradlens.engines._replay import ForwardCall, untouched
+from gradlens.engines._step_hook import StepHook
 from gradlens.rows import Rows, mask_rows
 
 # How far a replayed output may be from the one of training: other kernels, other order of sums, but the same function.
@@ -54,8 +55,8 @@ class FuncEngine:
         if missing:
             raise EngineRefusal(f"func: a parameter of shape {missing[0]} is not in the model ({_name(self._model)})")
         self._handles = [
-            self._model.register_forward_pre_hook(self._before, with_kwargs=True),
-            self._model.register_forward_hook(self._after),
+            self._model.register_forward_pre_hook(StepHook(self._before), with_kwargs=True),
+            self._model.register_forward_hook(StepHook(self._after)),
         ]
 
     def disarm(self) -> None:

@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from gradlens.engines._graph import DirectUse, Region, audit, edge_of, enters
 from gradlens.engines._protocol import EngineRefusal, Grads
 from gradlens.engines._scale import BackwardScale
+from gradlens.engines._step_hook import StepHook
 from gradlens.engines._sums import GroupSums, plain_arithmetic, select
 from gradlens.engines.layers import LayerKind, attention, direct, kind_of
 from gradlens.engines.layers._call import AttentionCall, LayerCall
@@ -99,7 +100,7 @@ class SplitEngine:
             inside = self._owned(attention.owned(module))
             if inside:
                 self._require(path, module, inside, attention.refusal(module))  # type: ignore[arg-type]
-                hook = partial(self._on_attention, path, inside)
+                hook = StepHook(partial(self._on_attention, path, inside))
                 self._handles.append(module.register_forward_hook(hook, prepend=True, with_kwargs=True))
             return
         if not owned:
@@ -107,7 +108,7 @@ class SplitEngine:
         kind = kind_of(module)
         if kind is not None:
             self._require(path, module, owned, kind.refusal(module))
-            hook = partial(self._on_forward, path, kind)
+            hook = StepHook(partial(self._on_forward, path, kind))
             # First in line, so that it sees the layer's own output and not what other hooks make of it.
             self._handles.append(module.register_forward_hook(hook, prepend=True, with_kwargs=True))
         elif type(module).__module__.startswith("torch.nn.") and not isinstance(

@@ -37,9 +37,9 @@ def group_scores(anchors: Sequence[Tensor], labels: Tensor, rows: Rows, groups: 
         ids = labels.to(aligned.device).flatten().long()
         loss = -log_p.gather(1, ids.clamp(0, groups.num_classes - 1).unsqueeze(1)).squeeze(1).to(wide)
         hit = (guess == ids).to(wide)
-        # Rows of no group (ignored labels) have no mass, but their loss could be infinite.
-        loss = torch.where(mass.sum(1) > 0, loss, 0.0)
-        return torch.stack([loss @ mass, hit @ mass])
+        # A row's loss may be infinite or NaN: it must not reach other groups as 0 * NaN.
+        of_group = torch.where(mass > 0, loss.unsqueeze(1) * mass, 0.0).sum(0)
+        return torch.stack([of_group, hit @ mass])
 
 
 def _soft(

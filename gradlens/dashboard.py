@@ -98,7 +98,7 @@ def make_app(folder: Path) -> st.App:
         from streamlit.runtime.pages_manager import PagesManager
     except ImportError as error:
         raise DashboardError(
-            f"the dashboard needs {error.name}, which is not installed; install gradlens with its app extra: pip install -e '.[app]'"
+            f"the dashboard needs {error.name}, which is not installed; install the app extra: pip install -e '.[app]'"
         ) from error
     os.environ[FOLDER_VARIABLE] = str(folder.resolve())
     # The app's modules are `app.…`; no other package of that name may come first.

@@ -1,4 +1,4 @@
-"""Which two of many runs one most likely wants to see as Figure 1."""
+"""Which of many runs one most likely wants to see beside each other."""
 
 from __future__ import annotations
 
@@ -32,6 +32,19 @@ def default_pair(runs: Sequence[Run]) -> tuple[Run, Run] | None:
         if best is None or score > best[0]:
             best = (score, a, b)
     return None if best is None else (best[1], best[2])
+
+
+def default_baseline(run: Run, others: Sequence[Run]) -> Run | None:
+    """Returns the run to compare a run in phases with: of the same groups and data set, in one phase, the least balanced.
+
+    None where there is no other run.
+    """
+
+    def score(other: Run) -> tuple[bool, bool, bool, float]:
+        same = other.meta.dataset == run.meta.dataset
+        return _comparable(run, other), len(other.phases) <= 1, same, round(imbalance(other), 3)
+
+    return max(others, key=score, default=None)
 
 
 def _comparable(a: Run, b: Run) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,13 @@ def common_groups(a: Run, b: Run) -> tuple[str, ...]:
     if not shared:
         raise PairError(f"no group is the same in both runs: {_listed(a)}; {_listed(b)}; {_FIX}")
     return shared
+
+
+def groups_in_common(runs: Sequence[Run]) -> list[str]:
+    """Returns the groups that have the same name and classes in all runs, in the order of the first; may be none."""
+    sets = [set(zip(run.groups.names, run.groups.classes, strict=True)) for run in runs]
+    first = zip(runs[0].groups.names, runs[0].groups.classes, strict=True) if runs else ()
+    return [name for name, ids in first if all((name, ids) in found for found in sets)]
 
 
 def head_and_tail(a: Run, b: Run, head: str | None = None, tail: str | None = None) -> tuple[str, str]:

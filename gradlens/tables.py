@@ -164,10 +164,11 @@ def difference_table(comparison: Comparison) -> Table:
 def difference_cells(row: Difference) -> tuple[str, str, str]:
     """Returns both runs' means and their difference with intervals, as text."""
     write = percent if row.percent else number
-    return _interval(row.a, write), _interval(row.b, write), _interval(row.difference, write, signed=True)
+    return interval_text(row.a, write), interval_text(row.b, write), interval_text(row.difference, write, signed=True)
 
 
-def _interval(x: Interval, write: Callable[[float], str], *, signed: bool = False) -> str:
+def interval_text(x: Interval, write: Callable[[float], str], *, signed: bool = False) -> str:
+    """Writes an estimate and its interval with ``number`` or ``percent``; a difference with its sign."""
     value = write(x.value)
     if signed and math.isfinite(x.value) and x.value > 0:
         value = f"+{value}"

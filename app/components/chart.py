@@ -96,8 +96,6 @@ def chart(
             on_click(row)
             st.session_state[f"{key}:rerun"] = True
 
-    _component()(
-        key=key, data=data, on_window_change=lambda: None, on_csv_change=wants_csv, on_clicked_change=clicked
-    )
+    _component()(key=key, data=data, on_window_change=lambda: None, on_csv_change=wants_csv, on_clicked_change=clicked)
     if st.session_state.pop(f"{key}:rerun", False):
         st.rerun()

@@ -16,7 +16,9 @@ NORMS = {"contribution": "Contribution", "mean": "Mean gradient"}
 SMOOTHING = {"auto": "Automatic", "1": "None", "5": "5", "20": "20", "100": "100", "500": "500"}
 
 
-def choose_run(shelf: Shelf, label: str, key: str, default: str | None = None, names: Sequence[str] | None = None) -> str:
+def choose_run(
+    shelf: Shelf, label: str, key: str, default: str | None = None, names: Sequence[str] | None = None
+) -> str:
     """Lets the viewer choose a run and returns its name; says so where the address names one that is not there.
 
     Args:

@@ -11,7 +11,7 @@ STYLE = """
 .stMainBlockContainer { padding: 4.2rem 2.2rem 4rem; max-width: 1500px; }
 h1 { font-size: 1.7rem !important; padding: 0 0 0.1rem !important; }
 h2 { font-size: 1.2rem !important; padding: 0.6rem 0 0 !important; }
-.gl-lead { max-width: 62rem; margin: 0 0 0.4rem; line-height: 1.5; opacity: 0.78; }
+[data-testid="stButtonGroup"] button { min-height: 2.5rem; }
 @media (max-width: 640px) { .stMainBlockContainer { padding: 4rem 1rem 3rem; } }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important; } }
 </style>

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import streamlit as st
 
 from gradlens.claims import Claim, figure1_claims
+from gradlens.compare import MOST_GROUPS, Difference, differences
 from gradlens.dashboard import FOLDER_VARIABLE
 from gradlens.overview import Overview, overview
-from gradlens.runlog import Run, RunError
+from gradlens.pairing import common_groups
+from gradlens.per_class import class_measurements
+from gradlens.phase_story import StoryRow, phase_story, stretches
+from gradlens.runlog import Probe, Run, RunError
 from gradlens.runlog.library import RunLibrary
+
+T = TypeVar("T")
+# Tables that are kept for all viewers together.
+MOST_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -71,25 +82,66 @@ def overview_of(run: Run) -> Overview:
 
 
 @st.cache_resource(show_spinner=False)
-def _judged() -> dict[tuple[Path, Path], tuple[tuple[int, ...], list[Claim]]]:
-    return {}
+def _resampled() -> OrderedDict[Hashable, tuple[tuple[int, ...], Any]]:
+    return OrderedDict()
 
 
 def claims_of(long_tailed: Run, balanced: Run) -> tuple[list[Claim], str]:
     """Returns the claims of Figure 1, and of which steps where a run has grown since.
 
-    Resampling a long run takes a second, so a live one is judged again only when it has grown by a tenth.
-
     Raises:
         PairError: The runs have fewer than two groups in common.
     """
-    kept, key = _judged(), (long_tailed.path, balanced.path)
-    sizes = (len(long_tailed), len(balanced))
+    return _resample("claims", (long_tailed, balanced), lambda: figure1_claims(long_tailed, balanced))
+
+
+def compared(a: Run, b: Run) -> tuple[list[Difference], str]:
+    """Returns the differences of two runs, and of which steps where one has grown since.
+
+    Raises:
+        PairError: No group is the same in both.
+    """
+    groups = common_groups(a, b)[:MOST_GROUPS]
+    return _resample("differences", (a, b), lambda: differences(a, b, groups))
+
+
+def story_of(run: Run, baseline: Run | None, groups: Sequence[str]) -> tuple[tuple[str, ...], list[StoryRow]]:
+    """Returns the titles and rows of a run's phases beside a baseline."""
+
+    def tell() -> tuple[tuple[str, ...], list[StoryRow]]:
+        parts = stretches(run, baseline)
+        return tuple(part.title for part in parts), phase_story(parts, groups) if len(parts) > 1 else []
+
+    key = ("story", len(run.phases), tuple(groups))
+    return _resample(key, (run,) if baseline is None else (run, baseline), tell)[0]
+
+
+def _resample(kind: Hashable, runs: tuple[Run, ...], compute: Callable[[], T]) -> tuple[T, str]:
+    """Returns what is computed by resampling, and of which steps where a run has grown since.
+
+    That takes a second, so for live runs it is done again only when one has grown by a tenth.
+    """
+    kept, key = _resampled(), (kind, *((run.path, run.meta.started) for run in runs))
+    sizes = tuple(len(run) for run in runs)
     if key in kept:
-        before, claims = kept[key]
-        over = not (long_tailed.status.live or balanced.status.live)
-        if before == sizes or (not over and all(old <= new <= 1.1 * old for old, new in zip(before, sizes, strict=True))):
-            return claims, "" if before == sizes else f"{before[0]:,} and {before[1]:,} measured steps"
-    claims = figure1_claims(long_tailed, balanced)
-    kept[key] = (sizes, claims)
-    return claims, ""
+        before, value = kept[key]
+        live = any(run.status.live for run in runs)
+        if before == sizes:
+            return value, ""
+        if live and all(old <= new <= 1.1 * old for old, new in zip(before, sizes, strict=True)):
+            return value, " and ".join(f"{size:,}" for size in before) + " measured steps"
+    value = compute()
+    kept[key] = (sizes, value)
+    while len(kept) > MOST_KEPT:
+        kept.popitem(last=False)
+    return value, ""
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _classes(_run: Run, key: Hashable) -> list[Probe]:  # noqa: ARG001
+    return class_measurements(_run)
+
+
+def classes_of(run: Run) -> list[Probe]:
+    """Returns what a run says about single classes, in order of training."""
+    return _classes(run, (str(run.path), len(run.probes), len(run) if not run.probes else 0, run.meta.started))

@@ -31,6 +31,8 @@ def summary(run: Run) -> None:
     st.markdown(parts)
     if seen.state in ("failed", "killed", "interrupted"):
         why = f": {plain(seen.reason)}" if seen.reason else ""
-        st.warning(f"This training {'was ' if seen.state != 'failed' else ''}{seen.state}{why}. What it wrote until then is shown.")
+        st.warning(
+            f"This training {'was ' if seen.state != 'failed' else ''}{seen.state}{why}. What it wrote until then is shown."
+        )
     for warning in run.warnings:
         st.warning(plain(warning), icon=":material/broken_image:")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Sequence
 
 import streamlit as st
@@ -10,8 +11,11 @@ import streamlit as st
 from gradlens.claims import Claim
 from gradlens.compare import Difference
 from gradlens.facts import facts
+from gradlens.figures import evaluated_names
+from gradlens.overview import last_accuracy
+from gradlens.phase_story import StoryRow
 from gradlens.runlog import Run
-from gradlens.tables import difference_cells, number
+from gradlens.tables import difference_cells, interval_text, number, percent
 
 STYLE = """
 <style>
@@ -30,8 +34,17 @@ STYLE = """
 .gl-badge { display: inline-block; white-space: nowrap; font-weight: 600; }
 .gl-yes { color: #00795A; } .gl-no { color: #B34700; } .gl-open { opacity: 0.7; }
 .gl-dark .gl-yes { color: #2CC295; } .gl-dark .gl-no { color: #FF8A3D; }
+@media (max-width: 640px) {
+  .gl-cards thead { display: none; }
+  .gl-cards tr { display: block; padding: 0.5rem 0; border-top: 1px solid color-mix(in srgb, currentColor 14%, transparent); }
+  .gl-cards td, .gl-cards tbody th { display: block; border: 0; padding: 0.1rem 0; }
+  .gl-cards .gl-n { text-align: left; white-space: normal; }
+  .gl-cards td[data-label]::before { content: attr(data-label) ": "; opacity: 0.7; font-weight: 400; }
+  .gl-cards caption { display: block; }
+}
 </style>
 """
+CLAIMS = ("panel", "statement", "measured as", "effect", "95 % interval", "no difference", "verdict")
 VERDICTS = {True: ("gl-yes", "✓ reproduced"), False: ("gl-no", "✗ not reproduced"), None: ("gl-open", "? undecided")}
 
 
@@ -47,49 +60,75 @@ def claims_table(claims: Iterable[Claim]) -> None:
     for claim in claims:
         key, words = VERDICTS[claim.reproduced]
         low_high = "" if claim.low is None or claim.high is None else f"{number(claim.low)} to {number(claim.high)}"
-        per = "" if claim.convention == "both" else f" ({'contribution' if claim.convention == 'contribution' else 'mean gradient'})"
+        per = (
+            ""
+            if claim.convention == "both"
+            else f" ({'contribution' if claim.convention == 'contribution' else 'mean gradient'})"
+        )
         statement = claim.statement if claim.statement != previous else "the same"
         previous = claim.statement
         note = f"<br>{_text(claim.note)}" if claim.note else ""
-        rows.append(
-            f'<tr><td>{_text(claim.panel)}</td><th scope="row">{_text(statement)}</th><td>{_text(claim.measure + per)}</td>'
-            f'<td class="gl-n">{number(claim.effect)}</td><td class="gl-n">{_text(low_high)}</td>'
-            f'<td class="gl-n">{claim.threshold:g}</td><td><span class="gl-badge {key}">{words}</span>{note}</td></tr>'
+        cells = [f"<td>{_text(claim.panel)}</td>", f'<th scope="row">{_text(statement)}</th>']
+        cells += _cells(
+            CLAIMS[2:6], (claim.measure + per, number(claim.effect), low_high, f"{claim.threshold:g}"), first=1
         )
-    _write(
-        '<table class="gl-table"><caption>Reproduced: the whole 95 % interval lies above “no difference”. Intervals: moving-block '
-        "bootstrap over the measured steps. They say how sure the averages of these two runs are, not how another seed would come "
-        f"out.</caption><thead>{_head(('panel', 'statement', 'measured as', 'effect', '95 % interval', 'no difference', 'verdict'), (3, 4, 5))}"
-        f"</thead><tbody>{''.join(rows)}</tbody></table>"
+        cells.append(f'<td><span class="gl-badge {key}">{words}</span>{note}</td>')
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    caption = (
+        "Reproduced: the whole 95 % interval lies above “no difference”. Intervals: moving-block bootstrap over the measured "
+        "steps. They say how sure the averages of these two runs are, not how another seed would come out."
     )
+    _write(_table(CLAIMS, range(3, 6), rows, caption))
 
 
 def differences_table(names: tuple[str, str], rows: Iterable[Difference]) -> None:
-    """Writes the means of two runs, or of two stretches, and their difference, group by group.
+    """Writes the means of two runs and their difference, group by group."""
+    _by_group((*names, "difference"), [(row.group, row.quantity, difference_cells(row), row.clear) for row in rows])
 
-    Args:
-        names: What the two are called.
-        rows: From ``compare`` or ``phase_changes``.
-    """
-    found, group = [], None
+
+def story_table(titles: Sequence[str], rows: Iterable[StoryRow]) -> None:
+    """Writes the means of every stretch and how the last differs from the first, group by group."""
+    found = []
     for row in rows:
-        if row.group != group:
-            group = row.group
-            found.append(f'<tr class="gl-part"><th scope="rowgroup" colspan="4">{_text(group or "whole run")}</th></tr>')
-        a, b, delta = (_text(cell) for cell in difference_cells(row))
-        strong = " gl-strong" if row.clear else ""
-        found.append(
-            f'<tr><th scope="row">{_text(row.quantity)}</th><td class="gl-n">{a}</td><td class="gl-n">{b}</td>'
-            f'<td class="gl-n{strong}">{delta}</td></tr>'
-        )
-    _write(
-        '<table class="gl-table"><caption>Means over the measured steps with 95 % intervals (moving-block bootstrap). Bold: the '
-        f"interval of the difference leaves out 0.</caption><thead>{_head(('', *names, 'difference'), (1, 2, 3))}</thead>"
-        f"<tbody>{''.join(found)}</tbody></table>"
+        write = percent if row.percent else number
+        cells = [interval_text(mean, write) for mean in row.means]
+        found.append((row.group, row.quantity, (*cells, interval_text(row.change, write, signed=True)), row.clear))
+    _by_group((*titles, "last - first"), found)
+
+
+def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str], bool]]) -> None:
+    """Writes rows of group, quantity, cells and whether the last cell is clear of zero."""
+    found, group = [], None
+    for of, quantity, texts, clear in rows:
+        if of != group:
+            group = of
+            title = _text(group or "whole run")
+            found.append(f'<tr class="gl-part"><th scope="rowgroup" colspan="{len(head) + 1}">{title}</th></tr>')
+        cells = _cells(head, texts, first=0, strong=len(head) - 1 if clear else None)
+        found.append(f'<tr><th scope="row">{_text(quantity)}</th>{"".join(cells)}</tr>')
+    caption = (
+        "Means over the measured steps with 95 % intervals (moving-block bootstrap). Bold: the interval of the difference "
+        "leaves out 0."
     )
+    _write(_table(("", *head), range(1, len(head) + 1), found, caption))
 
 
-def plain_table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: Sequence[int] = (), caption: str = "") -> None:
+def accuracy_table(runs: Sequence[Run]) -> None:
+    """Writes the last evaluation of each run, in percent; nothing where none was evaluated."""
+    names = evaluated_names(runs)
+    if not names:
+        return
+    rows = [(run.name, *(_percent(last_accuracy(run, name)) for name in names)) for run in runs]
+    plain_table(("accuracy at the end", *names), rows, numeric=range(1, len(names) + 1))
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1f} %" if math.isfinite(value) else "–"
+
+
+def plain_table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], numeric: Sequence[int] = (), caption: str = ""
+) -> None:
     """Writes a table of texts.
 
     Args:
@@ -98,15 +137,36 @@ def plain_table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: 
         numeric: Columns that are aligned at the right.
         caption: What stands below it.
     """
-    body = "".join(
-        "<tr>" + "".join(f"<td{_class(i in numeric)}>{_text(cell)}</td>" for i, cell in enumerate(row)) + "</tr>" for row in rows
-    )
+    body = [
+        "<tr>" + "".join(f"<td{_class(i in numeric)}>{_text(cell)}</td>" for i, cell in enumerate(row)) + "</tr>"
+        for row in rows
+    ]
+    _write(_table(head, numeric, body, caption, cards=False))
+
+
+def _table(
+    head: Sequence[str], numeric: Sequence[int], rows: Iterable[str], caption: str, *, cards: bool = True
+) -> str:
     below = f"<caption>{_text(caption)}</caption>" if caption else ""
-    _write(f'<table class="gl-table">{below}<thead>{_head(head, numeric)}</thead><tbody>{body}</tbody></table>')
+    kind = "gl-table gl-cards" if cards else "gl-table gl-narrow"
+    return f'<table class="{kind}">{below}<thead>{_head(head, numeric)}</thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _cells(head: Sequence[str], texts: Sequence[str], *, first: int, strong: int | None = None) -> list[str]:
+    """Returns cells that name their column on narrow screens, where a row becomes a card; numbers from ``first`` on."""
+    return [
+        f'<td data-label="{_text(head[i])}" class="{"gl-n" if i >= first else ""}{" gl-strong" if i == strong else ""}">'
+        f"{_text(text)}</td>"
+        for i, text in enumerate(texts)
+    ]
 
 
 def _head(names: Sequence[str], numeric: Sequence[int]) -> str:
-    return "<tr>" + "".join(f'<th scope="col"{_class(i in numeric)}>{_text(n)}</th>' for i, n in enumerate(names)) + "</tr>"
+    return (
+        "<tr>"
+        + "".join(f'<th scope="col"{_class(i in numeric)}>{_text(n)}</th>' for i, n in enumerate(names))
+        + "</tr>"
+    )
 
 
 def _class(numeric: bool) -> str:

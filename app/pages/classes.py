@@ -1,2 +1,61 @@
+"""Class against class: which pull together, which against each other, and who owns the update."""
+
 import streamlit as st
-st.title("x")
+
+from app.components.chart import chart
+from app.components.choices import choose_run
+from app.components.live import follow
+from app.components.page import heading, runs_or_stop
+from app.components.store import classes_of
+from app.components.tables import plain_table
+from gradlens import figures
+
+heading(
+    "Classes",
+    "The cosine between the gradients of every two classes, most frequent first: blue pairs pull together, orange ones against "
+    "each other. Below, each class's share of the gradient against its number of samples.",
+)
+found = runs_or_stop()
+able = [name for name, run in found.runs.items() if classes_of(run)]
+if not able:
+    st.info(
+        "None of these runs was measured class by class. `lens.probe(loader, groups=ClassGroups.per_class(n))` does it once on "
+        "whole data, `gradlens track --groups per-class SCRIPT` on every measured step; `gradlens demo` makes runs with probes.",
+        icon=":material/apps_outage:",
+    )
+    st.stop()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    name = choose_run(found, "Run", "run", names=able)
+    run = found.runs[name]
+    follow([run])
+probes = classes_of(run)
+index = len(probes) - 1
+if len(probes) > 1:
+    index = st.slider(
+        "Measurement, first to last", 1, len(probes), len(probes), key="at", bind="query-params",
+        help="Whole-data probes in order of training, or stretches of training where every class is a group.",
+    ) - 1  # fmt: skip
+probe = probes[index]
+
+chart(
+    "cosines",
+    lambda theme: figures.class_cosines(probe, theme=theme),
+    name=f"{name}-classes",
+    revision=name,
+    over_training=False,
+)
+st.header("Most conflicting pairs", anchor=False)
+pairs = figures.conflicting_pairs(probe)
+plain_table(
+    ("class", "samples", "and", "samples", "cosine"),
+    [(p.a, f"{p.samples[0]:,.0f}", p.b, f"{p.samples[1]:,.0f}", f"{p.cosine:+.3f}") for p in pairs],
+    numeric=(1, 3, 4),
+    caption="The pairs with the lowest cosine between their gradients; -1 = exactly against each other.",
+)
+chart(
+    "shares",
+    lambda theme: figures.class_shares(probe, theme=theme),
+    name=f"{name}-class-shares",
+    revision=name,
+    over_training=False,
+)

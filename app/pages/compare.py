@@ -1,2 +1,72 @@
+"""Any number of runs over each other, and two of them in numbers."""
+
+from functools import partial
+
 import streamlit as st
-st.title("x")
+
+from app.components.chart import chart
+from app.components.choices import choose_axis, choose_smoothing
+from app.components.live import follow
+from app.components.page import heading, plain, runs_or_stop
+from app.components.store import compared
+from app.components.tables import differences_table
+from gradlens import figures
+from gradlens.pairing import PairError, groups_in_common
+
+heading(
+    "Compare",
+    "The same quantity of several runs over each other, aligned by step, epoch or part of training; below, two of them in "
+    "numbers. Lower distortion means that the update served all classes more alike.",
+)
+found = runs_or_stop()
+names = list(found.runs)
+wanted = st.query_params.get_all("runs")
+gone = [name for name in wanted if name not in names]
+if gone:
+    st.warning(f"Not in this folder, or not any more: {', '.join(map(plain, gone))}.", icon=":material/warning:")
+chosen = st.multiselect("Runs", names, names[:4], key="runs", bind="query-params", placeholder="Choose runs")
+if not chosen:
+    st.info("Choose one run or more.", icon=":material/info:")
+    st.stop()
+runs = [found.runs[name] for name in chosen]
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    x = choose_axis(runs, fraction=True)
+    smooth = choose_smoothing()
+    follow(runs)
+over = {"x": x, "smooth": smooth}
+rows = max(map(len, runs))
+chart("distortion", partial(figures.distortion_curves, runs, **over), name="distortion", revision=x, rows=rows)
+
+groups = groups_in_common(runs)
+if not groups:
+    st.info(
+        "These runs have no group in common, so only their distortion can be compared. Measure one with the groups of the "
+        "other: `gradlens track --groups-from RUN SCRIPT`.",
+        icon=":material/info:",
+    )
+else:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        group = st.selectbox("Group", groups, len(groups) - 1, key="group", bind="query-params", width=220)
+        measures = {key: text[0].upper() + text[1:] for key, (text, _) in figures.MEASURES.items()}
+        measure = st.selectbox(
+            "Quantity", list(measures), 1, key="quantity", bind="query-params", format_func=measures.get, width=320
+        )
+    overlay = partial(figures.overlay, runs, measure, group, **over)
+    chart("overlay", overlay, name=f"{group}-{measure}", revision=(x, measure, group), rows=rows)
+
+if len(chosen) > 1:
+    st.header("Two of them in numbers", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        first = st.selectbox("First", chosen, 0, key="first", bind="query-params", width=300)
+        second = st.selectbox("Second", chosen, 1, key="second", bind="query-params", width=300)
+    if first == second:
+        st.info("Choose two different runs.", icon=":material/info:")
+    else:
+        try:
+            rows_of, at = compared(found.runs[first], found.runs[second])
+        except PairError as error:
+            st.info(plain(error), icon=":material/info:")
+        else:
+            if at:
+                st.caption(f"As of {at}; computed anew whenever a run has grown by a tenth.")
+            differences_table((first, second), rows_of)

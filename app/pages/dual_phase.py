@@ -1,2 +1,71 @@
+"""One method against another: does training in two phases make the distortion disappear?"""
+
+from functools import partial
+
 import streamlit as st
-st.title("x")
+
+from app.components.chart import chart
+from app.components.choices import choose_axis, choose_run, choose_smoothing
+from app.components.live import follow
+from app.components.page import heading, plain, runs_or_stop
+from app.components.store import story_of
+from app.components.tables import accuracy_table, story_table
+from gradlens import figures
+from gradlens.default_pair import default_baseline
+from gradlens.pairing import groups_in_common
+
+heading(
+    "Dual-phase",
+    "A method that trains in phases beside one that does not. In phase I the head learns alone, so the whole update is the "
+    "head's; in phase II the tail joins and the shares should come close to those of the classes.",
+)
+found = runs_or_stop()
+phased = [name for name, run in found.runs.items() if len(run.phases) > 1]
+if not phased:
+    st.info(
+        "No run here has more than one phase. `gradlens demo` and `gradlens train dual-phase DATASET` make one; in a script of "
+        'your own, `gradlens.phase("II")` names what follows.',
+        icon=":material/looks_two:",
+    )
+    st.stop()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    name = choose_run(found, "Method in phases", "run", names=phased)
+    run = found.runs[name]
+    others = [other for other in found.runs if other != name]
+    baseline = None
+    if others:
+        best = default_baseline(run, [found.runs[other] for other in others])
+        default = next((other for other in others if found.runs[other] is best), others[0])
+        against = choose_run(found, "Against", "against", default, others)
+        baseline = found.runs[against]
+both = [run] if baseline is None else [run, baseline]
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    x = choose_axis(both, fraction=True)
+    smooth = choose_smoothing()
+    follow(both)
+over = {"x": x, "smooth": smooth}
+rows = max(map(len, both))
+revision = (tuple(r.name for r in both), x)
+
+chart("distortion", partial(figures.distortion_curves, both, **over), name="distortion", revision=revision, rows=rows)
+for part in both:
+    key = "shares" if part is run else "shares-against"
+    chart(key, partial(figures.shares, part, **over), name=f"{part.name}-shares", revision=revision, rows=rows)
+chart(
+    "accuracy",
+    lambda **options: figures.evaluations(both, **{**options, "x": x}),
+    name="accuracy",
+    revision=revision,
+    rows=rows,
+)
+accuracy_table(both)
+if run.components:
+    chart("terms", partial(figures.component_norms, run, **over), name=f"{name}-terms", revision=revision, rows=rows)
+
+st.header("Before and after", anchor=False)
+groups = groups_in_common(both)
+if not groups:
+    st.info(f"{plain(name)} and {plain(both[-1].name)} have no group in common; only their own figures can be shown.")
+else:
+    titles, story = story_of(run, baseline, groups)
+    story_table(titles, story)

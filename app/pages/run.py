@@ -12,7 +12,13 @@ from app.components.summary import summary
 from app.components.tables import facts_table, plain_table
 from gradlens import figures
 
-PARTS = {"gradient": "Gradient", "layers": "Layers", "fit": "Loss and accuracy", "update": "Optimizer", "facts": "Facts"}
+PARTS = {
+    "gradient": "Gradient",
+    "layers": "Layers",
+    "fit": "Loss and accuracy",
+    "update": "Optimizer",
+    "facts": "Facts",
+}
 
 heading(
     "Run",
@@ -60,6 +66,8 @@ else:
     facts_table(run)
     if run.phases or run.marks:
         st.header("Phases and marks", anchor=False)
-        rows = [(f"phase {p.name}", f"{p.start:,}", f"{p.end - 1:,}" if p.end is not None else "end") for p in run.phases]
+        rows = [
+            (f"phase {p.name}", f"{p.start:,}", f"{p.end - 1:,}" if p.end is not None else "end") for p in run.phases
+        ]
         rows += [(mark.text, f"{mark.step:,}", "") for mark in run.marks]
         plain_table(("", "from step", "to step"), rows, numeric=(1, 2))

@@ -21,11 +21,24 @@ def table(found: Shelf, search: str) -> pd.DataFrame:
         state = STATES.get(seen.state, seen.state)
         if all(word in f"{name} {seen.method} {seen.dataset} {state}".lower() for word in search.lower().split()):
             started = pd.to_datetime(seen.started, unit="s") if math.isfinite(seen.started) else None
-            rows.append({
-                "run": name, "status": state, "method": seen.method, "data set": seen.dataset, "distortion": seen.distortion,
-                "last phase": seen.last_phase, "course": list(seen.sparks), "accuracy": seen.accuracy, "steps": seen.steps, "measured": seen.measured,
-                "cadence": seen.cadence, "engine": seen.engine, "started": started, "why": seen.reason,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "run": name,
+                    "status": state,
+                    "method": seen.method,
+                    "data set": seen.dataset,
+                    "distortion": seen.distortion,
+                    "last phase": seen.last_phase,
+                    "course": list(seen.sparks),
+                    "accuracy": seen.accuracy,
+                    "steps": seen.steps,
+                    "measured": seen.measured,
+                    "cadence": seen.cadence,
+                    "engine": seen.engine,
+                    "started": started,
+                    "why": seen.reason,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -35,9 +48,15 @@ COLUMNS = {
     "method": st.column_config.TextColumn("Method", width="small"),
     "data set": st.column_config.TextColumn("Data set", width="small"),
     "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width="small", help="0 = none; whole run"),
-    "last phase": st.column_config.NumberColumn("Last phase", format="%.3f", width="small", help="Distortion of the last phase"),
-    "course": st.column_config.LineChartColumn("Over the run", y_min=0, width="small", help="Distortion, beginning to end"),
-    "accuracy": st.column_config.NumberColumn("Accuracy", format="%.1f %%", width="small", help="Last evaluation, overall"),
+    "last phase": st.column_config.NumberColumn(
+        "Last phase", format="%.3f", width="small", help="Distortion of the last phase"
+    ),
+    "course": st.column_config.LineChartColumn(
+        "Over the run", y_min=0, width="small", help="Distortion, beginning to end"
+    ),
+    "accuracy": st.column_config.NumberColumn(
+        "Accuracy", format="%.1f %%", width="small", help="Last evaluation, overall"
+    ),
     "steps": st.column_config.NumberColumn("Steps", format="localized", width="small"),
     "measured": st.column_config.NumberColumn("Measured", format="localized", width="small"),
     "cadence": st.column_config.TextColumn("Cadence", width="small"),

@@ -7,22 +7,26 @@ from gradlens.figures._curves import (
     component_norms,
     conflicts,
     cosines,
-    distortion_curves,
     losses,
     norms,
     update_cosines,
 )
+from gradlens.figures._distortion import distortion_curves
 from gradlens.figures._figure1 import figure1
 from gradlens.figures._heat import class_cosines, frequency_order, layer_heatmap
 from gradlens.figures._layers import layer_curves
 from gradlens.figures._lines import Options
+from gradlens.figures._overlay import MEASURES, evaluated_names, evaluations, overlay
+from gradlens.figures._pairs import ClassPair, conflicting_pairs
 from gradlens.figures._shares import class_shares, shares
 from gradlens.figures._theme import DARK, LIGHT, FigureError, Theme, theme_of
 
 __all__ = [
     "DARK",
     "LIGHT",
+    "MEASURES",
     "UNITS",
+    "ClassPair",
     "FigureError",
     "Options",
     "Theme",
@@ -30,9 +34,12 @@ __all__ = [
     "class_cosines",
     "class_shares",
     "component_norms",
+    "conflicting_pairs",
     "conflicts",
     "cosines",
     "distortion_curves",
+    "evaluated_names",
+    "evaluations",
     "figure1",
     "figure_csv",
     "frequency_order",
@@ -40,6 +47,7 @@ __all__ = [
     "layer_heatmap",
     "losses",
     "norms",
+    "overlay",
     "shares",
     "theme_of",
     "units",

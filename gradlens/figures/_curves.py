@@ -1,4 +1,4 @@
-"""Curves over training of one run: cosines, norms, conflicts, losses, accuracies, the optimizer's update; of many: distortion."""
+"""Curves over training of one run: cosines, norms, conflicts, losses, accuracies, the optimizer's update."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
             shown = name in run.groups.names and training
             figure.add_trace(
                 go.Scatter(
-                    x=axis.of_steps(run, steps), y=values, name=safe(name), legendgroup=name, showlegend=not shown,
+                    x=axis.of_steps(run, steps), y=values, name=safe(name), legendgroup=safe(name), showlegend=not shown,
                     mode="lines+markers", marker={"size": 5}, hovertemplate="%{y:.1f} %" + f" ({safe(split)})",
                     line={"color": style.color, "width": style.width, "dash": style.dash},
                 ), row=1, col=1 + both,
@@ -150,32 +150,6 @@ def component_norms(run: Run, **options: Unpack[Options]) -> go.Figure:
     lines = [Line(name, run.norm(name), cycle(i, view.theme)) for i, name in enumerate(run.components)]
     lines.append(Line("overall", run.norm("all"), group_styles([], view.theme)["all"]))
     return _over_training(run, lines, view, title, "norm")
-
-
-def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Figure:
-    """Draws the distortion of runs over each other.
-
-    Raises:
-        FigureError: No run, or an axis that one of them does not have.
-    """
-    view = View.of(options)
-    if not runs:
-        raise FigureError("no run to draw; give at least one")
-    figure = make_subplots(1, 1)
-    lines = [
-        Line(run.name, run.distortion(), cycle(i, view.theme), format=".3f", key=str(i)) for i, run in enumerate(runs)
-    ]
-    axes = [axis_of(run, view.x) for run in runs]
-    for axis, line in zip(axes, lines, strict=True):
-        add_lines(figure, axis, [line], view, legend=True)
-    title = "How far is the update from serving all classes alike? Distortion"
-    about = "half the distance between shares of the update and of the classes; 0 = none"
-    dress(figure, view.theme, title, subtitle(about, smoothing_text(view, max(map(len, runs)))))
-    alone = len(runs) == 1
-    if alone:
-        add_events(figure, runs[0], axes[0], view.theme, [(1, 1)])
-    _finish(figure, lines, view, axes[0].title, "distortion", headroom=alone and bool(runs[0].phases))
-    return figure if any(map(len, runs)) else note(figure, view.theme, NO_STEPS)
 
 
 def _over_training(

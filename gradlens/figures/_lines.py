@@ -117,7 +117,7 @@ def add_lines(
         n = min(len(axis.positions), len(line.values))  # a live run may have grown between two looks
         x, values = axis.positions[:n], line.values[:n]
         window = view.smoothing(n)
-        shared: dict[str, Any] = {"legendgroup": line.key or line.name, "name": safe(line.name)}
+        shared: dict[str, Any] = {"legendgroup": safe(line.key or line.name), "name": safe(line.name)}
         if window > 1:
             kept = visible(x, values, view.points, view.window)
             faint.append(

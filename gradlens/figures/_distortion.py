@@ -1,0 +1,77 @@
+"""Distortion over training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Unpack
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from gradlens.figures._axis import add_events, axis_of
+from gradlens.figures._curves import NO_STEPS
+from gradlens.figures._describe import subtitle
+from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._theme import FigureError, cycle, dress, note
+from gradlens.gram import Floats, distortion
+from gradlens.quantities import filled_share
+from gradlens.smoothing import running_mean
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+
+@dataclass(frozen=True)
+class DistortionLine(Line):
+    """Distortion: the faint line is that of single steps, the strong one that of averaged shares.
+
+    Attributes:
+        shares: Each group's [T] shares, 0 where it had no sample.
+        fractions: [K] the groups' fractions of the classes.
+    """
+
+    shares: tuple[Floats, ...] = ()
+    fractions: Floats = field(default_factory=lambda: np.empty(0))
+
+    def smoothed(self, window: int) -> Floats:
+        """Returns [T] the distortion of the shares' running means."""
+        return distortion(np.stack([running_mean(share, window) for share in self.shares], axis=-1), self.fractions)
+
+
+def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Figure:
+    """Draws the distortion of runs over each other.
+
+    The strong line is the distortion of the shares' running means, as ``gradlens.distortion`` is of their mean over a run: the
+    chance of single batches, whose own distortion is drawn faint, does not count.
+
+    Raises:
+        FigureError: No run, or an axis that one of them does not have.
+    """
+    view = View.of(options)
+    if not runs:
+        raise FigureError("no run to draw; give at least one")
+    figure = make_subplots(1, 1)
+    lines = [
+        DistortionLine(
+            run.name, run.distortion(), cycle(i, view.theme), format=".3f", key=str(i), fractions=run.groups.fractions(),
+            shares=tuple(filled_share(run, name) for name in run.groups.names),
+        )
+        for i, run in enumerate(runs)
+    ]  # fmt: skip
+    axes = [axis_of(run, view.x) for run in runs]
+    for axis, line in zip(axes, lines, strict=True):
+        add_lines(figure, axis, [line], view, legend=True)
+    title = "How far is the update from serving all classes alike? Distortion"
+    about = "half the distance between shares of the update and of the classes, 0 = none"
+    dress(figure, view.theme, title, subtitle(about, smoothing_text(view, max(map(len, runs)))))
+    alone = len(runs) == 1
+    if alone:
+        add_events(figure, runs[0], axes[0], view.theme, [(1, 1)])
+    figure.update_layout(showlegend=True)
+    figure.update_xaxes(title_text=axes[0].title)
+    figure.update_yaxes(
+        title_text="distortion", range=robust_range(lines, view, headroom=alone and bool(runs[0].phases))
+    )
+    return figure if any(map(len, runs)) else note(figure, view.theme, NO_STEPS)

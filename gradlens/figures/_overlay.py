@@ -1,0 +1,135 @@
+"""The same quantity of several runs over each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Unpack
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from gradlens.figures._axis import axis_of
+from gradlens.figures._describe import run_text, subtitle
+from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._theme import FigureError, Style, cycle, dress, note, safe
+from gradlens.gram import Floats
+from gradlens.quantities import filled_share
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+Measure = Callable[["Run", str], Floats]
+
+
+def _per_sample(sums: Floats, run: Run, group: str) -> Floats:
+    k = run.groups.names.index(group)
+    n = min(len(sums), len(run.counts))
+    counts = run.counts[:n, k]
+    return np.asarray(sums[:n, k] / np.where(counts > 0, counts, np.nan))
+
+
+# Short name -> what it is of a group, and how it is got.
+MEASURES: dict[str, tuple[str, Measure]] = {
+    "cosine": ("cosine with the overall gradient", lambda run, group: run.cosine(group)),
+    "share": ("share of the update", filled_share),
+    "norm": ("norm of the contribution", lambda run, group: run.norm(group)),
+    "mean norm": ("norm of the mean gradient", lambda run, group: run.norm(group, per="mean")),
+    "loss": ("training loss per sample", lambda run, group: _per_sample(run.loss, run, group)),
+    "accuracy": ("training accuracy", lambda run, group: _per_sample(run.correct, run, group)),
+}
+PERCENT = ("share", "accuracy")
+
+
+def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Options]) -> go.Figure:
+    """Draws one quantity of one group in several runs.
+
+    Args:
+        runs: One or more, all with that group.
+        measure: A key of ``MEASURES``.
+        group: The group.
+        **options: See ``Options``.
+
+    Raises:
+        FigureError: No run, another measure, a run without the group, or an axis that a run does not have.
+    """
+    view = View.of(options)
+    if not runs:
+        raise FigureError("no run to draw; give at least one")
+    if measure not in MEASURES:
+        raise FigureError(f"measure={measure!r}; choose one of {', '.join(MEASURES)}")
+    for run in runs:
+        if group not in run.groups.names:
+            raise FigureError(f"run {run.name!r} has no group {group!r}; it has {', '.join(run.groups.names)}")
+    text, values_of = MEASURES[measure]
+    form = ".1%" if measure in PERCENT else ".3~g"
+    lines = [
+        Line(run.name, values_of(run, group), cycle(i, view.theme), format=form, key=str(i))
+        for i, run in enumerate(runs)
+    ]
+    axes = [axis_of(run, view.x) for run in runs]
+    figure = make_subplots(1, 1)
+    for axis, line in zip(axes, lines, strict=True):
+        add_lines(figure, axis, [line], view, legend=True)
+    about = subtitle(
+        f"{len(runs)} runs" if len(runs) > 1 else run_text(runs[0]), smoothing_text(view, max(map(len, runs)))
+    )
+    dress(figure, view.theme, f"{safe(group)}: {text}", about)
+    figure.update_layout(showlegend=True)
+    figure.update_xaxes(title_text=axes[0].title)
+    percent = {"tickformat": ".0%"} if measure in PERCENT else {}
+    figure.update_yaxes(title_text=text, range=robust_range(lines, view), **percent)
+    return figure if any(map(len, runs)) else note(figure, view.theme, "No measured step yet.")
+
+
+def evaluations(runs: Sequence[Run], **options: Unpack[Options]) -> go.Figure:
+    """Draws what the runs' evaluations say about many-, medium- and few-shot classes (or the groups), and overall, run by run.
+
+    Args:
+        runs: One or more.
+        **options: See ``Options``; ``smooth`` has no meaning here.
+
+    Raises:
+        FigureError: No run, or an axis that a run does not have.
+    """
+    view = View.of(options)
+    if not runs:
+        raise FigureError("no run to draw; give at least one")
+    title = "Who is classified correctly on data not trained on? Accuracy"
+    names = evaluated_names(runs)
+    if not names:
+        about = subtitle(*(run_text(run) for run in runs))
+        return note(dress(go.Figure(), view.theme, title, about), view.theme, "None of these runs was evaluated.")
+    figure = make_subplots(
+        1, len(names), shared_yaxes=True, shared_xaxes="all", horizontal_spacing=0.025,
+        subplot_titles=[f"<b>{safe(name)}</b>" for name in names],
+    )  # fmt: skip
+    axes = [axis_of(run, view.x) for run in runs]
+    for i, (run, axis) in enumerate(zip(runs, axes, strict=True)):
+        style: Style = cycle(i, view.theme)
+        for col, name in enumerate(names, start=1):
+            points = [(e["step"], float(e[name])) for e in run.evaluations if _is_number(e.get(name))]
+            figure.add_trace(
+                go.Scatter(
+                    x=axis.of_steps(run, [step for step, _ in points]), y=[value for _, value in points], name=safe(run.name),
+                    legendgroup=str(i), showlegend=col == 1, mode="lines+markers", marker={"size": 4},
+                    hovertemplate="%{y:.1f} %", line={"color": style.color, "dash": style.dash, "width": style.width},
+                ), row=1, col=col,
+            )  # fmt: skip
+    dress(figure, view.theme, title, subtitle(*(run_text(run) for run in runs)), panel_titles=True)
+    figure.update_layout(showlegend=True)
+    figure.update_xaxes(title_text=axes[0].title)
+    figure.update_yaxes(range=[0, 101], ticksuffix=" %", dtick=20)
+    return figure
+
+
+def evaluated_names(runs: Sequence[Run]) -> list[str]:
+    """Returns the accuracies that the runs' evaluations name: many, medium and few or else the groups, then overall."""
+    known = {name for run in runs for e in run.evaluations for name, value in e.items() if _is_number(value)}
+    shots = [name for name in ("many", "medium", "few") if name in known]
+    groups = [name for name in runs[0].groups.names if name in known][:6]
+    return (shots or groups) + (["overall"] if "overall" in known else [])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

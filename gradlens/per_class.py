@@ -1,0 +1,53 @@
+"""Class against class: the whole-data probes of a run, and what its training batches say where every class is a group."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradlens.gram import Measurement
+from gradlens.runlog import Probe
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+STRETCHES = 20
+# Measured steps of a stretch whose Grams are averaged: with 100 classes each takes 80 kB.
+MOST_STEPS = 200
+# Fewer groups than this are no class by class picture.
+FEWEST_GROUPS = 3
+
+
+def class_measurements(run: Run) -> list[Probe]:
+    """Returns what a run says about single classes, in order of training: its probes, else the means of equal stretches.
+
+    Stretches are made of the training batches of runs in which every group is one class. Without either, an empty list.
+    """
+    probes = [probe for probe in run.probes if len(probe.groups) >= FEWEST_GROUPS]
+    if probes:
+        return probes
+    single = len(run.groups) >= FEWEST_GROUPS and all(len(ids) == 1 for ids in run.groups.classes)
+    if not single or run.components or not len(run):
+        return []
+    edges = np.linspace(0, len(run), min(STRETCHES, len(run)) + 1).astype(int)
+    return [_stretch(run, int(a), int(b)) for a, b in pairwise(edges)]
+
+
+def _stretch(run: Run, start: int, stop: int) -> Probe:
+    """Returns the mean of a stretch of training steps as if it were a probe."""
+    used = slice(max(start, stop - MOST_STEPS), stop)
+    grams = run.gram(rows=used)  # [n, V, V]
+    present = np.isfinite(grams)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(present, grams, 0.0).sum(0) / present.sum(0)
+    counts = run.counts[start:stop].sum(0)
+    steps = run.steps
+    measurement = Measurement(
+        step=int(steps[stop - 1]), time=float(run.time[stop - 1]), epoch=None, names=run.names, gram=mean, layers=None,
+        counts=counts, loss=run.loss[start:stop].sum(0), correct=run.correct[start:stop].sum(0), residual=float("nan"),
+        total_loss=float("nan"), seconds=float("nan"),
+    )  # fmt: skip
+    label = f"mean of training batches from step {int(steps[used.start]):,} on"
+    return Probe(measurement, run.groups, (), label, 0, run.path)

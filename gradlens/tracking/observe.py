@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Listener: TypeAlias = "Callable[[Tensor, Tensor], None]"
+# Given whatever a script names, right or wrong.
+Listener: TypeAlias = Callable[[Any, Any], None]
 
 _listener: Listener | None = None
 

@@ -45,6 +45,7 @@ def track(options: TrackOptions, target: str, arguments: Sequence[str], *, is_mo
         run(program, list(arguments), ending.program_ended)
     except TrackError:
         ending.tracker = None
+        tracker.stop()
         remove_if_empty(folder)
         raise
     if options.strict and tracker.failure is not None:

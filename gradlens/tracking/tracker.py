@@ -106,15 +106,10 @@ class Tracker:
 
         if self._off or self._busy or not torch.is_grad_enabled():
             return
-        if self.attachment is None:
-            # The last loader before the first backward pass is the one that trains.
-            self._loader = loader
-            self._passes = 1
-        elif self._dataset is not None and self._dataset() is loader.dataset:
-            # Many scripts make a new loader for each epoch; the data stay.
-            self._passes += 1
-            if self.lens is not None:
-                self.lens.epoch = self._passes - 1
+        try:
+            self._pass_started(loader)
+        except Exception as error:
+            self.fail(error)
 
     def backward(self, roots: list[Tensor], plain: bool, call: Callable[[], None]) -> None:
         """Runs a backward pass of the script, and measures it if it is one to be measured; called while ``counting``.
@@ -219,9 +214,29 @@ class Tracker:
             ignore_index=evidence.ignore_index,
         )
 
-    def _named(self, outputs: Tensor, labels: Tensor) -> None:
+    def _pass_started(self, loader: DataLoader[Any]) -> None:
+        if self.attachment is None:
+            # The last loader before the first backward pass is the one that trains.
+            self._loader = loader
+            self._passes = 1
+        elif self._dataset is not None and self._dataset() is loader.dataset:
+            # Many scripts make a new loader for each epoch; the data stay.
+            self._passes += 1
+            if self.lens is not None:
+                self.lens.epoch = self._passes - 1
+
+    def _named(self, outputs: Any, labels: Any) -> None:
         """Takes what the script names with ``gradlens.observe``."""
-        if self.watching and outputs.requires_grad:
+        from torch import Tensor
+
+        if not self.watching:
+            return
+        if not isinstance(outputs, Tensor) or not isinstance(labels, Tensor):
+            kinds = f"{type(outputs).__name__} and {type(labels).__name__}"
+            self.fail(
+                TypeError(f"gradlens.observe got {kinds}; give tensors: outputs [batch, classes] and labels [batch]")
+            )
+        elif outputs.requires_grad:
             self._observed = [*self._observed[1 - OBSERVED :], (outputs, labels)]
 
     def _notice(self, kind: str, text: str) -> None:

@@ -1,0 +1,306 @@
+"""The tracker in this process: training stays the same whatever happens inside, and steps that are not measured cost nothing."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import gradlens
+from gradlens.runlog import Run
+from gradlens.tracking.errors import WrongUse
+from gradlens.tracking.options import TrackOptions
+from gradlens.tracking.tracker import Tracker
+
+# What tracking calls on its way, each made to raise in turn; with the option under which it is called.
+FUNCTIONS = [
+    "gradlens.tracking.sightings:is_trained",
+    "gradlens.tracking.sightings:attach",
+    "gradlens.tracking.sightings:find",
+    "gradlens.tracking.sightings:forget",
+    "gradlens.tracking.evidence:weigh",
+    "gradlens.tracking.attachment:leaves",
+    "gradlens.tracking.attachment:find_owners",
+    "gradlens.tracking.attachment:attach",
+    "gradlens.tracking.attachment:StepCount",
+    "gradlens.tracking.attachment:GroupSearch",
+    "gradlens.tracking.group_search:count_classes",
+    "gradlens.tracking.group_search:choose_groups",
+    "gradlens.tracking.attach:Lens",
+    "gradlens.tracking.tracker:_reference",
+    "gradlens.tracking.tracker:Tracker._pass_started",
+    "gradlens.tracking.tracker:Tracker._evidence",
+    "gradlens.tracking.tracker:Tracker._measure",
+]
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path):
+    """Starts a tracker in this process, and takes its patches away afterwards."""
+    # Setting an attribute to itself makes monkeypatch restore it.
+    patched = {
+        F: ["cross_entropy", "nll_loss"],
+        torch.Tensor: ["backward"],
+        torch.autograd: ["backward"],
+        DataLoader: ["__iter__"],
+    }
+    for owner, name in ((owner, name) for owner, names in patched.items() for name in names):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    monkeypatch.setattr(sys, "__stderr__", io.StringIO())
+    started = []
+
+    def begin(**options):
+        tracker = Tracker(TrackOptions(**options), tmp_path / "run", lambda: None)
+        tracker.start()
+        started.append(tracker)
+        return tracker
+
+    yield begin
+    for tracker in started:
+        tracker.stop()
+        if tracker.lens is not None:
+            tracker.lens.close()
+
+
+def said():
+    return [line.removeprefix("gradlens: ") for line in sys.__stderr__.getvalue().splitlines()]
+
+
+def data(counts=(40, 30, 6)):
+    labels = torch.cat([torch.full((n,), c) for c, n in enumerate(counts)])
+    return TensorDataset(torch.randn(len(labels), 5, generator=torch.Generator().manual_seed(0)), labels)
+
+
+def train(dataset=None, epochs=2):
+    """An ordinary training; returns everything that it leaves."""
+    dataset = data() if dataset is None else dataset
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(epochs):
+        for x, y in DataLoader(dataset, batch_size=19, shuffle=True):
+            loss = F.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    momenta = [optimizer.state[p]["momentum_buffer"] for p in model.parameters()]
+    return [*model.state_dict().values(), *momenta, torch.get_rng_state()]
+
+
+def same(found, expected):
+    return len(found) == len(expected) and all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.fixture(scope="module")
+def untracked():
+    return train()
+
+
+def test_training_is_bit_identical_and_measured(start, untracked, tmp_path):
+    tracker = start(every=1)
+
+    assert same(train(), untracked)
+    tracker.lens.close()
+    run = Run(tmp_path / "run")
+    assert run.steps.tolist() == list(range(8))
+    assert run.epoch.tolist() == [0] * 4 + [1] * 4
+    assert run.counts.sum() == 2 * 76
+    assert np.nanmax(run.residual) < 1e-5
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_training_survives_a_fault_anywhere(function, start, untracked, monkeypatch):
+    module, _, name = function.partition(":")
+    owner, *path = [importlib.import_module(module), *name.split(".")]
+    for part in path[:-1]:
+        owner = getattr(owner, part)
+
+    def fault(*args, **kwargs):
+        raise ZeroDivisionError("injected")
+
+    monkeypatch.setattr(owner, path[-1], fault)
+    tracker = start(every=1)
+
+    assert same(train(), untracked)
+    assert isinstance(tracker.failure, ZeroDivisionError)
+    assert [line for line in said() if "injected" in line] == [
+        "training goes on without being measured (--strict would stop it): ZeroDivisionError: injected"
+    ]
+
+
+def test_strict_raises_the_fault(start, monkeypatch):
+    monkeypatch.setattr("gradlens.tracking.evidence.weigh", lambda *_: 1 / 0)
+    start(every=1, strict=True)
+
+    with pytest.raises(ZeroDivisionError):
+        train()
+
+
+def test_an_error_of_the_scripts_own_backward_passes_through(start):
+    start(every=1)
+    x = torch.randn(4, 3, requires_grad=True)
+
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        F.cross_entropy(Broken.apply(x * 2), torch.tensor([0, 1, 2, 0])).backward()
+
+
+def test_groups_that_do_not_fit_the_classes_end_the_script(start):
+    start(every=1, groups="head=0-1,tail=2-9")
+
+    with pytest.raises(WrongUse) as caught:
+        train()
+    assert caught.value.code == 2
+    assert "class id 3, but ids of 3 classes run from 0 to 2" in caught.value.message
+
+
+def test_groups_of_a_run_over_other_classes_end_the_script(start):
+    groups = gradlens.ClassGroups({"a": [0]}, 5).to_json()
+    start(every=1, groups_from=groups, groups_source="runs/other")
+
+    with pytest.raises(WrongUse) as caught:
+        train()
+    assert "over 5 classes, but the model's output has 3" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"), [("shots", ("medium", "few")), ("per-class", ("0", "1", "2")), ("a=0+2", ("a",))]
+)
+def test_groups_are_those_asked_for(asked, names, start, tmp_path):
+    tracker = start(every=1, groups=asked)
+    train()
+    tracker.lens.close()
+    assert Run(tmp_path / "run").groups.names == names
+
+
+def test_labels_are_counted_where_the_data_do_not_tell(start, untracked, tmp_path):
+    class Silent(torch.utils.data.Dataset):
+        def __init__(self):
+            self.pairs = list(data())
+
+        def __len__(self):
+            return len(self.pairs)
+
+        def __getitem__(self, index):
+            return self.pairs[index]
+
+    dataset = Silent()
+    tracker = start(every=1)
+
+    assert same(train(dataset), untracked)
+    tracker.lens.close()
+    run = Run(tmp_path / "run")
+    assert run.meta.class_counts == (40, 30, 6)
+    assert run.steps.tolist() == [5, 6, 7]
+    assert run.epoch.tolist() == [1, 1, 1]
+
+
+def test_class_counts_that_deny_the_labels_do_not_count(start):
+    class Misleading(TensorDataset):
+        targets = None
+
+    dataset = Misleading(*data().tensors)
+    dataset.targets = [0] * len(dataset)
+    tracker = start(every=1)
+    train(dataset, epochs=1)
+
+    assert tracker.lens is None
+    assert any("counting the labels" in line for line in said())
+
+
+def test_labels_sliced_from_a_tensor_tell_the_class_counts(start, tmp_path):
+    x, y = data().tensors
+    model = nn.Linear(5, 3)
+    tracker = start(every=1)
+    for i in range(0, 76, 19):
+        F.cross_entropy(model(x[i : i + 19]), y[i : i + 19]).backward()
+
+    tracker.lens.close()
+    assert Run(tmp_path / "run").meta.class_counts == (40, 30, 6)
+
+
+def test_a_loss_without_labels_counts_as_rest(start, tmp_path):
+    """Two backward passes make a step; the second passes through no sample."""
+    torch.manual_seed(0)
+    (x, y), model = data().tensors, nn.Linear(5, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    tracker = start(every=1, groups="a=0,b=1-2")
+    for _ in range(2):
+        F.cross_entropy(model(x), y).backward()
+        (0.1 * model.weight.square().sum()).backward()
+        penalty = 0.2 * model.weight.detach()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    tracker.lens.close()
+    run = Run(tmp_path / "run")
+    assert run.steps[-1] == 1
+    assert run.norm("rest")[-1] == pytest.approx(float(penalty.norm()), rel=1e-5)
+    assert np.nanmax(run.residual) < 1e-5
+
+
+def test_a_scripts_own_lens_is_left_alone(start, tmp_path):
+    tracker = start(every=1)
+    (x, y), model = data().tensors, nn.Linear(5, 3)
+    with gradlens.Lens(model, gradlens.ClassGroups.per_class(3), every=1) as lens:
+        for _ in range(3):
+            lens.backward(F.cross_entropy(model(x), y), y)
+        assert lens.last.step == 2
+    assert tracker.lens is None
+    assert any("a lens of its own" in line for line in said())
+
+
+def test_observed_outputs_are_measured_and_wrong_ones_named(start, tmp_path):
+    (x, y), model = data().tensors, nn.Linear(5, 3)
+    tracker = start(every=1, groups="a=0,b=1-2")
+    for _ in range(2):
+        out = model(x)
+        gradlens.observe(out, y)
+        (out.logsumexp(1) - out.gather(1, y[:, None])[:, 0]).mean().backward()
+    assert tracker.lens.step == 2
+    gradlens.observe({"logits": out}, y)
+    assert "gradlens.observe got dict and Tensor" in said()[-1]
+
+
+def test_observe_without_tracking_does_nothing():
+    assert gradlens.observe(object(), None) is None
+
+
+def test_an_unmeasured_step_costs_next_to_nothing(start):
+    (x, y), model = data().tensors, nn.Linear(5, 3)
+
+    def step():
+        F.cross_entropy(model(x), y).backward()
+
+    def median_of(times, action):
+        durations = []
+        for _ in range(times):
+            begun = time.perf_counter()
+            action()
+            durations.append(time.perf_counter() - begun)
+        return float(np.median(durations))
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    plain = median_of(400, step)
+    tracker = start(every=10**6, groups="a=0,b=1-2")
+    step()
+    optimizer.step()
+    assert not tracker.lens.armed
+    # A few microseconds of flags for each loss call and backward pass.
+    assert median_of(400, step) - plain < 40e-6

@@ -132,7 +132,8 @@ def _by_group(batches: Iterable[Any], groups: ClassGroups, device: torch.device)
     waiting: dict[int, list[tuple[Any, Tensor]]] = defaultdict(list)
     rows: dict[int, int] = defaultdict(int)
     size = held = 0
-    for inputs, labels in batches:
+    for batch in batches:
+        inputs, labels = _pair(batch)
         _check(labels, groups)
         ids = labels.detach().cpu().long()
         if not len(ids):
@@ -165,6 +166,15 @@ def _joined(group: int, parts: list[tuple[Any, Tensor]], device: torch.device) -
         piece = slice(start, start + BATCH)
         moved = tree_map(lambda leaf, piece=piece: leaf[piece].to(device), inputs)
         yield group, moved, labels[piece].to(device).long()
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        what = f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, (tuple, list, dict)) else "")
+        raise LabelsError(
+            f"a probe needs batches of (inputs, labels), got {what}; map them: ((b[0], b[1]) for b in loader)"
+        )
+    return batch[0], batch[1]
 
 
 def _check(labels: Any, groups: ClassGroups) -> None:

@@ -1,0 +1,107 @@
+"""group_gradients: every group's gradient once, found in the loss's own graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import gradlens
+from gradlens import ClassGroups
+from gradlens.rows import LabelsError
+from tests.engines.oracle import brute_force, error
+from tests.engines.zoo import CLASSES, GROUPS, ZOO
+from tests.lens_oracle import gradient
+from tests.lens_training import batches, mlp
+
+CASES = (
+    "mlp",
+    "mlp-soft-labels",
+    "cnn-batchnorm",
+    "segmentation",
+    "tied-language-model",
+    "lstm",
+    "vit-qkv",
+    "partly-frozen",
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def vector(found: dict[str, Tensor], model: nn.Module) -> list[Tensor | None]:
+    assert list(found) == [name for name, p in model.named_parameters() if p.requires_grad]
+    return list(found.values())
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_agrees_with_brute_force_and_adds_up(name: str, named: bool) -> None:
+    case = ZOO[name]
+    model, inputs, labels = case.build()
+    torch.manual_seed(7)
+    output = model(*inputs)
+    loss = case.loss(output, labels).mean()
+    found = gradlens.group_gradients(model, loss, labels, GROUPS, outputs=output if named else None)
+    assert list(found) == list(GROUPS.names)
+    for group, truth in zip(GROUPS.names, brute_force(name), strict=True):
+        assert error(vector(found[group], model), truth) <= 1e-4
+    assert all(p.grad is None for p in model.parameters())
+    loss.backward()  # the graph is still there
+    for parameter, p in model.named_parameters():
+        if p.requires_grad:
+            total = sum(gradients[parameter] for gradients in found.values())
+            torch.testing.assert_close(total, p.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_what_passes_around_the_groups_is_rest() -> None:
+    model = mlp()
+    (x, y), *_ = batches(1)
+    y[0] = -100
+    groups = ClassGroups({"a": [0], "b": [1, 2], "none": [5]}, CLASSES)
+    x, y = x[y != 5], y[y != 5]
+
+    def penalty(twin: nn.Module) -> Tensor:
+        return 0.1 * twin[0].weight.square().sum()
+
+    def outside(twin: nn.Module) -> Tensor:
+        rows = F.cross_entropy(twin(x.double()), y, reduction="none")
+        return (rows * ((y == 3) | (y == 4))).sum() / (y >= 0).sum() + penalty(twin)
+
+    loss = F.cross_entropy(model(x), y) + penalty(model)
+    found = gradlens.group_gradients(model, loss, y, groups)
+    assert list(found) == ["a", "b", "rest"]  # no sample of class 5
+    assert error(vector(found["rest"], model), tuple(gradient(model, outside))) <= 1e-4
+    loss.backward()
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(sum(g[name] for g in found.values()), p.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_parameters_that_the_loss_does_not_reach_are_zero() -> None:
+    model = nn.ModuleDict({"used": mlp(), "unused": nn.Linear(2, 2)})
+    (x, y), *_ = batches(1)
+    found = gradlens.group_gradients(model, F.cross_entropy(model["used"](x), y), y, GROUPS)
+    assert torch.equal(found["head"]["unused.weight"], torch.zeros(2, 2))
+    assert "rest" not in found
+
+
+def test_where_no_tensor_fits_it_says_what_to_do() -> None:
+    model = mlp()
+    (x, y), (x2, _) = batches(2)
+    loss = F.cross_entropy(model(x), y)
+    with pytest.raises(
+        LabelsError, match=r"no tensor of the loss's graph has the rows of labels of shape \[9\].*outputs="
+    ):
+        gradlens.group_gradients(model, loss, y[:9], GROUPS)
+    with pytest.raises(LabelsError, match="does not depend on the given outputs"):
+        gradlens.group_gradients(model, loss, y, GROUPS, outputs=model(x2))
+    with pytest.raises(LabelsError, match="label 6 is no class id"):
+        gradlens.group_gradients(model, loss, y + 1, GROUPS)

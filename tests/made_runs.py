@@ -1,5 +1,6 @@
 """Runs made of random gradient vectors, for tests of what is computed and drawn; the Grams are those of real vectors."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
 from gradlens.runlog import Run, RunMeta, RunWriter
+from gradlens.runlog.meta import read_meta, write_meta
 
 HEAD_TAIL = ClassGroups({"head": range(70), "tail": range(70, 100)}, 100)
 START = 1_700_000_000.0
@@ -27,6 +29,7 @@ def make_run(
     every: int = 1,
     seed: int = 0,
     status: str | None = "finished",
+    started: float = START,
     meta: dict | None = None,
 ) -> Run:
     """Writes and opens a run whose group k has the gradient weights[k] * (common + own direction) + noise[k] * fresh noise.
@@ -44,7 +47,7 @@ def make_run(
         "engine": "masked",
         "cadence": f"every {every} steps",
     }
-    facts |= {"layer_names": tuple(f"block.{i}.conv" for i in range(layers)), "started": START, **(meta or {})}
+    facts |= {"layer_names": tuple(f"block.{i}.conv" for i in range(layers)), **(meta or {})}
     writer = RunWriter(path, RunMeta.here(groups.to_json(), **facts))
     for t in range(steps):
         progress = t / max(steps - 1, 1)
@@ -77,6 +80,7 @@ def make_run(
         ))  # fmt: skip
     if status is not None:
         writer.close(status)
+        write_meta(path, replace(read_meta(path), started=started))
     else:
         writer.flush()
     return Run(path)

@@ -1,0 +1,151 @@
+"""Comparing two runs, and the tables that print runs."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from gradlens.compare import compare
+from gradlens.facts import facts, overhead_text, span
+from gradlens.groups import ClassGroups
+from gradlens.pairing import PairError
+from gradlens.quantities import filled_share
+from gradlens.runlog import list_runs
+from gradlens.tables import comparison_tables, number, percent, runs_table, summary_table
+from tests.made_runs import START, make_run
+
+
+def printed(*renderables, width=150) -> str:
+    file = io.StringIO()
+    for renderable in renderables:
+        Console(file=file, width=width).print(renderable)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    long_tailed = make_run(folder / "lt", absent=0.2, weights=(1.0, 0.1), meta={"timings": {"overhead": 0.048}})
+    return long_tailed, make_run(folder / "balanced", weights=(1.0, 1.0), seed=1)
+
+
+def test_differences_are_those_of_the_means(runs):
+    long_tailed, balanced = runs
+    found = compare(long_tailed, balanced)
+    assert (found.a, found.b, found.long_tailed, found.groups) == ("lt", "balanced", "lt", ("head", "tail"))
+    rows = {(row.group, row.quantity): row for row in found.differences}
+    for group in ("head", "tail"):
+        row = rows[group, "cosine with the overall gradient"]
+        means = [np.nanmean(run.cosine(group)) for run in runs]
+        assert row.a.value == pytest.approx(means[0])
+        assert row.b.value == pytest.approx(means[1])
+        assert row.difference.value == pytest.approx(means[0] - means[1])
+        assert row.difference.low <= row.difference.value <= row.difference.high
+        assert row.clear
+    shares = [rows[group, "share of the update"].a.value for group in ("head", "tail")]
+    assert sum(shares) == pytest.approx(1, abs=1e-2)  # an absent group counts as 0, the rest is small
+    assert np.isnan(long_tailed.share("tail")).any()
+    assert np.isfinite(filled_share(long_tailed, "tail")).all()
+    assert rows["", "distortion"].a.value == pytest.approx(np.nanmean(long_tailed.distortion()))
+    assert rows["tail", "share of the samples"].difference.value < -0.1
+
+
+def test_the_order_of_the_runs_does_not_matter_for_the_claims(runs):
+    assert compare(*runs).claims == compare(*reversed(runs)).claims
+    assert compare(*reversed(runs)).long_tailed == "lt"
+
+
+def test_a_run_does_not_differ_from_itself(runs):
+    found = compare(runs[0], runs[0])
+    assert all(row.difference.value == 0 and not row.clear for row in found.differences)
+
+
+def test_one_common_group_has_differences_but_no_claims(tmp_path, runs):
+    other = make_run(tmp_path / "other", steps=30, groups=ClassGroups({"head": range(70), "few": range(70, 90)}, 100))
+    found = compare(runs[0], other)
+    assert found.groups == ("head",)
+    assert found.claims == ()
+    assert "two groups" in found.note
+    assert {row.group for row in found.differences} == {"head", ""}
+    assert "No claims" in printed(*comparison_tables(runs[0], other))
+
+
+def test_no_common_group_is_an_error_that_lists_them(tmp_path, runs):
+    other = make_run(tmp_path / "shots", steps=3, groups=ClassGroups({"many": range(50), "few": range(50, 100)}, 100))
+    with pytest.raises(PairError, match=r"lt has .*head: 0-69.*shots has .*many: 0-49.*--groups-from"):
+        comparison_tables(runs[0], other)
+
+
+def test_runs_without_steps(tmp_path):
+    run = make_run(tmp_path / "empty", steps=0)
+    assert compare(run, run).differences == ()
+    printed(*comparison_tables(run, run), summary_table(run))
+
+
+def test_the_comparison_is_printed(runs):
+    text = printed(*comparison_tables(*runs))
+    assert "not reproduced" in text
+    assert re.search(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", text)
+    assert "blocks of" in text
+    assert "cosine between head and tail" in text
+
+
+def test_the_summary_of_a_run(runs):
+    text = printed(summary_table(runs[0]))
+    assert f"{np.nanmean(runs[0].cosine('tail')):.3f}" in text
+    assert f"{runs[0].counts.sum(0)[1] / runs[0].counts.sum():.1%}" in text
+    assert f"distortion {np.nanmean(runs[0].distortion()):.3f}" in text
+    assert "4.8% of the training time" in " ".join(text.split())
+    assert "10 ms a measured step" in " ".join(printed(summary_table(runs[1])).split())
+
+
+def test_the_list_of_runs(tmp_path):
+    make_run(tmp_path / "old", steps=4, every=10, started=START, meta={"method": "ce", "dataset": "[red]digits"})
+    make_run(tmp_path / "live", steps=4, status=None)
+    make_run(tmp_path / "failed", steps=0, status="failed", started=START + 100)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text("{")
+    text = printed(runs_table(list_runs(tmp_path), now=START + 7200), width=240)
+    lines = [line for line in text.splitlines() if line.startswith(f" {tmp_path}")]
+    assert [next(n for n in ("live", "failed", "old", "broken") if f"/{n}" in line) for line in lines] == [
+        "live", "failed", "old", "broken",
+    ]  # fmt: skip
+    assert "[red]digits" in lines[2]
+    assert "2.0 h" in lines[2]
+    assert " 31 " in lines[2]
+    assert "every 10 steps" in lines[2]
+    assert "running" in lines[0]
+    assert "unreadable" in lines[3]
+    assert "damaged" in text
+
+
+def test_an_empty_folder_says_how_to_make_a_run(tmp_path):
+    assert "gradlens demo" in printed(runs_table(list_runs(tmp_path)))
+
+
+def test_facts(tmp_path):
+    meta = {
+        "class_counts": (50.0, 5.0), "method": "ce", "engine": "split", "engine_reason": "no module mixes samples",
+        "hyperparameters": {"lr": 0.1},
+    }  # fmt: skip
+    run = make_run(tmp_path / "run", steps=5, every=10, meta=meta)
+    found = dict(facts(run))
+    assert found["training images"] == "55 in 2 classes, 50 to 5 a class"
+    assert found["engine"] == "split (no module mixes samples)"
+    assert found["measured"] == "5 steps of 41"
+    assert found["command"] == "train.py --seed 0"
+    assert found["hyper-parameter lr"] == "0.1"
+    assert found["largest residual"].startswith("1.0e-07")
+    assert "torch" in found["versions"]
+    assert "data set" not in found
+    assert overhead_text(make_run(tmp_path / "empty", steps=0)) is None
+
+
+def test_numbers_as_text():
+    assert [span(s) for s in (0.0123, 3.45, 720, 3 * 3600, 5 * 86400)] == ["12 ms", "3.5 s", "12 min", "3.0 h", "5 d"]
+    assert [number(x) for x in (0.12345, 12.345, 0, 1e-5, 1e7, None, np.nan, -1e-15)] == [
+        "0.123", "12.3", "0.000", "1.00e-05", "1.00e+07", "-", "-", "0.000",
+    ]  # fmt: skip
+    assert percent(0.0481) == "4.8%"

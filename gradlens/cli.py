@@ -180,6 +180,18 @@ def demo_command(
         run_demo(out, seed)
 
 
+@app.command(
+    "train",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+def train_command(context: typer.Context) -> None:
+    """Trains a method of the long-tail lab, watched by the lens."""
+    from gradlens.longtail.command import main as train
+
+    train(context.args)
+
+
 @app.command("dashboard")
 def dashboard_command(
     folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]")] = Path("runs"),

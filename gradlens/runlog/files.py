@@ -78,6 +78,12 @@ class RunFiles:
     def warnings(self) -> tuple[str, ...]:
         """What could not be read and why."""
         found = [*self._problems, *(p for segment in self._segments.values() for p in segment.problems)]
+        if (
+            self._segments and self.meta.status != "running"
+        ):  # a killed run's last write may be torn, a closed run's not
+            last = self._segments[max(self._segments)]
+            if last.unread:
+                found.append(f"{last.path.name}: {last.unread} bytes at the end are damaged and left out")
         if self.events.damaged:
             found.append(f"{EVENTS}: {self.events.damaged} damaged lines are left out")
         return tuple(found)

@@ -1,48 +1,32 @@
 """One measurements-NNN.arrows, read through a memory map, again and again as it grows.
 
-A stream is a row of messages: marker, length, metadata, body. Batches of the same size have identical metadata, so Arrow parses
-each kind once and the rest is recognised by its bytes; batches of one kind that follow each other form one regular block of
-the file, from which a column is read with a single strided copy.
+Batches of one kind that follow each other form one regular block of the file, from which a column is read with a single strided
+copy.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from gradlens.runlog.errors import RunError
+from gradlens.runlog.messages import Kind, Messages
 from gradlens.runlog.schema import Layout
 
-MARKER = b"\xff\xff\xff\xff"
-PREFIX = struct.Struct("<4si")
-# Arrow pads metadata to 8 bytes, and ours is about 1.5 kB; the schema's holds the run's description. More is damage.
-LARGEST_METADATA = 64 << 20
-KINDS_KEPT = 4096
 MOST_MAPPED = 64 << 20
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """A batch's inner layout: ``starts`` are positions of the columns' values relative to the message's start."""
-
-    rows: int
-    size: int
-    starts: dict[str, int]
 
 
 @dataclass
 class _Block:
     """``count`` messages of one kind in a row, the first of them at ``start`` and holding the segment's row ``first``."""
 
-    kind: _Kind
+    kind: Kind
     start: int
     count: int
     first: int
@@ -62,64 +46,60 @@ class Segment:
         rows: Number of readable rows.
         first_step: Step of the first row, or None.
         problems: What could not be read and why, one text each.
-        generation: How often the file was read anew from its beginning.
+        generation: How often rows that were there have been taken back.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.problems: list[str] = []
+        self.generation = 0
+        self._start_over()
+
+    def _start_over(self) -> None:
         self.layout: Layout | None = None
         self.description: dict[str, Any] = {}
         self.rows = 0
         self.first_step: int | None = None
-        self.problems: list[str] = []
-        self._schema: pa.Schema | None = None
+        self._messages = Messages()
         self._blocks: list[_Block] = []
-        self._kinds: dict[bytes, _Kind] = {}
-        self._map: mmap.mmap | None = None
-        self._arrow: pa.Buffer | None = None
-        self._seen = self._end = 0
-        self._last_step: int | None = None
+        self._end = 0
+        self._last_steps = (-1, -1)  # of the last two rows
         self._broken = False
         self._touched = 0
-        self.generation = 0
+
+    @property
+    def unread(self) -> int:
+        """Bytes at the end that hold no complete batch; 0 where the stream has ended properly."""
+        return 0 if self._messages.ends(self._end) else self._messages.size - self._end
 
     def refresh(self) -> int:
         """Looks for complete batches behind the known ones; returns how many rows were added (below 0: some are gone).
 
         Raises:
             RunTooNew: A later schema version.
+            NotARun: A file that gradlens did not write.
         """
         before = self.rows
         try:
             with open(self.path, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                if size < self._seen:
-                    self._forget(f"{self.path.name} was cut from {self._seen} to {size} bytes by another program")
-                if self._broken or size <= self._seen:
+                if size < self._messages.size:
+                    # Nothing of gradlens does this, and to touch what was mapped of the lost end would be fatal.
+                    self.problems.append(f"{self.path.name} was cut to {size} bytes by another program")
+                    self.generation += 1
+                    self._start_over()
+                if self._broken or size <= self._messages.size:
                     return self.rows - before
-                self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+                self._messages.show(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), size)
         except OSError:
             return 0  # vanished or unreadable for now; what is mapped already stays readable
-        self._arrow, self._seen = pa.py_buffer(self._map), size
-        if self._schema is None and not self._read_schema():
-            return self.rows - before
-        while self._step_over():
-            pass
-        self._release(size)
+        if self.layout is None:
+            self._read_schema()
+        if self.layout is not None:
+            while self._step_over(self.layout):
+                pass
+            self._release(size - self._end)
         return self.rows - before
-
-    def _forget(self, problem: str) -> None:
-        """Starts over with a file that has shrunk, which nothing of gradlens does; touching its mapped end would be fatal."""
-        problems, generation = [*self.problems, problem], self.generation + 1
-        self.__init__(self.path)  # type: ignore[misc]
-        self.problems, self.generation = problems, generation
-
-    def _release(self, touched: int) -> None:
-        """Lets go of mapped pages from time to time: they stay cached, but do not count as this process's memory."""
-        self._touched += touched
-        if self._touched > MOST_MAPPED and self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
-            self._touched = 0
 
     def read(self, column: str, start: int, stop: int, layer: int | None = None) -> NDArray[Any]:
         """Returns rows ``start`` to ``stop`` of a column as a copy, [n, ...]; ``layer`` picks one of [n, L, P]."""
@@ -156,7 +136,7 @@ class Segment:
 
     def _view(self, block: _Block, column: str, layer: int | None) -> NDArray[Any]:
         assert self.layout is not None
-        assert self._map is not None
+        assert self._messages.map is not None
         dtype, shape = self.layout.widths[column]
         inner = [np.dtype(dtype).itemsize]
         for length in reversed(shape):
@@ -164,129 +144,87 @@ class Segment:
         view: NDArray[Any] = np.ndarray(
             (block.count, block.kind.rows, *shape),
             dtype=dtype,
-            buffer=self._map,
+            buffer=self._messages.map,
             offset=block.start + block.kind.starts[column],
             strides=(block.kind.size, *inner),
         )
         return view if layer is None else view[:, :, layer]
 
-    def _read_schema(self) -> bool:
-        assert self._map is not None
-        marker, length = self._prefix(0)
-        if marker == b"" or (marker == MARKER and 0 < length <= LARGEST_METADATA and 8 + length > self._seen):
-            return False  # not yet complete
+    def _release(self, touched: int) -> None:
+        """Lets go of mapped pages from time to time: they stay cached, but do not count as this process's memory."""
+        self._touched += touched
+        if self._touched > MOST_MAPPED and self._messages.map is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._messages.map.madvise(mmap.MADV_DONTNEED)
+            self._touched = 0
+
+    def _read_schema(self) -> None:
         try:
-            message = pa.ipc.read_message(self._arrow)
-            self._schema = pa.ipc.read_schema(message)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            self._broken = True
-            self.problems.append(f"{self.path.name} cannot be read, its beginning is damaged ({_first_line(error)})")
-            return False
-        try:
-            self.layout, self.description = Layout.from_schema(self._schema, self.path)
+            end = self._messages.read_schema()
+            if end is not None:
+                self.layout, self.description = Layout.from_schema(self._messages.schema, self.path)
+                self._end = end
         except RunError:
             self._broken = True
             raise
         except (KeyError, TypeError, ValueError) as error:
             self._broken = True
-            self.problems.append(f"{self.path.name} cannot be read, its description is damaged ({error!r})")
-            return False
-        self._end = 8 + length
-        return True
+            self.problems.append(f"{self.path.name} cannot be read, its beginning is damaged ({error})")
 
-    def _prefix(self, at: int) -> tuple[bytes, int]:
-        assert self._map is not None
-        if at + PREFIX.size > self._seen:
-            return b"", 0
-        marker, length = PREFIX.unpack_from(self._map, at)
-        return marker, length
-
-    def _step_over(self) -> bool:
+    def _step_over(self, layout: Layout) -> bool:
         """Indexes the message at the end of what is known; False if there is no complete one."""
-        marker, length = self._prefix(self._end)
-        if marker == b"" or (marker == MARKER and length == 0):
+        if self._messages.ends(self._end):
             return False
-        kind = self._kind(self._end)
+        kind = self._messages.batch(self._end, layout)
         if kind is None:
-            return self._skip_damage()
-        if not self._add(kind):
-            self.problems.append(f"{self.path.name}: {kind.rows} rows at byte {self._end} are damaged and left out")
+            # Without a readable batch behind it, this is a write that did not finish (yet).
+            at = self._messages.next_batch(self._end, layout)
+            if at is not None:
+                self.problems.append(
+                    f"{self.path.name}: {at - self._end} bytes from byte {self._end} on are damaged and left out"
+                )
+                self._end = at
+            return at is not None
+        self._add(kind)
         self._end += kind.size
+        self._release(kind.size)
         return True
 
-    def _kind(self, at: int) -> _Kind | None:
-        """Returns the layout of the batch whose message starts at ``at``, None where there is no complete batch."""
-        assert self._map is not None
-        assert self._arrow is not None
-        marker, length = self._prefix(at)
-        if marker != MARKER or not 0 < length <= LARGEST_METADATA or at + 8 + length > self._seen:
-            return None
-        metadata = self._map[at + 8 : at + 8 + length]
-        kind = self._kinds.get(metadata)
-        if kind is None:
-            try:
-                kind = self._parse(at, 8 + length)
-            except (pa.ArrowException, OSError, ValueError):
-                return None
-            if kind is not None:
-                if len(self._kinds) >= KINDS_KEPT:
-                    self._kinds.clear()
-                self._kinds[metadata] = kind
-        return kind if kind is not None and at + kind.size <= self._seen else None
-
-    def _parse(self, at: int, head: int) -> _Kind | None:
-        assert self._arrow is not None
-        assert self.layout is not None
-        source = pa.BufferReader(self._arrow.slice(at))
-        message = pa.ipc.read_message(source)
-        if message.type != "record batch":
-            return None
-        batch = pa.ipc.read_record_batch(message, self._schema)
-        batch.validate(full=True)
-        size, base = source.tell(), self._arrow.address + at
-        starts = {}
-        for column, (dtype, shape) in self.layout.widths.items():
-            values = batch.column(column).buffers()[-1]
-            start = values.address - base
-            needed = batch.num_rows * np.dtype(dtype).itemsize * int(np.prod(shape))
-            if not head <= start <= size - needed:
-                return None
-            starts[column] = start
-        return _Kind(batch.num_rows, size, starts)
-
-    def _add(self, kind: _Kind) -> bool:
-        """Indexes the complete batch at ``_end``; False if its steps do not grow, as they always do in what was written."""
-        if kind.rows == 0:
-            return True
-        assert self._map is not None
-        steps = np.frombuffer(self._map, "<i8", kind.rows, self._end + kind.starts["step"])
-        first, last = int(steps[0]), int(steps[-1])
-        if (self._last_step is not None and first <= self._last_step) or not (steps[1:] > steps[:-1]).all():
-            return False
+    def _add(self, kind: Kind) -> None:
+        """Indexes the complete batch at ``_end``. Written steps always grow: where they do not, something is damaged."""
+        assert self._messages.map is not None
+        steps = np.frombuffer(self._messages.map, "<i8", kind.rows, self._end + kind.starts["step"])
+        if not kind.rows:
+            return
+        earlier, last = self._last_steps
+        first = int(steps[0])
+        if not (steps[1:] > steps[:-1]).all() or first <= earlier:
+            self._leave_out(kind.rows)
+            return
+        if first <= last:  # only the very last step before is in the way, so it is that one which is wrong
+            self._leave_out(self._blocks[-1].kind.rows)
+            self._take_back()
         if self.first_step is None:
             self.first_step = first
-        self._last_step = last
+        self._last_steps = (int(steps[-2]) if kind.rows > 1 else self._last_steps[1], int(steps[-1]))
         block = self._blocks[-1] if self._blocks else None
         if block is not None and block.kind is kind and block.start + block.count * kind.size == self._end:
             block.count += 1
         else:
             self._blocks.append(_Block(kind, self._end, 1, self.rows))
         self.rows += kind.rows
-        return True
 
-    def _skip_damage(self) -> bool:
-        """Moves to the next readable batch, if any; a tail without one is a write that did not finish (yet)."""
-        assert self._map is not None
-        at = self._end
-        while (at := self._map.find(MARKER, at + 1)) >= 0:
-            if at % 8 == 0 and self._kind(at) is not None:
-                self.problems.append(
-                    f"{self.path.name}: {at - self._end} bytes from byte {self._end} on are damaged and left out"
-                )
-                self._end = at
-                return True
-        return False
+    def _take_back(self) -> None:
+        """Removes the last batch from the index."""
+        block = self._blocks[-1]
+        block.count -= 1
+        self.rows -= block.kind.rows
+        self.generation += 1
+        if not block.count:
+            self._blocks.pop()
+        if not self._blocks:
+            self.first_step = None
+        kept = self.read("step", max(self.rows - 2, 0), self.rows)
+        self._last_steps = (int(kept[-2]) if len(kept) > 1 else -1, int(kept[-1]) if len(kept) else -1)
 
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    def _leave_out(self, rows: int) -> None:
+        self.problems.append(f"{self.path.name}: {rows} rows before byte {self._end} or there are damaged and left out")

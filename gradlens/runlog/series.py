@@ -59,7 +59,10 @@ class Series:
 
         def part(segment: Segment, low: int, high: int) -> Floats:
             packed = _packed(segment, low, high, layer)
-            return np.full(high - low, np.nan) if packed is None else quantity(packed, _names(segment))
+            with np.errstate(
+                invalid="ignore", over="ignore"
+            ):  # a diverged training has such rows, and they are shown as they are
+                return np.full(high - low, np.nan) if packed is None else quantity(packed, _names(segment))
 
         return self._curves.get(
             (key, layer),
@@ -91,8 +94,10 @@ class Series:
                 continue
             S, contributing = vectors.against_all(layout.names, name)
             packed = stretch.segment.take("layers", rows[low:high] - stretch.first)  # [n, L, P]
-            A = vectors.coarse(packed.reshape(-1, layout.pairs), S)
-            values = quantity(A, 1, contributing).reshape(high - low, -1)
+            with np.errstate(invalid="ignore", over="ignore"):
+                values = quantity(vectors.coarse(packed.reshape(-1, layout.pairs), S), 1, contributing).reshape(
+                    high - low, -1
+                )
             out[low:high, [layers.index(layer) for layer in layout.layer_names]] = values
         return out
 

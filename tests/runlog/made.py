@@ -22,7 +22,12 @@ def vectors_at(step: int, V: int = 3) -> list[np.ndarray]:
 
 
 def measurement(
-    step: int, *, names: tuple[str, ...] = NAMES, absent: tuple[str, ...] = (), layers: bool = False, at: float | None = None
+    step: int,
+    *,
+    names: tuple[str, ...] = NAMES,
+    absent: tuple[str, ...] = (),
+    layers: bool = False,
+    at: float | None = None,
 ) -> Measurement:
     grams = np.stack([v @ v.T for v in vectors_at(step, len(names))])
     for name in absent:

@@ -67,9 +67,11 @@ def test_layers(tmp_path):
         np.testing.assert_allclose(run.gram(layer), [v @ v.T for v in parts], rtol=1e-5, atol=1e-5)
         rows = run.sample(17)
         assert (rows[0], rows[-1], len(rows)) == (0, len(STEPS) - 1, 17)
-        np.testing.assert_allclose(run.by_layer("cosine", "tail", rows)[:, index], np.array(expected)[rows], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            run.by_layer("cosine", "tail", rows)[:, index], np.array(expected)[rows], rtol=1e-4, atol=1e-5
+        )
         np.testing.assert_allclose(run.by_layer("norm", "head")[:, index], run.norm("head", layer=layer), rtol=1e-12)
-    with pytest.raises(KeyError, match="no layer 'conv9'.*conv, fc"):
+    with pytest.raises(KeyError, match=r"no layer 'conv9'.*conv, fc"):
         run.cosine("tail", "conv9")
 
 
@@ -91,7 +93,9 @@ def test_absent_groups_are_null_on_disk_and_nan_in_memory(tmp_path):
     np.testing.assert_allclose(run.distortion()[1], 0.5 * (abs(run.share("head")[1] - 0.75) + 0.25), rtol=1e-9)
 
     table = pa.ipc.open_stream(tmp_path / "run" / "measurements-000.arrows").read_all()
-    assert table["gram"][1].as_py() == pytest.approx([run.gram()[1, 0, 0], None, run.gram()[1, 0, 2], None, None, run.gram()[1, 2, 2]])
+    assert table["gram"][1].as_py() == pytest.approx(
+        [run.gram()[1, 0, 0], None, run.gram()[1, 0, 2], None, None, run.gram()[1, 2, 2]]
+    )
     assert table["layers"].is_null().to_pylist() == [False, False, True, False]
     assert table["epoch"].to_pylist() == [0, 0, 0, None]
     assert table["loss"][0].as_py()[0] == 0.25
@@ -162,7 +166,12 @@ def test_events_phases_marks_and_evaluations(tmp_path):
     assert run.phases == [Phase("I", 0, 100), Phase("II", 100, None)]
     assert run.marks == [Mark(120, "learning rate / 10")]
     (evaluation,) = run.evaluations
-    assert {k: evaluation[k] for k in ("step", "overall", "many", "few")} == {"step": 50, "overall": 0.5, "many": 0.75, "few": None}
+    assert {k: evaluation[k] for k in ("step", "overall", "many", "few")} == {
+        "step": 50,
+        "overall": 0.5,
+        "many": 0.75,
+        "few": None,
+    }
     assert [e["kind"] for e in run.events] == ["phase", "evaluation", "phase", "mark", "note"]
     assert run.events[-1]["text"] == "\u2028 odd ? text\n"
     assert run.warnings == ()
@@ -183,14 +192,23 @@ def test_an_empty_run_opens(tmp_path):
 
 def test_description_comes_back(tmp_path):
     facts = RunMeta.here(
-        GROUPS.to_json(), seed=3, engine="split", class_counts=(5.0, 4.0, 3.0, 1.0), hyperparameters={"lr": 0.1, "bad": float("inf")}
+        GROUPS.to_json(),
+        seed=3,
+        engine="split",
+        class_counts=(5.0, 4.0, 3.0, 1.0),
+        hyperparameters={"lr": 0.1, "bad": float("inf")},
     )
     writer = RunWriter(tmp_path / "run", facts)
     writer.update_meta(timings={"plain": 0.5}, dataset="digits")
     writer.update_meta(timings={"measured": 0.75})
     writer.close("failed", "ValueError: no")
     run = Run(tmp_path / "run")
-    assert (run.meta.seed, run.meta.engine, run.meta.dataset, run.meta.class_counts) == (3, "split", "digits", (5.0, 4.0, 3.0, 1.0))
+    assert (run.meta.seed, run.meta.engine, run.meta.dataset, run.meta.class_counts) == (
+        3,
+        "split",
+        "digits",
+        (5.0, 4.0, 3.0, 1.0),
+    )
     assert run.meta.timings == {"plain": 0.5, "measured": 0.75}
     assert run.meta.hyperparameters == {"lr": 0.1, "bad": None}
     assert run.meta.torch
@@ -239,7 +257,7 @@ def test_the_caller_may_reuse_its_arrays(tmp_path):
 def test_names_that_are_not_there_are_named(tmp_path):
     write_run(tmp_path / "run", [1])
     run = Run(tmp_path / "run")
-    with pytest.raises(KeyError, match="no vector 'medium'.*head, tail, rest"):
+    with pytest.raises(KeyError, match=r"no vector 'medium'.*head, tail, rest"):
         run.cosine("medium")
     with pytest.raises(KeyError, match="track with --layers"):
         run.gram("fc")

@@ -64,14 +64,14 @@ class Measurement:
             KeyError: No vector of that name.
             ValueError: Another ``per`` than "contribution" or "mean".
         """
+        if per not in ("contribution", "mean"):
+            raise ValueError(f"per={per!r}; choose 'contribution' or 'mean'")
         if name == "all":
             return float(overall_norm(self._grouped(), len(self.groups) + 1))
         value = float(norm(self._grouped(), self._index(name)))
         if per == "mean" and name in self.groups:
             count = self.counts[self.groups.index(name)]
             return value * float(self.counts.sum() / count) if count else float("nan")
-        if per not in ("contribution", "mean"):
-            raise ValueError(f"per={per!r}; choose 'contribution' or 'mean'")
         return value
 
     def cosine(self, name: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Self
 
 import torch
@@ -38,7 +39,7 @@ class Layout:
         for name, param in model.named_parameters():
             if not param.is_floating_point():
                 continue
-            owner = name.rpartition(".")[0].replace("_orig_mod.", "").replace("_orig_mod", "") or "(root)"
+            owner = ".".join(part for part in name.split(".")[:-1] if part != "_orig_mod") or "(root)"
             params.append(param)
             layer_of.append(layers.setdefault(owner, len(layers)))
         return cls(tuple(params), tuple(layers), tuple(layer_of))
@@ -61,51 +62,71 @@ def inner_products(
     """
     home = params[0].device if params else torch.device("cpu")
     wide = torch.float32 if home.type == "mps" else torch.float64  # mps has no float64
-    members: list[list[int]] = [[] for _ in range(layers)]
-    for index, layer in enumerate(layer_of):
-        if any(vector[index] is not None for vector in vectors):
-            members[layer].append(index)
-    found = torch.zeros(layers, len(vectors), len(vectors), dtype=wide, device=home)
+    # A vector without entries (often ``rest``) costs nothing.
+    reaching = [any(gradient is not None for gradient in vector) for vector in vectors]
+    present = [vector for vector, reaches in zip(vectors, reaching, strict=True) if reaches]
+    reached = [i for i in range(len(params)) if any(vector[i] is not None for vector in present)]
+    reached.sort(key=lambda i: layer_of[i])
+    zero = torch.zeros(len(present), len(present), dtype=wide, device=home)
+    found = [zero] * layers
     with torch.no_grad():
-        for layer, indices in enumerate(members):
-            for block in _blocks(vectors, params, indices, wide):
-                found[layer] += (block @ block.T).to(home)
-    return found
+        for block, widths in _blocks(present, params, reached, wide):
+            start = 0
+            for layer, width in _by_layer(widths, layer_of):
+                part = block[:, start : start + width]
+                product = torch.mm(part, part.T).to(home)
+                found[layer] = product if found[layer] is zero else found[layer] + product
+                start += width
+    products = torch.stack(found) if found else zero.new_zeros(0, *zero.shape)
+    return _spread(_spread(products, 1, reaching), 2, reaching)
+
+
+def _spread(products: Tensor, dim: int, present: Sequence[bool]) -> Tensor:
+    """Puts zeros where a vector is absent. By stacking, since an index would have to be sent to the device."""
+    if all(present):
+        return products
+    slices = iter(products.unbind(dim))
+    nothing = products.new_zeros([size for d, size in enumerate(products.shape) if d != dim])
+    return torch.stack([next(slices) if there else nothing for there in present], dim)
+
+
+def _by_layer(widths: Sequence[tuple[int, int]], layer_of: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Joins (parameter, width) pairs that follow each other in one layer to (layer, width)."""
+    for layer, members in groupby(widths, key=lambda pair: layer_of[pair[0]]):
+        yield layer, sum(width for _, width in members)
 
 
 def _blocks(
     vectors: Sequence[Grads], params: Sequence[nn.Parameter], indices: Sequence[int], dtype: torch.dtype
-) -> Iterator[Tensor]:
-    """Yields [V, n] blocks whose columns are the entries of the given parameters, at most BLOCK entries each."""
-    limit = max(BLOCK // len(vectors), 1)
-    waiting: list[int] = []
+) -> Iterator[tuple[Tensor, list[tuple[int, int]]]]:
+    """Yields [V, n] blocks of at most BLOCK entries, and the (parameter, width) pairs of their columns."""
+    limit = max(BLOCK // max(len(vectors), 1), 1)
+    waiting: list[tuple[int, int]] = []
     for index in indices:
-        size = params[index].numel()
-        if waiting and sum(params[i].numel() for i in waiting) + size > limit:
-            yield _side_by_side(vectors, params, waiting, dtype)
+        size, device = params[index].numel(), params[index].device
+        full = sum(width for _, width in waiting) + size > limit
+        if waiting and (full or params[waiting[0][0]].device != device):
+            yield _side_by_side(vectors, params, waiting, dtype), waiting
             waiting = []
         if size > limit:
-            yield from _pieces(vectors, index, size, limit, params[index].device, dtype)
+            for block in _pieces(vectors, index, size, limit, device, dtype):
+                yield block, [(index, block.shape[1])]
         else:
-            waiting.append(index)
+            waiting.append((index, size))
     if waiting:
-        yield _side_by_side(vectors, params, waiting, dtype)
+        yield _side_by_side(vectors, params, waiting, dtype), waiting
 
 
 def _side_by_side(
-    vectors: Sequence[Grads], params: Sequence[nn.Parameter], indices: Sequence[int], dtype: torch.dtype
+    vectors: Sequence[Grads], params: Sequence[nn.Parameter], widths: Sequence[tuple[int, int]], dtype: torch.dtype
 ) -> Tensor:
-    width = sum(params[index].numel() for index in indices)
-    block = torch.empty(len(vectors), width, dtype=dtype, device=params[indices[0]].device)
+    device = params[widths[0][0]].device
+    block = torch.empty(len(vectors), sum(width for _, width in widths), dtype=dtype, device=device)
+    zero = torch.zeros(1, dtype=params[widths[0][0]].dtype, device=device)
     for row, vector in zip(block, vectors, strict=True):
-        start = 0
-        for index in indices:
-            stop = start + params[index].numel()
-            gradient = vector[index]
-            # Viewed in the parameter's shape, so that any memory format is copied once and in the same order.
-            target = row[start:stop].view(params[index].shape)
-            _ = target.zero_() if gradient is None else target.copy_(dense(gradient))
-            start = stop
+        # Flattened in the parameter's order of dimensions, whatever the memory format of a gradient is. One
+        # concatenation and one conversion for all parameters: their number, not their size, is what would cost.
+        row.copy_(torch.cat([zero.expand(n) if (g := vector[i]) is None else dense(g).reshape(-1) for i, n in widths]))
     return block
 
 

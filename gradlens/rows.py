@@ -108,6 +108,10 @@ def _soft_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, class_dim: i
 
 
 def _check_shape(labels: torch.Size, anchor: torch.Size) -> None:
+    if not labels:
+        raise LabelsError(
+            "the labels are those of a single sample without a batch; give a batch of one: labels.unsqueeze(0)"
+        )
     lead, around = rows_lead(anchor, labels), rows_around_classes(anchor, labels)
     if not lead and not around:
         raise LabelsError(

@@ -9,6 +9,7 @@ import streamlit as st
 from app.components.page import plain
 from app.components.store import Shelf
 from gradlens.figures import units
+from gradlens.pairing import groups_in_common
 from gradlens.runlog import Run
 
 AXES = {"step": "Step", "epoch": "Epoch", "time": "Time", "fraction": "Part of training"}
@@ -33,8 +34,31 @@ def choose_run(
     if wanted is not None and wanted not in options:
         why = shelf.broken.get(wanted, "it is not in this folder, or not any more")
         st.warning(f"The run {plain(wanted)} cannot be shown: {plain(why)}.", icon=":material/warning:")
-    index = options.index(default) if default in options else 0
-    return str(st.selectbox(label, options, index, key=key, bind="query-params", width=300))
+    # The default changes as runs come, so it is written into the address as well: the link stays good.
+    if wanted not in options and st.session_state.get(key) not in options:
+        st.session_state[key] = st.query_params[key] = default if default in options else options[0]
+    return str(st.selectbox(label, options, None, key=key, bind="query-params", width=300, required=True))
+
+
+def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
+    """Lets the viewer choose any number of runs and returns their names; says so where the address names missing ones.
+
+    Args:
+        shelf: The runs.
+        label: Of the control.
+        key: Of the control, and its name in the address.
+        most: So many with the groups of the first are chosen where the address says nothing.
+    """
+    options = list(shelf.runs)
+    wanted = st.query_params.get_all(key)
+    gone = [name for name in wanted if name not in options]
+    if gone:
+        names = ", ".join(map(plain, gone))
+        st.warning(f"Not in this folder, or not any more: {names}.", icon=":material/warning:")
+    if key not in st.session_state and not set(wanted) & set(options):
+        alike = [name for name in options if groups_in_common([shelf.runs[options[0]], shelf.runs[name]])]
+        st.session_state[key] = st.query_params[key] = alike[:most]
+    return st.multiselect(label, options, key=key, bind="query-params", placeholder="Choose runs")
 
 
 def choose_axis(runs: Sequence[Run], *, fraction: bool = False) -> str:

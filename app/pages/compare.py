@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.chart import chart
-from app.components.choices import choose_axis, choose_smoothing
+from app.components.choices import choose_axis, choose_runs, choose_smoothing
 from app.components.live import follow
 from app.components.page import heading, plain, runs_or_stop
 from app.components.store import compared
@@ -19,12 +19,7 @@ heading(
     "numbers. Lower distortion means that the update served all classes more alike.",
 )
 found = runs_or_stop()
-names = list(found.runs)
-wanted = st.query_params.get_all("runs")
-gone = [name for name in wanted if name not in names]
-if gone:
-    st.warning(f"Not in this folder, or not any more: {', '.join(map(plain, gone))}.", icon=":material/warning:")
-chosen = st.multiselect("Runs", names, names[:4], key="runs", bind="query-params", placeholder="Choose runs")
+chosen = choose_runs(found, "Runs", "runs", most=4)
 if not chosen:
     st.info("Choose one run or more.", icon=":material/info:")
     st.stop()

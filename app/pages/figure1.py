@@ -34,16 +34,16 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     follow(runs)
 if left == right:
     st.info("Both sides show the same run; choose another one on either side.", icon=":material/info:")
+try:
+    claims, at = claims_of(*runs)
+except PairError as error:
+    st.info(plain(error), icon=":material/info:")
+    st.stop()
 titles = ("long-tailed", "balanced") if pair and runs == pair else (left, right)
 draw = partial(figures.figure1, *runs, per, titles=titles, x=x, smooth=smooth)
 chart("figure1", draw, name=f"figure1-{left}-{right}", revision=(left, right, x), rows=max(map(len, runs)))
 
 st.header("What the paper says about it", anchor=False)
-try:
-    claims, at = claims_of(*runs)
-except PairError as error:
-    st.info(plain(error), icon=":material/info:")
-else:
-    if at:
-        st.caption(f"As of {at}; judged anew whenever a run has grown by a tenth.")
-    claims_table(claims)
+if at:
+    st.caption(f"As of {at}; judged anew whenever a run has grown by a tenth.")
+claims_table(claims)

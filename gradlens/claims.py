@@ -72,7 +72,7 @@ class Claim:
         per = "" if self.convention == "both" else f" [{self.convention}]"
         if self.effect is None or self.low is None or self.high is None:
             return f"({self.panel}) {self.statement}{per}: undecided ({self.note})"
-        found = f"{self.measure} = {self.effect:.3g}, 95 % interval {self.low:.3g} to {self.high:.3g}"
+        found = f"{self.measure} = {self.effect:.4g}, 95 % interval {self.low:.4g} to {self.high:.4g}"
         return f"({self.panel}) {self.statement}{per}: {self.verdict} ({found}; {self.threshold:g} = no difference)"
 
 

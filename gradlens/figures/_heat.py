@@ -113,7 +113,7 @@ def class_cosines(probe: Probe, *, theme: str = "light") -> go.Figure:
     )  # fmt: skip
     shown = np.unique(np.linspace(0, size - 1, min(size, 25)).round().astype(int))
     ticks = {"tickvals": shown, "ticktext": [labels[i] for i in shown], "showgrid": False}
-    figure.update_xaxes(**ticks, title_text="class, by number of samples", constrain="domain")
+    figure.update_xaxes(**ticks, title_text="class, by number of samples", constrain="domain", constraintoward="left")
     figure.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain")
     figure.update_layout(hovermode="closest")
     return figure
@@ -169,7 +169,7 @@ def _dressed(figure: go.Figure, run: Run, axis: Axis, theme: Theme, title: str, 
 
 def _bar(quantity: str, theme: Theme) -> dict[str, Any]:
     return {
-        "title": {"text": quantity, "side": "top"}, "thickness": 12, "outlinewidth": 0, "len": 0.95,
+        "title": {"text": quantity, "side": "top", "font": {"size": 13}}, "thickness": 12, "outlinewidth": 0, "len": 0.95,
         "tickcolor": theme.muted,
     }  # fmt: skip
 

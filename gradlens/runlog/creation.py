@@ -9,7 +9,8 @@ from pathlib import Path
 
 from gradlens.runlog import process
 from gradlens.runlog.errors import RunError, RunExistsError
-from gradlens.runlog.meta import FILE, RunMeta, read_meta, write_meta
+from gradlens.runlog.files import read_description
+from gradlens.runlog.meta import FILE, RunMeta, write_meta
 
 
 def claim(path: Path, meta: RunMeta, *, resume: bool) -> tuple[RunMeta, int]:
@@ -63,7 +64,7 @@ def claim(path: Path, meta: RunMeta, *, resume: bool) -> tuple[RunMeta, int]:
 
 
 def _continued(path: Path, meta: RunMeta) -> tuple[RunMeta, int]:
-    old = read_meta(path)
+    old, _ = read_description(path)
     if old.status == "running" and old.pid != os.getpid() and process.lives(old.pid, old.pid_start, old.host):
         raise RunExistsError(
             f"process {old.pid} is still writing the run {path}; stop it first, or choose another folder (--out or --name)"

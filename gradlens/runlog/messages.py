@@ -6,6 +6,7 @@ the rest is recognised by its bytes.
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ class Messages:
         for column, (dtype, shape) in layout.widths.items():
             values = batch.column(column).buffers()[-1]
             starts[column] = start = 0 if values is None else values.address - base
-            needed = batch.num_rows * np.dtype(dtype).itemsize * int(np.prod(shape))
+            needed = batch.num_rows * np.dtype(dtype).itemsize * math.prod(shape)
             if needed and not head <= start <= size - needed:
                 return None
         return Kind(batch.num_rows, size, starts)

@@ -8,6 +8,7 @@ a reader may use the mapped values without looking at the validity bits.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -78,7 +79,7 @@ class Layout:
         """
         fields = []
         for column, (dtype, shape) in self.widths.items():
-            kind = pa.list_(_ARROW[dtype], int(np.prod(shape))) if shape else _ARROW[dtype]
+            kind = pa.list_(_ARROW[dtype], math.prod(shape)) if shape else _ARROW[dtype]
             fields.append(pa.field(column, kind, nullable=column in ("epoch", "gram", "layers")))
         facts = {
             "format": FORMAT,
@@ -121,6 +122,8 @@ def pack(layout: Layout, m: Measurement) -> tuple[Any, ...]:
     gram, layers = np.asarray(m.gram, dtype=np.float64), m.layers
     if gram.shape != (V, V):
         raise RunError(f"step {m.step}: gram has shape {gram.shape}; {V} vectors ({', '.join(m.names)}) need {(V, V)}")
+    if m.step < 0:
+        raise RunError(f"step is {m.step}; steps count from 0")
     packed_layers = None
     if layers is not None:
         layers = np.asarray(layers, dtype=np.float32)
@@ -157,7 +160,7 @@ def record_batch(layout: Layout, schema: pa.Schema, rows: list[tuple[Any, ...]])
             continue
         # Only Gram entries may be absent; a loss that is not a number is one.
         child = _numbers(values.reshape(-1), np.isnan(values).reshape(-1) if name in ("gram", "layers") else None)
-        kind = pa.list_(child.type, int(np.prod(shape)))
+        kind = pa.list_(child.type, math.prod(shape))
         validity, nulls = _validity(missing)
         arrays.append(pa.Array.from_buffers(kind, len(rows), [validity], nulls, children=[child]))
     return pa.record_batch(arrays, schema=schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -44,7 +45,7 @@ class Series:
             name,
             self._files.rows,
             lambda start, stop: self._gather(start, stop, part, shape, dtype),
-            8 * int(np.prod(shape)),
+            8 * math.prod(shape),
         )
 
     def curve(self, key: Hashable, layer: str | None, quantity: Quantity, vectors_recorded: int) -> Floats:

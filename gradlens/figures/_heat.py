@@ -113,7 +113,7 @@ def class_cosines(probe: Probe, *, theme: str = "light") -> go.Figure:
     )  # fmt: skip
     shown = np.unique(np.linspace(0, size - 1, min(size, 25)).round().astype(int))
     ticks = {"tickvals": shown, "ticktext": [labels[i] for i in shown], "showgrid": False}
-    figure.update_xaxes(**ticks, title_text="class, by number of samples", constrain="domain", constraintoward="left")
+    figure.update_xaxes(**ticks, title_text="class, by number of samples", constrain="domain")
     figure.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain")
     figure.update_layout(hovermode="closest")
     return figure

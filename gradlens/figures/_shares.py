@@ -96,7 +96,8 @@ def class_shares(probe: Probe, *, theme: str = "light") -> go.Figure:
     fair = 1 / max(len(names), 1)
     figure = go.Figure(
         go.Scatter(
-            x=counts, y=values, mode="markers+text" if len(names) <= 20 else "markers", textposition="top center", text=[safe(name) for name in names],
+            x=counts, y=values, mode="markers+text" if len(names) <= 20 else "markers", textposition="top center",
+            text=[safe(name) for name in names],
             marker={"color": colors.first, "size": 9, "opacity": 0.8, "line": {"width": 1, "color": colors.paper}},
             hovertemplate="%{text}<br>%{x:,.0f} samples<br>share %{y:.2%}<extra></extra>",
         )

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from lab import MEASURED_STEPS, Lab, markdown, options
 
-from gradlens.intervals import Interval, difference, mean_interval
+from gradlens.intervals import Interval, mean_interval
+from gradlens.run_distortion import distortion_difference, distortion_interval
 from gradlens.runlog import Run
 
 TRAININGS = {
@@ -38,33 +39,32 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def spans(run: Run) -> dict[str, slice]:
-    """Returns the measured rows of each phase."""
-    steps = np.asarray(run.steps)
-    found = {}
-    for phase in run.phases:
-        stop = len(steps) if phase.end is None else int(np.searchsorted(steps, phase.end))
-        found[phase.name] = slice(int(np.searchsorted(steps, phase.start)), stop)
-    return found or {"all classes": slice(0, len(steps))}
+def spans(run: Run) -> dict[str, tuple[int | None, int | None]]:
+    """Returns first step and end of each phase."""
+    return {phase.name: (phase.start, phase.end) for phase in run.phases} or {"all classes": (None, None)}
 
 
 def averages(run: Run) -> dict[str, Any]:
     """Returns, phase by phase, the mean distortion and shares with their intervals."""
-    series = {"distortion": run.distortion(), **{f"share of {name}": run.share(name) for name in run.groups.names}}
-    return {
-        phase: {name: asdict(mean_interval(np.nan_to_num(values[rows]) if name.startswith("share") else values[rows]))
-                for name, values in series.items()} | {"measured_steps": rows.stop - rows.start}
-        for phase, rows in spans(run).items()
-    }  # fmt: skip
+    found = {}
+    for phase, (start, end) in spans(run).items():
+        steps = np.asarray(run.steps)
+        rows = (steps >= (start or 0)) & (steps < (np.inf if end is None else end))
+        shares = {f"share of {name}": np.nan_to_num(run.share(name)[rows]) for name in run.groups.names}
+        found[phase] = {"distortion": asdict(distortion_interval(run, start, end))}
+        found[phase] |= {name: asdict(mean_interval(values)) for name, values in shares.items()}
+        found[phase] |= {"measured_steps": int(rows.sum())}
+    return found
 
 
 def falls(runs: dict[str, Run]) -> dict[str, Any]:
     """Returns by how much the distortion of dual-phase's last phase is below that of each other training."""
     if "dual-phase" not in runs:
         return {}
-    own = runs["dual-phase"].distortion()[list(spans(runs["dual-phase"]).values())[-1]]
+    own = runs["dual-phase"]
+    last = list(spans(own).values())[-1]
     return {
-        name: asdict(difference(run.distortion(), own))
+        name: asdict(distortion_difference(run, own, b_span=last))
         for name, run in runs.items()
         if name != "dual-phase" and len(run)
     }

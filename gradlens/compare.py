@@ -9,6 +9,7 @@ from gradlens.claims import Claim, figure1_claims
 from gradlens.intervals import Interval, mean_interval
 from gradlens.pairing import PairError, common_groups, long_tailed_first, run_difference
 from gradlens.quantities import quantities
+from gradlens.run_distortion import distortion_difference, distortion_interval
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -100,4 +101,7 @@ def differences(a: Run, b: Run, groups: tuple[str, ...]) -> list[Difference]:
         row = Difference(x.group, x.name, mean_interval(x.values), mean_interval(y.values), both, x.percent)
         if row.a.samples and row.b.samples:
             rows.append(row)
+    own = distortion_interval(a), distortion_interval(b), distortion_difference(a, b)
+    if own[0].samples and own[1].samples:
+        rows.append(Difference("", "distortion", *own, False))
     return rows

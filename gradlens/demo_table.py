@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from gradlens.run_distortion import distortion
 from gradlens.runlog import Run
 
 
@@ -33,6 +34,11 @@ class Stretch:
         values = series(self.run)[self.rows]
         finite = values[np.isfinite(values)]
         return float(finite.mean()) if len(finite) else float("nan")
+
+    def distortion(self) -> float:
+        """Returns ``gradlens.distortion`` of the column's steps."""
+        steps = self.run.steps[self.rows]
+        return distortion(self.run, int(steps[0]), int(steps[-1]) + 1) if len(steps) else float("nan")
 
     def samples(self, group: str) -> float:
         """Returns the group's part of all samples of these steps."""
@@ -84,7 +90,7 @@ def comparison(stretches: Sequence[Stretch], accuracies: dict[str, dict[str, flo
         )
     first, second = groups.names[:2]
     row("conflict of the two (cosine)", lambda run: run.conflict(first, second))
-    row("[bold]distortion[/bold] (0 = none)", lambda run: run.distortion(), 3)
+    table.add_row("[bold]distortion[/bold] (0 = none)", *(_number(stretch.distortion(), 3) for stretch in stretches))
     return table
 
 

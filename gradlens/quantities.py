@@ -49,7 +49,6 @@ def quantities(run: Run, groups: Sequence[str]) -> Iterator[Quantity]:
     if len(groups) > 1:
         yield Quantity("", f"cosine between {groups[0]} and {groups[-1]}", run.conflict(groups[0], groups[-1]))
     yield Quantity("", "norm of the overall gradient", run.norm("all"))
-    yield Quantity("", "distortion", run.distortion())
     yield Quantity("", "loss", run.total_loss)
 
 

@@ -22,6 +22,7 @@ from gradlens.facts import facts
 from gradlens.figures import FigureError
 from gradlens.pairing import PairError, long_tailed_first
 from gradlens.quantities import filled_share
+from gradlens.run_distortion import distortion
 from gradlens.tables import difference_cells, number, percent
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _summary(runs: Sequence[Run]) -> str:
             run.meta.method or "",
             run.meta.dataset or "",
             f"{len(run):,}",
-            number(_mean(run.distortion())),
+            number(distortion(run)),
         )
         rows.append([_text(run.name), *map(_text, cells), parts + more])
     head = (

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradlens import gram
+from gradlens.gram import Floats
+from gradlens.intervals import Interval, interval
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -16,8 +18,7 @@ def distortion(run: Run, start: int | None = None, stop: int | None = None) -> f
     """Returns half the L1 distance between the groups' average shares of the update and their fractions of the classes.
 
     Shares are averaged over the measured steps first (an absent group has share 0 in a step), so that the chance of single
-    batches does not count as distortion: 0 = over this stretch every group steered the update as its classes would, 1 = as
-    far from that as can be while all shares are positive.
+    batches does not count as distortion: 0 = over this stretch every group steered the update as its classes would.
 
     Args:
         run: The run.
@@ -27,12 +28,41 @@ def distortion(run: Run, start: int | None = None, stop: int | None = None) -> f
     Returns:
         The distortion; NaN without a measured step.
     """
-    names = run.groups.names
+    shares = _shares(run, start, stop)
+    return float(gram.distortion(shares.mean(0), run.groups.fractions())) if len(shares) else float("nan")
+
+
+def distortion_interval(run: Run, start: int | None = None, stop: int | None = None) -> Interval:
+    """Returns ``distortion`` with its block-bootstrap interval; arguments as there."""
+    fractions = run.groups.fractions()
+    return interval([_shares(run, start, stop)], lambda means: gram.distortion(means[0], fractions))
+
+
+def distortion_difference(
+    a: Run,
+    b: Run,
+    a_span: tuple[int | None, int | None] = (None, None),
+    b_span: tuple[int | None, int | None] = (None, None),
+) -> Interval:
+    """Returns distortion(a) - distortion(b) with its block-bootstrap interval, each resampled by itself.
+
+    Args:
+        a: First run.
+        b: Second run.
+        a_span: First step that counts in ``a``, and the step before which it ends.
+        b_span: The same for ``b``.
+    """
+    fractions = [run.groups.fractions() for run in (a, b)]
+    return interval(
+        [_shares(a, *a_span), _shares(b, *b_span)],
+        lambda means: gram.distortion(means[0], fractions[0]) - gram.distortion(means[1], fractions[1]),
+    )
+
+
+def _shares(run: Run, start: int | None, stop: int | None) -> Floats:
+    """[T', K] the shares of the measured steps of a stretch, 0 where a group is absent."""
     steps = np.asarray(run.steps)
-    used = (steps >= (start if start is not None else -np.inf)) & (steps < (stop if stop is not None else np.inf))
-    shares = np.stack([run.share(name) for name in names], axis=-1)[used]
+    used = (steps >= (-np.inf if start is None else start)) & (steps < (np.inf if stop is None else stop))
+    shares = np.stack([run.share(name) for name in run.groups.names], axis=-1)[used]
     measured = ~np.isnan(shares).all(-1)
-    if not measured.any():
-        return float("nan")
-    mean = np.where(np.isnan(shares), 0.0, shares)[measured].mean(0)
-    return float(gram.distortion(mean, run.groups.fractions()))
+    return np.asarray(np.where(np.isnan(shares), 0.0, shares)[measured])

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gradlens.facts import overhead_text, span
 from gradlens.quantities import filled_share
+from gradlens.run_distortion import distortion
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -58,7 +59,7 @@ def runs_table(listing: Sequence[tuple[Path, Run | RunError]], now: float | None
         table.add_row(
             escape(str(path)), state + (f"\n[dim]{escape(_cut(status.reason, 60))}[/]" if status.reason else ""),
             escape(meta.method or ""), escape(meta.dataset or ""), f"{int(steps[-1]) + 1:,}" if len(steps) else "0",
-            f"{len(steps):,}", escape(meta.engine or ""), escape(meta.cadence or ""), number(_mean(run.distortion())),
+            f"{len(steps):,}", escape(meta.engine or ""), escape(meta.cadence or ""), number(distortion(run)),
             span(max(now - meta.started, 0.0)) if meta.started is not None else "",
         )  # fmt: skip
     for path, error in listing:
@@ -86,7 +87,7 @@ def summary_table(run: Run) -> Table:
         )  # fmt: skip
     if len(run.groups) > MOST_GROUPS:
         table.add_row(f"[dim]... {len(run.groups) - MOST_GROUPS} more[/dim]")
-    parts = [f"distortion {number(_mean(run.distortion()))} (0 = none)", f"{len(run):,} measured steps"]
+    parts = [f"distortion {number(distortion(run))} (0 = none)", f"{len(run):,} measured steps"]
     overhead = overhead_text(run)
     table.caption = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
     table.caption_justify = "left"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -136,7 +136,12 @@ def _prepared(module: nn.Module, inputs: Tensor, grads: Tensor) -> tuple[Tensor,
 
 
 @contextmanager
-def plain_arithmetic(device_type: str) -> Iterator[None]:
-    """Computes without a graph and without autocast, whatever surrounds the backward pass."""
+def _without_autocast(device_type: str) -> Iterator[None]:
     with torch.no_grad(), torch.autocast(device_type, enabled=False):
         yield
+
+
+def plain_arithmetic(device_type: str) -> AbstractContextManager[None]:
+    """Computes without a graph and without autocast, whatever surrounds the backward pass."""
+    # Entered for every layer of every measured step; switching autocast off is slow, and it is seldom on.
+    return _without_autocast(device_type) if torch.is_autocast_enabled(device_type) else torch.no_grad()

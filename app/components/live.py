@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from app.components.store import shelf, stamp
+from app.components.store import Shelf, shelf, stamp
 from gradlens.runlog import Run
 
 SECONDS = 2.0
@@ -28,17 +28,17 @@ def follow(runs: Iterable[Run], *, listing: bool = False) -> None:
         help="On: new measurements are drawn as they come, at most every 2 seconds. Off: the page holds still.",
     )  # fmt: skip
     if on:
-        st.fragment(_look, run_every=SECONDS)(shown, _sight(shown, listing=listing), listing)
+        st.fragment(_look, run_every=SECONDS)(shown, _sight(shelf(), shown, listing=listing), listing)
 
 
 def _look(shown: tuple[Run, ...], seen: object, listing: bool) -> None:
-    if _sight(shown, listing=listing) != seen:
+    now = shelf()
+    current = {run.path: run for run in now.runs.values()}
+    if _sight(now, [current.get(run.path) for run in shown], listing=listing) != seen:
         st.rerun(scope="app")
 
 
-def _sight(shown: tuple[Run, ...], *, listing: bool) -> object:
-    """Returns something that is equal as long as there is nothing new to draw."""
-    now = shelf()  # brings the runs up to date
+def _sight(now: Shelf, runs: Iterable[Run | None], *, listing: bool) -> object:
+    """Returns something that is equal as long as there is nothing new to draw; a run that has gone is None."""
     names = (*now.runs, *now.broken.items()) if listing else ()
-    there = {id(run) for run in now.runs.values()}
-    return names, tuple((stamp(run), id(run) in there) for run in shown)
+    return names, tuple(None if run is None else stamp(run) for run in runs)

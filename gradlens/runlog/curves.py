@@ -22,10 +22,6 @@ class Curves:
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, tuple[NDArray[Any], int]] = OrderedDict()
 
-    def clear(self) -> None:
-        """Forgets everything."""
-        self._kept.clear()
-
     def get(self, key: Hashable, rows: int, part: Part, row_bytes: int) -> NDArray[Any]:
         """Returns the array [rows, ...] of a key, read-only.
 
@@ -50,7 +46,7 @@ class Curves:
             known = stop
         if array is None:
             return part(0, 0)
-        self._kept[key] = (array, rows)
+        self._kept[key] = (array, known)
         while sum(kept.nbytes for kept, _ in self._kept.values()) > MOST_BYTES and len(self._kept) > 1:
             self._kept.popitem(last=False)
         view = array[:rows]

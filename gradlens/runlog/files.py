@@ -128,9 +128,12 @@ class RunFiles:
         changed = [self._refresh_segment(number) for number in sorted(self._segments)]
         rewritten -= sum(segment.generation for segment in self._segments.values())
         if any(changed) or rewritten:
-            before, self.stretches = self.stretches, self._in_force()
-            change.rows = self.rows - sum(stretch.rows for stretch in before)
-            change.cut = rewritten != 0 or not _prolonged(before, self.stretches)
+            found = self._in_force()
+            change.cut = rewritten != 0 or not _prolonged(self.stretches, found)
+            change.rows = sum(stretch.rows for stretch in found) - self.rows
+            # Earlier rows that a resumed training supersedes stay for those who still look at them; Run opens the files anew.
+            if rewritten or not change.cut:
+                self.stretches = found
         return change
 
     def _refresh_segment(self, number: int) -> bool:

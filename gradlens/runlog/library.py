@@ -24,11 +24,15 @@ class RunLibrary:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self._lock = threading.RLock()
-        self._known: dict[str, Run | RunError] = {}
+        self._runs: dict[str, Run] = {}
+        self._shown: dict[str, Run | RunError] = {}
         self._looked = float("-inf")
 
     def look(self, *, now: bool = False) -> dict[str, Run | RunError]:
-        """Returns every run by name, up to date; a broken one as the error that says why.
+        """Returns every run by name, as it is now; a broken one as the error that says why.
+
+        The runs are snapshots, so that what one viewer draws does not grow under his hands because another one looks. While
+        nothing is new, they are the same objects as before.
 
         Args:
             now: Look even if somebody has looked a moment ago.
@@ -40,19 +44,22 @@ class RunLibrary:
             if now or time.monotonic() - self._looked >= FRESH_SECONDS:
                 if not self.folder.is_dir():
                     raise RunError(f"{self.folder} is no folder; give the folder that holds the runs")
-                self._known = {self._name(path): self._open(path) for path in run_folders(self.folder)}
+                found = {self._name(path): path for path in run_folders(self.folder)}
+                self._shown = {name: self._show(name, path) for name, path in found.items()}
+                self._runs = {name: run for name, run in self._runs.items() if name in found}
                 self._looked = time.monotonic()
-            return dict(self._known)
+            return dict(self._shown)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix() if path != self.folder else path.resolve().name
 
-    def _open(self, path: Path) -> Run | RunError:
-        known = self._known.get(self._name(path))
+    def _show(self, name: str, path: Path) -> Run | RunError:
         try:
-            if not isinstance(known, Run):
-                return Run(path)
-            known.refresh()
+            if name in self._runs:
+                changed = self._runs[name].refresh()
+            else:
+                self._runs[name], changed = Run(path), True
         except RunError as error:
+            self._runs.pop(name, None)
             return error
-        return known
+        return self._runs[name].snapshot() if changed or name not in self._shown else self._shown[name]

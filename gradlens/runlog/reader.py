@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Hashable
@@ -21,9 +22,10 @@ from gradlens.runlog.files import RunFiles
 from gradlens.runlog.meta import RunMeta
 from gradlens.runlog.probes import Probe
 from gradlens.runlog.quantities import Quantity
-from gradlens.runlog.segment import Segment
+from gradlens.runlog.schema import Layout
 from gradlens.runlog.series import Series
 from gradlens.runlog.status import RunStatus, status_of
+from gradlens.runlog.stored import Stored
 
 
 class Run:
@@ -44,6 +46,7 @@ class Run:
         """
         self.path = Path(path)
         self._lock = threading.RLock()
+        self._rows: int | None = None  # of a snapshot
         self._open()
 
     def _open(self) -> None:
@@ -61,17 +64,25 @@ class Run:
             RunTooNew: A later version of gradlens has continued the run.
             RunError: Another run has taken the folder, and it cannot be read.
         """
+        if self._rows is not None:
+            return False
         with self._lock:
             started = self._files.meta.started
             change = self._files.refresh()
-            if self._files.meta.started != started:  # another run has taken the folder; a resumed one keeps its start
+            # Anew where earlier rows have gone, or another run has taken the folder; a resumed one keeps its start.
+            if change.cut or self._files.meta.started != started:
                 self._open()
-            elif change.cut:
-                self._series.forget()
             return bool(change)
 
+    def snapshot(self) -> Run:
+        """Returns the run as it is now: arrays of one length while others refresh this one. Cheap, and itself never refreshed."""
+        with self._lock:
+            copied = copy.copy(self)
+            copied._rows = len(self)
+            return copied
+
     def __len__(self) -> int:
-        return self._files.rows
+        return self._files.rows if self._rows is None else min(self._rows, self._files.rows)
 
     def __repr__(self) -> str:
         status = self.status
@@ -105,7 +116,7 @@ class Run:
     @property
     def names(self) -> tuple[str, ...]:
         """The V vectors of any time of the run: groups or "component/group", then "rest", then "update" if measured."""
-        found = dict.fromkeys(n for s in self._segments() for n in (s.layout.names if s.layout else ()))
+        found = dict.fromkeys(n for layout in self._layouts() for n in layout.names)
         names = tuple(found) or self.meta.names or (*self.groups.names, REST)
         last = [name for name in (REST, UPDATE) if name in names]
         return (*(name for name in names if name not in last), *last)
@@ -118,58 +129,22 @@ class Run:
     @property
     def layers(self) -> tuple[str, ...]:
         """The L layers of any time of the run, or () where layers are not logged."""
-        found = dict.fromkeys(n for s in self._segments() for n in (s.layout.layer_names if s.layout else ()))
-        return tuple(found)
+        return tuple(dict.fromkeys(n for layout in self._layouts() for n in layout.layer_names))
 
     @property
     def has_update(self) -> bool:
         """Whether the optimizer's actual update was measured."""
         return UPDATE in self.names
 
-    @property
-    def steps(self) -> NDArray[np.int64]:
-        """[T] int64 optimizer steps, strictly increasing."""
-        return self._column("step")
-
-    @property
-    def time(self) -> Floats:
-        """[T] Unix seconds."""
-        return self._column("time")
-
-    @property
-    def epoch(self) -> Floats:
-        """[T] epochs; NaN where unknown."""
-        return self._column("epoch")
-
-    @property
-    def counts(self) -> Floats:
-        """[T, K] samples of each group."""
-        return self._column("counts")
-
-    @property
-    def loss(self) -> Floats:
-        """[T, K] summed loss of each group."""
-        return self._column("loss")
-
-    @property
-    def correct(self) -> Floats:
-        """[T, K] correctly classified samples of each group."""
-        return self._column("correct")
-
-    @property
-    def residual(self) -> Floats:
-        """[T] |g - sum_k g_k - rest| / |g|."""
-        return self._column("residual")
-
-    @property
-    def total_loss(self) -> Floats:
-        """[T] the loss on which backward ran."""
-        return self._column("total_loss")
-
-    @property
-    def seconds(self) -> Floats:
-        """[T] seconds that measuring added to the step."""
-        return self._column("seconds")
+    steps = Stored("step", "[T] int64 optimizer steps, strictly increasing.")
+    time = Stored("time", "[T] Unix seconds.")
+    epoch = Stored("epoch", "[T] epochs; NaN where unknown.")
+    counts = Stored("counts", "[T, K] samples of each group.")
+    loss = Stored("loss", "[T, K] summed loss of each group.")
+    correct = Stored("correct", "[T, K] correctly classified samples of each group.")
+    residual = Stored("residual", "[T] |g - sum_k g_k - rest| / |g|.")
+    total_loss = Stored("total_loss", "[T] the loss on which backward ran.")
+    seconds = Stored("seconds", "[T] seconds that measuring added to the step.")
 
     @property
     def events(self) -> list[Event]:
@@ -273,11 +248,7 @@ class Run:
     def sample(self, points: int) -> NDArray[np.intp]:
         """Returns the indices of at most ``points`` rows, evenly spread, the first and the last among them."""
         rows = len(self)
-        return (
-            np.unique(np.linspace(0, rows - 1, min(points, rows)).round().astype(np.intp))
-            if rows
-            else np.array([], np.intp)
-        )
+        return np.unique(np.linspace(0, max(rows - 1, 0), min(points, rows)).round().astype(np.intp))
 
     def by_layer(self, quantity: str, name: str, rows: NDArray[np.intp] | None = None) -> Floats:
         """Returns [n, L] the "cosine", "share" or "norm" of a vector in every layer, at the given rows.
@@ -302,14 +273,15 @@ class Run:
         self._check_name(name)
         self._check_layer(layer)
         with self._lock:
-            return self._series.curve((kind, name), layer, value, len(self.names))
+            return self._series.curve((kind, name), layer, value, len(self.names), len(self))
 
-    def _column(self, column: str) -> NDArray[Any]:
+    def column(self, name: str) -> NDArray[Any]:
+        """Returns [T] or [T, K] a column by its name in the files ("step", "loss")."""
         with self._lock:
-            return self._series.column(column)
+            return self._series.column(name, len(self))
 
-    def _segments(self) -> list[Segment]:
-        return [stretch.segment for stretch in self._files.stretches]
+    def _layouts(self) -> list[Layout]:
+        return [stretch.segment.layout for stretch in self._files.stretches if stretch.segment.layout]
 
     def _in_force(self) -> list[Event]:
         return eventlog.in_force(self._files.events.events, self._files.starts())

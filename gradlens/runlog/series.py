@@ -28,12 +28,8 @@ class Series:
         self._groups = groups
         self._curves = Curves()
 
-    def forget(self) -> None:
-        """Drops what is kept, because earlier rows have changed."""
-        self._curves.clear()
-
-    def column(self, name: str) -> NDArray[Any]:
-        """Returns [T] or [T, K] a stored column."""
+    def column(self, name: str, rows: int) -> NDArray[Any]:
+        """Returns [rows] or [rows, K] a stored column."""
 
         def part(segment: Segment, low: int, high: int) -> NDArray[Any]:
             values = segment.read(name, low, high)
@@ -43,19 +39,20 @@ class Series:
         dtype = np.int64 if name == "step" else np.float64
         return self._curves.get(
             name,
-            self._files.rows,
+            rows,
             lambda start, stop: self._gather(start, stop, part, shape, dtype),
             8 * math.prod(shape),
         )
 
-    def curve(self, key: Hashable, layer: str | None, quantity: Quantity, vectors_recorded: int) -> Floats:
-        """Returns [T] a quantity of the Gram of the whole model or of one layer, NaN where there is none.
+    def curve(self, key: Hashable, layer: str | None, quantity: Quantity, vectors_recorded: int, rows: int) -> Floats:
+        """Returns [rows] a quantity of the Gram of the whole model or of one layer, NaN where there is none.
 
         Args:
             key: What the quantity is; the same key is computed once.
             layer: A layer's name, or None.
             quantity: Computes it.
             vectors_recorded: V, from which the size of a part follows.
+            rows: How many of the first rows.
         """
 
         def part(segment: Segment, low: int, high: int) -> Floats:
@@ -67,7 +64,7 @@ class Series:
 
         return self._curves.get(
             (key, layer),
-            self._files.rows,
+            rows,
             lambda start, stop: self._gather(start, stop, part, ()),
             16 * vectors_recorded * (vectors_recorded + 1),
         )

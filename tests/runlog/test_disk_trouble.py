@@ -1,6 +1,6 @@
 """Folders that cannot be used are errors at once; a disk that fails later costs one warning and never the training."""
 
-import errno
+import contextlib
 import os
 import resource
 import shutil
@@ -33,12 +33,18 @@ def quick_retries(monkeypatch):
 
 
 def fill(folder):
-    with open(folder / "ballast", "wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
+    with open(folder / "ballast", "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def log(writer, steps, *, flushes=1, close=False):
+    for step in steps:
+        writer.append(measurement(step))
+    for _ in range(flushes):
+        writer.flush()
+    if close:
+        writer.close()
 
 
 def test_full_disk_warns_once_and_loses_nothing_when_there_is_room_again(small_disk):
@@ -82,10 +88,8 @@ def test_disk_full_to_the_end_does_not_raise(small_disk):
     writer = RunWriter(small_disk / "run", meta())
     fill(small_disk)
     with pytest.warns(RunLogWarning) as caught:
-        for step in range(300):
-            writer.append(measurement(step))
-        writer.close()
-        writer.close("failed")
+        log(writer, range(300), close=True)
+    writer.close("failed")
     assert len(caught) == 1
     run = Run(small_disk / "run")
     assert run.steps.tolist() == list(range(len(run)))
@@ -98,9 +102,7 @@ def test_what_a_bounded_memory_could_not_hold_is_said(small_disk, monkeypatch):
     writer.flush()
     fill(small_disk)
     with pytest.warns(RunLogWarning):
-        for step in range(1, 1000):
-            writer.append(measurement(step))
-        writer.flush()
+        log(writer, range(1, 1000))
     (small_disk / "ballast").unlink()
     writer.close()
     run = Run(small_disk / "run")
@@ -123,11 +125,7 @@ def test_file_size_limit(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
         with pytest.warns(RunLogWarning) as caught:
-            for step in range(1000):
-                writer.append(measurement(step))
-            for _ in range(50):
-                writer.flush()
-            writer.close()
+            log(writer, range(1000), flushes=50, close=True)
         assert len(caught) == 1
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -164,10 +162,8 @@ def test_a_folder_removed_while_logging(tmp_path):
     assert run.refresh() is False
     assert run.cosine("tail").shape == (3,)
     with pytest.warns(RunLogWarning, match="folder was removed"):
-        writer.append(measurement(3))
-        writer.flush()
-        writer.append(measurement(4))
-    writer.close()
+        log(writer, [3])
+    log(writer, [4], close=True)
     assert not (tmp_path / "run").exists()
 
 

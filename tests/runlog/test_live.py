@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from gradlens.runlog import Run, RunWriter, segment
+from gradlens.runlog import Run, RunError, RunWriter, segment
+from gradlens.runlog.library import RunLibrary
 from tests.runlog.made import LAYERS, measurement, meta, wait_for, write_run
 
 
@@ -51,6 +52,59 @@ def test_a_refresh_indexes_and_computes_only_what_is_new(tmp_path, monkeypatch):
     run.cosine("tail")
     assert sum(read) == 10
     writer.close()
+
+
+def test_a_snapshot_keeps_its_length_while_others_refresh(tmp_path):
+    writer = write_run(tmp_path / "run", range(10), close=False)
+    run = Run(tmp_path / "run")
+    snapshot = run.snapshot()
+    early = snapshot.cosine("tail")
+    writer.append_many([measurement(step) for step in range(10, 30)])
+    writer.flush()
+    assert snapshot.refresh() is False
+    assert run.refresh() is True
+    assert run.cosine("tail").shape == (30,)
+    assert {
+        len(a) for a in (snapshot, snapshot.steps, snapshot.gram(), snapshot.norm("head", "mean"), snapshot.counts)
+    } == {10}
+    np.testing.assert_array_equal(snapshot.cosine("tail"), early)
+    assert snapshot.sample(100).tolist() == list(range(10))
+    assert snapshot.by_layer("norm", "tail").shape == (10, 0)
+    assert run.snapshot().steps.tolist() == list(range(30))
+    writer.close()
+    # Not even a resumed training, which takes steps back, changes what was there.
+    write_run(tmp_path / "run", range(5, 8), resume=True)
+    assert run.refresh() is True
+    assert run.steps.tolist() == list(range(8))
+    assert snapshot.steps.tolist() == list(range(10))
+    np.testing.assert_allclose(snapshot.share("tail"), [measurement(s).share("tail") for s in range(10)], rtol=1e-9)
+
+
+def test_a_library_shows_the_same_snapshot_until_something_is_new(tmp_path):
+    writer = write_run(tmp_path / "a", range(10), close=False)
+    write_run(tmp_path / "b", range(5))
+    (tmp_path / "b" / "run.json").write_text("[]")
+    library = RunLibrary(tmp_path)
+    first = library.look()
+    assert isinstance(first["b"], Run)
+    assert first["b"].warnings
+    assert library.look(now=True)["a"] is first["a"]
+    writer.append(measurement(10))
+    writer.flush()
+    assert library.look()["a"] is first["a"]  # somebody has looked a moment ago
+    later = library.look(now=True)
+    assert (len(first["a"]), len(later["a"])) == (10, 11)
+    assert later["b"] is first["b"]
+    writer.close()
+    shutil.rmtree(tmp_path / "a")
+    write_run(tmp_path / "c" / "d", [1])
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "run.json").write_text("{")
+    found = library.look(now=True)
+    assert sorted(found) == ["b", "c/d", "e"]
+    assert isinstance(found["e"], RunError)
+    with pytest.raises(RunError, match="is no folder"):
+        RunLibrary(tmp_path / "nowhere").look()
 
 
 def test_arrays_that_were_given_out_do_not_change(tmp_path):
@@ -164,7 +218,7 @@ def test_a_segment_cut_by_another_program(tmp_path):
     assert run.refresh()
     assert run.steps.tolist() == list(range(64))
     assert run.cosine("tail").shape == (64,)
-    assert "was cut to" in run.warnings[0]
+    assert "damaged and left out" in run.warnings[0]
     path.write_bytes(b"")
     run.refresh()
     assert len(run.steps) == 0

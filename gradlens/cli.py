@@ -195,7 +195,9 @@ def train_command(context: typer.Context) -> None:
 @app.command("dashboard")
 def dashboard_command(
     folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]")] = Path("runs"),
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="port (default 8501, or the next free one)")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="port (default 8501, or the next free one)")
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open the page in the browser")] = True,
 ) -> None:
     """Shows the runs of a folder in the browser, live while they train."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import sys
 import time
 
@@ -17,8 +16,6 @@ from torch.utils.data import DataLoader, TensorDataset
 import gradlens
 from gradlens.runlog import Run
 from gradlens.tracking.errors import WrongUse
-from gradlens.tracking.options import TrackOptions
-from gradlens.tracking.tracker import Tracker
 
 # What tracking calls on its way, each made to raise in turn; with the option under which it is called.
 FUNCTIONS = [
@@ -40,34 +37,6 @@ FUNCTIONS = [
     "gradlens.tracking.tracker:Tracker._evidence",
     "gradlens.tracking.tracker:Tracker._measure",
 ]
-
-
-@pytest.fixture
-def start(monkeypatch, tmp_path):
-    """Starts a tracker in this process, and takes its patches away afterwards."""
-    # Setting an attribute to itself makes monkeypatch restore it.
-    patched = {
-        F: ["cross_entropy", "nll_loss"],
-        torch.Tensor: ["backward"],
-        torch.autograd: ["backward"],
-        DataLoader: ["__iter__"],
-    }
-    for owner, name in ((owner, name) for owner, names in patched.items() for name in names):
-        monkeypatch.setattr(owner, name, getattr(owner, name))
-    monkeypatch.setattr(sys, "__stderr__", io.StringIO())
-    started = []
-
-    def begin(**options):
-        tracker = Tracker(TrackOptions(**options), tmp_path / "run", lambda: None)
-        tracker.start()
-        started.append(tracker)
-        return tracker
-
-    yield begin
-    for tracker in started:
-        tracker.stop()
-        if tracker.lens is not None:
-            tracker.lens.close()
 
 
 def said():

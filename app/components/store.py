@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,7 +47,7 @@ def _library(folder: str) -> RunLibrary:
 
 
 @st.cache_resource(show_spinner=False)
-def _overviews() -> dict[tuple[Path, object], Overview]:
+def _overviews() -> dict[Path, tuple[tuple[object, ...], Overview]]:
     return {}
 
 
@@ -71,14 +71,16 @@ def stamp(run: Run) -> tuple[object, ...]:
 
 
 def overview_of(run: Run) -> Overview:
-    """Returns the row of a run, computed again only when it has changed."""
+    """Returns the row of a run; the averages of a long live run are taken again only when it has grown by a hundredth."""
     kept, key = _overviews(), stamp(run)
-    if (known := kept.get((run.path, key))) is None:
-        known = overview(run)
-        for old in [k for k in kept if k[0] == run.path]:
-            kept.pop(old, None)
-        kept[(run.path, key)] = known
-    return known
+    known = kept.get(run.path)
+    if known is not None and known[0] == key:
+        return known[1]
+    if known is not None and known[0][:1] == key[:1] and run.status.live and len(run) < 1.01 * known[1].measured:
+        return replace(known[1], measured=len(run), steps=int(run.steps[-1]) + 1)
+    row = overview(run)
+    kept[run.path] = (key, row)
+    return row
 
 
 @st.cache_resource(show_spinner=False)

@@ -32,7 +32,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     x = choose_axis([run])
     smooth = choose_smoothing()
     follow([run])
-summary(run)
+top = st.container()  # filled after the first figure, which it need not keep waiting
 part = st.segmented_control(
     "Show", list(PARTS), default="gradient", required=True, key="show", bind="query-params", format_func=PARTS.get,
     label_visibility="collapsed",
@@ -48,6 +48,9 @@ def show(key: str, draw: object, **more: object) -> None:
 
 if part == "gradient":
     show("cosines", figures.cosines)
+with top:
+    summary(run)
+if part == "gradient":
     show("shares", figures.shares)
     per = choose_norm()
     show("norms", figures.norms, per=per)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from gradlens.figures._axis import add_events, axis_of
@@ -34,6 +35,15 @@ class DistortionLine(Line):
 
     shares: tuple[Floats, ...] = ()
     fractions: Floats = field(default_factory=lambda: np.empty(0))
+
+    def part(self, rows: slice) -> DistortionLine:
+        """Returns the line of some rows only."""
+        return replace(self, values=self.values[rows], shares=tuple(share[rows] for share in self.shares))
+
+    def shortened(self, starts: NDArray[np.intp]) -> DistortionLine:
+        """Returns the line of the shares' means over the stretches that begin at the given rows."""
+        shares = tuple(Line("", share, self.style).shortened(starts).values for share in self.shares)
+        return replace(self, values=distortion(np.stack(shares, axis=-1), self.fractions), shares=shares)
 
     def smoothed(self, window: int) -> Floats:
         """Returns [T] the distortion of the shares' running means."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self, TypedDict
 
 import numpy as np
 import plotly.graph_objects as go
@@ -20,6 +20,8 @@ from gradlens.smoothing import running_mean
 POINTS = 2000
 # By default the running mean covers one part in so many of the run.
 PARTS = 40
+# Lines with more rows are smoothed stretch by stretch, and their range is taken from so many of their values.
+LONG = 50_000
 
 
 class Options(TypedDict, total=False):
@@ -92,6 +94,19 @@ class Line:
     format: str = ".3~g"
     key: str | None = None
 
+    def part(self, rows: slice) -> Self:
+        """Returns the line of some rows only."""
+        return replace(self, values=self.values[rows], weights=None if self.weights is None else self.weights[rows])
+
+    def shortened(self, starts: NDArray[np.intp]) -> Self:
+        """Returns the line of the means over the stretches that begin at the given rows; NaN where all is absent."""
+        present = np.isfinite(self.values)
+        weights = present.astype(np.float64) if self.weights is None else np.where(present, self.weights, 0.0)
+        sums = np.add.reduceat(np.where(present, self.values, 0.0) * weights, starts)
+        totals = np.add.reduceat(weights, starts)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return replace(self, values=sums / totals, weights=totals)
+
     def smoothed(self, window: int) -> Floats:
         """Returns [T] the (weighted) running mean."""
         if self.weights is None:
@@ -142,9 +157,13 @@ def compact(values: NDArray[Any]) -> NDArray[Any]:
 def _strong(
     line: Line, x: Floats, values: Floats, window: int, view: View, legend: bool, shared: dict[str, Any]
 ) -> go.Scatter:
-    smooth = line.smoothed(window)[: len(x)] if window > 1 else values
-    kept = visible(x, smooth, max(4, view.points // 2) if window > 1 else view.points, view.window)
-    y = smooth[kept]
+    if window > 1:
+        rows, smooth = _running(line.part(slice(len(x))), x, window, view.window)
+        chosen = visible(x[rows], smooth, max(4, view.points // 2), view.window)
+        kept, y = rows[chosen], smooth[chosen]
+    else:
+        kept = visible(x, values, view.points, view.window)
+        y = values[kept]
     trace: dict[str, Any] = {"mode": "lines", "hovertemplate": f"%{{y:{line.format}}}"}
     if window > 1:
         trace["customdata"] = compact(values[kept])
@@ -165,6 +184,27 @@ def _strong(
     )
 
 
+def _running(
+    line: Line, x: NDArray[Any], window: int, seen: tuple[float, float] | None = None
+) -> tuple[NDArray[np.intp], Floats]:
+    """Returns rows and the running mean there: of the part that is seen, and of a long line not at every row.
+
+    Between rows that are a sixteenth of the window apart, a running mean is a straight line to the eye; where more than
+    ``LONG`` rows are seen, it is taken of means over such stretches, which costs a fraction.
+    """
+    first, last = 0, len(x)
+    if seen is not None:
+        first = max(int(np.searchsorted(x, min(seen), "left")) - window - 1, 0)
+        last = min(int(np.searchsorted(x, max(seen), "right")) + window + 1, len(x))
+    part = line.part(slice(first, last))
+    size = window // 16
+    if last - first <= LONG or size < 4:
+        return np.arange(first, last), part.smoothed(window)
+    starts = np.arange(0, last - first, size)
+    rows = np.minimum(first + starts + size // 2, last - 1)
+    return rows, part.shortened(starts).smoothed(window // size)
+
+
 def robust_range(
     lines: Sequence[Line], view: View, *, zero: bool = True, headroom: bool = False
 ) -> tuple[float, float] | None:
@@ -178,11 +218,16 @@ def robust_range(
     """
     low, high = [], []
     for line in lines:
-        values = line.values[np.isfinite(line.values)]
+        values = line.values[:: max(1, len(line.values) // LONG)]
+        values = values[np.isfinite(values)]
         if len(values):
-            smooth = line.smoothed(view.smoothing(len(line.values)))
-            low.append(min(float(np.quantile(values, 0.003)), float(np.nanmin(smooth))))
-            high.append(max(float(np.quantile(values, 0.997)), float(np.nanmax(smooth))))
+            window = view.smoothing(len(line.values))
+            # A short window on a long line costs most and moves the range least.
+            exact = len(line.values) <= LONG or window >= 64
+            smooth = _running(line, np.arange(len(line.values)), window)[1] if exact else values[:0]
+            bounds = np.quantile(values, (0.003, 0.997))
+            low.append(min(float(bounds[0]), float(np.nanmin(smooth, initial=np.inf))))
+            high.append(max(float(bounds[1]), float(np.nanmax(smooth, initial=-np.inf))))
     if not low:
         return None
     bottom, top = min(low), max(high)

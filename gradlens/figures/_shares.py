@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from gradlens.figures._axis import add_events, axis_of
-from gradlens.figures._bins import binned, edge_positions, edges_of
+from gradlens.figures._bins import edge_positions, edges_of
 from gradlens.figures._curves import MOST_LINES, NO_STEPS
 from gradlens.figures._describe import run_text, subtitle
 from gradlens.figures._heat import group_heat
 from gradlens.figures._lines import Options, View
 from gradlens.figures._theme import dress, group_styles, note, safe, theme_of
-from gradlens.gram import REST, share
+from gradlens.gram import REST, Floats, share
 
 if TYPE_CHECKING:
     from gradlens.runlog import Probe, Run
@@ -39,19 +40,19 @@ def shares(run: Run, **options: Unpack[Options]) -> go.Figure:
     figure = make_subplots(1, 1)
     values = {name: run.share(name) for name in names}
     rest = run.share(REST)
-    if np.isfinite(rest).any() and abs(float(np.nanmean(rest))) > NEGLIGIBLE:
+    some = rest[:: max(1, len(rest) // 10_000)]
+    if np.isfinite(some).any() and abs(float(np.nanmean(some))) > NEGLIGIBLE:
         values[REST] = rest
     axis = axis_of(run, view.x)
     n = min(len(axis.positions), *(len(v) for v in values.values()))
     edges = edges_of(n, BARS)
     x = edge_positions(axis.positions[:n], edges) if n else np.array([])
     styles = group_styles(names, view.theme)
-    measured = np.isfinite(np.stack([v[:n] for v in values.values()])).any(0)
-    for name, value in values.items():
-        filled = np.where(np.isnan(value[:n]) & measured, 0.0, value[:n])
+    heights = _mean_shares({name: value[:n] for name, value in values.items()}, edges)
+    for name in values:
         figure.add_trace(
             go.Bar(
-                x=(x[1:] + x[:-1]) / 2, width=np.diff(x), y=binned(filled, edges), name=safe(name),
+                x=(x[1:] + x[:-1]) / 2, width=np.diff(x), y=heights[name], name=safe(name),
                 marker={"color": styles[name].color, "opacity": 0.9, "line": {"width": 0}}, hovertemplate="%{y:.1%}",
             )
         )  # fmt: skip
@@ -65,6 +66,19 @@ def shares(run: Run, **options: Unpack[Options]) -> go.Figure:
     figure.update_xaxes(title_text=axis.title)
     figure.update_yaxes(title_text="share of the update", tickformat=".0%", range=_range(figure, bool(run.phases)))
     return figure if len(run) else note(figure, view.theme, NO_STEPS)
+
+
+def _mean_shares(shares: dict[str, Floats], edges: NDArray[np.intp]) -> dict[str, Floats]:
+    """Returns the means between the edges over the steps that have shares at all; an absent group has share 0 in a step."""
+    if len(edges) < 2:
+        return {name: np.empty(0) for name in shares}
+    present = {name: np.isfinite(values) for name, values in shares.items()}
+    steps = np.add.reduceat(np.logical_or.reduce(list(present.values())).astype(np.float64), edges[:-1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            name: np.add.reduceat(np.where(present[name], values, 0.0), edges[:-1]) / steps
+            for name, values in shares.items()
+        }
 
 
 def _range(figure: go.Figure, headroom: bool) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gradlens import Lens
 from tests.engines.zoo import CLASSES, GROUPS, ZOO
+from tests.lens_oracle import gradient
 
 Backward = Callable[[Tensor, Tensor], None]
 
@@ -82,3 +83,17 @@ def train_case(
         assert not optimizer._optimizer_step_pre_hooks
         assert not optimizer._optimizer_step_post_hooks
     return state(model, optimizer), lens
+
+
+def accumulated(model: nn.Module, micro: list[tuple[Tensor, Tensor]], classes: Any) -> list[Tensor | None]:
+    """The float64 gradient of some classes' part of the mean loss over a step's micro-batches, each of which counts a third."""
+
+    def scalar(twin: nn.Module) -> Tensor:
+        parts = [
+            (F.cross_entropy(twin(x.double()), y, reduction="none") * torch.isin(y, torch.tensor(list(classes)))).sum()
+            / (3 * len(y))
+            for x, y in micro
+        ]
+        return torch.stack(parts).sum()
+
+    return gradient(model, scalar)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import weakref
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from gradlens import ClassGroups, Lens, Run
-from tests.engines.zoo import CLASSES, GROUPS, ZOO
+from gradlens import Lens, Run
+from tests.engines.zoo import GROUPS, ZOO
 from tests.lens_oracle import apart, gradient, gram, same
-from tests.lens_training import batches, hooks, loss_of, mlp, state, train_case
+from tests.lens_training import accumulated, batches, hooks, loss_of, mlp, state, train_case
 
 ENGINES = ("masked", "split", "func")
 CASES = (
@@ -58,7 +56,7 @@ def test_micro_batches_add_up(engine: str, set_to_none: bool) -> None:
     steps[1][0][1].fill_(5)  # a micro-batch of the tail alone
     with Lens(model, GROUPS, optimizer=optimizer, every=1, engine=engine, strict=True) as lens:
         for step, micro in enumerate(steps):
-            vectors = [_accumulated(model, micro, ids) for ids in GROUPS.classes]
+            vectors = [accumulated(model, micro, ids) for ids in GROUPS.classes]
             vectors.append([None] * 4)
             for x, y in micro:
                 lens.backward(loss_of(model, x, y) / 3, y)
@@ -79,18 +77,6 @@ def test_micro_batches_add_up(engine: str, set_to_none: bool) -> None:
             plain.zero_grad(set_to_none=set_to_none)
     assert lens.engine_name == engine
     assert same(state(model, optimizer), state(twin, plain))
-
-
-def _accumulated(model: nn.Module, micro: list[tuple[Tensor, Tensor]], classes: Any) -> list[Tensor | None]:
-    def scalar(twin: nn.Module) -> Tensor:
-        parts = [
-            (F.cross_entropy(twin(x.double()), y, reduction="none") * torch.isin(y, torch.tensor(list(classes)))).sum()
-            / (3 * len(y))
-            for x, y in micro
-        ]
-        return torch.stack(parts).sum()
-
-    return gradient(model, scalar)
 
 
 def test_gradients_left_over_from_before_do_not_count() -> None:
@@ -124,7 +110,7 @@ def test_the_update_is_what_the_optimizer_takes_off(engine: str, make: Any, tmp_
         model, GROUPS, out=tmp_path / "run", optimizer=optimizer, every=2, update=True, engine=engine, strict=True
     ) as lens:
         for step, (x, y) in enumerate(batches(5)):
-            vectors = [_accumulated(model, [(x, y)], ids) for ids in GROUPS.classes]
+            vectors = [accumulated(model, [(x, y)], ids) for ids in GROUPS.classes]
             vectors = [[3 * g for g in v] for v in vectors]  # one micro-batch, not a third of a step
             before = [p.detach().clone().double() for p in model.parameters()]
             optimizer.zero_grad()
@@ -204,175 +190,3 @@ def test_nothing_of_a_step_outlives_it(engine: str) -> None:
         gradients = [weakref.ref(p.grad) for p in model.parameters() if p.grad is not None]
         assert gradients == []
     assert lens.last is not None
-
-
-def test_an_optimizer_that_steps_inside_backward() -> None:
-    def fused(model: nn.Module) -> None:
-        optimizers = {p: torch.optim.SGD([p], 0.1, momentum=0.9) for p in model.parameters()}
-
-        def step(p: Tensor) -> None:
-            optimizers[p].step()
-            p.grad = None
-
-        for p in model.parameters():
-            p.register_post_accumulate_grad_hook(step)
-
-    model, twin = mlp(), mlp()
-    fused(model)
-    fused(twin)
-    with Lens(model, GROUPS, every=1, strict=True) as lens:
-        for step, (x, y) in enumerate(batches(4)):
-            vectors = [[3 * g for g in _accumulated(_plain(model), [(x, y)], ids)] for ids in GROUPS.classes]
-            lens.backward(loss_of(model, x, y), y)
-            loss_of(twin, x, y).backward()
-            m = lens.last
-            assert m is not None
-            if step == 0:
-                # Nobody knew yet that gradients vanish: the largest group is missing, and never wrong.
-                assert np.isnan(m.gram[0]).all()
-                assert apart(m.gram[1:3, 1:3], gram(vectors[1:])) <= 1e-4
-            else:
-                assert apart(m.gram, gram([*vectors, [None] * 4])) <= 1e-4
-    assert same(state(model), state(twin))
-
-
-def _plain(model: nn.Module) -> nn.Module:
-    """The same network without hooks: copying hooks would train."""
-    other = mlp()
-    other.load_state_dict(model.state_dict())
-    return other
-
-
-def test_freezing_and_thawing_between_steps() -> None:
-    model, twin = mlp(), mlp()
-    optimizer, plain = (torch.optim.SGD(m.parameters(), 0.1) for m in (model, twin))
-    with Lens(model, GROUPS, optimizer=optimizer, every=1, engine="split", layers=True, strict=True) as lens:
-        for step, (x, y) in enumerate(batches(6)):
-            for m in (model, twin):  # after the lens has armed this step, as a training that changes phase does
-                m[0].requires_grad_(step not in (2, 3))
-            vectors = [[3 * g for g in _accumulated(_frozen_like(model), [(x, y)], ids)] for ids in GROUPS.classes]
-            vectors.append([None] * len(vectors[0]))
-            lens.backward(loss_of(model, x, y), y)
-            loss_of(twin, x, y).backward()
-            assert lens.last is None or lens.last.step == step - 1
-            optimizer.step()
-            plain.step()
-            optimizer.zero_grad()
-            plain.zero_grad()
-            assert lens.last is not None
-            assert lens.last.step == step
-            assert apart(lens.last.gram, gram(vectors)) <= 1e-4
-            assert lens.last.layers is not None
-            assert (lens.last.layers[0, 0, 0] == 0) == (step in (2, 3))
-            assert lens.engine_name == "split"
-    assert same(state(model, optimizer), state(twin, plain))
-
-
-def _frozen_like(model: nn.Module) -> nn.Module:
-    other = _plain(model)
-    for a, b in zip(other.parameters(), model.parameters(), strict=True):
-        a.requires_grad_(b.requires_grad)
-    return other
-
-
-@pytest.mark.parametrize("set_to_none", [True, False])
-def test_a_step_that_the_optimizer_skipped_is_not_counted(set_to_none: bool) -> None:
-    """As a gradient scaler does when gradients overflow: backward, no step, zero_grad."""
-    model = mlp()
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    (x0, y0), (x, y) = batches(2)
-    with Lens(model, GROUPS, optimizer=optimizer, every=1, strict=True) as lens:
-        for p in model.parameters():
-            p.grad = None if set_to_none else torch.zeros_like(p)
-        lens.backward(loss_of(model, x0, y0), y0)
-        optimizer.zero_grad(set_to_none=set_to_none)
-        truth = gradient(_plain(model), lambda twin: F.cross_entropy(twin(x.double()), y))
-        lens.backward(loss_of(model, x, y), y)
-        optimizer.step()
-        m = lens.last
-    assert m is not None
-    assert m.step == 0
-    assert m.counts.sum() == 12
-    assert m.norm() == pytest.approx(gram([truth])[0, 0] ** 0.5, rel=1e-4)
-    assert m.residual <= 1e-5
-
-
-def test_a_closure_optimizer_measures_its_last_evaluation() -> None:
-    model, twin = mlp(), mlp()
-    (x, y), *_ = batches(1)
-    optimizer, plain = (torch.optim.LBFGS(m.parameters(), max_iter=3) for m in (model, twin))
-    with Lens(model, GROUPS, optimizer=optimizer, every=1, strict=True) as lens:
-
-        def closure(m: nn.Module = model, o: Any = optimizer, tracked: bool = True) -> float:
-            o.zero_grad()
-            loss = loss_of(m, x, y)
-            lens.backward(loss, y) if tracked else loss.backward()
-            return loss.item()
-
-        for _ in range(2):
-            optimizer.step(closure)
-            plain.step(partial(closure, twin, plain, False))
-        assert lens.last is not None
-        assert lens.last.step == 1
-        assert lens.last.counts.sum() == 12
-    assert same(state(model), state(twin))
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_copies_and_saved_models_carry_no_hooks(engine: str, tmp_path: Path) -> None:
-    """An exponential moving average is a deep copy; many scripts save the whole model."""
-    model = mlp()
-    (x, y), *_ = batches(1)
-    with Lens(model, GROUPS, every=1, engine=engine, strict=True) as lens:
-        assert lens.armed
-        average = copy.deepcopy(model)
-        torch.save(model, tmp_path / "model.pt")
-        loaded = torch.load(tmp_path / "model.pt", weights_only=False)
-        for other in (average, loaded):
-            outputs = [weakref.ref(other(x)) for _ in range(3)]
-            gc.collect()
-            assert [ref() for ref in outputs] == [None] * 3
-        lens.backward(loss_of(model, x, y), y)
-        assert lens.last is not None
-        assert lens.last.residual <= 1e-5
-
-
-def test_a_model_in_half_precision_and_one_in_double() -> None:
-    for dtype, tolerance in ((torch.float64, 1e-9), (torch.bfloat16, 5e-2)):
-        model = mlp().to(dtype)
-        (x, y), *_ = batches(1)
-        vectors = [[3 * g for g in _accumulated(model, [(x.to(dtype), y)], ids)] for ids in GROUPS.classes]
-        with Lens(model, GROUPS, every=1, strict=True) as lens:
-            lens.backward(loss_of(model, x.to(dtype), y), y)
-        assert lens.last is not None
-        assert apart(lens.last.gram[:3, :3], gram(vectors)) <= tolerance
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_autocast_is_no_disagreement(engine: str) -> None:
-    """Gradients that were rounded to bfloat16 agree within that rounding: no warning, no other engine."""
-    model, twin = mlp(width=64), mlp(width=64)
-    with Lens(model, GROUPS, every=1, engine=engine, strict=True) as lens:
-        for x, y in batches(3):
-            for m in (model, twin):
-                with torch.autocast("cpu", dtype=torch.bfloat16):
-                    loss = F.cross_entropy(m(x).float(), y)
-                lens.backward(loss, y) if m is model else loss.backward()
-    assert lens.engine_name == engine
-    assert lens.last is not None
-    assert lens.last.residual <= 0.03
-    assert same(state(model), state(twin))
-
-
-def test_many_groups() -> None:
-    model = mlp()
-    (x, y), *_ = batches(1, rows=30)
-    groups = ClassGroups.per_class(CLASSES)
-    vectors = [[3 * g for g in _accumulated(model, [(x, y)], [c])] for c in range(CLASSES)]
-    for engine in ENGINES:
-        with Lens(model, groups, every=1, engine=engine, strict=True) as lens:
-            for _ in range(2):
-                lens.backward(loss_of(model, x, y), y)
-                model.zero_grad()
-        assert lens.last is not None
-        assert apart(lens.last.gram, gram([*vectors, [None] * 4])) <= 1e-4

@@ -3,7 +3,8 @@
     python experiments/bench_overhead.py
 
 One run times everything: the methods step in turn, round after round, and ratios are medians over rounds, so a busy machine
-slows all alike. Prints a table and writes a JSON file with versions and hardware. Methods:
+slows all alike; on a CPU with one thread, time is the process's own, without waiting while others compute. Prints a table and
+writes a JSON file with versions and hardware. Methods:
 
 - "forward + 2 backward" is a plain step with one more backward pass, measured alone: the least that exactness costs in
   general, and what "lens, masked" is held to;
@@ -51,8 +52,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", default=list(cases()), choices=list(cases()), metavar="CASE")
     parser.add_argument("--depth", type=int, default=32, help="layers of the ResNets")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=7, help="timed steps of the plain step and the lens")
-    parser.add_argument("--heavy-rounds", type=int, default=2, help="timed steps of everything else")
+    parser.add_argument("--rounds", type=int, default=5, help="timed steps of the plain step and the lens")
+    parser.add_argument("--heavy-rounds", type=int, default=1, help="timed steps of everything else")
     parser.add_argument("--small-batch", type=int, default=16, help="rows of the ResNet-8 of the next two")
     parser.add_argument("--pairs", type=int, default=150, help="pairs of a plain and an unmeasured step")
     parser.add_argument("--steps", type=int, default=300, help="steps under a budget of 5 percent")

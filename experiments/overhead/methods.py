@@ -99,7 +99,7 @@ class LensStep:
         if self.lens.engine_name != engine:
             reason = self.lens.engine_reason
             self.lens.close()
-            raise Refusal(reason.partition(f"{engine}: ")[2] or reason)
+            raise Refusal(reason.rpartition(f"{engine}: ")[2])
 
 
 def lens(engine: str) -> Method:

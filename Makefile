@@ -8,11 +8,12 @@ BIN := .venv/bin
 demo: .venv/.installed
 	$(BIN)/gradlens demo
 
+# Several processes of one thread each: tests wait for processes and files more than they compute.
 test: .venv/.installed
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 slow: .venv/.installed
-	$(BIN)/pytest -m slow --timeout=1800
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --timeout=1800
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

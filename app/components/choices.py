@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from app.components.page import plain
 from app.components.store import Shelf
@@ -36,8 +38,14 @@ def choose_run(
         st.warning(f"The run {plain(wanted)} cannot be shown: {plain(why)}.", icon=":material/warning:")
     # The default changes as runs come, so it is written into the address as well: the link stays good.
     if wanted not in options and st.session_state.get(key) not in options:
-        st.session_state[key] = st.query_params[key] = default if default in options else options[0]
+        _preset(key, default if default in options else options[0])
     return str(st.selectbox(label, options, None, key=key, bind="query-params", width=300, required=True))
+
+
+def _preset(key: str, value: str | list[str]) -> None:
+    st.session_state[key] = value
+    with contextlib.suppress(StreamlitAPIException):  # the control is bound already: it writes the address itself
+        st.query_params[key] = value
 
 
 def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
@@ -57,7 +65,7 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
         st.warning(f"Not in this folder, or not any more: {names}.", icon=":material/warning:")
     if key not in st.session_state and not set(wanted) & set(options):
         alike = [name for name in options if groups_in_common([shelf.runs[options[0]], shelf.runs[name]])]
-        st.session_state[key] = st.query_params[key] = alike[:most]
+        _preset(key, alike[:most])
     return st.multiselect(label, options, key=key, bind="query-params", placeholder="Choose runs")
 
 

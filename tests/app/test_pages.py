@@ -1,0 +1,283 @@
+"""Every page on real runs of every kind, run by Streamlit's own test driver."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
+from streamlit.testing.v1 import AppTest
+
+from gradlens.compare import compare
+from gradlens.figures import conflicting_pairs
+from gradlens.per_class import class_measurements
+from gradlens.runlog import Run, RunWriter
+from tests.dashboard_runs import NASTY, make_folder
+from tests.made_runs import make_run
+
+PAGES = Path(__file__).resolve().parents[2] / "app" / "pages"
+EVERY = ("runs", "figure1", "run", "dual_phase", "compare", "classes")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("runs"))
+
+
+def opened(monkeypatch, folder, page, **query):
+    monkeypatch.setenv("GRADLENS_RUNS", str(folder))
+    at = AppTest.from_file(str(PAGES / f"{page}.py"), default_timeout=60)
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def charts(at):
+    """Returns the figures on the page by key."""
+    found = {}
+    for element in at.get("bidi_component"):
+        data = json.loads(element.proto.json)
+        found[element.proto.id.rpartition("-")[2]] = json.loads(data["figure"])
+    return found
+
+
+def text(at):
+    """Returns everything that is written on the page."""
+    words = [
+        e.value for kind in ("title", "header", "markdown", "caption", "info", "warning", "error") for e in at.get(kind)
+    ]
+    return "\n".join([*map(str, words), *(e.proto.body for e in at.get("html"))])
+
+
+def titles(at):
+    return {key: figure["layout"]["title"]["text"] for key, figure in charts(at).items()}
+
+
+@pytest.mark.parametrize("page", EVERY)
+def test_a_page_without_runs_says_how_to_make_one(monkeypatch, tmp_path, page):
+    at = opened(monkeypatch, tmp_path, page)
+    assert "gradlens demo" in text(at)
+    assert "gradlens track SCRIPT" in text(at)
+    assert not charts(at)
+
+
+@pytest.mark.parametrize("page", EVERY)
+def test_a_folder_that_is_not_there(monkeypatch, tmp_path, page):
+    at = opened(monkeypatch, tmp_path / "gone", page)
+    assert "is no folder" in at.error[0].value
+
+
+@pytest.mark.parametrize("page", EVERY)
+def test_every_page_explains_itself_and_names_its_controls(monkeypatch, folder, page):
+    at = opened(monkeypatch, folder, page)
+    assert len(at.title) == 1
+    assert 100 < len(at.markdown[0].value) < 330
+    for kind in ("selectbox", "multiselect", "text_input", "slider", "toggle"):
+        assert all(widget.label for widget in at.get(kind))
+    assert charts(at) or page == "runs"
+
+
+def test_runs_lists_live_ones_first_and_says_why_others_are_broken(monkeypatch, tmp_path):
+    make_folder(tmp_path)
+    make_run(tmp_path / "training", steps=30)
+    writer = RunWriter(tmp_path / "training", Run(tmp_path / "training").meta, resume=True)
+    at = opened(monkeypatch, tmp_path, "runs")
+    writer.close()
+    table = at.dataframe[0].value.set_index("run")
+    assert next(iter(table.index)) == "training"
+    assert "live" in table.loc["training", "status"]
+    assert table.loc["failed", "status"] == "failed"
+    assert table.loc["failed", "why"] == "ValueError: loss is NaN"
+    assert list(table.index[1:4]) == ["dual", "lt", "balanced"]  # the latest first
+    assert table.loc["dual", "measured"] == 200
+    assert table.loc["dual", "accuracy"] == pytest.approx((160 + 55) / 3)
+    from gradlens import distortion
+
+    assert table.loc["lt", "distortion"] == pytest.approx(distortion(Run(tmp_path / "lt")))
+    assert len(table.loc["lt", "course"]) == 32
+    page = text(at)
+    assert "damaged" in page
+    assert "reads versions up to 1" in page
+    assert "&lt;b&gt;" in page or "<b>" not in page
+    assert "notes" not in table.index
+
+
+def test_search_finds_by_name_method_and_data(monkeypatch, folder):
+    assert list(opened(monkeypatch, folder, "runs", search="dual-phase DIGITS").dataframe[0].value["run"]) == ["dual"]
+    at = opened(monkeypatch, folder, "runs", search="nothing like it")
+    assert not at.dataframe
+    assert "No run matches" in text(at)
+
+
+def test_figure1_chooses_the_pair_and_judges_it(monkeypatch, folder):
+    at = opened(monkeypatch, folder, "figure1")
+    assert (at.selectbox(key="lt").value, at.selectbox(key="balanced").value) == ("lt", "balanced")
+    figure = charts(at)["figure1"]
+    assert len({trace.get("xaxis", "x") for trace in figure["data"]}) == 4
+    claims = compare(Run(folder / "lt"), Run(folder / "balanced")).claims
+    page = text(at)
+    assert page.count("reproduced</span>") + page.count("undecided</span>") == len(claims)
+    assert page.count("✓ reproduced") == sum(c.reproduced is True for c in claims)
+    at.button_group(key="norm").set_value("mean").run()
+    assert not at.exception
+    assert figure != charts(at)["figure1"]
+
+
+def test_runs_without_a_common_group_are_explained(monkeypatch, folder):
+    at = opened(monkeypatch, folder, "figure1", lt="classes", balanced="balanced")
+    assert "no group is the same in both runs" in text(at)
+    assert not charts(at)
+    at = opened(monkeypatch, folder, "compare", runs=["classes", "lt"])
+    assert set(charts(at)) == {"distortion"}
+    assert "no group in common" in text(at)
+
+
+def test_run_shows_what_was_measured(monkeypatch, folder):
+    at = opened(monkeypatch, folder, "run", run="lt")
+    run = Run(folder / "lt")
+    assert set(charts(at)) == {"cosines", "shares", "norms", "conflicts"}
+    at.selectbox(key="smooth").set_value("1").run()
+    tail = next(t for t in charts(at)["cosines"]["data"] if t["name"] == "tail")
+    np.testing.assert_allclose(_decoded(tail["y"]), run.cosine("tail"), rtol=1e-6)
+    at.button_group(key="show").set_value("facts").run()
+    assert "train.py --seed 0" in text(at)
+    assert "masked" in text(at)
+
+
+def test_layers_and_a_click_on_one(monkeypatch, folder):
+    at = opened(monkeypatch, folder, "run", run="lt", show="Layers", layer="block.1.conv")
+    assert set(charts(at)) == {"heat", "curves"}
+    assert titles(at)["curves"] == "<b>Layer block.1.conv</b>"
+    at = opened(monkeypatch, folder, "run", run="balanced", show="Layers")
+    assert "--layers" in text(at)
+
+
+@pytest.mark.parametrize(
+    ("part", "keys"), [("Loss and accuracy", {"losses", "accuracies"}), ("Optimizer", {"update", "terms"})]
+)
+def test_other_parts_of_a_run(monkeypatch, folder, part, keys):
+    assert set(charts(opened(monkeypatch, folder, "run", run="dual", show=part))) == keys
+
+
+def test_the_address_opens_the_same_view(monkeypatch, folder):
+    at = opened(monkeypatch, folder, "run", run="dual", x="Epoch", smooth="20 steps", norm="Mean gradient")
+    assert at.selectbox(key="run").value == "dual"
+    assert charts(at)["cosines"]["layout"]["xaxis"]["title"]["text"] == "epoch"
+    assert "mean of 20 measured steps" in charts(at)["cosines"]["layout"]["title"]["subtitle"]["text"]
+    assert "mean gradient" in charts(at)["norms"]["layout"]["title"]["subtitle"]["text"]
+
+
+def test_an_address_with_a_run_that_is_not_there(monkeypatch, folder):
+    at = opened(monkeypatch, folder, "run", run="<b>nope</b>")
+    assert "cannot be shown" in at.warning[0].value
+    assert "<b>" not in at.warning[0].value.replace("\\<b\\>", "")
+    at = opened(monkeypatch, folder, "run", run="future")
+    assert "update gradlens" in at.warning[0].value
+    assert charts(at)
+
+
+def test_dual_phase_tells_the_story(monkeypatch, folder):
+    at = opened(monkeypatch, folder, "dual_phase")
+    assert at.selectbox(key="run").value == "dual"
+    assert at.selectbox(key="against").value == "lt"
+    assert set(charts(at)) == {"distortion", "shares", "against", "accuracy", "terms"}
+    page = text(at)
+    assert "55.0 %" in page  # few-shot accuracy at the end
+    assert "30.5 %" in page
+    assert "dual, phase II" in page
+
+
+def test_compare_draws_every_run_and_the_difference(monkeypatch, folder):
+    at = opened(monkeypatch, folder, "compare", runs=["lt", "balanced", "dual"])
+    assert {t["name"] for t in charts(at)["overlay"]["data"]} == {"lt", "balanced", "dual"}
+    assert at.selectbox(key="first").value == "lt"
+    rows = compare(Run(folder / "lt"), Run(folder / "balanced")).differences
+    assert text(at).count('data-label="difference"') == len(rows)
+    at.multiselect(key="runs").set_value([]).run()
+    assert "Choose one run or more" in text(at)
+
+
+def test_classes_of_a_run_with_a_group_a_class(monkeypatch, folder):
+    at = opened(monkeypatch, folder, "classes")
+    assert at.selectbox(key="run").value == "classes"
+    measured = class_measurements(Run(folder / "classes"))
+    assert at.slider(key="at").max == len(measured) == 20
+    worst = conflicting_pairs(measured[-1])[0]
+    assert f"{worst.cosine:+.3f}" in text(at)
+    heat = next(t for t in charts(at)["cosines"]["data"] if t["type"] == "heatmap")
+    np.testing.assert_allclose(np.diag(_decoded(heat["z"]).reshape(6, 6)), 1, rtol=1e-5)
+
+
+def test_torn_and_failed_runs_are_shown_with_what_is_wrong(monkeypatch, folder):
+    at = opened(monkeypatch, folder, "run", run="torn")
+    assert 0 < len(Run(folder / "torn")) < 100
+    assert charts(at)
+    at = opened(monkeypatch, folder, "run", run="failed")
+    assert "loss is NaN" in at.warning[0].value
+
+
+@pytest.mark.parametrize("page", EVERY)
+def test_names_cannot_be_markup(monkeypatch, folder, page):
+    name = f"deep/{NASTY}"
+    key = {"compare": "runs", "figure1": "lt"}.get(page, "run")
+    at = opened(monkeypatch, folder, page, **{key: name})
+    for element in at.get("html"):
+        assert "<img" not in element.proto.body
+    for element in (*at.markdown, *at.warning, *at.info):
+        assert "<img" not in element.value.replace("\\<img", "")
+        assert "$x$" not in element.value
+    assert "<img" not in json.dumps([figure["layout"].get("title") for figure in charts(at).values()])
+
+
+def test_a_live_run_grows_and_a_deleted_one_goes(monkeypatch, tmp_path):
+    make_run(tmp_path / "other", steps=40)
+    make_run(tmp_path / "live", steps=40)
+    writer = RunWriter(tmp_path / "live", Run(tmp_path / "live").meta, resume=True)
+    at = opened(monkeypatch, tmp_path, "run", run="live", smooth="None")
+    assert at.toggle(key="live").value
+    before = len(_decoded(charts(at)["cosines"]["data"][0]["x"]))
+    run = Run(tmp_path / "other")
+    writer.append_many([_measurement(run, 40 + i) for i in range(10)])
+    writer.flush()
+    _look_again(at)
+    assert len(_decoded(charts(at)["cosines"]["data"][0]["x"])) == before + 10
+    writer.close()
+    _look_again(at)
+    assert not at.toggle
+    for file in (tmp_path / "live").iterdir():
+        file.unlink()
+    _look_again(at)
+    assert "not any more" in at.warning[0].value
+    assert at.selectbox(key="run").value == "other"
+
+
+def _look_again(at):
+    """Runs the page once more, as the live refresh does, after the second within which a look counts as fresh."""
+    import time
+
+    from gradlens.runlog import library
+
+    time.sleep(library.FRESH_SECONDS)
+    at.run()
+    assert not at.exception, at.exception
+
+
+def _measurement(run, step):
+    from gradlens.gram import Measurement
+
+    return Measurement(
+        step=step, time=run.time[0] + step, epoch=None, names=run.names, gram=run.gram()[0], layers=None, counts=run.counts[0],
+        loss=run.loss[0], correct=run.correct[0], residual=0.0, total_loss=1.0, seconds=0.01,
+    )  # fmt: skip
+
+
+def _decoded(values):
+    """Returns numbers as plotly writes them: a list, or base64 with a type."""
+    import base64
+
+    if isinstance(values, dict):
+        return np.frombuffer(base64.b64decode(values["bdata"]), dtype=values["dtype"])
+    return np.array([np.nan if v is None else v for v in values], dtype=float)

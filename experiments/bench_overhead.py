@@ -168,7 +168,9 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = {name: case for name, case in cases(args.batch, args.depth).items() if name in args.cases}
     with console.status("starting") as status:
         import opacus  # noqa: F401 - imported before the first fork, so that no process counts it as its own memory
-        import timm  # noqa: F401
+
+        if "vit" in chosen:
+            import timm  # noqa: F401
 
         found = {name: measure_case(case, args, status.update) for name, case in chosen.items()}
         costs = measure_costs(args, status.update)

@@ -28,11 +28,12 @@ def tiny(tmp_path_factory):
     """The JSON of a tiny run, and what it printed."""
     path = tmp_path_factory.mktemp("bench") / "result.json"
     command = [sys.executable, str(EXPERIMENTS / "bench_overhead.py"), *TINY.split(), "--results", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr
     return json.loads(path.read_text()), done.stdout
 
 
+@pytest.mark.slow
 def test_result_says_where_it_comes_from(tiny):
     result, _ = tiny
     assert result["command"][:2] == ["python", "experiments/bench_overhead.py"]
@@ -41,6 +42,7 @@ def test_result_says_where_it_comes_from(tiny):
     assert result["hardware"]["threads"] == 1
 
 
+@pytest.mark.slow
 def test_lens_is_exact_and_leaves_training_alone(tiny):
     result, _ = tiny
     assert list(result["cases"]) == ["batchnorm", "groupnorm"]
@@ -55,6 +57,7 @@ def test_lens_is_exact_and_leaves_training_alone(tiny):
     assert result["cases"]["groupnorm"]["methods"]["lens, split"]["error"] < 1e-4
 
 
+@pytest.mark.slow
 def test_refusals_come_with_their_reason_and_wrong_numbers_with_their_error(tiny):
     result, printed = tiny
     methods = result["cases"]["batchnorm"]["methods"]
@@ -69,6 +72,7 @@ def test_refusals_come_with_their_reason_and_wrong_numbers_with_their_error(tiny
     assert "lens, split refuses: train-mode BatchNorm" in " ".join(printed.split())
 
 
+@pytest.mark.slow
 def test_costs_and_targets_are_complete(tiny):
     result, _ = tiny
     assert {"unmeasured", "budget", "writing", "import", "probe"} <= result["costs"].keys()

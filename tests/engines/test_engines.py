@@ -62,9 +62,7 @@ def test_agrees_with_brute_force_and_adds_up(engine: str, name: str) -> None:
     truth = brute_force(name)
     for vector, expected in zip(found, truth, strict=True):
         assert error(vector, expected) <= 1e-4
-    total = [
-        sum((v.double() for v in column if v is not None), torch.zeros(())) for column in zip(*found, strict=True)
-    ]
+    total = [sum((v.double() for v in column if v is not None), torch.zeros(())) for column in zip(*found, strict=True)]
     assert error(total, tuple(param.grad for param in params)) <= 1e-5
 
 

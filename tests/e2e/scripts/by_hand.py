@@ -1,4 +1,5 @@
 """No optimizer, no DataLoader: batches by slicing, steps by hand."""
+
 import torch
 import torch.nn.functional as F
 

@@ -1,4 +1,5 @@
 """Trains a few steps, then ends as it is told."""
+
 import os
 import signal
 import sys

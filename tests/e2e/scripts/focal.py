@@ -1,4 +1,5 @@
 """A focal loss written by hand: no cross_entropy anywhere."""
+
 import sys
 
 import torch

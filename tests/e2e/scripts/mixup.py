@@ -1,4 +1,5 @@
 """Mixup as in its authors' code: two weighted cross-entropies."""
+
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy

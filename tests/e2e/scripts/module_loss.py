@@ -21,7 +21,14 @@ class Shapes(Dataset):
 
 full = ConcatDataset([Shapes(60), Subset(Shapes(40), range(30))])
 train, val = random_split(full, [72, 18])
-model = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.GroupNorm(2, 6), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
+model = nn.Sequential(
+    nn.Conv2d(1, 6, 3, padding=1),
+    nn.GroupNorm(2, 6),
+    nn.ReLU(inplace=True),
+    nn.AdaptiveAvgPool2d(1),
+    nn.Flatten(),
+    nn.Linear(6, 3),
+)
 criterion = CrossEntropyLoss(weight=torch.tensor([1.0, 1.5, 2.0]), label_smoothing=0.1)
 optimizer = optim.AdamW(model.parameters(), lr=1e-2)
 for epoch in range(2):

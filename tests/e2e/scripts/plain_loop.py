@@ -1,4 +1,5 @@
 """Trains a small network with batch normalisation on imbalanced blobs."""
+
 import argparse
 
 import torch
@@ -50,8 +51,12 @@ def main():
         with torch.no_grad():
             x, y = data.tensors
             out = model(x)
-            print(f"epoch {epoch}: loss {total / len(loader)!r}, val {F.cross_entropy(out, y).item()!r}, acc {(out.argmax(1) == y).float().mean().item():.3f}")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, args.save)
+            print(
+                f"epoch {epoch}: loss {total / len(loader)!r}, val {F.cross_entropy(out, y).item()!r}, acc {(out.argmax(1) == y).float().mean().item():.3f}"
+            )
+    torch.save(
+        {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, args.save
+    )
 
 
 if __name__ == "__main__":

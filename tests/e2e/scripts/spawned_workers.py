@@ -1,4 +1,5 @@
 """A dataset without labels that could be read in advance, loaded by spawned workers."""
+
 import sys
 
 import torch
@@ -31,7 +32,9 @@ def main():
     torch.manual_seed(0)
     model = Tagger()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    loader = DataLoader(Signals(), batch_size=16, num_workers=1, multiprocessing_context=sys.argv[1], persistent_workers=True)
+    loader = DataLoader(
+        Signals(), batch_size=16, num_workers=1, multiprocessing_context=sys.argv[1], persistent_workers=True
+    )
     for epoch in range(3):
         for x, y in loader:
             loss = F.nll_loss(model(x), y)

@@ -1,4 +1,5 @@
 """Backbone and classifier are separate modules with an optimizer each."""
+
 import torch
 from torch import nn
 from torch.utils.data import DataLoader

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.metadata
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from environment import hardware, versions
 
 from gradlens import Run, distortion
 from gradlens.claims import figure1_claims
@@ -154,23 +153,6 @@ def describe(training: Training, run: Run) -> dict[str, Any]:
         },
         "epochs": history["epochs"],
     }
-
-
-def hardware(device: str) -> dict[str, Any]:
-    """Returns what the trainings ran on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        cpu = platform.processor()
-    gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
-    return {"cpu": cpu, "cores": os.cpu_count(), "gpu": gpu, "threads": torch.get_num_threads()}
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of what computed the numbers."""
-    names = ("torch", "numpy", "pyarrow", "gradlens-torch")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ def load_experiment(monkeypatch):
     """Returns a function that imports experiments/<name>.py."""
 
     def load(name):
+        monkeypatch.syspath_prepend(str(EXPERIMENTS))  # as when it runs as a script
         spec = importlib.util.spec_from_file_location(f"experiment_{name}", EXPERIMENTS / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, spec.name, module)

@@ -22,7 +22,7 @@ class Outcome:
 def run(command: list[str], cwd: Path, **environment: str) -> Outcome:
     """Runs a command with this interpreter's environment, on one thread."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "", **environment}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)
     lines = done.stderr.splitlines(keepends=True)
     said = tuple(line.removeprefix("gradlens: ").rstrip() for line in lines if line.startswith("gradlens: "))
     return Outcome(done.returncode, done.stdout, "".join(x for x in lines if not x.startswith("gradlens: ")), said)

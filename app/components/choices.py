@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import streamlit as st
-from streamlit.errors import StreamlitAPIException
 
+from app.components.address import keep
 from app.components.page import plain
 from app.components.store import Shelf
 from gradlens.figures import units
@@ -36,16 +35,12 @@ def choose_run(
     if wanted is not None and wanted not in options:
         why = shelf.broken.get(wanted, "it is not in this folder, or not any more")
         st.warning(f"The run {plain(wanted)} cannot be shown: {plain(why)}.", icon=":material/warning:")
-    # The default changes as runs come, so it is written into the address as well: the link stays good.
-    if wanted not in options and st.session_state.get(key) not in options:
-        _preset(key, default if default in options else options[0])
-    return str(st.selectbox(label, options, None, key=key, bind="query-params", width=300, required=True))
-
-
-def _preset(key: str, value: str | list[str]) -> None:
-    st.session_state[key] = value
-    with contextlib.suppress(StreamlitAPIException):  # the control is bound already: it writes the address itself
-        st.query_params[key] = value
+    # The default changes as runs come, so it is written into the address as well: a link shows the same run tomorrow.
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = next((name for name in (wanted, default) if name in options), options[0])
+    chosen = str(st.selectbox(label, options, None, key=key, bind="query-params", width=300, required=True))
+    keep(key, [chosen])
+    return chosen
 
 
 def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
@@ -63,10 +58,13 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
     if gone:
         names = ", ".join(map(plain, gone))
         st.warning(f"Not in this folder, or not any more: {names}.", icon=":material/warning:")
-    if key not in st.session_state and not set(wanted) & set(options):
+    if key not in st.session_state:
         alike = [name for name in options if groups_in_common([shelf.runs[options[0]], shelf.runs[name]])]
-        _preset(key, alike[:most])
-    return st.multiselect(label, options, key=key, bind="query-params", placeholder="Choose runs")
+        st.session_state[key] = [name for name in wanted if name in options] or alike[:most]
+    st.session_state[key] = [name for name in st.session_state[key] if name in options]
+    chosen = st.multiselect(label, options, key=key, bind="query-params", placeholder="Choose runs")
+    keep(key, chosen)
+    return chosen
 
 
 def choose_axis(runs: Sequence[Run], *, fraction: bool = False) -> str:

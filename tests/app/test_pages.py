@@ -40,6 +40,8 @@ def charts(at):
     found = {}
     for element in at.get("bidi_component"):
         data = json.loads(element.proto.json)
+        if "figure" not in data:  # the component that completes the address
+            continue
         found[element.proto.id.rpartition("-")[2]] = json.loads(data["figure"])
     return found
 

@@ -1,0 +1,257 @@
+"""The dashboard in a real browser, beside a training that `gradlens track` really watches."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.dashboard_runs import make_folder
+from tests.e2e.test_dashboard_start import free_port, healthy, start
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="these tests need: pip install -e '.[dev]'")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no browser: apt-get install chromium (Debian), or install Chrome"
+)
+
+PAGES = {
+    "": "Runs",
+    "figure1": "Figure 1",
+    "run": "Run",
+    "dual-phase": "Dual-phase",
+    "compare": "Compare",
+    "classes": "Classes",
+}
+TRAINING = """
+import time, torch
+from torch.nn.functional import cross_entropy
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+x, y = torch.randn(400, 8), torch.arange(400) % 4
+for step in range(100_000):
+    rows = torch.randint(0, 400, (32,))
+    optimizer.zero_grad()
+    cross_entropy(model(x[rows]), y[rows]).backward()
+    optimizer.step()
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    port = free_port()
+    server = start(folder, "--port", str(port))
+    assert healthy(port), server.stdout.read()
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as driver:
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page that fails the test where the browser's console has an error in it."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        yield watched(page)
+        assert not page.trouble, page.trouble
+
+
+def watched(page):
+    page.trouble = []
+    page.set_default_timeout(60_000)
+    page.on("pageerror", lambda error: page.trouble.append(str(error)))
+
+    def listen(message):
+        # Streamlit itself asks below the page's path first whether it is served there.
+        if message.type == "error" and "/_stcore/" not in (message.location or {}).get("url", ""):
+            page.trouble.append(message.text)
+
+    page.on("console", listen)
+    return page
+
+
+def ready(page):
+    page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']")
+    assert not page.locator("[data-testid='stException']").all_inner_texts()
+
+
+def figures_drawn(page):
+    page.wait_for_function(
+        "() => { const f = [...document.querySelectorAll('.gl-figure')]; return f.length && f.every(x => x.dataset.drawn) }"
+    )
+
+
+def test_every_page_paints_without_an_error(page, address):
+    for path, title in PAGES.items():
+        page.goto(f"{address}/{path}")
+        page.wait_for_selector(f"h1:has-text('{title}')")
+        ready(page)
+        if path:
+            figures_drawn(page)
+            assert page.locator(".gl-plot .main-svg").count() > 0
+            assert all(plot.get_attribute("aria-label") for plot in page.locator(".gl-plot").all())
+
+
+def test_navigation_choices_in_the_address_and_back(page, address):
+    page.goto(address)
+    page.get_by_role("link", name="Run", exact=True).click()
+    page.wait_for_selector("h1:text-is('Run')")
+    page.wait_for_url("**/run?run=dual*")  # the choice stands in the address although it is the default
+    page.get_by_text("Epoch", exact=True).click()
+    page.wait_for_url("**x=Epoch*")
+    page.get_by_text("Loss and accuracy", exact=True).click()
+    page.wait_for_url("**show=Loss*")
+    ready(page)
+    link = page.url
+    page.get_by_role("link", name="Compare").click()
+    page.wait_for_selector("h1:text-is('Compare')")
+    page.go_back()
+    page.wait_for_selector("h1:text-is('Run')")
+    page.goto(link)
+    page.wait_for_selector("h3:has-text('Accuracy per group')")
+    assert page.locator(".gl-plot .xtitle").first.inner_html() == "epoch"
+
+
+def test_downloads(page, address, tmp_path):
+    page.goto(f"{address}/run?run=lt")
+    figures_drawn(page)
+    ready(page)
+    for kind, start_of in (
+        ("PNG", b"\x89PNG"),
+        ("SVG", b"<svg"),
+        ("HTML", b"<!doctype html>"),
+        ("CSV", b"panel,series,x,y,value"),
+    ):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=re.compile(f"Download as {kind}: Which way")).click()
+        assert download.value.suggested_filename == f"lt-cosines.{kind.lower()}"
+        data = Path(download.value.path()).read_bytes()
+        assert data.startswith(start_of)
+        assert len(data) > 5000
+        if kind == "CSV":
+            assert data.count(b"\n1,tail,") == 200
+        if kind == "HTML":
+            (tmp_path / "figure.html").write_bytes(data)
+    page.goto((tmp_path / "figure.html").as_uri())
+    page.wait_for_selector(".main-svg")
+
+
+def test_a_click_on_a_layer_shows_its_curves(page, address):
+    page.goto(f"{address}/run?run=lt&show=Layers")
+    figures_drawn(page)
+    page.wait_for_selector("h3:has-text('Layer block.2.conv')")
+    area = page.locator(".gl-plot .nsewdrag").first.bounding_box()
+    page.mouse.move(area["x"] + area["width"] / 2, area["y"] + area["height"] / 6)
+    page.wait_for_timeout(300)
+    page.mouse.click(area["x"] + area["width"] / 2, area["y"] + area["height"] / 6)
+    page.wait_for_selector("h3:has-text('Layer block.0.conv')")
+    page.wait_for_url("**layer=block.0.conv*")
+
+
+def test_dark_theme_and_narrow_screen(browser, address):
+    with browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark") as context:
+        page = watched(context.new_page())
+        for path, title in PAGES.items():
+            page.goto(f"{address}/{path}")
+            page.wait_for_selector(f"h1:has-text('{title}')")
+            ready(page)
+            if path:
+                figures_drawn(page)
+                assert page.locator(".gl-plot .main-svg").first.evaluate("e => e.style.background") == "rgb(14, 17, 23)"
+            # nothing sticks out to the right
+            assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+            wide = (
+                "[...document.querySelectorAll('.gl-figure')].filter(f => f.getBoundingClientRect().right > 391).length"
+            )
+            assert page.evaluate(wide) == 0
+        page.goto(f"{address}/figure1")
+        figures_drawn(page)
+        tops = page.evaluate(
+            "[...document.querySelectorAll('.gl-plot .subplot .plot')].map(p => p.getBoundingClientRect().top)"
+        )
+        assert len(tops) == 4
+        assert tops == sorted(set(tops))  # the panels stand one below the other
+        assert not page.trouble
+
+
+def test_a_live_training_grows_and_keeps_the_zoom(page, address, folder, tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(TRAINING)
+    command = [sys.executable, "-m", "gradlens", "track", "--groups", "head=0-2,tail=3", "--every", "1"]
+    training = subprocess.Popen(
+        [*command, "--out", str(folder / "training"), str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        page.goto(address)
+        page.wait_for_function("() => document.body.innerText.includes('Open training')")  # a new run appears by itself
+        page.goto(f"{address}/run?run=training&smooth=None")
+        figures_drawn(page)
+        ready(page)
+        first = last_step(page)
+        zoom = drag(page)
+        assert zoom[1] < last_step(page)
+        page.locator("[data-testid='stMain']").evaluate("e => e.scrollTo(0, 250)")
+        page.wait_for_function(f"() => ({LAST}) > {first + 60}")
+        assert shown(page) == pytest.approx(zoom, rel=1e-9)
+        assert page.locator("[data-testid='stMain']").evaluate("e => e.scrollTop") == 250
+        page.get_by_text("Live", exact=True).click()  # pause
+        page.wait_for_url("**live=false*")
+        ready(page)
+        time.sleep(1)
+        held = last_step(page)
+        time.sleep(4)
+        assert last_step(page) == held
+        page.get_by_text("Live", exact=True).click()
+        page.wait_for_function(f"() => ({LAST}) > {held + 50}")
+        assert shown(page) == pytest.approx(zoom, rel=1e-9)
+        training.terminate()
+        training.wait(30)
+        page.wait_for_selector("text=was killed")  # and nothing is left to follow
+        assert page.get_by_text("Live", exact=True).count() == 0
+        page.locator(".gl-plot .nsewdrag").first.dblclick(position={"x": 20, "y": 20})
+        page.wait_for_function(f"() => document.querySelector('.gl-plot')._fullLayout.xaxis.range[0] < {zoom[0]}")
+    finally:
+        training.kill()
+
+
+# The second figure is not zoomed: its axis ends at the last measured step.
+LAST = "document.querySelectorAll('.gl-plot')[1]?._fullLayout?.xaxis.range[1] ?? 0"
+
+
+def last_step(page):
+    return page.evaluate(LAST)
+
+
+def shown(page):
+    return page.evaluate("document.querySelector('.gl-plot')._fullLayout.xaxis.range")
+
+
+def drag(page):
+    area = page.locator(".gl-plot .nsewdrag").first.bounding_box()
+    before = shown(page)
+    page.mouse.move(area["x"] + 0.2 * area["width"], area["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(area["x"] + 0.6 * area["width"], area["y"] + 64, steps=6)
+    page.mouse.up()
+    page.wait_for_function(f"() => document.querySelector('.gl-plot')._fullLayout.xaxis.range[0] > {before[0] + 1}")
+    return shown(page)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,8 @@ def run_demo(
         if (folder / name).exists():
             raise RunExistsError(f"{folder} holds an earlier demo; choose another folder with --out")
     console.print(_introduction(plans, seed))
-    trained = _train(plans, folder, seed, console)
+    with _one_thread():
+        trained = _train(plans, folder, seed, console)
     accuracies = {name: _accuracies(plans[name].task, result) for name, result in trained.items()}
     runs = {name: Run(result.folder) for name, result in trained.items()}
     console.print(comparison(_stretches(runs), accuracies))
@@ -179,11 +181,22 @@ def _introduction(plans: dict[str, Plan], seed: int) -> str:
     )
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Computes on one thread: layers this small only lose by sharing, most of all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _print_claims(runs: dict[str, Run], console: Console) -> None:
     from gradlens.claims import figure1_claims
 
     for claim in figure1_claims(runs[LONG_TAILED], runs[BALANCED]):
-        console.print(str(claim))
+        console.print(str(claim), markup=False, highlight=False)
 
 
 def _write_report(runs: Sequence[Run], path: Path, console: Console) -> Path | None:
@@ -198,6 +211,8 @@ def _write_report(runs: Sequence[Run], path: Path, console: Console) -> Path | N
 
 def _print_whereabouts(folder: Path, report: Path | None, console: Console) -> None:
     if report is not None:
-        console.print(f"Report:    {report}", soft_wrap=True)
-    console.print(f"Dashboard: gradlens dashboard {folder}", soft_wrap=True)
-    console.print(f"In Python: gradlens.Run({str(folder / LONG_TAILED)!r}).cosine('tail')", soft_wrap=True)
+        console.print(f"Report:    {report}", soft_wrap=True, markup=False)
+    console.print(f"Dashboard: gradlens dashboard {folder}", soft_wrap=True, markup=False)
+    console.print(
+        f"In Python: gradlens.Run({str(folder / LONG_TAILED)!r}).cosine('tail')", soft_wrap=True, markup=False
+    )

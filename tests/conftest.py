@@ -1,9 +1,26 @@
-"""Fixtures for all tests: where the real data is."""
+"""Fixtures for all tests: where the real data is, and a process that is as other tests expect it."""
 
 import os
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Lets programs that tests start be interrupted, also where a shell started the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _own_main_module() -> Iterator[None]:
+    """Puts ``__main__`` back: Streamlit's AppTest leaves its page there, which a process started later would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ class Once:
         ran: Whether it was called.
         error: What it raised: an error of the training, not of ours.
         seconds: How long it took: no cost of measuring.
+        before: Called right before it runs, to undo what our own passes have changed.
     """
 
     def __init__(self, backward: Callable[[], None]) -> None:
@@ -20,6 +21,7 @@ class Once:
         self.ran = False
         self.error: BaseException | None = None
         self.seconds = 0.0
+        self.before: Callable[[], None] = _nothing
 
     def __call__(self) -> None:
         """Runs it.
@@ -31,6 +33,7 @@ class Once:
         if self.ran:
             raise AssertionError("the backward pass was asked for twice")
         self.ran = True
+        self.before()
         begun = time.perf_counter()
         try:
             self._backward()
@@ -39,3 +42,7 @@ class Once:
             raise
         finally:
             self.seconds = time.perf_counter() - begun
+
+
+def _nothing() -> None:
+    pass

@@ -16,6 +16,7 @@ from gradlens.clock import Clock
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
 from gradlens.once import Once
+from gradlens.randomness import RandomState
 from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError, group_rows
 
@@ -187,11 +188,14 @@ class Stepper:
         begun = time.perf_counter()
         once = Once(backward)
         try:
+            state = RandomState(param.device for param in self.fitting.meter.params)
+            once.before = state.restore  # our own passes may have drawn numbers in the training's hooks
             measured(once)
             self.fitting.meter.hold(keep=self._update)
             if self._optimizer is not None:
                 self.fitting.switch.arm()  # another micro-batch may follow in this step
         except LabelsError:
+            once.before()
             raise
         except Exception as error:
             if once.error is not None:

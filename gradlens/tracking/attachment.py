@@ -70,11 +70,17 @@ class Attachment:
         if groups is None:
             self._steps.backward_ran()
             return None
+        unseen = any(_holds(param.grad) for param in self._owners.model.parameters())
         lens = attach(self._options, self._folder, groups, self.search.counts, self._owners, evidence)
         on_made()
         lens.step = self._steps.end()
         lens.epoch = max(passes - 1, 0)
-        if lens.armed and not (first and lens.engine_name == "masked"):
-            # Other engines need to see the forward pass, which is over; and a later step may have begun before.
+        if lens.armed and (not first or unseen or lens.engine_name != "masked"):
+            # Other engines need to see the forward pass, which is over; a later step may have begun before, and in the
+            # first one a backward pass without labels (a penalty on the weights) may have run before this one.
             lens.skip()
         return lens
+
+
+def _holds(gradient: Tensor | None) -> bool:
+    return gradient is not None and bool(gradient.count_nonzero() if not gradient.is_sparse else gradient._nnz())

@@ -33,9 +33,9 @@ from environment import hardware, versions
 from overhead.cases import Case, cases
 from overhead.clocked import Timing, now, time_case
 from overhead.costs import importing, probing, unmeasured_steps, within_budget, writing
-from overhead.methods import HEAVY, OWN, Method, lens
-from overhead.peaks import peak_bytes
-from overhead.peers import PEERS
+from overhead.methods import OWN, lens
+from overhead.peaks import Job, peak_bytes
+from overhead.peers import METHODS
 from overhead.table import print_result
 
 PACKAGES = ("opacus", "backpack-for-pytorch", "torchjd", "timm")
@@ -52,8 +52,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", default=list(cases()), choices=list(cases()), metavar="CASE")
     parser.add_argument("--depth", type=int, default=32, help="layers of the ResNets")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=5, help="timed steps of the plain step and the lens")
-    parser.add_argument("--heavy-rounds", type=int, default=1, help="timed steps of everything else")
+    parser.add_argument("--rounds", type=int, default=15, help="timed steps of the plain step and the lens")
+    parser.add_argument("--heavy-rounds", type=int, default=3, help="timed steps of everything else")
     parser.add_argument("--small-batch", type=int, default=16, help="rows of the ResNet-8 of the next two")
     parser.add_argument("--pairs", type=int, default=150, help="pairs of a plain and an unmeasured step")
     parser.add_argument("--steps", type=int, default=300, help="steps under a budget of 5 percent")
@@ -64,15 +64,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def measure_case(case: Case, args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+def measure_case(key: str, case: Case, args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
     """Returns what one case's methods cost, by name."""
-    methods: dict[str, Method] = OWN | HEAVY | PEERS
     peaks: dict[str, tuple[int, int] | str] = {}
-    for name, method in methods.items():
+    for name in METHODS:
         say(f"{case.title}: memory of {name}")
-        peaks[name] = peak_bytes(case, method, args.device, args.seed)
-    rounds = {name: args.rounds if name in OWN else args.heavy_rounds for name in methods}
-    timings, steps = time_case(case, methods, rounds, args.device, args.seed, say)
+        peaks[name] = peak_bytes(Job(key, name, args.batch, args.depth, args.device, args.threads, args.seed))
+    rounds = {name: args.rounds if name in OWN else args.heavy_rounds for name in METHODS}
+    timings, steps = time_case(case, METHODS, rounds, args.device, args.seed, say)
     found = {}
     for name, timing in timings.items():
         found[name] = {
@@ -167,12 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
     console = Console()
     chosen = {name: case for name, case in cases(args.batch, args.depth).items() if name in args.cases}
     with console.status("starting") as status:
-        import opacus  # noqa: F401 - imported before the first fork, so that no process counts it as its own memory
-
-        if "vit" in chosen:
-            import timm  # noqa: F401
-
-        found = {name: measure_case(case, args, status.update) for name, case in chosen.items()}
+        found = {name: measure_case(name, case, args, status.update) for name, case in chosen.items()}
         costs = measure_costs(args, status.update)
     result = {
         "command": ["python", "experiments/bench_overhead.py", *given],

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from gradlens.groups import ClassGroups
 from gradlens.longtail.resnet_cifar import ResNetCifar
@@ -114,12 +116,42 @@ def grouped_gram(per_sample: list[Tensor], masks: Tensor) -> Tensor:
     return found
 
 
+class Gates(TorchFunctionMode):
+    """Notes which ReLUs let through, or repeats what was noted.
+
+    An activation within rounding of zero can have another sign in float64: the two would differentiate different pieces of
+    the network (2e-4 of a ResNet's gradient), which says nothing about how exact a method is.
+    """
+
+    def __init__(self, noted: list[Tensor] | None = None) -> None:
+        """Notes, or repeats ``noted`` where given."""
+        super().__init__()
+        self.noted: list[Tensor] = []
+        self._repeat = None if noted is None else iter(noted)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs every function as it is, but for ReLUs while it repeats."""
+        if func not in (F.relu, torch.relu, Tensor.relu):
+            return func(*args, **(kwargs or {}))
+        if self._repeat is not None:
+            return args[0] * next(self._repeat)
+        output = func(*args, **(kwargs or {}))
+        self.noted.append(output.detach() > 0)
+        return output
+
+
 def brute_force(setup: Setup) -> Tensor:
-    """Returns [K, K] in float64: one forward and backward pass of a float64 twin for each group."""
+    """Returns [K, K] in float64: one forward and backward pass of a float64 twin for each group.
+
+    The twin differentiates the linear piece that float32 is on: its ReLUs open where those of a float32 pass do.
+    """
+    with torch.no_grad(), Gates() as gates:
+        copy.deepcopy(setup.model)(setup.inputs)
     vectors: list[list[Tensor | None]] = []
     for mask in setup.masks.double():
         twin = copy.deepcopy(setup.model).double()
-        rows = F.cross_entropy(twin(setup.inputs.double()), setup.labels, reduction="none")
+        with Gates(gates.noted):
+            rows = F.cross_entropy(twin(setup.inputs.double()), setup.labels, reduction="none")
         vectors.append(list(torch.autograd.grad((rows * mask).mean(), list(twin.parameters()))))
     return gram_of(vectors)
 

@@ -11,34 +11,53 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import warnings
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
 
-from overhead.cases import Case
+from overhead.cases import cases
 from overhead.clocked import said
-from overhead.methods import Method
+from overhead.peers import METHODS
 
 M_MMAP_THRESHOLD = -3
 MAPPED_FROM = 2**16  # bytes
 
 
-def peak_bytes(case: Case, method: Method, device: str, seed: int) -> tuple[int, int] | str:
-    """Returns the peaks of the first step (with a lens: the one with the full check) and of the second, or the refusal.
+@dataclass(frozen=True)
+class Job:
+    """What a process is to measure, by name.
 
-    Args:
-        case: The model and batch.
-        method: What steps.
+    Attributes:
+        case: Name of the case.
+        method: Name of what steps.
+        batch: Rows B.
+        depth: Layers of the ResNets.
         device: "cpu" or "cuda".
+        threads: Of torch.
         seed: Seed of weights and data.
     """
-    if device != "cpu":
-        return _measure(case, method, device, seed)
-    # A fork has everything imported already; nothing here has started a thread.
-    context = multiprocessing.get_context("fork")
+
+    case: str
+    method: str
+    batch: int
+    depth: int
+    device: str
+    threads: int
+    seed: int
+
+
+def peak_bytes(job: Job) -> tuple[int, int] | str:
+    """Returns the peaks of the first step (with a lens: the one with the full check) and of the second, or the refusal."""
+    if job.device != "cpu":
+        return _measure(job)
+    # The server that processes are forked from has the imports behind it and nothing else: memory that an earlier
+    # measurement freed would be used again unseen.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["overhead.peers", "opacus", "timm"])
     here, there = context.Pipe(duplex=False)
-    child = context.Process(target=_report, args=(there, case, method, seed))
+    child = context.Process(target=_report, args=(there, job))
     child.start()
     there.close()
     try:
@@ -49,21 +68,23 @@ def peak_bytes(case: Case, method: Method, device: str, seed: int) -> tuple[int,
     return found
 
 
-def _report(pipe: Connection, case: Case, method: Method, seed: int) -> None:
+def _report(pipe: Connection, job: Job) -> None:
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MAPPED_FROM)
-    pipe.send(_measure(case, method, "cpu", seed))
+    torch.set_num_threads(job.threads)
+    pipe.send(_measure(job))
 
 
-def _measure(case: Case, method: Method, device: str, seed: int) -> tuple[int, int] | str:
+def _measure(job: Job) -> tuple[int, int] | str:
     warnings.simplefilter("ignore")
-    start = _reset(device)
+    case, method = cases(job.batch, job.depth)[job.case], METHODS[job.method]
+    start = _reset(job.device)
     peaks = []
     try:
-        step = method(case.setup(device, seed))
+        step = method(case.setup(job.device, job.seed))
         for _ in range(2):
             step()
-            peaks.append(_peak(device) - start)
-            _reset(device)
+            peaks.append(_peak(job.device) - start)
+            _reset(job.device)
     except Exception as error:  # a peer may fail in any way; the table says how
         return said(error)
     return peaks[0], peaks[1]

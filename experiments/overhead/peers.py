@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from overhead.cases import Setup, gram_of, grouped_gram
-from overhead.methods import Method, Refusal, Step
+from overhead.methods import HEAVY, OWN, Method, Refusal, Step
 
 
 def torch_func(setup: Setup) -> Step:
@@ -129,3 +129,5 @@ PEERS: dict[str, Method] = {
     "TorchJD, autojac": autojac,
     "TorchJD, autogram": autogram,
 }
+
+METHODS: dict[str, Method] = OWN | HEAVY | PEERS

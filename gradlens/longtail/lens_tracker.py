@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gradlens.groups import ClassGroups
 from gradlens.lens import Lens
-from gradlens.longtail.learner import FEATURE_BATCH, Learner
+from gradlens.longtail.learner import Learner
 from gradlens.longtail.phases import Phase, Step
 from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.task import Task
@@ -108,6 +108,7 @@ class LensTracker:
     def end_epoch(self, row: dict[str, Any], learner: Learner, last: bool) -> None:
         """See ``Tracker.end_epoch``."""
         assert self._lens is not None
+        assert self._phase is not None
         self._epochs += 1
         # What is said of an epoch belongs to its last step: a phase or a resumed training that starts at the next step
         # supersedes all that was logged from there on.
@@ -118,7 +119,8 @@ class LensTracker:
             if accuracies:
                 self._lens.evaluation(split=next(iter(self._task.evaluations)), **accuracies)
             if self._probe_is_due(last):
-                batches = learner.train.batches(learner.selected, FEATURE_BATCH, augmented=False)
+                # Batches as in training: a graph of larger ones would take more memory than the training itself.
+                batches = learner.train.batches(learner.selected, self._phase.batch, augmented=False)
                 classes = _classifier_width(learner)  # only the head's in phase I
                 self._lens.probe(batches, ClassGroups.per_class(classes), label=f"epoch {row['epoch']}")
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import ceil
 from statistics import median
 from typing import Protocol
 
@@ -15,6 +16,10 @@ class Cadence(Protocol):
 
     def spent(self, training: float, measuring: float) -> None:
         """Takes down how many seconds of the last step training took, and how many measuring added."""
+
+    def ahead(self, step: int, seconds: float) -> int:
+        """Says in about how many steps after ``step`` one is due, at least 1, if a step takes so many seconds."""
+        ...
 
 
 class Every:
@@ -31,6 +36,10 @@ class Every:
 
     def spent(self, training: float, measuring: float) -> None:
         """Time does not matter here."""
+
+    def ahead(self, step: int, seconds: float) -> int:  # noqa: ARG002
+        """See ``Cadence.ahead``."""
+        return self._n - step % self._n
 
     def __str__(self) -> str:
         return "every step" if self._n == 1 else f"every {self._n} steps"
@@ -65,6 +74,13 @@ class Budget:
         if measuring > 0:
             self._costs.append(measuring)
             self._spent += measuring
+
+    def ahead(self, step: int, seconds: float) -> int:
+        """See ``Cadence.ahead``; 1 where ``step`` itself is due, since its cost is not known yet."""
+        if seconds <= 0 or self.due(step):
+            return 1
+        lacking = (self._spent + median(self._costs)) / self.fraction - self._earned
+        return max(1, ceil(lacking / seconds))
 
     def __str__(self) -> str:
         return f"within {self.fraction:.3g} of the training time"

@@ -63,6 +63,11 @@ class Clock:
         self.measuring += added
         return plain, added
 
+    @property
+    def typical(self) -> float:
+        """Seconds of a typical step without measuring; 0 before the first."""
+        return median(self._plain) if self._plain else 0.0
+
     def timings(self) -> dict[str, float | None]:
         """Returns what a run's description says about the time."""
         return {

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gradlens.engines import Grads
+from gradlens.shards import local, parameters_at_rest
 
 # Entries of the float64 block in which vectors are multiplied: bounds the extra memory (32 MiB).
 BLOCK = 2**22
@@ -36,7 +37,7 @@ class Layout:
         layers: dict[str, int] = {}
         params: list[nn.Parameter] = []
         layer_of: list[int] = []
-        for name, param in model.named_parameters():
+        for name, param in parameters_at_rest(model):
             if not param.is_floating_point():
                 continue
             owner = ".".join(part for part in name.split(".")[:-1] if part != "_orig_mod") or "(root)"
@@ -144,5 +145,6 @@ def _pieces(
 
 
 def dense(gradient: Tensor) -> Tensor:
-    """Returns a gradient as a strided tensor (embeddings can have sparse ones)."""
-    return gradient.to_dense() if gradient.layout != torch.strided else gradient
+    """Returns a gradient as a strided tensor (embeddings can have sparse ones); of a sharded one this process's part."""
+    part = local(gradient)
+    return part.to_dense() if part.layout != torch.strided else part

@@ -43,6 +43,7 @@ class Recorder:
     """Takes results, holds them until the device has delivered their numbers, and logs them.
 
     Attributes:
+        announce: Takes warnings.
         last: The newest delivered measurement, or None.
         writer: Where it is written, or None.
         layers: Whether inner products are kept layer by layer.
@@ -57,7 +58,7 @@ class Recorder:
             layers: Whether to keep the inner products layer by layer.
             announce: Takes warnings, each once; by default they are GradlensWarnings.
         """
-        self._announce = announce or _warn
+        self.announce = announce or _warn
         self.last: Measurement | None = None
         self.writer = writer
         self.layers = layers
@@ -103,7 +104,7 @@ class Recorder:
         self.event(kind, step, message=message)
         if kind not in self._said:
             self._said.add(kind)
-            self._announce(message)
+            self.announce(message)
 
     def _log(self, item: _Waiting) -> None:
         result = item.pending.result()

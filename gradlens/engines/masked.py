@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from gradlens.engines._cotangent import cotangents
 from gradlens.engines._protocol import Grads
+from gradlens.engines._pull import gradients
 from gradlens.rows import Rows, mask_rows
 
 
@@ -67,5 +67,5 @@ def pull_back(
             found.append([None] * len(params))
             continue
         outputs, seeds = zip(*reached, strict=True)
-        found.append(list(torch.autograd.grad(outputs, params, seeds, retain_graph=True, allow_unused=True)))
+        found.append(gradients(outputs, params, seeds))
     return found

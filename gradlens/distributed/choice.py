@@ -1,0 +1,30 @@
+"""The stepper that a training needs: the ordinary one, or that of a process in a team."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from gradlens.distributed.stepper import SharedStepper
+from gradlens.distributed.team import Team
+from gradlens.distributed.wrappers import several, sharing_of, wrapper_of
+from gradlens.stepper import Stepper
+
+
+def stepper_for(model: nn.Module, *arguments: Any, **named: Any) -> Stepper:
+    """Returns the stepper of a model; the arguments are those of ``Stepper``.
+
+    Args:
+        model: The model, without wrappers.
+        *arguments: The other arguments of ``Stepper``.
+        **named: Likewise.
+
+    Raises:
+        TeamError: Other processes train the same model, and it cannot be measured with them.
+    """
+    if not several():
+        return Stepper(model, *arguments, **named)
+    wrapper = wrapper_of(model)
+    sharing = sharing_of(model, wrapper)
+    return SharedStepper(Team.meet(), sharing, wrapper, model, *arguments, **named)

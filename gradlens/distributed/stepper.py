@@ -1,0 +1,256 @@
+"""SharedStepper: the stepper of one process of several, in step with the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gradlens.cadence import Cadence
+from gradlens.distributed.fitting import SharedFitting
+from gradlens.distributed.joining import listen
+from gradlens.distributed.meter import Shared, StepDropped
+from gradlens.distributed.team import Outcome, Phase, Team, Vote
+from gradlens.distributed.wrappers import Sharing
+from gradlens.fitting import Fitting
+from gradlens.groups import ClassGroups
+from gradlens.once import Once
+from gradlens.recorder import Recorder
+from gradlens.rows import LabelsError
+from gradlens.stepper import FAULTS, Stepper
+
+# Steps after which the processes look again whether one is to be measured, at the latest.
+LONGEST_WAIT = 1000
+
+
+class SharedStepper(Stepper):
+    """Measures the same steps in all processes.
+
+    Process 0 decides which step is measured, and in how many steps to look again; in between nothing is communicated. A
+    measured step is open until all processes have agreed, by a vote, to add up what they hold, or that one of them cannot.
+    A process that leaves an open step early posts its vote and goes on training.
+    """
+
+    def __init__(
+        self,
+        team: Team,
+        sharing: Sharing,
+        wrapper: DistributedDataParallel | None,
+        model: nn.Module,
+        groups: ClassGroups,
+        cadence: Cadence,
+        engine: str,
+        optimizer: torch.optim.Optimizer | None,
+        *,
+        update: bool,
+        strict: bool,
+    ) -> None:
+        """Prepares; nothing is measured before ``start``.
+
+        Args:
+            team: The processes.
+            sharing: Who holds which gradients.
+            wrapper: The DDP wrapper of the model, or None.
+            model: The model.
+            groups: K groups.
+            cadence: Which steps are measured; process 0's counts.
+            engine: One of ``gradlens.engines.CHOICES``.
+            optimizer: Its ``step`` ends a training step; None = every backward pass is a step.
+            update: Whether to measure what the optimizer takes off the parameters.
+            strict: Whether internal errors are raised.
+
+        Raises:
+            ValueError: No parameter wants a gradient.
+        """
+        self.team = team
+        self._shared = Shared(team, sharing, wrapper, len(groups))
+        self._open = self._sending = self._paused = False
+        self._ticks = self._next = 0
+        self._speak: Callable[[str], None] = lambda _: None
+        super().__init__(model, groups, cadence, engine, optimizer, update=update, strict=strict)
+        self._forget_joins = listen(self._pause, self._resume)
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes the log."""
+        return self.team.rank == 0
+
+    def start(self, recorder: Recorder, step: int) -> None:
+        """Begins; see ``Stepper.start``."""
+        self._speak = recorder.announce
+        if not self.writes:
+            recorder.announce = lambda _: None  # all processes would say the same
+        super().start(recorder, step)
+        how = {Sharing.BY_HAND: "no wrapper; averaged", Sharing.WRAPPED: "averaged by", Sharing.SHARDS: "sharded by"}
+        recorder.event(
+            "processes",
+            step,
+            processes=self.team.size,
+            gradients=f"{how[self._shared.sharing]} {self._shared.sharing.value}",
+        )
+
+    def stop(self) -> None:
+        """Removes every hook, delivers what is waiting, and leaves the other processes."""
+        self._forget_joins()
+        super().stop()
+        self.team.post(Phase.LEAVE)
+
+    def _fit(self, model: nn.Module, groups: ClassGroups, engine: str) -> Fitting:
+        return SharedFitting(self._shared, model, groups, engine, self._engine_changed)
+
+    def _run(self, measured: Callable[[Once], None], backward: Callable[[], None]) -> None:
+        if not self._open:  # the others do not measure this step any more
+            backward()
+            self._end_without_optimizer()
+            return
+        try:
+            with _undelayed(self._shared.wrapper, backward) as guarded:
+                super()._run(measured, guarded)
+        except LabelsError:
+            self._disarm()
+            raise
+
+    def _after_step(self) -> None:
+        self._ticks += 1
+        if self._open and not (self.armed and self.fitting.meter.begun):
+            self._open = False
+            self._take(self.team.vote(Phase.COMMIT, False))
+        super()._after_step()
+        # Not each process may have added its part to the count that the checks go by.
+        self._measurements = self._shared.committed
+
+    def _commit(self) -> None:
+        begun = time.perf_counter()
+        self._open = False
+        vote = self.team.vote(Phase.COMMIT, True)
+        self.clock.own(time.perf_counter() - begun)
+        if vote.outcome is not Outcome.GO:
+            self._before = None
+            self.fitting.reset()
+            self._take(vote)
+            return
+        self._sending = True
+        super()._commit()
+        self._sending = False
+
+    def _arm_if_due(self) -> None:
+        if not self._running or self.team.over or self._paused or self._ticks < self._next:
+            return
+        begun = time.perf_counter()
+        decision: list[float] = []
+        if self.writes:
+            due = self._cadence.due(self.step)
+            decision = [float(due), float(self._cadence.ahead(self.step, self.clock.typical)), float(self.step)]
+        vote = self.team.vote(Phase.SYNC, True, decision)
+        self.clock.own(time.perf_counter() - begun)
+        if vote.outcome is not Outcome.GO:
+            self._take(vote)
+            return
+        due, wait, step = bool(vote.numbers[0]), int(vote.numbers[1]), int(vote.numbers[2])
+        self._next = self._ticks + min(max(wait, 1), LONGEST_WAIT)
+        self.step = step
+        if due:
+            self.armed = self._open = True
+            self._guard(self._arm)
+
+    def _disarm(self) -> None:
+        if self._open:
+            self._open = False
+            self.team.post(Phase.DECLINE)
+        super()._disarm()
+
+    def _fault(self, error: Exception) -> None:
+        if isinstance(error, StepDropped):
+            self._open = self._sending = False
+            self._disarm()
+            self.fitting.reset()
+            self._recorder.event("left-out", self.step, message=f"step {self.step} was not measured: {error}")
+            if self.team.over:
+                self._part()
+            return
+        sending, self._sending = self._sending, False
+        if not self.writes:
+            self._speak(
+                f"process {self.team.rank}: step {self.step} could not be measured ({type(error).__name__}: {error})"
+            )
+        try:
+            super()._fault(error)
+        finally:
+            if sending:
+                # The others wait for what this process will not send.
+                self.team.abandon()
+                self._part()
+            elif self._faults >= FAULTS or self._strict:
+                self.team.post(Phase.LEAVE)
+
+    def _take(self, vote: Vote) -> None:
+        """Takes a vote that did not go through."""
+        if vote.outcome is Outcome.PAUSE:
+            self._paused = True
+        elif vote.outcome is Outcome.OVER:
+            self._part()
+        elif vote.outcome is Outcome.NO:
+            ranks = ", ".join(str(rank) for rank in vote.absent)
+            self._recorder.event(
+                "left-out",
+                self.step,
+                message=f"step {self.step} was not measured: process {ranks} could not measure it",
+            )
+
+    def _part(self) -> None:
+        why = self.team.reason or "another process measures no more"
+        self._recorder.warn("parted", self.step, f"measuring stops at step {self.step}, training goes on: {why}")
+
+    def _pause(self) -> None:
+        """This process has no more data, and answers the collectives of the others (``Join``) until they have none either."""
+        if self._paused or self.team.over or not self._running:
+            return
+        self._paused, self._open = True, False
+        super()._disarm()
+        self.fitting.reset()
+        self.team.post(Phase.PAUSE)
+
+    def _resume(self) -> None:
+        """All processes have run out of data, and go on together."""
+        if self.team.over or not self._running:
+            return
+        vote = self.team.vote(Phase.RESUME, True)
+        if vote.outcome is not Outcome.GO:
+            self._take(vote)
+            return
+        step = int(self.team.max(torch.tensor([float(self.step)], dtype=torch.float64)))
+        if step > self.step and self.writes:
+            self._recorder.event("left-out", self.step, message=f"no data here in steps {self.step} to {step - 1}")
+        self.step, self._ticks, self._next, self._paused = step, 0, 0, False
+        self._arm_if_due()
+
+
+@contextmanager
+def _undelayed(wrapper: DistributedDataParallel | None, backward: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Keeps our own passes through a static graph's first step from starting the all-reduce that waits for the training's.
+
+    Yields:
+        The backward pass, during which that is as ever.
+    """
+    flag = "_static_graph_delay_allreduce_enqueued"
+    if wrapper is None or not wrapper.static_graph or getattr(wrapper, flag, True):
+        yield backward
+        return
+    ran = False
+
+    def as_ever() -> None:
+        nonlocal ran
+        ran = True
+        setattr(wrapper, flag, False)
+        backward()
+
+    setattr(wrapper, flag, True)
+    try:
+        yield as_ever
+    finally:
+        if not ran:
+            setattr(wrapper, flag, False)

@@ -1,0 +1,223 @@
+"""Team: the processes that train one model, and what they agree on."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum, IntEnum
+from itertools import count
+from typing import Any, Self
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, _get_default_store
+
+# Votes are held right after collectives of the training, so processes come to them at about the same time. One that does not
+# come within this time never will; then measuring stops and training goes on.
+PATIENCE = timedelta(seconds=120)
+# How long to wait for the lenses of the other processes, which are made in the same training step.
+MEETING = timedelta(seconds=60)
+NUMBERS = 4
+
+_meetings = count()
+
+
+class TeamError(RuntimeError):
+    """The processes cannot agree; the message says why, and what to do about it."""
+
+
+class Phase(IntEnum):
+    """What a vote is about."""
+
+    SYNC = 0
+    BACKWARD = 1
+    REST = 2
+    COMMIT = 3
+    RESUME = 4
+    # Of a process that is somewhere else: its vote counts for whatever the others vote on.
+    DECLINE = 5
+    PAUSE = 6
+    LEAVE = 7
+
+
+class Outcome(Enum):
+    """How a vote ended."""
+
+    GO = "go"
+    NO = "no"
+    PAUSE = "pause"
+    OVER = "over"
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The result of a vote, the same in every process.
+
+    Attributes:
+        outcome: GO where all voted for the same thing and all said yes.
+        numbers: [NUMBERS] sums of what the processes gave.
+        absent: Ranks that said no, declined or left.
+    """
+
+    outcome: Outcome
+    numbers: tuple[float, ...] = (0.0,) * NUMBERS
+    absent: tuple[int, ...] = ()
+
+
+class Team:
+    """The processes of one training, on a connection of their own beside those of the training.
+
+    A vote is one all-reduce of a few numbers. A process that cannot take part (a failed measurement, data that ran out)
+    posts its vote beforehand, without waiting: whenever the others come to their next vote, it is answered already. So
+    nobody ever waits for a process that goes on training.
+
+    Attributes:
+        rank: Of this process; rank 0 writes the log.
+        size: Number of processes.
+        over: Whether the processes have parted for good.
+        reason: Why, where that was no agreement.
+    """
+
+    def __init__(self, rank: int, size: int, store: Any) -> None:
+        """Connects; the other processes do so at the same time.
+
+        Args:
+            rank: Of this process.
+            size: Number of processes.
+            store: Where they find each other.
+        """
+        self.rank, self.size = rank, size
+        self.over = False
+        self.reason: str | None = None
+        # Made directly and not by new_group, which counts groups: the script's own groups keep their names.
+        self._group: Any = dist.ProcessGroupGloo(store, rank, size, PATIENCE)
+        # Its destructor would wait for votes that no other process comes to any more.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._group))
+        self._posted: deque[tuple[Any, Tensor]] = deque()
+
+    @classmethod
+    def meet(cls) -> Self:
+        """Joins the processes whose lenses are being made now.
+
+        Raises:
+            TeamError: Another process is not measured.
+        """
+        rank, size = dist.get_rank(), dist.get_world_size()
+        number = next(_meetings)
+        store = _get_default_store()
+        keys = [f"gradlens/{number}/{other}" for other in range(size)]
+        store.set(keys[rank], "here")
+        try:
+            store.wait(keys, MEETING)
+        except RuntimeError as error:
+            store.set(keys[rank], "away")
+            missing = [str(r) for r, key in enumerate(keys) if not store.check([key])]
+            raise TeamError(
+                f"process {', '.join(missing) or 'other'} of the {size} that train together is not tracked; start each with "
+                "gradlens (torchrun ... -m gradlens track train.py), or make the Lens in every process"
+            ) from error
+        if any(store.get(key) != b"here" for key in keys):
+            raise TeamError("another of the processes that train together is not measured, so this one is not either")
+        return cls(rank, size, PrefixStore(f"gradlens/{number}", store))
+
+    @staticmethod
+    def stay_away() -> None:
+        """Tells the other processes not to wait for this one at their next meeting."""
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            _get_default_store().set(f"gradlens/{next(_meetings)}/{dist.get_rank()}", "away")
+
+    def vote(self, phase: Phase, ok: bool, numbers: Sequence[float] = ()) -> Vote:
+        """Votes and waits for the others.
+
+        Args:
+            phase: What the vote is about.
+            ok: Whether this process can go on with it.
+            numbers: At most NUMBERS, to be summed.
+        """
+        while self._posted and not self.over:
+            self._settle(*self._posted.popleft())
+        if self.over:
+            return Vote(Outcome.OVER)
+        return self._settle(*self._cast(phase, ok, numbers))
+
+    def post(self, phase: Phase) -> None:
+        """Votes no in the next vote of the others, without waiting: DECLINE, PAUSE or LEAVE."""
+        if self.over:
+            return
+        try:
+            self._posted.append(self._cast(phase, False))
+        except RuntimeError as error:
+            self._broken(error)
+        if phase is Phase.LEAVE:
+            self.over = True
+
+    def abandon(self) -> None:
+        """Parts from the others at once, in the middle of something: what they wait for from this process fails."""
+        self.over = True
+        if not self._posted and self._group is not None:
+            ctypes.pythonapi.Py_DecRef(ctypes.py_object(self._group))
+            self._group = None  # closes the connection
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Returns the sum over all processes; the processes have agreed on it by a vote.
+
+        Args:
+            tensor: Overwritten; dense, of the same shape and dtype in each process.
+        """
+        return self._reduce(tensor, dist.ReduceOp.SUM)
+
+    def max(self, tensor: Tensor) -> Tensor:
+        """Returns the largest value in all processes, entry by entry; as ``sum``."""
+        return self._reduce(tensor, dist.ReduceOp.MAX)
+
+    def _reduce(self, tensor: Tensor, operation: Any) -> Tensor:
+        if tensor.device.type == "cuda" and dist.get_backend() == "nccl":
+            dist.all_reduce(tensor, operation)
+            return tensor
+        if self._group is None:
+            raise TeamError("the processes have parted")
+        options = dist.AllreduceOptions()
+        options.reduceOp = operation
+        self._group.allreduce([tensor], options).wait()
+        return tensor
+
+    def _cast(self, phase: Phase, ok: bool, numbers: Sequence[float] = ()) -> tuple[Any, Tensor]:
+        ballot = torch.zeros(len(Phase) + self.size + NUMBERS, dtype=torch.float64)
+        ballot[phase] = 1
+        ballot[len(Phase) + self.rank] = float(ok)
+        if numbers:
+            ballot[len(Phase) + self.size : len(Phase) + self.size + len(numbers)] = torch.tensor(
+                numbers, dtype=torch.float64
+            )
+        return self._group.allreduce([ballot]), ballot
+
+    def _settle(self, work: Any, ballot: Tensor) -> Vote:
+        try:
+            work.wait()
+        except RuntimeError as error:
+            self._broken(error)
+            return Vote(Outcome.OVER)
+        values = ballot.tolist()
+        phases, oks = values[: len(Phase)], values[len(Phase) : len(Phase) + self.size]
+        numbers = tuple(values[len(Phase) + self.size :])
+        absent = tuple(rank for rank, ok in enumerate(oks) if not ok)
+        # Steps begin and pauses end together; a process that is elsewhere then is there by an error of ours.
+        apart = any(phases[phase] not in (0, self.size) for phase in (Phase.SYNC, Phase.RESUME))
+        if phases[Phase.PAUSE] and not phases[Phase.LEAVE]:
+            outcome = Outcome.PAUSE
+        elif phases[Phase.LEAVE] or apart:
+            outcome = Outcome.OVER
+        else:
+            outcome = Outcome.GO if not absent and max(phases) == self.size else Outcome.NO
+        if outcome is Outcome.OVER:
+            self.over = True
+        return Vote(outcome, numbers, absent)
+
+    def _broken(self, error: RuntimeError) -> None:
+        self.over = True
+        text = str(error).strip() or type(error).__name__
+        self.reason = f"the connection to another process is lost ({text.splitlines()[0][:200]})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from collections import deque
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ PATIENCE = timedelta(seconds=120)
 # How long to wait for the lenses of the other processes, which are made in the same training step.
 MEETING = timedelta(seconds=60)
 NUMBERS = 4
+AWAY = "away"
 
 _meetings = count()
 
@@ -106,29 +108,26 @@ class Team:
         Raises:
             TeamError: Another process is not measured.
         """
-        rank, size = dist.get_rank(), dist.get_world_size()
         number = next(_meetings)
-        store = _get_default_store()
-        keys = [f"gradlens/{number}/{other}" for other in range(size)]
-        store.set(keys[rank], "here")
-        try:
-            store.wait(keys, MEETING)
-        except RuntimeError as error:
-            store.set(keys[rank], "away")
-            missing = [str(r) for r, key in enumerate(keys) if not store.check([key])]
-            raise TeamError(
-                f"process {', '.join(missing) or 'other'} of the {size} that train together is not tracked; start each with "
-                "gradlens (torchrun ... -m gradlens track train.py), or make the Lens in every process"
-            ) from error
-        if any(store.get(key) != b"here" for key in keys):
-            raise TeamError("another of the processes that train together is not measured, so this one is not either")
-        return cls(rank, size, PrefixStore(f"gradlens/{number}", store))
+        _gather(number, "here")
+        store = PrefixStore(f"gradlens/{number}", _get_default_store())
+        return cls(dist.get_rank(), dist.get_world_size(), store)
+
+    @staticmethod
+    def tell(text: str) -> list[str]:
+        """Tells the other processes something, at the same point of the training; returns what each of them tells.
+
+        Raises:
+            TeamError: Another process is not tracked.
+        """
+        return _gather(next(_meetings), text)
 
     @staticmethod
     def stay_away() -> None:
         """Tells the other processes not to wait for this one at their next meeting."""
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            _get_default_store().set(f"gradlens/{next(_meetings)}/{dist.get_rank()}", "away")
+        with contextlib.suppress(RuntimeError, ValueError):
+            if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+                _get_default_store().set(f"gradlens/{next(_meetings)}/{dist.get_rank()}", AWAY)
 
     def vote(self, phase: Phase, ok: bool, numbers: Sequence[float] = ()) -> Vote:
         """Votes and waits for the others.
@@ -221,3 +220,23 @@ class Team:
         self.over = True
         text = str(error).strip() or type(error).__name__
         self.reason = f"the connection to another process is lost ({text.splitlines()[0][:200]})"
+
+
+def _gather(number: int, text: str) -> list[str]:
+    rank, size = dist.get_rank(), dist.get_world_size()
+    store = _get_default_store()
+    keys = [f"gradlens/{number}/{other}" for other in range(size)]
+    store.set(keys[rank], text)
+    try:
+        store.wait(keys, MEETING)
+    except RuntimeError as error:
+        store.set(keys[rank], AWAY)
+        missing = [str(other) for other, key in enumerate(keys) if not store.check([key])]
+        raise TeamError(
+            f"process {', '.join(missing)} of the {size} that train together is not measured; start each of them with gradlens "
+            "(torchrun ... -m gradlens track train.py), or make the Lens in every process"
+        ) from error
+    found = [store.get(key).decode() for key in keys]
+    if AWAY in found:
+        raise TeamError(f"process {found.index(AWAY)} of the {size} that train together is not measured, so none is")
+    return found

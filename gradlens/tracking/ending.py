@@ -13,6 +13,8 @@ from gradlens.tracking.run_folder import remove_if_empty
 if TYPE_CHECKING:
     from gradlens.tracking.tracker import Tracker
 
+# The file that makes a folder a run; what defines it imports pyarrow.
+RUN = "run.json"
 WHAT_TO_ADD = (
     "add gradlens.observe(outputs, labels) before loss.backward() (outputs [batch, classes], labels [batch]), "
     "or use gradlens.Lens"
@@ -52,7 +54,13 @@ class Ending:
         self._done = True
         tracker.stop()
         try:
+            if tracker.options.follows:
+                if tracker.lens is not None:
+                    tracker.lens.close(*self._status)
+                return
             if tracker.lens is None:
+                if (tracker.folder / RUN).exists():
+                    return  # a process that the script started has measured
                 remove_if_empty(tracker.folder)
                 if not self._explained:
                     say(why_nothing(tracker, self._status[0]))

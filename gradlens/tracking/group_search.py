@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from gradlens.distributed.exchange import processes, shared_counts
 from gradlens.groups import ClassGroups, GroupsError
 from gradlens.tracking.class_counts import ClassCounts, count_classes
 from gradlens.tracking.group_choice import choose_groups, needs_counts
@@ -48,6 +49,7 @@ class GroupSearch:
             self.counts, self._source = found.counts, found.source
         elif (whole := _whole(labels, num_classes)) is not None:
             self.counts, self._source = whole, "the tensor that the labels are slices of"
+        self.counts = self._of_all(self.counts)
         self._has_end = _length(loader) is not None
         # The first labels; kept, so that no other tensor can take their place in memory.
         self._first = labels
@@ -65,9 +67,9 @@ class GroupSearch:
         full_batch = self._counter is not None and self._counter.batches == 1 and labels is self._first
         long_enough = self._counter is not None and not self._has_end and self._counter.batches >= COUNTED
         if self._counter is not None and (pass_over or full_batch or long_enough):
-            self.counts = self._counter.counts()
             span = f"the first {COUNTED} backward passes" if long_enough else "the first pass"
             self._source = f"the labels of {span}"
+            self.counts = self._of_all(self._counter.counts())
         if self.counts is not None or not needs_counts(self._options):
             return choose_groups(self._options, self.num_classes, self.counts, self._source)
         if self._counter is None:
@@ -79,6 +81,13 @@ class GroupSearch:
             )
         self._counter.add(labels)
         return None
+
+    def _of_all(self, counts: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+        """Returns the class counts of the data of all processes that train together."""
+        shared, added = shared_counts(counts)
+        if added and self._source is not None:
+            self._source = f"{self._source}, added up over {processes()} processes"
+        return shared
 
     def unfinished(self) -> str:
         """Says what to add to measure a training that ended while its labels were being counted."""

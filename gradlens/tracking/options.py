@@ -29,6 +29,7 @@ class TrackOptions:
         layers: Whether to log the Gram matrix of every layer.
         update: Whether to log the optimizer's update as a vector.
         strict: Whether an error of gradlens ends the training.
+        follows: Whether another process of the same training writes the run.
     """
 
     groups: str | None = None
@@ -42,6 +43,7 @@ class TrackOptions:
     layers: bool = False
     update: bool = False
     strict: bool = False
+    follows: bool = False
 
     @property
     def cadence(self) -> str:

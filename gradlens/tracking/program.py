@@ -15,15 +15,6 @@ from typing import Any
 
 from gradlens.tracking.errors import TrackError
 
-# Programs that start the training in other processes, where tracking would not see it, and what to write instead.
-LAUNCHERS = {
-    "torchrun": "torchrun [options] -m gradlens track train.py",
-    "accelerate": "accelerate launch [options] -m gradlens track train.py",
-    "deepspeed": "deepspeed [options] --module gradlens track train.py",
-    "mpirun": "mpirun [options] python -m gradlens track train.py",
-    "srun": "srun [options] python -m gradlens track train.py",
-}
-
 
 @dataclass(frozen=True)
 class Main:
@@ -61,14 +52,9 @@ def script(path: str) -> Program:
     """Describes ``python path``; a folder or a zip file with a ``__main__.py`` in it is a script, too.
 
     Raises:
-        TrackError: No such file, or a program that starts the training in other processes.
+        TrackError: No such file.
     """
     if not os.path.exists(path):
-        launcher = LAUNCHERS.get(Path(path).name)
-        if launcher:
-            raise TrackError(
-                f"{path} starts the training in processes that gradlens outside of them cannot see; write: {launcher}"
-            )
         raise TrackError(f"script {path!r} not found in {os.getcwd()}; check the path, or run a module with -m")
     absolute = os.path.join(os.getcwd(), path)  # as Python writes it: not normalised
     if os.path.isdir(path) or (not path.endswith(".py") and zipfile.is_zipfile(path)):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from gradlens.tracking import program as programs
 from gradlens.tracking.ending import Ending
 from gradlens.tracking.errors import TrackError
-from gradlens.tracking.messages import say
+from gradlens.tracking.launchers import instead
+from gradlens.tracking.messages import follow
 from gradlens.tracking.options import TrackOptions
 from gradlens.tracking.program import Program
-from gradlens.tracking.run_folder import make_folder, remove_if_empty
+from gradlens.tracking.run_folder import RUNS, make_folder, remove_if_empty
 from gradlens.tracking.runner import run
+from gradlens.tracking.spawning import watch
 from gradlens.tracking.torch_import import after_torch_import
 from gradlens.tracking.tracker import Tracker
 
@@ -30,23 +35,40 @@ def track(options: TrackOptions, target: str, arguments: Sequence[str], *, is_mo
         TrackError: The program or the run's folder cannot be had.
         SystemExit: The program exits; or code 1 where tracking is strict and failed unseen by the program.
     """
-    program: Program = programs.module(target) if is_module else programs.script(target)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        say(
-            "this process is one of several that train together, which is not measured yet; it runs as without gradlens"
+    command = instead(target, arguments, _own_options(len(arguments) + 1 + is_module), is_module=is_module)
+    if command is not None:
+        raise TrackError(
+            f"{target} starts the training in processes that gradlens outside of them cannot see; write: {command}"
         )
-        run(program, list(arguments), lambda _: None)
-        return
-    folder = make_folder(options.out, options.name, program.name)
+    program: Program = programs.module(target) if is_module else programs.script(target)
+    rank = int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
+    if rank:
+        follow(rank)
+        options = replace(options, follows=True)
+        folder = Path(RUNS / program.name).absolute()
+    else:
+        folder = make_folder(options.out, options.name, program.name)
     ending = Ending()
     tracker = ending.tracker = Tracker(options, folder, ending.attached)
-    after_torch_import(tracker.start)
+    after_torch_import(lambda: _start(tracker))
     try:
         run(program, list(arguments), ending.program_ended)
     except TrackError:
         ending.tracker = None
         tracker.stop()
-        remove_if_empty(folder)
+        if not options.follows:
+            remove_if_empty(folder)
         raise
     if options.strict and tracker.failure is not None:
         raise SystemExit(1)
+
+
+def _own_options(rest: int) -> list[str]:
+    """Returns what stands between ``track`` and the last ``rest`` words of the command line."""
+    words = sys.argv[: len(sys.argv) - rest]
+    return words[words.index("track") + 1 :] if "track" in words else []
+
+
+def _start(tracker: Tracker) -> None:
+    tracker.start()
+    watch(tracker.options, tracker.folder)

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # DDP imports it: here once for all processes
 import torch.distributed as dist
+import torch.distributed.fsdp
+import torch.distributed.tensor
 
 LIMIT = 150
 

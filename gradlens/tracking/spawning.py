@@ -1,0 +1,84 @@
+"""Processes that a tracked script starts with torch.multiprocessing: they are tracked as well."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gradlens.tracking.messages import follow
+from gradlens.tracking.options import TrackOptions
+
+
+class TrackedFunction:
+    """What such a process runs instead of the script's function; it can be pickled wherever that one can."""
+
+    def __init__(self, function: Callable[..., Any], options: TrackOptions, folder: Path) -> None:
+        self._function, self._options, self._folder = function, options, folder
+
+    def __call__(self, index: int, *arguments: Any) -> Any:
+        """Runs the function, tracked.
+
+        Args:
+            index: Number of the process; the first one writes.
+            *arguments: The function's other arguments.
+        """
+        from gradlens.tracking.ending import Ending
+        from gradlens.tracking.tracker import Tracker
+
+        if index:
+            follow(index)
+        ending = Ending()
+        tracker = ending.tracker = Tracker(replace(self._options, follows=index > 0), self._folder, ending.attached)
+        before = _loss_functions()
+        tracker.start()
+        _rename(before)
+        try:
+            result = self._function(index, *arguments)
+        except BaseException as error:
+            ending.program_ended(error)
+            raise
+        else:
+            ending.program_ended(None)
+            return result
+        finally:
+            ending.finish()
+
+
+def watch(options: TrackOptions, folder: Path) -> None:
+    """Lets ``torch.multiprocessing.spawn`` and ``start_processes`` start tracked processes.
+
+    Args:
+        options: What was asked for.
+        folder: The run's folder.
+    """
+    # Not an attribute of the package, which is the function of the same name.
+    module = importlib.import_module("torch.multiprocessing.spawn")
+    ordinary = module.start_processes
+
+    @functools.wraps(ordinary)
+    def start_processes(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return ordinary(TrackedFunction(fn, options, folder), *args, **kwargs)
+
+    for home in (module, sys.modules["torch.multiprocessing"]):
+        home.start_processes = start_processes  # type: ignore[attr-defined]
+
+
+def _loss_functions() -> dict[str, Any]:
+    import torch.nn.functional
+
+    return dict(vars(torch.nn.functional))
+
+
+def _rename(before: dict[str, Any]) -> None:
+    """The script was imported before torch was patched: names in it that mean a patched function get the new one."""
+    after = _loss_functions()
+    changed = {id(before[name]): after[name] for name in after if name in before and after[name] is not before[name]}
+    for main in {id(m): m for n in ("__main__", "__mp_main__") if (m := sys.modules.get(n)) is not None}.values():
+        for name, value in list(vars(main).items()):
+            if id(value) in changed:
+                setattr(main, name, changed[id(value)])

@@ -65,7 +65,7 @@ def row_tensors(outputs: Iterable[Any], labels: Tensor) -> list[Tensor]:
     Raises:
         LabelsError: No such tensor; the message lists the shapes that were there.
     """
-    leaves = [leaf for output in outputs for leaf in _leaves(output)]
+    leaves = [leaf for output in outputs for leaf in tensors_in(output)]
     wanted = [leaf for leaf in leaves if leaf.requires_grad and leaf.is_floating_point()]
     found = [leaf for leaf in wanted if _has_rows(leaf, labels)]
     if found:
@@ -82,7 +82,8 @@ def row_tensors(outputs: Iterable[Any], labels: Tensor) -> list[Tensor]:
     )
 
 
-def _leaves(output: Any) -> list[Tensor]:
+def tensors_in(output: Any) -> list[Tensor]:
+    """Returns the tensors of any nesting of dicts, sequences and dataclasses."""
     if isinstance(output, Tensor):
         return [output]
     if hasattr(output, "__dataclass_fields__") and not isinstance(output, dict):

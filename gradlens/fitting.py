@@ -59,6 +59,7 @@ class Fitting:
 
     def arm(self) -> None:
         """Prepares for the forward pass of a measured step."""
+        self._find_layout()
         if self.layout.trainable() != self._trained:
             self._trained = self.layout.trainable()
             self.switch = self._switch(self.switch.engine.name, self._on_change)
@@ -78,6 +79,7 @@ class Fitting:
                     "same ones in every backward pass of a step"
                 )
             return self.meter
+        self._find_layout()
         if components != self.components:
             self.components = components
             self.reset()
@@ -88,6 +90,12 @@ class Fitting:
             self.meter = self._meter(self._switch("masked", lambda *_: None))
             self._trained = []
         return self.meter
+
+    def _find_layout(self) -> None:
+        params = [param for param in self._model.parameters() if param.is_floating_point()]
+        if [id(param) for param in params] != [id(param) for param in self.layout.params]:
+            # A layer was added or replaced (a new head).
+            self.layout, self._trained = Layout.of(self._model), []
 
     def _switch(self, engine: str, on_change: Callable[[str, str], None]) -> EngineSwitch:
         return EngineSwitch(engine, self._model, [self.layout.params[i] for i in self._trained], on_change)

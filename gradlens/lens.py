@@ -14,14 +14,16 @@ from torch import Tensor, nn
 from gradlens import active
 from gradlens.anchors import row_tensors
 from gradlens.cadence import Budget, Cadence, Every
+from gradlens.distributed import stepper_for, unwrapped
 from gradlens.engines import CHOICES
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.meter import Taken
 from gradlens.probing import probe
 from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError
 from gradlens.run_start import open_run
-from gradlens.stepper import Stepper
+from gradlens.scaling import watch_scalers
 
 T = TypeVar("T")
 
@@ -79,18 +81,16 @@ class Lens:
             RunError: The folder cannot be used.
         """
         if not isinstance(groups, ClassGroups):
-            raise TypeError(
-                f"groups are {type(groups).__name__}; give a gradlens.ClassGroups, such as ClassGroups.shots(counts)"
-            )
+            raise TypeError(f"groups are {type(groups).__name__}; give ClassGroups, such as ClassGroups.shots(counts)")
         if every is not None and budget is not None:
             raise ValueError(f"every={every} and budget={budget} exclude each other; give one")
         if engine not in CHOICES:
             raise ValueError(f"engine={engine!r}; choose one of {', '.join(CHOICES)}")
-        self._model, self._groups = model, groups
+        self._model, self._groups = unwrapped(model), groups
         cadence: Cadence = Every(every) if every is not None else Budget(DEFAULT_BUDGET if budget is None else budget)
-        self._stepper = Stepper(model, groups, cadence, engine, optimizer, update=update, strict=strict)
+        self._stepper = stepper_for(self._model, groups, cadence, engine, optimizer, update=update, strict=strict)
         writer, step = open_run(
-            out,
+            out if self._stepper.writes else None,
             resume=resume,
             groups=groups.to_json(),
             names=self._stepper.names,
@@ -103,9 +103,14 @@ class Lens:
         )
         self.run_path = None if writer is None else writer.path
         self._closed = False
+        watch_scalers()
         self._recorder = Recorder(writer, layers, announce)
-        self._stepper.start(self._recorder, step)
         active.enter(self)
+        try:
+            self._stepper.start(self._recorder, step)
+        except BaseException as error:  # strict: the run must not stay open
+            self.close("failed", f"{type(error).__name__}: {error}")
+            raise
 
     def backward(
         self,
@@ -149,6 +154,7 @@ class Lens:
         labels: Tensor,
         backward: Callable[[], None],
         ignore_index: int = -100,
+        taken: Taken | None = None,
     ) -> None:
         """Runs ``backward`` exactly once, and measures it if this step is one to be measured.
 
@@ -158,28 +164,32 @@ class Lens:
             labels: Their labels.
             backward: The backward pass.
             ignore_index: The label that belongs to no sample.
+            taken: Returns (parameter, gradient) pairs, where ``backward`` leaves nothing in ``.grad``.
 
         Raises:
             LabelsError: As ``backward``; the backward pass has not run then.
         """
         if self.armed:
             self._stepper.take_outputs()
-            self._stepper.measure((), [loss], list(anchors), labels, backward, ignore_index)
+            self._stepper.measure((), [loss], list(anchors), labels, backward, ignore_index, taken)
         else:
             self._stepper.plain(backward)
 
     def rest_backward(self, loss: Tensor, *, backward: Callable[[], None]) -> None:
-        """Runs ``backward`` exactly once; where the step is measured, all of its gradient counts as ``rest``.
-
-        Args:
-            loss: What ``backward`` differentiates: a term that no sample's label is known for.
-            backward: The backward pass.
-        """
+        """Runs ``backward`` exactly once; where measured, its gradient, which no label is known for, counts as ``rest``."""
         self._stepper.measure_rest([loss], backward) if self.armed else self._stepper.plain(backward)
+
+    def follow(self, optimizer: torch.optim.Optimizer) -> None:
+        """Takes the steps of another optimizer as training steps from now on."""
+        self._stepper.follow(optimizer)
 
     def skip(self) -> None:
         """Leaves the current step unmeasured, such as one whose forward pass ran before the lens was made."""
         self._stepper.skip()
+
+    def halt(self) -> None:
+        """Measures no more; the run stays open."""
+        self._stepper.stop()
 
     @property
     def epoch(self) -> int | None:
@@ -197,7 +207,7 @@ class Lens:
 
     @property
     def last(self) -> Measurement | None:
-        """The newest measurement; on a GPU the step's numbers arrive with the next measured step."""
+        """The newest measurement; on a GPU it arrives with the next measured step."""
         return self._recorder.last
 
     @property
@@ -249,15 +259,12 @@ class Lens:
     def probe(
         self, batches: Iterable[Any], groups: ClassGroups | None = None, *, label: str | None = None
     ) -> Measurement:
-        """Measures the gradient of the mean cross-entropy over whole data in eval mode; see ``gradlens.probing.probe``.
+        """Measures and logs the gradient of the mean cross-entropy over whole data, in eval mode; see ``gradlens.probing``.
 
         Args:
             batches: Yields (inputs, labels).
             groups: Groups of the probe; by default those of the lens.
-            label: What to call it in the log.
-
-        Returns:
-            The measurement, which is also logged as a probe.
+            label: Its name in the log.
         """
         used = groups or self._groups
         with self._stepper.paused():
@@ -266,12 +273,7 @@ class Lens:
         return found
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
-        """Ends the measuring and the run; a second call does nothing.
-
-        Args:
-            status: "finished", "failed" or "interrupted".
-            reason: Why it failed or was interrupted.
-        """
+        """Ends the measuring and the run ("finished", "failed" or "interrupted", and why); a second call does nothing."""
         if self._closed:
             return
         self._closed = True

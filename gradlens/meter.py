@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,11 +12,17 @@ from torch import Tensor, nn
 
 from gradlens.engines import EngineSwitch, Grads, pull_back
 from gradlens.engines._cotangent import bypasses, cotangents, cut, nearest_parameters
+from gradlens.engines._pull import gradients
 from gradlens.groups import ClassGroups
-from gradlens.inner import Layout, dense, inner_products
+from gradlens.inner import Layout, inner_products
 from gradlens.pending import Floats, Pending, Plan
 from gradlens.rows import LabelsError, Rows
+from gradlens.scaling import scale_of
 from gradlens.scores import group_scores
+from gradlens.vectors import added, any_nonzero, less, relative_difference, summed
+
+# The gradients that a backward pass has returned, each with its parameter.
+Taken: TypeAlias = Callable[[], Iterable[tuple[Tensor, Tensor | None]]]
 
 
 class StepMeter:
@@ -38,6 +45,8 @@ class StepMeter:
     _disagreement: Tensor | None
     _evaluated: Pending | None
     _kept: Grads | None
+    _taken: Grads | None
+    _scale: Tensor | None
     _rounding: float
 
     def __init__(self, layout: Layout, groups: ClassGroups, components: int, switch: EngineSwitch) -> None:
@@ -76,6 +85,7 @@ class StepMeter:
         *,
         check: bool,
         rounding: float = 0.0,
+        taken: Taken | None = None,
     ) -> None:
         """Runs ``backward`` once and adds what it contributes to the current step.
 
@@ -87,34 +97,39 @@ class StepMeter:
             backward: The ordinary backward.
             check: Compares with independent pull-backs over all parameters; heeded at the first call of a step.
             rounding: Relative rounding of the forward pass where it is more than that of anchors and parameters.
+            taken: The gradients that ``backward`` has returned, where it leaves none in ``.grad``.
 
         Raises:
             LabelsError: The loss does not depend on the anchors.
         """
-        self._begin()
+        self._begin(returned=taken is not None)
+        self._scale = scale_of(losses)
         reached = [c for c, loss in enumerate(losses) if any(g is not None for g in cotangents(loss, anchors))]
         if not reached:
             raise LabelsError(
                 "the loss does not depend on the model's output that was seen: it was detached, or comes from another forward "
                 "pass; compute the loss from what the model returned in this step, or name the tensor with outputs="
             )
-        with_mass = [k for k, count in enumerate(rows.counts) if count > 0]
+        seen = self._agree(losses, reached, rows)
+        with_mass = [k for k, count in enumerate(seen.counts) if count > 0]
         present = [(c, k) for c in reached for k in with_mass]
         if self._checked is None:
             self._checked = range(len(self.params)) if check else nearest_parameters(anchors[0], self.params)
         if self._difference is None and present and self._has_total:
-            largest = max(with_mass, key=lambda k: rows.counts[k])
+            largest = max(with_mass, key=lambda k: seen.counts[k])
             self._difference = self._position(reached[0], largest)
         wanted = [pair for pair in present if self._position(*pair) != self._difference]
         tested = [pair for pair in present if self._position(*pair) == self._difference]
-        self._add(self._rest, self._around(_sum(losses), anchors, rows))
+        self._add(self._rest, self._around(summed(losses), anchors, seen))
         if self._checked:
             near = [self.params[i] for i in self._checked]
             for vector in pull_back(losses, anchors, rows, tested, near):
-                self._check = vector if self._check is None else _added(self._check, vector)
+                self._check = vector if self._check is None else added(self._check, vector)
         found = self._pulled(losses, anchors, rows, wanted, backward, check)
         for pair, vector in zip(wanted, found, strict=True):
             self._add(self._position(*pair), vector)
+        if taken is not None:
+            self._take(taken())
         self._counts = self._counts + np.asarray(rows.counts)
         dtypes = {tensor.dtype for tensor in (*anchors, *self.params)}
         self._rounding = max(self._rounding, rounding, *(torch.finfo(dtype).eps for dtype in dtypes))
@@ -123,10 +138,11 @@ class StepMeter:
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
         """Runs a backward pass that passes through no samples: all of it belongs to ``rest``."""
         self._begin()
+        self._scale = scale_of(losses)
         before = [None if p.grad is None else p.grad.detach().clone() for p in self.params]
         backward()
         after = [p.grad for p in self.params]
-        self._add(self._rest, _less(after, before, copied=True))
+        self._add(self._rest, less(after, before, copied=True))
         self._note(None, losses)
 
     def hold(self, *, keep: bool) -> None:
@@ -136,10 +152,10 @@ class StepMeter:
             keep: Keeps the vectors for ``finish(update)`` instead of their inner products.
         """
         after = [p.grad for p in self.params]
-        if self._has_total and self._difference is not None and all(g is None for g in after):
+        if self._taken is None and self._has_total and self._difference is not None and all(g is None for g in after):
             self._has_total = False  # gradients vanish in the backward pass: from the next step on all are pulled back
             self._difference = None
-        total = _less(after, self._before, copied=keep)
+        total = less(after, self._before, copied=keep) if self._taken is None else self._taken
         self._evaluated = None if keep else self._evaluate(total, None)
         self._kept = total if keep else None
 
@@ -158,14 +174,22 @@ class StepMeter:
         self._difference = self._checked = self._check = None
         self._counts = np.zeros(len(self._groups))
         self._scores = self._loss = self._disagreement = None
-        self._evaluated = self._kept = None
+        self._evaluated = self._kept = self._taken = self._scale = None
         self._rounding = 0.0
 
-    def _begin(self) -> None:
-        if self.begun and self._has_total and not _any(p.grad for p in self.params):
+    def _begin(self, *, returned: bool = False) -> None:
+        if self.begun and self._has_total and not returned and not any_nonzero(p.grad for p in self.params):
             self._restart()  # the optimizer skipped a step (a gradient scaler does) and its gradients were thrown away
         if not self.begun:
             self._before = [None if p.grad is None else p.grad.detach().clone() for p in self.params]
+
+    def _agree(self, losses: Sequence[Tensor], reached: Sequence[int], rows: Rows) -> Rows:  # noqa: ARG002
+        """Returns the rows with the counts that say which groups take part: in one process its own."""
+        return rows
+
+    def _products(self, vectors: Sequence[Grads], at: Sequence[int], layer_of: Sequence[int], layers: int) -> Tensor:
+        """Returns [L, V, V] inner products of vectors over the parameters number ``at``."""
+        return inner_products(vectors, [self.params[i] for i in at], layer_of, layers)
 
     def _position(self, component: int, group: int) -> int:
         return component * len(self._groups) + group
@@ -174,19 +198,24 @@ class StepMeter:
         if vector is None:
             return
         known = self._vectors.get(position)
-        self._vectors[position] = vector if known is None else _added(known, vector)
+        self._vectors[position] = vector if known is None else added(known, vector)
+
+    def _take(self, pairs: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+        of_param = {id(param): gradient for param, gradient in pairs}
+        vector = [None if (g := of_param.get(id(param))) is None else g.detach() for param in self.params]
+        self._taken = vector if self._taken is None else added(self._taken, vector)
 
     def _around(self, loss: Tensor, anchors: Sequence[Tensor], rows: Rows) -> Grads | None:
         """What reaches the parameters around the anchors, or through rows of no group; None where nothing can."""
         found: Grads | None = None
         if bypasses(loss, anchors, self.params):
             with cut(anchors):
-                found = list(torch.autograd.grad(loss, self.params, retain_graph=True, allow_unused=True))
+                found = gradients([loss], self.params, [None])
         if rows.untracked > 0:
             left = (1 - rows.weights.sum(-1, keepdim=True)).clamp(min=0)
             outside = replace(rows, weights=left)
             through = pull_back([loss], anchors, outside, [(0, 0)], self.params)[0]
-            found = through if found is None else _added(found, through)
+            found = through if found is None else added(found, through)
         return found
 
     def _pulled(
@@ -203,11 +232,13 @@ class StepMeter:
         truth = pull_back(losses, anchors, rows, wanted, self.params)
         found = self._switch.measure(losses, anchors, rows, wanted, backward)
         if wanted:
-            self._disagreement = torch.stack([_difference(f, t) for f, t in zip(found, truth, strict=True)]).max()
+            self._disagreement = torch.stack(
+                [relative_difference(f, t) for f, t in zip(found, truth, strict=True)]
+            ).max()
         return truth
 
     def _note(self, scores: Tensor | None, losses: Sequence[Tensor]) -> None:
-        total = _sum([loss.detach() for loss in losses])
+        total = summed([loss.detach() for loss in losses])
         self._loss = total if self._loss is None else self._loss + total
         if scores is not None:
             self._scores = scores if self._scores is None else self._scores + scores
@@ -224,7 +255,15 @@ class StepMeter:
             update=None if update is None else self._rest + 1,
             rounding=self._rounding,
         )
-        products = inner_products([*vectors.values(), total], self.params, self._layer_of, self._layers)
+        products = self._products([*vectors.values(), total], range(len(self.params)), self._layer_of, self._layers)
+        loss = self._loss
+        if self._scale is not None:
+            scale = self._scale.to(products)
+            factors = torch.stack(
+                [*(1 / scale if p != plan.update else torch.ones_like(scale) for p in vectors), 1 / scale]
+            )
+            products = products * factors * factors[:, None]
+            loss = None if loss is None else loss / self._scale.to(loss)
         nothing = torch.tensor(torch.nan)
         scores = torch.full((2, len(self._groups)), torch.nan) if self._scores is None else self._scores
         return Pending.start(
@@ -232,7 +271,7 @@ class StepMeter:
             products,
             self._residual(total),
             scores,
-            nothing if self._loss is None else self._loss,
+            nothing if loss is None else loss,
             nothing if self._disagreement is None else self._disagreement,
             self._counts,
         )
@@ -243,54 +282,10 @@ class StepMeter:
             return torch.tensor(torch.nan)
         at = list(self._checked)
         parts = [[vector[i] for i in at] for vector in self._vectors.values()]
-        params = [self.params[i] for i in at]
         compared = [*parts, self._check, [total[i] for i in at]]
-        products = inner_products(compared, params, [0] * len(at), 1)[0]
+        products = self._products(compared, at, [0] * len(at), 1)[0]
         signs = torch.tensor([-1.0] * (len(parts) + 1) + [1.0], dtype=products.dtype).to(
             products.device, non_blocking=True
         )
         # In float64 and from inner products: exact to about 1e-8 of the gradient, far below what float32 leaves.
         return (signs @ products @ signs).clamp(min=0).sqrt() / products[-1, -1].sqrt()
-
-
-def _any(gradients: Iterable[Tensor | None]) -> bool:
-    """Whether any gradient is there and not zero; it waits for the device, between micro-batches of a measured step."""
-    present = [dense(g.detach()) for g in gradients if g is not None]
-    return bool(present) and any(bool(norm > 0) or bool(norm.isnan()) for norm in torch._foreach_norm(present))
-
-
-def _sum(losses: Sequence[Tensor]) -> Tensor:
-    total = losses[0]
-    for loss in losses[1:]:
-        total = total + loss
-    return total
-
-
-def _added(a: Grads, b: Grads) -> Grads:
-    return [y if x is None else x if y is None else dense(x) + dense(y) for x, y in zip(a, b, strict=True)]
-
-
-def _less(after: Grads, before: Grads, *, copied: bool) -> Grads:
-    """Returns after - before; without a before it is ``after`` itself, or a copy of it."""
-    return [
-        None if a is None else dense(a) - dense(b) if b is not None else a.detach().clone() if copied else a.detach()
-        for a, b in zip(after, before, strict=True)
-    ]
-
-
-def _difference(found: Grads, truth: Grads) -> Tensor:
-    """|found - truth| / |truth|, on the device; 0 where nothing can be said: both are zero, or the truth is not finite."""
-    pairs = [(f, t) for f, t in zip(found, truth, strict=True) if f is not None or t is not None]
-    if not pairs:
-        return torch.tensor(0.0)
-    home = next(g for pair in pairs for g in pair if g is not None).device
-    wrong, size = torch.zeros((), device=home), torch.zeros((), device=home)
-    for f, t in pairs:
-        f_, t_ = (None if g is None else dense(g).float() for g in (f, t))
-        gap = f_ - t_ if f_ is not None and t_ is not None else f_ if f_ is not None else t_
-        if gap is not None:
-            wrong = wrong + gap.square().sum().to(home)
-        if t_ is not None:
-            size = size + t_.square().sum().to(home)
-    silent = ~size.isfinite() | ((size == 0) & (wrong == 0))
-    return torch.where(silent, 0.0, (wrong / size).sqrt().nan_to_num(torch.inf, torch.inf))

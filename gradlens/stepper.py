@@ -15,10 +15,12 @@ from gradlens.cadence import Cadence
 from gradlens.clock import Clock
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
+from gradlens.meter import Taken
 from gradlens.once import Once
 from gradlens.randomness import RandomState
 from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError, group_rows
+from gradlens.step_hooks import StepHooks
 
 # Every so many measurements, and at the first, independent pull-backs over all parameters check the result.
 CHECK_EVERY = 50
@@ -69,12 +71,13 @@ class Stepper:
         self.step = 0
         self.epoch: int | None = None
         self._recorder = Recorder(None, layers=False)
-        self.fitting = Fitting(model, groups, engine, self._engine_changed)
+        self.fitting = self._fit(model, groups, engine)
         self._watch = AnchorWatch(model)
-        self._handles: list[Any] = []
+        self._hooks = StepHooks(self._before_step, self._after_step)
         self._engine = engine
         self._running = False
         self._before: list[Tensor] | None = None
+        self._logged_layers = self.fitting.layout.layers
         self._measurements = self._faults = 0
 
     def start(self, recorder: Recorder, step: int) -> None:
@@ -89,18 +92,19 @@ class Stepper:
         switch = self.fitting.switch
         if self._engine not in ("auto", switch.engine.name):  # refused before there was a log
             self._engine_changed(switch.engine.name, switch.reason)
-        if self._optimizer is not None:
-            self._handles = [
-                self._optimizer.register_step_pre_hook(lambda *_: self._before_step()),
-                self._optimizer.register_step_post_hook(lambda *_: self._after_step()),
-            ]
+        self._hooks.follow(self._optimizer)
+        self._arm_if_due()
+
+    def follow(self, optimizer: torch.optim.Optimizer) -> None:
+        """Takes the steps of another optimizer as training steps; the current step is not measured."""
+        self._optimizer = optimizer
+        self._hooks.follow(optimizer)
+        self.skip()
         self._arm_if_due()
 
     def stop(self) -> None:
         """Removes every hook and delivers what is waiting."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        self._hooks.follow(None)
         self._running = False
         self._disarm()
         self._guard(self._recorder.drain)
@@ -129,13 +133,19 @@ class Stepper:
                 self._guard(self._arm)
             self.clock.outside(time.perf_counter() - begun)
 
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes the log."""
+        return True
+
     def take_outputs(self) -> list[Any]:
         """Returns what the model returned since the last backward pass of a measured step."""
         return self._watch.take()
 
     def plain(self, backward: Callable[[], None]) -> None:
         """Runs a backward pass that is not measured."""
-        backward()
+        with self._hooks.backward():
+            backward()
         self._end_without_optimizer()
 
     def measure(
@@ -146,6 +156,7 @@ class Stepper:
         labels: Tensor,
         backward: Callable[[], None],
         ignore_index: int,
+        taken: Taken | None = None,
     ) -> None:
         """Runs ``backward`` exactly once and measures it.
 
@@ -156,6 +167,7 @@ class Stepper:
             labels: Their labels.
             backward: The backward pass of the training loop.
             ignore_index: The label that belongs to no sample.
+            taken: The gradients that ``backward`` has returned, where it leaves none in ``.grad``.
 
         Raises:
             LabelsError: Wrong use; the backward pass has not run then.
@@ -169,10 +181,12 @@ class Stepper:
             meter = self.fitting.meter_for(components)
             first = not meter.begun
             check = first and self._measurements % CHECK_EVERY == 0
-            meter.measure(losses, anchors, labels, rows, once, check=check, rounding=self._watch.rounding)
+            off = self._watch.rounding
+            meter.measure(losses, anchors, labels, rows, once, check=check, rounding=off, taken=taken)
             self._measurements += first
 
-        self._run(measured, backward)
+        with self._hooks.backward():
+            self._run(measured, backward)
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
         """Runs ``backward`` exactly once and counts all of its gradient as ``rest``.
@@ -182,7 +196,8 @@ class Stepper:
             backward: A backward pass of the training loop that passes through no samples.
         """
         sums = [loss.detach().sum() for loss in losses]
-        self._run(lambda once: self.fitting.meter_for(self.fitting.components).measure_rest(sums, once), backward)
+        with self._hooks.backward():
+            self._run(lambda once: self.fitting.meter_for(self.fitting.components).measure_rest(sums, once), backward)
 
     def _run(self, measured: Callable[[Once], None], backward: Callable[[], None]) -> None:
         begun = time.perf_counter()
@@ -206,12 +221,15 @@ class Stepper:
         self.clock.own(time.perf_counter() - begun - once.seconds)
         self._end_without_optimizer()
 
+    def _fit(self, model: nn.Module, groups: ClassGroups, engine: str) -> Fitting:
+        return Fitting(model, groups, engine, self._engine_changed)
+
     def _end_without_optimizer(self) -> None:
         if self._optimizer is None:
             self._after_step()
 
     def _before_step(self) -> None:
-        if self.armed and self._update and self.fitting.meter.begun:
+        if self.armed and self._update:
             begun = time.perf_counter()
             self._guard(self._note_parameters)
             self.clock.own(time.perf_counter() - begun)
@@ -238,6 +256,11 @@ class Stepper:
             update = [old - new.detach() for old, new in zip(before, self.fitting.meter.params, strict=True)]
         pending = self.fitting.meter.finish(update)
         self.clock.own(time.perf_counter() - begun)
+        if self._recorder.layers and self.fitting.layout.layers != self._logged_layers:
+            # The log's columns have names, which must not come to mean other layers.
+            self._recorder.layers = False
+            message = "the model has other layers than at the start; from here on only its whole is logged"
+            self._recorder.warn("layers", self.step, message)
         if pending is not None:
             names = self.names[: pending.plan.size]
             self._recorder.take(self.step, self.epoch, names, pending, self.clock.owned)

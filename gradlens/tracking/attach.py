@@ -28,8 +28,10 @@ def attach(
     counts: NDArray[np.int64] | None,
     owners: Owners,
     evidence: Evidence,
+    *,
+    resume: bool = False,
 ) -> Lens:
-    """Makes the lens and says what was found.
+    """Makes the lens.
 
     Args:
         options: What was asked for.
@@ -38,11 +40,12 @@ def attach(
         counts: [C] class counts, where known.
         owners: Model and optimizer.
         evidence: Anchors and labels of the first backward pass.
+        resume: Whether the run in the folder goes on, with another model.
     """
-    lens = Lens(
+    return Lens(
         owners.model,
         groups,
-        out=folder,
+        out=None if options.follows else folder,
         optimizer=owners.optimizer,
         every=options.every,
         budget=None if options.every is not None else options.budget,
@@ -52,11 +55,10 @@ def attach(
         strict=options.strict,
         class_counts=None if counts is None else counts.tolist(),
         meta=_facts(owners, evidence),
+        resume=resume,
         # Not as warnings: a script may turn those into errors.
         announce=say,
     )
-    _say_found(options, folder, groups, owners, evidence, lens)
-    return lens
 
 
 def _facts(owners: Owners, evidence: Evidence) -> dict[str, Any]:
@@ -68,9 +70,10 @@ def _facts(owners: Owners, evidence: Evidence) -> dict[str, Any]:
     return facts if seed == UNSEEDED else facts | {"seed": seed}
 
 
-def _say_found(
+def announce(
     options: TrackOptions, folder: Path, groups: ClassGroups, owners: Owners, evidence: Evidence, lens: Lens
 ) -> None:
+    """Prints the line that says what was found."""
     parameters = sum(p.numel() for p in owners.model.parameters() if p.requires_grad)
     anchors = " + ".join(str(list(anchor.shape)) for anchor in evidence.anchors)
     labels = f"{str(evidence.labels.dtype).removeprefix('torch.')} {list(evidence.labels.shape)}"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from gradlens.groups import ClassGroups
 from gradlens.lens import Lens
-from gradlens.tracking.attach import attach
+from gradlens.shards import local
+from gradlens.tracking.attach import announce, attach
 from gradlens.tracking.evidence import Evidence
+from gradlens.tracking.following import Following
 from gradlens.tracking.group_search import GroupSearch
 from gradlens.tracking.model_search import find_owners
 from gradlens.tracking.options import TrackOptions
@@ -34,6 +38,7 @@ class Attachment:
         roots: Sequence[Tensor],
         evidence: Evidence,
         loader: DataLoader[Any] | None,
+        fail: Callable[[Exception], None],
     ) -> None:
         """Finds model, optimizer and, if possible, class counts.
 
@@ -43,24 +48,26 @@ class Attachment:
             roots: What the script differentiates.
             evidence: Its anchors and labels.
             loader: The loader that it trains from, if one was seen.
+            fail: Takes errors of ours that happen in the training's own optimizer steps.
 
         Raises:
             LookupError: The loss reaches nothing that could be trained.
         """
-        self._options, self._folder = options, folder
+        self._options, self._folder, self._fail = options, folder, fail
         self._owners = find_owners(leaves(list(roots)))
-        self._steps = StepCount(self._owners.optimizer)
+        self._steps = StepCount(self._owners.optimizer, fail)
         self._first = True
         self.every_backward = self._owners.optimizer is None
         self.search = GroupSearch(options, evidence.num_classes, loader, evidence.labels)
+        self._groups: ClassGroups | None = None
 
-    def lens(self, evidence: Evidence, passes: int, on_made: Callable[[], None]) -> Lens | None:
+    def lens(self, evidence: Evidence, passes: int, on_made: Callable[[Lens], None]) -> Lens | None:
         """Returns the lens, or None while labels are being counted. The lens skips this step if it cannot measure it.
 
         Args:
             evidence: Anchors and labels of this backward pass.
             passes: Passes over the data that have begun.
-            on_made: Called when the lens has been made.
+            on_made: Called with the lens as soon as it has been made.
 
         Raises:
             WrongUse: The groups asked for do not fit the classes.
@@ -71,8 +78,10 @@ class Attachment:
             self._steps.backward_ran()
             return None
         unseen = any(_holds(param.grad) for param in self._owners.model.parameters())
+        self._groups = groups
         lens = attach(self._options, self._folder, groups, self.search.counts, self._owners, evidence)
-        on_made()
+        on_made(lens)
+        announce(self._options, self._folder, groups, self._owners, evidence, lens)
         lens.step = self._steps.end()
         lens.epoch = max(passes - 1, 0)
         if lens.armed and (not first or unseen or lens.engine_name != "masked"):
@@ -81,6 +90,64 @@ class Attachment:
             lens.skip()
         return lens
 
+    def following(self, lens: Lens) -> Following:
+        """Returns what notices that the training goes on with another optimizer or model than the lens's."""
+        measured = {id(param) for param in self._owners.model.parameters()}
+        return Following(lens, self._owners.optimizer, measured, self._optimizer_found, self._fail)
+
+    def again(
+        self,
+        roots: Sequence[Tensor],
+        evidence: Evidence,
+        lens: Lens,
+        following: Following,
+        on_made: Callable[[Lens], None],
+    ) -> Lens | None:
+        """Finds what training has gone on with, and returns the lens for it; None where nothing can be measured.
+
+        The same model with a new layer keeps its lens; another model gets one of its own, in the run of ``lens``, which ends.
+
+        Args:
+            roots: What the script differentiates.
+            evidence: Anchors and labels of this backward pass.
+            lens: The lens so far.
+            following: What has noticed.
+            on_made: Called with the lens of another model as soon as it has been made.
+        """
+        assert self._groups is not None
+        optimizer = following.newcomer()
+        owners = replace(find_owners(leaves(list(roots))), optimizer=optimizer)
+        known = {id(param) for param in owners.model.parameters()}
+        if optimizer is None or not any(id(p) in known for group in optimizer.param_groups for p in group["params"]):
+            return None
+        if _same(owners.model, self._owners.model):
+            following.follow(optimizer)
+            lens.skip()  # a step may have begun before
+            return lens
+        following.stop()
+        step, epoch = lens.step, lens.epoch
+        lens.close()
+        lens = attach(self._options, self._folder, self._groups, self.search.counts, owners, evidence, resume=True)
+        on_made(lens)
+        announce(self._options, self._folder, self._groups, owners, evidence, lens)
+        self._owners = owners
+        lens.step, lens.epoch = step, epoch
+        lens.event("model", message=f"training goes on with another model: {owners.name}", model=owners.name)
+        lens.skip()
+        return lens
+
+    def _optimizer_found(self) -> None:
+        self.every_backward = False
+
+
+def _same(a: nn.Module, b: nn.Module) -> bool:
+    if type(a) is type(b) is nn.ModuleDict:  # several modules of the script, which are joined anew in each search
+        return [id(part) for part in a.children()] == [id(part) for part in b.children()]
+    return a is b
+
 
 def _holds(gradient: Tensor | None) -> bool:
-    return gradient is not None and bool(gradient.count_nonzero() if not gradient.is_sparse else gradient._nnz())
+    if gradient is None:
+        return False
+    part = local(gradient)
+    return bool(part.count_nonzero() if not part.is_sparse else part._nnz())

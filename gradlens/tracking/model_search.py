@@ -7,15 +7,14 @@ would slow each step down, and make a compiled model compile again.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 
-# Attributes under which wrappers keep the optimizer that they hand steps on to.
-_WRAPPED = ("optimizer", "_optimizer")
+from gradlens.shards import at_rest
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,14 @@ def find_owners(leaves: Sequence[Tensor]) -> Owners:
         LookupError: The loss reaches nothing that could be trained.
     """
     modules, optimizers = _in_memory()
+    resting = at_rest(modules)
+    leaves = [resting.get(id(leaf), leaf) for leaf in leaves]
     wanted = {id(leaf) for leaf in leaves}
     ranked = sorted((o for o in optimizers if _owned(o) & wanted), key=lambda o: len(_owned(o) & wanted), reverse=True)
     if ranked:
         # What no optimizer updates (an input that wants a gradient) is no parameter of the training.
         wanted &= {key for optimizer in ranked for key in _owned(optimizer)}
-    roots = _roots(modules, wanted)
+    roots = _roots(modules, wanted, resting)
     optimizer = ranked[0] if ranked else None
     if not roots:
         loose = [leaf for leaf in leaves if id(leaf) in wanted]
@@ -58,8 +59,8 @@ def find_owners(leaves: Sequence[Tensor]) -> Owners:
             raise LookupError("the loss reaches no tensor that could be trained")
         return Owners(_container(loose), "of loose tensors", optimizer, len(ranked))
     if len(roots) == 1:
-        return Owners(roots[0], type(roots[0]).__name__, optimizer, len(ranked))
-    names = _distinct(type(root).__name__ for root in roots)
+        return Owners(roots[0], _name(roots[0]), optimizer, len(ranked))
+    names = _distinct(_name(root) for root in roots)
     joined = nn.ModuleDict(dict(zip(names, roots, strict=True)))
     return Owners(joined, " + ".join(names), optimizer, len(ranked))
 
@@ -75,19 +76,24 @@ def _in_memory() -> tuple[list[nn.Module], list[Optimizer]]:
                 modules.append(thing)
         elif issubclass(kind, Optimizer) and "param_groups" in vars(thing):
             optimizers.append(thing)
-    # Wrappers (Accelerate's, Lightning's) are optimizers that hold the one that really steps.
-    return modules, [o for o in optimizers if not any(isinstance(vars(o).get(name), Optimizer) for name in _WRAPPED)]
+    return modules, [optimizer for optimizer in optimizers if not _hands_on(optimizer)]
+
+
+def _hands_on(optimizer: Optimizer) -> bool:
+    """Whether an optimizer only wraps another one that really steps (Accelerate's, Lightning's, SAM's)."""
+    inner = [held for held in vars(optimizer).values() if issubclass(type(held), Optimizer)]
+    return any(_owned(held) >= _owned(optimizer) for held in inner)
 
 
 def _owned(optimizer: Optimizer) -> set[int]:
     return {id(param) for group in optimizer.param_groups for param in group["params"]}
 
 
-def _roots(modules: Iterable[nn.Module], wanted: set[int]) -> list[nn.Module]:
+def _roots(modules: Iterable[nn.Module], wanted: set[int], resting: Mapping[int, Tensor]) -> list[nn.Module]:
     """Returns the fewest outermost modules that hold all wanted parameters which modules hold; wrappers taken off."""
     holding: list[tuple[nn.Module, set[int], int]] = []
     for module in modules:
-        owned = {id(param) for param in module.parameters()}
+        owned = {id(resting.get(id(param), param)) for param in module.parameters()}
         if owned & wanted:
             holding.append((module, owned & wanted, len(owned)))
     inner = {id(child) for module, _, _ in holding for child in module.modules() if child is not module}
@@ -111,6 +117,13 @@ def _unwrapped(module: nn.Module) -> nn.Module:
             module = inner  # torch.compile
         else:
             return module
+
+
+def _name(module: nn.Module) -> str:
+    name = type(module).__name__
+    return (
+        name.removeprefix("FSDP") if hasattr(module, "_get_fsdp_state") else name
+    )  # fully_shard gives it a class of its own
 
 
 def _container(tensors: Sequence[Tensor]) -> nn.Module:

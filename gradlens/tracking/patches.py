@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gradlens.scaling import watch_scalers
+
 if TYPE_CHECKING:
     from gradlens.tracking.tracker import Tracker
 
@@ -23,6 +25,7 @@ LOSSES = {"cross_entropy": 4, "nll_loss": 4}
 
 def install(tracker: Tracker) -> None:
     """Wraps the functions of torch for the rest of the process."""
+    watch_scalers()
     for name, position in LOSSES.items():
         setattr(F, name, _watched_loss(getattr(F, name), name, position, tracker))
     backward_of_tensor: Callable[..., None] = Tensor.backward
@@ -46,8 +49,19 @@ def install(tracker: Tracker) -> None:
         plain = _is_plain(args, kwargs, ("grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs"))
         tracker.backward(roots, plain, lambda: backward_of_autograd(tensors, *args, **kwargs))
 
+    gradients: Callable[..., Any] = torch.autograd.grad
+
+    @functools.wraps(gradients)
+    def autograd_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_compiling() or not tracker.counting or not _trains(outputs, inputs, args, kwargs):
+            return gradients(outputs, inputs, *args, **kwargs)
+        roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+        wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        return tracker.gradients(roots, wanted, lambda: gradients(outputs, inputs, *args, **kwargs))
+
     Tensor.backward = tensor_backward  # type: ignore[method-assign]
     torch.autograd.backward = autograd_backward
+    torch.autograd.grad = autograd_grad
     _watch_loaders(tracker)
 
 
@@ -80,6 +94,21 @@ def _watch_loaders(tracker: Tracker) -> None:
         return original(self)
 
     DataLoader.__iter__ = watched  # type: ignore[method-assign]
+
+
+def _trains(outputs: Any, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether gradients of a scalar are asked for that may train: with respect to leaves, and not differentiated again."""
+    names = ("grad_outputs", "retain_graph", "create_graph", "only_inputs", "allow_unused", "is_grads_batched")
+    given = dict(zip(names, args, strict=False)) | kwargs
+    if any(given.get(name) not in (None, False) for name in ("grad_outputs", "create_graph", "is_grads_batched")):
+        return False
+    tensors = [inputs] if isinstance(inputs, Tensor) else inputs
+    roots = [outputs] if isinstance(outputs, Tensor) else outputs
+    if not isinstance(tensors, list | tuple) or not isinstance(roots, list | tuple):
+        return False  # an iterator could be read only once
+    return all(isinstance(t, Tensor) and t.is_leaf for t in tensors) and all(
+        isinstance(t, Tensor) and t.numel() == 1 for t in roots
+    )
 
 
 def _is_plain(args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> bool:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import os
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradlens.tracking import observe
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
+from gradlens.tracking.passes import Passes
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.utils.data import DataLoader
 
     from gradlens.lens import Lens
+    from gradlens.meter import Taken
     from gradlens.once import Once
     from gradlens.tracking.attachment import Attachment
+    from gradlens.tracking.clues import Clues
     from gradlens.tracking.evidence import Evidence
-    from gradlens.tracking.sightings import Found
-
-# Tensors named by gradlens.observe that are kept until a backward pass comes; more are evaluations that nobody differentiates.
-OBSERVED = 4
+    from gradlens.tracking.following import Following
 
 
 class Tracker:
@@ -34,7 +33,7 @@ class Tracker:
         folder: The run's folder.
         lens: The lens, once model, anchor and groups are known.
         attachment: On the way there, once a loss was seen.
-        seen: What was seen so far: "torch", "backward", "loss".
+        seen: What was seen so far: "torch", "backward", "gradients", "loss".
         failure: The first error of gradlens itself.
     """
 
@@ -53,12 +52,11 @@ class Tracker:
         self.seen: set[str] = set()
         self.failure: Exception | None = None
         self._on_attached = on_attached
+        self._following: Following | None = None
+        self._clues: Clues | None = None
         self._off = False
         self._busy = False
-        self._loader: DataLoader[Any] | None = None
-        self._dataset: weakref.ref[Any] | None = None
-        self._passes = 0
-        self._observed: list[tuple[Tensor, Tensor]] = []
+        self._passes = Passes()
         self._noticed: set[str] = set()
 
     def start(self) -> None:
@@ -74,20 +72,29 @@ class Tracker:
     def stop(self) -> None:
         """Stops for good; the patched functions do nothing from here on."""
         self._off = True
-        self._observed.clear()
         observe.listen(None)
+        if self._clues is not None:
+            self._clues.stop()
+        if self._following is not None:
+            self._following.stop()
 
     @property
     def watching(self) -> bool:
         """Whether a loss call matters now: False on steps that are not measured."""
-        return not self._off and not self._busy and (self.lens is None or self.lens.armed)
+        return not self._off and not self._busy and (self.lens is None or self.lens.armed or self._lost)
 
     @property
     def counting(self) -> bool:
         """Whether a backward pass matters now: those of unmeasured steps do where no optimizer ends a step."""
         if self._off or self._busy:
             return False
-        return self.lens is None or self.lens.armed or (self.attachment is not None and self.attachment.every_backward)
+        if self.lens is None or self.lens.armed or self._lost:
+            return True
+        return self.attachment is not None and self.attachment.every_backward
+
+    @property
+    def _lost(self) -> bool:
+        return self._following is not None and self._following.lost
 
     def loss_called(self, function: str, logits: Any, labels: Any, ignore_index: Any, output: Any) -> None:
         """Notes a loss call of the forward pass, while ``watching``."""
@@ -107,7 +114,8 @@ class Tracker:
         if self._off or self._busy or not torch.is_grad_enabled():
             return
         try:
-            self._pass_started(loader)
+            if self._passes.began(loader) and self.lens is not None:
+                self.lens.epoch = self._passes.count - 1
         except Exception as error:
             self.fail(error)
 
@@ -119,22 +127,39 @@ class Tracker:
             plain: Whether nothing is asked for but the gradients of scalars.
             call: The backward pass itself; runs exactly once.
         """
-        from gradlens.once import Once
+        if "returned" in self.seen and self.lens is not None:
+            self.seen.discard("returned")
+            self.lens.skip()  # what was measured of this step were gradients for another purpose
+        self.seen.add("backward")
+        self._guarded(lambda once: self._measured(roots, plain, once, None), call)
 
-        once = Once(call)
-        self._busy = True
-        try:
-            try:
-                self._backward(roots, plain, once)
-            except Exception as error:
-                if once.error is None:
-                    self.fail(error)
-            if not once.ran:
-                once()
-            elif once.error is not None:
-                raise once.error
-        finally:
-            self._busy = False
+    def gradients(
+        self, roots: list[Tensor], inputs: Sequence[Tensor], call: Callable[[], Sequence[Tensor | None]]
+    ) -> Sequence[Tensor | None]:
+        """Computes the gradients that ``torch.autograd.grad`` is asked for, and measures them where they train a model.
+
+        They do in a script that never calls backward, from the second call on: the first may be no training.
+
+        Args:
+            roots: The tensors that are differentiated.
+            inputs: With respect to what.
+            call: Computes them; runs exactly once.
+        """
+        from gradlens.tracking.sightings import leaves
+
+        found: list[Sequence[Tensor | None]] = []
+
+        def measured(once: Once) -> None:
+            known = {id(tensor) for tensor in inputs}
+            if "backward" in self.seen or any(id(leaf) not in known for leaf in leaves(roots) if leaf.requires_grad):
+                return
+            if "gradients" in self.seen:
+                self.seen.add("returned")
+                self._measured(roots, True, once, lambda: zip(inputs, found[0], strict=True))
+            self.seen.add("gradients")
+
+        self._guarded(measured, lambda: found.append(call()))
+        return found[0]
 
     def fail(self, error: Exception) -> None:
         """Takes an error of gradlens: training goes on without it, or ends if the user wants that.
@@ -151,106 +176,122 @@ class Tracker:
             raise error
         if isinstance(error, LabelsError):
             self._notice("labels", f"a step was not measured: {error}")
+            if self.lens is not None:
+                self.lens.skip()  # nor are its other backward passes; and other processes need not wait for this one
             return
         self.stop()
         self._notice("internal-error", f"training goes on without being measured (--strict would stop it): {text}")
+        if self.lens is not None:
+            self.lens.halt()
+        elif "backward" in self.seen:
+            from gradlens.distributed import Team
 
-    def _backward(self, roots: list[Tensor], plain: bool, once: Once) -> None:
+            Team.stay_away()
+
+    def _guarded(self, measured: Callable[[Once], None], call: Callable[[], None]) -> None:
+        """Runs ``call`` exactly once, inside of ``measured`` or after it, and keeps our errors away from it."""
+        from gradlens.once import Once
+
+        once = Once(call)
+        self._busy = True
+        try:
+            try:
+                measured(once)
+            except Exception as error:
+                if once.error is None:
+                    self.fail(error)
+            if not once.ran:
+                once()
+            elif once.error is not None:
+                raise once.error
+        finally:
+            self._busy = False
+
+    def _measured(self, roots: list[Tensor], plain: bool, once: Once, taken: Taken | None) -> None:
         from gradlens import active
         from gradlens.tracking import sightings
+        from gradlens.tracking.clues import Clues
 
-        self.seen.add("backward")
         if self.lens is None and active.present():
             self._notice("own", "the script has a lens of its own; `gradlens track` leaves the training to it")
             self.stop()
             return
-        if self.lens is not None and not self.lens.armed:
+        if self.lens is not None and not self.lens.armed and not self._lost:
             self.lens.measured_backward(roots[0], anchors=[], labels=roots[0], backward=once)
             return
         found = sightings.find(roots) if "loss" in self.seen else []
+        self._clues = self._clues or Clues(self._notice, lambda: self.watching, self.fail)
         try:
-            evidence = self._evidence(found, roots)
-            if self.lens is None and evidence is not None and plain:
+            classes = None if self.attachment is None else self.attachment.search.num_classes
+            evidence = self._clues.evidence(found, roots, classes) if plain else None
+            if evidence is not None and self.lens is None:
                 self._attach(roots, evidence)
+            elif self._lost:
+                self._attach_again(roots, evidence)
             if self.lens is not None:
-                self._measure(roots, evidence if plain else None, once)
+                self._measure(roots, evidence, once, taken)
         finally:
             sightings.forget(found)
-            self._observed.clear()
-
-    def _evidence(self, found: list[Found], roots: list[Tensor]) -> Evidence | None:
-        from gradlens.tracking.evidence import observed, weigh
-
-        classes = None if self.attachment is None else self.attachment.search.num_classes
-        if self._observed:
-            return observed(self._observed, classes)
-        evidence = weigh(found, roots, classes)
-        if evidence is not None and evidence.left_out:
-            self._notice(
-                "left out", f"loss calls with other labels count as 'rest' ({evidence.left_out} beside the measured)"
-            )
-        return evidence
 
     def _attach(self, roots: list[Tensor], evidence: Evidence) -> None:
         from gradlens.tracking.attachment import Attachment
 
         if self.attachment is None:
-            loader, self._loader = self._loader, None
-            self.attachment = Attachment(self.options, self.folder, roots, evidence, loader)
-            self._dataset = _reference(loader)
-        self.lens = self.attachment.lens(evidence, self._passes, self._on_attached)
+            self.attachment = Attachment(self.options, self.folder, roots, evidence, self._passes.settle(), self.fail)
+        if self.attachment.lens(evidence, self._passes.count, self._made) is not None:
+            assert self.lens is not None
+            self._following = self.attachment.following(self.lens)
 
-    def _measure(self, roots: list[Tensor], evidence: Evidence | None, once: Once) -> None:
+    def _attach_again(self, roots: list[Tensor], evidence: Evidence | None) -> None:
+        """Goes on with what is now trained: the next fold of a cross-validation, say."""
+        assert self.attachment is not None
+        assert self.lens is not None
+        assert self._following is not None
+        before = self.lens
+        lens = None if evidence is None else self.attachment.again(roots, evidence, before, self._following, self._made)
+        if lens is None:
+            self._following.give_up()
+            self._notice("model", "training goes on with another model whose labels were not found: it is not measured")
+        elif lens is not before:
+            self._following = self.attachment.following(lens)
+            self._passes.move_on()
+
+    def _made(self, lens: Lens) -> None:
+        self.lens = lens
+        self._on_attached()
+
+    def _measure(self, roots: list[Tensor], evidence: Evidence | None, once: Once, taken: Taken | None) -> None:
         assert self.lens is not None
         loss = roots[0] if len(roots) == 1 else sum(roots[1:], roots[0])
-        if evidence is None:
+        if evidence is not None:
+            self.lens.measured_backward(
+                loss,
+                anchors=evidence.anchors,
+                labels=evidence.labels,
+                backward=once,
+                ignore_index=evidence.ignore_index,
+                taken=taken,
+            )
+        elif taken is None:
             self.lens.rest_backward(loss, backward=once)
-            return
-        self.lens.measured_backward(
-            loss,
-            anchors=evidence.anchors,
-            labels=evidence.labels,
-            backward=once,
-            ignore_index=evidence.ignore_index,
-        )
-
-    def _pass_started(self, loader: DataLoader[Any]) -> None:
-        if self.attachment is None:
-            # The last loader before the first backward pass is the one that trains.
-            self._loader = loader
-            self._passes = 1
-        elif self._dataset is not None and self._dataset() is loader.dataset:
-            # Many scripts make a new loader for each epoch; the data stay.
-            self._passes += 1
-            if self.lens is not None:
-                self.lens.epoch = self._passes - 1
 
     def _named(self, outputs: Any, labels: Any) -> None:
         """Takes what the script names with ``gradlens.observe``."""
-        from torch import Tensor
+        from gradlens.tracking.clues import Clues
 
         if not self.watching:
             return
-        if not isinstance(outputs, Tensor) or not isinstance(labels, Tensor):
-            kinds = f"{type(outputs).__name__} and {type(labels).__name__}"
-            self.fail(
-                TypeError(f"gradlens.observe got {kinds}; give tensors: outputs [batch, classes] and labels [batch]")
-            )
-        elif outputs.requires_grad:
-            self._observed = [*self._observed[1 - OBSERVED :], (outputs, labels)]
+        try:
+            self._clues = self._clues or Clues(self._notice, lambda: self.watching, self.fail)
+            self._clues.named(outputs, labels)
+        except Exception as error:
+            self.fail(error)
 
     def _notice(self, kind: str, text: str) -> None:
         """Says something once, here and in the log."""
         if kind in self._noticed:
             return
         self._noticed.add(kind)
-        say(text)
+        say(text, everywhere=kind == "internal-error")
         if self.lens is not None:
             self.lens.event(kind, message=text)
-
-
-def _reference(loader: DataLoader[Any] | None) -> weakref.ref[Any] | None:
-    try:
-        return None if loader is None else weakref.ref(loader.dataset)
-    except TypeError:  # a list, say, takes no weak references
-        return None

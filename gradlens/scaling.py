@@ -1,0 +1,67 @@
+"""The scale of gradient scalers (mixed precision): remembered in the graph of a scaled loss, so that norms can leave it out."""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+KEY = "gradlens.scale"
+# Nodes between what is differentiated and the scaled loss: a division for gradient accumulation, a sum of a few losses.
+SEARCHED = 500
+
+_scaled: bool = False
+
+
+def watch_scalers() -> None:
+    """Lets every gradient scaler of the process leave its scale at the losses that it scales; a second call does nothing."""
+    ordinary: Callable[..., Any] = torch.amp.GradScaler.scale
+    if hasattr(ordinary, KEY):
+        return
+
+    @functools.wraps(ordinary)
+    def scale(self: torch.amp.GradScaler, outputs: Any) -> Any:
+        scaled = ordinary(self, outputs)
+        factor = getattr(self, "_scale", None)
+        if isinstance(factor, Tensor) and self.is_enabled():
+            _note(scaled, factor)
+        return scaled
+
+    setattr(scale, KEY, True)
+    torch.amp.GradScaler.scale = scale  # type: ignore[method-assign]
+
+
+def scale_of(losses: Sequence[Tensor]) -> Tensor | None:
+    """Returns the scale of the gradient scaler that losses went through, or None; no synchronisation with a device.
+
+    Args:
+        losses: What is differentiated.
+    """
+    if not _scaled:
+        return None
+    waiting: deque[Any] = deque(loss.grad_fn for loss in losses if loss.grad_fn is not None)
+    seen = set(waiting)
+    while waiting and len(seen) < SEARCHED:
+        node = waiting.popleft()
+        factor: Tensor | None = node.metadata.get(KEY)
+        if factor is not None:
+            return factor.detach().clone()  # the scaler changes it in place
+        for child, _ in node.next_functions:
+            if child is not None and child not in seen:
+                seen.add(child)
+                waiting.append(child)
+    return None
+
+
+def _note(scaled: Any, factor: Tensor) -> None:
+    global _scaled
+    for output in tree_leaves(scaled):
+        if isinstance(output, Tensor) and output.grad_fn is not None:
+            node: Any = output.grad_fn
+            node.metadata[KEY] = factor
+            _scaled = True

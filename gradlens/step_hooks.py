@@ -1,0 +1,56 @@
+"""StepHooks: tells when an optimizer is about to step, and when it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+
+class StepHooks:
+    """Hooks on one optimizer at a time.
+
+    Some trainings step inside the backward pass (an optimizer for each parameter, called as soon as its gradient is there).
+    Such a step counts when the pass is over.
+    """
+
+    def __init__(self, before: Callable[[], None], after: Callable[[], None]) -> None:
+        """Prepares.
+
+        Args:
+            before: Called before a step, unless it is inside a backward pass.
+            after: Called after a step, or after the backward pass that it is inside of.
+        """
+        self._before, self._after = before, after
+        self._handles: list[RemovableHandle] = []
+        self._inside = self._stepped = False
+
+    def follow(self, optimizer: Optimizer | None) -> None:
+        """Listens to this optimizer, and to no other; None: to none."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        if optimizer is not None:
+            self._handles = [
+                optimizer.register_step_pre_hook(lambda *_: None if self._inside else self._before()),
+                optimizer.register_step_post_hook(lambda *_: self._over()),
+            ]
+
+    @contextmanager
+    def backward(self) -> Iterator[None]:
+        """Surrounds a backward pass."""
+        self._inside, self._stepped = True, False
+        try:
+            yield
+        finally:
+            self._inside = False
+        if self._stepped:
+            self._after()
+
+    def _over(self) -> None:
+        if self._inside:
+            self._stepped = True
+        else:
+            self._after()

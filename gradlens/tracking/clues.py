@@ -1,0 +1,102 @@
+"""Clues: from what was seen of a backward pass to its anchors and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from gradlens.anchors import row_tensors
+from gradlens.rows import LabelsError
+from gradlens.tracking.evidence import Evidence, observed, weigh
+from gradlens.tracking.label_search import find_labels
+from gradlens.tracking.model_search import find_owners
+from gradlens.tracking.outputs import Outputs
+from gradlens.tracking.sightings import Found, leaves
+
+# Tensors named by gradlens.observe that are kept until a backward pass comes; more are evaluations that nobody differentiates.
+OBSERVED = 4
+# Backward passes in whose graphs labels are looked for in vain, before that is given up.
+TRIES = 20
+
+
+class Clues:
+    """Loss calls, what the script observes, and the labels in the graph of a loss written by hand."""
+
+    def __init__(
+        self, notice: Callable[[str, str], None], wanted: Callable[[], bool], fail: Callable[[Exception], None]
+    ) -> None:
+        """Prepares.
+
+        Args:
+            notice: Takes (kind, text) of what people should know.
+            wanted: Whether the model's outputs matter now.
+            fail: Takes errors of ours that happen in the training's own forward pass.
+        """
+        self._notice, self._wanted, self._fail = notice, wanted, fail
+        self._observed: list[tuple[Tensor, Tensor]] = []
+        self._outputs: Outputs | None = None
+        self._tries = 0
+
+    def named(self, outputs: Any, labels: Any) -> None:
+        """Takes what the script names with ``gradlens.observe``.
+
+        Raises:
+            TypeError: No tensors.
+        """
+        if not isinstance(outputs, Tensor) or not isinstance(labels, Tensor):
+            kinds = f"{type(outputs).__name__} and {type(labels).__name__}"
+            raise TypeError(f"gradlens.observe got {kinds}; give tensors: outputs [batch, classes] and labels [batch]")
+        if outputs.requires_grad:
+            self._observed = [*self._observed[1 - OBSERVED :], (outputs, labels)]
+
+    def evidence(self, found: list[Found], roots: list[Tensor], classes: int | None) -> Evidence | None:
+        """Returns the evidence of a backward pass, or None.
+
+        Args:
+            found: Loss calls in its graph.
+            roots: What is differentiated.
+            classes: C of the run, once known.
+        """
+        named, self._observed = self._observed, []
+        if named:
+            return observed(named, classes)
+        if found:
+            self.stop()
+            evidence = weigh(found, roots, classes)
+            if evidence is not None and evidence.left_out:
+                beside = f"{evidence.left_out} beside the measured"
+                self._notice("left out", f"loss calls with other labels count as 'rest' ({beside})")
+            return evidence
+        return self._from_graph(roots, classes) if self._tries < TRIES else None
+
+    def stop(self) -> None:
+        """Forgets everything and looks no more into the graphs of losses without a loss call."""
+        self._observed = []
+        self._tries = TRIES
+        if self._outputs is not None:
+            self._outputs.stop()
+            self._outputs = None
+
+    def _from_graph(self, roots: list[Tensor], classes: int | None) -> Evidence | None:
+        if self._outputs is None:
+            model = find_owners(leaves(roots)).model
+            parts = list(model.children()) if type(model) is nn.ModuleDict else [model]
+            self._outputs = Outputs(parts, self._wanted, self._fail)
+            return None
+        outputs = self._outputs.take()
+        found = find_labels(roots, outputs)
+        if found is None or (classes is not None and found[0].shape[1] != classes):
+            if classes is None:
+                self._tries += 1
+                if self._tries == TRIES:
+                    self.stop()
+            return None
+        logits, labels = found
+        try:
+            # The logits first: they are what the classes' losses and hits are computed from.
+            anchors = [logits, *(t for t in row_tensors(outputs, labels) if t is not logits)]
+        except LabelsError:  # masses that fit no output
+            return None
+        return Evidence(anchors, labels, -100, int(logits.shape[1]), "the model's output")

@@ -1,0 +1,108 @@
+"""Following: notices that a training has gone on with another optimizer, or with another model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from gradlens.lens import Lens
+
+# Steps of another optimizer of the same parameters, without one of the known, after which it is the one that trains.
+ANOTHER_OPTIMIZER = 2
+# The same for an optimizer of other parameters: adversaries and the like take turns of a few steps each.
+ANOTHER_MODEL = 20
+
+
+class Following:
+    """Watches which optimizers step, beside the one whose steps a lens counts.
+
+    Optimizers that wrap one another, and several that step in turn, leave the known one its steps.
+
+    Attributes:
+        lost: Whether the known optimizer rests while one of unknown parameters steps: another model may be training.
+    """
+
+    def __init__(
+        self,
+        lens: Lens,
+        optimizer: Optimizer | None,
+        measured: set[int],
+        on_new: Callable[[], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """Begins to watch.
+
+        Args:
+            lens: The lens.
+            optimizer: Whose steps it counts; None where each backward pass is a step.
+            measured: Ids of the parameters that it measures.
+            on_new: Called when the lens follows another optimizer.
+            fail: Takes errors of ours, which must not reach the step of the training.
+        """
+        self.lost = False
+        self._fail = fail
+        self._lens, self._known, self._measured, self._on_new = lens, optimizer, measured, on_new
+        self._steps: WeakKeyDictionary[Optimizer, int] = WeakKeyDictionary()
+        self._strangers: WeakKeyDictionary[Optimizer, bool] = WeakKeyDictionary()
+        self._handle = register_optimizer_step_post_hook(self._stepped)
+
+    def stop(self) -> None:
+        """Stops watching."""
+        self.lost = False
+        self._handle.remove()
+
+    def newcomer(self) -> Optimizer | None:
+        """Returns the optimizer that steps in the place of the known one."""
+        return max(self._steps, key=lambda optimizer: self._steps[optimizer], default=None)
+
+    def give_up(self) -> None:
+        """Takes note that the optimizers that step now train nothing that can be measured."""
+        self._strangers.update(dict.fromkeys(self._steps, True))
+        self._rest()
+
+    def follow(self, optimizer: Optimizer) -> None:
+        """Goes on with this optimizer: its steps are those of the lens."""
+        if self._known is not None:
+            self._lens.step += self._steps.get(optimizer, 0)
+        self._known = optimizer
+        self._measured = self._measured | _owned(optimizer)
+        self._rest()
+        self._lens.follow(optimizer)
+        self._on_new()
+
+    def _rest(self) -> None:
+        self.lost = False
+        self._steps.clear()
+
+    def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
+        try:
+            self._note(optimizer)
+        except Exception as error:
+            self._fail(error)
+
+    def _note(self, optimizer: Optimizer) -> None:
+        if optimizer is self._known:
+            if self._steps:
+                self._rest()
+            return
+        if optimizer in self._strangers:
+            return
+        steps = self._steps[optimizer] = self._steps.get(optimizer, 0) + 1
+        if steps < ANOTHER_OPTIMIZER:
+            return
+        own = _owned(optimizer)
+        if own & (self._measured if self._known is None else _owned(self._known)):
+            self.follow(optimizer)
+        elif self._known is not None and steps >= ANOTHER_MODEL:
+            if own & self._measured:
+                self.follow(optimizer)
+            else:
+                self.lost = True
+
+
+def _owned(optimizer: Optimizer) -> set[int]:
+    return {id(param) for group in optimizer.param_groups for param in group["params"]}

@@ -1,0 +1,57 @@
+"""Outputs: what the model returned, for trainings whose losses are written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from gradlens.anchors import tensors_in
+from gradlens.engines._step_hook import StepHook
+
+# Forward passes that are remembered between two backward passes.
+REMEMBERED = 8
+
+
+class Outputs:
+    """Remembers what modules returned since the last backward pass."""
+
+    def __init__(
+        self, modules: Sequence[nn.Module], wanted: Callable[[], bool], fail: Callable[[Exception], None]
+    ) -> None:
+        """Begins to watch.
+
+        Args:
+            modules: The model, or its parts.
+            wanted: Whether outputs matter now.
+            fail: Takes errors of ours, which must not reach the forward pass of the training.
+        """
+        self._wanted, self._fail = wanted, fail
+        self._seen: list[Any] = []
+        self._handles: list[RemovableHandle] = [m.register_forward_hook(StepHook(self._ran)) for m in modules]
+
+    def take(self) -> list[Tensor]:
+        """Returns the differentiable tensors among the outputs, each once, and forgets them."""
+        seen, self._seen = self._seen, []
+        found = [t for output in seen for t in tensors_in(output) if t.requires_grad and t.is_floating_point()]
+        return list({id(tensor): tensor for tensor in found}.values())
+
+    def stop(self) -> None:
+        """Stops watching."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._seen.clear()
+
+    def _ran(self, module: nn.Module, args: Any, output: Any) -> None:  # noqa: ARG002
+        try:
+            self._note(output)
+        except Exception as error:
+            self._fail(error)
+
+    def _note(self, output: Any) -> None:
+        if torch.is_grad_enabled() and self._wanted():
+            self._seen = [*self._seen[1 - REMEMBERED :], output]

@@ -1,0 +1,187 @@
+"""Every function of tracking is made to raise in turn: the training ends with identical weights, one warning, one event."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from gradlens.runlog import Run
+
+# Modules whose code runs while a script trains.
+MODULES = (
+    "attach",
+    "attachment",
+    "class_counts",
+    "clues",
+    "evidence",
+    "following",
+    "group_choice",
+    "group_search",
+    "label_counter",
+    "label_search",
+    "model_search",
+    "outputs",
+    "passes",
+    "sightings",
+    "step_count",
+    "tracker",
+)
+# What takes faults, and what others ask without a fault of their own being possible: they return a flag.
+SURFACE = {
+    "tracker:Tracker." + name
+    for name in (
+        "__init__", "start", "stop", "watching", "counting", "_lost", "loss_called", "pass_started", "backward",
+        "gradients", "fail", "_guarded", "_named", "_notice", "_made",
+    )
+} | {
+    "clues:Clues.stop", "following:Following.stop", "following:Following._stepped", "outputs:Outputs.stop",
+    "step_count:StepCount._stepped", "outputs:Outputs._ran",
+}  # fmt: skip
+
+
+def functions():
+    """Every function and method of those modules, as "module:name"."""
+    for name in MODULES:
+        module = importlib.import_module(f"gradlens.tracking.{name}")
+        for key, thing in vars(module).items():
+            if getattr(thing, "__module__", None) != module.__name__:
+                continue
+            if inspect.isfunction(thing):
+                yield f"{name}:{key}"
+            elif inspect.isclass(thing):
+                yield from (
+                    f"{name}:{key}.{k}" for k, v in vars(thing).items() if inspect.isfunction(v) and k != "__eq__"
+                )
+
+
+FUNCTIONS = sorted(({f for f in functions() if not f.endswith("__")} | {"attachment:Attachment.__init__"}) - SURFACE)
+
+
+def data():
+    labels = torch.cat([torch.full((n,), c) for c, n in enumerate((20, 12, 6))])
+    return TensorDataset(torch.randn(38, 5, generator=torch.Generator().manual_seed(0)), labels)
+
+
+class Unreadable(torch.utils.data.Dataset):
+    def __init__(self):
+        self.pairs = list(data())
+
+    def __len__(self):
+        return 38
+
+    def __getitem__(self, index):
+        return self.pairs[index]
+
+
+def network():
+    return nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.2), nn.Linear(6, 3))
+
+
+def epochs(model, dataset, loss, count=2):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(count):
+        for x, y in DataLoader(dataset, batch_size=19, shuffle=True):
+            optimizer.zero_grad()
+            loss(model(x), y).backward()
+            optimizer.step()
+
+
+def by_hand(logits, y):
+    return -logits.log_softmax(1).gather(1, y[:, None]).mean()
+
+
+def train():
+    """Trainings that together lead through nearly all of tracking, one after the other; returns what they leave."""
+    torch.manual_seed(0)
+    first, second = network(), network()
+    epochs(first, Unreadable(), F.cross_entropy)  # its labels are counted in the first pass
+    lam = 0.3
+    epochs(
+        second, data(), lambda out, y: lam * F.cross_entropy(out, y) + (1 - lam) * F.cross_entropy(out, y.flip(0)), 12
+    )
+    return [*first.state_dict().values(), *second.state_dict().values(), torch.get_rng_state()]
+
+
+def train_by_hand():
+    torch.manual_seed(0)
+    model = network()
+    epochs(model, data(), by_hand)
+    return [*model.state_dict().values(), torch.get_rng_state()]
+
+
+TRAININGS = {"loss calls": train, "by hand": train_by_hand}
+
+
+@pytest.fixture(scope="module")
+def untracked():
+    return {name: training() for name, training in TRAININGS.items()}
+
+
+def replace(monkeypatch, function, make):
+    module, _, name = function.partition(":")
+    owner, *path = [importlib.import_module(f"gradlens.tracking.{module}"), *name.split(".")]
+    for part in path[:-1]:
+        owner = getattr(owner, part)
+    ordinary = vars(owner)[path[-1]]
+    replaced = make(ordinary)
+    monkeypatch.setattr(owner, path[-1], replaced)
+    if len(path) == 1:  # other modules have the function under its name
+        for other in MODULES:
+            known = importlib.import_module(f"gradlens.tracking.{other}")
+            if vars(known).get(path[-1]) is ordinary:
+                monkeypatch.setattr(known, path[-1], replaced)
+
+
+def said():
+    return [line.removeprefix("gradlens: ") for line in sys.__stderr__.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("training", TRAININGS)
+def test_training_survives_a_fault_anywhere(function, training, start, untracked, monkeypatch, tmp_path):
+    calls = []
+
+    def broken(ordinary):
+        def fault(*args, **kwargs):
+            calls.append(function)
+            raise ZeroDivisionError("injected")
+
+        return fault
+
+    replace(monkeypatch, function, broken)
+    tracker = start(every=1)
+
+    left = TRAININGS[training]()
+    assert all(torch.equal(a, b) for a, b in zip(left, untracked[training], strict=True))
+    warnings = [line for line in said() if "injected" in line]
+    assert len(warnings) == (1 if calls else 0)
+    if calls and tracker.lens is not None:
+        tracker.lens.close()
+        events = [event for event in Run(tmp_path / "run").events if "injected" in str(event.get("message"))]
+        assert len(events) == 1
+
+
+def test_nearly_every_function_is_reached(start, untracked, monkeypatch):
+    reached = set()
+    for function in FUNCTIONS:
+
+        def noting(ordinary, function=function):
+            def noted(*args, **kwargs):
+                reached.add(function)
+                return ordinary(*args, **kwargs)
+
+            return noted if inspect.isfunction(ordinary) else ordinary
+
+        replace(monkeypatch, function, noting)
+    for training in TRAININGS.values():
+        tracker = start(every=1)
+        training()
+        tracker.stop()
+    assert len(reached) > 0.7 * len(FUNCTIONS)

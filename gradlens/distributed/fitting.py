@@ -43,12 +43,6 @@ class SharedFitting(Fitting):
         if exact and engine != "masked":
             self.switch.reason = f"{engine}: only the masked engine treats {shared.sharing.value} exactly"
 
-    def arm(self) -> None:
-        """Prepares for the forward pass of a measured step."""
-        if self._shared.joint and self._shared.committed and not self.switch.always_exact:
-            self.switch.replace("its backward passes may hold collectives, and all processes must run the same ones")
-        super().arm()
-
     def _find_layout(self) -> None:
         # Between forward and backward pass fully_shard lends whole parameters to the modules.
         if self._shared.sharing is not Sharing.SHARDS:

@@ -127,6 +127,8 @@ class SharedMeter(StepMeter):
         shared = self._shared
         if not self.begun:
             self._joint_seen = self._joint_seen or any(is_joint(loss) for loss in losses)
+            if self._joint_seen and not self._switch.always_exact:
+                self._switch.replace("its passes may hold collectives, and all processes must run the same ones")
         counts = np.asarray(rows.counts, dtype=np.float64)
         if shared.joint:
             if shared.team.vote(Phase.BACKWARD, True).outcome is not Outcome.GO:

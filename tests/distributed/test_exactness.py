@@ -1,0 +1,119 @@
+"""Two processes measure what one does with the same global batch; their weights are those of a training without a lens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel as DDP
+
+from tests.distributed import oracle, synchronised
+from tests.distributed.processes import together
+from tests.distributed.trainings import GROUPS, batches, both, network, normalised, optimizer_of
+
+
+def shard(model: nn.Module) -> nn.Module:
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            fully_shard(layer, mesh=mesh)
+    return fully_shard(model, mesh=mesh)
+
+
+def shard_and_copy(model: nn.Module) -> nn.Module:
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("copies", "shards"))
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            fully_shard(layer, mesh=mesh)
+    return fully_shard(model, mesh=mesh)
+
+
+def penalty(model: nn.Module) -> torch.Tensor:
+    return 0.01 * sum(param.square().sum() for param in model.parameters())
+
+
+def with_ignored(steps):
+    """In the second step process 1 has no sample of the tail, in the third none at all that counts."""
+    steps[1][0][1][1].clamp_(max=2)
+    steps[2][0][1][1][:5] = -100
+    steps[3][0][0][1].clamp_(max=2)
+    steps[3][0][1][1].clamp_(max=2)
+    return steps
+
+
+CASES = {
+    "DDP": (DDP, network, batches(), {"update": True, "layers": True}),
+    "the model inside of DDP": (DDP, network, batches(), {"inner": True}),
+    "uneven batches": (DDP, network, batches(sizes=(8, 3)), {}),
+    "no_sync": (DDP, network, batches(micro=3), {}),
+    "accumulation that reduces each time": (DDP, network, batches(micro=2), {"unsynced": False}),
+    "absent groups": (DDP, network, with_ignored(batches()), {}),
+    "batch normalisation": (DDP, normalised, batches(), {}),
+    "static graph": (lambda model: DDP(model, static_graph=True), network, batches(micro=2), {"unsynced": False}),
+    "unused parameters": (lambda model: DDP(model, find_unused_parameters=True), network, batches(), {}),
+    "bucket views": (lambda model: DDP(model, gradient_as_bucket_view=True), network, batches(micro=2), {}),
+    "penalty": (DDP, network, batches(), {"penalty": penalty}),
+    "averaged by hand": (lambda model: model, network, batches(), {"by_hand": True}),
+    "synchronised normalisation": (DDP, synchronised.network, batches(micro=2, sizes=(8, 3)), {"joined": True}),
+    "fully_shard": (shard, network, batches(), {"update": True, "layers": True}),
+    "fully_shard, accumulation": (shard, network, batches(micro=2), {"unsynced": False}),
+    "masked engine": (DDP, network, batches(), {"engine": "masked"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_measure_the_global_batch(tmp_path, case):
+    wrap, make, steps, options = CASES[case]
+    options = dict(options)
+    joined = options.pop("joined", False)
+
+    found = together(tmp_path, lambda: both(wrap, make, steps, **options))
+
+    expect(found, make, steps, options, joined)
+
+
+def test_shards_with_copies(tmp_path):
+    steps = batches(sizes=(4, 3, 5, 4))
+
+    found = together(tmp_path, lambda: both(shard_and_copy, network, steps), size=4)
+
+    expect(found, network, steps, {}, False)
+
+
+def expect(found, make, steps, options, joined) -> None:
+    grams, weights = oracle.grams(
+        make(), steps, GROUPS, optimizer_of, joined=joined, penalty=options.get("penalty")
+    )
+    size = len(GROUPS) + 1
+    for rank, result in enumerate(found):
+        assert len(result["measured"]) == len(steps)
+        for t, (measurement, expected) in enumerate(zip(result["measured"], grams, strict=True)):
+            assert measurement.step == t, (rank, t)
+            gram = measurement.gram[:size, :size]
+            absent = np.isnan(np.diag(gram))
+            assert absent.tolist() == [count == 0 for count in measurement.counts] + [False]
+            expected = np.where(absent[:, None] | absent, np.nan, expected)
+            np.testing.assert_allclose(gram, expected, rtol=1e-9, atol=1e-12 * np.nanmax(expected))
+            labels = torch.cat([part[1] for micro in steps[t] for part in micro])
+            counts = [int(torch.isin(labels, torch.tensor(ids)).sum()) for ids in GROUPS]
+            assert measurement.counts.tolist() == counts
+            assert not measurement.residual > 1e-6
+        if options.get("layers"):
+            np.testing.assert_allclose(result["measured"][0].layers.sum(0), result["measured"][0].gram, rtol=1e-5, atol=1e-7)
+        if not any(isinstance(module, nn.BatchNorm1d) for module in make()):
+            for name, value in weights.items():
+                torch.testing.assert_close(result["weights"][name], value, rtol=1e-9, atol=1e-12)
+
+
+def test_update_is_what_the_optimizer_takes_off(tmp_path):
+    found = together(tmp_path, lambda: both(shard, network, batches(), update=True))
+
+    # The first step of SGD with momentum takes 0.1 times the gradient.
+    first = found[0]["measured"][0]
+    total = np.nansum(first.gram[:3, :3])
+    assert first.names[-1] == "update"
+    assert first.gram[3, 3] == pytest.approx(0.01 * total, rel=1e-9)

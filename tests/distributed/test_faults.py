@@ -1,0 +1,260 @@
+"""Whatever happens in one process, no other one waits for it longer than without a lens, and weights stay the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import warnings
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch.nn.parallel import DistributedDataParallel as DDP
+
+from gradlens import ClassGroups, Lens
+from gradlens.engines.masked import MaskedEngine
+from gradlens.recorder import GradlensWarning
+from gradlens.runlog import Run
+from tests.distributed import synchronised
+from tests.distributed.processes import outcomes, together
+from tests.distributed.trainings import batches, groups, network, optimizer_of, train
+
+
+def with_a_fault(make, where: str, folder=None):
+    """Step 1 fails in process 1 only; returns the steps measured, and whether weights are those without a lens."""
+    steps = batches(steps=5, micro=2)
+    bare = train(DDP, make, steps, lens=False)
+    rank = dist.get_rank()
+    if where == "labels" and rank == 1:
+        # A class that does not exist, which the loss does not look at: the label is given to the lens only.
+        ordinary_backward = Lens.backward
+
+        def backward(self, loss, labels, *args, **named):
+            wrong = labels + 100 if self.step == 1 else labels
+            try:
+                ordinary_backward(self, loss, wrong, *args, **named)
+            except ValueError:
+                loss.backward()
+
+        Lens.backward = backward
+    if where == "engine" and rank == 1:
+        ordinary = MaskedEngine.measure
+        calls = []
+
+        def measure(self, *args):
+            calls.append(1)
+            if len(calls) == 3:
+                raise MemoryError("no memory left")
+            return ordinary(self, *args)
+
+        MaskedEngine.measure = measure
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = train(DDP, make, steps, lens=True, engine="masked", out=None if folder is None else folder)
+    same = all(torch.equal(value, bare["weights"][name]) for name, value in found["weights"].items())
+    own = [str(w.message) for w in said if issubclass(w.category, GradlensWarning)]
+    return same, [None if m is None else m.step for m in found["measured"]], own
+
+
+def test_labels_that_one_process_cannot_use(tmp_path):
+    for number, make in enumerate((network, synchronised.network)):
+        found = together(tmp_path / str(number), with_a_fault, make, "labels")
+
+        for same, steps, _ in found:
+            assert same
+            # ``last`` stays at step 0 while step 1 is left out.
+            assert steps == [0, 0, 2, 3, 4]
+
+
+def test_a_fault_in_one_process_is_said_there_and_logged(tmp_path):
+    found = together(tmp_path, with_a_fault, network, "engine", tmp_path / "run")
+
+    assert [same for same, _, _ in found] == [True, True]
+    assert [steps for _, steps, _ in found] == [[0, 0, 2, 3, 4]] * 2
+    assert found[0][2] == []
+    assert len(found[1][2]) == 1
+    assert "process 1: step 1 could not be measured (MemoryError: no memory left)" in found[1][2][0]
+    run = Run(tmp_path / "run")
+    assert run.steps.tolist() == [0, 2, 3, 4]
+    left_out = [event for event in run.events if event["kind"] == "left-out"]
+    assert [event["step"] for event in left_out] == [1]
+    assert "process 1" in left_out[0]["message"]
+    assert [path.name for path in tmp_path.glob("run*")] == ["run"]
+
+
+def joined(steps: tuple[int, int]):
+    """The processes have different numbers of batches, and the join of DDP; then they train on together."""
+    rank = dist.get_rank()
+    runs = []
+    for lens in (False, True):
+        plain = network()
+        model = DDP(plain)
+        optimizer = optimizer_of(model.parameters())
+        watch = Lens(model, groups(), optimizer=optimizer, every=1) if lens else None
+        seen = []
+        for epoch in range(2):
+            with model.join():
+                for step in range(steps[rank]):
+                    inputs, labels = batches(steps=20)[10 * epoch + step][0][rank]
+                    optimizer.zero_grad()
+                    loss = F.cross_entropy(model(inputs), labels)
+                    if watch is None:
+                        loss.backward()
+                    else:
+                        watch.backward(loss, labels)
+                    optimizer.step()
+                    if watch is not None and watch.last is not None:
+                        seen.append(watch.last.step)
+        if watch is not None:
+            watch.close()
+        runs.append({name: value.clone() for name, value in plain.state_dict().items()})
+    return all(torch.equal(runs[1][name], value) for name, value in runs[0].items()), seen
+
+
+def test_uneven_numbers_of_batches_with_join(tmp_path):
+    begun = time.monotonic()
+    found = together(tmp_path, joined, (5, 3))
+
+    assert [same for same, _ in found] == [True, True]
+    # Steps 3 and 4 had no data in process 1 and are left out; the second epoch begins with step 5 in both.
+    assert sorted(set(found[0][1])) == [0, 1, 2, 5, 6, 7]
+    assert sorted(set(found[1][1])) == [0, 1, 2, 5, 6, 7]
+    assert time.monotonic() - begun < 60
+
+
+def killed(folder):
+    model = DDP(network())
+    optimizer = optimizer_of(model.parameters())
+    begun = time.monotonic()
+    lens = Lens(model, groups(), optimizer=optimizer, every=1, out=folder)
+    try:
+        for step in range(50):
+            inputs, labels = batches(steps=50)[step][0][dist.get_rank()]
+            loss = F.cross_entropy(model(inputs), labels)
+            if step == 3 and dist.get_rank() == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            lens.backward(loss, labels)
+            optimizer.step()
+            optimizer.zero_grad()
+    except RuntimeError as error:
+        lens.close("failed", str(error))
+        return step, time.monotonic() - begun, str(error)
+    return None
+
+
+def test_a_killed_process_leaves_nobody_waiting(tmp_path):
+    (code, value, text), (other, _, _) = outcomes(tmp_path, killed, tmp_path / "run")
+
+    assert other == -signal.SIGKILL
+    assert code == 0, text
+    step, seconds, error = value
+    assert step == 3
+    assert seconds < 30
+    # The error of the training's own all-reduce, as without a lens.
+    assert "Connection" in error or "connection" in error or "reset" in error
+    run = Run(tmp_path / "run")
+    assert run.steps.tolist() == [0, 1, 2]
+    assert run.status.state == "failed"
+
+
+def alone(rank_with_lens):
+    from gradlens.distributed import team
+
+    team.MEETING = type(team.MEETING)(seconds=2)
+    model = DDP(network())
+    if dist.get_rank() != rank_with_lens:
+        time.sleep(3)
+        return None
+    try:
+        Lens(model, groups(), optimizer=optimizer_of(model.parameters()))
+    except RuntimeError as error:
+        return str(error)
+    return "made"
+
+
+def test_a_lens_in_one_process_only_is_refused(tmp_path):
+    found = together(tmp_path, alone, 0)
+
+    assert found[0].startswith("process 1 of the 2 that train together is not measured")
+
+
+def independent():
+    """No wrapper, nobody averages: each process trains its own model."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = train(lambda model: model, network, batches(), lens=True)
+    return found["measured"], [str(w.message) for w in said if issubclass(w.category, GradlensWarning)]
+
+
+def test_processes_with_models_of_their_own_are_not_added_up(tmp_path):
+    found = together(tmp_path, independent)
+
+    assert found[0][0] == [None] * 4
+    assert len(found[0][1]) == 1
+    assert "weights differ" in found[0][1][0]
+
+
+def at_a_pace():
+    """A budget: process 0's time decides, however slow the other one is."""
+    model = DDP(network())
+    optimizer = optimizer_of(model.parameters())
+    lens = Lens(model, groups(), optimizer=optimizer, budget=0.2)
+    armed = []
+    for step in range(60):
+        inputs, labels = batches(steps=60)[step][0][dist.get_rank()]
+        optimizer.zero_grad()
+        armed.append(lens.armed)
+        lens.backward(F.cross_entropy(model(inputs), labels), labels)
+        time.sleep(0.004 * dist.get_rank())
+        optimizer.step()
+    lens.close()
+    return armed, lens.overhead
+
+
+def test_all_processes_measure_the_same_steps_of_a_budget(tmp_path):
+    found = together(tmp_path, at_a_pace)
+
+    assert found[0][0] == found[1][0]
+    assert found[0][0][0]
+    assert 0 < sum(found[0][0]) < 60
+
+
+def counted():
+    """Counts the collectives of a measured step, gradients and others."""
+    calls = []
+    from gradlens.distributed.team import Team
+
+    ordinary = Team.sum
+
+    def counting(self, tensor):
+        calls.append(tensor.numel())
+        return ordinary(self, tensor)
+
+    Team.sum = counting
+    model = DDP(network())
+    optimizer = optimizer_of(model.parameters())
+    many = ClassGroups.per_class(5)
+    lens = Lens(model, many, optimizer=optimizer, every=2)
+    found = []
+    for step in range(6):
+        inputs, labels = batches(steps=6, sizes=(40, 40))[step][0][dist.get_rank()]
+        optimizer.zero_grad()
+        calls.clear()
+        lens.backward(F.cross_entropy(model(inputs), labels), labels)
+        optimizer.step()
+        found.append(list(calls))
+    lens.close()
+    return found, sum(param.numel() for param in model.parameters())
+
+
+def test_one_all_reduce_for_all_gradients(tmp_path):
+    found, size = together(tmp_path, counted)[0]
+
+    assert all(step == [] for step in found[1::2])
+    for step in found[0::2]:
+        large = [numel for numel in step if numel > 2 * size]
+        assert len(large) == 1
+        # Four of five groups, and no total: that one is the training's own. The largest layer's check comes with it.
+        assert 4 * size <= large[0] <= 5 * size
+        assert sum(numel for numel in step if numel <= size) < 100

@@ -38,6 +38,7 @@ class StepMeter:
     _difference: int | None
     _before: Grads
     _checked: Sequence[int] | None
+    _thorough: bool
     _check: Grads | None
     _counts: Floats
     _scores: Tensor | None
@@ -95,7 +96,7 @@ class StepMeter:
             labels: Their labels.
             rows: The rows by group.
             backward: The ordinary backward.
-            check: Compares with independent pull-backs over all parameters; heeded at the first call of a step.
+            check: Compares with independent pull-backs over all parameters; that of a step's first call counts for all of them.
             rounding: Relative rounding of the forward pass where it is more than that of anchors and parameters.
             taken: The gradients that ``backward`` has returned, where it leaves none in ``.grad``.
 
@@ -114,6 +115,7 @@ class StepMeter:
         with_mass = [k for k, count in enumerate(seen.counts) if count > 0]
         present = [(c, k) for c in reached for k in with_mass]
         if self._checked is None:
+            self._thorough = check
             self._checked = range(len(self.params)) if check else nearest_parameters(anchors[0], self.params)
         if self._difference is None and present and self._has_total:
             largest = max(with_mass, key=lambda k: seen.counts[k])
@@ -125,7 +127,7 @@ class StepMeter:
             near = [self.params[i] for i in self._checked]
             for vector in pull_back(losses, anchors, rows, tested, near):
                 self._check = vector if self._check is None else added(self._check, vector)
-        found = self._pulled(losses, anchors, rows, wanted, backward, check)
+        found = self._pulled(losses, anchors, rows, wanted, backward, self._thorough)
         for pair, vector in zip(wanted, found, strict=True):
             self._add(self._position(*pair), vector)
         if taken is not None:
@@ -232,9 +234,8 @@ class StepMeter:
         truth = pull_back(losses, anchors, rows, wanted, self.params)
         found = self._switch.measure(losses, anchors, rows, wanted, backward)
         if wanted:
-            self._disagreement = torch.stack(
-                [relative_difference(f, t) for f, t in zip(found, truth, strict=True)]
-            ).max()
+            gaps = [relative_difference(f, t) for f, t in zip(found, truth, strict=True)]
+            self._disagreement = torch.stack([*gaps, *([] if self._disagreement is None else [self._disagreement])]).max()
         return truth
 
     def _note(self, scores: Tensor | None, losses: Sequence[Tensor]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,7 +37,7 @@ class TrackedFunction:
         tracker = ending.tracker = Tracker(replace(self._options, follows=index > 0), self._folder, ending.attached)
         before = _loss_functions()
         tracker.start()
-        _rename(before)
+        _rename(before, getattr(inspect.unwrap(self._function), "__globals__", {}))
         try:
             result = self._function(index, *arguments)
         except BaseException as error:
@@ -74,11 +75,13 @@ def _loss_functions() -> dict[str, Any]:
     return dict(vars(torch.nn.functional))
 
 
-def _rename(before: dict[str, Any]) -> None:
-    """The script was imported before torch was patched: names in it that mean a patched function get the new one."""
+def _rename(before: dict[str, Any], names: dict[str, Any]) -> None:
+    """The script was imported before torch was patched: names in it that mean a patched function get the new one.
+
+    Args:
+        before: The names of torch.nn.functional before.
+        names: The names that the script's function sees.
+    """
     after = _loss_functions()
     changed = {id(before[name]): after[name] for name in after if name in before and after[name] is not before[name]}
-    for main in {id(m): m for n in ("__main__", "__mp_main__") if (m := sys.modules.get(n)) is not None}.values():
-        for name, value in list(vars(main).items()):
-            if id(value) in changed:
-                setattr(main, name, changed[id(value)])
+    names.update({name: changed[id(value)] for name, value in names.items() if id(value) in changed})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,9 @@ class Ending:
             print_summary(tracker.folder)
         except Exception as error:  # the training is over: its exit code is no longer ours to change
             say(f"the end of the run could not be written or shown: {type(error).__name__}: {error}")
+        finally:
+            if self._status[0] == "interrupted":
+                _remember_interrupt()
 
 
 def why_nothing(tracker: Tracker, status: str) -> str:
@@ -85,6 +89,17 @@ def why_nothing(tracker: Tracker, status: str) -> str:
         ended = "" if status == "finished" else f" before it {status}"
         return f"nothing was measured: no backward pass ran in this process{ended}"
     return f"nothing was measured: no cross_entropy or nll_loss call led to a backward pass; {WHAT_TO_ADD}"
+
+
+def _remember_interrupt() -> None:
+    """Lets the process end by SIGINT, as ``python`` does after a KeyboardInterrupt that nothing caught.
+
+    Python notes such an interrupt and drops the note when a string of code is executed next, which imports do while the run
+    is closed and shown (dataclasses and named tuples); the exit status would be 1, and a shell script would go on. One more
+    interrupt that leaves a string of code renews the note.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")
 
 
 def _status(error: BaseException | None) -> tuple[str, str | None]:

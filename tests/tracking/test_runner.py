@@ -75,6 +75,15 @@ def test_exit_codes_are_those_that_python_documents(tmp_path):
     assert tracked(tmp_path, "program.py").code == 3
 
 
+def test_closing_the_run_leaves_the_exit_status_of_an_interrupt(tmp_path):
+    """What closes a run executes strings of code (imports of dataclasses do), after which Python would exit with 1."""
+    (tmp_path / "program.py").write_text(
+        "import os, signal, time, gradlens.tracking.ending as ending\n"
+        "ending.remove_if_empty = lambda folder: exec('pass')\n" + PROGRAMS["interrupt"]
+    )
+    assert tracked(tmp_path, "program.py").code == -2
+
+
 @pytest.mark.parametrize("path", ["./sub/../sub/program.py", "link.py", "sub/program.py"])
 def test_paths_are_taken_as_python_takes_them(path, tmp_path):
     (tmp_path / "sub").mkdir()

@@ -83,4 +83,4 @@ class Budget:
         return max(1, ceil(lacking / seconds))
 
     def __str__(self) -> str:
-        return f"within {self.fraction:.3g} of the training time"
+        return f"within {100 * self.fraction:.3g}% of the training time"

@@ -116,7 +116,8 @@ def list_command(folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]")] =
         from gradlens.runlog import list_runs
         from gradlens.tables import runs_table
 
-        Console().print(runs_table(list_runs(folder)))
+        console = Console()
+        console.print(runs_table(list_runs(folder), width=console.width))
 
 
 @app.command("compare")

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from gradlens.demo_table import Stretch, comparison, phases_of
+from gradlens.demo_table import Stretch, claims_summary, comparison, phases_of
 from gradlens.longtail.accuracy import group_accuracies
 from gradlens.longtail.digits import load_digits
 from gradlens.longtail.methods import CE, DUAL_PHASE
@@ -195,8 +195,7 @@ def _one_thread() -> Iterator[None]:
 def _print_claims(runs: dict[str, Run], console: Console) -> None:
     from gradlens.claims import figure1_claims
 
-    for claim in figure1_claims(runs[LONG_TAILED], runs[BALANCED]):
-        console.print(str(claim), markup=False, highlight=False)
+    console.print(claims_summary(figure1_claims(runs[LONG_TAILED], runs[BALANCED])))
 
 
 def _write_report(runs: Sequence[Run], path: Path, console: Console) -> Path | None:
@@ -213,6 +212,9 @@ def _print_whereabouts(folder: Path, report: Path | None, console: Console) -> N
     if report is not None:
         console.print(f"Report:    {report}", soft_wrap=True, markup=False)
     console.print(f"Dashboard: gradlens dashboard {folder}", soft_wrap=True, markup=False)
+    console.print(
+        f"Intervals: gradlens compare {folder / LONG_TAILED} {folder / BALANCED}", soft_wrap=True, markup=False
+    )
     console.print(
         f"In Python: gradlens.Run({str(folder / LONG_TAILED)!r}).cosine('tail')", soft_wrap=True, markup=False
     )

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
+from rich.markup import escape
 from rich.table import Table
 
+from gradlens.claims import Claim
 from gradlens.run_distortion import distortion
 from gradlens.runlog import Run
 
@@ -65,10 +68,11 @@ def comparison(stretches: Sequence[Stretch], accuracies: dict[str, dict[str, flo
         stretches: The columns.
         accuracies: Training -> test accuracy in percent of each group.
     """
-    table = Table(title="Whose gradient does the model follow? (means over the measured steps)")
-    table.add_column("")
+    title = "Whose gradient does the model follow? (means over the measured steps)"
+    table = Table(box=box.SIMPLE, title=title, title_justify="left", pad_edge=False)
+    table.add_column("", no_wrap=True)
     for stretch in stretches:
-        table.add_column(stretch.title, justify="right")
+        table.add_column(stretch.title.replace("-", "-\n"), justify="right", no_wrap=True)
     groups = stretches[0].run.groups
 
     def row(text: str, series: Callable[[Run], NDArray[np.float64]], digits: int = 2) -> None:
@@ -91,6 +95,24 @@ def comparison(stretches: Sequence[Stretch], accuracies: dict[str, dict[str, flo
     first, second = groups.names[:2]
     row("conflict of the two (cosine)", lambda run: run.conflict(first, second))
     table.add_row("[bold]distortion[/bold] (0 = none)", *(_number(stretch.distortion(), 3) for stretch in stretches))
+    return table
+
+
+def claims_summary(claims: Sequence[Claim]) -> Table:
+    """Returns each statement of the paper's Figure 1 once, and by how many of its measures it is reproduced."""
+    measured: dict[tuple[str, str], list[bool | None]] = {}
+    for claim in claims:
+        measured.setdefault((claim.panel, claim.statement), []).append(claim.reproduced)
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("What the paper's Figure 1 says")
+    table.add_column("here", no_wrap=True)
+    for (panel, statement), found in measured.items():
+        count = sum(verdict is True for verdict in found)
+        if len(found) == 1:
+            verdict = {True: "reproduced", False: "not reproduced", None: "undecided"}[found[0]]
+        else:
+            verdict = f"reproduced by {count} of {len(found)} measures"
+        table.add_row(escape(f"({panel}) {statement}"), verdict)
     return table
 
 

@@ -27,44 +27,61 @@ if TYPE_CHECKING:
     from gradlens.runlog import Run, RunError
 
 COLORS = {"running": "green", "finished": "blue", "failed": "red", "interrupted": "yellow", "killed": "red"}
+# Which norm of a group a claim is about.
+PER = {"contribution": "; norm of its contribution", "mean": "; norm of its mean gradient"}
 VERDICTS = {True: "[green]reproduced[/green]", False: "[red]not reproduced[/red]", None: "[yellow]undecided[/yellow]"}
 # A table with more groups than this is longer than a screen.
 MOST_GROUPS = 20
+# A terminal narrower than this shows fewer columns rather than cut ones.
+WIDE = 120
 
 
-def runs_table(listing: Sequence[tuple[Path, Run | RunError]], now: float | None = None) -> RenderableType:
+def runs_table(
+    listing: Sequence[tuple[Path, Run | RunError]], now: float | None = None, width: int = WIDE
+) -> RenderableType:
     """Returns the table of ``gradlens ls``: live runs first, then the latest; broken folders last, with the reason.
 
     Args:
         listing: From ``list_runs``.
         now: Unix seconds that ages are counted from; the present by default.
+        width: Columns of the terminal; below 120, data set, steps, engine and cadence are left out.
     """
     if not listing:
         return "No runs here. gradlens track SCRIPT makes one; gradlens demo makes two within a minute."
     now = time.time() if now is None else now
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("run", "status", "method", "data set"):
-        table.add_column(name, overflow="fold")
-    for name in ("steps", "measured"):
-        table.add_column(name, justify="right")
-    table.add_column("engine")
-    table.add_column("cadence")
-    table.add_column("distortion", justify="right")
-    table.add_column("age", justify="right")
+    table.add_column("run", overflow="fold")
+    table.add_column("status", no_wrap=True)
+    table.add_column("method", no_wrap=True)
+    if width >= WIDE:
+        table.add_column("data set", overflow="fold")
+        table.add_column("steps", justify="right", no_wrap=True)
+    table.add_column("measured", justify="right", no_wrap=True)
+    if width >= WIDE:
+        table.add_column("engine")
+        table.add_column("cadence")
+    table.add_column("distortion", justify="right", no_wrap=True)
+    table.add_column("age", justify="right", no_wrap=True)
     opened = [(path, found, found.status) for path, found in listing if not isinstance(found, ValueError)]
     opened.sort(key=lambda item: (not item[2].live, -(item[1].meta.started or 0.0)))
     for path, run, status in opened:
         meta, steps = run.meta, run.steps
-        state = f"[{COLORS.get(status.state, 'white')}]{escape(status.state)}[/]"
-        table.add_row(
-            escape(str(path)), state + (f"\n[dim]{escape(_cut(status.reason, 60))}[/]" if status.reason else ""),
-            escape(meta.method or ""), escape(meta.dataset or ""), f"{int(steps[-1]) + 1:,}" if len(steps) else "0",
-            f"{len(steps):,}", escape(meta.engine or ""), escape(meta.cadence or ""), number(distortion(run)),
-            span(max(now - meta.started, 0.0)) if meta.started is not None else "",
-        )  # fmt: skip
+        cells = {
+            "run": escape(str(path)) + (f"\n[dim]{escape(_cut(status.reason, 60))}[/]" if status.reason else ""),
+            "status": f"[{COLORS.get(status.state, 'white')}]{escape(status.state)}[/]",
+            "method": escape(meta.method or ""),
+            "data set": escape(meta.dataset or ""),
+            "steps": f"{int(steps[-1]) + 1:,}" if len(steps) else "0",
+            "measured": f"{len(steps):,}",
+            "engine": escape(meta.engine or ""),
+            "cadence": escape(meta.cadence or ""),
+            "distortion": number(distortion(run)),
+            "age": span(max(now - meta.started, 0.0)) if meta.started is not None else "",
+        }
+        table.add_row(*(cells[str(column.header)] for column in table.columns))
     for path, error in listing:
         if isinstance(error, ValueError):
-            table.add_row(escape(str(path)), f"[red]unreadable[/]\n[dim]{escape(_cut(str(error), 160))}[/]")
+            table.add_row(f"{escape(str(path))}\n[dim]{escape(_cut(str(error), 160))}[/]", "[red]unreadable[/]")
     return table
 
 
@@ -87,7 +104,10 @@ def summary_table(run: Run) -> Table:
         )  # fmt: skip
     if len(run.groups) > MOST_GROUPS:
         table.add_row(f"[dim]... {len(run.groups) - MOST_GROUPS} more[/dim]")
-    parts = [f"distortion {number(distortion(run))} (0 = none)", f"{len(run):,} measured steps"]
+    parts = [
+        f"distortion {number(distortion(run))} (0 = none)",
+        f"{len(run):,} measured step{'' if len(run) == 1 else 's'}",
+    ]
     overhead = overhead_text(run)
     table.caption = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
     table.caption_justify = "left"
@@ -118,20 +138,16 @@ def claims_table(claims: Sequence[Claim], long_tailed: str) -> Table:
     """
     title = f"Figure 1 of the paper; long-tailed: {escape(long_tailed)}"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    table.add_column("panel")
-    table.add_column("statement", ratio=3)
-    table.add_column("measured as", ratio=2)
-    table.add_column("norms per")
-    table.add_column("effect [95 % interval]", justify="right", min_width=22)
-    table.add_column("verdict", min_width=14)
-    previous = ""
+    table.add_column("panel", no_wrap=True)
+    table.add_column("statement, and what it is measured by")
+    table.add_column(escape("effect [95 % interval]"), justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for claim in claims:
-        statement = escape(claim.statement) if claim.statement != previous else "[dim]the same[/dim]"
-        previous = claim.statement
         low_high = "" if claim.low is None or claim.high is None else f" [{number(claim.low)}, {number(claim.high)}]"
         effect = f"{number(claim.effect)}{low_high}"
-        per = "" if claim.convention == "both" else claim.convention
-        table.add_row(claim.panel, statement, escape(claim.measure), per, escape(effect), VERDICTS[claim.reproduced])
+        per = PER.get(claim.convention, "")
+        statement = f"{escape(claim.statement)}\n[dim]{escape(claim.measure)}{per}[/dim]"
+        table.add_row(claim.panel, statement, escape(effect), VERDICTS[claim.reproduced])
     blocks = sorted({claim.block for claim in claims if claim.block})
     if blocks:
         table.caption = (

@@ -119,7 +119,7 @@ def test_a_budget_that_measures_nothing_else_than_the_first_step_before_it_earne
         budget.spent(1.0, 0.0)
     # 0.5 s are spent and 0.5 s will be: earned after 10 s of training.
     assert due == [False] * 10 + [True]
-    assert str(budget) == "within 0.1 of the training time"
+    assert str(budget) == "within 10% of the training time"
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.0, "3"])

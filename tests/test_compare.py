@@ -109,7 +109,7 @@ def test_the_list_of_runs(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.json").write_text("{")
     text = printed(runs_table(list_runs(tmp_path), now=START + 7200), width=240)
-    lines = [line for line in text.splitlines() if line.startswith(f" {tmp_path}")]
+    lines = [line for line in text.splitlines() if line.startswith(f" {tmp_path}") and "run.json" not in line]
     assert [next(n for n in ("live", "failed", "old", "broken") if f"/{n}" in line) for line in lines] == [
         "live", "failed", "old", "broken",
     ]  # fmt: skip
@@ -120,6 +120,20 @@ def test_the_list_of_runs(tmp_path):
     assert "running" in lines[0]
     assert "unreadable" in lines[3]
     assert "damaged" in text
+
+
+def test_tables_fit_a_terminal_of_80_columns(tmp_path, runs):
+    make_run(
+        tmp_path / "a-run-with-a-rather-long-name", steps=4, every=10, started=START, meta={"method": "dual-phase"}
+    )
+    make_run(tmp_path / "failed", steps=0, status="failed", started=START + 100)
+    listing = printed(runs_table(list_runs(tmp_path), now=START + 7200, width=80), width=80)
+    claims = printed(*comparison_tables(*runs), width=80)
+    for text in (listing, claims):
+        assert all(len(line) <= 80 for line in text.splitlines())
+        assert "…" not in text
+    assert re.search(r"finished +dual-phase +4 +\S+ +2\.0 h", listing)
+    assert "not reproduced" in claims
 
 
 def test_an_empty_folder_says_how_to_make_a_run(tmp_path):

@@ -7,8 +7,9 @@ import pytest
 import torch
 from rich.console import Console
 
+from gradlens.claims import Claim
 from gradlens.demo import BALANCED, DUAL, LONG_TAILED, DemoSettings, free_folder, run_demo
-from gradlens.demo_table import Stretch, comparison, phases_of
+from gradlens.demo_table import Stretch, claims_summary, comparison, phases_of
 from gradlens.run_distortion import distortion
 from gradlens.runlog import Run, RunExistsError
 
@@ -80,6 +81,8 @@ def test_what_is_printed(demo):
         "distortion",
         f"gradlens dashboard {folder}",
         "test accuracy",
+        "What the paper's Figure 1 says",
+        f"gradlens compare {folder / LONG_TAILED} {folder / BALANCED}",
     ):
         assert text in printed
     assert result.report.read_text().lstrip().lower().startswith(("<!doctype html", "<html"))
@@ -109,6 +112,21 @@ def test_one_seed_gives_one_result(tmp_path):
     grams = [Run(result.runs[LONG_TAILED]).gram() for result in results]
     np.testing.assert_array_equal(*grams)
     assert results[0].accuracies == results[1].accuracies
+
+
+def test_the_balanced_run_states_its_own_class_counts(demo):
+    _, result, _ = demo
+    assert Run(result.runs[BALANCED]).meta.class_counts == (35,) * 2 + (34,) * 8
+
+
+def test_statements_with_several_measures_stand_once():
+    def claim(statement, reproduced):
+        return Claim("c", "mean", statement, "m", 1.0, 0.5, 1.5, 0.0, reproduced, 9, 1, "")
+
+    claims = [claim("one", True), claim("two", True), claim("two", False), claim("three", None)]
+    statements, verdicts = (list(column.cells) for column in claims_summary(claims).columns)
+    assert statements == ["(c) one", "(c) two", "(c) three"]
+    assert verdicts == ["reproduced", "reproduced by 1 of 2 measures", "undecided"]
 
 
 def test_columns_of_the_table(demo):

@@ -83,7 +83,7 @@ class LensTracker:
             engine=self._watching.engine,
             layers=self._watching.layers,
             update=self._watching.update,
-            class_counts=self._task.counts.tolist(),
+            class_counts=torch.bincount(self._task.train.labels, minlength=self._task.num_classes).tolist(),
             meta=self._facts,
             resume=self._resume,
         )

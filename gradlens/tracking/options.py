@@ -49,7 +49,7 @@ class TrackOptions:
     def cadence(self) -> str:
         """How often is measured, for people."""
         if self.every is None:
-            return f"within {self.budget:.3g} of the training time"
+            return f"within {100 * self.budget:.3g}% of the training time"
         return "every step" if self.every == 1 else f"every {self.every} steps"
 
 

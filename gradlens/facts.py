@@ -37,7 +37,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("duration", _duration(run)),
         ("versions", ", ".join(f"{n} {v}" for n, v in (("gradlens", meta.gradlens), ("torch", meta.torch)) if v)),
         ("machine", meta.host),
-        *((f"hyper-parameter {key}", value) for key, value in meta.hyperparameters.items()),
+        *((f"hyper-parameter {key}", _setting(value)) for key, value in meta.hyperparameters.items()),
         ("folder", _folder(run.path)),
         ("could not be read", "; ".join(run.warnings)),
     ]
@@ -75,6 +75,13 @@ def _images(counts: tuple[float, ...] | None) -> str | None:
     if not counts:
         return None
     return f"{sum(counts):,.0f} in {len(counts)} classes, {max(counts):,.0f} to {min(counts):,.0f} a class"
+
+
+def _setting(value: Any) -> Any:
+    """Returns a setting of the lab, which comes with its source, as text; any other hyper-parameter as it is."""
+    if isinstance(value, dict) and value.keys() == {"value", "source"}:
+        return f"{value['value']} ({value['source']})"
+    return value
 
 
 def _joined(engine: str | None, reason: str | None) -> str | None:

@@ -51,6 +51,12 @@ class Measurement:
     total_loss: float
     seconds: float
 
+    def __repr__(self) -> str:
+        """Says which step it is and how the samples spread; the arrays would fill a screen."""
+        samples = [f"{name} {count:g}" for name, count in zip(self.groups, self.counts, strict=True)]
+        shown = ", ".join([*samples[:6], *([f"... {len(samples) - 6} more"] if len(samples) > 6 else [])])
+        return f"Measurement(step {self.step}; samples: {shown})"
+
     @property
     def groups(self) -> tuple[str, ...]:
         """The group names, in order, without loss components."""

@@ -124,3 +124,10 @@ def test_a_measurement_adds_up_its_components() -> None:
 def test_a_mean_norm_of_no_samples_is_missing() -> None:
     m = measurement(("head", "tail", "rest"), VECTORS, [6, 0])
     assert np.isnan(m.norm("tail", per="mean"))
+
+
+def test_a_measurement_is_shown_in_one_line():
+    names = (*map(str, range(8)), "rest")
+    zeros = np.zeros(8)
+    shown = repr(Measurement(3, 0.0, None, names, np.zeros((9, 9)), None, np.arange(8.0), zeros, zeros, 0.0, 1.0, 0.0))
+    assert shown == "Measurement(step 3; samples: 0 0, 1 1, 2 2, 3 3, 4 4, 5 5, ... 2 more)"

@@ -56,7 +56,8 @@ def shares(run: Run, **options: Unpack[Options]) -> go.Figure:
                 marker={"color": styles[name].color, "opacity": 0.9, "line": {"width": 0}}, hovertemplate="%{y:.1%}",
             )
         )  # fmt: skip
-    bars = f"each bar the mean of about {max(1, round(n / max(len(edges) - 1, 1)))} measured steps" if n > BARS else ""
+    each = round(n / max(len(edges) - 1, 1))
+    bars = f"each bar the mean of about {each} measured steps" if each > 1 else ""
     text = subtitle(run_text(run), bars, "dashed: shares of the classes")
     dress(figure, view.theme, title, text)
     for border in np.cumsum(run.groups.fractions())[:-1]:

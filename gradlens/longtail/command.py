@@ -17,6 +17,8 @@ from gradlens.longtail.tasks.loading import NAMES, load_task
 from gradlens.longtail.training_run import RESULT, Trained, run_training
 from gradlens.longtail.watching import Watching
 from gradlens.runlog import RunError
+from gradlens.tracking.errors import TrackError
+from gradlens.tracking.options import parse_budget
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _METHODS = "; ".join(f"{method.name}: {method.summary}" for method in METHODS.values())
@@ -52,7 +54,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/METHOD-DATASET-... where not given")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the folder's checkpoint")] = False,
     every: Annotated[int | None, typer.Option(min=1, help="measure every so many steps")] = None,
-    budget: Annotated[float, typer.Option(min=0, help="part of the time that measuring may take")] = 0.05,
+    budget: Annotated[str, typer.Option(help="measure within this part of the training time: 5% or 0.05")] = "5%",
     untracked: Annotated[bool, typer.Option("--untracked", help="train without the lens")] = False,
     engine: Annotated[str, typer.Option(help="auto, masked, split or func")] = "auto",
     update: Annotated[bool, typer.Option("--update", help="record the optimizer's update")] = False,
@@ -66,6 +68,7 @@ def train(
     console = Console()
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        fraction = parse_budget(budget)
         changes: dict[str, Any] = parse_assignments(settings or []) | ({} if epochs is None else {"epochs": epochs})
         task = load_task(
             dataset,
@@ -95,14 +98,16 @@ def train(
                 seed=seed,
                 device=where,
                 resume=resume,
-                watching=None if untracked else Watching(every, budget, engine, update=update, probe_every=probe_every),
+                watching=None
+                if untracked
+                else Watching(every, fraction, engine, update=update, probe_every=probe_every),
                 evaluate_every=evaluate_every,
                 max_steps=max_steps,
                 on_epoch=on_epoch,
             ),
         )
-    except (LongTailError, RunError) as error:
-        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
+    except (LongTailError, RunError, TrackError) as error:
+        Console(stderr=True).print(f"gradlens: error: {error}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     _print_result(console, trained)
 

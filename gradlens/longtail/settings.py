@@ -64,7 +64,7 @@ class Settings(Mapping[str, Any]):
             if name not in table:
                 close = difflib.get_close_matches(name, table, n=1)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise LongTailError(f"no setting {name!r}{hint} Known are {', '.join(sorted(table))}")
+                raise LongTailError(f"no setting {name!r}{hint}; there are {', '.join(sorted(table))}")
             table[name] = Setting(_checked(name, value, table[name].value), source)
         return Settings(table)
 

@@ -46,8 +46,8 @@ def claim(path: Path, meta: RunMeta, *, resume: bool) -> tuple[RunMeta, int]:
     if content:
         if not resume:
             raise RunExistsError(
-                f"{path} already exists and holds {_some(content)}; choose another folder (--out or --name), or resume the "
-                "run in it"
+                f"{path} already exists and holds {_some(content)}; choose another folder (out=; --out or --name), or resume the "
+                "run in it (resume=True)"
             )
         meta, session = _continued(path, meta)
     try:

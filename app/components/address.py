@@ -1,20 +1,25 @@
-"""Writes choices into the address that stand in no link yet, without a step in the browser's history."""
+"""Keeps the choices of a page in the address: a pasted link, a reload and the back button open the same view.
+
+Streamlit's own ``bind="query-params"`` is not used: on leaving a page it adds steps to the browser's history that have lost the
+choices, and coming back to one of those shows another view than the one that was left.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import streamlit as st
 
-# Streamlit's own st.query_params would add a step: going back would lead to the address without the choice, and so forth again.
+# Replaces the address of the present step in the history, which setting st.query_params would leave without the choice.
 SCRIPT = """
 export default function ({ data }) {
   const address = new URL(window.location);
   for (const [key, values] of Object.entries(data)) {
-    if (address.searchParams.has(key)) continue;
+    address.searchParams.delete(key);
     for (const value of values) address.searchParams.append(key, value);
   }
-  if (address.href !== window.location.href) window.history.replaceState(window.history.state, "", address);
+  if (address.search !== window.location.search) window.history.replaceState(window.history.state, "", address);
 }
 """
 
@@ -24,12 +29,42 @@ def _component() -> Any:
     return st.components.v2.component("gradlens.address", js=SCRIPT)
 
 
-def keep(key: str, values: list[str]) -> None:
-    """Adds a choice to the address, unless it has one of that name.
+def arrive(page: str) -> None:
+    """Forgets the choices of the page before: on this one the address decides, also where a control is called the same.
 
     Args:
-        key: Name of the bound control.
-        values: What is chosen.
+        page: Title of the page that begins.
     """
+    if st.session_state.get("page") != page:
+        for key in st.session_state.get("choices", ()):
+            st.session_state.pop(key, None)
+        st.session_state.update(page=page, choices=set())
+
+
+def asked(key: str) -> list[str]:
+    """Returns what the address says about a choice."""
+    return st.query_params.get_all(key)
+
+
+def preset(key: str, options: Collection[str], default: str) -> None:
+    """Sets a control, before it is drawn, to what the address says, where it is new on the page or its options have changed.
+
+    Args:
+        key: Of the control, and its name in the address.
+        options: What can be chosen.
+        default: Chosen where the address says nothing that can be.
+    """
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = next((value for value in asked(key) if value in options), default)
+
+
+def keep(key: str, values: Sequence[str]) -> None:
+    """Writes a choice into the address and remembers the control as one of this page.
+
+    Args:
+        key: Its name there.
+        values: What is chosen; nothing takes the name out of the address.
+    """
+    st.session_state.setdefault("choices", set()).add(key)
     with st.container(key=f"gl-address-{key}"):  # takes no room: see the style of the pages
-        _component()(key=f"address-{key}", data={key: values})
+        _component()(key=f"address-{key}", data={key: list(values)})

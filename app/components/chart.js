@@ -53,9 +53,9 @@ function withoutTitle(layout) {
 function stacked(layout) {
   const panels = Object.keys(layout).filter((key) => /^yaxis\d*$/.test(key)).map((key) => {
     const y = layout[key];
-    const x = layout["xaxis" + (y.anchor ?? "x").slice(1)];
-    return { x, y, cx: (x.domain[0] + x.domain[1]) / 2, top: y.domain?.[1] ?? 1, side: x.domain[0] };
-  }).filter((panel) => panel.x?.domain);
+    return { x: layout["xaxis" + (y.anchor ?? "x").slice(1)], y, top: y.domain?.[1] ?? 1 };
+  }).filter((panel) => panel.x?.domain);  // a figure of one panel need not say where it is
+  for (const panel of panels) Object.assign(panel, { cx: (panel.x.domain[0] + panel.x.domain[1]) / 2, side: panel.x.domain[0] });
   if (new Set(panels.map((panel) => panel.side)).size < 2) return;
   const titles = (layout.annotations ?? []).filter((a) => a.xref === "paper" && a.yref === "paper");
   for (const panel of panels) panel.title = titles.find((a) => Math.abs(a.x - panel.cx) < 0.02 && Math.abs(a.y - panel.top) < 0.02);
@@ -92,7 +92,26 @@ function zoomed(layout, zoom) {
   return layout;
 }
 
+// One drawing at a time, and none beneath a mouse button that is held: it would break off the zoom that is being drawn.
 async function draw(state) {
+  state.due = true;
+  if (state.drawing || state.held) return;
+  state.drawing = true;
+  try {
+    while (state.due && !state.held && !state.gone) {
+      state.due = false;
+      await paint(state);
+    }
+  } catch (error) {
+    console.error(error);
+    state.figure.dataset.drawn = "failed";
+    state.figure.querySelector(".gl-plot").textContent = `This figure cannot be drawn: ${error.message}`;
+  } finally {
+    state.drawing = false;
+  }
+}
+
+async function paint(state) {
   const Plotly = await plotly();
   const { figure, spec, data } = state;
   const plot = figure.querySelector(".gl-plot");
@@ -105,14 +124,12 @@ async function draw(state) {
     responsive: false, displaylogo: false, displayModeBar: true, scrollZoom: false, doubleClick: false,
     modeBarButtons: [["zoom2d", "pan2d", { name: "reset", title: "Reset zoom", icon: Plotly.Icons.home, click: () => reset(state) }]],
   };
-  state.drawing = true;
   await Plotly.react(plot, spec.data, layout, config);
   // A legend of several lines would lie over the panels.
   const legend = plot._fullLayout?.legend?._height ?? 0;
   if (legend > 36 && plot._fullLayout.showlegend) {
     await Plotly.relayout(plot, { "margin.t": layout.margin.t + legend - 26, height: layout.height + legend - 26, "legend.y": 1 - 6 / (layout.height + legend - 26) });
   }
-  state.drawing = false;
   state.width = width;
   if (!state.listening) listen(state, plot);
   figure.dataset.drawn = String(Number(figure.dataset.drawn ?? 0) + 1);
@@ -191,9 +208,17 @@ export default function (component) {
     });
     state.observer = new ResizeObserver(() => {
       const width = state.figure.querySelector(".gl-plot").clientWidth;
-      if (state.width && width && Math.abs(width - state.width) > 1) draw(state);
+      if (width && Math.abs(width - (state.width ?? width)) > 1) draw(state);
     });
     state.observer.observe(state.figure);
+    state.figure.querySelector(".gl-plot").addEventListener("pointerdown", () => { state.held = true; });
+    state.release = () => {
+      if (!state.held) return;
+      state.held = false;
+      setTimeout(() => { if (state.due) draw(state); }, 250);  // when the new zoom is known
+    };
+    window.addEventListener("pointerup", state.release);
+    window.addEventListener("pointercancel", state.release);
   }
   state.component = component;
   if (state.data && state.data.revision !== data.revision) state.zoom = {};
@@ -213,12 +238,16 @@ export default function (component) {
     figure.querySelector(".gl-plot").setAttribute("aria-label", `${title}. ${plain(state.spec.layout.title?.subtitle?.text)}`);
     figure.querySelector(".gl-tools").setAttribute("aria-label", `Download the figure: ${title}`);
     figure.querySelectorAll("button").forEach((b) => b.setAttribute("aria-label", `Download as ${b.dataset.kind}: ${title}`));
-    draw(state).catch((error) => { figure.querySelector(".gl-plot").textContent = `This figure cannot be drawn: ${error.message}`; });
+    draw(state);
   }
   return () => {
+    state.gone = true;
     state.observer.disconnect();
+    window.removeEventListener("pointerup", state.release);
+    window.removeEventListener("pointercancel", state.release);
     clearTimeout(state.timer);
     memory.delete(parentElement);
     window.Plotly?.purge(state.figure.querySelector(".gl-plot"));
+    state.figure.remove();
   };
 }

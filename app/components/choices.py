@@ -1,12 +1,13 @@
-"""Choices that stand in the address: a pasted link opens the same view."""
+"""Controls whose choices stand in the address."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
-from app.components.address import keep
+from app.components.address import asked, keep, preset
 from app.components.page import plain
 from app.components.store import Shelf
 from gradlens.figures import units
@@ -15,7 +16,32 @@ from gradlens.runlog import Run
 
 AXES = {"step": "Step", "epoch": "Epoch", "time": "Time", "fraction": "Part of training"}
 NORMS = {"contribution": "Contribution", "mean": "Mean gradient"}
-SMOOTHING = {"auto": "Automatic", "1": "None", "5": "5", "20": "20", "100": "100", "500": "500"}
+SMOOTHING = {"auto": "Automatic", "1": "None", "5": "5 steps", "20": "20 steps", "100": "100 steps", "500": "500 steps"}
+
+
+def choose(
+    control: Callable[..., Any],
+    label: str,
+    options: Sequence[str] | Mapping[str, str],
+    default: str,
+    key: str,
+    **more: Any,
+) -> str:
+    """Lets the viewer choose one of several and returns it; the address names whatever is not the default.
+
+    Args:
+        control: ``st.selectbox`` or ``st.segmented_control``.
+        label: Of the control.
+        options: What can be chosen; a mapping gives the words shown.
+        default: What is chosen at first.
+        key: Of the control, and its name in the address.
+        more: Options of the control.
+    """
+    preset(key, options, default)
+    words = options if isinstance(options, Mapping) else {}
+    chosen = control(label, list(options), key=key, required=True, format_func=lambda o: words.get(o, o), **more)
+    keep(key, [chosen] if chosen != default else [])
+    return str(chosen)
 
 
 def choose_run(
@@ -31,16 +57,22 @@ def choose_run(
         names: Of which runs; all by default.
     """
     options = list(shelf.runs if names is None else names)
-    wanted = st.query_params.get(key)
-    if wanted is not None and wanted not in options:
-        why = shelf.broken.get(wanted, "it is not in this folder, or not any more")
-        st.warning(f"The run {plain(wanted)} cannot be shown: {plain(why)}.", icon=":material/warning:")
+    known = st.session_state.get(key)
+    if known not in options:
+        _missing(key, [name for name in ([known] if known else asked(key)[:1]) if name not in options])
+    preset(key, options, default if default in options else options[0])
+    for name in st.session_state.get(f"{key}:missing", ()):
+        why = shelf.broken.get(name, "it is not in this folder, or not any more")
+        st.warning(f"The run {plain(name)} cannot be shown: {plain(why)}.", icon=":material/warning:")
+    chosen = str(st.selectbox(label, options, key=key, width=300, required=True, on_change=_missing, args=(key, ())))
     # The default changes as runs come, so it is written into the address as well: a link shows the same run tomorrow.
-    if st.session_state.get(key) not in options:
-        st.session_state[key] = next((name for name in (wanted, default) if name in options), options[0])
-    chosen = str(st.selectbox(label, options, None, key=key, bind="query-params", width=300, required=True))
     keep(key, [chosen])
     return chosen
+
+
+def _missing(key: str, names: Sequence[str]) -> None:
+    """Notes which runs were asked for and are not there, until others are chosen."""
+    st.session_state[f"{key}:missing"] = list(names)
 
 
 def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
@@ -53,34 +85,36 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
         most: So many with the groups of the first are chosen where the address says nothing.
     """
     options = list(shelf.runs)
-    wanted = st.query_params.get_all(key)
-    gone = [name for name in wanted if name not in options]
+    known = st.session_state.get(key)
+    wanted = asked(key) if known is None else list(known)
+    there = [name for name in wanted if name in options]
+    if known is None or there != wanted:
+        _missing(key, [name for name in wanted if name not in options])
+        alike = [name for name in options if groups_in_common([shelf.runs[options[0]], shelf.runs[name]])]
+        st.session_state[key] = there or alike[:most]
+    gone = st.session_state.get(f"{key}:missing")
     if gone:
         names = ", ".join(map(plain, gone))
         st.warning(f"Not in this folder, or not any more: {names}.", icon=":material/warning:")
-    if key not in st.session_state:
-        alike = [name for name in options if groups_in_common([shelf.runs[options[0]], shelf.runs[name]])]
-        st.session_state[key] = [name for name in wanted if name in options] or alike[:most]
-    st.session_state[key] = [name for name in st.session_state[key] if name in options]
-    chosen = st.multiselect(label, options, key=key, bind="query-params", placeholder="Choose runs")
+    chosen = st.multiselect(label, options, key=key, placeholder="Choose runs", on_change=_missing, args=(key, ()))
     keep(key, chosen)
     return chosen
 
 
 def choose_axis(runs: Sequence[Run], *, fraction: bool = False) -> str:
     """Lets the viewer choose what the horizontal axis counts and returns the unit."""
-    shared = [unit for unit in AXES if all(unit in units(run) for run in runs) and (fraction or unit != "fraction")]
-    chosen = st.segmented_control(
-        "Horizontal axis", shared, default=shared[0], required=True, key="x", bind="query-params", format_func=AXES.get
-    )
-    return str(chosen)
+    shared = {
+        unit: words
+        for unit, words in AXES.items()
+        if all(unit in units(run) for run in runs) and (fraction or unit != "fraction")
+    }
+    return choose(st.segmented_control, "Horizontal axis", shared, next(iter(shared)), "x")
 
 
 def choose_smoothing() -> int | None:
     """Lets the viewer choose the running mean and returns its measured steps; None = a fortieth of the run."""
-    chosen = st.selectbox(
-        "Running mean over", list(SMOOTHING), key="smooth", bind="query-params", width=190,
-        format_func=lambda key: SMOOTHING[key] + (" steps" if key.isdigit() and key != "1" else ""),
+    chosen = choose(
+        st.selectbox, "Running mean over", SMOOTHING, "auto", "smooth", width=190,
         help="Measured steps that the strong line averages; single steps stay faint behind it.",
     )  # fmt: skip
     return None if chosen == "auto" else int(chosen)
@@ -88,9 +122,43 @@ def choose_smoothing() -> int | None:
 
 def choose_norm() -> str:
     """Lets the viewer choose what a group's norm is of and returns "contribution" or "mean"."""
-    chosen = st.segmented_control(
-        "Norm of a group's", list(NORMS), default="contribution", required=True, key="norm", bind="query-params",
-        format_func=NORMS.get,
+    return choose(
+        st.segmented_control, "Norm of a group's", NORMS, "contribution", "norm",
         help="Contribution: what the group's samples add to the batch gradient. Mean gradient: the average over its own samples.",
     )  # fmt: skip
-    return str(chosen)
+
+
+def choose_number(label: str, most: int, key: str, **more: Any) -> int:
+    """Lets the viewer choose a number from 1 on and returns it; the last one at first.
+
+    Args:
+        label: Of the slider.
+        most: Its right end.
+        key: Of the control, and its name in the address.
+        more: Options of the slider.
+    """
+    known = st.session_state.get(key)
+    if not isinstance(known, int) or known > most:
+        wanted = next((int(text) for text in asked(key) if text.isdecimal()), most)
+        st.session_state[key] = wanted if 1 <= wanted <= most else most
+    chosen = int(st.slider(label, 1, most, key=key, **more))
+    keep(key, [str(chosen)] if chosen != most else [])
+    return chosen
+
+
+def choose_whether(label: str, key: str, **more: Any) -> bool:
+    """Lets the viewer switch something off and returns whether it is on."""
+    if key not in st.session_state:
+        st.session_state[key] = asked(key) != ["off"]
+    on = bool(st.toggle(label, key=key, **more))
+    keep(key, [] if on else ["off"])
+    return on
+
+
+def ask_text(label: str, key: str, **more: Any) -> str:
+    """Lets the viewer write something and returns it."""
+    if key not in st.session_state:
+        st.session_state[key] = "".join(asked(key)[:1])
+    text = str(st.text_input(label, key=key, **more))
+    keep(key, [text] if text else [])
+    return text

@@ -7,6 +7,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.chart import chart
+from app.components.choices import choose
 from gradlens import figures
 from gradlens.runlog import Run
 
@@ -23,20 +24,16 @@ def layers(run: Run, name: str, x: str, smooth: int | None) -> None:
         return
     names = list(run.groups.names)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        group = st.selectbox("Group", names, len(names) - 1, key="group", bind="query-params", width=260)
-        quantity = st.segmented_control(
-            "Colour shows", list(QUANTITIES), default="cosine", required=True, key="colour", bind="query-params",
-            format_func=QUANTITIES.get,
-        )  # fmt: skip
+        group = choose(st.selectbox, "Group", names, names[-1], "group", width=260)
+        quantity = choose(st.segmented_control, "Colour shows", QUANTITIES, "cosine", "colour")
 
     def clicked(row: int) -> None:
         st.session_state["layer"] = run.layers[min(max(row, 0), len(run.layers) - 1)]
 
     heat = partial(figures.layer_heatmap, run, group, quantity, x=x)
     chart("heat", heat, name=f"{name}-layers", revision=(name, x), over_training=False, on_click=clicked)
-    layer = st.selectbox(
-        "Layer", list(run.layers), len(run.layers) - 1, key="layer", bind="query-params", width=420,
-        help="Or click on a row of the heat map.",
-    )  # fmt: skip
+    layer = choose(
+        st.selectbox, "Layer", run.layers, run.layers[-1], "layer", width=420, help="Or click on a row of the heat map."
+    )
     curves = partial(figures.layer_curves, run, layer, x=x, smooth=smooth)
     chart("curves", curves, name=f"{name}-{layer}", revision=(name, layer, x), rows=len(run))

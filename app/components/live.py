@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
+from app.components.choices import choose_whether
 from app.components.store import Shelf, shelf, stamp
 from gradlens.runlog import Run
 
@@ -23,8 +24,8 @@ def follow(runs: Iterable[Run], *, listing: bool = False) -> None:
     live = any(run.status.live for run in shown)
     if not live and not listing:
         return
-    on = not live or st.toggle(
-        "Live", True, key="live", bind="query-params",
+    on = not live or choose_whether(
+        "Live", "live",
         help="On: new measurements are drawn as they come, at most every 2 seconds. Off: the page holds still.",
     )  # fmt: skip
     if on:

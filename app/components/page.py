@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.components.address import arrive
 from app.components.store import Shelf, shelf
 
 STYLE = """
@@ -26,6 +27,7 @@ def heading(title: str, lead: str) -> None:
         title: Plain text.
         lead: Markdown of our own; never holds names out of runs.
     """
+    arrive(title)
     st.html(STYLE)
     st.title(title, anchor=False)
     st.markdown(lead)

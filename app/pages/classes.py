@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.components.chart import chart
-from app.components.choices import choose_run
+from app.components.choices import choose_number, choose_run
 from app.components.live import follow
 from app.components.page import heading, runs_or_stop
 from app.components.store import classes_of
@@ -31,10 +31,11 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 probes = classes_of(run)
 index = len(probes) - 1
 if len(probes) > 1:
-    index = st.slider(
-        "Measurement, first to last", 1, len(probes), len(probes), key="at", bind="query-params",
+    number = choose_number(
+        "Measurement, first to last", len(probes), "at",
         help="Whole-data probes in order of training, or stretches of training where every class is a group.",
-    ) - 1  # fmt: skip
+    )  # fmt: skip
+    index = number - 1
 probe = probes[index]
 
 chart(

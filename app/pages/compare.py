@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.chart import chart
-from app.components.choices import choose_axis, choose_runs, choose_smoothing
+from app.components.choices import choose, choose_axis, choose_runs, choose_smoothing
 from app.components.live import follow
 from app.components.page import heading, plain, runs_or_stop
 from app.components.store import compared
@@ -41,19 +41,17 @@ if not groups:
     )
 else:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        group = st.selectbox("Group", groups, len(groups) - 1, key="group", bind="query-params", width=220)
+        group = choose(st.selectbox, "Group", groups, groups[-1], "group", width=220)
         measures = {key: text[0].upper() + text[1:] for key, (text, _) in figures.MEASURES.items()}
-        measure = st.selectbox(
-            "Quantity", list(measures), 1, key="quantity", bind="query-params", format_func=measures.get, width=320
-        )
+        measure = choose(st.selectbox, "Quantity", measures, "share", "quantity", width=320)
     overlay = partial(figures.overlay, runs, measure, group, **over)
     chart("overlay", overlay, name=f"{group}-{measure}", revision=(x, measure, group), rows=rows)
 
 if len(chosen) > 1:
     st.header("Two of them in numbers", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        first = st.selectbox("First", chosen, 0, key="first", bind="query-params", width=300)
-        second = st.selectbox("Second", chosen, 1, key="second", bind="query-params", width=300)
+        first = choose(st.selectbox, "First", chosen, chosen[0], "first", width=300)
+        second = choose(st.selectbox, "Second", chosen, chosen[1], "second", width=300)
     if first == second:
         st.info("Choose two different runs.", icon=":material/info:")
     else:

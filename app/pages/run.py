@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.chart import chart
-from app.components.choices import choose_axis, choose_norm, choose_run, choose_smoothing
+from app.components.choices import choose, choose_axis, choose_norm, choose_run, choose_smoothing
 from app.components.live import follow
 from app.components.page import heading, runs_or_stop
 from app.components.summary import summary
@@ -33,10 +33,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     smooth = choose_smoothing()
     follow([run])
 top = st.container()  # filled after the first figure, which it need not keep waiting
-part = st.segmented_control(
-    "Show", list(PARTS), default="gradient", required=True, key="show", bind="query-params", format_func=PARTS.get,
-    label_visibility="collapsed",
-)  # fmt: skip
+part = choose(st.segmented_control, "Show", PARTS, "gradient", "show", label_visibility="collapsed")
 over = {"x": x, "smooth": smooth}
 
 

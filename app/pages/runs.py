@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import streamlit as st
 
+from app.components.choices import ask_text
 from app.components.live import follow
 from app.components.page import empty, heading, plain
 from app.components.store import Shelf, overview_of, shelf
@@ -77,10 +78,9 @@ if not found.runs:
     empty(found, 1)
 else:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        search = st.text_input(
-            "Search", key="search", bind="query-params", placeholder="name, method, data set or status", width=320,
-            icon=":material/search:",
-        )  # fmt: skip
+        search = ask_text(
+            "Search", "search", placeholder="name, method, data set or status", width=320, icon=":material/search:"
+        )
         follow(found.runs.values(), listing=True)
     shown = table(found, search)
     if shown.empty:

@@ -150,22 +150,20 @@ def test_run_shows_what_was_measured(monkeypatch, folder):
 
 
 def test_layers_and_a_click_on_one(monkeypatch, folder):
-    at = opened(monkeypatch, folder, "run", run="lt", show="Layers", layer="block.1.conv")
+    at = opened(monkeypatch, folder, "run", run="lt", show="layers", layer="block.1.conv")
     assert set(charts(at)) == {"heat", "curves"}
     assert titles(at)["curves"] == "<b>Layer block.1.conv</b>"
-    at = opened(monkeypatch, folder, "run", run="balanced", show="Layers")
+    at = opened(monkeypatch, folder, "run", run="balanced", show="layers")
     assert "--layers" in text(at)
 
 
-@pytest.mark.parametrize(
-    ("part", "keys"), [("Loss and accuracy", {"losses", "accuracies"}), ("Optimizer", {"update", "terms"})]
-)
+@pytest.mark.parametrize(("part", "keys"), [("fit", {"losses", "accuracies"}), ("update", {"update", "terms"})])
 def test_other_parts_of_a_run(monkeypatch, folder, part, keys):
     assert set(charts(opened(monkeypatch, folder, "run", run="dual", show=part))) == keys
 
 
 def test_the_address_opens_the_same_view(monkeypatch, folder):
-    at = opened(monkeypatch, folder, "run", run="dual", x="Epoch", smooth="20 steps", norm="Mean gradient")
+    at = opened(monkeypatch, folder, "run", run="dual", x="epoch", smooth="20", norm="mean")
     assert at.selectbox(key="run").value == "dual"
     assert charts(at)["cosines"]["layout"]["xaxis"]["title"]["text"] == "epoch"
     assert "mean of 20 measured steps" in charts(at)["cosines"]["layout"]["title"]["subtitle"]["text"]
@@ -238,7 +236,7 @@ def test_a_live_run_grows_and_a_deleted_one_goes(monkeypatch, tmp_path):
     make_run(tmp_path / "other", steps=40)
     make_run(tmp_path / "live", steps=40)
     writer = RunWriter(tmp_path / "live", Run(tmp_path / "live").meta, resume=True)
-    at = opened(monkeypatch, tmp_path, "run", run="live", smooth="None")
+    at = opened(monkeypatch, tmp_path, "run", run="live", smooth="1")
     assert at.toggle(key="live").value
     before = len(_decoded(charts(at)["cosines"]["data"][0]["x"]))
     run = Run(tmp_path / "other")

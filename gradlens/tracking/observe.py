@@ -29,3 +29,8 @@ def listen(listener: Listener | None) -> None:
     """Sends what scripts observe to ``listener``; None: to nobody."""
     global _listener
     _listener = listener
+
+
+def listening() -> bool:
+    """Says whether somebody gets what scripts observe: whether a training is being tracked."""
+    return _listener is not None

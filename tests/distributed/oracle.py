@@ -45,7 +45,9 @@ def grams(
                     each = F.cross_entropy(output, labels, reduction="none", ignore_index=-100)
                     count = int((labels >= 0).sum())
                     if k < len(groups):
-                        loss = loss + each[torch.isin(labels, torch.tensor(groups[k]))].sum() / max(count, 1) / len(micro)
+                        loss = loss + each[torch.isin(labels, torch.tensor(groups[k]))].sum() / max(count, 1) / len(
+                            micro
+                        )
                     elif penalty is not None:
                         loss = loss + penalty(model) / len(micro)
                 if loss.requires_grad:

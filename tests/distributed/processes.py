@@ -30,7 +30,7 @@ def together(folder: Path, work: Callable[..., Any], *arguments: Any, size: int 
         AssertionError: One of them failed; with what it printed.
     """
     found = outcomes(folder, work, *arguments, size=size, group=group)
-    for rank, (code, value, text) in enumerate(found):
+    for rank, (code, _, text) in enumerate(found):
         assert code == 0, f"process {rank} ended with {code}:\n{text}"
     return [value for _, value, _ in found]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.nn.parallel import DistributedDataParallel as DDP
+from torch.nn.parallel import DistributedDataParallel
 
 from tests.distributed import oracle, synchronised
 from tests.distributed.processes import together
@@ -46,22 +48,42 @@ def with_ignored(steps):
 
 
 CASES = {
-    "DDP": (DDP, network, batches(), {"update": True, "layers": True}),
-    "the model inside of DDP": (DDP, network, batches(), {"inner": True}),
-    "uneven batches": (DDP, network, batches(sizes=(8, 3)), {}),
-    "no_sync": (DDP, network, batches(micro=3), {}),
-    "accumulation that reduces each time": (DDP, network, batches(micro=2), {"unsynced": False}),
-    "absent groups": (DDP, network, with_ignored(batches()), {}),
-    "batch normalisation": (DDP, normalised, batches(), {}),
-    "static graph": (lambda model: DDP(model, static_graph=True), network, batches(micro=2), {"unsynced": False}),
-    "unused parameters": (lambda model: DDP(model, find_unused_parameters=True), network, batches(), {}),
-    "bucket views": (lambda model: DDP(model, gradient_as_bucket_view=True), network, batches(micro=2), {}),
-    "penalty": (DDP, network, batches(), {"penalty": penalty}),
+    "DDP": (DistributedDataParallel, network, batches(), {"update": True, "layers": True}),
+    "the model inside of DDP": (DistributedDataParallel, network, batches(), {"inner": True}),
+    "uneven batches": (DistributedDataParallel, network, batches(sizes=(8, 3)), {}),
+    "no_sync": (DistributedDataParallel, network, batches(micro=3), {}),
+    "accumulation that reduces each time": (DistributedDataParallel, network, batches(micro=2), {"unsynced": False}),
+    "absent groups": (DistributedDataParallel, network, with_ignored(batches()), {}),
+    "batch normalisation": (DistributedDataParallel, normalised, batches(), {}),
+    "static graph": (
+        partial(DistributedDataParallel, static_graph=True),
+        network,
+        batches(micro=2),
+        {"unsynced": False},
+    ),
+    "unused parameters": (
+        partial(DistributedDataParallel, find_unused_parameters=True),
+        network,
+        batches(),
+        {},
+    ),
+    "bucket views": (
+        partial(DistributedDataParallel, gradient_as_bucket_view=True),
+        network,
+        batches(micro=2),
+        {},
+    ),
+    "penalty": (DistributedDataParallel, network, batches(), {"penalty": penalty}),
     "averaged by hand": (lambda model: model, network, batches(), {"by_hand": True}),
-    "synchronised normalisation": (DDP, synchronised.network, batches(micro=2, sizes=(8, 3)), {"joined": True}),
+    "synchronised normalisation": (
+        DistributedDataParallel,
+        synchronised.network,
+        batches(micro=2, sizes=(8, 3)),
+        {"joined": True},
+    ),
     "fully_shard": (shard, network, batches(), {"update": True, "layers": True}),
     "fully_shard, accumulation": (shard, network, batches(micro=2), {"unsynced": False}),
-    "masked engine": (DDP, network, batches(), {"engine": "masked"}),
+    "masked engine": (DistributedDataParallel, network, batches(), {"engine": "masked"}),
 }
 
 
@@ -85,9 +107,7 @@ def test_shards_with_copies(tmp_path):
 
 
 def expect(found, make, steps, options, joined) -> None:
-    grams, weights = oracle.grams(
-        make(), steps, GROUPS, optimizer_of, joined=joined, penalty=options.get("penalty")
-    )
+    grams, weights = oracle.grams(make(), steps, GROUPS, optimizer_of, joined=joined, penalty=options.get("penalty"))
     size = len(GROUPS) + 1
     for rank, result in enumerate(found):
         assert len(result["measured"]) == len(steps)
@@ -103,7 +123,9 @@ def expect(found, make, steps, options, joined) -> None:
             assert measurement.counts.tolist() == counts
             assert not measurement.residual > 1e-6
         if options.get("layers"):
-            np.testing.assert_allclose(result["measured"][0].layers.sum(0), result["measured"][0].gram, rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(
+                result["measured"][0].layers.sum(0), result["measured"][0].gram, rtol=1e-5, atol=1e-7
+            )
         if not any(isinstance(module, nn.BatchNorm1d) for module in make()):
             for name, value in weights.items():
                 torch.testing.assert_close(result["weights"][name], value, rtol=1e-9, atol=1e-12)

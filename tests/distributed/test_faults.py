@@ -10,7 +10,7 @@ import warnings
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch.nn.parallel import DistributedDataParallel as DDP
+from torch.nn.parallel import DistributedDataParallel
 
 from gradlens import ClassGroups, Lens
 from gradlens.engines.masked import MaskedEngine
@@ -24,7 +24,7 @@ from tests.distributed.trainings import batches, groups, network, optimizer_of, 
 def with_a_fault(make, where: str, folder=None):
     """Step 1 fails in process 1 only; returns the steps measured, and whether weights are those without a lens."""
     steps = batches(steps=5, micro=2)
-    bare = train(DDP, make, steps, lens=False)
+    bare = train(DistributedDataParallel, make, steps, lens=False)
     rank = dist.get_rank()
     if where == "labels" and rank == 1:
         # A class that does not exist, which the loss does not look at: the label is given to the lens only.
@@ -51,7 +51,9 @@ def with_a_fault(make, where: str, folder=None):
         MaskedEngine.measure = measure
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        found = train(DDP, make, steps, lens=True, engine="masked", out=None if folder is None else folder)
+        found = train(
+            DistributedDataParallel, make, steps, lens=True, engine="masked", out=None if folder is None else folder
+        )
     same = all(torch.equal(value, bare["weights"][name]) for name, value in found["weights"].items())
     own = [str(w.message) for w in said if issubclass(w.category, GradlensWarning)]
     return same, [None if m is None else m.step for m in found["measured"]], own
@@ -89,7 +91,7 @@ def joined(steps: tuple[int, int]):
     runs = []
     for lens in (False, True):
         plain = network()
-        model = DDP(plain)
+        model = DistributedDataParallel(plain)
         optimizer = optimizer_of(model.parameters())
         watch = Lens(model, groups(), optimizer=optimizer, every=1) if lens else None
         seen = []
@@ -124,7 +126,7 @@ def test_uneven_numbers_of_batches_with_join(tmp_path):
 
 
 def killed(folder):
-    model = DDP(network())
+    model = DistributedDataParallel(network())
     optimizer = optimizer_of(model.parameters())
     begun = time.monotonic()
     lens = Lens(model, groups(), optimizer=optimizer, every=1, out=folder)
@@ -162,7 +164,7 @@ def alone(rank_with_lens):
     from gradlens.distributed import team
 
     team.MEETING = type(team.MEETING)(seconds=2)
-    model = DDP(network())
+    model = DistributedDataParallel(network())
     if dist.get_rank() != rank_with_lens:
         time.sleep(3)
         return None
@@ -197,7 +199,7 @@ def test_processes_with_models_of_their_own_are_not_added_up(tmp_path):
 
 def at_a_pace():
     """A budget: process 0's time decides, however slow the other one is."""
-    model = DDP(network())
+    model = DistributedDataParallel(network())
     optimizer = optimizer_of(model.parameters())
     lens = Lens(model, groups(), optimizer=optimizer, budget=0.2)
     armed = []
@@ -232,7 +234,7 @@ def counted():
         return ordinary(self, tensor)
 
     Team.sum = counting
-    model = DDP(network())
+    model = DistributedDataParallel(network())
     optimizer = optimizer_of(model.parameters())
     many = ClassGroups.per_class(5)
     lens = Lens(model, many, optimizer=optimizer, every=2)

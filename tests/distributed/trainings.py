@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel as DDP
+from torch.nn.parallel import DistributedDataParallel
 
 from gradlens import ClassGroups, Lens
 
@@ -43,7 +43,9 @@ def batch(step: int, micro: int, rank: int, size: int = 8) -> tuple[Tensor, Tens
     return torch.randn(size, 6, generator=generator).double(), torch.randint(0, CLASSES, (size,), generator=generator)
 
 
-def batches(steps: int = STEPS, micro: int = 1, sizes: tuple[int, ...] = (8, 8)) -> list[list[list[tuple[Tensor, Tensor]]]]:
+def batches(
+    steps: int = STEPS, micro: int = 1, sizes: tuple[int, ...] = (8, 8)
+) -> list[list[list[tuple[Tensor, Tensor]]]]:
     return [[[batch(t, m, r, n) for r, n in enumerate(sizes)] for m in range(micro)] for t in range(steps)]
 
 
@@ -73,10 +75,11 @@ def train(
         for number, parts in enumerate(step):
             inputs, labels = parts[rank]
             last = number == len(step) - 1
-            with contextlib.nullcontext() if last or not unsynced or not isinstance(model, DDP) else model.no_sync():
+            plainly = last or not unsynced or not isinstance(model, DistributedDataParallel)
+            with contextlib.nullcontext() if plainly else model.no_sync():
                 loss = F.cross_entropy(model(inputs), labels)
                 if penalty is not None:
-                    loss = loss + penalty(model.module if isinstance(model, DDP) else model)
+                    loss = loss + penalty(model.module if isinstance(model, DistributedDataParallel) else model)
                 if watch is None:
                     loss.backward()
                 else:

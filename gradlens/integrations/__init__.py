@@ -1,0 +1,1 @@
+"""Callbacks for training frameworks; import the one you need: ``gradlens.integrations.lightning``, ``.transformers``."""

@@ -1,0 +1,94 @@
+"""LensCallback for Lightning's Trainer.
+
+    trainer = Trainer(callbacks=[LensCallback(groups="head=0-69,tail=70-99", every=10)])
+
+It finds the labels as ``gradlens track`` does: at the cross-entropy of ``training_step``, or where
+``gradlens.observe(outputs, labels)`` names them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradlens.groups import ClassGroups
+from gradlens.integrations.tracked_fit import TrackedFit, options_of
+
+if TYPE_CHECKING:
+    from gradlens.lens import Lens
+
+try:
+    from lightning.pytorch import Callback
+except ImportError:  # the older name of the same package
+    from pytorch_lightning import Callback
+
+
+class LensCallback(Callback):  # type: ignore[misc]
+    """Measures what each group of classes contributes to the gradient, during ``Trainer.fit``.
+
+    Validation metrics are logged as evaluations. In several processes give it to each Trainer, as one does with callbacks;
+    the first process writes.
+    """
+
+    def __init__(
+        self,
+        groups: ClassGroups | str | None = None,
+        *,
+        out: Path | str | None = None,
+        every: int | None = None,
+        budget: float | None = None,
+        engine: str = "auto",
+        layers: bool = False,
+        update: bool = False,
+        strict: bool = False,
+    ) -> None:
+        """Prepares; nothing is written before training starts.
+
+        Args:
+            groups: The groups; or a rule ("head-tail", the default, "shots", "per-class"), or NAME=IDS pairs.
+            out: Folder of the run; by default runs/lightning, the next free one.
+            every: Measure every so many optimizer steps; or
+            budget: as often as keeps the added time within this fraction of training time (default 0.05).
+            engine: "auto", "masked", "split" or "func".
+            layers: Also log every layer by itself.
+            update: Also measure what the optimizer takes off the parameters.
+            strict: Raise internal errors instead of training on.
+
+        Raises:
+            ValueError: Both ``every`` and ``budget``, or groups that cannot be read.
+        """
+        super().__init__()
+        options = options_of(groups, out, every, budget, engine=engine, layers=layers, update=update, strict=strict)
+        self._fit = TrackedFit(options, "lightning")
+
+    @property
+    def run_path(self) -> Path | None:
+        """The run's folder, once training has begun, in the process that writes it."""
+        return self._fit.run_path
+
+    @property
+    def lens(self) -> Lens | None:
+        """The lens, while training runs and labels are known."""
+        return self._fit.lens
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+        """Begins to measure."""
+        self._fit.begin()
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+        """The steps that follow belong to the next epoch."""
+        if self.lens is not None:
+            self.lens.epoch = trainer.current_epoch + 1
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+        """Logs the metrics of a validation."""
+        if not trainer.sanity_checking:
+            self._fit.evaluated({"split": "val", **trainer.callback_metrics})
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+        """Closes the run."""
+        self._fit.end()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:  # noqa: ARG002
+        """Closes the run of a training that failed."""
+        self._fit.end(exception)

@@ -1,0 +1,99 @@
+"""Runs a training script and writes the Gram matrices of its group gradients, computed with nothing of gradlens.
+
+python brute_force.py GROUPS SCRIPT [ARGS]: GROUPS is "0,1;2,3". Every cross-entropy of a backward pass is computed again for the
+samples of each group alone, scaled as the script's loss scales it, and differentiated on its own. Several processes average
+their gradients, as DistributedDataParallel does. ``rest`` is what the script's own gradient holds besides.
+"""
+
+import os
+import runpy
+import sys
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+groups = [torch.tensor([int(c) for c in ids.split(",")]) for ids in sys.argv[1].split(";")]
+calls = []
+vectors = {}
+totals = {}
+found = []
+
+cross_entropy, backward = F.cross_entropy, Tensor.backward
+
+
+def noted(logits, labels, *args, **kwargs):
+    loss = cross_entropy(logits, labels, *args, **kwargs)
+    if loss.requires_grad:
+        calls.append((logits, labels, loss, args, kwargs))
+    return loss
+
+
+def leaves(root):
+    waiting, seen, variables = [root.grad_fn], set(), {}
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            variables[id(variable)] = variable
+        waiting += [child for child, _ in node.next_functions]
+    return list(variables.values())
+
+
+def measured(self, *args, **kwargs):
+    params = leaves(self)
+    for logits, labels, loss, args, kwargs in calls:
+        scale = torch.autograd.grad(self, loss, retain_graph=True, allow_unused=True)[0]
+        if scale is None:
+            continue
+        summed = kwargs.get("reduction", "mean") == "sum"
+        count = 1 if summed else (labels != -100).sum()
+        for k, ids in enumerate(groups):
+            each = cross_entropy(logits, labels, *args, **{**kwargs, "reduction": "none"})
+            part = (each * torch.isin(labels, ids)).sum() / count * scale
+            for param, gradient in zip(
+                params, torch.autograd.grad(part, params, retain_graph=True, allow_unused=True), strict=True
+            ):
+                if gradient is not None:
+                    own = vectors.setdefault(param, torch.zeros(len(groups), *param.shape, dtype=torch.float64))
+                    own[k] += gradient.double()
+    calls.clear()
+    backward(self, *args, **kwargs)
+    for param in params:
+        if param.grad is not None:
+            totals[param] = param.grad.detach().double().clone()
+
+
+def stepped(optimizer, *_):
+    if any(isinstance(held, torch.optim.Optimizer) for held in vars(optimizer).values()) or not vectors:
+        return
+    rows = []
+    for param in [p for group in optimizer.param_groups for p in group["params"] if p in totals]:
+        own = vectors.get(param, torch.zeros(len(groups), *param.shape, dtype=torch.float64))
+        if dist.is_initialized():
+            dist.all_reduce(own)
+            own /= dist.get_world_size()
+        rest = totals[param] - own.sum(0)
+        rows.append(torch.cat([own, rest[None]]).reshape(len(groups) + 1, -1))
+    flat = torch.cat(rows, 1)
+    found.append(flat @ flat.T)
+    vectors.clear()
+    totals.clear()
+
+
+F.cross_entropy = noted
+torch.nn.functional.cross_entropy = noted
+Tensor.backward = measured
+register_optimizer_step_post_hook(stepped)
+sys.argv = sys.argv[2:]
+sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    if os.environ.get("RANK", "0") == "0":
+        torch.save(torch.stack(found), "grams.pt")

@@ -1,0 +1,111 @@
+"""Trainings with frameworks, as their users write them: tracked and untracked, and against brute force in float64."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gradlens.runlog import Run
+from tests.tracking.processes import Outcome, plain, run, tracked
+
+SCRIPTS = Path(__file__).parent / "scripts"
+BRUTE_FORCE = str(Path(__file__).parent / "brute_force.py")
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2"]
+ACCELERATE = [
+    str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+    "--mixed_precision", "no", "--dynamo_backend", "no",
+]  # fmt: skip
+OPTIONS = ("--every", "1", "--groups", "head=0-1,tail=2-3")
+GROUPS = "0,1;2,3"
+
+# Name: launcher, program, optimizer steps.
+CASES = {
+    "Lightning": ([], ["lightning_fit.py"], 8),
+    "Transformers, ViT": ([], ["hf_trainer.py", "vit"], 6),
+    "Transformers, BERT": ([], ["hf_trainer.py", "bert"], 6),
+    "timm": ([], ["timm_loop.py"], 8),
+    "Accelerate": ([], ["accelerated.py"], 10),
+    "torchrun, DDP": (TORCHRUN, ["ddp.py"], 8),
+    "torchrun, DDP, no_sync": (TORCHRUN, ["ddp.py", "--accumulate", "2"], 4),
+    "torchrun, fully_shard": (TORCHRUN, ["ddp.py", "--sharded"], 8),
+    "torchrun, Lightning": (TORCHRUN, ["lightning_fit.py"], 4),
+    "accelerate launch": (ACCELERATE, ["accelerated.py"], 6),
+    "torch.multiprocessing.spawn": ([], ["spawn.py"], 8),
+}
+
+
+def folder(tmp_path: Path, name: str) -> Path:
+    target = tmp_path / name
+    shutil.copytree(SCRIPTS, target, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+def start(launcher: list[str], cwd: Path, program: list[str], *, track: bool) -> Outcome:
+    if launcher:
+        return run([*launcher, *(["-m", "gradlens", "track", *OPTIONS] if track else []), *program], cwd, **OFFLINE)
+    return tracked(cwd, *program, options=OPTIONS, **OFFLINE) if track else plain(cwd, *program, **OFFLINE)
+
+
+def timeless(text: str) -> str:
+    """Without what differs each time: durations and rates."""
+    return re.sub(r"'\w*(runtime|per_second)': '[^']*'", "", text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_framework(tmp_path, case):
+    launcher, program, steps = CASES[case]
+    expected = start(launcher, folder(tmp_path, "plain"), program, track=False)
+    found = start(launcher, folder(tmp_path, "tracked"), program, track=True)
+
+    assert expected.code == 0, expected.err
+    assert found.code == 0, (found.err, found.said)
+    assert timeless(found.out) == timeless(expected.out)
+    weights, same = (torch.load(tmp_path / name / "model.pt") for name in ("plain", "tracked"))
+    assert weights.keys() == same.keys()
+    assert all(torch.equal(same[name], value) for name, value in weights.items())
+    runs = list((tmp_path / "tracked" / "runs").iterdir())
+    assert len(runs) == 1
+    measured = Run(runs[0])
+    assert measured.status.state == "finished"
+    assert measured.groups.names == ("head", "tail")
+    # An engine that needs the forward pass begins with the second step.
+    assert measured.steps.tolist() in (list(range(steps)), list(range(1, steps)))
+    assert not np.nanmax(measured.residual, initial=0) > 1e-6
+    if "spawn" in case or "fully_shard" in case:
+        expect(measured, brute_force(TORCHRUN, folder(tmp_path, "brute"), ["ddp.py"]))
+    else:
+        expect(measured, brute_force(launcher, folder(tmp_path, "brute"), program))
+
+
+def brute_force(launcher: list[str], cwd: Path, program: list[str]) -> np.ndarray:
+    done = run([*(launcher or [sys.executable]), BRUTE_FORCE, GROUPS, *program], cwd, **OFFLINE)
+    assert done.code == 0, done.err
+    return torch.load(cwd / "grams.pt").numpy()
+
+
+def expect(measured: Run, grams: np.ndarray) -> None:
+    found = np.nan_to_num(measured.gram())
+    for step, gram in zip(measured.steps, found, strict=True):
+        np.testing.assert_allclose(gram, grams[step], rtol=1e-6, atol=1e-9 * grams[step].max())
+
+
+@pytest.mark.slow
+def test_gradlens_outside_of_a_launcher_prints_the_command(tmp_path):
+    done = tracked(
+        folder(tmp_path, "x"), "torchrun", "--nproc-per-node", "2", "ddp.py", "--epochs", "1", options=OPTIONS
+    )
+
+    assert done.code == 2
+    assert (
+        "torchrun --nproc-per-node 2 -m gradlens track --every 1 --groups head=0-1,tail=2-3 ddp.py --epochs 1"
+        in done.said[0]
+    )
+    assert not (tmp_path / "x" / "runs").exists()

@@ -72,8 +72,9 @@ def row_tensors(outputs: Iterable[Any], labels: Tensor) -> list[Tensor]:
         return list({id(leaf): leaf for leaf in found}.values())
     if not leaves:
         raise LabelsError(
-            "no output of the model was seen since the last backward pass; call the model itself (not its .forward), or name "
-            "the tensor whose rows are the samples: lens.backward(loss, labels, outputs=logits)"
+            "no output of the model was seen since the last backward pass: is it the model that the lens was given? Call the "
+            "model itself (not its .forward), or name the tensor whose rows are the samples: "
+            "lens.backward(loss, labels, outputs=logits)"
         )
     shapes = ", ".join(str(list(leaf.shape)) for leaf in leaves[:6])
     raise LabelsError(

@@ -17,14 +17,13 @@ def facts(run: Run) -> list[tuple[str, str]]:
     """Returns (name, text) of everything that is known about a run, in reading order; what is unknown is left out."""
     meta, status = run.meta, run.status
     state = status.state + (f": {status.reason}" if status.reason else "")
-    steps = run.steps
     found: list[tuple[str, Any]] = [
         ("status", state),
         ("method", meta.method),
         ("data set", meta.dataset),
         ("groups", repr(run.groups).removeprefix("ClassGroups(").removesuffix(")")),
         ("training images", _images(meta.class_counts)),
-        ("measured", f"{len(steps):,} steps of {int(steps[-1]) + 1:,}" if len(steps) else "no step yet"),
+        ("measured", measured_text(run)),
         ("cadence", meta.cadence),
         ("engine", _joined(meta.engine, meta.engine_reason)),
         ("overhead", overhead_text(run)),
@@ -42,6 +41,18 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("could not be read", "; ".join(run.warnings)),
     ]
     return [(name, str(value)) for name, value in found if value not in (None, "")]
+
+
+def training_steps(run: Run) -> int:
+    """Returns the optimizer steps of the training: all of them once it has ended, before that up to the last measured one."""
+    noted = run.meta.extra.get("steps")
+    last = int(run.steps[-1]) + 1 if len(run.steps) else 0
+    return max(noted, last) if isinstance(noted, int) else last
+
+
+def measured_text(run: Run) -> str:
+    """Returns how many steps were measured, of how many."""
+    return f"{len(run.steps):,} of {training_steps(run):,} steps" if len(run.steps) else "no step yet"
 
 
 def overhead_text(run: Run) -> str | None:

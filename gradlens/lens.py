@@ -119,6 +119,7 @@ class Lens:
         outputs: Tensor | Sequence[Tensor] | None = None,
         *,
         ignore_index: int = -100,
+        logits: Tensor | None = None,
     ) -> None:
         """Does what ``loss.backward()`` does, and measures if this step is one to be measured.
 
@@ -128,6 +129,8 @@ class Lens:
             outputs: The tensors whose rows are the samples; by default the outputs of the model's forward passes since the
                 last backward pass whose rows fit the labels.
             ignore_index: The label that belongs to no sample.
+            logits: [B, c] scores of the first c classes, from which loss and accuracy per group are counted; by default the
+                first of ``outputs`` with a column for each class.
 
         Raises:
             LabelsError: Labels that fit no output or hold an unknown class id, or a loss that does not depend on the outputs.
@@ -144,7 +147,9 @@ class Lens:
         chosen = seen if outputs is None else [outputs] if isinstance(outputs, Tensor) else list(outputs)
         if not isinstance(labels, Tensor):
             raise LabelsError(f"labels are {type(labels).__name__}; give a tensor of class ids [B] or masses [B, C]")
-        self._stepper.measure(names, losses, row_tensors(chosen, labels), labels, total.backward, ignore_index)
+        self._stepper.measure(
+            names, losses, row_tensors(chosen, labels), labels, total.backward, ignore_index, logits=logits
+        )
 
     def measured_backward(
         self,
@@ -171,7 +176,7 @@ class Lens:
         """
         if self.armed:
             self._stepper.take_outputs()
-            self._stepper.measure((), [loss], list(anchors), labels, backward, ignore_index, taken)
+            self._stepper.measure((), [loss], list(anchors), labels, backward, ignore_index, taken=taken)
         else:
             self._stepper.plain(backward)
 

@@ -86,6 +86,7 @@ class StepMeter:
         *,
         check: bool,
         rounding: float = 0.0,
+        logits: Tensor | None = None,
         taken: Taken | None = None,
     ) -> None:
         """Runs ``backward`` once and adds what it contributes to the current step.
@@ -98,6 +99,7 @@ class StepMeter:
             backward: The ordinary backward.
             check: Compares with independent pull-backs over all parameters; that of a step's first call counts for all of them.
             rounding: Relative rounding of the forward pass where it is more than that of anchors and parameters.
+            logits: What loss and hits are counted from, where it is not an anchor of C columns.
             taken: The gradients that ``backward`` has returned, where it leaves none in ``.grad``.
 
         Raises:
@@ -135,7 +137,7 @@ class StepMeter:
         self._counts = self._counts + np.asarray(rows.counts)
         dtypes = {tensor.dtype for tensor in (*anchors, *self.params)}
         self._rounding = max(self._rounding, rounding, *(torch.finfo(dtype).eps for dtype in dtypes))
-        self._note(group_scores(anchors, labels, rows, self._groups), losses)
+        self._note(group_scores(anchors, labels, rows, self._groups, logits), losses)
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
         """Runs a backward pass that passes through no samples: all of it belongs to ``rest``."""
@@ -235,7 +237,9 @@ class StepMeter:
         found = self._switch.measure(losses, anchors, rows, wanted, backward)
         if wanted:
             gaps = [relative_difference(f, t) for f, t in zip(found, truth, strict=True)]
-            self._disagreement = torch.stack([*gaps, *([] if self._disagreement is None else [self._disagreement])]).max()
+            self._disagreement = torch.stack(
+                [*gaps, *([] if self._disagreement is None else [self._disagreement])]
+            ).max()
         return truth
 
     def _note(self, scores: Tensor | None, losses: Sequence[Tensor]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradlens import gram
+from gradlens.facts import training_steps
 from gradlens.run_distortion import distortion
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Overview:
         reason: Why, where there is something to say.
         method: Training method, or "".
         dataset: Data set, or "".
-        steps: Optimizer steps up to the last measured one.
+        steps: Optimizer steps; of a live run up to the last measured one.
         measured: Measured steps.
         engine: Engine that measures, or "".
         cadence: How often, or "".
@@ -62,7 +63,7 @@ def overview(run: Run) -> Overview:
     meta, status, steps, phases = run.meta, run.status, run.steps, run.phases
     last = distortion(run, start=phases[-1].start) if len(phases) > 1 else math.nan
     return Overview(
-        status.state, status.reason or "", meta.method or "", meta.dataset or "", int(steps[-1]) + 1 if len(steps) else 0,
+        status.state, status.reason or "", meta.method or "", meta.dataset or "", training_steps(run),
         len(steps), meta.engine or "", meta.cadence or "", distortion(run), last, last_accuracy(run), _sparks(run),
         meta.started if meta.started is not None else math.nan,
     )  # fmt: skip

@@ -12,7 +12,9 @@ from gradlens.groups import ClassGroups
 from gradlens.rows import Rows, rows_around_classes
 
 
-def group_scores(anchors: Sequence[Tensor], labels: Tensor, rows: Rows, groups: ClassGroups) -> Tensor:
+def group_scores(
+    anchors: Sequence[Tensor], labels: Tensor, rows: Rows, groups: ClassGroups, logits: Tensor | None = None
+) -> Tensor:
     """Returns [2, K] float64: cross-entropy summed over each group's mass, and correct mass; NaN where there are no logits.
 
     Args:
@@ -20,11 +22,13 @@ def group_scores(anchors: Sequence[Tensor], labels: Tensor, rows: Rows, groups: 
         labels: [*R] class ids, or class masses of the logits' shape.
         rows: The rows by group.
         groups: K groups over C classes.
+        logits: [*R, c] of the first c classes, in place of an anchor: a classifier that does not know the others yet.
     """
     with torch.no_grad():
         shape = rows.weights.shape[:-1]
+        candidates = anchors if logits is None else [_widened(logits, groups.num_classes)]
         aligned = next(
-            (a for anchor in anchors if (a := _classes_last(anchor, shape, groups.num_classes)) is not None), None
+            (a for anchor in candidates if (a := _classes_last(anchor, shape, groups.num_classes)) is not None), None
         )
         wide = torch.float32 if rows.weights.device.type == "mps" else torch.float64
         if aligned is None:
@@ -58,6 +62,11 @@ def _soft(
     loss = torch.stack([by_class[ids].sum() for ids in by_group])
     correct = torch.stack([(hit @ targets[:, ids]).sum() for ids in by_group])
     return torch.stack([loss, correct])
+
+
+def _widened(logits: Tensor, classes: int) -> Tensor:
+    """Returns [*R, C]: classes without a column are impossible."""
+    return F.pad(logits, (0, max(0, classes - logits.shape[-1])), value=-torch.inf)
 
 
 def _classes_last(logits: Tensor, rows: torch.Size, classes: int) -> Tensor | None:

@@ -21,6 +21,7 @@ from gradlens.randomness import RandomState
 from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError, group_rows
 from gradlens.step_hooks import StepHooks
+from gradlens.usage import Usage
 
 # Every so many measurements, and at the first, independent pull-backs over all parameters check the result.
 CHECK_EVERY = 50
@@ -75,6 +76,7 @@ class Stepper:
         self._watch = AnchorWatch(model)
         self._hooks = StepHooks(self._before_step, self._after_step)
         self._engine = engine
+        self._usage = Usage()
         self._running = False
         self._before: list[Tensor] | None = None
         self._logged_layers = self.fitting.layout.layers
@@ -104,6 +106,7 @@ class Stepper:
 
     def stop(self) -> None:
         """Removes every hook and delivers what is waiting."""
+        self._say_misuse(self._usage.end() if self._running else None)
         self._hooks.follow(None)
         self._running = False
         self._disarm()
@@ -146,6 +149,7 @@ class Stepper:
         """Runs a backward pass that is not measured."""
         with self._hooks.backward():
             backward()
+        self._usage.backward()
         self._end_without_optimizer()
 
     def measure(
@@ -156,6 +160,8 @@ class Stepper:
         labels: Tensor,
         backward: Callable[[], None],
         ignore_index: int,
+        *,
+        logits: Tensor | None = None,
         taken: Taken | None = None,
     ) -> None:
         """Runs ``backward`` exactly once and measures it.
@@ -167,6 +173,7 @@ class Stepper:
             labels: Their labels.
             backward: The backward pass of the training loop.
             ignore_index: The label that belongs to no sample.
+            logits: What loss and hits are counted from, where it is not an anchor of C columns.
             taken: The gradients that ``backward`` has returned, where it leaves none in ``.grad``.
 
         Raises:
@@ -181,8 +188,10 @@ class Stepper:
             meter = self.fitting.meter_for(components)
             first = not meter.begun
             check = first and self._measurements % CHECK_EVERY == 0
-            off = self._watch.rounding
-            meter.measure(losses, anchors, labels, rows, once, check=check, rounding=off, taken=taken)
+            meter.measure(
+                losses, anchors, labels, rows, once,
+                check=check, rounding=self._watch.rounding, logits=logits, taken=taken,
+            )  # fmt: skip
             self._measurements += first
 
         with self._hooks.backward():
@@ -218,6 +227,7 @@ class Stepper:
             if not once.ran:
                 once()
             self._fault(error)
+        self._usage.backward()
         self.clock.own(time.perf_counter() - begun - once.seconds)
         self._end_without_optimizer()
 
@@ -239,6 +249,7 @@ class Stepper:
 
     def _after_step(self) -> None:
         measured = self.armed and self.fitting.meter.begun
+        self._say_misuse(self._usage.step(idle=self.armed and not measured))
         if measured:
             self._guard(self._commit)
         plain, added = self.clock.step_ended(measured)
@@ -282,6 +293,10 @@ class Stepper:
 
     def _engine_changed(self, engine: str, reason: str) -> None:
         self._recorder.engine_changed(engine, reason, self.step)
+
+    def _say_misuse(self, message: str | None) -> None:
+        if message is not None:
+            self._recorder.warn("misuse", self.step, message)
 
     def _guard(self, action: Callable[[], None]) -> None:
         try:

@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from gradlens.facts import overhead_text, span
+from gradlens.facts import measured_text, overhead_text, span, training_steps
+from gradlens.gram import REST
 from gradlens.quantities import filled_share
 from gradlens.run_distortion import distortion
 
@@ -32,6 +33,10 @@ PER = {"contribution": "; norm of its contribution", "mean": "; norm of its mean
 VERDICTS = {True: "[green]reproduced[/green]", False: "[red]not reproduced[/red]", None: "[yellow]undecided[/yellow]"}
 # A table with more groups than this is longer than a screen.
 MOST_GROUPS = 20
+# A rest smaller than this part of the gradient is not worth a row.
+SMALL_REST = 1e-3
+# Means of fewer measured steps than this say little.
+FEW = 10
 # A terminal narrower than this shows fewer columns rather than cut ones.
 WIDE = 120
 
@@ -65,14 +70,14 @@ def runs_table(
     opened = [(path, found, found.status) for path, found in listing if not isinstance(found, ValueError)]
     opened.sort(key=lambda item: (not item[2].live, -(item[1].meta.started or 0.0)))
     for path, run, status in opened:
-        meta, steps = run.meta, run.steps
+        meta = run.meta
         cells = {
             "run": escape(str(path)) + (f"\n[dim]{escape(_cut(status.reason, 60))}[/]" if status.reason else ""),
             "status": f"[{COLORS.get(status.state, 'white')}]{escape(status.state)}[/]",
             "method": escape(meta.method or ""),
             "data set": escape(meta.dataset or ""),
-            "steps": f"{int(steps[-1]) + 1:,}" if len(steps) else "0",
-            "measured": f"{len(steps):,}",
+            "steps": f"{training_steps(run):,}",
+            "measured": f"{len(run):,}",
             "engine": escape(meta.engine or ""),
             "cadence": escape(meta.cadence or ""),
             "distortion": number(distortion(run)),
@@ -102,16 +107,27 @@ def summary_table(run: Run) -> Table:
             percent(_mean(filled_share(run, name))), number(_mean(run.cosine(name))), number(_mean(run.norm(name))),
             number(_mean(run.norm(name, per="mean"))),
         )  # fmt: skip
+    if (rest := _rest_row(run)) is not None:
+        table.add_row(*rest)
     if len(run.groups) > MOST_GROUPS:
         table.add_row(f"[dim]... {len(run.groups) - MOST_GROUPS} more[/dim]")
     parts = [
         f"distortion {number(distortion(run))} (0 = none)",
-        f"{len(run):,} measured step{'' if len(run) == 1 else 's'}",
+        f"measured {measured_text(run)}" + (", too few for means; --every 1 measures more" if len(run) < FEW else ""),
     ]
     overhead = overhead_text(run)
     table.caption = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
     table.caption_justify = "left"
     return table
+
+
+def _rest_row(run: Run) -> tuple[str, ...] | None:
+    """Returns the row of what belongs to no group, where that is more than a trace."""
+    cosine, norm = _mean(run.cosine(REST)), _mean(run.norm(REST))
+    if not norm > SMALL_REST * _mean(run.norm("all")):
+        return None
+    share = percent(_mean(filled_share(run, REST)))
+    return ("[dim]rest (no group)[/dim]", "", "", share, number(cosine), number(norm), "")
 
 
 def comparison_tables(a: Run, b: Run) -> list[RenderableType]:

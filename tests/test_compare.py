@@ -9,11 +9,12 @@ from rich.console import Console
 
 from gradlens.compare import compare
 from gradlens.facts import facts, overhead_text, span
+from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
 from gradlens.pairing import PairError
 from gradlens.quantities import filled_share
 from gradlens.run_distortion import distortion
-from gradlens.runlog import list_runs
+from gradlens.runlog import Run, RunMeta, RunWriter, list_runs
 from gradlens.tables import comparison_tables, number, percent, runs_table, summary_table
 from tests.made_runs import START, make_run
 
@@ -102,6 +103,32 @@ def test_the_summary_of_a_run(runs):
     assert "10 ms a measured step" in " ".join(printed(summary_table(runs[1])).split())
 
 
+def test_the_summary_counts_all_steps_and_shows_what_is_in_no_group(tmp_path):
+    run = make_run(tmp_path / "short", steps=3, every=10, meta={"extra": {"steps": 272}})
+    text = " ".join(printed(summary_table(run)).split())
+    assert "measured 3 of 272 steps, too few for means; --every 1 measures more" in text
+    assert "rest (no group)" not in text
+    names = ("head", "tail", "rest")
+    gram = np.diag([4.0, 1.0, 5.0])
+    writer = RunWriter(
+        tmp_path / "rest",
+        RunMeta(groups=ClassGroups({"head": range(70), "tail": range(70, 100)}, 100).to_json(), names=names),
+    )
+    for step in range(12):
+        writer.append(
+            Measurement(
+                step=step, time=0.0, epoch=0, names=names, gram=gram, layers=None, counts=np.ones(2), loss=np.ones(2),
+                correct=np.ones(2), residual=0.0, total_loss=1.0, seconds=0.1,
+            )
+        )  # fmt: skip
+    writer.close()
+    text = " ".join(printed(summary_table(Run(tmp_path / "rest"))).split())
+    # <rest, g> / <g, g> = 5 / 10; <rest, g> / (|rest| |g|) = 5 / sqrt(5 * 10)
+    assert "rest (no group) 50.0% 0.707 2.236" in text
+    assert "measured 12 of 12 steps" in text
+    assert "too few" not in text
+
+
 def test_the_list_of_runs(tmp_path):
     make_run(tmp_path / "old", steps=4, every=10, started=START, meta={"method": "ce", "dataset": "[red]digits"})
     make_run(tmp_path / "live", steps=4, status=None)
@@ -149,7 +176,7 @@ def test_facts(tmp_path):
     found = dict(facts(run))
     assert found["training images"] == "55 in 2 classes, 50 to 5 a class"
     assert found["engine"] == "split (no module mixes samples)"
-    assert found["measured"] == "5 steps of 41"
+    assert found["measured"] == "5 of 41 steps"
     assert found["command"] == "train.py --seed 0"
     assert found["hyper-parameter lr"] == "0.1"
     assert found["largest residual"].startswith("1.0e-07")

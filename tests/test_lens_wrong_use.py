@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens import ClassGroups, Lens
+from gradlens.recorder import GradlensWarning
 from gradlens.rows import LabelsError
+from gradlens.runlog import Run
 from tests.engines.zoo import GROUPS
 from tests.lens_training import batches, hooks, loss_of, mlp
 
@@ -59,7 +61,7 @@ def test_outputs_that_do_not_fit() -> None:
     (x, y), *_ = batches(1)
     logits = model(x)
     with Lens(model, GROUPS, every=1) as lens:
-        with pytest.raises(LabelsError, match=r"no output of the model was seen.*call the model itself"):
+        with pytest.raises(LabelsError, match=r"no output of the model was seen.*Call the model itself"):
             lens.backward(F.cross_entropy(model.forward(x), y), y)
         with pytest.raises(LabelsError, match=r"does not depend on the model's output.*detached"):
             lens.backward(F.cross_entropy(mlp(2)(x), y), y, outputs=logits)
@@ -162,7 +164,7 @@ def test_wrong_options(options: dict[str, Any], message: str, tmp_path: Path) ->
 
 
 def test_wrong_groups_and_models(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"groups are dict; give a gradlens.ClassGroups"):
+    with pytest.raises(TypeError, match=r"groups are dict; give ClassGroups, such as"):
         Lens(mlp(), {"a": [0]})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no parameter that wants a gradient; unfreeze"):
         Lens(mlp().requires_grad_(False), GROUPS)
@@ -184,3 +186,48 @@ def test_a_folder_that_is_taken_is_an_error_before_training(tmp_path: Path) -> N
         Lens(model, GROUPS, out=tmp_path)
     assert hooks(model) == 0
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def messages(run: Run) -> list[str]:
+    return [event["message"] for event in run.events if event["kind"] == "misuse"]
+
+
+def test_a_lens_that_the_backward_passes_do_not_reach_says_so(tmp_path: Path) -> None:
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with (  # noqa: PT031
+        pytest.warns(GradlensWarning, match=r"3 steps.*no backward pass through the lens.*call lens\.backward"),
+        Lens(model, GROUPS, optimizer=optimizer, every=1, out=tmp_path / "run"),
+    ):
+        for x, y in batches(6):
+            optimizer.zero_grad()
+            loss_of(model, x, y).backward()
+            optimizer.step()
+    assert len(messages(Run(tmp_path / "run"))) == 1
+
+
+def test_an_optimizer_that_never_steps_is_said(tmp_path: Path) -> None:
+    model = mlp()
+    given, used = (torch.optim.SGD(model.parameters(), lr=0.1) for _ in range(2))
+    with (  # noqa: PT031
+        pytest.warns(GradlensWarning, match=r"4 backward passes, and no step of the optimizer.*the one that steps"),
+        Lens(model, GROUPS, optimizer=given, every=1, out=tmp_path / "run") as lens,
+    ):
+        for x, y in batches(4):
+            used.zero_grad()
+            lens.backward(loss_of(model, x, y), y)
+            used.step()
+    assert len(messages(Run(tmp_path / "run"))) == 1
+
+
+def test_steps_of_others_in_between_are_no_misuse(tmp_path: Path) -> None:
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Lens(model, GROUPS, optimizer=optimizer, every=1, out=tmp_path / "run") as lens:
+        for x, y in batches(8):
+            optimizer.zero_grad()
+            optimizer.step()  # nothing to do: a warm-up
+            optimizer.zero_grad()
+            lens.backward(loss_of(model, x, y), y)
+            optimizer.step()
+    assert messages(Run(tmp_path / "run")) == []

@@ -86,3 +86,18 @@ def test_a_row_that_is_not_finite_stays_in_its_group() -> None:
     assert math.isfinite(loss[0])
     assert math.isnan(loss[1])
     assert correct[1] == 0
+
+
+def test_a_classifier_that_does_not_know_the_last_classes_yet() -> None:
+    torch.manual_seed(0)
+    narrow, labels = torch.randn(30, 3), torch.randint(3, (30,))
+    features = torch.randn(30, 2)
+    rows = group_rows(labels, GROUPS, features)
+    found = group_scores([features], labels, rows, GROUPS, narrow).tolist()
+    # Of a softmax over three classes, by hand.
+    log_p = narrow.double().log_softmax(1)
+    for k, ids in enumerate(GROUPS.classes):
+        own = [i for i, label in enumerate(labels.tolist()) if label in ids]
+        assert found[0][k] == pytest.approx(-sum(float(log_p[i, labels[i]]) for i in own), rel=1e-6)
+        assert found[1][k] == sum(int(narrow[i].argmax()) == int(labels[i]) for i in own)
+    assert all(math.isnan(value) for value in group_scores([features], labels, rows, GROUPS).flatten().tolist())

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from gradlens import __version__
 from gradlens.tracking.errors import TrackError
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions, check_groups, parse_budget, read_groups
@@ -20,7 +21,6 @@ ENGINES = ("auto", "masked", "split", "func")
 
 app = typer.Typer(
     name="gradlens",
-    help="Whose gradient is my model following? Exact per-class-group gradients of any PyTorch training run.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -56,6 +56,21 @@ def main() -> None:
         track(plan.options, plan.target, plan.arguments, is_module=plan.is_module)
     except TrackError as error:
         _refuse(error)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gradlens {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and exit")
+    ] = False,
+) -> None:
+    """Whose gradient is my model following? Exact per-class-group gradients of any PyTorch training run."""
 
 
 @app.command("track", context_settings={"allow_interspersed_args": False}, no_args_is_help=True)

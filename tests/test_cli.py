@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import json
 import sys
@@ -90,7 +91,10 @@ def test_groups_of_another_run_are_taken(planned, tmp_path):
         (["-m", "no.such.module"], "cannot find module 'no.such.module'"),
         (["-m", "nosuchmodule"], "no module named 'nosuchmodule'"),
         (["-m", "email"], "package 'email' has no __main__ and cannot be run"),
-        (["torchrun", "--nproc-per-node", "2", "train.py"], "write: torchrun [options] -m gradlens track train.py"),
+        (
+            ["torchrun", "--nproc-per-node", "2", "train.py"],
+            "write: torchrun --nproc-per-node 2 -m gradlens track train.py",
+        ),
         (["--groups", "head:0-3", "t.py"], "write NAME=IDS[,NAME=IDS...] where IDS are class ids and ranges"),
         (["--groups", "a=0-3,b=3", "t.py"], "class 3 is in both 'a' and 'b'"),
         (["--groups", "shotss", "t.py"], "or one of the rules head-tail, shots, per-class"),
@@ -190,3 +194,9 @@ def test_demo_runs_the_demo(gradlens, monkeypatch, tmp_path):
 
     assert gradlens("demo", "--out", tmp_path / "d", "--seed", 3)[0] == 0
     assert calls == [(tmp_path / "d", 3)]
+
+
+def test_the_version(gradlens):
+    code, printed, _ = gradlens("--version")
+    assert code == 0
+    assert printed == f"gradlens {importlib.metadata.version('gradlens-torch')}\n"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The file that makes a folder a run; what defines it imports pyarrow.
 RUN = "run.json"
 WHAT_TO_ADD = (
-    "add gradlens.observe(outputs, labels) before loss.backward() (outputs [batch, classes], labels [batch]), "
+    "add gradlens.observe(outputs, labels) before loss.backward() (outputs [batch, classes], labels [batch] of class ids), "
     "or use gradlens.Lens"
 )
 

@@ -207,7 +207,7 @@ def test_a_loss_without_cross_entropy_is_told_what_to_add(both):
     done.assert_same_training()
     assert done.tracked.said == (
         "nothing was measured: no cross_entropy or nll_loss call led to a backward pass; add gradlens.observe(outputs, labels) "
-        "before loss.backward() (outputs [batch, classes], labels [batch]), or use gradlens.Lens",
+        "before loss.backward() (outputs [batch, classes], labels [batch] of class ids), or use gradlens.Lens",
     )
 
 

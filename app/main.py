@@ -4,6 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from app.components.address import open_page
+
 st.set_page_config(page_title="gradlens", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
 pages = [
     st.Page("pages/runs.py", title="Runs", icon=":material/list:", default=True),
@@ -13,4 +15,4 @@ pages = [
     st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
     st.Page("pages/classes.py", title="Classes", icon=":material/apps:", url_path="classes"),
 ]
-st.navigation(pages, position="top").run()
+open_page(st.navigation(pages, position="top"))

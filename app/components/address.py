@@ -7,18 +7,20 @@ choices, and coming back to one of those shows another view than the one that wa
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
 
 # Replaces the address of the present step in the history, which setting st.query_params would leave without the choice.
 SCRIPT = """
 export default function ({ data }) {
   const address = new URL(window.location);
-  for (const [key, values] of Object.entries(data)) {
-    address.searchParams.delete(key);
-    for (const value of values) address.searchParams.append(key, value);
-  }
+  if (!address.pathname.endsWith("/" + data.path)) return;  // the viewer has gone on meanwhile
+  address.searchParams.delete(data.name);
+  for (const value of data.values) address.searchParams.append(data.name, value);
   if (address.search !== window.location.search) window.history.replaceState(window.history.state, "", address);
 }
 """
@@ -27,6 +29,12 @@ export default function ({ data }) {
 @st.cache_resource(show_spinner=False)
 def _component() -> Any:
     return st.components.v2.component("gradlens.address", js=SCRIPT)
+
+
+def open_page(page: StreamlitPage) -> None:
+    """Runs a page, whose choices are written only into its own address."""
+    st.session_state["path"] = page.url_path
+    page.run()
 
 
 def arrive(page: str) -> None:
@@ -67,4 +75,5 @@ def keep(key: str, values: Sequence[str]) -> None:
     """
     st.session_state.setdefault("choices", set()).add(key)
     with st.container(key=f"gl-address-{key}"):  # takes no room: see the style of the pages
-        _component()(key=f"address-{key}", data={key: list(values)})
+        data = {"path": st.session_state.get("path", ""), "name": key, "values": list(values)}
+        _component()(key=f"address-{key}", data=data)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ MANY_ABOVE = 100
 FEW_BELOW = 20
 # Share of the classes that form the head where the paper's rule separates nothing (CIFAR100-LT IF100 has 70 of 100).
 FALLBACK_HEAD = 0.7
+# No task has so many.
+MOST_CLASSES = 1_000_000
 # Names that the log gives to vectors which are no groups.
 RESERVED = frozenset({"all", "rest", "update"})
 
@@ -56,15 +59,20 @@ class ClassGroups:
         Raises:
             GroupsError: No group, an empty group, an id outside 0..C-1, or an id in two groups.
         """
-        if num_classes < 1:
-            raise GroupsError(f"num_classes is {num_classes}; give the number of classes of the task, at least 1")
+        classes, given = cast(Any, num_classes), cast(Any, groups)
+        if not isinstance(classes, Integral) or classes < 1:
+            raise GroupsError(f"num_classes is {num_classes!r}; give the number of classes of the task, at least 1")
+        if not isinstance(given, Mapping):
+            raise GroupsError(
+                f"groups are {type(groups).__name__}; give a dict of group name to class ids, {{'head': [0, 1]}}"
+            )
         if not groups:
             raise GroupsError(f"no groups given; write {GRAMMAR}")
         owner: dict[int, str] = {}
         members: dict[str, tuple[int, ...]] = {}
         for name, ids in groups.items():
             _check_name(name)
-            unique = sorted({int(c) for c in ids})
+            unique = sorted(_class_ids(name, ids))
             if not unique:
                 raise GroupsError(f"group {name!r} is empty; give it at least one class id or leave it out")
             for c in unique:
@@ -205,19 +213,42 @@ def _check_name(name: str) -> None:
 
 
 def _checked_counts(class_counts: Sequence[int] | NDArray[Any]) -> NDArray[np.float64]:
-    counts = np.asarray(class_counts, dtype=np.float64)
+    try:
+        counts = np.asarray(class_counts, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise GroupsError(
+            f"class counts must be a list of one non-negative number per class, got {class_counts!r}"
+        ) from error
     if counts.ndim != 1 or len(counts) == 0 or not np.isfinite(counts).all() or (counts < 0).any():
         raise GroupsError(f"class counts must be a list of one non-negative number per class, got {class_counts!r}")
     return counts
 
 
+def _class_ids(name: str, ids: Iterable[Any]) -> set[int]:
+    """Returns whole numbers, whatever holds them; a mask or a fraction would otherwise pass as ids 0 and 1."""
+    if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
+        raise GroupsError(f"group {name!r} holds {ids!r}, which is no list of class ids; write [0, 1, 2] or range(3)")
+    array = ids.detach().cpu().numpy() if hasattr(ids, "detach") else np.asarray(list(ids))
+    if array.ndim != 1 or (len(array) and not np.issubdtype(array.dtype, np.integer)):
+        what = "a mask" if array.dtype == np.bool_ else f"{array.dtype} {list(array.shape)}"
+        fix = (
+            "np.flatnonzero(mask) gives its ids" if array.dtype == np.bool_ else "class ids are a list of whole numbers"
+        )
+        raise GroupsError(f"group {name!r} is {what}; {fix}")
+    return {int(c) for c in array}
+
+
 def _parse_range(item: str, text: str) -> range:
     low, dash, high = item.strip().partition("-")
-    if not low.isdigit() or (dash and not high.isdigit()):
+    if not low.isdecimal() or (dash and not high.isdecimal()):
         raise GroupsError(f"cannot read ids {item.strip()!r} in groups {text!r}; write {GRAMMAR}")
     first, last = int(low), int(high) if dash else int(low)
     if last < first:
         raise GroupsError(f"range {item.strip()!r} in groups {text!r} runs backwards; write {last}-{first}")
+    if last - first >= MOST_CLASSES:  # a slip of the finger must not fill the memory
+        raise GroupsError(
+            f"range {item.strip()!r} in groups {text!r} holds more than {MOST_CLASSES:,} classes; correct it"
+        )
     return range(first, last + 1)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from gradlens import ClassGroups
 from gradlens.groups import GroupsError
@@ -80,6 +81,9 @@ def test_parse_reads_ranges_and_lists() -> None:
         ("head=5-3", "'5-3'.*backwards; write 3-5"),
         ("a=0,a=1", "'a' is named twice.*join its ids with"),
         ("a=0-10", "class id 10, but ids of 10 classes run from 0 to 9"),
+        ("a=0-99999999999", "'0-99999999999'.*holds more than 1,000,000 classes"),
+        ("a=99999999999-99999999999", "class id 99999999999, but"),
+        ("a=\u00b2", "cannot read ids '\u00b2'"),
         ("a=0-3,b=3-4", "class 3 is in both 'a' and 'b'; groups must not overlap"),
     ],
 )
@@ -102,6 +106,16 @@ def test_text_that_is_no_groups_says_the_grammar(text: str, message: str) -> Non
         ({"a/b": [0]}, 3, "holds '/'"),
         ({" ": [0]}, 3, "not a non-empty text"),
         ({3: [0]}, 3, "not a non-empty text"),
+        ({"a": [True, False, True]}, 3, "'a' is a mask; np.flatnonzero"),
+        ({"a": np.array([False, True, True])}, 3, "'a' is a mask"),
+        ({"a": torch.tensor([False, True, True])}, 3, "'a' is a mask"),
+        ({"a": [0.5]}, 3, "'a' is float64.*whole numbers"),
+        ({"a": "01"}, 3, "holds '01', which is no list of class ids"),
+        ({"a": 1}, 3, "holds 1, which is no list"),
+        ({"a": None}, 3, "holds None, which is no list"),
+        ([[0], [1]], 3, "groups are list; give a dict"),
+        ({"a": [0]}, 2.5, "num_classes is 2.5"),
+        ({"a": [0]}, "3", "num_classes is '3'"),
     ],
 )
 def test_groups_that_cannot_be(given: Any, classes: int, message: str) -> None:
@@ -109,7 +123,7 @@ def test_groups_that_cannot_be(given: Any, classes: int, message: str) -> None:
         ClassGroups(given, classes)
 
 
-@pytest.mark.parametrize("counts", [[], [[1, 2]], [1, -1], [1, float("nan")]])
+@pytest.mark.parametrize("counts", [[], [[1, 2]], [1, -1], [1, float("nan")], "many", [1, None, [2]]])
 def test_counts_that_are_none(counts: Any) -> None:
     for make in (ClassGroups.head_tail, ClassGroups.shots):
         with pytest.raises(GroupsError, match="one non-negative number per class"):
@@ -132,7 +146,9 @@ def test_json_round_trip() -> None:
     "obj", [{}, {"groups": {"a": [0]}}, {"groups": 3, "num_classes": 3}, {"groups": {"a": 0}, "num_classes": 3}]
 )
 def test_json_that_is_no_groups(obj: Any) -> None:
-    with pytest.raises(GroupsError, match="not a description of class groups"):
+    with pytest.raises(
+        GroupsError, match=r"not a description of class groups|groups are int; give a dict|no list of class ids"
+    ):
         ClassGroups.from_json(obj)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 import numpy as np
@@ -13,9 +14,13 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from gradlens import Lens
+from gradlens.distributed.team import TeamError
 from tests.distributed import oracle, synchronised
 from tests.distributed.processes import together
-from tests.distributed.trainings import GROUPS, batches, both, network, normalised, optimizer_of
+from tests.distributed.trainings import GROUPS, batches, both, groups, network, normalised, optimizer_of
+from tests.e2e import results
+from tests.lens_oracle import apart
 
 
 def shard(model: nn.Module) -> nn.Module:
@@ -95,7 +100,10 @@ def test_two_processes_measure_the_global_batch(tmp_path, case):
 
     found = together(tmp_path, lambda: both(wrap, make, steps, **options))
 
-    expect(found, make, steps, options, joined)
+    error = expect(found, make, steps, options, joined)
+    name = re.sub("[^a-z]+", "-", case.lower())
+    facts = {"area": "distributed", "title": f"two processes, {case}", "tracked": True, "instead": ""}
+    results.note(f"distributed-{name}", **facts, identical=True, exact=error)
 
 
 def test_shards_with_copies(tmp_path):
@@ -106,9 +114,9 @@ def test_shards_with_copies(tmp_path):
     expect(found, network, steps, {}, False)
 
 
-def expect(found, make, steps, options, joined) -> None:
+def expect(found, make, steps, options, joined) -> float:
     grams, weights = oracle.grams(make(), steps, GROUPS, optimizer_of, joined=joined, penalty=options.get("penalty"))
-    size = len(GROUPS) + 1
+    size, worst = len(GROUPS) + 1, 0.0
     for rank, result in enumerate(found):
         assert len(result["measured"]) == len(steps)
         for t, (measurement, expected) in enumerate(zip(result["measured"], grams, strict=True)):
@@ -118,6 +126,8 @@ def expect(found, make, steps, options, joined) -> None:
             assert absent.tolist() == [count == 0 for count in measurement.counts] + [False]
             expected = np.where(absent[:, None] | absent, np.nan, expected)
             np.testing.assert_allclose(gram, expected, rtol=1e-9, atol=1e-12 * np.nanmax(expected))
+            known = ~absent & (np.diag(expected) > 0)
+            worst = max(worst, apart(gram[np.ix_(known, known)], expected[np.ix_(known, known)]))
             labels = torch.cat([part[1] for micro in steps[t] for part in micro])
             counts = [int(torch.isin(labels, torch.tensor(ids)).sum()) for ids in GROUPS]
             assert measurement.counts.tolist() == counts
@@ -129,6 +139,7 @@ def expect(found, make, steps, options, joined) -> None:
         if not any(isinstance(module, nn.BatchNorm1d) for module in make()):
             for name, value in weights.items():
                 torch.testing.assert_close(result["weights"][name], value, rtol=1e-9, atol=1e-12)
+    return worst
 
 
 def test_update_is_what_the_optimizer_takes_off(tmp_path):
@@ -139,3 +150,45 @@ def test_update_is_what_the_optimizer_takes_off(tmp_path):
     total = np.nansum(first.gram[:3, :3])
     assert first.names[-1] == "update"
     assert first.gram[3, 3] == pytest.approx(0.01 * total, rel=1e-9)
+
+
+def refused():
+    """What the lens says to sharings that it cannot treat."""
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+    mesh = init_device_mesh("cpu", (2,))
+    split = parallelize_module(network(), mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
+    partly = network()
+    fully_shard(partly[0], mesh=mesh)
+    alone = DistributedDataParallel(network(), process_group=[dist.new_group([r]) for r in range(2)][dist.get_rank()])
+    said = []
+    for model in (split, partly, alone):
+        try:
+            Lens(model, groups(), optimizer=optimizer_of(model.parameters()))
+        except TeamError as error:
+            said.append(str(error))
+    return said
+
+
+def test_other_sharings_are_refused_with_a_reason(tmp_path):
+    for said in together(tmp_path, refused):
+        assert len(said) == 3
+        assert "not sharded like the others" in said[0] or "other means than fully_shard" in said[0]
+        assert said[1].startswith("2 of 4 parameters are not sharded")
+        assert said[2].startswith("DistributedDataParallel spans 1 of 2 processes")
+
+
+def synchronised_by_torch():
+    try:
+        nn.SyncBatchNorm(3)(torch.randn(4, 3))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def test_synchronised_normalisation_of_torch_needs_a_gpu(tmp_path):
+    assert "GPU" in together(tmp_path, synchronised_by_torch)[0]
+    results.note(
+        "distributed-sync-batch-norm-cpu", area="distributed", title="SyncBatchNorm on CPUs", tracked=False, identical=None,
+        exact=None, instead="torch's SyncBatchNorm refuses CPUs; the same arithmetic written by hand is measured exactly",
+    )  # fmt: skip

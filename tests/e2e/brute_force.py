@@ -47,14 +47,14 @@ def leaves(root):
 
 def measured(self, *args, **kwargs):
     params = leaves(self)
-    for logits, labels, loss, args, kwargs in calls:
+    for logits, labels, loss, given, named in calls:
         scale = torch.autograd.grad(self, loss, retain_graph=True, allow_unused=True)[0]
         if scale is None:
             continue
-        summed = kwargs.get("reduction", "mean") == "sum"
+        summed = named.get("reduction", "mean") == "sum"
         count = 1 if summed else (labels != -100).sum()
         for k, ids in enumerate(groups):
-            each = cross_entropy(logits, labels, *args, **{**kwargs, "reduction": "none"})
+            each = cross_entropy(logits, labels, *given, **{**named, "reduction": "none"})
             part = (each * torch.isin(labels, ids)).sum() / count * scale
             for param, gradient in zip(
                 params, torch.autograd.grad(part, params, retain_graph=True, allow_unused=True), strict=True

@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from gradlens.runlog import Run
+from tests.e2e import results
+from tests.lens_oracle import apart
 from tests.tracking.processes import Outcome, plain, run, tracked
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -79,10 +81,16 @@ def test_framework(tmp_path, case):
     # An engine that needs the forward pass begins with the second step.
     assert measured.steps.tolist() in (list(range(steps)), list(range(1, steps)))
     assert not np.nanmax(measured.residual, initial=0) > 1e-6
-    if "spawn" in case or "fully_shard" in case:
-        expect(measured, brute_force(TORCHRUN, folder(tmp_path, "brute"), ["ddp.py"]))
-    else:
-        expect(measured, brute_force(launcher, folder(tmp_path, "brute"), program))
+    # The same training, by means that the oracle can follow.
+    twin = (TORCHRUN, ["ddp.py"]) if "spawn" in case or "fully_shard" in case else (launcher, program)
+    error = apart_from(measured, brute_force(twin[0], folder(tmp_path, "brute"), twin[1]))
+    name = re.sub("[^a-z]+", "-", case.lower())
+    area = "distributed" if twin[0] else "framework"
+    results.note(
+        f"{area}-{name}", area=area, title=case, tracked=True, identical=True, exact=error, instead="",
+        steps=len(measured), engine=measured.meta.engine,
+    )  # fmt: skip
+    assert error < 1e-6
 
 
 def brute_force(launcher: list[str], cwd: Path, program: list[str]) -> np.ndarray:
@@ -91,10 +99,13 @@ def brute_force(launcher: list[str], cwd: Path, program: list[str]) -> np.ndarra
     return torch.load(cwd / "grams.pt").numpy()
 
 
-def expect(measured: Run, grams: np.ndarray) -> None:
+def apart_from(measured: Run, grams: np.ndarray) -> float:
+    """The largest error of a Gram matrix, in units of the vectors' norms."""
     found = np.nan_to_num(measured.gram())
-    for step, gram in zip(measured.steps, found, strict=True):
-        np.testing.assert_allclose(gram, grams[step], rtol=1e-6, atol=1e-9 * grams[step].max())
+    # ``rest`` is a difference in the oracle, so it is known to its rounding only.
+    known = [(gram[:2, :2], grams[step][:2, :2]) for step, gram in zip(measured.steps, found, strict=True)]
+    assert all(grams[step][2, 2] <= 1e-9 * grams[step].max() for step in measured.steps)
+    return max(apart(gram, truth) for gram, truth in known)
 
 
 @pytest.mark.slow

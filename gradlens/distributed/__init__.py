@@ -1,8 +1,10 @@
-"""Measuring a training that runs in several processes: their group gradients are those of the global batch."""
+"""Measuring a training that runs in several processes: their group gradients are those of the global batch.
+
+What needs torch.distributed is imported where several processes train: some builds of torch come without it.
+"""
 
 from gradlens.distributed.choice import stepper_for
-from gradlens.distributed.stepper import SharedStepper
-from gradlens.distributed.team import Team
+from gradlens.distributed.errors import TeamError
 from gradlens.distributed.wrappers import unwrapped
 
-__all__ = ["SharedStepper", "Team", "stepper_for", "unwrapped"]
+__all__ = ["TeamError", "stepper_for", "unwrapped"]

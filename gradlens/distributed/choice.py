@@ -6,8 +6,6 @@ from typing import Any
 
 from torch import nn
 
-from gradlens.distributed.stepper import SharedStepper
-from gradlens.distributed.team import Team
 from gradlens.distributed.wrappers import several, sharing_of, wrapper_of
 from gradlens.stepper import Stepper
 
@@ -25,6 +23,9 @@ def stepper_for(model: nn.Module, *arguments: Any, **named: Any) -> Stepper:
     """
     if not several():
         return Stepper(model, *arguments, **named)
+    from gradlens.distributed.stepper import SharedStepper
+    from gradlens.distributed.team import Team
+
     wrapper = wrapper_of(model)
     sharing = sharing_of(model, wrapper)
     return SharedStepper(Team.meet(), sharing, wrapper, model, *arguments, **named)

@@ -9,7 +9,6 @@ import numpy as np
 import torch.distributed as dist
 from numpy.typing import NDArray
 
-from gradlens.distributed.team import Team
 from gradlens.distributed.wrappers import several
 
 Counts = NDArray[np.int64]
@@ -24,10 +23,12 @@ def shared_counts(counts: Counts | None) -> tuple[Counts | None, bool]:
         counts: [C] of this process, or None where it does not know.
 
     Raises:
-        TeamError: Another process does not answer.
+        gradlens.distributed.TeamError: Another process does not answer.
     """
     if not several():
         return counts, False
+    from gradlens.distributed.team import Team
+
     told: list[Any] = [json.loads(text) for text in Team.tell(json.dumps(None if counts is None else counts.tolist()))]
     if counts is None or any(other is None for other in told):
         return None, False
@@ -39,3 +40,11 @@ def shared_counts(counts: Counts | None) -> tuple[Counts | None, bool]:
 def processes() -> int:
     """Returns how many processes train together; 1 without torch.distributed."""
     return dist.get_world_size() if several() else 1
+
+
+def stay_away() -> None:
+    """Tells the other processes not to wait for this one, which cannot be measured."""
+    if several():
+        from gradlens.distributed.team import Team
+
+        Team.stay_away()

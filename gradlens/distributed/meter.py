@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gradlens.distributed.team import Outcome, Phase, Team, TeamError
+from gradlens.distributed.errors import TeamError
+from gradlens.distributed.team import Outcome, Phase, Team
 from gradlens.distributed.wrappers import Sharing, is_joint, replicas
 from gradlens.engines import EngineSwitch, Grads
 from gradlens.groups import ClassGroups

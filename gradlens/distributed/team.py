@@ -17,6 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, _get_default_store
 
+from gradlens.distributed.errors import TeamError
+
 # Votes are held right after collectives of the training, so processes come to them at about the same time. One that does not
 # come within this time never will; then measuring stops and training goes on.
 PATIENCE = timedelta(seconds=120)
@@ -26,10 +28,6 @@ NUMBERS = 4
 AWAY = "away"
 
 _meetings = count()
-
-
-class TeamError(RuntimeError):
-    """The processes cannot agree; the message says why, and what to do about it."""
 
 
 class Phase(IntEnum):
@@ -126,8 +124,7 @@ class Team:
     def stay_away() -> None:
         """Tells the other processes not to wait for this one at their next meeting."""
         with contextlib.suppress(RuntimeError, ValueError):
-            if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-                _get_default_store().set(f"gradlens/{next(_meetings)}/{dist.get_rank()}", AWAY)
+            _get_default_store().set(f"gradlens/{next(_meetings)}/{dist.get_rank()}", AWAY)
 
     def vote(self, phase: Phase, ok: bool, numbers: Sequence[float] = ()) -> Vote:
         """Votes and waits for the others.

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from gradlens.distributed.team import TeamError
+from gradlens.distributed.errors import TeamError
 from gradlens.shards import is_sharded
 
 

@@ -184,9 +184,9 @@ class Tracker:
         if self.lens is not None:
             self.lens.halt()
         elif "backward" in self.seen:
-            from gradlens.distributed import Team
+            from gradlens.distributed.exchange import stay_away
 
-            Team.stay_away()
+            stay_away()
 
     def _guarded(self, measured: Callable[[Once], None], call: Callable[[], None]) -> None:
         """Runs ``call`` exactly once, inside of ``measured`` or after it, and keeps our errors away from it."""

@@ -15,7 +15,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from gradlens import Lens
-from gradlens.distributed.team import TeamError
+from gradlens.distributed import TeamError
 from tests.distributed import oracle, synchronised
 from tests.distributed.processes import together
 from tests.distributed.trainings import GROUPS, batches, both, groups, network, normalised, optimizer_of

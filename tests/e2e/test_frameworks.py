@@ -37,7 +37,7 @@ CASES = {
     "torchrun, DDP": (TORCHRUN, ["ddp.py"], 8),
     "torchrun, DDP, no_sync": (TORCHRUN, ["ddp.py", "--accumulate", "2"], 4),
     "torchrun, fully_shard": (TORCHRUN, ["ddp.py", "--sharded"], 8),
-    "torchrun, Lightning": (TORCHRUN, ["lightning_fit.py"], 4),
+    "torchrun, Lightning": (TORCHRUN, ["lightning_fit.py", "--devices", "2"], 4),
     "accelerate launch": (ACCELERATE, ["accelerated.py"], 6),
     "torch.multiprocessing.spawn": ([], ["spawn.py"], 8),
 }

@@ -1,5 +1,6 @@
 """Fits with Lightning's Trainer: validation, accumulation over two batches, gradient clipping."""
 
+import argparse
 import logging
 import sys
 import warnings
@@ -35,7 +36,7 @@ class Classifier(L.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
 
 
-def main(callbacks=()):
+def main(callbacks=(), devices=1):
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     L.seed_everything(0, verbose=False)
@@ -43,6 +44,8 @@ def main(callbacks=()):
     trainer = L.Trainer(
         max_epochs=2,
         accelerator="cpu",
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
         accumulate_grad_batches=2,
         gradient_clip_val=5.0,
         logger=False,
@@ -53,11 +56,14 @@ def main(callbacks=()):
     )
     loaders = DataLoader(make_data(), batch_size=10, shuffle=True), DataLoader(make_data(), batch_size=40)
     trainer.fit(model, *loaders)
-    print({name: value.item() for name, value in sorted(trainer.callback_metrics.items())})
-    torch.save(model.net.state_dict(), "model.pt")
+    if trainer.is_global_zero:
+        print({name: value.item() for name, value in sorted(trainer.callback_metrics.items())})
+        torch.save(model.net.state_dict(), "model.pt")
     return trainer
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--devices", type=int, default=1)
+    main(devices=parser.parse_args().devices)
     sys.exit(0)

@@ -81,6 +81,12 @@ function adapted(spec, width) {
     stacked(layout);
     layout.margin.l = Math.min(layout.margin.l, 52);
     layout.margin.r = 10;
+    if (spec.layout.yaxis?.scaleanchor) layout.height = Math.min(layout.height, width + 30);  // a square matrix
+    if (layout.legend && spec.data.length > 1) {  // below the tools, which have no room beside it
+      layout.height += 24;
+      layout.margin.t += 24;
+      layout.legend.y = 1 - 30 / layout.height;
+    }
     for (const key of Object.keys(layout)) if (/^[xy]axis\d*$/.test(key)) layout[key].nticks ??= 6;
   }
   return layout;
@@ -105,7 +111,10 @@ async function draw(state) {
   } catch (error) {
     console.error(error);
     state.figure.dataset.drawn = "failed";
-    state.figure.querySelector(".gl-plot").textContent = `This figure cannot be drawn: ${error.message}`;
+    const plot = state.figure.querySelector(".gl-plot");
+    window.Plotly?.purge(plot);
+    plot.textContent = `This figure cannot be drawn: ${error.message}`;
+    state.listening = false;
   } finally {
     state.drawing = false;
   }
@@ -116,8 +125,20 @@ async function paint(state) {
   const { figure, spec, data } = state;
   const plot = figure.querySelector(".gl-plot");
   const width = plot.clientWidth || figure.clientWidth;
+  const empty = spec.layout.xaxis?.visible === false;  // only a note why there is nothing to draw
+  if (empty && plot._fullLayout) Plotly.purge(plot);
+  if (!plot._fullLayout) plot.textContent = "";
+  figure.classList.toggle("gl-empty", empty);
+  if (empty) {
+    plot.textContent = spec.layout.annotations.map((annotation) => plain(annotation.text)).join(" ");
+    plot.style.minHeight = "";
+    state.listening = false;
+    figure.dataset.drawn = String(Number(figure.dataset.drawn ?? 0) + 1);
+    return;
+  }
   const layout = zoomed(adapted(spec, width), state.zoom);
   layout.uirevision = data.revision;
+  layout.font = { ...layout.font, family: getComputedStyle(figure).fontFamily };
   layout.autosize = true;
   plot.style.minHeight = `${layout.height}px`;
   const config = {
@@ -128,7 +149,9 @@ async function paint(state) {
   // A legend of several lines would lie over the panels.
   const legend = plot._fullLayout?.legend?._height ?? 0;
   if (legend > 36 && plot._fullLayout.showlegend) {
-    await Plotly.relayout(plot, { "margin.t": layout.margin.t + legend - 26, height: layout.height + legend - 26, "legend.y": 1 - 6 / (layout.height + legend - 26) });
+    const height = layout.height + legend - 26;
+    const above = (1 - layout.legend.y) * layout.height;
+    await Plotly.relayout(plot, { "margin.t": layout.margin.t + legend - 26, height, "legend.y": 1 - above / height });
   }
   state.width = width;
   if (!state.listening) listen(state, plot);

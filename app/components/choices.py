@@ -39,7 +39,9 @@ def choose(
     """
     preset(key, options, default)
     words = options if isinstance(options, Mapping) else {}
-    chosen = control(label, list(options), key=key, required=True, format_func=lambda o: words.get(o, o), **more)
+    if control is st.segmented_control:
+        more["required"] = True
+    chosen = control(label, list(options), key=key, format_func=lambda option: words.get(option, option), **more)
     keep(key, [chosen] if chosen != default else [])
     return str(chosen)
 
@@ -64,7 +66,7 @@ def choose_run(
     for name in st.session_state.get(f"{key}:missing", ()):
         why = shelf.broken.get(name, "it is not in this folder, or not any more")
         st.warning(f"The run {plain(name)} cannot be shown: {plain(why)}.", icon=":material/warning:")
-    chosen = str(st.selectbox(label, options, key=key, width=300, required=True, on_change=_missing, args=(key, ())))
+    chosen = str(st.selectbox(label, options, key=key, width=300, on_change=_missing, args=(key, ())))
     # The default changes as runs come, so it is written into the address as well: a link shows the same run tomorrow.
     keep(key, [chosen])
     return chosen
@@ -128,22 +130,22 @@ def choose_norm() -> str:
     )  # fmt: skip
 
 
-def choose_number(label: str, most: int, key: str, **more: Any) -> int:
-    """Lets the viewer choose a number from 1 on and returns it; the last one at first.
+def choose_place(label: str, places: Sequence[str], key: str, **more: Any) -> int:
+    """Lets the viewer choose one of several things in a row and returns its index; the last one at first.
 
     Args:
         label: Of the slider.
-        most: Its right end.
-        key: Of the control, and its name in the address.
+        places: What each is called; no two alike.
+        key: Of the control, and its name in the address, where they count from 1.
         more: Options of the slider.
     """
-    known = st.session_state.get(key)
-    if not isinstance(known, int) or known > most:
-        wanted = next((int(text) for text in asked(key) if text.isdecimal()), most)
-        st.session_state[key] = wanted if 1 <= wanted <= most else most
-    chosen = int(st.slider(label, 1, most, key=key, **more))
-    keep(key, [str(chosen)] if chosen != most else [])
-    return chosen
+    last = len(places)
+    if st.session_state.get(key) not in range(1, last + 1):
+        wanted = next((int(text) for text in asked(key) if text.isdecimal()), last)
+        st.session_state[key] = wanted if 1 <= wanted <= last else last
+    chosen = int(st.select_slider(label, range(1, last + 1), key=key, format_func=lambda i: places[i - 1], **more))
+    keep(key, [str(chosen)] if chosen != last else [])
+    return chosen - 1
 
 
 def choose_whether(label: str, key: str, **more: Any) -> bool:

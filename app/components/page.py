@@ -10,10 +10,12 @@ from app.components.store import Shelf, shelf
 STYLE = """
 <style>
 .stMainBlockContainer { padding: 4.2rem 2.2rem 4rem; max-width: 1500px; }
-[class*="st-key-gl-address"] { position: absolute; width: 0; height: 0; overflow: hidden; }
+div:has(> [class*="st-key-gl-address"]), [class*="st-key-gl-address"] {
+  position: absolute; width: 0; height: 0; overflow: hidden;
+}
 h1 { font-size: 1.7rem !important; padding: 0 0 0.1rem !important; }
 h2 { font-size: 1.2rem !important; padding: 0.6rem 0 0 !important; }
-[data-testid="stButtonGroup"] button { min-height: 2.5rem; }
+[data-testid="stButtonGroup"] [role="radiogroup"] button { min-height: 2.5rem; }
 @media (max-width: 640px) { .stMainBlockContainer { padding: 4rem 1rem 3rem; } }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important; } }
 </style>

@@ -23,7 +23,7 @@ def summary(run: Run) -> None:
         ("data set", seen.dataset or "–"),
         ("measured steps", f"{seen.measured:,}"),
         ("distortion", number(seen.distortion)),
-        ("accuracy", f"{seen.accuracy:.1f} %" if math.isfinite(seen.accuracy) else "–"),
+        ("accuracy", f"{seen.accuracy:.1f}%" if math.isfinite(seen.accuracy) else "–"),
         ("engine", seen.engine or "–"),
         ("overhead", (overhead_text(run) or "–").replace(" of the training time", "")),
     ]

@@ -30,6 +30,7 @@ STYLE = """
 .gl-table .gl-n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; overflow-wrap: normal; }
 .gl-table .gl-strong { font-weight: 700; }
 .gl-narrow { width: auto; min-width: min(100%, 30rem); }
+.gl-narrow td:first-child { min-width: 6rem; }
 .gl-narrow tbody th { white-space: nowrap; padding-right: 1.6rem; }
 .gl-badge { display: inline-block; white-space: nowrap; font-weight: 600; }
 .gl-yes { color: #00795A; } .gl-no { color: #B34700; } .gl-open { opacity: 0.7; }
@@ -44,14 +45,25 @@ STYLE = """
 }
 </style>
 """
-CLAIMS = ("panel", "statement", "measured as", "effect", "95 % interval", "no difference", "verdict")
+# What facts about a run that are settings of its method begin with.
+SETTING = "hyper-parameter "
+CLAIMS = ("panel", "statement", "measured as", "effect", "95% interval", "no difference", "verdict")
 VERDICTS = {True: ("gl-yes", "✓ reproduced"), False: ("gl-no", "✗ not reproduced"), None: ("gl-open", "? undecided")}
 
 
 def facts_table(run: Run) -> None:
     """Writes everything that is known about a run."""
-    rows = "".join(f'<tr><th scope="row">{_text(n)}</th><td>{_text(value)}</td></tr>' for n, value in facts(run))
-    _write(f'<table class="gl-table gl-narrow"><tbody>{rows}</tbody></table>')
+    found = facts(run)
+    settings = [(name.removeprefix(SETTING), value) for name, value in found if name.startswith(SETTING)]
+    _pairs([(name, value) for name, value in found if not name.startswith(SETTING)])
+    if settings:
+        st.header("Hyper-parameters", anchor=False)
+        _pairs(settings)
+
+
+def _pairs(rows: Iterable[tuple[str, str]]) -> None:
+    body = "".join(f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>' for name, value in rows)
+    _write(f'<table class="gl-table gl-narrow"><tbody>{body}</tbody></table>')
 
 
 def claims_table(claims: Iterable[Claim]) -> None:
@@ -75,7 +87,7 @@ def claims_table(claims: Iterable[Claim]) -> None:
         cells.append(f'<td><span class="gl-badge {key}">{words}</span>{note}</td>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
     caption = (
-        "Reproduced: the whole 95 % interval lies above “no difference”. Intervals: moving-block bootstrap over the measured "
+        "Reproduced: the whole 95% interval lies above “no difference”. Intervals: moving-block bootstrap over the measured "
         "steps. They say how sure the averages of these two runs are, not how another seed would come out."
     )
     _write(_table(CLAIMS, range(3, 6), rows, caption))
@@ -107,7 +119,7 @@ def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str],
         cells = _cells(head, texts, first=0, strong=len(head) - 1 if clear else None)
         found.append(f'<tr><th scope="row">{_text(quantity)}</th>{"".join(cells)}</tr>')
     caption = (
-        "Means over the measured steps with 95 % intervals (moving-block bootstrap). Bold: the interval of the difference "
+        "Means over the measured steps with 95% intervals (moving-block bootstrap). Bold: the interval of the difference "
         "leaves out 0."
     )
     _write(_table(("", *head), range(1, len(head) + 1), found, caption))
@@ -123,7 +135,7 @@ def accuracy_table(runs: Sequence[Run]) -> None:
 
 
 def _percent(value: float) -> str:
-    return f"{value:.1f} %" if math.isfinite(value) else "–"
+    return f"{value:.1f}%" if math.isfinite(value) else "–"
 
 
 def plain_table(

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.components.chart import chart
-from app.components.choices import choose_number, choose_run
+from app.components.choices import choose_place, choose_run
 from app.components.live import follow
 from app.components.page import heading, runs_or_stop
 from app.components.store import classes_of
@@ -31,28 +31,33 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 probes = classes_of(run)
 index = len(probes) - 1
 if len(probes) > 1:
-    number = choose_number(
-        "Measurement, first to last", len(probes), "at",
-        help="Whole-data probes in order of training, or stretches of training where every class is a group.",
+    places = [f"{number} of {len(probes)}: step {probe.step:,}" for number, probe in enumerate(probes, 1)]
+    index = choose_place(
+        "Measurement", places, "at",
+        help="Probes of whole data in order of training, or stretches of training where every class is a group.",
     )  # fmt: skip
-    index = number - 1
 probe = probes[index]
 
-chart(
-    "cosines",
-    lambda theme: figures.class_cosines(probe, theme=theme),
-    name=f"{name}-classes",
-    revision=name,
-    over_training=False,
-)
-st.header("Most conflicting pairs", anchor=False)
-pairs = figures.conflicting_pairs(probe)
-plain_table(
-    ("class", "samples", "and", "samples", "cosine"),
-    [(p.a, f"{p.samples[0]:,.0f}", p.b, f"{p.samples[1]:,.0f}", f"{p.cosine:+.3f}") for p in pairs],
-    numeric=(1, 3, 4),
-    caption="The pairs with the lowest cosine between their gradients; -1 = exactly against each other.",
-)
+picture, table = st.columns([5, 3], gap="large")
+with picture:
+    chart(
+        "cosines",
+        lambda theme: figures.class_cosines(probe, theme=theme),
+        name=f"{name}-classes",
+        revision=name,
+        over_training=False,
+    )
+with table:
+    st.header("Most conflicting pairs", anchor=False)
+    plain_table(
+        ("class (samples)", "against", "cosine"),
+        [
+            (f"{p.a} ({p.samples[0]:,.0f})", f"{p.b} ({p.samples[1]:,.0f})", f"{p.cosine:+.3f}")
+            for p in figures.conflicting_pairs(probe)
+        ],
+        numeric=(2,),
+        caption="The pairs with the lowest cosine between their gradients; -1 = exactly against each other.",
+    )
 chart(
     "shares",
     lambda theme: figures.class_shares(probe, theme=theme),

@@ -50,7 +50,13 @@ revision = (tuple(r.name for r in both), x)
 chart("distortion", partial(figures.distortion_curves, both, **over), name="distortion", revision=revision, rows=rows)
 for part in both:
     key = "shares" if part is run else "shares-against"
-    chart(key, partial(figures.shares, part, **over), name=f"{part.name}-shares", revision=revision, rows=rows)
+    chart(
+        key,
+        partial(figures.shares, part, beside=both, **over),
+        name=f"{part.name}-shares",
+        revision=revision,
+        rows=rows,
+    )
 chart(
     "accuracy",
     lambda **options: figures.evaluations(both, **{**options, "x": x}),

@@ -26,6 +26,7 @@ def table(found: Shelf, search: str) -> pd.DataFrame:
                 {
                     "run": name,
                     "status": state,
+                    "why": seen.reason,
                     "method": seen.method,
                     "data set": seen.dataset,
                     "distortion": seen.distortion,
@@ -37,33 +38,30 @@ def table(found: Shelf, search: str) -> pd.DataFrame:
                     "cadence": seen.cadence,
                     "engine": seen.engine,
                     "started": started,
-                    "why": seen.reason,
                 }
             )
     return pd.DataFrame(rows)
 
 
 COLUMNS = {
-    "run": st.column_config.TextColumn("Run", pinned=True, width="medium"),
-    "status": st.column_config.TextColumn("Status", width="small"),
-    "method": st.column_config.TextColumn("Method", width="small"),
-    "data set": st.column_config.TextColumn("Data set", width="small"),
-    "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width="small", help="0 = none; whole run"),
+    "run": st.column_config.TextColumn("Run", pinned=True, width=150),
+    "status": st.column_config.TextColumn("Status", width=75),
+    "why": st.column_config.TextColumn("Why", width=150, help="Why it failed or was interrupted"),
+    "method": st.column_config.TextColumn("Method", width=90),
+    "data set": st.column_config.TextColumn("Data set", width=115),
+    "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width=80, help="0 = none; whole run"),
     "last phase": st.column_config.NumberColumn(
-        "Last phase", format="%.3f", width="small", help="Distortion of the last phase"
+        "Last phase", format="%.3f", width=80, help="Distortion of the last phase"
     ),
-    "course": st.column_config.LineChartColumn(
-        "Over the run", y_min=0, width="small", help="Distortion, beginning to end"
-    ),
+    "course": st.column_config.LineChartColumn("Over the run", y_min=0, width=95, help="Distortion, beginning to end"),
     "accuracy": st.column_config.NumberColumn(
-        "Accuracy", format="%.1f %%", width="small", help="Last evaluation, overall"
+        "Accuracy", format="%.1f%%", width=75, help="Last evaluation, overall, in percent"
     ),
-    "steps": st.column_config.NumberColumn("Steps", format="localized", width="small"),
-    "measured": st.column_config.NumberColumn("Measured", format="localized", width="small"),
-    "cadence": st.column_config.TextColumn("Cadence", width="small"),
-    "engine": st.column_config.TextColumn("Engine", width="small"),
-    "started": st.column_config.DatetimeColumn("Started", format="distance", width="small"),
-    "why": st.column_config.TextColumn("Why", width="medium", help="Why it failed or was interrupted"),
+    "steps": st.column_config.NumberColumn("Steps", format="localized", width=62, help="Optimizer steps"),
+    "measured": st.column_config.NumberColumn("Measured", format="localized", width=78, help="Measured steps"),
+    "cadence": st.column_config.TextColumn("Cadence", width=100),
+    "engine": st.column_config.TextColumn("Engine", width=70),
+    "started": st.column_config.DatetimeColumn("Started", format="distance", width=100),
 }
 
 OPTIONAL = ("why", "method", "data set", "last phase", "accuracy", "cadence", "engine", "started")
@@ -89,7 +87,7 @@ else:
         unused = [c for c in OPTIONAL if shown[c].isna().all() or (shown[c] == "").all()]
         picked = st.dataframe(
             shown.drop(columns=unused), column_config=COLUMNS, hide_index=True, on_select="rerun", key="picked",
-            selection_mode="multi-row", alt=f"Table of {len(shown)} runs with status, distortion and accuracy",
+            selection_mode="multi-row", placeholder="–", alt=f"Table of {len(shown)} runs with status, distortion and accuracy",
         )  # fmt: skip
         chosen = [str(shown["run"].iloc[row]) for row in picked["selection"]["rows"] if row < len(shown)]
         with st.container(horizontal=True, vertical_alignment="center"):

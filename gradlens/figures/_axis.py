@@ -84,7 +84,14 @@ def axis_of(run: Run, unit: str) -> Axis:
 
 
 def add_events(
-    figure: go.Figure, run: Run, axis: Axis, theme: Theme, panels: Sequence[tuple[int, int]], *, above: bool = False
+    figure: go.Figure,
+    run: Run,
+    axis: Axis,
+    theme: Theme,
+    panels: Sequence[tuple[int, int]],
+    *,
+    above: bool = False,
+    of: str = "",
 ) -> None:
     """Draws the phases as bands and the marks as lines into panels (row, column); their names go into the first.
 
@@ -95,6 +102,7 @@ def add_events(
         theme: Colours.
         panels: Rows and columns, from 1.
         above: The panel is full (a heat map): borders are drawn over it and the names stand above it.
+        of: What the names of the phases begin with, where the panel shows other runs as well.
     """
     if not len(axis.positions):
         return
@@ -112,7 +120,16 @@ def add_events(
                 type="rect", x0=start, x1=stop, y0=0, y1=1, yref="y domain", row=row, col=col, layer=layer,
                 fillcolor=band, line=border,
             )  # fmt: skip
-        _write(figure, panels[0], f" phase {safe(phase.name)}", theme, start, 1, "bottom" if above else "top", "left")
+        _write(
+            figure,
+            panels[0],
+            f" {safe(of)}: phase {safe(phase.name)}" if of else f" phase {safe(phase.name)}",
+            theme,
+            start,
+            1,
+            "bottom" if above else "top",
+            "left",
+        )
     marks = run.marks
     for mark in marks:
         at = float(axis.of_steps(run, [mark.step])[0])

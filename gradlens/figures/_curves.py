@@ -114,7 +114,7 @@ def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
             figure.add_trace(
                 go.Scatter(
                     x=axis.of_steps(run, steps), y=values, name=safe(name), legendgroup=safe(name), showlegend=not shown,
-                    mode="lines+markers", marker={"size": 5}, hovertemplate="%{y:.1f} %" + f" ({safe(split)})",
+                    mode="lines+markers", marker={"size": 5}, hovertemplate="%{y:.1f}%" + f" ({safe(split)})",
                     line={"color": style.color, "width": style.width, "dash": style.dash},
                 ), row=1, col=1 + both,
             )  # fmt: skip
@@ -122,7 +122,7 @@ def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
     dress(figure, view.theme, title, text, panel_titles=True)
     add_events(figure, run, axis, view.theme, [(1, col) for col in range(1, 2 + both)])
     figure.update_xaxes(title_text=axis.title)
-    figure.update_yaxes(range=[0, 110 if run.phases else 101], ticksuffix=" %", dtick=20)
+    figure.update_yaxes(range=[0, 110 if run.phases else 101], ticksuffix="%", dtick=20)
     return figure
 
 

@@ -54,7 +54,8 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Fig
     """Draws the distortion of runs over each other.
 
     The strong line is the distortion of the shares' running means, as ``gradlens.distortion`` is of their mean over a run: the
-    chance of single batches, whose own distortion is drawn faint, does not count.
+    chance of single batches, whose own distortion is drawn faint, does not count. Where one of the runs has phases, they are
+    shaded.
 
     Raises:
         FigureError: No run, or an axis that one of them does not have.
@@ -77,11 +78,14 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Fig
     about = "half the distance between shares of the update and of the classes, 0 = none"
     dress(figure, view.theme, title, subtitle(about, smoothing_text(view, max(map(len, runs)))))
     alone = len(runs) == 1
-    if alone:
-        add_events(figure, runs[0], axes[0], view.theme, [(1, 1)])
+    phased = [i for i, run in enumerate(runs) if len(run.phases) > 1]
+    banded = 0 if alone else phased[0] if len(phased) == 1 else None
+    if banded is not None:
+        of = "" if alone else runs[banded].name
+        add_events(figure, runs[banded], axes[banded], view.theme, [(1, 1)], of=of)
     figure.update_layout(showlegend=True)
     figure.update_xaxes(title_text=axes[0].title)
     figure.update_yaxes(
-        title_text="distortion", range=robust_range(lines, view, headroom=alone and bool(runs[0].phases))
+        title_text="distortion", range=robust_range(lines, view, headroom=banded is not None and bool(phased))
     )
     return figure if any(map(len, runs)) else note(figure, view.theme, NO_STEPS)

@@ -151,10 +151,11 @@ def _over_time(values: Floats, labels: list[str], quantity: str, axis: Axis, the
             colorbar=_bar(quantity, theme),
         ), row=1, col=1,
     )  # fmt: skip
-    shown = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), 48)).round().astype(int))
+    shown = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), 68)).round().astype(int))
     figure.update_yaxes(
-        autorange="reversed", tickvals=shown, ticktext=[labels[i] for i in shown], tickfont={"size": 11}
-    )
+        autorange="reversed", tickvals=shown, ticktext=[labels[i] for i in shown],
+        tickfont={"size": 11 if len(labels) <= 48 else 10}, ticklabelstep=1,
+    )  # fmt: skip
     return figure
 
 

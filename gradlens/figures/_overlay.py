@@ -113,13 +113,13 @@ def evaluations(runs: Sequence[Run], **options: Unpack[Options]) -> go.Figure:
                 go.Scatter(
                     x=axis.of_steps(run, [step for step, _ in points]), y=[value for _, value in points], name=safe(run.name),
                     legendgroup=str(i), showlegend=col == 1, mode="lines+markers", marker={"size": 4},
-                    hovertemplate="%{y:.1f} %", line={"color": style.color, "dash": style.dash, "width": style.width},
+                    hovertemplate="%{y:.1f}%", line={"color": style.color, "dash": style.dash, "width": style.width},
                 ), row=1, col=col,
             )  # fmt: skip
     dress(figure, view.theme, title, subtitle(*(run_text(run) for run in runs)), panel_titles=True)
     figure.update_layout(showlegend=True)
     figure.update_xaxes(title_text=axes[0].title)
-    figure.update_yaxes(range=[0, 101], ticksuffix=" %", dtick=20)
+    figure.update_yaxes(range=[0, 101], ticksuffix="%", dtick=20)
     return figure
 
 

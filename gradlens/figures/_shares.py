@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
@@ -26,11 +27,19 @@ BARS = 120
 NEGLIGIBLE = 1e-3
 
 
-def shares(run: Run, **options: Unpack[Options]) -> go.Figure:
+def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) -> go.Figure:
     """Draws every group's share of the update, stacked to 1; a heat map where there are more than 8 groups.
 
     A group without samples has share 0 in that step. A negative share (a group against whose gradient the update goes) hangs
     below zero. Dashed: where the borders would be if every group had the share of its classes.
+
+    Args:
+        run: The run.
+        beside: Runs whose figures stand above or below: the horizontal axis is as long as that of the longest.
+        **options: See ``Options``.
+
+    Raises:
+        FigureError: An axis that one of the runs does not have.
     """
     view = View.of(options)
     title = "Whose update is it? Share of each group"
@@ -53,7 +62,9 @@ def shares(run: Run, **options: Unpack[Options]) -> go.Figure:
         figure.add_trace(
             go.Bar(
                 x=(x[1:] + x[:-1]) / 2, width=np.diff(x), y=heights[name], name=safe(name),
-                marker={"color": styles[name].color, "opacity": 0.9, "line": {"width": 0}}, hovertemplate="%{y:.1%}",
+                # Lines of the same colour: bars that end within a pixel would leave stripes.
+                marker={"color": styles[name].color, "line": {"width": 0.6, "color": styles[name].color}},
+                hovertemplate="%{y:.1%}",
             )
         )  # fmt: skip
     each = round(n / max(len(edges) - 1, 1))
@@ -66,6 +77,10 @@ def shares(run: Run, **options: Unpack[Options]) -> go.Figure:
     figure.update_layout(barmode="relative", bargap=0)
     figure.update_xaxes(title_text=axis.title)
     figure.update_yaxes(title_text="share of the update", tickformat=".0%", range=_range(figure, bool(run.phases)))
+    ends = [axis_of(one, view.x).positions[[0, -1]] for one in beside if len(one)]
+    if ends and view.window is None and len(run):
+        low, high = np.min(ends), np.max(ends)
+        figure.update_xaxes(range=[float(min(low, x[0])), float(max(high, x[-1]))])
     return figure if len(run) else note(figure, view.theme, NO_STEPS)
 
 
@@ -112,9 +127,10 @@ def class_shares(probe: Probe, *, theme: str = "light") -> go.Figure:
     figure = go.Figure(
         go.Scatter(
             x=counts, y=values, mode="markers+text" if len(names) <= 20 else "markers", textposition="top center",
-            text=[safe(name) for name in names],
+            text=[safe(name) if alone else "" for name, alone in zip(names, _readable(counts, values), strict=True)],
+            hovertext=[safe(name) for name in names],
             marker={"color": colors.first, "size": 9, "opacity": 0.8, "line": {"width": 1, "color": colors.paper}},
-            hovertemplate="%{text}<br>%{x:,.0f} samples<br>share %{y:.2%}<extra></extra>",
+            hovertemplate="%{hovertext}<br>%{x:,.0f} samples<br>share %{y:.2%}<extra></extra>",
         )
     )  # fmt: skip
     text = subtitle(f"whole data at step {probe.step:,}", f"dashed: equal shares, {fair:.1%} each")
@@ -128,3 +144,17 @@ def class_shares(probe: Probe, *, theme: str = "light") -> go.Figure:
     figure.update_yaxes(title_text="share of the gradient", tickformat=".1~%")
     figure.update_layout(hovermode="closest", showlegend=False)
     return figure
+
+
+def _readable(counts: Floats, values: Sequence[float]) -> list[bool]:
+    """Returns which points may carry their names: those whose names would not lie on one that is written already."""
+    with np.errstate(divide="ignore"):
+        places = np.stack([np.log10(counts), np.asarray(values)], axis=1)  # [K, 2]
+    finite = np.isfinite(places).all(axis=1)
+    spread = np.ptp(places[finite], axis=0) if finite.any() else np.ones(2)
+    near = np.maximum(spread, 1e-9) * (0.025, 0.06)
+    written: list[int] = []
+    for k in np.flatnonzero(finite):
+        if not any((np.abs(places[k] - places[other]) < near).all() for other in written):
+            written.append(int(k))
+    return [k in written for k in range(len(values))]

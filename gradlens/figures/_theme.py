@@ -172,6 +172,7 @@ def dress(
 
 def note(figure: go.Figure, theme: Theme, text: str) -> go.Figure:
     """Writes into the middle of a figure why it is empty; the text must be safe already."""
+    figure.update_xaxes(visible=False).update_yaxes(visible=False)
     figure.add_annotation(
         text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper", font={"size": 14, "color": theme.muted}
     )

@@ -77,7 +77,7 @@ def test_every_page_explains_itself_and_names_its_controls(monkeypatch, folder, 
     at = opened(monkeypatch, folder, page)
     assert len(at.title) == 1
     assert 100 < len(at.markdown[0].value) < 330
-    for kind in ("selectbox", "multiselect", "text_input", "slider", "toggle"):
+    for kind in ("selectbox", "multiselect", "text_input", "select_slider", "toggle"):
         assert all(widget.label for widget in at.get(kind))
     assert charts(at) or page == "runs"
 
@@ -185,8 +185,8 @@ def test_dual_phase_tells_the_story(monkeypatch, folder):
     assert at.selectbox(key="against").value == "lt"
     assert set(charts(at)) == {"distortion", "shares", "against", "accuracy", "terms"}
     page = text(at)
-    assert "55.0 %" in page  # few-shot accuracy at the end
-    assert "30.5 %" in page
+    assert "55.0%" in page  # few-shot accuracy at the end
+    assert "30.5%" in page
     assert "dual, phase II" in page
 
 
@@ -204,7 +204,9 @@ def test_classes_of_a_run_with_a_group_a_class(monkeypatch, folder):
     at = opened(monkeypatch, folder, "classes")
     assert at.selectbox(key="run").value == "classes"
     measured = class_measurements(Run(folder / "classes"))
-    assert at.slider(key="at").max == len(measured) == 20
+    slider = at.select_slider(key="at")
+    assert slider.value == len(slider.options) == len(measured) == 20
+    assert slider.options[-1] == "20 of 20: step 199"
     worst = conflicting_pairs(measured[-1])[0]
     assert f"{worst.cosine:+.3f}" in text(at)
     heat = next(t for t in charts(at)["cosines"]["data"] if t["type"] == "heatmap")

@@ -256,13 +256,16 @@ def shown(page):
 
 
 def drag(page):
-    area = page.locator(".gl-plot .nsewdrag").first.bounding_box()
+    # Its place in one go: each redraw may replace the element.
+    left, width, top = page.evaluate(
+        "() => { const b = document.querySelector('.gl-plot .nsewdrag').getBoundingClientRect(); return [b.x, b.width, b.y] }"
+    )
     before = shown(page)
-    page.mouse.move(area["x"] + 0.2 * area["width"], area["y"] + 60)
+    page.mouse.move(left + 0.2 * width, top + 60)
     page.mouse.down()
-    page.mouse.move(area["x"] + 0.3 * area["width"], area["y"] + 64, steps=3)
+    page.mouse.move(left + 0.3 * width, top + 64, steps=3)
     page.wait_for_timeout(3000)  # new measurements come meanwhile
-    page.mouse.move(area["x"] + 0.6 * area["width"], area["y"] + 64, steps=6)
+    page.mouse.move(left + 0.6 * width, top + 64, steps=6)
     page.mouse.up()
     page.wait_for_function(f"() => document.querySelector('.gl-plot')._fullLayout.xaxis.range[0] > {before[0] + 1}")
     return shown(page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -30,8 +31,9 @@ def group_gradients(
         loss: Scalar with its graph.
         labels: [B] class ids (or [B, T]), or [B, C] class masses.
         groups: The groups.
-        outputs: The tensor whose rows are the samples; by default the tensor of the loss's graph that is nearest the loss
-            and has the labels' rows and a dimension more (the input of log-softmax, or log-softmax itself).
+        outputs: The tensor whose rows are the samples; by default the tensors of the loss's graph that are nearest the loss
+            and have the labels' rows and the classes (the input of log-softmax, or log-softmax itself; one for each head
+            and each term), or else the nearest one with the labels' rows and another dimension.
         ignore_index: The label that belongs to no sample.
 
     Returns:
@@ -43,24 +45,26 @@ def group_gradients(
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     params = [param for _, param in named]
-    anchor: Any = outputs if outputs is not None else _anchor_edge(loss, labels)
-    cotangent = torch.autograd.grad(loss, [anchor], retain_graph=True, allow_unused=True)[0]
-    if cotangent is None:
+    anchors: list[Any] = [outputs] if outputs is not None else _anchor_edges(loss, labels, groups.num_classes)
+    seeds = [_direct(loss, anchor, [other for other in anchors if other is not anchor]) for anchor in anchors]
+    if all(seed is None for seed in seeds):
         raise LabelsError("the loss does not depend on the given outputs; give the tensor that it was computed from")
-    rows = group_rows(labels, groups, cotangent, ignore_index)
+    reached = [(anchor, seed) for anchor, seed in zip(anchors, seeds, strict=True) if seed is not None]
+    rows = group_rows(labels, groups, reached[0][1], ignore_index)
 
-    def pulled(seed: Tensor) -> tuple[Tensor | None, ...]:
-        return torch.autograd.grad([anchor], params, [seed], retain_graph=True, allow_unused=True)
+    def pulled(weights: Tensor | None) -> tuple[Tensor | None, ...]:
+        masked = [seed if weights is None else mask_rows(seed, weights) for _, seed in reached]
+        return torch.autograd.grad([a for a, _ in reached], params, masked, retain_graph=True, allow_unused=True)
 
     found: dict[str, dict[str, Tensor]] = {}
     for k, name in enumerate(groups.names):
         if rows.counts[k] > 0:
-            found[name] = _named(named, pulled(mask_rows(cotangent, rows.weights[..., k])))
+            found[name] = _named(named, pulled(rows.weights[..., k]))
     whole = torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
-    through = pulled(cotangent)
+    through = pulled(None)
     around = [_rest(g, t) for g, t in zip(whole, through, strict=True)]
     if rows.untracked > 0:
-        outside = pulled(mask_rows(cotangent, (1 - rows.weights.sum(-1)).clamp(min=0)))
+        outside = pulled((1 - rows.weights.sum(-1)).clamp(min=0))
         around = [a if o is None else o if a is None else a + o for a, o in zip(around, outside, strict=True)]
     if any(g is not None and bool(g.abs().max() > 0) for g in around):
         found["rest"] = _named(named, tuple(around))
@@ -76,23 +80,51 @@ def _named(named: list[tuple[str, nn.Parameter]], grads: tuple[Tensor | None, ..
     return {name: torch.zeros_like(p) if g is None else g for (name, p), g in pairs}
 
 
-def _anchor_edge(loss: Tensor, labels: Tensor) -> GradientEdge:
-    """Finds the place in the loss's graph that is nearest the loss and has rows and classes."""
+def _direct(loss: Tensor, anchor: Any, others: Sequence[Any]) -> Tensor | None:
+    """Returns dL/d(anchor) without what flows by way of other anchors, as ``gradlens.engines._cotangent.cotangents``."""
+
+    def closed(number: int) -> Callable[[tuple[Tensor | None, ...]], tuple[Tensor | None, ...]]:
+        return lambda grads: tuple(
+            torch.zeros_like(g) if i == number and g is not None else g for i, g in enumerate(grads)
+        )
+
+    handles = [other.node.register_prehook(closed(other.output_nr)) for other in others]
+    try:
+        return torch.autograd.grad(loss, [anchor], retain_graph=True, allow_unused=True)[0]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _anchor_edges(loss: Tensor, labels: Tensor, classes: int) -> list[GradientEdge]:
+    """Finds the places in the loss's graph that are nearest the loss and have rows and classes, on every path one.
+
+    Where there are none, the nearest place with rows and any other dimension: a penalty on a weight that happens to have
+    as many rows as the batch would look like one, so that places with the classes come first.
+    """
     rows = labels.shape[:-1] if labels.is_floating_point() and labels.ndim == 2 else labels.shape
     level: list[tuple[Any, int]] = [(loss.grad_fn, 0)]
     seen: set[Any] = set()
+    found: list[GradientEdge] = []
+    nearest: GradientEdge | None = None
     while level:
         following: list[tuple[Any, int]] = []
         for node, number in level:
-            if node is None or (node, number) in seen:
+            if node is None or (node, number) in seen or hasattr(node, "variable"):
                 continue
             seen.add((node, number))
             metadata = getattr(node, "_input_metadata", ())
             shape = torch.Size(metadata[number].shape) if number < len(metadata) else torch.Size()
-            if (rows_lead(shape, rows) and len(shape) > len(rows)) or rows_around_classes(shape, rows):
-                return GradientEdge(node, number)
+            lead, around = rows_lead(shape, rows) and len(shape) > len(rows), rows_around_classes(shape, rows)
+            if (lead and shape[len(rows) :] == (classes,)) or (around and shape[1] == classes):
+                found.append(GradientEdge(node, number))
+                continue
+            if nearest is None and (lead or around):
+                nearest = GradientEdge(node, number)
             following += node.next_functions
         level = following
+    if found or nearest is not None:
+        return found or [nearest]  # type: ignore[list-item]
     raise LabelsError(
         f"no tensor of the loss's graph has the rows of labels of shape {list(labels.shape)} and a dimension for classes; "
         "name it: group_gradients(model, loss, labels, groups, outputs=logits)"

@@ -85,6 +85,48 @@ def test_what_passes_around_the_groups_is_rest() -> None:
         torch.testing.assert_close(sum(g[name] for g in found.values()), p.grad, rtol=1e-4, atol=1e-6)
 
 
+def first_penalty(model: nn.ModuleDict, x: Tensor, y: Tensor) -> Tensor:
+    # The weight has as many rows as the batch, and its square is nearer the loss than the logits.
+    return model["body"].weight.square().sum() + F.cross_entropy(model["a"](model["body"](x).tanh()), y) / 2 / 3
+
+
+def two_heads(model: nn.ModuleDict, x: Tensor, y: Tensor) -> Tensor:
+    features = model["body"](x).tanh()
+    return F.cross_entropy(model["a"](features), y) + 0.4 * F.cross_entropy(
+        model["b"](features), y, label_smoothing=0.1
+    )
+
+
+def head_upon_head(model: nn.ModuleDict, x: Tensor, y: Tensor) -> Tensor:
+    logits = model["a"](model["body"](x).tanh())
+    refined = model["c"](logits)
+    return F.cross_entropy(logits, y) + (0.4 * (F.cross_entropy(refined, y) * 2)) / 2
+
+
+@pytest.mark.parametrize("formula", [first_penalty, two_heads, head_upon_head])
+def test_every_term_of_a_loss_is_attributed_by_its_rows(formula: Any) -> None:
+    torch.manual_seed(3)
+    sizes = {"body": (5, 12), "a": (12, CLASSES), "b": (12, CLASSES), "c": (CLASSES, CLASSES)}
+    model = nn.ModuleDict({name: nn.Linear(*size) for name, size in sizes.items()})
+    (x, y), *_ = batches(1)
+    loss = formula(model, x, y)
+    found = gradlens.group_gradients(model, loss, y, GROUPS)
+    assert ("rest" in found) == (formula is first_penalty)
+    for name, ids in zip(GROUPS.names, GROUPS.classes, strict=True):
+
+        def restricted(twin: nn.Module, ids: tuple[int, ...] = ids) -> Tensor:
+            mine = torch.isin(y, torch.tensor(ids))
+            penalty = twin["body"].weight.square().sum() if formula is first_penalty else 0.0  # type: ignore[index]
+            # Nothing mixes the samples here: the mean over a part is the part's own loss, times its share of the rows.
+            return (formula(twin, x[mine].double(), y[mine]) - penalty) * mine.sum() / len(y)
+
+        assert error(vector(found[name], model), tuple(gradient(model, restricted))) <= 1e-4
+    loss.backward()
+    for name, p in model.named_parameters():
+        total = sum(g[name] for g in found.values())
+        torch.testing.assert_close(total, torch.zeros_like(p) if p.grad is None else p.grad, rtol=1e-4, atol=1e-6)
+
+
 def test_parameters_that_the_loss_does_not_reach_are_zero() -> None:
     model = nn.ModuleDict({"used": mlp(), "unused": nn.Linear(2, 2)})
     (x, y), *_ = batches(1)

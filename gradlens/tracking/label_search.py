@@ -97,6 +97,8 @@ def _kept(node: Any, rows: int, classes: int) -> Iterator[Tensor]:
         for factor in (node._saved_self, node._saved_other):
             if isinstance(factor, Tensor) and not factor.requires_grad:
                 yield factor
+                if factor.is_floating_point():
+                    yield -factor  # (-targets * log_p).sum()
 
 
 def _hardened(labels: Tensor) -> Tensor:

@@ -1,0 +1,371 @@
+"""python loops.py STYLE: the training loops that people write."""
+
+import copy
+import sys
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+from torch.utils.data import DataLoader, TensorDataset
+
+CLASSES, FEATURES = 4, 8
+
+
+def make_data(counts=(36, 24, 12, 8)):
+    g = torch.Generator().manual_seed(1)
+    labels = torch.cat([torch.full((n,), c) for c, n in enumerate(counts)])
+    centres = 2 * torch.randn(len(counts), FEATURES, generator=g)
+    return TensorDataset(centres[labels] + torch.randn(len(labels), FEATURES, generator=g), labels)
+
+
+class Net(nn.Module):
+    def __init__(self, norm=nn.BatchNorm1d):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Linear(FEATURES, 16), norm(16), nn.ReLU())
+        self.body = nn.Sequential(nn.Linear(16, 16), nn.ReLU())
+        self.head = nn.Linear(16, CLASSES)
+        self.checkpointing = None
+
+    def forward(self, x):
+        x = self.stem(x)
+        if self.checkpointing is None:
+            x = self.body(x)
+        else:
+            x = checkpoint(self.body, x, use_reentrant=self.checkpointing)
+        return self.head(x)
+
+
+torch.manual_seed(0)
+data = make_data()
+loader = DataLoader(data, batch_size=20, shuffle=True)
+criterion = nn.CrossEntropyLoss()
+
+
+def plain(model, optimizer, epochs=2, after=lambda epoch: None):
+    for epoch in range(epochs):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            optimizer.step()
+        after(epoch)
+        print("epoch", epoch, "loss", loss.item())
+
+
+def accumulate(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for epoch in range(4):
+        for i, (x, y) in enumerate(loader):
+            loss = criterion(model(x), y) / 2
+            loss.backward()
+            if (i + 1) % 2 == 0:
+                optimizer.step()
+                optimizer.zero_grad()
+        print(epoch, loss.item())
+
+
+def autocast(model):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for x, y in loader:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = criterion(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    print(loss.item())
+
+
+def scaler(model, divide=1):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=3)
+    for epoch in range(2):
+        for i, (x, y) in enumerate(loader):
+            loss = criterion(model(x), y)
+            if divide > 1:
+                (scaler.scale(loss) / divide).backward()
+            else:
+                scaler.scale(loss).backward()
+            if (i + 1) % divide == 0:
+                scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                scaler.step(optimizer)
+                scaler.update()
+                optimizer.zero_grad()
+        print(epoch, loss.item(), scaler.get_scale())
+
+
+def scaler_skips(model):
+    """The first gradients overflow: the scaler skips the step and halves its scale."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    for x, y in list(loader) * 3:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        scaler.scale(64 * loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    print(loss.item(), scaler.get_scale())
+
+
+def clip(model, how):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in loader:
+        optimizer.zero_grad()
+        criterion(model(x), y).backward()
+        if how == "norm":
+            print("norm", nn.utils.clip_grad_norm_(model.parameters(), 0.5).item())
+        else:
+            nn.utils.clip_grad_value_(model.parameters(), 0.01)
+        optimizer.step()
+
+
+def keep_grads(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in loader:
+        loss = criterion(model(x), y)
+        optimizer.zero_grad(set_to_none=False)
+        loss.backward()
+        optimizer.step()
+    print(loss.item())
+
+
+def two_optimizers(model):
+    body = [*model.stem.parameters(), *model.body.parameters()]
+    slow, fast = torch.optim.SGD(body, lr=0.01), torch.optim.Adam(model.head.parameters(), lr=0.01)
+    for x, y in loader:
+        slow.zero_grad()
+        fast.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        slow.step()
+        fast.step()
+    print(loss.item())
+
+
+def parameter_groups(model):
+    decay = [p for p in model.parameters() if p.ndim > 1]
+    no_decay = [p for p in model.parameters() if p.ndim == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.1}, {"params": no_decay, "weight_decay": 0.0, "lr": 0.02}], lr=0.01
+    )
+    plain(model, optimizer)
+
+
+def frozen(model):
+    for p in model.stem.parameters():
+        p.requires_grad = False
+    plain(model, torch.optim.SGD(filter(lambda p: p.requires_grad, model.parameters()), lr=0.1))
+
+
+def unfreeze(model):
+    model.stem.requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    plain(model, optimizer, epochs=3, after=lambda epoch: model.stem.requires_grad_(True))
+
+
+def lbfgs(model):
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=4)
+    x, y = data.tensors
+
+    def closure():
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        return loss
+
+    for i in range(4):
+        loss = optimizer.step(closure)
+        print(i, loss.item())
+
+
+def closure(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for x, y in loader:
+
+        def step():
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            return loss
+
+        loss = optimizer.step(step)
+    print(loss.item())
+
+
+def ema(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9))
+    teacher = copy.deepcopy(model)
+    for x, y in loader:
+        optimizer.zero_grad()
+        criterion(model(x), y).backward()
+        optimizer.step()
+        average.update_parameters(model)
+        with torch.no_grad():
+            for a, b in zip(teacher.parameters(), model.parameters()):
+                a.lerp_(b, 0.1)
+    print(sum(p.sum() for p in average.parameters()).item(), sum(p.sum() for p in teacher.parameters()).item())
+
+
+def validation(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    held_out = DataLoader(TensorDataset(*data[::4]), batch_size=10)
+    for epoch in range(2):
+        model.train()
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            a = sum(criterion(model(x), y).item() for x, y in held_out)
+        with torch.inference_mode():
+            b = sum(criterion(model(x), y).item() for x, y in held_out)
+        c = sum(criterion(model(x), y).item() for x, y in held_out)
+        print(epoch, a, b, c)
+
+
+def schedule(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.2, total_steps=12)
+    for epoch in range(2):
+        for x, y in loader:
+            optimizer.zero_grad()
+            criterion(model(x), y).backward()
+            optimizer.step()
+            scheduler.step()
+        print(epoch, scheduler.get_last_lr())
+
+
+def several_backwards(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in loader:
+        optimizer.zero_grad()
+        out = model(x)
+        (0.7 * criterion(out, y)).backward(retain_graph=True)
+        (0.3 * F.cross_entropy(out, y, label_smoothing=0.2)).backward()
+        optimizer.step()
+    print(out.sum().item())
+
+
+def checkpointed(model, reentrant):
+    model.checkpointing = reentrant
+    plain(model, torch.optim.SGD(model.parameters(), lr=0.1))
+
+
+def compiled(model, backend):
+    plain(torch.compile(model, backend=backend), torch.optim.SGD(model.parameters(), lr=0.1))
+
+
+def autograd_grad(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    params = list(model.parameters())
+    for _ in range(2):
+        for x, y in loader:
+            loss = criterion(model(x), y)
+            for p, g in zip(params, torch.autograd.grad(loss, params)):
+                p.grad = g
+            optimizer.step()
+    print(loss.item())
+
+
+def autograd_grad_by_hand(model):
+    params = list(model.parameters())
+    for _ in range(2):
+        for x, y in loader:
+            loss = criterion(model(x), y)
+            grads = torch.autograd.grad(loss, params)
+            with torch.no_grad():
+                for p, g in zip(params, grads):
+                    p -= 0.1 * g
+    print(loss.item())
+
+
+def in_backward(model):
+    """An optimizer for each parameter, which steps as soon as the gradient is there."""
+    optimizers = {p: torch.optim.SGD([p], lr=0.1, momentum=0.9) for p in model.parameters()}
+
+    def step(p):
+        optimizers[p].step()
+        optimizers[p].zero_grad()
+
+    for p in model.parameters():
+        p.register_post_accumulate_grad_hook(step)
+    for _ in range(2):
+        for x, y in loader:
+            loss = criterion(model(x), y)
+            loss.backward()
+    print(loss.item())
+
+
+def sam(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in loader:
+        criterion(model(x), y).backward()
+        with torch.no_grad():
+            norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
+            moves = [0.05 * p.grad / (norm + 1e-12) for p in model.parameters()]
+            for p, e in zip(model.parameters(), moves):
+                p += e
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        with torch.no_grad():
+            for p, e in zip(model.parameters(), moves):
+                p -= e
+        optimizer.step()
+        optimizer.zero_grad()
+    print(loss.item())
+
+
+def func(model):
+    from torch.func import functional_call, grad
+
+    params = {k: v.detach() for k, v in model.named_parameters()}
+
+    def objective(params, x, y):
+        return criterion(functional_call(model, params, (x,)), y)
+
+    for x, y in loader:
+        grads = grad(objective)(params, x, y)
+        params = {k: v - 0.1 * grads[k] for k, v in params.items()}
+    model.load_state_dict(params, strict=False)
+    print(objective(params, x, y).item())
+
+
+STYLES = {
+    "accumulate": accumulate,
+    "autocast": autocast,
+    "scaler": scaler,
+    "scaler-accumulate": lambda model: scaler(model, divide=2),
+    "scaler-skips": scaler_skips,
+    "clip-norm": lambda model: clip(model, "norm"),
+    "clip-value": lambda model: clip(model, "value"),
+    "keep-grads": keep_grads,
+    "two-optimizers": two_optimizers,
+    "parameter-groups": parameter_groups,
+    "frozen": frozen,
+    "unfreeze": unfreeze,
+    "lbfgs": lbfgs,
+    "closure": closure,
+    "ema": ema,
+    "validation": validation,
+    "schedule": schedule,
+    "several-backwards": several_backwards,
+    "checkpoint": lambda model: checkpointed(model, False),
+    "checkpoint-reentrant": lambda model: checkpointed(model, True),
+    "compile-aot": lambda model: compiled(model, "aot_eager"),
+    "compile-inductor": lambda model: compiled(model, "inductor"),
+    "autograd-grad": autograd_grad,
+    "autograd-grad-by-hand": autograd_grad_by_hand,
+    "step-in-backward": in_backward,
+    "sam": sam,
+    "func": func,
+}
+
+if __name__ == "__main__":
+    model = Net(nn.LayerNorm if "-rows" in sys.argv else nn.BatchNorm1d if sys.argv[1] != "func" else nn.LayerNorm)
+    STYLES[sys.argv[1]](model)
+    torch.save(model.state_dict(), "model.pt")

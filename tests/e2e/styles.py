@@ -1,0 +1,152 @@
+"""The styles of training that `gradlens track` is held to: the table behind the tests and the support matrix.
+
+To add a case, add a ``Style``: a script that does not know gradlens and saves its weights to ``model.pt``, and the formula of
+its loss; or, for programs that need a launcher or a framework, a test of one's own that calls ``results.note``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e import formulas as f
+
+SCRIPTS = Path(__file__).parent / "scripts"
+GROUPS = ("--groups", "head=0-1,tail=2-3")
+
+
+@dataclass(frozen=True)
+class Style:
+    """One case.
+
+    Attributes:
+        name: Unique; also the folder of its runs.
+        area: "loop", "loss", "data", "framework" or "distributed".
+        title: What it is, for people.
+        script: Program in ``scripts/``.
+        arguments: Its arguments.
+        formula: What every sample contributes to the loss, or None where there is no oracle.
+        rest: The loss's terms without samples.
+        step: What ends a training step: "optimizer", "last backward" (of those before an optimizer's step), "backward".
+        options: Options of `gradlens track`.
+        tolerance: How far Grams may be from the truth, in units of the vectors' norms.
+        first: The first step that is measured.
+        instead: Where it is not supported: the line that says so, and what to do.
+        source: Where class counts must have been found: part of the groups' rule.
+        alone: Whether it needs a process that is no fork: its own workers, or a compiler's threads.
+        reference: Arguments for the recorder of a script that starts workers, where they must be forked there.
+        quick: Whether the default tests run it.
+    """
+
+    name: str
+    area: str
+    title: str
+    script: str
+    arguments: tuple[str, ...]
+    formula: f.Formula | None = f.mean_ce
+    rest: Callable[[Any], Any] | None = None
+    step: str = "optimizer"
+    options: tuple[str, ...] = GROUPS
+    tolerance: float = 1e-4
+    first: int = 0
+    instead: str = ""
+    source: str = ""
+    alone: bool = False
+    reference: tuple[str, ...] = ()
+    quick: bool = False
+
+
+def _loop(name: str, title: str, **facts: Any) -> Style:
+    return Style(f"loop-{name}", "loop", title, "loops.py", (name,), **facts)
+
+
+def _loss(name: str, title: str, formula: f.Formula | None, **facts: Any) -> Style:
+    return Style(f"loss-{name.replace('_', '-')}", "loss", title, "losses.py", (name,), formula, **facts)
+
+
+def _data(name: str, title: str, source: str, **facts: Any) -> Style:
+    return Style(f"data-{name}", "data", title, "data.py", (name,), options=(), source=source, **facts)
+
+
+COUNTED = "counts from the labels of the first"
+OBSERVE = "add gradlens.observe(outputs, labels) before loss.backward()"
+
+_ALL = (
+    _loop("accumulate", "gradient accumulation over two batches", formula=f.scaled(0.5), quick=True),
+    _loop("autocast", "bfloat16 autocast", tolerance=0.05),
+    _loop("scaler", "gradient scaler, unscaled, clipped"),
+    _loop("scaler-accumulate", "scaled loss divided for accumulation", formula=f.scaled(0.5)),
+    _loop(
+        "scaler-skips", "gradient scaler that skips steps", formula=f.scaled(64.0), step="last backward", tolerance=5e-4
+    ),
+    _loop("clip-norm", "clipping of the norm"),
+    _loop("clip-value", "clipping of values"),
+    _loop("keep-grads", "zero_grad(set_to_none=False)"),
+    _loop("two-optimizers", "two optimizers for one model"),
+    _loop("parameter-groups", "parameter groups"),
+    _loop("frozen", "frozen stem"),
+    _loop("unfreeze", "stem that thaws after an epoch"),
+    _loop("lbfgs", "L-BFGS with a closure", step="last backward"),
+    _loop("closure", "SGD with a closure", step="last backward"),
+    _loop("ema", "moving averages and a copied teacher"),
+    _loop("validation", "validation in no_grad, inference_mode and neither"),
+    _loop("schedule", "scheduler for each step"),
+    _loop("several-backwards", "two backward passes for a step", formula=f.several_backwards),
+    _loop("checkpoint", "activation checkpointing"),
+    _loop("checkpoint-reentrant", "reentrant activation checkpointing"),
+    _loop("compile-aot", "torch.compile, aot_eager", alone=True),
+    _loop("compile-inductor", "torch.compile, inductor", alone=True),
+    _loop("autograd-grad", "torch.autograd.grad, then an optimizer", first=1),
+    _loop("autograd-grad-by-hand", "torch.autograd.grad, updates by hand", step="backward", first=1),
+    _loop("step-in-backward", "optimizers that step inside the backward pass", step="backward"),
+    _loop("sam", "sharpness-aware minimisation by hand", step="last backward"),
+    _loop("func", "torch.func.grad", formula=None, instead="no backward pass ran in this process"),
+    _loss("class_weights", "class weights", f.class_weights),
+    _loss("label_smoothing", "label smoothing", f.smoothed(0.1)),
+    _loss("ignore_index", "ignore_index", f.ignore_index),
+    _loss("reduction_none", "reduction='none' and weights of one's own", f.reduction_none),
+    _loss("reduction_sum", "reduction='sum'", f.reduction_sum),
+    _loss("soft_targets", "soft targets", f.soft_targets),
+    _loss("mixup_two_calls", "mixup, two loss calls", f.mixed),
+    _loss("mixup_soft", "mixup, soft targets", f.mixed),
+    _loss("cutmix_two_calls", "cutmix, two loss calls", f.cut),
+    _loss("cutmix_soft", "cutmix, soft cross-entropy by hand", f.cut, first=1),
+    _loss("nll", "log_softmax and nll_loss", f.mean_ce),
+    _loss("focal_from_cross_entropy", "focal loss from cross_entropy", f.focal),
+    _loss("focal_by_hand", "focal loss by hand", f.focal, first=1),
+    _loss("focal_by_probabilities", "focal loss by hand from probabilities", f.focal, first=1),
+    _loss("ldam", "LDAM through cross_entropy", f.ldam),
+    _loss("ldam_by_hand", "LDAM by hand", f.ldam, first=1),
+    _loss("multi_margin", "multi-class margin loss", f.hinge(4), first=1),
+    _loss("hinge_by_hand", "hinge loss by hand", f.hinge(1), first=1),
+    _loss("one_vs_all", "binary cross-entropy, one against all", f.one_vs_all, first=1),
+    _loss("brier", "squared error of probabilities", f.brier, first=1),
+    _loss("two_heads", "auxiliary head", f.two_heads),
+    _loss("regularised", "penalty on the weights", f.mean_ce, rest=f.penalty, quick=True),
+    _loss("dict_output", "model returns a dict", f.mean_ce),
+    _loss("tuple_output", "model returns a tuple", f.mean_ce),
+    _loss("dataclass_output", "model returns a dataclass; penalty on features", f.dataclass_output, first=1),
+    _loss("inside_the_model", "loss inside the model", f.inside),
+    _loss("logit_adjusted", "logit adjustment", f.logit_adjusted),
+    _loss("contrastive", "contrastive loss", None, instead=OBSERVE),
+    _loss("observed", "contrastive loss with gradlens.observe", f.contrastive),
+    _data("fork", "forked loader workers", COUNTED),
+    _data("spawn", "spawned loader workers", COUNTED, alone=True, reference=("fork",)),
+    _data("forkserver", "loader workers of a fork server", COUNTED, alone=True, reference=("fork",)),
+    _data("iterable", "IterableDataset", COUNTED),
+    _data("tensors", "TensorDataset", "TensorDataset.tensors[1]"),
+    _data("targets", "dataset with targets", "Labelled.targets"),
+    _data("no-targets", "dataset without targets", COUNTED),
+    _data("dicts", "batches that are dicts", "Named.targets"),
+    _data("bytes", "labels of another type, converted by the script", "Bytes.targets"),
+    _data("image-folder", "ImageFolder", "ImageFolder.targets"),
+    _data("subset", "Subset", "Subset of Labelled.targets"),
+    _data("concat", "ConcatDataset", "TensorDataset.tensors[1] + Tensors.labels"),
+    _data("random-split", "random_split", "Subset of TensorDataset.tensors[1]"),
+    _data("weighted-sampler", "WeightedRandomSampler", "Labelled.targets"),
+    _data("inline", "DataLoader made in the for statement", "TensorDataset.tensors[1]", quick=True),
+    _data("slices", "no DataLoader: slices of tensors", "the tensor that the labels are slices of"),
+)
+STYLES = {style.name: style for style in _ALL}

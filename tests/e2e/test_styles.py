@@ -1,0 +1,95 @@
+"""Every style of training in ``styles.py``: tracked as a user does it, it trains to the same bits and is measured exactly."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gradlens.runlog import Run
+from tests.e2e import results
+from tests.e2e.styles import SCRIPTS, STYLES, Style
+from tests.lens_oracle import apart, same
+from tests.tracking.processes import tracked
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def references(request, tmp_path_factory) -> Path:
+    """Folder in which all styles of this session have run without gradlens, plainly and under the oracle."""
+    names = dict.fromkeys(item.callspec.params["name"] for item in request.session.items if _is_ours(item))
+    folder = tmp_path_factory.mktemp("references")
+    command = [sys.executable, "-m", "tests.e2e.reference", str(folder), *names]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=1500)
+    return folder
+
+
+def _is_ours(item: Any) -> bool:
+    return getattr(item, "originalname", "") == "test_style" and item.fspath == __file__
+
+
+def _cases() -> list[Any]:
+    return [pytest.param(s.name, id=s.name, marks=() if s.quick else pytest.mark.slow) for s in STYLES.values()]
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", _cases())
+def test_style(name: str, references: Path, tmp_path: Path) -> None:
+    style, plain = STYLES[name], references / name / "plain"
+    if "inductor" in name and not shutil.which("g++"):
+        pytest.skip("inductor needs a C++ compiler")
+    shutil.copytree(SCRIPTS, tmp_path / "here", ignore=shutil.ignore_patterns("__pycache__"))
+    found = tracked(
+        tmp_path / "here", style.script, *style.arguments, options=("--every", "1", "--out", "run", *style.options)
+    )
+    facts = {"area": style.area, "title": style.title, "tracked": not style.instead, "instead": style.instead}
+
+    assert found.code == int((plain / "code.txt").read_text()) == 0, found.err
+    assert found.out == (plain / "out.txt").read_text()
+    identical = same(*(torch.load(folder / "model.pt") for folder in (tmp_path / "here", plain)))
+    assert identical
+    if style.instead:
+        assert any(style.instead in line for line in found.said), found.said
+        assert not (tmp_path / "here" / "run").exists()
+        results.note(name, **facts, identical=identical, exact=None)
+        return
+    run = Run(tmp_path / "here" / "run")
+    assert not [event for event in run.events if event["kind"] == "internal-error"], run.events
+    error = exactness(style, run, references / name / "recorded")
+    assert style.source in run.groups.rule
+    results.note(name, **facts, identical=identical, exact=error, steps=len(run), engine=run.meta.engine)
+    assert error <= style.tolerance
+
+
+def exactness(style: Style, run: Run, recorded: Path) -> float:
+    """The largest error of a Gram matrix against the oracle's, in units of the vectors' norms; the rest's norm included."""
+    assert (recorded / "truth.npz").exists(), (recorded / "err.txt").read_text()
+    truth = np.load(recorded / "truth.npz")
+    steps = [int(step) for step in truth["steps"]]
+    # After the first step, or a pass over the data where labels are counted, none is left out.
+    begun = int(run.steps[0])
+    late = 5 if style.source.startswith("counts from the labels") else 1
+    assert style.first <= begun <= style.first + late, run.steps
+    assert run.steps.tolist() == [step for step in steps if step >= begun]
+    worst = 0.0
+    for row, step in enumerate(run.steps):
+        at = steps.index(step)
+        known = truth["counts"][at] > 0
+        gram = truth["grams"][at][np.ix_(known, known)]
+        found = run.gram()[row, :2, :2]
+        assert np.isnan(found[~known]).all()
+        if row > 0 or not np.isnan(found[np.ix_(known, known)]).any() or style.name != "loop-step-in-backward":
+            worst = max(worst, apart(found[np.ix_(known, known)], gram))
+        np.testing.assert_allclose(run.counts[row], truth["counts"][at], rtol=1e-4, atol=1e-4)
+        rest = np.nan_to_num(run.norm("rest")[row])
+        size = np.sqrt(gram.sum()) + truth["rests"][at]
+        worst = max(worst, abs(rest - truth["rests"][at]) / size)
+    return worst

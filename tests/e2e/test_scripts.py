@@ -202,13 +202,23 @@ def test_a_training_shorter_than_the_counting_is_told_its_groups(both):
 
 
 def test_a_loss_without_cross_entropy_is_told_what_to_add(both):
-    done = both("focal.py")
+    done = both("losses.py", "contrastive")
 
     done.assert_same_training()
     assert done.tracked.said == (
         "nothing was measured: no cross_entropy or nll_loss call led to a backward pass; add gradlens.observe(outputs, labels) "
         "before loss.backward() (outputs [batch, classes], labels [batch] of class ids), or use gradlens.Lens",
     )
+
+
+@pytest.mark.slow
+def test_a_loss_written_by_hand_is_measured(both):
+    done = both("focal.py")
+
+    done.assert_same_training()
+    run = done.run
+    assert run.steps.tolist() == list(range(12))
+    assert np.nanmax(run.residual) < 1e-5
 
 
 @pytest.mark.slow

@@ -236,7 +236,7 @@ def test_a_live_training_grows_and_keeps_the_zoom(page, address, folder, tmp_pat
         training.terminate()
         training.wait(30)
         page.wait_for_selector("text=was killed")  # and nothing is left to follow
-        assert page.get_by_text("Live", exact=True).count() == 0
+        page.get_by_text("Live", exact=True).wait_for(state="detached")
         page.locator(".gl-plot .nsewdrag").first.dblclick(position={"x": 20, "y": 20})
         page.wait_for_function(f"() => document.querySelector('.gl-plot')._fullLayout.xaxis.range[0] < {zoom[0]}")
     finally:

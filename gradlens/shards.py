@@ -38,9 +38,22 @@ def parameters_at_rest(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
         yield name, resting.get(id(param), param)
 
 
-def reducing(modules: Iterable[nn.Module]) -> bool:
-    """Says whether backward passes of sharded modules reduce gradients now (no ``set_requires_gradient_sync(False)``)."""
-    return all(getattr(group, "reduce_grads", True) for module in modules for group in _groups(module))
+def why_not_repeatable(modules: Iterable[nn.Module], params: Iterable[nn.Parameter]) -> str | None:
+    """Says why a backward pass of sharded modules must not be repeated now, or None.
+
+    A repeated pass runs whatever the training's own pass runs at the shards. Gradients that are left unreduced add up in
+    buffers of fully_shard, where ours would stay; hooks at the shards (an optimizer within the backward pass) would act.
+
+    Args:
+        modules: The modules of the model.
+        params: Its sharded parameters.
+    """
+    for group in (group for module in modules for group in _groups(module)):
+        if not (group.reduce_grads and group.all_reduce_grads):
+            return "it leaves gradients unreduced (set_requires_gradient_sync(False)); reduce in every backward pass to measure"
+    if any(getattr(param, "_post_accumulate_grad_hooks", None) for param in params):
+        return "its sharded parameters have hooks (register_post_accumulate_grad_hook), which measuring would run again"
+    return None
 
 
 def _groups(module: nn.Module) -> list[Any]:

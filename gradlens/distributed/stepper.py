@@ -21,6 +21,7 @@ from gradlens.groups import ClassGroups
 from gradlens.once import Once
 from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError
+from gradlens.shards import why_not_repeatable
 from gradlens.stepper import FAULTS, Stepper
 
 # Steps after which the processes look again whether one is to be measured, at the latest.
@@ -66,7 +67,7 @@ class SharedStepper(Stepper):
         Raises:
             ValueError: No parameter wants a gradient.
         """
-        self.team = team
+        self.team, self._model = team, model
         self._shared = Shared(team, sharing, wrapper, len(groups))
         self._open = self._sending = self._paused = False
         self._ticks = self._next = 0
@@ -103,6 +104,8 @@ class SharedStepper(Stepper):
         return SharedFitting(self._shared, model, groups, engine, self._engine_changed)
 
     def _run(self, measured: Callable[[Once], None], backward: Callable[[], None]) -> None:
+        if self._open and self._shared.sharing is Sharing.SHARDS:
+            self._decline_unrepeatable()
         if not self._open:  # the others do not measure this step any more
             backward()
             self._end_without_optimizer()
@@ -113,6 +116,13 @@ class SharedStepper(Stepper):
         except LabelsError:
             self._disarm()
             raise
+
+    def _decline_unrepeatable(self) -> None:
+        """Leaves the step out, before anything of ours has run, if repeating its backward pass could change the training."""
+        why = why_not_repeatable(self._model.modules(), self.fitting.meter.params)
+        if why is not None:
+            self.skip()
+            self._recorder.warn("left-out", self.step, f"step {self.step} was not measured: {why}")
 
     def _after_step(self) -> None:
         self._ticks += 1

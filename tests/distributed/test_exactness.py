@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from gradlens import Lens
@@ -162,7 +163,10 @@ def refused():
     fully_shard(partly[0], mesh=mesh)
     alone = DistributedDataParallel(network(), process_group=[dist.new_group([r]) for r in range(2)][dist.get_rank()])
     said = []
-    for model in (split, partly, alone):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own: it is deprecated
+        flat = FullyShardedDataParallel(network(), device_id=torch.device("cpu"))
+    for model in (split, partly, alone, flat):
         try:
             Lens(model, groups(), optimizer=optimizer_of(model.parameters()))
         except TeamError as error:
@@ -172,10 +176,11 @@ def refused():
 
 def test_other_sharings_are_refused_with_a_reason(tmp_path):
     for said in together(tmp_path, refused):
-        assert len(said) == 3
+        assert len(said) == 4
         assert "not sharded like the others" in said[0] or "other means than fully_shard" in said[0]
         assert said[1].startswith("2 of 4 parameters are not sharded")
         assert said[2].startswith("DistributedDataParallel spans 1 of 2 processes")
+        assert said[3].startswith("FullyShardedDataParallel hides the parameters in flat ones")
 
 
 def synchronised_by_torch():

@@ -97,10 +97,25 @@ def load_checkpoint(folder: Path, identity: dict[str, Any]) -> Checkpoint | None
     if not isinstance(stored, dict) or stored.get("format") != FORMAT or not set(_FIELDS) <= set(stored):
         raise CheckpointError(f"{path} is no checkpoint of this version of gradlens ({FORMAT}); train anew")
     checkpoint = Checkpoint(**{name: stored[name] for name in _FIELDS})
+    require_same(path, checkpoint.identity, identity)
+    return checkpoint
+
+
+def require_same(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
+    """Makes sure that what a file holds is of the training at hand.
+
+    Args:
+        path: The file.
+        there: Identity of the training that wrote it.
+        here: Identity of the training at hand.
+
+    Raises:
+        CheckpointError: It is of another one; says in what they differ.
+    """
     differences = [
-        f"{key}: {checkpoint.identity.get(key, 'absent')} there, {identity.get(key, 'absent')} here"
-        for key in dict.fromkeys([*checkpoint.identity, *identity])
-        if checkpoint.identity.get(key) != identity.get(key)
+        f"{key}: {there.get(key, 'absent')} there, {here.get(key, 'absent')} here"
+        for key in dict.fromkeys([*there, *here])
+        if there.get(key) != here.get(key)
     ]
     if differences:
         raise CheckpointError(
@@ -108,7 +123,6 @@ def load_checkpoint(folder: Path, identity: dict[str, Any]) -> Checkpoint | None
             f"{'; ...' if len(differences) > 5 else ''}); resume with the settings of the first start, or give another "
             "folder"
         )
-    return checkpoint
 
 
 _FIELDS = tuple(Checkpoint.__dataclass_fields__)

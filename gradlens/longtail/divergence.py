@@ -54,7 +54,7 @@ class LossWatch:
         if broken:
             raise DivergedError(
                 f"the loss ({', '.join(broken)}) is not finite at step {self._steps} {self._where}; lower the learning "
-                f"rate, or use --resume to go on from the last good epoch ({FILE})"
+                f"rate (a checkpoint of the last good epoch, {FILE}, is kept where there was one)"
             )
         components = {f"loss/{name}": value for name, value in means.items()} if len(means) > 1 else {}
         return {"loss": sum(means.values()), **components}

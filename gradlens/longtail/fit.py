@@ -88,7 +88,7 @@ def fit(
     tracker = tracker or Untracked()
     where = torch.device(device)
     keep = Path(folder) if folder is not None else None
-    identity = {**recipe.identity(), **task.identity(), "seed": seed}
+    identity = training_identity(recipe, task, seed)
     stored = load_checkpoint(keep, identity) if resume and keep is not None else None
     history: list[dict[str, Any]] = list(stored.history) if stored else []
     steps = stored.step if stored else 0
@@ -127,6 +127,11 @@ def fit(
                 tracker.end_phase()
         final = {name: evaluate(learner.model, images, task.counts) for name, images in task.evaluations.items()}
     return Fitted(learner, history, split, final, steps, keep / FILE if keep is not None else None)
+
+
+def training_identity(recipe: Recipe, task: Task, seed: int) -> dict[str, Any]:
+    """Returns what two trainings must have in common for one to go on from the other: recipe, task and seed."""
+    return {**recipe.identity(), **task.identity(), "seed": seed}
 
 
 def _start(recipe: Recipe, task: Task, seed: int, device: torch.device) -> Learner:

@@ -25,8 +25,8 @@ def head_to_tail(labels: NDArray[Any], num_classes: int | None = None) -> NDArra
     empty = np.flatnonzero(counts == 0)
     if not len(counts) or len(empty):
         raise LongTailError(
-            f"{len(empty) or 'all'} classes have no training image (first ids: {empty[:5].tolist()}); class ids must run "
-            "from 0 to C-1 and each class needs at least one"
+            f"{len(empty) or 'all'} of {len(counts)} classes have no training image (first ids: {empty[:5].tolist()}); "
+            "class ids must run from 0 to C-1 and each class needs at least one"
         )
     new = np.empty(len(counts), dtype=np.int64)
     new[np.argsort(-counts, kind="stable")] = np.arange(len(counts))

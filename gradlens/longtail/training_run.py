@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gradlens.longtail.checkpoint import FILE as CHECKPOINT
-from gradlens.longtail.fit import Fitted, fit
+from gradlens.longtail.checkpoint import CheckpointError, require_same
+from gradlens.longtail.fit import Fitted, fit, training_identity
 from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.task import Task
 from gradlens.longtail.tracker import Tracker, Untracked
@@ -67,12 +68,12 @@ def run_training(
 
     Raises:
         RunExistsError: The folder holds something and is not to be resumed.
-        CheckpointError: The folder's checkpoint cannot be used.
+        CheckpointError: The folder's checkpoint or result cannot be used, or belongs to another training.
         DivergedError: See ``fit``; the run says "failed".
     """
     path = Path(folder)
     if resume and (path / RESULT).is_file():
-        return Trained(path, None, json.loads((path / RESULT).read_text(encoding="utf-8")))
+        return Trained(path, None, _finished(path / RESULT, training_identity(recipe, task, seed)))
     tracker = _tracker(recipe, task, path, watching, seed, resume)
     try:
         fitted = fit(
@@ -100,6 +101,16 @@ def run_training(
     return Trained(path, fitted, result)
 
 
+def _finished(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        there = result["identity"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a result of this version of gradlens; delete it to train on") from error
+    require_same(path, there, identity)
+    return dict(result)
+
+
 def _tracker(recipe: Recipe, task: Task, folder: Path, watching: Watching | None, seed: int, resume: bool) -> Tracker:
     if watching is not None:
         from gradlens.longtail.lens_tracker import LensTracker
@@ -120,6 +131,7 @@ def describe(recipe: Recipe, task: Task, fitted: Fitted, seed: int, device: str)
         "dataset": task.name,
         "subset": task.train.digest,
         "seed": seed,
+        "identity": training_identity(recipe, task, seed),
         "device": device,
         "images": len(task.train.labels),
         "phases": [{"name": phase.name, "epochs": phase.epochs} for phase in recipe.phases],

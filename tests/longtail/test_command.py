@@ -37,9 +37,24 @@ def test_an_untracked_training_and_its_result(tmp_path):
     # again: refused without --resume, and nothing to do with it
     assert train("dual-phase", "digits", "--epochs", 2, "--out", out, "--untracked").exit_code == 2
     before = (out / RESULT).read_bytes()
-    again = train("dual-phase", "digits", "--epochs", 2, "--out", out, "--untracked", "--resume")
-    assert again.exit_code == 0
+    same = ("--epochs", 2, "--set", "tau=1", "--out", out, "--untracked", "--seed", 3, "--resume")
+    assert train("dual-phase", "digits", *same).exit_code == 0
     assert (out / RESULT).read_bytes() == before
+    # the result of another training is not that of this one
+    for other, says in (
+        (("plain", "digits", *same[:2], *same[4:]), "method: dual-phase there, plain here"),
+        (("dual-phase", "digits", *same, "--seed", 4), "seed: 3 there, 4 here"),
+        (("dual-phase", "digits", *same, "--epochs", 3), "phases: I:2 II:2 there, I:3 II:3 here"),
+        (("dual-phase", "digits", *same, "--set", "tau=2"), "tau: 1.0 there, 2.0 here"),
+        (("dual-phase", "digits", *same, "--imbalance", 10), "subset: "),
+    ):
+        refused = train(*other)
+        assert refused.exit_code == 2
+        assert says in " ".join(refused.output.split()), refused.output
+    (out / RESULT).write_text("{")
+    refused = train("dual-phase", "digits", *same)
+    assert refused.exit_code == 2
+    assert "is not a result" in refused.output
 
 
 def test_a_tracked_training_is_one_run_of_two_phases(tmp_path):

@@ -71,7 +71,7 @@ def test_shapes_of_arrays(tmp_path, shape):
         ({"x_train": np.zeros((40, 8, 8))}, "type float64; give images as bytes"),
         ({"x_train": np.zeros((40, 8, 8, 2), np.uint8)}, r"shape \(40, 8, 8, 2\)"),
         ({"y_train": np.zeros(39, int)}, "needed are 40 class ids"),
-        ({"y_train": np.full(40, 2)}, "2 classes have no training image"),
+        ({"y_train": np.full(40, 2)}, "2 of 3 classes have no training image"),
         ({"y_test": np.full(6, 9)}, "class 9, which y_train does not have"),
         ({"y_test": np.array([object()] * 6)}, "cannot be read as .npz"),
     ],
@@ -144,7 +144,7 @@ def test_wrong_image_folders_are_named(tmp_path):
         folder_task(root)
     (root / "test" / "cow").rmdir()
     (root / "train" / "empty").mkdir()
-    with pytest.raises(LongTailError, match=r"\[2\]"):
+    with pytest.raises(LongTailError, match="has no image in 1 of 3 folders, the first is 'empty'"):
         folder_task(root)
     broken = write_folder(tmp_path / "broken", {"ant": 2, "bee": 2})
     (broken / "train" / "ant" / "000.jpg").write_bytes(b"no picture")

@@ -54,6 +54,14 @@ def folder_task(
     if not classes:
         raise DatasetNotFoundError(f"{folder / 'train'} has no folders of classes")
     files, labels = _files(folder / "train", classes)
+    empty = [
+        name for name, count in zip(classes, np.bincount(labels, minlength=len(classes)), strict=True) if not count
+    ]
+    if empty:
+        raise LongTailError(
+            f"{folder / 'train'} has no image in {len(empty)} of {len(classes)} folders, the first is {empty[0]!r}; remove them "
+            f"or put images there ({', '.join(sorted(EXTENSIONS))})"
+        )
     choice = choose(labels, imbalance, balanced, subset_seed)
     new = head_to_tail(labels[choice.long_tailed], len(classes))
     names = tuple(classes[c] for c in np.argsort(new))

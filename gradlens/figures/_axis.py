@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import FigureError, Theme, safe
 from gradlens.gram import Floats
 
@@ -84,7 +84,7 @@ def axis_of(run: Run, unit: str) -> Axis:
 
 
 def add_events(
-    figure: go.Figure,
+    sheet: Sheet,
     run: Run,
     axis: Axis,
     theme: Theme,
@@ -96,7 +96,7 @@ def add_events(
     """Draws the phases as bands and the marks as lines into panels (row, column); their names go into the first.
 
     Args:
-        figure: Where.
+        sheet: Where.
         run: Whose.
         axis: The run's axis.
         theme: Colours.
@@ -116,12 +116,12 @@ def add_events(
         band = theme.band if index % 2 == 0 and not above else "rgba(0,0,0,0)"
         border = {"width": 1.5 if above else 0, "color": theme.ink}
         for row, col in panels:
-            figure.add_shape(
+            sheet.add_shape(
                 type="rect", x0=start, x1=stop, y0=0, y1=1, yref="y domain", row=row, col=col, layer=layer,
                 fillcolor=band, line=border,
             )  # fmt: skip
         _write(
-            figure,
+            sheet,
             panels[0],
             f" {safe(of)}: phase {safe(phase.name)}" if of else f" phase {safe(phase.name)}",
             theme,
@@ -134,16 +134,16 @@ def add_events(
     for mark in marks:
         at = float(axis.of_steps(run, [mark.step])[0])
         for row, col in panels:
-            figure.add_shape(
+            sheet.add_shape(
                 type="line", x0=at, x1=at, y0=0, y1=1, yref="y domain", row=row, col=col,
                 line={"width": 1, "dash": "dot", "color": theme.muted},
             )  # fmt: skip
         if len(marks) <= MOST_TEXTS and not above:
-            _write(figure, panels[0], f" {safe(_short(mark.text))} ", theme, at, 0, "bottom", "right", angle=-90)
+            _write(sheet, panels[0], f" {safe(_short(mark.text))} ", theme, at, 0, "bottom", "right", angle=-90)
 
 
 def _write(
-    figure: go.Figure,
+    sheet: Sheet,
     panel: tuple[int, int],
     text: str,
     theme: Theme,
@@ -153,7 +153,7 @@ def _write(
     horizontal: str,
     angle: int = 0,
 ) -> None:
-    figure.add_annotation(
+    sheet.add_annotation(
         text=text, x=x, y=y, yref="y domain", row=panel[0], col=panel[1], xanchor=horizontal, yanchor=vertical,
         showarrow=False, textangle=angle, bgcolor=theme.veil if angle else None, borderpad=1,
         font={"size": 11, "color": theme.muted},

@@ -30,7 +30,8 @@ def figure_csv(figure: go.Figure) -> str:
             writer.writerows(_cells(trace, panel))
             continue
         steps = trace.customdata if _single(trace.customdata, trace.x) else [None] * len(trace.x)
-        texts = trace.text if isinstance(trace.text, (list, tuple, np.ndarray)) else None
+        names = trace.text if trace.hovertext is None else trace.hovertext  # not every point is named in the picture
+        texts = names if isinstance(names, (list, tuple, np.ndarray)) else None
         for index, (x, y, value) in enumerate(zip(trace.x, trace.y, steps, strict=True)):
             series = _plain(texts[index] if texts is not None else trace.name)
             writer.writerow((panel, series, _cell(x), _cell(y), _cell(value)))

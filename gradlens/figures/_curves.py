@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._describe import groups_text, run_text, subtitle
 from gradlens.figures._heat import group_heat
 from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._sheet import Sheet, scatter
 from gradlens.figures._theme import FigureError, cycle, dress, group_styles, note, safe
 from gradlens.gram import Floats
 
@@ -71,9 +71,7 @@ def conflicts(run: Run, **options: Unpack[Options]) -> go.Figure:
     pairs = list(combinations(run.groups.names, 2))
     title = "Do the groups pull together or against each other?"
     if not pairs:
-        return note(
-            dress(go.Figure(), view.theme, title, run_text(run)), view.theme, "One group alone has no conflict."
-        )
+        return note(dress(Sheet(), view.theme, title, run_text(run)), view.theme, "One group alone has no conflict.")
     about = "cosine between two groups' gradients; below 0 they conflict"
     if len(pairs) > MOST_LINES:
         pairs, about = _most_conflicting(run, pairs), f"the {MOST_LINES} of {len(pairs)} pairs that conflict most"
@@ -98,32 +96,30 @@ def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
     evaluated = _evaluated(run, view)
     title = "Who is classified correctly? Accuracy per group"
     if not training and not evaluated:
-        return note(dress(go.Figure(), view.theme, title, run_text(run)), view.theme, NO_LOGITS)
+        return note(dress(Sheet(), view.theme, title, run_text(run)), view.theme, NO_LOGITS)
     axis = axis_of(run, view.x)
     both = bool(training) and bool(evaluated)
     titles = ["<b>on training batches</b>"] if training else []
     titles += [f"<b>evaluated on {safe(' and '.join(evaluated))}</b>"] if evaluated else []
-    figure = make_subplots(
-        1, 1 + both, shared_xaxes="all", shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles
-    )
+    sheet = Sheet(1, 1 + both, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
     if training:
-        add_lines(figure, axis, training, view, legend=True)
+        add_lines(sheet, axis, training, view, legend=True)
     for split, curves in evaluated.items():
         for name, (steps, values, style) in curves.items():
             shown = name in run.groups.names and training
-            figure.add_trace(
-                go.Scatter(
+            sheet.add_trace(
+                scatter(
                     x=axis.of_steps(run, steps), y=values, name=safe(name), legendgroup=safe(name), showlegend=not shown,
                     mode="lines+markers", marker={"size": 5}, hovertemplate="%{y:.1f}%" + f" ({safe(split)})",
                     line={"color": style.color, "width": style.width, "dash": style.dash},
                 ), row=1, col=1 + both,
             )  # fmt: skip
     text = subtitle(run_text(run), groups_text(run.groups), smoothing_text(view, len(run)) if training else "")
-    dress(figure, view.theme, title, text, panel_titles=True)
-    add_events(figure, run, axis, view.theme, [(1, col) for col in range(1, 2 + both)])
-    figure.update_xaxes(title_text=axis.title)
-    figure.update_yaxes(range=[0, 110 if run.phases else 101], ticksuffix="%", dtick=20)
-    return figure
+    dress(sheet, view.theme, title, text, panel_titles=True)
+    add_events(sheet, run, axis, view.theme, [(1, col) for col in range(1, 2 + both)])
+    sheet.update_xaxes(title={"text": axis.title})
+    sheet.update_yaxes(range=[0, 110 if run.phases else 101], ticksuffix="%", dtick=20)
+    return sheet.figure()
 
 
 def update_cosines(run: Run, **options: Unpack[Options]) -> go.Figure:
@@ -132,7 +128,7 @@ def update_cosines(run: Run, **options: Unpack[Options]) -> go.Figure:
     title = "Whom does the optimizer's step serve? Cosine of each group with it"
     if not run.has_update:
         text = "The optimizer's step was not measured in this run (update=True measures it)."
-        return note(dress(go.Figure(), view.theme, title, run_text(run)), view.theme, text)
+        return note(dress(Sheet(), view.theme, title, run_text(run)), view.theme, text)
     styles = group_styles(run.groups.names, view.theme)
     names = run.groups.names[:MOST_LINES]
     lines = [Line(name, run.conflict(name, "update"), styles[name], format=".3f") for name in names]
@@ -146,7 +142,7 @@ def component_norms(run: Run, **options: Unpack[Options]) -> go.Figure:
     title = "Which loss term moves the model? Norm of each term's gradient"
     if not run.components:
         text = "The loss of this run is not split into terms."
-        return note(dress(go.Figure(), view.theme, title, run_text(run)), view.theme, text)
+        return note(dress(Sheet(), view.theme, title, run_text(run)), view.theme, text)
     lines = [Line(name, run.norm(name), cycle(i, view.theme)) for i, name in enumerate(run.components)]
     lines.append(Line("overall", run.norm("all"), group_styles([], view.theme)["all"]))
     return _over_training(run, lines, view, title, "norm")
@@ -163,22 +159,22 @@ def _over_training(
     zero_line: bool = False,
 ) -> go.Figure:
     axis = axis_of(run, view.x)
-    figure = make_subplots(1, 1)
-    add_lines(figure, axis, lines, view)
+    sheet = Sheet()
+    add_lines(sheet, axis, lines, view)
     text = subtitle(run_text(run), about or groups_text(run.groups), smoothing_text(view, len(run)))
-    dress(figure, view.theme, title, text)
-    add_events(figure, run, axis, view.theme, [(1, 1)])
-    _finish(figure, lines, view, axis.title, vertical, headroom=bool(run.phases))
+    dress(sheet, view.theme, title, text)
+    add_events(sheet, run, axis, view.theme, [(1, 1)])
+    _finish(sheet, lines, view, axis.title, vertical, headroom=bool(run.phases))
     if zero_line:
-        figure.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below")
-    return figure if len(run) else note(figure, view.theme, NO_STEPS)
+        sheet.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below")
+    return sheet.figure() if len(run) else note(sheet, view.theme, NO_STEPS)
 
 
 def _finish(
-    figure: go.Figure, lines: list[Line], view: View, horizontal: str, vertical: str, *, headroom: bool = False
+    sheet: Sheet, lines: list[Line], view: View, horizontal: str, vertical: str, *, headroom: bool = False
 ) -> None:
-    figure.update_xaxes(title_text=horizontal)
-    figure.update_yaxes(title_text=vertical, range=robust_range(lines, view, headroom=headroom))
+    sheet.update_xaxes(title={"text": horizontal})
+    sheet.update_yaxes(title={"text": vertical}, range=robust_range(lines, view, headroom=headroom))
 
 
 def _per_sample(run: Run, sums: Floats, view: View) -> list[Line]:

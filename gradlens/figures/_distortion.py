@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from plotly.subplots import make_subplots
 
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._curves import NO_STEPS
 from gradlens.figures._describe import subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import FigureError, cycle, dress, note
 from gradlens.gram import Floats, distortion
 from gradlens.quantities import filled_share
@@ -38,12 +38,12 @@ class DistortionLine(Line):
 
     def part(self, rows: slice) -> DistortionLine:
         """Returns the line of some rows only."""
-        return replace(self, values=self.values[rows], shares=tuple(share[rows] for share in self.shares))
+        return replace(self, values=self.values[rows], shares=tuple(share[rows] for share in self.shares), kept={})
 
     def shortened(self, starts: NDArray[np.intp]) -> DistortionLine:
         """Returns the line of the shares' means over the stretches that begin at the given rows."""
         shares = tuple(Line("", share, self.style).shortened(starts).values for share in self.shares)
-        return replace(self, values=distortion(np.stack(shares, axis=-1), self.fractions), shares=shares)
+        return replace(self, values=distortion(np.stack(shares, axis=-1), self.fractions), shares=shares, kept={})
 
     def smoothed(self, window: int) -> Floats:
         """Returns [T] the distortion of the shares' running means."""
@@ -63,7 +63,7 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Fig
     view = View.of(options)
     if not runs:
         raise FigureError("no run to draw; give at least one")
-    figure = make_subplots(1, 1)
+    sheet = Sheet()
     lines = [
         DistortionLine(
             run.name, run.distortion(), cycle(i, view.theme), format=".3f", key=str(i), fractions=run.groups.fractions(),
@@ -73,19 +73,19 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Fig
     ]  # fmt: skip
     axes = [axis_of(run, view.x) for run in runs]
     for axis, line in zip(axes, lines, strict=True):
-        add_lines(figure, axis, [line], view, legend=True)
+        add_lines(sheet, axis, [line], view, legend=True)
     title = "How far is the update from serving all classes alike? Distortion"
     about = "half the distance between shares of the update and of the classes, 0 = none"
-    dress(figure, view.theme, title, subtitle(about, smoothing_text(view, max(map(len, runs)))))
+    dress(sheet, view.theme, title, subtitle(about, smoothing_text(view, max(map(len, runs)))))
     alone = len(runs) == 1
     phased = [i for i, run in enumerate(runs) if len(run.phases) > 1]
     banded = 0 if alone else phased[0] if len(phased) == 1 else None
     if banded is not None:
         of = "" if alone else runs[banded].name
-        add_events(figure, runs[banded], axes[banded], view.theme, [(1, 1)], of=of)
-    figure.update_layout(showlegend=True)
-    figure.update_xaxes(title_text=axes[0].title)
-    figure.update_yaxes(
-        title_text="distortion", range=robust_range(lines, view, headroom=banded is not None and bool(phased))
+        add_events(sheet, runs[banded], axes[banded], view.theme, [(1, 1)], of=of)
+    sheet.update_layout(showlegend=True)
+    sheet.update_xaxes(title={"text": axes[0].title})
+    sheet.update_yaxes(
+        title={"text": "distortion"}, range=robust_range(lines, view, headroom=banded is not None and bool(phased))
     )
-    return figure if any(map(len, runs)) else note(figure, view.theme, NO_STEPS)
+    return sheet.figure() if any(map(len, runs)) else note(sheet, view.theme, NO_STEPS)

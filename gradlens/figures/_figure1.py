@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._curves import NO_STEPS, PERS
 from gradlens.figures._describe import groups_text, run_text, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import FigureError, dress, group_styles, note, safe
 from gradlens.pairing import common_groups
 
@@ -45,8 +45,8 @@ def figure1(
     names = common_groups(long_tailed, balanced)[:8]
     styles = group_styles(names, view.theme)
     left, right = (safe(title) for title in titles)
-    figure = make_subplots(
-        2, 2, shared_xaxes="all", shared_yaxes=True, horizontal_spacing=0.035, vertical_spacing=0.1,
+    sheet = Sheet(
+        2, 2, shared_yaxes=True, horizontal_spacing=0.035, vertical_spacing=0.1,
         subplot_titles=[
             f"<b>(a)</b> {left}: cosine with the overall gradient", f"<b>(b)</b> {right}: cosine with the overall gradient",
             f"<b>(c)</b> {left}: norm of the gradient", f"<b>(d)</b> {right}: norm of the gradient",
@@ -60,29 +60,29 @@ def figure1(
         cosines = [Line(name, run.cosine(name), styles[name], format=".3f") for name in names]
         norms = [Line(name, run.norm(name, per=per), styles[name]) for name in names]
         norms.append(Line("overall", run.norm("all"), styles["all"]))
-        add_lines(figure, axis, cosines, view, row=1, col=col, legend=False)
-        add_lines(figure, axis, norms, view, row=2, col=col, legend=col == 1)
-        figure.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below", row=1, col=col)
+        add_lines(sheet, axis, cosines, view, row=1, col=col, legend=False)
+        add_lines(sheet, axis, norms, view, row=2, col=col, legend=col == 1)
+        sheet.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below", row=1, col=col)
         every_cosine += cosines
         every_norm += norms
     text = subtitle(
         f"{run_text(long_tailed)} and {run_text(balanced)}", groups_text(long_tailed.groups),
         smoothing_text(view, max(len(long_tailed), len(balanced))),
     )  # fmt: skip
-    dress(figure, view.theme, "Whose gradient does the model follow?", text, height=720, panel_titles=True)
+    dress(sheet, view.theme, "Whose gradient does the model follow?", text, height=720, panel_titles=True)
     for col, run in enumerate((long_tailed, balanced), start=1):
-        add_events(figure, run, axis_of(run, view.x), view.theme, [(1, col), (2, col)])
-    figure.update_xaxes(title_text=axis.title, row=2)
+        add_events(sheet, run, axis_of(run, view.x), view.theme, [(1, col), (2, col)])
+    sheet.update_xaxes(title={"text": axis.title}, row=2)
     lowest = robust_range(every_cosine, view)
-    figure.update_yaxes(
+    sheet.update_yaxes(
         range=[min(lowest[0] if lowest else 0, -0.03), 1.04 if not (long_tailed.phases or balanced.phases) else 1.14],
         row=1,
     )
-    figure.update_yaxes(
+    sheet.update_yaxes(
         range=robust_range(every_norm, view, headroom=bool(long_tailed.phases or balanced.phases)), row=2
     )
-    figure.update_yaxes(title_text="cosine", row=1, col=1)
-    figure.update_yaxes(
-        title_text=f"norm ({'contribution' if per == 'contribution' else 'mean gradient'})", row=2, col=1
+    sheet.update_yaxes(title={"text": "cosine"}, row=1, col=1)
+    sheet.update_yaxes(
+        title={"text": f"norm ({'contribution' if per == 'contribution' else 'mean gradient'})"}, row=2, col=1
     )
-    return figure if len(long_tailed) or len(balanced) else note(figure, view.theme, NO_STEPS)
+    return sheet.figure() if len(long_tailed) or len(balanced) else note(sheet, view.theme, NO_STEPS)

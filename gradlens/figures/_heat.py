@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from gradlens.figures._axis import Axis, add_events, axis_of
 from gradlens.figures._bins import binned, edge_positions, edges_of
 from gradlens.figures._describe import run_text, subtitle
 from gradlens.figures._lines import Options, View
+from gradlens.figures._sheet import Sheet, heatmap
 from gradlens.figures._theme import FigureError, Theme, dress, note, safe, theme_of
 from gradlens.gram import REST, UPDATE, Floats
 
@@ -54,7 +54,7 @@ def layer_heatmap(run: Run, name: str | None = None, quantity: str = "cosine", *
             if not layers
             else "No measured step yet."
         )
-        return note(dress(go.Figure(), view.theme, title, about), view.theme, text)
+        return note(dress(Sheet(), view.theme, title, about), view.theme, text)
     rows = run.sample(SAMPLED)
     try:
         values = run.by_layer(quantity, name, rows)  # [n, L]
@@ -65,21 +65,21 @@ def layer_heatmap(run: Run, name: str | None = None, quantity: str = "cosine", *
     axis = axis_of(run, view.x)
     height = int(np.clip(150 + 16 * len(layers), 320, 1100))
     sampled = Axis(axis.positions[rows], axis.title, axis.unit)
-    figure = _over_time(values, [_tail(layer) for layer in layers], quantity, sampled, view.theme)
-    return _dressed(figure, run, axis, view.theme, title, about, height)
+    sheet = _over_time(values, [_tail(layer) for layer in layers], quantity, sampled, view.theme)
+    return _dressed(sheet, run, axis, view.theme, title, about, height)
 
 
 def group_heat(run: Run, quantity: str, title: str, view: View) -> go.Figure:
     """Draws the cosine, share or norm of many groups over training, one row each."""
     about = subtitle(run_text(run), f"{len(run.groups)} groups", "first group on top")
     if not len(run):
-        return note(dress(go.Figure(), view.theme, title, about), view.theme, "No measured step yet.")
+        return note(dress(Sheet(), view.theme, title, about), view.theme, "No measured step yet.")
     measures: dict[str, Callable[[str], Floats]] = {"cosine": run.cosine, "share": run.share, "norm": run.norm}
     measure = measures[quantity]
     values = np.stack([measure(name) for name in run.groups.names], axis=1)  # [T, K]
     axis = axis_of(run, view.x)
-    figure = _over_time(values, [safe(name) for name in run.groups.names], quantity, axis, view.theme)
-    return _dressed(figure, run, axis, view.theme, title, about, int(np.clip(150 + 14 * len(run.groups), 320, 1100)))
+    sheet = _over_time(values, [safe(name) for name in run.groups.names], quantity, axis, view.theme)
+    return _dressed(sheet, run, axis, view.theme, title, about, int(np.clip(150 + 14 * len(run.groups), 320, 1100)))
 
 
 def class_cosines(probe: Probe, *, theme: str = "light") -> go.Figure:
@@ -98,8 +98,9 @@ def class_cosines(probe: Probe, *, theme: str = "light") -> go.Figure:
     labels = [safe(name) for name in order]
     hover = [f"{label} ({count:,.0f} samples)" for label, count in zip(labels, counts, strict=True)]
     size = len(order)
-    figure = go.Figure(
-        go.Heatmap(
+    sheet = Sheet()
+    sheet.add_trace(
+        heatmap(
             z=cosine.astype(np.float32), x=np.arange(size), y=np.arange(size), zmin=-1, zmax=1, colorscale=colors.diverging(),
             customdata=np.stack(np.broadcast_arrays(np.array(hover)[:, None], np.array(hover)[None]), axis=-1).tolist(),
             hovertemplate="%{customdata[0]}<br>and %{customdata[1]}<br>cosine %{z:.3f}<extra></extra>",
@@ -108,15 +109,15 @@ def class_cosines(probe: Probe, *, theme: str = "light") -> go.Figure:
     )  # fmt: skip
     point = f"step {probe.step:,}" + (f", {safe(probe.label)}" if probe.label else "")
     dress(
-        figure, colors, "Which classes pull together? Cosine between their gradients",
+        sheet, colors, "Which classes pull together? Cosine between their gradients",
         subtitle(f"whole data at {point}", "most frequent first", "blue: together, orange: against each other"), height=640,
     )  # fmt: skip
     shown = np.unique(np.linspace(0, size - 1, min(size, 25)).round().astype(int))
-    ticks = {"tickvals": shown, "ticktext": [labels[i] for i in shown], "showgrid": False}
-    figure.update_xaxes(**ticks, title_text="class, by number of samples", constrain="domain")
-    figure.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain")
-    figure.update_layout(hovermode="closest")
-    return figure
+    ticks: dict[str, Any] = {"tickvals": shown, "ticktext": [labels[i] for i in shown], "showgrid": False}
+    sheet.update_xaxes(**ticks, title={"text": "class, by number of samples"}, constrain="domain")
+    sheet.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain")
+    sheet.update_layout(hovermode="closest")
+    return sheet.figure()
 
 
 def frequency_order(probe: Probe) -> tuple[list[str], Floats]:
@@ -132,7 +133,7 @@ def frequency_order(probe: Probe) -> tuple[list[str], Floats]:
     return [names[i] for i in order], np.asarray(np.clip(cosine, -1, 1))
 
 
-def _over_time(values: Floats, labels: list[str], quantity: str, axis: Axis, theme: Theme) -> go.Figure:
+def _over_time(values: Floats, labels: list[str], quantity: str, axis: Axis, theme: Theme) -> Sheet:
     edges = edges_of(len(values), BINS)
     cells = binned(values, edges).T  # [rows of the picture, bins]
     scale: dict[str, Any] = {"zmin": -1, "zmax": 1, "colorscale": theme.diverging()}
@@ -142,9 +143,9 @@ def _over_time(values: Floats, labels: list[str], quantity: str, axis: Axis, the
     elif quantity == "norm":
         top = float(np.nanquantile(cells, 0.99)) if np.isfinite(cells).any() else 1.0
         scale = {"zmin": 0, "zmax": top or 1.0, "colorscale": theme.sequential()}
-    figure = make_subplots(1, 1)
-    figure.add_trace(
-        go.Heatmap(
+    sheet = Sheet()
+    sheet.add_trace(
+        heatmap(
             z=cells.astype(np.float32), x=edge_positions(axis.positions, edges), y=np.arange(len(labels)), **scale,
             customdata=np.repeat(np.array(labels)[:, None], cells.shape[1], axis=1).tolist(), hoverongaps=False,
             hovertemplate=f"%{{customdata}}<br>{axis.unit} %{{x:.4~g}}<br>{quantity} %{{z:.3f}}<extra></extra>",
@@ -152,20 +153,20 @@ def _over_time(values: Floats, labels: list[str], quantity: str, axis: Axis, the
         ), row=1, col=1,
     )  # fmt: skip
     shown = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), 68)).round().astype(int))
-    figure.update_yaxes(
+    sheet.update_yaxes(
         autorange="reversed", tickvals=shown, ticktext=[labels[i] for i in shown],
         tickfont={"size": 11 if len(labels) <= 48 else 10}, ticklabelstep=1,
     )  # fmt: skip
-    return figure
+    return sheet
 
 
-def _dressed(figure: go.Figure, run: Run, axis: Axis, theme: Theme, title: str, about: str, height: int) -> go.Figure:
-    dress(figure, theme, title, about, height=height)
-    add_events(figure, run, axis, theme, [(1, 1)], above=True)
-    figure.update_xaxes(title_text=axis.title)
-    figure.update_yaxes(showgrid=False)
-    figure.update_layout(hovermode="closest")
-    return figure
+def _dressed(sheet: Sheet, run: Run, axis: Axis, theme: Theme, title: str, about: str, height: int) -> go.Figure:
+    dress(sheet, theme, title, about, height=height)
+    add_events(sheet, run, axis, theme, [(1, 1)], above=True)
+    sheet.update_xaxes(title={"text": axis.title})
+    sheet.update_yaxes(showgrid=False)
+    sheet.update_layout(hovermode="closest")
+    return sheet.figure()
 
 
 def _bar(quantity: str, theme: Theme) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._curves import MOST_LINES
 from gradlens.figures._describe import run_text, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import FigureError, dress, group_styles, safe
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> go.Figure:
     cosines = [Line(name, run.cosine(name, layer), styles[name], format=".3f") for name in names]
     norms = [Line(name, run.norm(name, layer=layer), styles[name]) for name in names]
     norms.append(Line("overall", run.norm("all", layer=layer), styles["all"]))
-    figure = make_subplots(
-        1, 2, shared_xaxes="all", horizontal_spacing=0.07,
+    sheet = Sheet(
+        1, 2, horizontal_spacing=0.07,
         subplot_titles=["<b>cosine with the layer's gradient</b>", "<b>norm of the contribution to it</b>"],
     )  # fmt: skip
-    add_lines(figure, axis, cosines, view, col=1, legend=False)
-    add_lines(figure, axis, norms, view, col=2)
+    add_lines(sheet, axis, cosines, view, col=1, legend=False)
+    add_lines(sheet, axis, norms, view, col=2)
     text = subtitle(run_text(run), smoothing_text(view, len(run)))
-    dress(figure, view.theme, f"Layer {safe(layer)}", text, panel_titles=True)
-    add_events(figure, run, axis, view.theme, [(1, 1), (1, 2)])
-    figure.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below", row=1, col=1)
-    figure.update_xaxes(title_text=axis.title)
+    dress(sheet, view.theme, f"Layer {safe(layer)}", text, panel_titles=True)
+    add_events(sheet, run, axis, view.theme, [(1, 1), (1, 2)])
+    sheet.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below", row=1, col=1)
+    sheet.update_xaxes(title={"text": axis.title})
     headroom = bool(run.phases)
-    figure.update_yaxes(title_text="cosine", range=robust_range(cosines, view, headroom=headroom), col=1)
-    figure.update_yaxes(title_text="norm", range=robust_range(norms, view, headroom=headroom), col=2)
-    return figure
+    sheet.update_yaxes(title={"text": "cosine"}, range=robust_range(cosines, view, headroom=headroom), col=1)
+    sheet.update_yaxes(title={"text": "norm"}, range=robust_range(norms, view, headroom=headroom), col=2)
+    return sheet.figure()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, TypedDict
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from gradlens.downsample import visible
 from gradlens.figures._axis import Axis, Unit
+from gradlens.figures._sheet import Sheet, Trace, scatter
 from gradlens.figures._theme import Style, Theme, safe, theme_of
 from gradlens.gram import Floats
 from gradlens.smoothing import running_mean
@@ -20,8 +20,10 @@ from gradlens.smoothing import running_mean
 POINTS = 2000
 # By default the running mean covers one part in so many of the run.
 PARTS = 40
-# Lines with more rows are smoothed stretch by stretch, and their range is taken from so many of their values.
+# Lines with more rows are smoothed stretch by stretch.
 LONG = 50_000
+# Their range is taken from so many of their values: enough that a three-hundredth of them is not chance.
+RANGED = 20_000
 
 
 class Options(TypedDict, total=False):
@@ -85,6 +87,7 @@ class Line:
         weights: [T] weights of the running mean (the samples behind each value), or None.
         format: d3 format of the tooltip's numbers.
         key: What is switched on and off together in all panels; the name by default.
+        kept: Running means that were taken already, by window.
     """
 
     name: str
@@ -93,19 +96,40 @@ class Line:
     weights: Floats | None = None
     format: str = ".3~g"
     key: str | None = None
+    kept: dict[int, tuple[NDArray[np.intp], Floats]] = field(default_factory=dict, compare=False, repr=False)
 
     def part(self, rows: slice) -> Self:
         """Returns the line of some rows only."""
-        return replace(self, values=self.values[rows], weights=None if self.weights is None else self.weights[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, values=self.values[rows], weights=weights, kept={})
+
+    def level(self, window: int) -> tuple[NDArray[np.intp], Floats]:
+        """Returns rows and the running mean there; of a long line not at every row.
+
+        Between rows that are a sixteenth of the window apart, a running mean is a straight line to the eye; a line of more than
+        ``LONG`` rows is averaged over such stretches first, which costs a fraction.
+        """
+        if window not in self.kept:
+            rows, size = len(self.values), window // 16
+            if rows <= LONG or size < 4:
+                self.kept[window] = np.arange(rows), self.smoothed(window)
+            else:
+                starts = np.arange(0, rows, size)
+                places = np.minimum(starts + size // 2, rows - 1)
+                self.kept[window] = places, self.shortened(starts).smoothed(window // size)
+        return self.kept[window]
 
     def shortened(self, starts: NDArray[np.intp]) -> Self:
         """Returns the line of the means over the stretches that begin at the given rows; NaN where all is absent."""
+        if self.weights is None and np.isfinite(self.values).all():
+            totals = np.diff(np.append(starts, len(self.values))).astype(np.float64)
+            return replace(self, values=np.add.reduceat(self.values, starts) / totals, weights=totals, kept={})
         present = np.isfinite(self.values)
         weights = present.astype(np.float64) if self.weights is None else np.where(present, self.weights, 0.0)
         sums = np.add.reduceat(np.where(present, self.values, 0.0) * weights, starts)
         totals = np.add.reduceat(weights, starts)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return replace(self, values=sums / totals, weights=totals)
+            return replace(self, values=sums / totals, weights=totals, kept={})
 
     def smoothed(self, window: int) -> Floats:
         """Returns [T] the (weighted) running mean."""
@@ -117,7 +141,7 @@ class Line:
 
 
 def add_lines(
-    figure: go.Figure,
+    sheet: Sheet,
     axis: Axis,
     lines: Sequence[Line],
     view: View,
@@ -136,14 +160,14 @@ def add_lines(
         if window > 1:
             kept = visible(x, values, view.points, view.window)
             faint.append(
-                go.Scatter(
+                scatter(
                     x=compact(x[kept]), y=compact(values[kept]), mode="lines", hoverinfo="skip", showlegend=False,
                     line={"color": line.style.color, "width": 1}, opacity=0.28, **shared,
                 )
             )  # fmt: skip
         strong.append(_strong(line, x, values, window, view, legend, shared))
     for trace in (*faint, *strong):
-        figure.add_trace(trace, row=row, col=col)
+        sheet.add_trace(trace, row=row, col=col)
 
 
 def compact(values: NDArray[Any]) -> NDArray[Any]:
@@ -156,9 +180,12 @@ def compact(values: NDArray[Any]) -> NDArray[Any]:
 
 def _strong(
     line: Line, x: Floats, values: Floats, window: int, view: View, legend: bool, shared: dict[str, Any]
-) -> go.Scatter:
+) -> Trace:
     if window > 1:
-        rows, smooth = _running(line.part(slice(len(x))), x, window, view.window)
+        # The very line where it can be: its running mean is needed for the range as well.
+        rows, smooth = _running(
+            line if len(x) == len(line.values) else line.part(slice(len(x))), x, window, view.window
+        )
         chosen = visible(x[rows], smooth, max(4, view.points // 2), view.window)
         kept, y = rows[chosen], smooth[chosen]
     else:
@@ -174,7 +201,7 @@ def _strong(
             "mode": "lines+markers",
             "marker": {"size": np.where(lonely, 5, 0), "opacity": 1, "line": {"width": 0}},
         }
-    return go.Scatter(
+    return scatter(
         x=compact(x[kept]),
         y=compact(y),
         line={"color": line.style.color, "width": line.style.width, "dash": line.style.dash},
@@ -185,24 +212,15 @@ def _strong(
 
 
 def _running(
-    line: Line, x: NDArray[Any], window: int, seen: tuple[float, float] | None = None
+    line: Line, x: NDArray[Any], window: int, seen: tuple[float, float] | None
 ) -> tuple[NDArray[np.intp], Floats]:
-    """Returns rows and the running mean there: of the part that is seen, and of a long line not at every row.
-
-    Between rows that are a sixteenth of the window apart, a running mean is a straight line to the eye; where more than
-    ``LONG`` rows are seen, it is taken of means over such stretches, which costs a fraction.
-    """
-    first, last = 0, len(x)
-    if seen is not None:
-        first = max(int(np.searchsorted(x, min(seen), "left")) - window - 1, 0)
-        last = min(int(np.searchsorted(x, max(seen), "right")) + window + 1, len(x))
-    part = line.part(slice(first, last))
-    size = window // 16
-    if last - first <= LONG or size < 4:
-        return np.arange(first, last), part.smoothed(window)
-    starts = np.arange(0, last - first, size)
-    rows = np.minimum(first + starts + size // 2, last - 1)
-    return rows, part.shortened(starts).smoothed(window // size)
+    """Returns rows and the running mean there, of the part of the axis that is seen."""
+    if seen is None:
+        return line.level(window)
+    first = max(int(np.searchsorted(x, min(seen), "left")) - window - 1, 0)
+    last = min(int(np.searchsorted(x, max(seen), "right")) + window + 1, len(x))
+    rows, smooth = line.part(slice(first, last)).level(window)
+    return first + rows, smooth
 
 
 def robust_range(
@@ -218,13 +236,13 @@ def robust_range(
     """
     low, high = [], []
     for line in lines:
-        values = line.values[:: max(1, len(line.values) // LONG)]
+        values = line.values[:: max(1, len(line.values) // RANGED)]
         values = values[np.isfinite(values)]
         if len(values):
             window = view.smoothing(len(line.values))
             # A short window on a long line costs most and moves the range least.
             exact = len(line.values) <= LONG or window >= 64
-            smooth = _running(line, np.arange(len(line.values)), window)[1] if exact else values[:0]
+            smooth = line.level(window)[1] if exact else values[:0]
             bounds = np.quantile(values, (0.003, 0.997))
             low.append(min(float(bounds[0]), float(np.nanmin(smooth, initial=np.inf))))
             high.append(max(float(bounds[1]), float(np.nanmax(smooth, initial=-np.inf))))

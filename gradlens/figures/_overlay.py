@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from gradlens.figures._axis import axis_of
 from gradlens.figures._describe import run_text, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._sheet import Sheet, scatter
 from gradlens.figures._theme import FigureError, Style, cycle, dress, note, safe
 from gradlens.gram import Floats
 from gradlens.quantities import filled_share
@@ -68,18 +68,18 @@ def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Opt
         for i, run in enumerate(runs)
     ]
     axes = [axis_of(run, view.x) for run in runs]
-    figure = make_subplots(1, 1)
+    sheet = Sheet()
     for axis, line in zip(axes, lines, strict=True):
-        add_lines(figure, axis, [line], view, legend=True)
+        add_lines(sheet, axis, [line], view, legend=True)
     about = subtitle(
         f"{len(runs)} runs" if len(runs) > 1 else run_text(runs[0]), smoothing_text(view, max(map(len, runs)))
     )
-    dress(figure, view.theme, f"{safe(group)}: {text}", about)
-    figure.update_layout(showlegend=True)
-    figure.update_xaxes(title_text=axes[0].title)
-    percent = {"tickformat": ".0%"} if measure in PERCENT else {}
-    figure.update_yaxes(title_text=text, range=robust_range(lines, view), **percent)
-    return figure if any(map(len, runs)) else note(figure, view.theme, "No measured step yet.")
+    dress(sheet, view.theme, f"{safe(group)}: {text}", about)
+    sheet.update_layout(showlegend=True)
+    sheet.update_xaxes(title={"text": axes[0].title})
+    percent: dict[str, Any] = {"tickformat": ".0%"} if measure in PERCENT else {}
+    sheet.update_yaxes(title={"text": text}, range=robust_range(lines, view), **percent)
+    return sheet.figure() if any(map(len, runs)) else note(sheet, view.theme, "No measured step yet.")
 
 
 def evaluations(runs: Sequence[Run], **options: Unpack[Options]) -> go.Figure:
@@ -99,9 +99,9 @@ def evaluations(runs: Sequence[Run], **options: Unpack[Options]) -> go.Figure:
     names = evaluated_names(runs)
     if not names:
         about = subtitle(*(run_text(run) for run in runs))
-        return note(dress(go.Figure(), view.theme, title, about), view.theme, "None of these runs was evaluated.")
-    figure = make_subplots(
-        1, len(names), shared_yaxes=True, shared_xaxes="all", horizontal_spacing=0.025,
+        return note(dress(Sheet(), view.theme, title, about), view.theme, "None of these runs was evaluated.")
+    sheet = Sheet(
+        1, len(names), shared_yaxes=True, horizontal_spacing=0.025,
         subplot_titles=[f"<b>{safe(name)}</b>" for name in names],
     )  # fmt: skip
     axes = [axis_of(run, view.x) for run in runs]
@@ -109,18 +109,18 @@ def evaluations(runs: Sequence[Run], **options: Unpack[Options]) -> go.Figure:
         style: Style = cycle(i, view.theme)
         for col, name in enumerate(names, start=1):
             points = [(e["step"], float(e[name])) for e in run.evaluations if _is_number(e.get(name))]
-            figure.add_trace(
-                go.Scatter(
+            sheet.add_trace(
+                scatter(
                     x=axis.of_steps(run, [step for step, _ in points]), y=[value for _, value in points], name=safe(run.name),
                     legendgroup=str(i), showlegend=col == 1, mode="lines+markers", marker={"size": 4},
                     hovertemplate="%{y:.1f}%", line={"color": style.color, "dash": style.dash, "width": style.width},
                 ), row=1, col=col,
             )  # fmt: skip
-    dress(figure, view.theme, title, subtitle(*(run_text(run) for run in runs)), panel_titles=True)
-    figure.update_layout(showlegend=True)
-    figure.update_xaxes(title_text=axes[0].title)
-    figure.update_yaxes(range=[0, 101], ticksuffix="%", dtick=20)
-    return figure
+    dress(sheet, view.theme, title, subtitle(*(run_text(run) for run in runs)), panel_titles=True)
+    sheet.update_layout(showlegend=True)
+    sheet.update_xaxes(title={"text": axes[0].title})
+    sheet.update_yaxes(range=[0, 101], ticksuffix="%", dtick=20)
+    return sheet.figure()
 
 
 def evaluated_names(runs: Sequence[Run]) -> list[str]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from plotly.subplots import make_subplots
 
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._bins import edge_positions, edges_of
@@ -16,6 +15,7 @@ from gradlens.figures._curves import MOST_LINES, NO_STEPS
 from gradlens.figures._describe import run_text, subtitle
 from gradlens.figures._heat import group_heat
 from gradlens.figures._lines import Options, View
+from gradlens.figures._sheet import Sheet, bar, scatter
 from gradlens.figures._theme import dress, group_styles, note, safe, theme_of
 from gradlens.gram import REST, Floats, share
 
@@ -46,7 +46,7 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
     names = run.groups.names
     if len(names) > MOST_LINES:
         return group_heat(run, "share", title, view)
-    figure = make_subplots(1, 1)
+    sheet = Sheet()
     values = {name: run.share(name) for name in names}
     rest = run.share(REST)
     some = rest[:: max(1, len(rest) // 10_000)]
@@ -59,8 +59,8 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
     styles = group_styles(names, view.theme)
     heights = _mean_shares({name: value[:n] for name, value in values.items()}, edges)
     for name in values:
-        figure.add_trace(
-            go.Bar(
+        sheet.add_trace(
+            bar(
                 x=(x[1:] + x[:-1]) / 2, width=np.diff(x), y=heights[name], name=safe(name),
                 # Lines of the same colour: bars that end within a pixel would leave stripes.
                 marker={"color": styles[name].color, "line": {"width": 0.6, "color": styles[name].color}},
@@ -70,18 +70,20 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
     each = round(n / max(len(edges) - 1, 1))
     bars = f"each bar the mean of about {each} measured steps" if each > 1 else ""
     text = subtitle(run_text(run), bars, "dashed: shares of the classes")
-    dress(figure, view.theme, title, text)
+    dress(sheet, view.theme, title, text)
     for border in np.cumsum(run.groups.fractions())[:-1]:
-        figure.add_hline(float(border), line={"color": view.theme.ink, "width": 1.5, "dash": "dash"})
-    add_events(figure, run, axis, view.theme, [(1, 1)])
-    figure.update_layout(barmode="relative", bargap=0)
-    figure.update_xaxes(title_text=axis.title)
-    figure.update_yaxes(title_text="share of the update", tickformat=".0%", range=_range(figure, bool(run.phases)))
+        sheet.add_hline(float(border), line={"color": view.theme.ink, "width": 1.5, "dash": "dash"})
+    add_events(sheet, run, axis, view.theme, [(1, 1)])
+    sheet.update_layout(barmode="relative", bargap=0)
+    sheet.update_xaxes(title={"text": axis.title})
+    sheet.update_yaxes(
+        title={"text": "share of the update"}, tickformat=".0%", range=_range(list(heights.values()), bool(run.phases))
+    )
     ends = [axis_of(one, view.x).positions[[0, -1]] for one in beside if len(one)]
     if ends and view.window is None and len(run):
         low, high = np.min(ends), np.max(ends)
-        figure.update_xaxes(range=[float(min(low, x[0])), float(max(high, x[-1]))])
-    return figure if len(run) else note(figure, view.theme, NO_STEPS)
+        sheet.update_xaxes(range=[float(min(low, x[0])), float(max(high, x[-1]))])
+    return sheet.figure() if len(run) else note(sheet, view.theme, NO_STEPS)
 
 
 def _mean_shares(shares: dict[str, Floats], edges: NDArray[np.intp]) -> dict[str, Floats]:
@@ -97,9 +99,9 @@ def _mean_shares(shares: dict[str, Floats], edges: NDArray[np.intp]) -> dict[str
         }
 
 
-def _range(figure: go.Figure, headroom: bool) -> tuple[float, float]:
+def _range(curves: Sequence[Floats], headroom: bool) -> tuple[float, float]:
     """Returns a vertical range that holds the stacked bars."""
-    heights = np.array([np.asarray(trace.y) for trace in figure.data])  # [K, n]
+    heights = np.array(curves)  # [K, n]
     if not heights.size or not np.isfinite(heights).any():
         return (0.0, 1.0)
     below, above = np.nansum(np.minimum(heights, 0), 0), np.nansum(np.maximum(heights, 0), 0)
@@ -124,8 +126,9 @@ def class_shares(probe: Probe, *, theme: str = "light") -> go.Figure:
     values = [float(share(probe.gram, probe.names.index(name), contributing)) for name in names]
     counts = probe.counts[[probe.groups.names.index(name) for name in names]]
     fair = 1 / max(len(names), 1)
-    figure = go.Figure(
-        go.Scatter(
+    sheet = Sheet()
+    sheet.add_trace(
+        scatter(
             x=counts, y=values, mode="markers+text" if len(names) <= 20 else "markers", textposition="top center",
             text=[safe(name) if alone else "" for name, alone in zip(names, _readable(counts, values), strict=True)],
             hovertext=[safe(name) for name in names],
@@ -134,16 +137,16 @@ def class_shares(probe: Probe, *, theme: str = "light") -> go.Figure:
         )
     )  # fmt: skip
     text = subtitle(f"whole data at step {probe.step:,}", f"dashed: equal shares, {fair:.1%} each")
-    dress(figure, colors, "Do frequent classes own the update?", text)
-    figure.add_hline(fair, line={"color": colors.muted, "width": 1.5, "dash": "dash"})
-    figure.update_xaxes(
+    dress(sheet, colors, "Do frequent classes own the update?", text)
+    sheet.add_hline(fair, line={"color": colors.muted, "width": 1.5, "dash": "dash"})
+    sheet.update_xaxes(
         type="log",
-        title_text="samples of the class",
+        title={"text": "samples of the class"},
         dtick=1 if np.ptp(np.log10(counts[counts > 0] + 1e-9)) > 1.2 else None,
     )
-    figure.update_yaxes(title_text="share of the gradient", tickformat=".1~%")
-    figure.update_layout(hovermode="closest", showlegend=False)
-    return figure
+    sheet.update_yaxes(title={"text": "share of the gradient"}, tickformat=".1~%")
+    sheet.update_layout(hovermode="closest", showlegend=False)
+    return sheet.figure()
 
 
 def _readable(counts: Floats, values: Sequence[float]) -> list[bool]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from gradlens.figures._sheet import Sheet
+
 # Okabe and Ito (2008), "Color universal design".
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, YELLOW = "#E69F00", "#56B4E9", "#F0E442"
@@ -125,15 +127,12 @@ def safe(text: object) -> str:
 
 
 def dress(
-    figure: go.Figure, theme: Theme, title: str, subtitle: str = "", *, height: int = 420, panel_titles: bool = False
-) -> go.Figure:
+    sheet: Sheet, theme: Theme, title: str, subtitle: str = "", *, height: int = 420, panel_titles: bool = False
+) -> Sheet:
     """Gives a figure its looks and its title; the texts must be safe already."""
     # From the top, in pixels: title, subtitle, legend, titles of panels, panels.
     legend_at = 70 if subtitle else 46
-    # Overwriting whole entries is several times as fast as merging into them, and nothing of these is there yet.
-    figure.update_layout(
-        overwrite=True,
-        template=go.layout.Template(),
+    sheet.update_layout(
         paper_bgcolor=theme.paper,
         plot_bgcolor=theme.paper,
         font={"family": FONT, "size": 13, "color": theme.ink},
@@ -160,20 +159,21 @@ def dress(
         hoverlabel={"bgcolor": theme.paper, "bordercolor": theme.grid, "font": {"color": theme.ink, "family": FONT}},
         dragmode="zoom",
     )  # fmt: skip
-    axis = {
+    axis: dict[str, Any] = {
         "gridcolor": theme.grid, "linecolor": theme.muted, "zeroline": False, "ticks": "outside", "ticklen": 4,
         "tickcolor": theme.muted, "automargin": True, "title": {"standoff": 8, "font": {"size": 13}},
     }  # fmt: skip
-    figure.update_annotations(font={"size": 13.5})  # so far only the titles of panels
-    figure.update_xaxes(overwrite=True, showline=True, showgrid=False, **axis)
-    figure.update_yaxes(overwrite=True, showline=False, showgrid=True, **axis)
-    return figure
+    sheet.update_annotations(font={"size": 13.5})  # so far only the titles of panels
+    sheet.update_xaxes(showline=True, showgrid=False, **axis)
+    sheet.update_yaxes(showline=False, showgrid=True, **axis)
+    return sheet
 
 
-def note(figure: go.Figure, theme: Theme, text: str) -> go.Figure:
-    """Writes into the middle of a figure why it is empty; the text must be safe already."""
-    figure.update_xaxes(visible=False).update_yaxes(visible=False)
-    figure.add_annotation(
+def note(sheet: Sheet, theme: Theme, text: str) -> go.Figure:
+    """Writes into the middle of a figure why it is empty, and returns it; the text must be safe already."""
+    sheet.update_xaxes(visible=False)
+    sheet.update_yaxes(visible=False)
+    sheet.add_annotation(
         text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper", font={"size": 14, "color": theme.muted}
     )
-    return figure
+    return sheet.figure()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ from gradlens.runlog import vectors
 Quantity = Callable[[NDArray[Any], tuple[str, ...]], Floats]
 # Gram rows [n, V, V], a vector's place, how many of the first vectors add up to the gradient -> [n].
 AgainstAll = Callable[[Floats, int, int], Floats]
+
+# Which quantity: "cosine", "share", "norm", or ("conflict", the other vector); and of which vector.
+Kind = str | tuple[str, str]
+Key = tuple[Kind, str]
+# With more groups than this, their pairs are too many to be computed before somebody asks for them.
+MOST_PAIRED = 4
 
 AGAINST_ALL: dict[str, AgainstAll] = {
     "cosine": grams.cosine,
@@ -32,6 +39,58 @@ def against_all(kind: str, name: str) -> Quantity:
         return AGAINST_ALL[kind](vectors.coarse(packed, S), 1, contributing)
 
     return value
+
+
+def common(groups: tuple[str, ...]) -> list[Key]:
+    """Returns the curves that a look at a run asks for sooner or later."""
+    found: list[Key] = [("cosine", group) for group in groups]
+    found += [("share", name) for name in (*groups, grams.REST)]
+    found += [("norm", name) for name in (*groups, vectors.ALL)]
+    if len(groups) <= MOST_PAIRED:
+        found += [(("conflict", b), a) for a, b in combinations(groups, 2)]
+    return found
+
+
+def curves(packed: NDArray[Any], names: tuple[str, ...], keys: list[Key]) -> list[Floats]:
+    """Returns [n] each of the quantities of ``common``: together they cost little more than one.
+
+    Args:
+        packed: [n, P] packed Gram rows.
+        names: The recorded vectors.
+        keys: Which quantities.
+    """
+    if not np.isfinite(packed).all():  # absent and infinite entries need care
+        return [_alone(*key)(packed, names) for key in keys]
+    of = {name: vectors.selection(names, name) for _, name in (*keys, ("norm", vectors.ALL))}
+    whole = of[vectors.ALL]
+    pairs = [(a, kind[1]) for kind, a in keys if not isinstance(kind, str)]
+    weights = [vectors.product(one, one) for one in of.values()] + [vectors.product(one, whole) for one in of.values()]
+    weights += [vectors.product(of[a], of[b]) for a, b in pairs]
+    products = np.stack(weights) @ packed.astype(np.float64, copy=False).T  # [2 len(of) + pairs, n]
+    dots = dict(zip(of, products[len(of) :], strict=False)) | dict(zip(pairs, products[2 * len(of) :], strict=True))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        squared = np.maximum(products[: len(of)], 0.0)
+        length = dict(zip(of, np.sqrt(squared), strict=True))
+        overall = squared[list(of).index(vectors.ALL)]
+
+        def value(kind: Kind, name: str) -> Floats:
+            if not of[name].any():  # a group that this segment does not know
+                return np.full(len(packed), np.nan)
+            if kind == "norm":
+                return np.asarray(length[name])
+            if kind == "share":
+                return np.asarray(np.where(overall > 0, dots[name] / overall, np.nan))
+            other, dot = (vectors.ALL, dots[name]) if isinstance(kind, str) else (kind[1], dots[name, kind[1]])
+            scale = length[name] * length[other]
+            return np.asarray(np.where(scale > 0, dot / scale, np.nan))
+
+        return [value(*key) for key in keys]
+
+
+def _alone(kind: Kind, name: str) -> Quantity:
+    if not isinstance(kind, str):
+        return conflict(name, kind[1])
+    return norm(name) if kind == "norm" else against_all(kind, name)
 
 
 def norm(name: str) -> Quantity:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,9 @@ from gradlens.runlog.schema import Layout
 from gradlens.runlog.series import Series
 from gradlens.runlog.status import RunStatus, status_of
 from gradlens.runlog.stored import Stored
+
+# The usual curves are computed together, in one reading of the Gram, where they take no more bytes than this.
+MOST_TOGETHER = 144 << 20
 
 
 class Run:
@@ -202,12 +204,10 @@ class Run:
         """
         if per not in ("contribution", "mean"):
             raise ValueError(f"per={per!r}; choose 'contribution' or 'mean'")
-
         norms = self._curve("norm", name, layer, quantities.norm(name))
         if per == "contribution" or name not in self.groups.names:
             return norms
-        with self._lock:
-            counts = self.counts[: len(norms)]
+        counts = self.counts[: len(norms)]
         n = counts[:, self.groups.names.index(name)]
         return np.asarray(norms * counts.sum(-1) / np.where(n > 0, n, np.nan))
 
@@ -269,11 +269,14 @@ class Run:
             index = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.intp)
             return self._series.by_layer(name, self.layers, index, quantities.AGAINST_ALL[quantity])
 
-    def _curve(self, kind: Hashable, name: str, layer: str | None, value: Quantity) -> Floats:
+    def _curve(self, kind: quantities.Kind, name: str, layer: str | None, value: Quantity) -> Floats:
         self._check_name(name)
         self._check_layer(layer)
+        rows, V, keys = len(self), len(self.names), quantities.common(self.groups.names)
         with self._lock:
-            return self._series.curve((kind, name), layer, value, len(self.names), len(self))
+            if (kind, name) in keys and 8 * len(keys) * rows <= MOST_TOGETHER:
+                return self._series.common((kind, name), keys, layer, V, rows)
+            return self._series.curve((kind, name), layer, value, V, rows)
 
     def column(self, name: str) -> NDArray[Any]:
         """Returns [T] or [T, K] a column by its name in the files ("step", "loss")."""

@@ -13,7 +13,7 @@ from gradlens.gram import Floats
 from gradlens.runlog import vectors
 from gradlens.runlog.curves import Curves
 from gradlens.runlog.files import RunFiles
-from gradlens.runlog.quantities import AgainstAll, Quantity
+from gradlens.runlog.quantities import AgainstAll, Key, Quantity, curves
 from gradlens.runlog.schema import NO_EPOCH
 from gradlens.runlog.segment import Segment
 
@@ -68,6 +68,37 @@ class Series:
             lambda start, stop: self._gather(start, stop, part, ()),
             16 * vectors_recorded * (vectors_recorded + 1),
         )
+
+    def common(self, key: Key, keys: list[Key], layer: str | None, vectors_recorded: int, rows: int) -> Floats:
+        """Returns [rows] one of several quantities that are read and kept together.
+
+        Args:
+            key: Which.
+            keys: All of them.
+            layer: A layer's name, or None.
+            vectors_recorded: V, from which the size of a part follows.
+            rows: How many of the first rows.
+        """
+
+        def parts(start: int, stop: int) -> list[Floats]:
+            found = [np.empty(stop - start) for _ in keys]
+            for stretch in self._files.stretches:
+                low, high = max(start, stretch.first), min(stop, stretch.first + stretch.rows)
+                if low >= high:
+                    continue
+                packed = _packed(stretch.segment, low - stretch.first, high - stretch.first, layer)
+                with np.errstate(invalid="ignore", over="ignore"):
+                    values = (
+                        [np.full(high - low, np.nan)] * len(keys)
+                        if packed is None
+                        else curves(packed, _names(stretch.segment), keys)
+                    )
+                for array, part in zip(found, values, strict=True):
+                    array[low - start : high - start] = part
+            return found
+
+        row_bytes = 16 * vectors_recorded * (vectors_recorded + 1) + 24 * len(keys)
+        return self._curves.together([(one, layer) for one in keys], (key, layer), rows, parts, row_bytes)
 
     def gram(self, names: tuple[str, ...], layer: str | None, start: int, stop: int) -> Floats:
         """Returns [stop - start, V, V] the Gram of ``names``."""

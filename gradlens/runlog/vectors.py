@@ -57,6 +57,12 @@ def unpack(packed: NDArray[np.floating], V: int) -> Floats:
     return np.asarray(packed.astype(np.float64, copy=False)[..., place])
 
 
+def product(a: Floats, b: Floats) -> Floats:
+    """Returns [P] the weights that turn packed Gram rows into the inner products of the sums a [V] and b [V] of vectors."""
+    rows, columns = np.triu_indices(len(a))
+    return np.asarray(a[rows] * b[columns] + np.where(rows == columns, 0.0, a[columns] * b[rows]))
+
+
 def coarse(packed: NDArray[np.floating], S: Floats) -> Floats:
     """Returns [n, W, W] the Gram of the vectors S [W, V] from packed rows [n, P]; one none of whose terms is there is NaN."""
     W, V = S.shape

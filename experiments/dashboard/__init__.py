@@ -1,0 +1,1 @@
+"""The dashboard benchmark: a long run, and how fast the pages show it."""

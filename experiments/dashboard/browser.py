@@ -1,0 +1,68 @@
+"""The time until a viewer sees the first figure of a run, in a real browser."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from dashboard.long_run import make_long_run
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
+DRAWN = "() => document.querySelector('.gl-figure')?.dataset.drawn && document.querySelector('h3').innerText"
+
+
+def first_figure_in_browser(folder: Path, name: str) -> dict[str, Any]:
+    """Returns the elapsed seconds from following a link to a run that the server has not read yet to its first figure.
+
+    The browser and the server have shown another run before, so that programs are loaded.
+    """
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return {"seconds": None, "why": "playwright is not installed"}
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        return {"seconds": None, "why": "no Chromium"}
+    shown = folder.parent / "shown"
+    make_long_run(shown / "short", 100, 1, 0)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "gradlens", "dashboard", str(shown), "--no-browser", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        _wait(f"http://127.0.0.1:{port}/_stcore/health")
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.goto(f"http://127.0.0.1:{port}/run?run=short")
+            page.wait_for_function(DRAWN)
+            (folder / name).rename(shown / name)
+            begun = time.perf_counter()
+            page.goto(f"http://127.0.0.1:{port}/run?run={name}")
+            page.wait_for_function(DRAWN)
+            seconds = time.perf_counter() - begun
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait()
+    return {"seconds": seconds, "why": None}
+
+
+def _wait(address: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise TimeoutError(f"nothing answers at {address}")

@@ -1,0 +1,151 @@
+"""A figure while it is drawn: plain dictionaries, of which plotly makes a figure once, at the end.
+
+Changing a plotly figure step by step checks every step and takes ten times as long, which a live page feels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+Trace = dict[str, Any]
+
+
+def scatter(**settings: Any) -> Trace:
+    """Returns a trace of points or a line."""
+    return {"type": "scatter", **settings}
+
+
+def bar(**settings: Any) -> Trace:
+    """Returns a trace of bars."""
+    return {"type": "bar", **settings}
+
+
+def heatmap(**settings: Any) -> Trace:
+    """Returns a trace of coloured cells."""
+    return {"type": "heatmap", **settings}
+
+
+class Sheet:
+    """Panels in rows and columns (counted from 1) with traces, shapes and texts; names and meanings are plotly's.
+
+    All panels share their horizontal axis, and the panels of a row, on demand, their vertical one.
+    """
+
+    def __init__(
+        self,
+        rows: int = 1,
+        cols: int = 1,
+        *,
+        shared_yaxes: bool = False,
+        horizontal_spacing: float = 0.0,
+        vertical_spacing: float = 0.0,
+        subplot_titles: Sequence[str] = (),
+    ) -> None:
+        self._rows, self._cols = rows, cols
+        self._traces: list[Trace] = []
+        self._layout: dict[str, Any] = {}
+        self._annotations: list[dict[str, Any]] = []
+        self._shapes: list[dict[str, Any]] = []
+        width, height = (1 - (cols - 1) * horizontal_spacing) / cols, (1 - (rows - 1) * vertical_spacing) / rows
+        lowest = _name("x", (rows - 1) * cols)
+        for row, col in self._panels():
+            x, y = self._axes(row, col)
+            left, bottom = (col - 1) * (width + horizontal_spacing), (rows - row) * (height + vertical_spacing)
+            horizontal: dict[str, Any] = {"anchor": y, "domain": [left, left + width]}
+            vertical: dict[str, Any] = {"anchor": x, "domain": [bottom, bottom + height]}
+            if rows * cols > 1 and x != lowest:
+                horizontal["matches"] = lowest
+            if row < rows:
+                horizontal["showticklabels"] = False
+            if shared_yaxes and col > 1:
+                vertical |= {"matches": self._axes(row, 1)[1], "showticklabels": False}
+            self._layout[_entry(x)], self._layout[_entry(y)] = horizontal, vertical
+            place = (row - 1) * cols + col - 1
+            if place < len(subplot_titles):
+                self._annotations.append(
+                    {
+                        "text": subplot_titles[place], "x": left + width / 2, "y": bottom + height, "xref": "paper",
+                        "yref": "paper", "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 16},
+                    }
+                )  # fmt: skip
+
+    def figure(self) -> go.Figure:
+        """Returns the figure."""
+        texts = {"annotations": self._annotations} if self._annotations else {}
+        shapes = {"shapes": self._shapes} if self._shapes else {}
+        layout = {"template": go.layout.Template(), **self._layout, **texts, **shapes}
+        return go.Figure({"data": self._traces, "layout": layout})
+
+    def add_trace(self, trace: Trace, row: int = 1, col: int = 1) -> None:
+        """Draws a trace into a panel."""
+        x, y = self._axes(row, col)
+        self._traces.append({**trace, "xaxis": x, "yaxis": y})
+
+    def add_shape(self, *, row: int, col: int, yref: str = "y", **settings: Any) -> None:
+        """Draws a shape into a panel; ``yref`` "y domain" counts its height from 0 to 1."""
+        x, y = self._axes(row, col)
+        self._shapes.append({**settings, "xref": x, "yref": yref.replace("y", y, 1)})
+
+    def add_hline(self, y: float, *, row: int = 1, col: int = 1, **settings: Any) -> None:
+        """Draws a line across a panel."""
+        x_name, y_name = self._axes(row, col)
+        line = {"type": "line", "x0": 0, "x1": 1, "y0": y, "y1": y, "xref": f"{x_name} domain", "yref": y_name}
+        self._shapes.append({**line, **settings})
+
+    def add_annotation(self, *, row: int | None = None, col: int | None = None, **settings: Any) -> None:
+        """Writes into a panel, or, without one, where ``xref`` and ``yref`` say."""
+        if row is not None and col is not None:
+            x, y = self._axes(row, col)
+            settings |= {"xref": x, "yref": str(settings.get("yref", "y")).replace("y", y, 1)}
+        self._annotations.append(settings)
+
+    def update_annotations(self, **settings: Any) -> None:
+        """Changes all texts that are there."""
+        for annotation in self._annotations:
+            _merge(annotation, settings)
+
+    def update_layout(self, **settings: Any) -> None:
+        """Changes the layout."""
+        _merge(self._layout, settings)
+
+    def update_xaxes(self, *, row: int | None = None, col: int | None = None, **settings: Any) -> None:
+        """Changes the horizontal axes of all panels, of a row, of a column or of one panel."""
+        self._update(0, row, col, settings)
+
+    def update_yaxes(self, *, row: int | None = None, col: int | None = None, **settings: Any) -> None:
+        """Changes the vertical axes of all panels, of a row, of a column or of one panel."""
+        self._update(1, row, col, settings)
+
+    def _update(self, which: int, row: int | None, col: int | None, settings: dict[str, Any]) -> None:
+        for panel in self._panels():
+            if row in (None, panel[0]) and col in (None, panel[1]):
+                _merge(self._layout[_entry(self._axes(*panel)[which])], settings)
+
+    def _panels(self) -> Iterator[tuple[int, int]]:
+        return ((row, col) for row in range(1, self._rows + 1) for col in range(1, self._cols + 1))
+
+    def _axes(self, row: int, col: int) -> tuple[str, str]:
+        place = (row - 1) * self._cols + col - 1
+        return _name("x", place), _name("y", place)
+
+
+def _name(letter: str, place: int) -> str:
+    return letter if place == 0 else f"{letter}{place + 1}"
+
+
+def _entry(axis: str) -> str:
+    return f"{axis[0]}axis{axis[1:]}"
+
+
+def _merge(target: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Writes settings into a dictionary; those of a dictionary within it into that one."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            if not isinstance(target.get(key), dict):
+                target[key] = {}
+            _merge(target[key], value)
+        else:
+            target[key] = value

@@ -22,7 +22,7 @@ from gradlens.groups import ClassGroups
 from gradlens.inner import Layout, inner_products
 from gradlens.rows import LabelsError
 
-# Rows of one forward pass; and bytes of rows that may wait for others of their group.
+# Most rows of one forward pass; and bytes of rows that may wait for others of their group.
 BATCH = 256
 WAITING_BYTES = 2**28
 
@@ -39,8 +39,9 @@ def probe(
 
     In eval mode (running statistics, no dropout) no sample depends on its batch, so rows are gathered into batches of one
     group each and one ordinary forward and backward pass over the data gives every group's gradient exactly, however many
-    groups there are. It needs memory for one gradient of each group (100 classes on ResNet-32: 186 MB) and at most 256 MiB
-    of waiting rows. Mode, buffers, ``.grad`` and random state are as before afterwards.
+    groups there are. A pass takes as many rows as the batches that are given, at most 256, and so no more memory than training
+    on such batches; besides, there is one gradient of each group (100 classes on ResNet-32: 186 MB) and at most 256 MiB of
+    waiting rows. Mode, buffers, ``.grad`` and random state are as before afterwards.
 
     Args:
         model: Maps inputs to logits [B, C].
@@ -131,13 +132,14 @@ def _by_group(batches: Iterable[Any], groups: ClassGroups, device: torch.device)
     table = torch.from_numpy(groups.of_class())
     waiting: dict[int, list[tuple[Any, Tensor]]] = defaultdict(list)
     rows: dict[int, int] = defaultdict(int)
-    size = held = 0
+    size = held = most = 0
     for batch in batches:
         inputs, labels = _pair(batch)
         _check(labels, groups)
         ids = labels.detach().cpu().long()
         if not len(ids):
             continue
+        most = min(max(most, len(ids)), BATCH)
         size = max(1, sum(leaf.nbytes for leaf in tree_leaves(inputs)) // len(ids))
         of_row = table[ids] % (len(groups) + 1)  # -1 becomes K
         for group in sorted(set(of_row.tolist())):
@@ -146,24 +148,26 @@ def _by_group(batches: Iterable[Any], groups: ClassGroups, device: torch.device)
             waiting[group].append((part, labels[chosen.to(labels.device)]))
             rows[group] += len(chosen)
             held += len(chosen)
-            if rows[group] >= BATCH:
+            if rows[group] >= most:
                 held -= rows[group]
-                yield from _joined(group, waiting.pop(group), device)
+                yield from _joined(group, waiting.pop(group), device, most)
                 rows[group] = 0
         while held * size > WAITING_BYTES:
             fullest = max(rows, key=lambda group: rows[group])
             held -= rows[fullest]
-            yield from _joined(fullest, waiting.pop(fullest), device)
+            yield from _joined(fullest, waiting.pop(fullest), device, most)
             rows[fullest] = 0
     for group in sorted(waiting):
-        yield from _joined(group, waiting[group], device)
+        yield from _joined(group, waiting[group], device, most)
 
 
-def _joined(group: int, parts: list[tuple[Any, Tensor]], device: torch.device) -> Iterator[tuple[int, Any, Tensor]]:
+def _joined(
+    group: int, parts: list[tuple[Any, Tensor]], device: torch.device, most: int
+) -> Iterator[tuple[int, Any, Tensor]]:
     inputs = tree_map(lambda *leaves: torch.cat(leaves), *(part for part, _ in parts))
     labels = torch.cat([labels for _, labels in parts])
-    for start in range(0, len(labels), BATCH):
-        piece = slice(start, start + BATCH)
+    for start in range(0, len(labels), most):
+        piece = slice(start, start + most)
         moved = tree_map(lambda leaf, piece=piece: leaf[piece].to(device), inputs)
         yield group, moved, labels[piece].to(device).long()
 

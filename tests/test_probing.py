@@ -94,6 +94,16 @@ def test_agrees_with_brute_force(batch: int, waiting: int, monkeypatch: pytest.M
     assert m.total_loss == pytest.approx(rows.mean().item(), rel=1e-5)
 
 
+def test_no_pass_takes_more_rows_than_a_batch_that_was_given() -> None:
+    model, rows = network(), []
+    handle = model.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    gradlens.probe(model, DataLoader(data(), 7, shuffle=True), GROUPS)
+    handle.remove()
+    assert max(rows) == 7
+    assert sum(rows) == len(data())
+    assert len(rows) <= len(data()) // 7 + len(GROUPS) + 1
+
+
 def test_every_class_by_itself() -> None:
     model = network()
     x, y = data(absent=2).tensors

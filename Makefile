@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench slow
+.PHONY: demo test lint bench slow support-table
 .DELETE_ON_ERROR:
 
 demo: .venv/.installed
@@ -14,6 +14,13 @@ test: .venv/.installed
 
 slow: .venv/.installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --timeout=1800
+
+# Runs every style of training; a style whose test fails is said to, and the rest goes on.
+support-table: .venv/.installed
+	rm -rf runs/support
+	-GRADLENS_SUPPORT=$(CURDIR)/runs/support OMP_NUM_THREADS=1 $(BIN)/pytest -m "slow or not slow" --timeout=1800 \
+		tests/e2e/test_styles.py tests/e2e/test_frameworks.py tests/distributed
+	$(BIN)/python -m tests.e2e.support_table runs/support experiments/results/SUPPORT.md
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

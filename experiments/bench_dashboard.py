@@ -2,7 +2,7 @@
 
     python experiments/bench_dashboard.py
 
-Makes the run in a temporary folder (about 1.1 GB, removed at the end), reads it once so that it lies in the file cache, and
+Makes the run in a temporary folder (about 1.8 GB, removed at the end), reads it once so that it lies in the file cache, and
 runs the dashboard's page of it with Streamlit's own test driver, in this process and on one thread: the page before the run
 is opened, after, and after each time rows were added. Prints a table and writes a JSON file with versions and hardware.
 
@@ -116,7 +116,10 @@ def targets(found: dict[str, Any]) -> list[dict[str, Any]]:
     rows = [
         ("first figure of the run, seconds", found["first_figure"]["seconds"], 2.0),
         ("live tick, seconds", found["tick"]["seconds"], 0.2),
+        ("zoom of one figure, seconds", found["zoom"]["seconds"], 0.2),
         ("points of a trace", found["points"], 4100),
+        ("memory of the open run, MB", found["own_bytes_opened"] / 1e6, 500),
+        ("memory after the ticks, MB", found["own_bytes_after_ticks"] / 1e6, 500),
         (
             "memory after the ticks over memory of the open run",
             found["own_bytes_after_ticks"] / found["own_bytes_opened"],

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradlens.intervals import Interval, difference, mean_interval
 from gradlens.quantities import quantities
+from gradlens.run_distortion import distortion_difference, distortion_interval
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -22,12 +23,18 @@ class Stretch:
     Attributes:
         title: What it is called.
         run: Whose.
-        rows: Which of its measured steps.
+        rows: Which of its measured steps; at least one.
     """
 
     title: str
     run: Run
     rows: slice
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Its first measured step and the one after its last."""
+        steps = self.run.steps[self.rows]
+        return int(steps[0]), int(steps[-1]) + 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,9 @@ class StoryRow:
 def stretches(run: Run, baseline: Run | None = None) -> list[Stretch]:
     """Returns the baseline as a whole, if given, and each phase of the run."""
     steps = np.asarray(run.steps)
-    found = [] if baseline is None else [Stretch(baseline.name, baseline, slice(0, len(baseline)))]
+    found = (
+        [Stretch(baseline.name, baseline, slice(0, len(baseline)))] if baseline is not None and len(baseline) else []
+    )
     for phase in run.phases:
         stop = len(steps) if phase.end is None else int(np.searchsorted(steps, phase.end))
         rows = slice(int(np.searchsorted(steps, phase.start)), stop)
@@ -67,7 +76,7 @@ def stretches(run: Run, baseline: Run | None = None) -> list[Stretch]:
 
 
 def phase_story(parts: Sequence[Stretch], groups: Sequence[str]) -> list[StoryRow]:
-    """Returns every quantity that the first and the last stretch have.
+    """Returns every quantity that the first and the last stretch have, and the distortion of each.
 
     Args:
         parts: At least two.
@@ -80,4 +89,6 @@ def phase_story(parts: Sequence[Stretch], groups: Sequence[str]) -> list[StoryRo
         change = difference(series[-1], series[0])
         if any(mean.samples for mean in means):
             rows.append(StoryRow(found[0].group, found[0].name, means, change, found[0].percent))
-    return rows
+    distortions = tuple(distortion_interval(part.run, *part.span) for part in parts)
+    change = distortion_difference(parts[-1].run, parts[0].run, parts[-1].span, parts[0].span)
+    return [*rows, StoryRow("", "distortion", distortions, change, False)]

@@ -114,7 +114,7 @@ def choose_axis(runs: Sequence[Run], *, fraction: bool = False) -> str:
 
 
 def choose_smoothing() -> int | None:
-    """Lets the viewer choose the running mean and returns its measured steps; None = a fortieth of the run."""
+    """Lets the viewer choose the running mean and returns its measured steps; None = what suits its length."""
     chosen = choose(
         st.selectbox, "Running mean over", SMOOTHING, "auto", "smooth", width=190,
         help="Measured steps that the strong line averages; single steps stay faint behind it.",

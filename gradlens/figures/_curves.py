@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._describe import groups_text, run_text, subtitle
 from gradlens.figures._heat import group_heat
-from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
 from gradlens.figures._sheet import Sheet, scatter
 from gradlens.figures._theme import FigureError, cycle, dress, group_styles, note, safe
 from gradlens.gram import Floats
@@ -103,7 +103,7 @@ def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
     titles += [f"<b>evaluated on {safe(' and '.join(evaluated))}</b>"] if evaluated else []
     sheet = Sheet(1, 1 + both, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
     if training:
-        add_lines(sheet, axis, training, view, legend=True)
+        add_lines(sheet, axis, apart(run, training), view, legend=True)
     for split, curves in evaluated.items():
         for name, (steps, values, style) in curves.items():
             shown = name in run.groups.names and training
@@ -160,6 +160,7 @@ def _over_training(
 ) -> go.Figure:
     axis = axis_of(run, view.x)
     sheet = Sheet()
+    lines = apart(run, lines)
     add_lines(sheet, axis, lines, view)
     text = subtitle(run_text(run), about or groups_text(run.groups), smoothing_text(view, len(run)))
     dress(sheet, view.theme, title, text)

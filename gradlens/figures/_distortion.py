@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._curves import NO_STEPS
 from gradlens.figures._describe import subtitle
-from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
 from gradlens.figures._sheet import Sheet
-from gradlens.figures._theme import FigureError, cycle, dress, note
+from gradlens.figures._theme import FigureError, Style, cycle, dress, note
 from gradlens.gram import Floats, distortion
 from gradlens.quantities import filled_share
 from gradlens.smoothing import running_mean
@@ -38,12 +38,14 @@ class DistortionLine(Line):
 
     def part(self, rows: slice) -> DistortionLine:
         """Returns the line of some rows only."""
-        return replace(self, values=self.values[rows], shares=tuple(share[rows] for share in self.shares), kept={})
+        shares = tuple(share[rows] for share in self.shares)
+        return replace(self, values=self.values[rows], shares=shares, breaks=self.breaks_in(rows), kept={})
 
     def shortened(self, starts: NDArray[np.intp]) -> DistortionLine:
         """Returns the line of the shares' means over the stretches that begin at the given rows."""
         shares = tuple(Line("", share, self.style).shortened(starts).values for share in self.shares)
-        return replace(self, values=distortion(np.stack(shares, axis=-1), self.fractions), shares=shares, kept={})
+        values = distortion(np.stack(shares, axis=-1), self.fractions)
+        return replace(self, values=values, shares=shares, breaks=(), kept={})
 
     def smoothed(self, window: int) -> Floats:
         """Returns [T] the distortion of the shares' running means."""
@@ -64,13 +66,7 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Fig
     if not runs:
         raise FigureError("no run to draw; give at least one")
     sheet = Sheet()
-    lines = [
-        DistortionLine(
-            run.name, run.distortion(), cycle(i, view.theme), format=".3f", key=str(i), fractions=run.groups.fractions(),
-            shares=tuple(filled_share(run, name) for name in run.groups.names),
-        )
-        for i, run in enumerate(runs)
-    ]  # fmt: skip
+    lines = [line for i, run in enumerate(runs) for line in apart(run, [_line(run, cycle(i, view.theme), str(i))])]
     axes = [axis_of(run, view.x) for run in runs]
     for axis, line in zip(axes, lines, strict=True):
         add_lines(sheet, axis, [line], view, legend=True)
@@ -89,3 +85,9 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Fig
         title={"text": "distortion"}, range=robust_range(lines, view, headroom=banded is not None and bool(phased))
     )
     return sheet.figure() if any(map(len, runs)) else note(sheet, view.theme, NO_STEPS)
+
+
+def _line(run: Run, style: Style, key: str) -> DistortionLine:
+    shares = tuple(filled_share(run, name) for name in run.groups.names)
+    fractions = run.groups.fractions()
+    return DistortionLine(run.name, run.distortion(), style, format=".3f", key=key, fractions=fractions, shares=shares)

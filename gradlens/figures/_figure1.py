@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._curves import NO_STEPS, PERS
 from gradlens.figures._describe import groups_text, run_text, subtitle
-from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
 from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import FigureError, dress, group_styles, note, safe
 from gradlens.pairing import common_groups
@@ -60,6 +60,7 @@ def figure1(
         cosines = [Line(name, run.cosine(name), styles[name], format=".3f") for name in names]
         norms = [Line(name, run.norm(name, per=per), styles[name]) for name in names]
         norms.append(Line("overall", run.norm("all"), styles["all"]))
+        cosines, norms = apart(run, cosines), apart(run, norms)
         add_lines(sheet, axis, cosines, view, row=1, col=col, legend=False)
         add_lines(sheet, axis, norms, view, row=2, col=col, legend=col == 1)
         sheet.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below", row=1, col=col)

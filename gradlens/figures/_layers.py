@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._curves import MOST_LINES
 from gradlens.figures._describe import run_text, subtitle
-from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
 from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import FigureError, dress, group_styles, safe
 
@@ -37,6 +37,7 @@ def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> go.Figure:
     cosines = [Line(name, run.cosine(name, layer), styles[name], format=".3f") for name in names]
     norms = [Line(name, run.norm(name, layer=layer), styles[name]) for name in names]
     norms.append(Line("overall", run.norm("all", layer=layer), styles["all"]))
+    cosines, norms = apart(run, cosines), apart(run, norms)
     sheet = Sheet(
         1, 2, horizontal_spacing=0.07,
         subplot_titles=["<b>cosine with the layer's gradient</b>", "<b>norm of the contribution to it</b>"],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self, TypedDict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,15 @@ from gradlens.figures._theme import Style, Theme, safe, theme_of
 from gradlens.gram import Floats
 from gradlens.smoothing import running_mean
 
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
 # Points of the faint line; the smooth one needs half as many. Well below the 4,000 that a page can bear for a line.
 POINTS = 2000
-# By default the running mean covers one part in so many of the run.
+# By default the running mean covers one part in so many of the run; of a short run, whose single batches would hide what it
+# does, up to so many steps, as long as that is no more than a twelfth of it.
 PARTS = 40
+SHORTEST, COARSEST = 9, 12
 # Lines with more rows are smoothed stretch by stretch.
 LONG = 50_000
 # Their range is taken from so many of their values: enough that a three-hundredth of them is not chance.
@@ -31,7 +37,8 @@ class Options(TypedDict, total=False):
 
     Keys:
         x: "step" (default), "epoch", "time" or "fraction".
-        smooth: Measured steps in the running mean; 1 = none; by default a fortieth of the run.
+        smooth: Measured steps in the running mean; 1 = none; by default a fortieth of the run, in short
+            runs up to 9. It never mixes two phases.
         theme: "light" (default) or "dark".
         window: Lowest and highest x that is seen: all points of a line are spent on it.
         points: At most so many points a line.
@@ -73,7 +80,7 @@ class View:
         """Returns the window of the running mean for a run of so many measured steps."""
         if self.smooth is not None:
             return max(1, self.smooth)
-        return max(1, steps // PARTS) if steps >= 2 * PARTS else 1
+        return max(1, steps // PARTS, min(SHORTEST, steps // COARSEST))
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class Line:
         weights: [T] weights of the running mean (the samples behind each value), or None.
         format: d3 format of the tooltip's numbers.
         key: What is switched on and off together in all panels; the name by default.
+        breaks: Rows with which a phase begins: running means end and begin there.
         kept: Running means that were taken already, by window.
     """
 
@@ -96,12 +104,18 @@ class Line:
     weights: Floats | None = None
     format: str = ".3~g"
     key: str | None = None
+    breaks: tuple[int, ...] = ()
     kept: dict[int, tuple[NDArray[np.intp], Floats]] = field(default_factory=dict, compare=False, repr=False)
 
     def part(self, rows: slice) -> Self:
         """Returns the line of some rows only."""
         weights = None if self.weights is None else self.weights[rows]
-        return replace(self, values=self.values[rows], weights=weights, kept={})
+        return replace(self, values=self.values[rows], weights=weights, breaks=self.breaks_in(rows), kept={})
+
+    def breaks_in(self, rows: slice) -> tuple[int, ...]:
+        """Returns the breaks within some rows, counted from the first of them."""
+        start, stop, _ = rows.indices(len(self.values))
+        return tuple(row - start for row in self.breaks if start < row < stop)
 
     def level(self, window: int) -> tuple[NDArray[np.intp], Floats]:
         """Returns rows and the running mean there; of a long line not at every row.
@@ -110,26 +124,34 @@ class Line:
         ``LONG`` rows is averaged over such stretches first, which costs a fraction.
         """
         if window not in self.kept:
-            rows, size = len(self.values), window // 16
-            if rows <= LONG or size < 4:
-                self.kept[window] = np.arange(rows), self.smoothed(window)
-            else:
-                starts = np.arange(0, rows, size)
-                places = np.minimum(starts + size // 2, rows - 1)
-                self.kept[window] = places, self.shortened(starts).smoothed(window // size)
+            ends = [0, *(row for row in self.breaks if 0 < row < len(self.values)), len(self.values)]
+            stretches = [slice(a, b) for a, b in pairwise(ends)]
+            found = [(self.part(rows) if len(stretches) > 1 else self)._level(window) for rows in stretches]
+            places = [rows.start + at for rows, (at, _) in zip(stretches, found, strict=True)]
+            self.kept[window] = np.concatenate(places), np.concatenate([smooth for _, smooth in found])
         return self.kept[window]
+
+    def _level(self, window: int) -> tuple[NDArray[np.intp], Floats]:
+        """Returns rows and the running mean there, as if there were no breaks."""
+        rows, size = len(self.values), window // 16
+        if rows <= LONG or size < 4:
+            return np.arange(rows), self.smoothed(window)
+        starts = np.arange(0, rows, size)
+        return np.minimum(starts + size // 2, rows - 1), self.shortened(starts).smoothed(window // size)
 
     def shortened(self, starts: NDArray[np.intp]) -> Self:
         """Returns the line of the means over the stretches that begin at the given rows; NaN where all is absent."""
         if self.weights is None and np.isfinite(self.values).all():
             totals = np.diff(np.append(starts, len(self.values))).astype(np.float64)
-            return replace(self, values=np.add.reduceat(self.values, starts) / totals, weights=totals, kept={})
+            return replace(
+                self, values=np.add.reduceat(self.values, starts) / totals, weights=totals, breaks=(), kept={}
+            )
         present = np.isfinite(self.values)
         weights = present.astype(np.float64) if self.weights is None else np.where(present, self.weights, 0.0)
         sums = np.add.reduceat(np.where(present, self.values, 0.0) * weights, starts)
         totals = np.add.reduceat(weights, starts)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return replace(self, values=sums / totals, weights=totals, kept={})
+            return replace(self, values=sums / totals, weights=totals, breaks=(), kept={})
 
     def smoothed(self, window: int) -> Floats:
         """Returns [T] the (weighted) running mean."""
@@ -138,6 +160,12 @@ class Line:
         weights = np.where(np.isfinite(self.values), self.weights, np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(running_mean(self.values * weights, window) / running_mean(weights, window))
+
+
+def apart(run: Run, lines: Sequence[Line]) -> list[Line]:
+    """Returns the lines of a run whose running means do not mix its phases."""
+    breaks = tuple(int(row) for row in np.searchsorted(run.steps, [phase.start for phase in run.phases[1:]]))
+    return [replace(line, breaks=breaks, kept={}) for line in lines] if breaks else list(lines)
 
 
 def add_lines(

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from gradlens.figures._axis import axis_of
 from gradlens.figures._describe import run_text, subtitle
-from gradlens.figures._lines import Line, Options, View, add_lines, robust_range, smoothing_text
+from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
 from gradlens.figures._sheet import Sheet, scatter
 from gradlens.figures._theme import FigureError, Style, cycle, dress, note, safe
 from gradlens.gram import Floats
@@ -64,8 +64,9 @@ def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Opt
     text, values_of = MEASURES[measure]
     form = ".1%" if measure in PERCENT else ".3~g"
     lines = [
-        Line(run.name, values_of(run, group), cycle(i, view.theme), format=form, key=str(i))
+        line
         for i, run in enumerate(runs)
+        for line in apart(run, [Line(run.name, values_of(run, group), cycle(i, view.theme), format=form, key=str(i))])
     ]
     axes = [axis_of(run, view.x) for run in runs]
     sheet = Sheet()

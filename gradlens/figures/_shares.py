@@ -22,7 +22,9 @@ from gradlens.gram import REST, Floats, share
 if TYPE_CHECKING:
     from gradlens.runlog import Probe, Run
 
+# Bars at most; of a short run, bars of this many steps, as long as there are enough of them.
 BARS = 120
+STEPS, FEWEST = 3, 30
 # A rest that is this small on average is rounding.
 NEGLIGIBLE = 1e-3
 
@@ -36,7 +38,7 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
     Args:
         run: The run.
         beside: Runs whose figures stand above or below: the horizontal axis is as long as that of the longest.
-        **options: See ``Options``.
+        **options: See ``Options``; every bar stands for ``smooth`` steps or more, and for one phase.
 
     Raises:
         FigureError: An axis that one of the runs does not have.
@@ -54,7 +56,7 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
         values[REST] = rest
     axis = axis_of(run, view.x)
     n = min(len(axis.positions), *(len(v) for v in values.values()))
-    edges = edges_of(n, BARS)
+    edges = _edges(run, view, n)
     x = edge_positions(axis.positions[:n], edges) if n else np.array([])
     styles = group_styles(names, view.theme)
     heights = _mean_shares({name: value[:n] for name, value in values.items()}, edges)
@@ -84,6 +86,14 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
         low, high = np.min(ends), np.max(ends)
         sheet.update_xaxes(range=[float(min(low, x[0])), float(max(high, x[-1]))])
     return sheet.figure() if len(run) else note(sheet, view.theme, NO_STEPS)
+
+
+def _edges(run: Run, view: View, rows: int) -> NDArray[np.intp]:
+    """Returns the first row of every bar, and the end; a new phase begins a new bar."""
+    bars = -(-rows // view.smooth) if view.smooth else max(rows // STEPS, min(rows, FEWEST))
+    edges = edges_of(rows, max(1, min(BARS, bars)))
+    starts = np.searchsorted(run.steps[:rows], [phase.start for phase in run.phases])
+    return np.union1d(edges, starts[starts < rows]) if rows else edges
 
 
 def _mean_shares(shares: dict[str, Floats], edges: NDArray[np.intp]) -> dict[str, Floats]:

@@ -188,6 +188,10 @@ def test_dual_phase_tells_the_story(monkeypatch, folder):
     assert "55.0%" in page  # few-shot accuracy at the end
     assert "30.5%" in page
     assert "dual, phase II" in page
+    for start, stop in ((0, 120), (120, None)):  # the distortion of either phase stands in the table
+        from gradlens import run_distortion
+
+        assert f"{run_distortion.distortion(Run(folder / 'dual'), start, stop):.3f} [" in page
 
 
 def test_compare_draws_every_run_and_the_difference(monkeypatch, folder):

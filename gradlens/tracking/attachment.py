@@ -38,6 +38,7 @@ class Attachment:
         roots: Sequence[Tensor],
         evidence: Evidence,
         loader: DataLoader[Any] | None,
+        steps: StepCount,
         fail: Callable[[Exception], None],
     ) -> None:
         """Finds model, optimizer and, if possible, class counts.
@@ -48,6 +49,7 @@ class Attachment:
             roots: What the script differentiates.
             evidence: Its anchors and labels.
             loader: The loader that it trains from, if one was seen.
+            steps: Has counted since the first backward pass.
             fail: Takes errors of ours that happen in the training's own optimizer steps.
 
         Raises:
@@ -55,7 +57,7 @@ class Attachment:
         """
         self._options, self._folder, self._fail = options, folder, fail
         self._owners = find_owners(leaves(list(roots)))
-        self._steps = StepCount(self._owners.optimizer, fail)
+        self._steps = steps
         self._first = True
         self.every_backward = self._owners.optimizer is None
         self.search = GroupSearch(options, evidence.num_classes, loader, evidence.labels)
@@ -75,14 +77,13 @@ class Attachment:
         first, self._first = self._first, False
         groups = self.search.offer(evidence.labels, pass_over=passes > 1)
         if groups is None:
-            self._steps.backward_ran()
             return None
         unseen = any(_holds(param.grad) for param in self._owners.model.parameters())
         self._groups = groups
         lens = attach(self._options, self._folder, groups, self.search.counts, self._owners, evidence)
         on_made(lens)
         announce(self._options, self._folder, groups, self._owners, evidence, lens)
-        lens.step = self._steps.end()
+        lens.step = self._steps.of(self._owners.optimizer)
         lens.epoch = max(passes - 1, 0)
         if lens.armed and (not first or unseen or lens.engine_name != "masked"):
             # Other engines need to see the forward pass, which is over; a later step may have begun before, and in the

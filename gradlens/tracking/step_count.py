@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 
 class StepCount:
-    """Counts the steps of an optimizer, or backward passes where there is none."""
+    """Counts the steps of every optimizer, and backward passes, from the first backward pass on.
 
-    def __init__(self, optimizer: Optimizer | None, fail: Callable[[Exception], None]) -> None:
+    Of every one, because whose steps are training steps is known only once labels are: they may be found some steps later.
+    """
+
+    def __init__(self, fail: Callable[[Exception], None]) -> None:
+        """Begins to count.
+
+        Args:
+            fail: Takes errors of ours that happen in the training's own optimizer steps.
+        """
         self._fail = fail
-        self._count = 0
-        self._by_backward = optimizer is None
-        self._handle = None if optimizer is None else optimizer.register_step_post_hook(lambda *_: self._stepped())
+        self._counts: WeakKeyDictionary[Optimizer, int] = WeakKeyDictionary()
+        self._backwards = 0
+        self._handle = register_optimizer_step_post_hook(lambda optimizer, *_: self._stepped(optimizer))
 
     def backward_ran(self) -> None:
         """Counts a backward pass, which is a step where no optimizer steps."""
-        if self._by_backward:
-            self._add()
+        self._backwards += 1
 
-    def end(self) -> int:
-        """Stops counting and returns the number of steps."""
-        if self._handle is not None:
-            self._handle.remove()
-        return self._count
+    def of(self, optimizer: Optimizer | None) -> int:
+        """Returns how many steps an optimizer has taken, or, without one, how many backward passes came before this one."""
+        return max(self._backwards - 1, 0) if optimizer is None else self._counts.get(optimizer, 0)
 
-    def _stepped(self) -> None:
+    def end(self) -> None:
+        """Stops counting."""
+        self._handle.remove()
+
+    def _stepped(self, optimizer: Optimizer) -> None:
         try:
-            self._add()
+            self._counts[optimizer] = self._counts.get(optimizer, 0) + 1
         except Exception as error:  # in the training's own step
             self._fail(error)
-
-    def _add(self) -> None:
-        self._count += 1

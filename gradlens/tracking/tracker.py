@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gradlens.tracking.clues import Clues
     from gradlens.tracking.evidence import Evidence
     from gradlens.tracking.following import Following
+    from gradlens.tracking.step_count import StepCount
 
 
 class Tracker:
@@ -54,6 +55,7 @@ class Tracker:
         self._on_attached = on_attached
         self._following: Following | None = None
         self._clues: Clues | None = None
+        self._steps: StepCount | None = None
         self._off = False
         self._busy = False
         self._passes = Passes()
@@ -75,6 +77,8 @@ class Tracker:
         observe.listen(None)
         if self._clues is not None:
             self._clues.stop()
+        if self._steps is not None:
+            self._steps.end()
         if self._following is not None:
             self._following.stop()
 
@@ -131,7 +135,12 @@ class Tracker:
             self.seen.discard("returned")
             self.lens.skip()  # what was measured of this step were gradients for another purpose
         self.seen.add("backward")
-        self._guarded(lambda once: self._measured(roots, plain, once, None), call)
+
+        def measured(once: Once) -> None:
+            self._count()
+            self._measured(roots, plain, once, None)
+
+        self._guarded(measured, call)
 
     def gradients(
         self, roots: list[Tensor], inputs: Sequence[Tensor], call: Callable[[], Sequence[Tensor | None]]
@@ -153,6 +162,7 @@ class Tracker:
             known = {id(tensor) for tensor in inputs}
             if "backward" in self.seen or any(id(leaf) not in known for leaf in leaves(roots) if leaf.requires_grad):
                 return
+            self._count()
             if "gradients" in self.seen:
                 self.seen.add("returned")
                 self._measured(roots, True, once, lambda: zip(inputs, found[0], strict=True))
@@ -207,6 +217,14 @@ class Tracker:
         finally:
             self._busy = False
 
+    def _count(self) -> None:
+        """Counts training steps until there is a lens, which goes on from there."""
+        from gradlens.tracking.step_count import StepCount
+
+        if self.lens is None:
+            self._steps = self._steps or StepCount(self.fail)
+            self._steps.backward_ran()
+
     def _measured(self, roots: list[Tensor], plain: bool, once: Once, taken: Taken | None) -> None:
         from gradlens import active
         from gradlens.tracking import sightings
@@ -236,8 +254,10 @@ class Tracker:
     def _attach(self, roots: list[Tensor], evidence: Evidence) -> None:
         from gradlens.tracking.attachment import Attachment
 
+        assert self._steps is not None
         if self.attachment is None:
-            self.attachment = Attachment(self.options, self.folder, roots, evidence, self._passes.settle(), self.fail)
+            loader = self._passes.settle()
+            self.attachment = Attachment(self.options, self.folder, roots, evidence, loader, self._steps, self.fail)
         if self.attachment.lens(evidence, self._passes.count, self._made) is not None:
             assert self.lens is not None
             self._following = self.attachment.following(self.lens)
@@ -258,6 +278,8 @@ class Tracker:
 
     def _made(self, lens: Lens) -> None:
         self.lens = lens
+        if self._steps is not None:
+            self._steps.end()
         self._on_attached()
 
     def _measure(self, roots: list[Tensor], evidence: Evidence | None, once: Once, taken: Taken | None) -> None:

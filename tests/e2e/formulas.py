@@ -130,7 +130,7 @@ def focal(model, batch):
 
 def ldam(model, batch):
     shifted = logits_of(model, batch) - batch.hot * MARGINS
-    return ce(10 * shifted, batch.y) / len(batch.y), batch.y
+    return ce(3 * shifted, batch.y) / len(batch.y), batch.y
 
 
 def hinge(divisor):

@@ -42,7 +42,7 @@ SURFACE = {
     )
 } | {
     "clues:Clues.stop", "following:Following.stop", "following:Following._stepped", "outputs:Outputs.stop",
-    "step_count:StepCount._stepped", "outputs:Outputs._ran",
+    "step_count:StepCount._stepped", "step_count:StepCount.end", "outputs:Outputs._ran",
 }  # fmt: skip
 
 

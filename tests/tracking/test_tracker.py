@@ -204,6 +204,22 @@ def test_observed_outputs_are_measured_and_wrong_ones_named(start, tmp_path):
     assert "gradlens.observe got dict and Tensor" in said()[-1]
 
 
+@pytest.mark.parametrize("optimized", [True, False])
+def test_steps_are_counted_from_the_first_although_labels_are_found_later(start, tmp_path, optimized):
+    (x, y), model = data().tensors, nn.Linear(5, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1) if optimized else None
+    tracker = start(every=1, groups="a=0,b=1-2")
+    for _ in range(4):
+        out = model(x)
+        model.zero_grad()
+        # Written by hand: where the labels are is found in the graph, from the second step on.
+        (out.logsumexp(1) - out[torch.arange(len(y)), y]).mean().backward()
+        if optimizer is not None:
+            optimizer.step()
+    tracker.lens.close()
+    assert Run(tmp_path / "run").steps.tolist() == [1, 2, 3]
+
+
 def test_observe_without_tracking_does_nothing():
     assert gradlens.observe(object(), None) is None
 

@@ -140,12 +140,12 @@ def ldam(model, x, y):
     logits = model(x)
     index = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, y.view(-1, 1), True)
     shifted = torch.where(index, logits - margins[y][:, None], logits)
-    return F.cross_entropy(10 * shifted, y)
+    return F.cross_entropy(3 * shifted, y)
 
 
 def ldam_by_hand(model, x, y):
     margins = 0.5 * (COUNTS.min() / COUNTS) ** 0.25
-    logits = 10 * (model(x) - one_hot(y) * margins)
+    logits = 3 * (model(x) - one_hot(y) * margins)
     return (torch.logsumexp(logits, 1) - logits[torch.arange(len(y)), y]).mean()
 
 

@@ -92,6 +92,11 @@ def leaves(roots: list[Tensor]) -> list[Tensor]:
     return list(variables.values())
 
 
+def recomputes_unseen(roots: list[Tensor]) -> bool:
+    """Says whether the graphs of ``roots`` hold reentrant checkpoints, whose layers are no part of the graph."""
+    return any(type(node).__name__ == "CheckpointFunctionBackward" for node in _nodes(roots, below_sightings=True))
+
+
 def _nodes(roots: list[Tensor], *, below_sightings: bool = False) -> Iterator[Any]:
     """Yields graph nodes, each once; not those below a loss call unless wanted."""
     waiting: list[Any] = [root.grad_fn for root in roots if root.grad_fn is not None]

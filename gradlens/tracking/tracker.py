@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from gradlens.tracking.following import Following
     from gradlens.tracking.step_count import StepCount
 
+REENTRANT = (
+    "reentrant activation checkpointing computes gradients out of sight of the graph, and only once; pass "
+    "use_reentrant=False to torch.utils.checkpoint (Transformers: gradient_checkpointing_kwargs={'use_reentrant': False})"
+)
+
 
 class Tracker:
     """The tracking of one script: it searches for the training, then measures it.
@@ -253,7 +258,10 @@ class Tracker:
 
     def _attach(self, roots: list[Tensor], evidence: Evidence) -> None:
         from gradlens.tracking.attachment import Attachment
+        from gradlens.tracking.sightings import recomputes_unseen
 
+        if recomputes_unseen(roots):
+            raise NotImplementedError(REENTRANT)
         assert self._steps is not None
         if self.attachment is None:
             loader = self._passes.settle()

@@ -95,9 +95,11 @@ _ALL = (
     _loop("schedule", "scheduler for each step"),
     _loop("several-backwards", "two backward passes for a step", formula=f.several_backwards),
     _loop("checkpoint", "activation checkpointing"),
-    _loop("checkpoint-reentrant", "reentrant activation checkpointing"),
-    _loop("compile-aot", "torch.compile, aot_eager", alone=True),
-    _loop("compile-inductor", "torch.compile, inductor", alone=True),
+    _loop(
+        "checkpoint-reentrant", "reentrant activation checkpointing", formula=None, instead="pass use_reentrant=False"
+    ),
+    _loop("compile-aot", "torch.compile, aot_eager", alone=True, reference=("eager",)),
+    _loop("compile-inductor", "torch.compile, inductor", alone=True, reference=("eager",)),
     _loop("autograd-grad", "torch.autograd.grad, then an optimizer", first=1),
     _loop("autograd-grad-by-hand", "torch.autograd.grad, updates by hand", step="backward", first=1),
     _loop("step-in-backward", "optimizers that step inside the backward pass", step="backward"),

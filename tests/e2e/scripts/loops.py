@@ -336,6 +336,7 @@ def func(model):
 
 
 STYLES = {
+    "eager": lambda model: plain(model, torch.optim.SGD(model.parameters(), lr=0.1)),
     "accumulate": accumulate,
     "autocast": autocast,
     "scaler": scaler,

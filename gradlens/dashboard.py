@@ -23,6 +23,10 @@ FIRST_PORT = 8501
 PORTS_TRIED = 100
 # Tells the app, which Streamlit runs as a script, which folder to show.
 FOLDER_VARIABLE = "GRADLENS_RUNS"
+# Pages with an address of their own. Streamlit's script asks first below the page's address whether the server is there, which
+# browsers note as an error; told where the server is, it does not.
+PAGES = ("figure1", "run", "dual-phase", "compare", "classes")
+SERVER_IS_HERE = "<script>window.__streamlit = { BACKEND_BASE_URL: window.location.origin };</script>"
 APP = Path(__file__).resolve().parent.parent / "app"
 # plotly.js is served from plotly's own package data: no network is needed.
 PLOTLY_ROUTE = "/gradlens/plotly.min.js"
@@ -93,7 +97,7 @@ def make_app(folder: Path) -> st.App:
     try:
         import plotly
         import streamlit as st
-        from starlette.responses import FileResponse
+        from starlette.responses import FileResponse, HTMLResponse
         from starlette.routing import Route
         from streamlit.runtime.pages_manager import PagesManager
     except ImportError as error:
@@ -110,7 +114,14 @@ def make_app(folder: Path) -> st.App:
     async def plotly_js(request: object) -> FileResponse:  # noqa: ARG001
         return FileResponse(script, media_type="text/javascript", headers={"Cache-Control": "public, max-age=3600"})
 
-    return st.App(APP / "main.py", routes=[Route(PLOTLY_ROUTE, plotly_js)])
+    shell = (Path(st.__file__).parent / "static" / "index.html").read_text("utf-8")
+    shell = shell.replace("<script", f"{SERVER_IS_HERE}\n    <script", 1)
+
+    async def page(request: object) -> HTMLResponse:  # noqa: ARG001
+        return HTMLResponse(shell, headers={"Cache-Control": "no-cache"})
+
+    pages = [Route(f"/{path}", page) for path in PAGES]
+    return st.App(APP / "main.py", routes=[Route(PLOTLY_ROUTE, plotly_js), *pages])
 
 
 def free_port(first: int) -> int:

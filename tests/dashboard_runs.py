@@ -45,13 +45,13 @@ def make_folder(folder: Path) -> Path:
 def phases(run: Path, **starts: int) -> None:
     """Adds phases to a finished run."""
     for name, step in starts.items():
-        _log(run, kind="phase", step=step, name=name)
+        log(run, kind="phase", step=step, name=name)
 
 
 def evaluate(run: Path, steps: tuple[int, ...], few: tuple[float, ...]) -> None:
     """Adds evaluations in percent: many and medium rise alike, few as given."""
     for step, value in zip(steps, few, strict=True):
-        _log(
+        log(
             run,
             kind="evaluation",
             step=step,
@@ -69,6 +69,7 @@ def rewrite(run: Path, **facts: object) -> None:
     (run / "run.json").write_text(json.dumps({**known, **facts}))
 
 
-def _log(run: Path, **event: object) -> None:
+def log(run: Path, **event: object) -> None:
+    """Adds an event to a finished run."""
     with open(run / "events.jsonl", "a") as file:
         file.write(json.dumps({"time": 0.0, "session": 0, **event}) + "\n")

@@ -46,6 +46,7 @@ def arrive(page: str) -> None:
     if st.session_state.get("page") != page:
         for key in st.session_state.get("choices", ()):
             st.session_state.pop(key, None)
+        st.session_state.pop("table", None)
         st.session_state.update(page=page, choices=set())
 
 

@@ -95,7 +95,12 @@ def claims_table(claims: Iterable[Claim]) -> None:
 
 def differences_table(names: tuple[str, str], rows: Iterable[Difference]) -> None:
     """Writes the means of two runs and their difference, group by group."""
-    _by_group((*names, "difference"), [(row.group, row.quantity, difference_cells(row), row.clear) for row in rows])
+    paired = (
+        "Where both runs measured the same steps, the difference is taken over those alone, step by step; it need not be that of "
+        "the two means."
+    )
+    found = [(row.group, row.quantity, difference_cells(row), row.clear) for row in rows]
+    _by_group((*names, "difference"), found, paired)
 
 
 def story_table(titles: Sequence[str], rows: Iterable[StoryRow]) -> None:
@@ -108,8 +113,8 @@ def story_table(titles: Sequence[str], rows: Iterable[StoryRow]) -> None:
     _by_group((*titles, "last - first"), found)
 
 
-def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str], bool]]) -> None:
-    """Writes rows of group, quantity, cells and whether the last cell is clear of zero."""
+def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str], bool]], more: str = "") -> None:
+    """Writes rows of group, quantity, cells and whether the last cell is clear of zero; ``more`` is said below."""
     found, group = [], None
     for of, quantity, texts, clear in rows:
         if of != group:
@@ -120,7 +125,7 @@ def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str],
         found.append(f'<tr><th scope="row">{_text(quantity)}</th>{"".join(cells)}</tr>')
     caption = (
         "Means over the measured steps with 95% intervals (moving-block bootstrap). Bold: the interval of the difference "
-        "leaves out 0."
+        f"leaves out 0. {more}"
     )
     _write(_table(("", *head), range(1, len(head) + 1), found, caption))
 

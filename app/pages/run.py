@@ -12,6 +12,8 @@ from app.components.summary import summary
 from app.components.tables import facts_table, plain_table
 from gradlens import figures
 
+# A longer table is not read.
+MOST_EVENTS = 200
 PARTS = {
     "gradient": "Gradient",
     "layers": "Layers",
@@ -23,7 +25,7 @@ PARTS = {
 heading(
     "Run",
     "How far the overall gradient goes each group's way, how strong each group pulls, and whose the update is in the end. "
-    "Drag in a figure to zoom, double-click to see all again; shaded bands are phases, dotted lines are marks.",
+    "Drag in a figure to zoom, double-click to see all again; shaded bands are phases, dotted lines marks and events.",
 )
 found = runs_or_stop()
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -64,10 +66,13 @@ elif part == "update":
     show("terms", figures.component_norms)
 else:
     facts_table(run)
-    if run.phases or run.marks:
-        st.header("Phases and marks", anchor=False)
+    others = figures.notices(run)
+    if run.phases or run.marks or others:
+        st.header("Phases, marks and events", anchor=False)
         rows = [
             (f"phase {p.name}", f"{p.start:,}", f"{p.end - 1:,}" if p.end is not None else "end") for p in run.phases
         ]
-        rows += [(mark.text, f"{mark.step:,}", "") for mark in run.marks]
-        plain_table(("", "from step", "to step"), rows, numeric=(1, 2))
+        rows += [(mark.text, f"{mark.step:,}", "") for mark in [*run.marks, *others][:MOST_EVENTS]]
+        more = len(run.marks) + len(others) - MOST_EVENTS
+        below = f"… and {more:,} more, in events.jsonl of the run." if more > 0 else ""
+        plain_table(("", "from step", "to step"), rows, numeric=(1, 2), caption=below)

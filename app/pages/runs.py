@@ -1,10 +1,12 @@
 """All runs of the folder, live ones first."""
 
 import math
+import zlib
 
 import pandas as pd
 import streamlit as st
 
+from app.components.address import asked, keep
 from app.components.choices import ask_text
 from app.components.live import follow
 from app.components.page import empty, heading, plain
@@ -41,6 +43,28 @@ def table(found: Shelf, search: str) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def selection(names: list[str]) -> tuple[str, list[int]]:
+    """Returns the key of a table with these rows, and which rows are selected at first.
+
+    The table itself remembers row numbers; a run that begins or a search shifts them, so then it is a new table that begins
+    with the same runs selected.
+    """
+    if "pick" not in st.session_state:
+        st.session_state["pick"] = asked("pick")
+    key = f"picked-{zlib.crc32(chr(0).join(names).encode())}"
+    if st.session_state.get("table", ("",))[0] != key:
+        rows = [row for row, name in enumerate(names) if name in st.session_state["pick"]]
+        st.session_state["table"] = (key, rows)
+    return st.session_state["table"]
+
+
+def select(names: list[str], chosen: list[str]) -> None:
+    """Remembers the selected runs, also those that the search hides, and writes them into the address."""
+    hidden = [name for name in st.session_state["pick"] if name not in names]
+    st.session_state["pick"] = [*chosen, *hidden]
+    keep("pick", st.session_state["pick"])
 
 
 COLUMNS = {
@@ -85,11 +109,15 @@ else:
         st.info(f"No run matches {plain(search)}.", icon=":material/search_off:")
     else:
         unused = [c for c in OPTIONAL if shown[c].isna().all() or (shown[c] == "").all()]
+        names = [str(name) for name in shown["run"]]
+        key, rows = selection(names)
         picked = st.dataframe(
-            shown.drop(columns=unused), column_config=COLUMNS, hide_index=True, on_select="rerun", key="picked",
-            selection_mode="multi-row", placeholder="–", alt=f"Table of {len(shown)} runs with status, distortion and accuracy",
+            shown.drop(columns=unused), column_config=COLUMNS, hide_index=True, on_select="rerun", key=key,
+            selection_default={"selection": {"rows": rows}}, selection_mode="multi-row", placeholder="–",
+            alt=f"Table of {len(shown)} runs with status, distortion and accuracy",
         )  # fmt: skip
-        chosen = [str(shown["run"].iloc[row]) for row in picked["selection"]["rows"] if row < len(shown)]
+        chosen = [names[row] for row in picked["selection"]["rows"] if row < len(names)]
+        select(names, chosen)
         with st.container(horizontal=True, vertical_alignment="center"):
             first = chosen[0] if chosen else str(shown["run"].iloc[0])
             if st.button(f"Open {plain(first)}", type="primary", icon=":material/show_chart:"):

@@ -16,6 +16,7 @@ from gradlens.figures._figure1 import figure1
 from gradlens.figures._heat import class_cosines, frequency_order, layer_heatmap
 from gradlens.figures._layers import layer_curves
 from gradlens.figures._lines import Options
+from gradlens.figures._notices import notices
 from gradlens.figures._overlay import MEASURES, evaluated_names, evaluations, overlay
 from gradlens.figures._pairs import ClassPair, conflicting_pairs
 from gradlens.figures._shares import class_shares, shares
@@ -47,6 +48,7 @@ __all__ = [
     "layer_heatmap",
     "losses",
     "norms",
+    "notices",
     "overlay",
     "shares",
     "theme_of",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gradlens.figures._notices import moments
 from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import FigureError, Theme, safe
 from gradlens.gram import Floats
@@ -93,7 +94,7 @@ def add_events(
     above: bool = False,
     of: str = "",
 ) -> None:
-    """Draws the phases as bands and the marks as lines into panels (row, column); their names go into the first.
+    """Draws the phases as bands, and marks and rare events as lines, into panels (row, column); their names go into the first.
 
     Args:
         sheet: Where.
@@ -130,7 +131,7 @@ def add_events(
             "bottom" if above else "top",
             "left",
         )
-    marks = run.marks
+    marks = moments(run)
     for mark in marks:
         at = float(axis.of_steps(run, [mark.step])[0])
         for row, col in panels:

@@ -1,0 +1,45 @@
+"""What else happened in a run than phases, marks and evaluations: another engine, a loss that is no number, own events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from gradlens.runlog.events import Event, Mark, in_force, session_of
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+# Kinds that are drawn in their own way, or say of every epoch how it went.
+ELSEWHERE = frozenset({"phase", "mark", "evaluation", "epoch", "phase-entered", "result"})
+BOOKKEEPING = frozenset({"kind", "step", "time", "session", "message"})
+# What happens more often than this is no single event: it is listed, but a figure full of lines would show nothing.
+MOST_OF_A_KIND = 12
+
+
+def notices(run: Run) -> list[Mark]:
+    """Returns what happened in a run apart from phases, marks and evaluations, in order of the steps."""
+    return [Mark(event["step"], _text(event)) for event in _others(run)]
+
+
+def moments(run: Run) -> list[Mark]:
+    """Returns what a figure marks: the marks of a run and, of what else happened in it, what is rare."""
+    others = _others(run)
+    often = Counter(event["kind"] for event in others)
+    rare = [Mark(event["step"], _text(event)) for event in others if often[event["kind"]] <= MOST_OF_A_KIND]
+    return sorted([*run.marks, *rare], key=lambda mark: mark.step)
+
+
+def _others(run: Run) -> list[Event]:
+    events = run.events
+    starts = {session_of(e): e["step"] for e in events if e["kind"] == "resume" and e["step"] is not None}
+    found = [e for e in in_force(events, starts) if e["kind"] not in ELSEWHERE and e["step"] is not None]
+    return sorted(found, key=lambda event: int(event["step"]))
+
+
+def _text(event: Event) -> str:
+    """Returns the event's own message, or its kind with all that is known of it."""
+    if event.get("message"):
+        return str(event["message"])
+    facts = ", ".join(f"{name} {value}" for name, value in event.items() if name not in BOOKKEEPING)
+    return f"{event['kind']}: {facts}" if facts else str(event["kind"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,9 +34,10 @@ def distortion(run: Run, start: int | None = None, stop: int | None = None) -> f
 
 
 def distortion_interval(run: Run, start: int | None = None, stop: int | None = None) -> Interval:
-    """Returns ``distortion`` with its block-bootstrap interval; arguments as there."""
+    """Returns ``distortion`` with its block-bootstrap interval, which ends at 0 as distortion does; arguments as there."""
     fractions = run.groups.fractions()
-    return interval([_shares(run, start, stop)], lambda means: gram.distortion(means[0], fractions))
+    found = interval([_shares(run, start, stop)], lambda means: gram.distortion(means[0], fractions))
+    return replace(found, low=max(found.low, 0.0))
 
 
 def distortion_difference(

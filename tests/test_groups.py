@@ -84,7 +84,7 @@ def test_parse_reads_ranges_and_lists() -> None:
         ("a=0-99999999999", "'0-99999999999'.*holds more than 1,000,000 classes"),
         ("a=99999999999-99999999999", "class id 99999999999, but"),
         ("a=\u00b2", "cannot read ids '\u00b2'"),
-        ("a=0-3,b=3-4", "class 3 is in both 'a' and 'b'; groups must not overlap"),
+        ("a=0-3,b=3-4", "class 3 is in both 'a' and 'b'; groups must not overlap, so leave it in one"),
     ],
 )
 def test_text_that_is_no_groups_says_the_grammar(text: str, message: str) -> None:

@@ -1,0 +1,37 @@
+"""A run's distortion and its interval, on shares that are written down."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gradlens import ClassGroups
+from gradlens.run_distortion import distortion, distortion_interval
+
+GROUPS = ClassGroups.parse("head=0-1,tail=2-3", 4)
+
+
+def run_of(head):
+    shares = {"head": np.asarray(head), "tail": 1 - np.asarray(head)}
+    return SimpleNamespace(steps=np.arange(len(head)), groups=GROUPS, share=shares.__getitem__)
+
+
+def test_shares_are_averaged_before_they_are_compared():
+    # 0.9 and 0.1 in turns serve both halves of the classes alike; 0.8 always is 0.3 from 0.5.
+    assert distortion(run_of([0.9, 0.1] * 20)) == pytest.approx(0.0, abs=1e-12)
+    assert distortion(run_of([0.8] * 40)) == pytest.approx(0.3)
+    assert distortion(run_of([0.5] * 20 + [0.8] * 20), start=20) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_interval_does_not_begin_below_zero(seed):
+    noise = np.random.default_rng(seed).normal(0, 0.2, 60)
+    found = distortion_interval(run_of(0.5 + noise))
+    assert found.value == pytest.approx(abs(noise.mean()))
+    assert 0 <= found.low <= found.value <= found.high
+
+
+def test_an_interval_of_clear_distortion_holds_it():
+    noise = np.random.default_rng(0).normal(0, 0.05, 400)
+    found = distortion_interval(run_of(0.8 + noise))
+    assert 0.28 < found.low < 0.3 + noise.mean() < found.high < 0.32

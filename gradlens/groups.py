@@ -82,7 +82,9 @@ class ClassGroups:
                         f"{num_classes - 1}; correct the id or num_classes"
                     )
                 if c in owner:
-                    raise GroupsError(f"class {c} is in both {owner[c]!r} and {name!r}; groups must not overlap, so leave it in one")
+                    raise GroupsError(
+                        f"class {c} is in both {owner[c]!r} and {name!r}; groups must not overlap, so leave it in one"
+                    )
                 owner[c] = name
             members[name] = tuple(unique)
         object.__setattr__(self, "names", tuple(members))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 STRETCHES = 20
 # Measured steps of a stretch whose Grams are averaged: with 100 classes each takes 80 kB.
 MOST_STEPS = 200
+# How the label of a stretch begins, which no probe of whole data is.
+BATCHES = "training batches"
 # Fewer groups than this are no class by class picture.
 FEWEST_GROUPS = 3
 
@@ -49,5 +51,5 @@ def _stretch(run: Run, start: int, stop: int) -> Probe:
         counts=counts, loss=run.loss[start:stop].sum(0), correct=run.correct[start:stop].sum(0), residual=float("nan"),
         total_loss=float("nan"), seconds=float("nan"),
     )  # fmt: skip
-    label = f"mean of training batches from step {int(steps[used.start]):,} on"
+    label = f"{BATCHES} of steps {int(steps[used.start]):,} to {measurement.step:,}"
     return Probe(measurement, run.groups, (), label, 0, run.path)

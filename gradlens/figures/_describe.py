@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gradlens.figures._theme import safe
+from gradlens.per_class import BATCHES
 
 if TYPE_CHECKING:
     from gradlens.groups import ClassGroups
-    from gradlens.runlog import Run
+    from gradlens.runlog import Probe, Run
 
 
 def run_text(run: Run) -> str:
@@ -23,6 +24,13 @@ def groups_text(groups: ClassGroups, most: int = 4) -> str:
         return f"{len(parts)} groups"
     parts[0] += " classes" if len(groups.classes[0]) != 1 else " class"
     return ", ".join(parts)
+
+
+def probe_text(probe: Probe) -> str:
+    """Returns what was measured and when: "whole data at step 155, epoch 24", or the training batches of a stretch."""
+    if probe.label and probe.label.startswith(BATCHES):
+        return f"mean of the {safe(probe.label)}"
+    return f"whole data at step {probe.step:,}" + (f", {safe(probe.label)}" if probe.label else "")
 
 
 def subtitle(*parts: str) -> str:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from gradlens.figures._axis import Axis, add_events, axis_of
 from gradlens.figures._bins import binned, edge_positions, edges_of
-from gradlens.figures._describe import run_text, subtitle
+from gradlens.figures._describe import probe_text, run_text, subtitle
 from gradlens.figures._lines import Options, View
 from gradlens.figures._sheet import Sheet, heatmap
 from gradlens.figures._theme import FigureError, Theme, dress, note, safe, theme_of
@@ -107,10 +107,9 @@ def class_cosines(probe: Probe, *, theme: str = "light") -> go.Figure:
             hoverongaps=False, colorbar=_bar("cosine", colors), xgap=1 if size <= 30 else 0, ygap=1 if size <= 30 else 0,
         )
     )  # fmt: skip
-    point = f"step {probe.step:,}" + (f", {safe(probe.label)}" if probe.label else "")
     dress(
         sheet, colors, "Which classes pull together? Cosine between their gradients",
-        subtitle(f"whole data at {point}", "most frequent first", "blue: together, orange: against each other"), height=640,
+        subtitle(probe_text(probe), "most frequent first", "blue: together, orange: against each other"), height=640,
     )  # fmt: skip
     shown = np.unique(np.linspace(0, size - 1, min(size, 25)).round().astype(int))
     ticks: dict[str, Any] = {"tickvals": shown, "ticktext": [labels[i] for i in shown], "showgrid": False}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._bins import edge_positions, edges_of
 from gradlens.figures._curves import MOST_LINES, NO_STEPS
-from gradlens.figures._describe import run_text, subtitle
+from gradlens.figures._describe import probe_text, run_text, subtitle
 from gradlens.figures._heat import group_heat
 from gradlens.figures._lines import Options, View
 from gradlens.figures._sheet import Sheet, bar, scatter
@@ -146,7 +146,7 @@ def class_shares(probe: Probe, *, theme: str = "light") -> go.Figure:
             hovertemplate="%{hovertext}<br>%{x:,.0f} samples<br>share %{y:.2%}<extra></extra>",
         )
     )  # fmt: skip
-    text = subtitle(f"whole data at step {probe.step:,}", f"dashed: equal shares, {fair:.1%} each")
+    text = subtitle(probe_text(probe), f"dashed: equal shares, {fair:.1%} each")
     dress(sheet, colors, "Do frequent classes own the update?", text)
     sheet.add_hline(fair, line={"color": colors.muted, "width": 1.5, "dash": "dash"})
     sheet.update_xaxes(

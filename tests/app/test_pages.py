@@ -231,6 +231,10 @@ def test_classes_of_a_run_with_a_group_a_class(monkeypatch, folder):
     slider = at.select_slider(key="at")
     assert slider.value == len(slider.options) == len(measured) == 20
     assert slider.options[-1] == "20 of 20: step 199"
+    for figure in charts(at).values():  # no probe was made: these are means of what was trained on
+        assert figure["layout"]["title"]["subtitle"]["text"].startswith(
+            "mean of the training batches of steps 190 to 199 ·"
+        )
     worst = conflicting_pairs(measured[-1])[0]
     assert f"{worst.cosine:+.3f}" in text(at)
     heat = next(t for t in charts(at)["cosines"]["data"] if t["type"] == "heatmap")

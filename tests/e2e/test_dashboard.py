@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dashboard_runs import make_folder
+from tests.dashboard_runs import make_folder, rewrite
 from tests.e2e.test_dashboard_start import free_port, healthy, start
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="these tests need: pip install -e '.[dev]'")
@@ -81,8 +81,7 @@ def page(context):
     page.on("pageerror", lambda error: page.trouble.append(str(error)))
 
     def listen(message):
-        # Streamlit itself asks below the page's path first whether it is served there.
-        if message.type == "error" and "/_stcore/" not in (message.location or {}).get("url", ""):
+        if message.type == "error":
             page.trouble.append(message.text)
 
     page.on("console", listen)
@@ -145,6 +144,26 @@ def test_navigation_choices_in_the_address_and_back(page, address):
     assert page.locator(".gl-plot .xtitle").first.inner_html() == "epoch"
 
 
+def test_selected_runs_stay_selected_when_rows_move(page, address, folder):
+    page.goto(f"{address}/?pick=lt&pick=balanced")
+    compare = page.get_by_role("button", name="Compare the selected")
+    titled(page, "Runs")
+    ready(page)
+    page.get_by_role("button", name="Open lt").wait_for()
+    shutil.copytree(folder / "balanced", folder / "newest")
+    try:
+        rewrite(folder / "newest", started=time.time())  # comes first: all other rows move down
+        page.get_by_role("button", name="Open lt").wait_for()
+        # The table is painted; its cells stand in the canvas as text for screen readers.
+        page.wait_for_function("() => document.querySelector('.stDataFrame canvas').textContent.includes('newest')")
+        ready(page)
+        compare.click()
+        titled(page, "Compare")
+        page.wait_for_url("**/compare?runs=lt&runs=balanced*")
+    finally:
+        shutil.rmtree(folder / "newest")
+
+
 def test_downloads(page, address, tmp_path):
     page.goto(f"{address}/run?run=lt")
     figures_drawn(page)
@@ -167,6 +186,44 @@ def test_downloads(page, address, tmp_path):
             (tmp_path / "figure.html").write_bytes(data)
     page.goto((tmp_path / "figure.html").as_uri())
     page.wait_for_selector(".main-svg")
+
+
+def test_two_viewers_do_not_disturb_each_other(page, context, address):
+    other = context.new_page()
+    other.set_default_timeout(PATIENCE)
+    try:
+        page.goto(f"{address}/classes?run=classes")
+        other.goto(f"{address}/run?run=dual")
+        figures_drawn(page)
+        figures_drawn(other)
+        ready(page)
+        page.locator(".stSlider [role=slider], .stSlider input").first.focus()
+        page.keyboard.press("ArrowLeft")  # the slider of the measurements takes the keyboard
+        page.wait_for_url("**at=19*")
+        page.locator("p:has-text('training batches of steps 180 to 189')").first.wait_for()
+        other.get_by_text("Epoch", exact=True).click()
+        other.wait_for_url("**/run?run=dual&x=epoch")
+        ready(other)
+        assert page.url.endswith("/classes?run=classes&at=19")
+        assert "dual" in other.locator(".gl-figure p").first.inner_text()
+        assert other.locator(".gl-plot .xtitle").first.inner_html() == "epoch"
+    finally:
+        other.close()
+
+
+NAMELESS = """() => {
+  const named = e => e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.textContent.trim() || e.labels?.length;
+  const controls = [...document.querySelectorAll("button, input, textarea, a, [role=slider], [role=combobox]")];
+  return controls.filter(e => e.offsetParent && !named(e) && !e.dataset.title).map(e => e.outerHTML);
+}"""
+
+
+def test_every_control_has_a_name(page, address):
+    for path, title in PAGES.items():
+        page.goto(f"{address}/{path}")
+        titled(page, title)
+        ready(page)
+        assert page.evaluate(NAMELESS) == [], path
 
 
 def test_a_click_on_a_layer_shows_its_curves(page, address):

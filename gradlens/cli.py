@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from gradlens.tracking.errors import TrackError
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions, check_groups, parse_budget, read_groups
 from gradlens.tracking.session import track
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
 
 ENGINES = ("auto", "masked", "split", "func")
 
@@ -135,6 +138,16 @@ def list_command(folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]")] =
         console.print(runs_table(list_runs(folder), width=console.width))
 
 
+def _opened(folder: Path) -> Run:
+    """Opens a run and says which of its files are damaged."""
+    from gradlens.runlog import Run
+
+    run = Run(folder)
+    for warning in run.warnings:
+        say(f"warning: {folder}: {warning}")
+    return run
+
+
 @app.command("compare")
 def compare_command(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="the long-tailed run")],
@@ -144,10 +157,9 @@ def compare_command(
     with _refusals():
         from rich.console import Console
 
-        from gradlens.runlog import Run
         from gradlens.tables import comparison_tables
 
-        for table in comparison_tables(Run(first), Run(second)):
+        for table in comparison_tables(_opened(first), _opened(second)):
             Console().print(table)
 
 
@@ -159,9 +171,8 @@ def report_command(
     """Writes runs as one HTML page that needs nothing else."""
     with _refusals():
         from gradlens.report import write_report
-        from gradlens.runlog import Run
 
-        write_report([Run(run) for run in runs], out)
+        write_report([_opened(run) for run in runs], out)
         typer.echo(out)
 
 
@@ -176,10 +187,9 @@ def export_command(
     """Writes a run as a table for other tools."""
     with _refusals():
         from gradlens.export import export
-        from gradlens.runlog import Run
 
         suffix = "-tensorboard" if to == "tensorboard" else f".{to}"
-        typer.echo(export(Run(run), to, out or Path(run.resolve().name + suffix)))
+        typer.echo(export(_opened(run), to, out or Path(run.resolve().name + suffix)))
 
 
 @app.command("demo")

@@ -71,8 +71,9 @@ def runs_table(
     opened.sort(key=lambda item: (not item[2].live, -(item[1].meta.started or 0.0)))
     for path, run, status in opened:
         meta = run.meta
+        remarks = [_cut(text, 60) for text in (status.reason, *run.warnings) if text]
         cells = {
-            "run": escape(str(path)) + (f"\n[dim]{escape(_cut(status.reason, 60))}[/]" if status.reason else ""),
+            "run": escape(str(path)) + "".join(f"\n[dim]{escape(remark)}[/]" for remark in remarks),
             "status": f"[{COLORS.get(status.state, 'white')}]{escape(status.state)}[/]",
             "method": escape(meta.method or ""),
             "data set": escape(meta.dataset or ""),

@@ -188,6 +188,24 @@ def test_export_writes_a_table_named_after_the_run_and_overwrites_nothing(gradle
     assert gradlens("export", "lt", "--to", "excel")[0] == 2
 
 
+def test_damaged_runs_are_read_as_far_as_they_go_and_say_so(gradlens, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    make_run(tmp_path / "runs" / "torn", steps=100)
+    log = tmp_path / "runs" / "torn" / "measurements-000.arrows"
+    log.write_bytes(log.read_bytes()[:-37])
+
+    for command in (
+        ("export", "runs/torn", "--to", "csv"),
+        ("report", "runs/torn"),
+        ("compare", "runs/torn", "runs/torn"),
+    ):
+        code, _, said = gradlens(*command)
+        assert code == 0
+        assert "gradlens: warning: runs/torn: measurements-000.arrows: " in said
+        assert "damaged and left out" in said
+    assert "bytes at the end are damage" in gradlens("ls")[1]
+
+
 def test_demo_runs_the_demo(gradlens, monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr("gradlens.demo.run_demo", lambda *args: calls.append(args))

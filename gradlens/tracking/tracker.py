@@ -261,7 +261,7 @@ class Tracker:
         from gradlens.tracking.sightings import recomputes_unseen
 
         if recomputes_unseen(roots):
-            raise NotImplementedError(REENTRANT)
+            raise RuntimeError(REENTRANT)
         assert self._steps is not None
         if self.attachment is None:
             loader = self._passes.settle()

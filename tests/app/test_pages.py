@@ -143,7 +143,7 @@ def test_run_shows_what_was_measured(monkeypatch, folder):
     assert set(charts(at)) == {"cosines", "shares", "norms", "conflicts"}
     at.selectbox(key="smooth").set_value("1").run()
     tail = next(t for t in charts(at)["cosines"]["data"] if t["name"] == "tail")
-    np.testing.assert_allclose(_decoded(tail["y"]), run.cosine("tail"), rtol=1e-6)
+    np.testing.assert_allclose(decoded(tail["y"]), run.cosine("tail"), rtol=1e-6)
     at.button_group(key="show").set_value("facts").run()
     assert "train.py --seed 0" in text(at)
     assert "masked" in text(at)
@@ -238,7 +238,7 @@ def test_classes_of_a_run_with_a_group_a_class(monkeypatch, folder):
     worst = conflicting_pairs(measured[-1])[0]
     assert f"{worst.cosine:+.3f}" in text(at)
     heat = next(t for t in charts(at)["cosines"]["data"] if t["type"] == "heatmap")
-    np.testing.assert_allclose(np.diag(_decoded(heat["z"]).reshape(6, 6)), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.diag(decoded(heat["z"]).reshape(6, 6)), 1, rtol=1e-5)
 
 
 def test_torn_and_failed_runs_are_shown_with_what_is_wrong(monkeypatch, folder):
@@ -262,49 +262,7 @@ def test_names_cannot_be_markup(monkeypatch, folder, page):
     assert "<img" not in json.dumps([figure["layout"].get("title") for figure in charts(at).values()])
 
 
-def test_a_live_run_grows_and_a_deleted_one_goes(monkeypatch, tmp_path):
-    make_run(tmp_path / "other", steps=40)
-    make_run(tmp_path / "live", steps=40)
-    writer = RunWriter(tmp_path / "live", Run(tmp_path / "live").meta, resume=True)
-    at = opened(monkeypatch, tmp_path, "run", run="live", smooth="1")
-    assert at.toggle(key="live").value
-    before = len(_decoded(charts(at)["cosines"]["data"][0]["x"]))
-    run = Run(tmp_path / "other")
-    writer.append_many([_measurement(run, 40 + i) for i in range(10)])
-    writer.flush()
-    _look_again(at)
-    assert len(_decoded(charts(at)["cosines"]["data"][0]["x"])) == before + 10
-    writer.close()
-    _look_again(at)
-    assert not at.toggle
-    for file in (tmp_path / "live").iterdir():
-        file.unlink()
-    _look_again(at)
-    assert "not any more" in at.warning[0].value
-    assert at.selectbox(key="run").value == "other"
-
-
-def _look_again(at):
-    """Runs the page once more, as the live refresh does, after the second within which a look counts as fresh."""
-    import time
-
-    from gradlens.runlog import library
-
-    time.sleep(library.FRESH_SECONDS)
-    at.run()
-    assert not at.exception, at.exception
-
-
-def _measurement(run, step):
-    from gradlens.gram import Measurement
-
-    return Measurement(
-        step=step, time=run.time[0] + step, epoch=None, names=run.names, gram=run.gram()[0], layers=None, counts=run.counts[0],
-        loss=run.loss[0], correct=run.correct[0], residual=0.0, total_loss=1.0, seconds=0.01,
-    )  # fmt: skip
-
-
-def _decoded(values):
+def decoded(values):
     """Returns numbers as plotly writes them: a list, or base64 with a type."""
     import base64
 

@@ -9,27 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.dashboard_runs import make_folder, rewrite
-from tests.e2e.test_dashboard_start import free_port, healthy, start
+from tests.dashboard_runs import rewrite
+from tests.e2e.browser import NEEDS_BROWSER, PAGES, figures_drawn, ready, titled
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="these tests need: pip install -e '.[dev]'")
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-# Milliseconds: on a machine that has much else to do, a page may take a while.
-PATIENCE = 120_000
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install chromium (Debian), or install Chrome"),
-    pytest.mark.timeout(600),
-]
-
-PAGES = {
-    "": "Runs",
-    "figure1": "Figure 1",
-    "run": "Run",
-    "dual-phase": "Dual-phase",
-    "compare": "Compare",
-    "classes": "Classes",
-}
+pytestmark = NEEDS_BROWSER
 TRAINING = """
 import time, torch
 from torch.nn.functional import cross_entropy
@@ -44,66 +27,6 @@ for step in range(100_000):
     optimizer.step()
     time.sleep(0.02)
 """
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return make_folder(tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture(scope="module")
-def address(folder):
-    port = free_port()
-    server = start(folder, "--port", str(port))
-    assert healthy(port, PATIENCE / 1000), "the server does not answer"
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait(30)
-
-
-@pytest.fixture(scope="module")
-def context():
-    """One for all tests: a new one would compile Streamlit's and plotly's scripts anew, which takes most of a test's time."""
-    with sync_api.sync_playwright() as driver:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium.new_context(viewport={"width": 1280, "height": 900})
-        chromium.close()
-
-
-@pytest.fixture
-def page(context):
-    """A page that fails the test where the browser's console has an error in it."""
-    page = context.new_page()
-    page.trouble = []
-    page.set_default_timeout(PATIENCE)
-    page.set_default_navigation_timeout(PATIENCE)
-    page.on("pageerror", lambda error: page.trouble.append(str(error)))
-
-    def listen(message):
-        if message.type == "error":
-            page.trouble.append(message.text)
-
-    page.on("console", listen)
-    yield page
-    page.close()
-    assert not page.trouble, page.trouble
-
-
-def ready(page):
-    page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']")
-    assert not page.locator("[data-testid='stException']").all_inner_texts()
-
-
-def titled(page, title):
-    page.get_by_role("heading", level=1, name=title, exact=True).wait_for()
-
-
-def figures_drawn(page):
-    page.wait_for_function(
-        "() => { const f = [...document.querySelectorAll('.gl-figure')]; return f.length && f.every(x => x.dataset.drawn) }"
-    )
-    assert not page.locator(".gl-figure[data-drawn='failed']").all_inner_texts()
 
 
 def test_every_page_paints_without_an_error(page, address):
@@ -186,44 +109,6 @@ def test_downloads(page, address, tmp_path):
             (tmp_path / "figure.html").write_bytes(data)
     page.goto((tmp_path / "figure.html").as_uri())
     page.wait_for_selector(".main-svg")
-
-
-def test_two_viewers_do_not_disturb_each_other(page, context, address):
-    other = context.new_page()
-    other.set_default_timeout(PATIENCE)
-    try:
-        page.goto(f"{address}/classes?run=classes")
-        other.goto(f"{address}/run?run=dual")
-        figures_drawn(page)
-        figures_drawn(other)
-        ready(page)
-        page.locator(".stSlider [role=slider], .stSlider input").first.focus()
-        page.keyboard.press("ArrowLeft")  # the slider of the measurements takes the keyboard
-        page.wait_for_url("**at=19*")
-        page.locator("p:has-text('training batches of steps 180 to 189')").first.wait_for()
-        other.get_by_text("Epoch", exact=True).click()
-        other.wait_for_url("**/run?run=dual&x=epoch")
-        ready(other)
-        assert page.url.endswith("/classes?run=classes&at=19")
-        assert "dual" in other.locator(".gl-figure p").first.inner_text()
-        assert other.locator(".gl-plot .xtitle").first.inner_html() == "epoch"
-    finally:
-        other.close()
-
-
-NAMELESS = """() => {
-  const named = e => e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.textContent.trim() || e.labels?.length;
-  const controls = [...document.querySelectorAll("button, input, textarea, a, [role=slider], [role=combobox]")];
-  return controls.filter(e => e.offsetParent && !named(e) && !e.dataset.title).map(e => e.outerHTML);
-}"""
-
-
-def test_every_control_has_a_name(page, address):
-    for path, title in PAGES.items():
-        page.goto(f"{address}/{path}")
-        titled(page, title)
-        ready(page)
-        assert page.evaluate(NAMELESS) == [], path
 
 
 def test_a_click_on_a_layer_shows_its_curves(page, address):

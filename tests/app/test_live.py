@@ -1,0 +1,51 @@
+"""A page while its run grows, ends and is deleted."""
+
+import pytest
+
+pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
+
+from gradlens.runlog import Run, RunWriter
+from tests.app.test_pages import charts, decoded, opened
+from tests.made_runs import make_run
+
+
+def test_a_live_run_grows_and_a_deleted_one_goes(monkeypatch, tmp_path):
+    make_run(tmp_path / "other", steps=40)
+    make_run(tmp_path / "live", steps=40)
+    writer = RunWriter(tmp_path / "live", Run(tmp_path / "live").meta, resume=True)
+    at = opened(monkeypatch, tmp_path, "run", run="live", smooth="1")
+    assert at.toggle(key="live").value
+    before = len(decoded(charts(at)["cosines"]["data"][0]["x"]))
+    run = Run(tmp_path / "other")
+    writer.append_many([_measurement(run, 40 + i) for i in range(10)])
+    writer.flush()
+    _look_again(at)
+    assert len(decoded(charts(at)["cosines"]["data"][0]["x"])) == before + 10
+    writer.close()
+    _look_again(at)
+    assert not at.toggle
+    for file in (tmp_path / "live").iterdir():
+        file.unlink()
+    _look_again(at)
+    assert "not any more" in at.warning[0].value
+    assert at.selectbox(key="run").value == "other"
+
+
+def _look_again(at):
+    """Runs the page once more, as the live refresh does, after the second within which a look counts as fresh."""
+    import time
+
+    from gradlens.runlog import library
+
+    time.sleep(library.FRESH_SECONDS)
+    at.run()
+    assert not at.exception, at.exception
+
+
+def _measurement(run, step):
+    from gradlens.gram import Measurement
+
+    return Measurement(
+        step=step, time=run.time[0] + step, epoch=None, names=run.names, gram=run.gram()[0], layers=None, counts=run.counts[0],
+        loss=run.loss[0], correct=run.correct[0], residual=0.0, total_loss=1.0, seconds=0.01,
+    )  # fmt: skip

@@ -1,0 +1,38 @@
+"""What tests in a real browser need to know: where it is, the pages, and when a page is there."""
+
+import shutil
+
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# Milliseconds: on a machine that has much else to do, a page may take a while.
+PATIENCE = 120_000
+NEEDS_BROWSER = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install chromium (Debian), or install Chrome"),
+    pytest.mark.timeout(600),
+]
+
+PAGES = {
+    "": "Runs",
+    "figure1": "Figure 1",
+    "run": "Run",
+    "dual-phase": "Dual-phase",
+    "compare": "Compare",
+    "classes": "Classes",
+}
+
+
+def ready(page):
+    page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']")
+    assert not page.locator("[data-testid='stException']").all_inner_texts()
+
+
+def titled(page, title):
+    page.get_by_role("heading", level=1, name=title, exact=True).wait_for()
+
+
+def figures_drawn(page):
+    page.wait_for_function(
+        "() => { const f = [...document.querySelectorAll('.gl-figure')]; return f.length && f.every(x => x.dataset.drawn) }"
+    )
+    assert not page.locator(".gl-figure[data-drawn='failed']").all_inner_texts()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gradlens import active
 from gradlens.anchors import row_tensors
 from gradlens.cadence import Budget, Cadence, Every
+from gradlens.compiled import keep_buffers
 from gradlens.distributed import stepper_for, unwrapped
 from gradlens.engines import CHOICES
 from gradlens.gram import Measurement
@@ -104,6 +105,7 @@ class Lens:
         self.run_path = None if writer is None else writer.path
         self._closed = False
         watch_scalers()
+        keep_buffers()
         self._recorder = Recorder(writer, layers, announce)
         active.enter(self)
         try:

@@ -68,8 +68,10 @@ class Tracker:
 
     def start(self) -> None:
         """Patches torch; called when it has just been imported."""
+        from gradlens.compiled import keep_buffers
         from gradlens.tracking.patches import install
 
+        keep_buffers()
         self.seen.add("torch")
         install(self)
         observe.listen(self._named)

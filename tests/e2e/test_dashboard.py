@@ -180,7 +180,7 @@ def test_a_live_training_grows_and_keeps_the_zoom(page, address, folder, tmp_pat
         page.wait_for_selector("text=was killed")  # and nothing is left to follow
         page.get_by_text("Live", exact=True).wait_for(state="detached")
         page.locator(".gl-plot .nsewdrag").first.dblclick(position={"x": 20, "y": 20})
-        page.wait_for_function(f"() => document.querySelector('.gl-plot')._fullLayout.xaxis.range[0] < {zoom[0]}")
+        page.wait_for_function(f"() => document.querySelector('.gl-plot')?._fullLayout?.xaxis.range[0] < {zoom[0]}")
     finally:
         training.kill()
 
@@ -194,14 +194,16 @@ def last_step(page):
 
 
 def shown(page):
-    return page.evaluate("document.querySelector('.gl-plot')._fullLayout.xaxis.range")
+    return page.wait_for_function("() => document.querySelector('.gl-plot')?._fullLayout?.xaxis.range").json_value()
 
 
 def drag(page):
-    # Its place in one go: each redraw may replace the element.
-    left, width, top = page.evaluate(
-        "() => { const b = document.querySelector('.gl-plot .nsewdrag').getBoundingClientRect(); return [b.x, b.width, b.y] }"
-    )
+    # Its place in one go: each redraw may replace the element, and for a moment there is none.
+    place = """() => {
+      const box = document.querySelector('.gl-plot .nsewdrag')?.getBoundingClientRect();
+      return box?.width ? [box.x, box.width, box.y] : null;
+    }"""
+    left, width, top = page.wait_for_function(place).json_value()
     before = shown(page)
     page.mouse.move(left + 0.2 * width, top + 60)
     page.mouse.down()
@@ -209,5 +211,5 @@ def drag(page):
     page.wait_for_timeout(3000)  # new measurements come meanwhile
     page.mouse.move(left + 0.6 * width, top + 64, steps=6)
     page.mouse.up()
-    page.wait_for_function(f"() => document.querySelector('.gl-plot')._fullLayout.xaxis.range[0] > {before[0] + 1}")
+    page.wait_for_function(f"() => document.querySelector('.gl-plot')?._fullLayout?.xaxis.range[0] > {before[0] + 1}")
     return shown(page)

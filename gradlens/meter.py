@@ -15,6 +15,7 @@ from gradlens.engines._cotangent import bypasses, cotangents, cut, nearest_param
 from gradlens.engines._pull import gradients
 from gradlens.groups import ClassGroups
 from gradlens.inner import Layout, inner_products
+from gradlens.leaf_hooks import RawGradients
 from gradlens.pending import Floats, Pending, Plan
 from gradlens.rows import LabelsError, Rows
 from gradlens.scaling import scale_of
@@ -46,6 +47,7 @@ class StepMeter:
     _disagreement: Tensor | None
     _evaluated: Pending | None
     _kept: Grads | None
+    _raw: RawGradients
     _taken: Grads | None
     _scale: Tensor | None
     _rounding: float
@@ -129,7 +131,7 @@ class StepMeter:
             near = [self.params[i] for i in self._checked]
             for vector in pull_back(losses, anchors, rows, tested, near):
                 self._check = vector if self._check is None else added(self._check, vector)
-        found = self._pulled(losses, anchors, rows, wanted, backward, self._thorough)
+        found = self._pulled(losses, anchors, rows, wanted, self._raw.noting(backward), self._thorough)
         for pair, vector in zip(wanted, found, strict=True):
             self._add(self._position(*pair), vector)
         if taken is not None:
@@ -144,9 +146,10 @@ class StepMeter:
         self._begin()
         self._scale = scale_of(losses)
         before = [None if p.grad is None else p.grad.detach().clone() for p in self.params]
-        backward()
+        own = RawGradients(self.params)
+        self._raw.noting(own.noting(backward))()
         after = [p.grad for p in self.params]
-        self._add(self._rest, less(after, before, copied=True))
+        self._add(self._rest, own.put_into(less(after, before, copied=True)))
         self._note(None, losses)
 
     def hold(self, *, keep: bool) -> None:
@@ -160,6 +163,7 @@ class StepMeter:
             self._has_total = False  # gradients vanish in the backward pass: from the next step on all are pulled back
             self._difference = None
         total = less(after, self._before, copied=keep) if self._taken is None else self._taken
+        total = self._raw.put_into(total)
         self._evaluated = None if keep else self._evaluate(total, None)
         self._kept = total if keep else None
 
@@ -180,6 +184,7 @@ class StepMeter:
         self._scores = self._loss = self._disagreement = None
         self._evaluated = self._kept = self._taken = self._scale = None
         self._rounding = 0.0
+        self._raw = RawGradients(self.params)
 
     def _begin(self, *, returned: bool = False) -> None:
         if self.begun and self._has_total and not returned and not any_nonzero(p.grad for p in self.params):

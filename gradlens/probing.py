@@ -20,6 +20,7 @@ from gradlens.engines import Grads
 from gradlens.gram import REST, Measurement
 from gradlens.groups import ClassGroups
 from gradlens.inner import Layout, inner_products
+from gradlens.leaf_hooks import silenced
 from gradlens.rows import LabelsError
 
 # Most rows of one forward pass; and bytes of rows that may wait for others of their group.
@@ -115,7 +116,8 @@ class _Sums:
                     "module that returns the logits"
                 )
             loss = F.cross_entropy(logits.float(), labels, reduction="sum")
-            found = torch.autograd.grad(loss, self._params, allow_unused=True)
+            with silenced(self._params):
+                found = torch.autograd.grad(loss, self._params, allow_unused=True)
         known = self.vectors[group]
         for i, gradient in enumerate(found):
             present = known[i]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from gradlens.groups import ClassGroups
+from gradlens.leaf_hooks import silenced
 from gradlens.rows import LabelsError, group_rows, mask_rows, rows_around_classes, rows_lead
 
 
@@ -54,13 +55,15 @@ def group_gradients(
 
     def pulled(weights: Tensor | None) -> tuple[Tensor | None, ...]:
         masked = [seed if weights is None else mask_rows(seed, weights) for _, seed in reached]
-        return torch.autograd.grad([a for a, _ in reached], params, masked, retain_graph=True, allow_unused=True)
+        with silenced(params):
+            return torch.autograd.grad([a for a, _ in reached], params, masked, retain_graph=True, allow_unused=True)
 
     found: dict[str, dict[str, Tensor]] = {}
     for k, name in enumerate(groups.names):
         if rows.counts[k] > 0:
             found[name] = _named(named, pulled(rows.weights[..., k]))
-    whole = torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
+    with silenced(params):
+        whole = torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
     through = pulled(None)
     around = [_rest(g, t) for g, t in zip(whole, through, strict=True)]
     if rows.untracked > 0:

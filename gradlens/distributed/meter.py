@@ -156,6 +156,7 @@ class SharedMeter(StepMeter):
         team, positions = self._shared.team, self._rest + 1
         loss = 0.0 if self._loss is None else float(self._loss)
         size = float(sum(param.numel() for param in self.params))
+        local = not self._synced or self._taken is not None or len(self._raw) > 0  # not averaged yet
         facts = torch.zeros(len(self._counts) + positions + 10, dtype=torch.float64)
         k = len(self._counts)
         facts[:k] = torch.from_numpy(self._counts)
@@ -163,7 +164,7 @@ class SharedMeter(StepMeter):
             facts[k + position] = 1
         own = [
             size, float(len(self._checked or ())), float(self._difference is None), self._restarts + 1000.0 * self._rests,
-            float(self._scores is not None), float(self._check is not None), float(not self._synced or self._taken is not None),
+            float(self._scores is not None), float(self._check is not None), float(local),
             float(self._joint_seen), loss, float(self._disagreement is not None),
         ]  # fmt: skip
         facts[k + positions :] = torch.tensor(own, dtype=torch.float64)

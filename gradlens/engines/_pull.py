@@ -8,20 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from gradlens.engines._protocol import Grads
+from gradlens.leaf_hooks import silenced
 from gradlens.shards import is_sharded
 
 
 def gradients(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], seeds: Sequence[Tensor | None]) -> Grads:
-    """Returns d(sum of <output, seed>) / d(parameter), and leaves ``.grad`` as it is.
+    """Returns d(sum of <output, seed>) / d(parameter), and leaves ``.grad`` and hooks on parameters as they are.
 
     Args:
         outputs: Tensors of the graph.
         params: The parameters.
         seeds: One cotangent for each output; None for a scalar.
     """
-    if any(is_sharded(param) for param in params):
-        return _of_shards(outputs, params, seeds)
-    return list(torch.autograd.grad(outputs, params, seeds, retain_graph=True, allow_unused=True))
+    with silenced(params):
+        if any(is_sharded(param) for param in params):
+            return _of_shards(outputs, params, seeds)
+        return list(torch.autograd.grad(outputs, params, seeds, retain_graph=True, allow_unused=True))
 
 
 def _of_shards(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], seeds: Sequence[Tensor | None]) -> Grads:

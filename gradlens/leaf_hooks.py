@@ -1,0 +1,80 @@
+"""Hooks on parameters: they belong to the training's own backward pass, and what they make of a gradient is not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from gradlens.engines._protocol import Grads
+
+
+@contextmanager
+def silenced(params: Sequence[Tensor]) -> Iterator[None]:
+    """Takes the hooks off leaf tensors during the passes inside.
+
+    They clip, mask, log or keep averages: a pass of ours must not run them, for what they remember is training's.
+
+    Args:
+        params: Leaf tensors.
+    """
+    hooked = [hooks for param in params if (hooks := param._backward_hooks)]
+    kept = [dict(hooks) for hooks in hooked]
+    for hooks in hooked:
+        hooks.clear()  # torch calls what it finds in this very dict
+    try:
+        yield
+    finally:
+        for hooks, those in zip(hooked, kept, strict=True):
+            hooks.update(those)
+
+
+class RawGradients:
+    """The gradients of parameters with hooks, before those hooks; of others ``.grad`` says the same."""
+
+    def __init__(self, params: Sequence[Tensor]) -> None:
+        """Prepares.
+
+        Args:
+            params: P leaf tensors.
+        """
+        self._params = params
+        self._found: dict[int, Tensor] = {}
+
+    def noting(self, backward: Callable[[], None]) -> Callable[[], None]:
+        """Returns a backward pass that does the same as ``backward`` and is listened to."""
+
+        def noted() -> None:
+            with self._listening():
+                backward()
+
+        return noted
+
+    def put_into(self, total: Grads) -> Grads:
+        """Returns a gradient [P] that has what was noted in the place of what hooks made of it."""
+        return [self._found.get(index, gradient) for index, gradient in enumerate(total)]
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        handles: list[Any] = []
+        for index, param in enumerate(self._params):
+            if hooks := param._backward_hooks:
+                others = dict(hooks)
+                hooks.clear()  # ours comes first
+                handles.append(param.register_hook(partial(self._note, index)))  # type: ignore[no-untyped-call]
+                hooks.update(others)
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _note(self, index: int, gradient: Tensor) -> None:
+        copy = gradient.detach().clone()  # a hook may write into it
+        self._found[index] = self._found[index] + copy if index in self._found else copy

@@ -66,7 +66,7 @@ def row_tensors(outputs: Iterable[Any], labels: Tensor) -> list[Tensor]:
         LabelsError: No such tensor; the message lists the shapes that were there.
     """
     leaves = [leaf for output in outputs for leaf in tensors_in(output)]
-    wanted = [leaf for leaf in leaves if leaf.requires_grad and leaf.is_floating_point()]
+    wanted = [leaf for leaf in leaves if leaf.requires_grad]
     found = [leaf for leaf in wanted if _has_rows(leaf, labels)]
     if found:
         return list({id(leaf): leaf for leaf in found}.values())

@@ -9,7 +9,7 @@ from torch import nn
 from gradlens.engines import EngineSwitch
 from gradlens.gram import REST, UPDATE
 from gradlens.groups import ClassGroups
-from gradlens.inner import Layout
+from gradlens.inner import Layout, differentiable
 from gradlens.meter import StepMeter
 from gradlens.rows import LabelsError
 
@@ -92,7 +92,7 @@ class Fitting:
         return self.meter
 
     def _find_layout(self) -> None:
-        params = [param for param in self._model.parameters() if param.is_floating_point()]
+        params = [param for param in self._model.parameters() if differentiable(param)]
         if [id(param) for param in params] != [id(param) for param in self.layout.params]:
             # A layer was added or replaced (a new head).
             self.layout, self._trained = Layout.of(self._model), []

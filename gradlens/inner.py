@@ -33,12 +33,12 @@ class Layout:
 
     @classmethod
     def of(cls, model: nn.Module) -> Self:
-        """Returns the layout of all floating-point parameters of a model, trainable or not (some thaw later)."""
+        """Returns the layout of all real and complex parameters of a model, trainable or not (some thaw later)."""
         layers: dict[str, int] = {}
         params: list[nn.Parameter] = []
         layer_of: list[int] = []
         for name, param in parameters_at_rest(model):
-            if not param.is_floating_point():
+            if not differentiable(param):
                 continue
             owner = ".".join(part for part in name.split(".")[:-1] if part != "_orig_mod") or "(root)"
             params.append(param)
@@ -54,6 +54,8 @@ def inner_products(
     vectors: Sequence[Grads], params: Sequence[nn.Parameter], layer_of: Sequence[int], layers: int
 ) -> Tensor:
     """Returns [L, V, V] float64 inner products of V vectors over P parameters; a missing gradient (None) is zero.
+
+    A complex parameter counts as its real and its imaginary part.
 
     Args:
         vectors: V lists of P gradients.
@@ -104,7 +106,7 @@ def _blocks(
     limit = max(BLOCK // max(len(vectors), 1), 1)
     waiting: list[tuple[int, int]] = []
     for index in indices:
-        size, device = params[index].numel(), params[index].device
+        size, device = _width(params[index]), params[index].device
         full = sum(width for _, width in waiting) + size > limit
         if waiting and (full or params[waiting[0][0]].device != device):
             yield _side_by_side(vectors, params, waiting, dtype), waiting
@@ -123,18 +125,18 @@ def _side_by_side(
 ) -> Tensor:
     device = params[widths[0][0]].device
     block = torch.empty(len(vectors), sum(width for _, width in widths), dtype=dtype, device=device)
-    zero = torch.zeros(1, dtype=params[widths[0][0]].dtype, device=device)
+    zero = torch.zeros(1, dtype=params[widths[0][0]].dtype.to_real(), device=device)
     for row, vector in zip(block, vectors, strict=True):
         # Flattened in the parameter's order of dimensions, whatever the memory format of a gradient is. One
         # concatenation and one conversion for all parameters: their number, not their size, is what would cost.
-        row.copy_(torch.cat([zero.expand(n) if (g := vector[i]) is None else dense(g).reshape(-1) for i, n in widths]))
+        row.copy_(torch.cat([zero.expand(n) if (g := vector[i]) is None else _entries(g) for i, n in widths]))
     return block
 
 
 def _pieces(
     vectors: Sequence[Grads], index: int, size: int, limit: int, device: torch.device, dtype: torch.dtype
 ) -> Iterator[Tensor]:
-    flat = [None if (g := vector[index]) is None else dense(g).reshape(-1) for vector in vectors]
+    flat = [None if (g := vector[index]) is None else _entries(g) for vector in vectors]
     for start in range(0, size, limit):
         stop = min(start + limit, size)
         block = torch.zeros(len(vectors), stop - start, dtype=dtype, device=device)
@@ -142,6 +144,24 @@ def _pieces(
             if gradient is not None:
                 row.copy_(gradient[start:stop])
         yield block
+
+
+def differentiable(param: Tensor) -> bool:
+    """Says whether a parameter is of a kind that can have a gradient."""
+    return param.is_floating_point() or param.is_complex()
+
+
+def real(tensor: Tensor) -> Tensor:
+    """Returns a complex tensor with its real and imaginary parts in a last dimension of two; a real one as it is."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def _width(param: Tensor) -> int:
+    return param.numel() * (2 if param.is_complex() else 1)
+
+
+def _entries(gradient: Tensor) -> Tensor:
+    return real(dense(gradient)).reshape(-1)
 
 
 def dense(gradient: Tensor) -> Tensor:

@@ -62,7 +62,9 @@ def group_rows(
     left = 1 - flat.sum(1)
     index = tuple(torch.nonzero(flat[:, k]).flatten().to(anchor.device, non_blocking=True) for k in range(len(groups)))
     return Rows(
-        weights=weights.to(anchor.device, torch.promote_types(anchor.dtype, torch.float32), non_blocking=True),
+        weights=weights.to(
+            anchor.device, torch.promote_types(anchor.dtype.to_real(), torch.float32), non_blocking=True
+        ),
         counts=tuple(counts.tolist()),
         untracked=float(left[left > ROUNDING].sum()),
         index=index,

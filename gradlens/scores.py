@@ -71,6 +71,8 @@ def _widened(logits: Tensor, classes: int) -> Tensor:
 
 def _classes_last(logits: Tensor, rows: torch.Size, classes: int) -> Tensor | None:
     """Returns [*R, C], or None where the tensor is no logits of C classes for these rows."""
+    if logits.is_complex():
+        return None
     if logits.shape == (*rows, classes):
         return logits
     if rows_around_classes(logits.shape, rows) and logits.shape[1] == classes:

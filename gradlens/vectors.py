@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gradlens.engines import Grads
-from gradlens.inner import dense
+from gradlens.inner import dense, real
 
 
 def any_nonzero(gradients: Iterable[Tensor | None]) -> bool:
@@ -46,7 +46,7 @@ def relative_difference(found: Grads, truth: Grads) -> Tensor:
     home = next(g for pair in pairs for g in pair if g is not None).device
     wrong, size = torch.zeros((), device=home), torch.zeros((), device=home)
     for f, t in pairs:
-        f_, t_ = (None if g is None else dense(g).float() for g in (f, t))
+        f_, t_ = (None if g is None else real(dense(g)).float() for g in (f, t))
         gap = f_ - t_ if f_ is not None and t_ is not None else f_ if f_ is not None else t_
         if gap is not None:
             wrong = wrong + gap.square().sum().to(home)

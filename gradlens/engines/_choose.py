@@ -34,11 +34,19 @@ def choose_engine(name: str, model: nn.Module, params: Sequence[nn.Parameter]) -
     if name == "func":
         return _tried(FuncEngine(model, params)), "chosen by the user"
     if name == "split":
-        return _tried(SplitEngine(model, params)), "chosen by the user"
+        return _tried(_split(model, params)), "chosen by the user"
     try:
-        return _tried(SplitEngine(model, params)), "auto: every layer treats the samples of a batch one by one"
+        return _tried(_split(model, params)), "auto: every layer treats the samples of a batch one by one"
     except EngineRefusal as refusal:
         return MaskedEngine(params), f"auto: {refusal}"
+
+
+def _split(model: nn.Module, params: Sequence[nn.Parameter]) -> SplitEngine:
+    own = {id(param) for param in params}
+    for name, param in model.named_parameters():
+        if param.is_complex() and id(param) in own:
+            raise EngineRefusal(f"split: parameter {name} is complex ({param.dtype}), which no covered layer is")
+    return SplitEngine(model, params)
 
 
 def _tried(engine: Engine) -> Engine:

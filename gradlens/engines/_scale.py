@@ -57,7 +57,11 @@ class BackwardScale:
         def compare(actual: Tensor) -> None:
             with torch.no_grad():
                 dtype = torch.float32 if actual.device.type == "mps" else torch.float64
-                wide = expected.to(dtype)
-                self._products.append(((actual.to(dtype) * wide).sum(), (wide * wide).sum()))
+                wide, passed = (_real(gradient).to(dtype) for gradient in (expected, actual))
+                self._products.append(((passed * wide).sum(), (wide * wide).sum()))
 
         return compare
+
+
+def _real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor

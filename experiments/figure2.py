@@ -2,15 +2,20 @@
 
     python experiments/figure2.py --data ./data
 
-The paper's are on Places-LT; by default ours are on CIFAR100-LT, whose own lambda is sqrt(70 / 30) = 1.53.
+The paper's are on Places-LT; by default ours are on CIFAR100-LT, whose own lambda is sqrt(70 / 30) = 1.53. Phase I knows
+neither setting: it is trained once for each seed, and every phase II starts from its end, bit for bit as if it had trained
+both.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from lab import SHOTS, Lab, accuracies, error_bars, markdown, options, shown
+
+from gradlens.longtail.checkpoint import phase_file
 
 # Figure 2 (a) and (b), Places-LT, as far as the text gives numbers.
 PAPER = "paper (Places-LT): overall 39.4-39.8 over the memory sizes, best at 10; lambda best at 2.03, flat below"
@@ -23,19 +28,35 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--multiples", type=float, nargs="*", default=[0, 0.25, 0.5, 1, 2, 5], help="of the default lambda"
     )
+    parser.add_argument(
+        "--phase-one", type=Path, nargs="+", default=[], metavar="RUN",
+        help="one for each seed: folder of a dual-phase training (of distortion.py, say) whose phase I is to be shared",
+    )  # fmt: skip
     return parser.parse_args(arguments)
 
 
-def sweep(lab: Lab, setting: str, values: list[Any], seeds: list[int]) -> list[dict[str, Any]]:
-    """Trains the dual-phase method for each value of a setting."""
-    return [
-        {
-            "setting": setting,
-            "value": value,
-            "accuracy": accuracies([lab.train("dual-phase", seed, changes={setting: value})[1] for seed in seeds]),
-        }
-        for value in values
-    ]
+def sweep(
+    lab: Lab, setting: str, values: list[Any], seeds: list[int], sources: dict[int, Path]
+) -> list[dict[str, Any]]:
+    """Trains the dual-phase method for each value of a setting.
+
+    Args:
+        lab: Trains.
+        setting: One that phase I does not know.
+        values: Its values.
+        seeds: Of the trainings of each value.
+        sources: Seed -> a training whose phase I the others share; the first of a seed is added where there is none.
+    """
+    points = []
+    for value in values:
+        results = []
+        for seed in seeds:
+            folder, result = lab.train("dual-phase", seed, changes={setting: value}, branch_from=sources.get(seed))
+            if (folder / phase_file(0)).exists():
+                sources.setdefault(seed, folder)
+            results.append(result)
+        points.append({"setting": setting, "value": value, "accuracy": accuracies(results)})
+    return points
 
 
 def table(points: list[dict[str, Any]]) -> str:
@@ -73,8 +94,11 @@ def picture(points: list[dict[str, Any]]) -> Any:
 def main() -> None:
     """Trains what is missing and writes table and picture."""
     args = parse_arguments()
+    if args.phase_one and len(args.phase_one) != len(args.seeds):
+        raise SystemExit(f"figure2.py: --phase-one names {len(args.phase_one)} runs for {len(args.seeds)} seeds")
     lab = Lab(args)
-    points = sweep(lab, "memory", args.memories, args.seeds)
+    sources = dict(zip(args.seeds, args.phase_one, strict=False))
+    points = sweep(lab, "memory", args.memories, args.seeds, sources)
     if args.multiples:
         from gradlens.longtail.counts import head_size
         from gradlens.longtail.retention import retention_weight
@@ -82,7 +106,7 @@ def main() -> None:
         counts = lab.task().counts
         weight = retention_weight(head_size(counts), len(counts) - head_size(counts))
         values = [round(weight * multiple, 4) for multiple in args.multiples]
-        points += sweep(lab, "retention_weight", values, args.seeds)
+        points += sweep(lab, "retention_weight", values, args.seeds, sources)
     lab.write({"points": points, "paper": PAPER}, table(points), picture(points))
 
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from environment import hardware, versions
 
+from gradlens.longtail.branching import branch_point
 from gradlens.longtail.methods import find_method
 from gradlens.longtail.settings import parse_assignments
 from gradlens.longtail.task import Task
 from gradlens.longtail.tasks.loading import load_task
-from gradlens.longtail.training_run import run_training
+from gradlens.longtail.training_run import RESULT, run_training
 from gradlens.longtail.watching import Watching
 from gradlens.runlog.meta import git_commit
 
@@ -75,6 +76,7 @@ class Lab:
         balanced: bool = False,
         changes: Mapping[str, Any] | None = None,
         measured_steps: int | None = None,
+        branch_from: Path | None = None,
     ) -> tuple[Path, dict[str, Any]]:
         """Returns the folder and the result of a training.
 
@@ -85,6 +87,7 @@ class Lab:
             balanced: As many images, evenly spread.
             changes: Settings that differ from the defaults.
             measured_steps: Measures about so many steps in all; None keeps a budget of 5 %.
+            branch_from: Folder of a training that is the same up to the end of a phase, which is not trained again.
         """
         task = self.task(imbalance, balanced=balanced)
         given = {} if self.args.epochs is None else {"epochs": self.args.epochs}
@@ -94,7 +97,13 @@ class Lab:
         parts += [f"{key}={value}" for key, value in own.items()]
         folder = self.args.runs / "-".join([*parts, f"e{recipe.phases[0].epochs}", f"s{seed}"])
         print(f"{folder.name}", flush=True)
-        watching = None if self.args.untracked else Watching(every=self._every(recipe, task, measured_steps))
+        start = None
+        if branch_from is not None and not (folder / RESULT).exists():
+            start = branch_point(branch_from, recipe, task, seed=seed, max_steps=self.args.max_steps)
+            print(f"  as {branch_from.name} up to the end of phase {recipe.phases[start.phase].name}", flush=True)
+        watching = (
+            None if self.args.untracked else Watching(every=self._every(recipe, task, measured_steps), probe_every=0)
+        )
         trained = run_training(
             recipe,
             task,
@@ -102,6 +111,7 @@ class Lab:
             seed=seed,
             device=self.args.device,
             resume=True,
+            start=start,
             watching=watching,
             evaluate_every=self.args.evaluate_every,
             max_steps=self.args.max_steps,

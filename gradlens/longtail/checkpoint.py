@@ -52,14 +52,20 @@ class Checkpoint:
     history: list[dict[str, Any]]
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes the checkpoint of a run's folder; whoever reads it meanwhile gets the old one or the new one.
+def phase_file(index: int) -> str:
+    """Returns the name of the checkpoint that is kept of the end of a phase (counted from 0), for others to branch off."""
+    return f"checkpoint-phase-{index + 1}.pt"
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, name: str = FILE) -> Path:
+    """Writes a checkpoint of a run's folder; whoever reads it meanwhile gets the old one or the new one.
 
     Raises:
         OSError: The file system refuses; the old checkpoint is then as it was.
     """
-    path = folder / FILE
-    handle, partial = tempfile.mkstemp(prefix=f".{FILE}.", dir=folder)
+    path = folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
     try:
         with open(handle, "wb") as file:
             # Not asdict(): it would copy every tensor.
@@ -87,6 +93,17 @@ def load_checkpoint(folder: Path, identity: dict[str, Any]) -> Checkpoint | None
     path = folder / FILE
     if not path.exists():
         return None
+    checkpoint = read_checkpoint(path)
+    require_same(path, checkpoint.identity, identity)
+    return checkpoint
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint of any training.
+
+    Raises:
+        CheckpointError: A damaged file or something else.
+    """
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
@@ -96,9 +113,7 @@ def load_checkpoint(folder: Path, identity: dict[str, Any]) -> Checkpoint | None
         ) from error
     if not isinstance(stored, dict) or stored.get("format") != FORMAT or not set(_FIELDS) <= set(stored):
         raise CheckpointError(f"{path} is no checkpoint of this version of gradlens ({FORMAT}); train anew")
-    checkpoint = Checkpoint(**{name: stored[name] for name in _FIELDS})
-    require_same(path, checkpoint.identity, identity)
-    return checkpoint
+    return Checkpoint(**{name: stored[name] for name in _FIELDS})
 
 
 def require_same(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradlens.longtail.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
+from gradlens.longtail.checkpoint import FILE, Checkpoint, load_checkpoint, phase_file, save_checkpoint
 from gradlens.longtail.divergence import LossWatch, check_parameters
 from gradlens.longtail.evaluation import evaluate
 from gradlens.longtail.learner import Learner, derived_seed
@@ -59,6 +59,7 @@ def fit(
     device: torch.device | str = "cpu",
     folder: Path | str | None = None,
     resume: bool = False,
+    start: Checkpoint | None = None,
     tracker: Tracker | None = None,
     evaluate_every: int = 1,
     max_steps: int | None = None,
@@ -73,9 +74,11 @@ def fit(
         task: On what.
         seed: Seed of initial weights, order of images, augmentation and every other random choice.
         device: Where to train; the task's images must be on the same one.
-        folder: Keeps a checkpoint of each epoch; None keeps none.
+        folder: Keeps the checkpoint of the last epoch, and those of the ends of phases that others follow, off which other
+            trainings can branch; None keeps none.
         resume: Goes on from the folder's checkpoint, bit for bit as if there had been no interruption; starts from the
             beginning where it has none yet.
+        start: Takes the place of the beginning: where another training was that is the same so far (``branch_point``).
         tracker: Watches the training.
         evaluate_every: Epochs between evaluations; the last of each phase is always evaluated.
         max_steps: Ends each epoch after so many steps, to try things out.
@@ -88,8 +91,8 @@ def fit(
     tracker = tracker or Untracked()
     where = torch.device(device)
     keep = Path(folder) if folder is not None else None
-    identity = training_identity(recipe, task, seed)
-    stored = load_checkpoint(keep, identity) if resume and keep is not None else None
+    identity = training_identity(recipe, task, seed, max_steps)
+    stored = (load_checkpoint(keep, identity) if resume and keep is not None else None) or start
     history: list[dict[str, Any]] = list(stored.history) if stored else []
     steps = stored.step if stored else 0
     split = next(iter(task.evaluations))
@@ -120,7 +123,10 @@ def fit(
                 # Before the checkpoint: a training that is killed between the two repeats the epoch and logs it again.
                 tracker.end_epoch(row, learner, last)
                 if keep is not None:
-                    save_checkpoint(keep, _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history))
+                    snapshot = _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history)
+                    if last and index + 1 < len(recipe.phases):
+                        save_checkpoint(keep, snapshot, phase_file(index))
+                    save_checkpoint(keep, snapshot)
                 if on_epoch is not None:
                     on_epoch(row)
             if index + 1 < len(recipe.phases):
@@ -129,9 +135,10 @@ def fit(
     return Fitted(learner, history, split, final, steps, keep / FILE if keep is not None else None)
 
 
-def training_identity(recipe: Recipe, task: Task, seed: int) -> dict[str, Any]:
-    """Returns what two trainings must have in common for one to go on from the other: recipe, task and seed."""
-    return {**recipe.identity(), **task.identity(), "seed": seed}
+def training_identity(recipe: Recipe, task: Task, seed: int, max_steps: int | None = None) -> dict[str, Any]:
+    """Returns what two trainings must have in common for one to go on from the other: recipe, task, seed and a short end."""
+    short = {} if max_steps is None else {"max_steps": max_steps}
+    return {**recipe.identity(), **task.identity(), "seed": seed, **short}
 
 
 def _start(recipe: Recipe, task: Task, seed: int, device: torch.device) -> Learner:

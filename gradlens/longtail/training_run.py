@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gradlens.longtail.checkpoint import FILE as CHECKPOINT
-from gradlens.longtail.checkpoint import CheckpointError, require_same
+from gradlens.longtail.checkpoint import Checkpoint, CheckpointError, require_same
 from gradlens.longtail.fit import Fitted, fit, training_identity
 from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.task import Task
@@ -47,6 +47,7 @@ def run_training(
     seed: int = 0,
     device: str = "cpu",
     resume: bool = False,
+    start: Checkpoint | None = None,
     watching: Watching | None,
     evaluate_every: int = 1,
     max_steps: int | None = None,
@@ -61,6 +62,7 @@ def run_training(
         seed: See ``fit``.
         device: See ``fit``.
         resume: Continues what the folder holds; where it holds a result, that is returned at once.
+        start: See ``fit``; the run tells of what follows.
         watching: How closely it is watched; None trains without a lens.
         evaluate_every: See ``fit``.
         max_steps: See ``fit``.
@@ -73,8 +75,11 @@ def run_training(
     """
     path = Path(folder)
     if resume and (path / RESULT).is_file():
-        return Trained(path, None, _finished(path / RESULT, training_identity(recipe, task, seed)))
-    tracker = _tracker(recipe, task, path, watching, seed, resume)
+        return Trained(path, None, _finished(path / RESULT, training_identity(recipe, task, seed, max_steps)))
+    extra = {"source": task.source} | (
+        {} if start is None else {"branched_after_phase": recipe.phases[start.phase].name}
+    )
+    tracker = _tracker(recipe, task, path, watching, seed, resume, extra)
     try:
         fitted = fit(
             recipe,
@@ -83,6 +88,7 @@ def run_training(
             device=device,
             folder=path,
             resume=resume,
+            start=start,
             tracker=tracker,
             evaluate_every=evaluate_every,
             max_steps=max_steps,
@@ -96,7 +102,7 @@ def run_training(
         raise
     tracker.event("result", best_epoch=fitted.best["epoch"], **fitted.final[fitted.split])
     tracker.close()
-    result = describe(recipe, task, fitted, seed, device)
+    result = describe(recipe, task, fitted, seed, device, max_steps)
     replace_file(path / RESULT, (json.dumps(result, indent=1) + "\n").encode())
     return Trained(path, fitted, result)
 
@@ -111,11 +117,19 @@ def _finished(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     return dict(result)
 
 
-def _tracker(recipe: Recipe, task: Task, folder: Path, watching: Watching | None, seed: int, resume: bool) -> Tracker:
+def _tracker(
+    recipe: Recipe,
+    task: Task,
+    folder: Path,
+    watching: Watching | None,
+    seed: int,
+    resume: bool,
+    extra: dict[str, Any],
+) -> Tracker:
     if watching is not None:
         from gradlens.longtail.lens_tracker import LensTracker
 
-        facts = {"command": (sys.executable, *sys.argv), "extra": {"source": task.source}}
+        facts = {"command": (sys.executable, *sys.argv), "extra": extra}
         return LensTracker(recipe, task, folder, watching, seed=seed, resume=resume, facts=facts)
     if not resume and folder.exists() and any(folder.iterdir()):
         raise RunExistsError(f"{folder} already exists and holds something; choose another folder or resume")
@@ -123,7 +137,9 @@ def _tracker(recipe: Recipe, task: Task, folder: Path, watching: Watching | None
     return Untracked()
 
 
-def describe(recipe: Recipe, task: Task, fitted: Fitted, seed: int, device: str) -> dict[str, Any]:
+def describe(
+    recipe: Recipe, task: Task, fitted: Fitted, seed: int, device: str, max_steps: int | None = None
+) -> dict[str, Any]:
     """Returns the JSON object of a result: settings with sources, accuracies of the last and of the best epoch."""
     best = fitted.best
     return {
@@ -131,7 +147,7 @@ def describe(recipe: Recipe, task: Task, fitted: Fitted, seed: int, device: str)
         "dataset": task.name,
         "subset": task.train.digest,
         "seed": seed,
-        "identity": training_identity(recipe, task, seed),
+        "identity": training_identity(recipe, task, seed, max_steps),
         "device": device,
         "images": len(task.train.labels),
         "phases": [{"name": phase.name, "epochs": phase.epochs} for phase in recipe.phases],

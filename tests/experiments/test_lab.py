@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
@@ -47,12 +48,30 @@ def test_table_3(run, capsys):
     assert "epoch" not in capsys.readouterr().out.replace("best epoch", "")
 
 
-def test_figure_2(run):
-    folder = run("figure2", "--untracked", "--memories", "2", "5", "--multiples", "0", "1")
+def test_figure_2(run, capsys, tmp_path):
+    arguments = ("--untracked", "--seeds", "0", "1", "--memories", "2", "5", "--multiples", "0", "1")
+    folder = run("figure2", *arguments)
     points = json.loads((folder / "summary.json").read_text())["points"]
     assert [(point["setting"], point["value"]) for point in points] == [
         ("memory", 2), ("memory", 5), ("retention_weight", 0.0), ("retention_weight", 1.0),
     ]  # fmt: skip
+    # phase I once for each seed, phase II for each of the 2 x 4 trainings
+    printed = capsys.readouterr().out
+    assert (printed.count("  phase I "), printed.count("  phase II ")) == (2, 8)
+    # in full, the same accuracies
+    runs = tmp_path / "figure2-runs"
+    shared = json.loads((runs / "dual-phase-digits-memory=5-e1-s1" / "result.json").read_text())
+    shutil.rmtree(runs / "dual-phase-digits-memory=5-e1-s1")
+    run("figure2", "--untracked", "--seeds", "1", "--memories", "5", "--multiples")
+    whole = json.loads((runs / "dual-phase-digits-memory=5-e1-s1" / "result.json").read_text())
+    assert whole["last"] == shared["last"]
+    assert capsys.readouterr().out.count("  phase I ") == 1
+    # a phase I from elsewhere
+    elsewhere = str(runs / "dual-phase-digits-memory=5-e1-s1")
+    run("figure2", "--untracked", "--seeds", "1", "--memories", "3", "--multiples", "--phase-one", elsewhere)
+    assert "  phase I " not in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="names 1 runs for 2 seeds"):
+        run("figure2", "--untracked", "--seeds", "0", "1", "--phase-one", elsewhere)
 
 
 def test_figure_3(run):

@@ -25,6 +25,7 @@ from gradlens.longtail.tasks.digits import digits_task
 from gradlens.longtail.tracker import Untracked
 from tests.longtail.processes import in_a_process
 from tests.longtail.resumable_training import train
+from tests.longtail.same_state import assert_same
 
 
 class Linear(Network):
@@ -191,23 +192,6 @@ def uninterrupted(tmp_path_factory):
     seen = in_a_process(train, folder)
     assert seen == ["I 1", "I 2", "I 3", "I 4", "II 5", "II 6", "II 7", "II 8"]
     return torch.load(folder / FILE, weights_only=True)
-
-
-def assert_same(a, b, path=""):
-    assert type(a) is type(b), path
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), path
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), path
-        for key in a:
-            if key != "seconds":
-                assert_same(a[key], b[key], f"{path}/{key}")
-    elif isinstance(a, list):
-        assert len(a) == len(b), path
-        for index, pair in enumerate(zip(a, b, strict=True)):
-            assert_same(*pair, f"{path}/{index}")
-    else:
-        assert a == b, path
 
 
 # "I 4" leaves a checkpoint between the phases: the second one is then entered anew.

@@ -30,11 +30,13 @@ class Measurement:
         names: The V vectors: group names (or "component/group"), then "rest", then "update" where it is measured.
         gram: [V, V] inner products over the whole model; NaN rows and columns = absent.
         layers: [L, V, V] the same layer by layer, or None.
-        counts: [K] samples of each group (class mass where labels are soft).
-        loss: [K] summed cross-entropy of the logits; NaN where the anchor has no logits.
-        correct: [K] samples whose largest logit is the label's; NaN where the anchor has no logits.
+        counts: [K] samples of each group (class mass where labels are soft). Those of several micro-batches add up; a batch
+            whose losses are differentiated one by one, in several backward passes, counts once.
+        loss: [K] summed cross-entropy of the logits, whatever the loss is (of several losses of one batch, the logits of the
+            first); NaN where the anchor has no logits.
+        correct: [K] samples whose largest of these logits is the label's; NaN where the anchor has no logits.
         residual: |g - sum_k g_k - rest| / |g|, from pull-backs that are independent of each other.
-        total_loss: The loss on which backward ran, summed over micro-batches.
+        total_loss: The loss on which backward ran, summed over the step's backward passes.
         seconds: Wall time that measuring added to the step, as seen from the host.
     """
 

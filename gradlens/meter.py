@@ -18,6 +18,7 @@ from gradlens.inner import Layout, inner_products
 from gradlens.leaf_hooks import RawGradients
 from gradlens.pending import Floats, Pending, Plan
 from gradlens.rows import LabelsError, Rows
+from gradlens.same_samples import Samples
 from gradlens.scaling import scale_of
 from gradlens.scores import group_scores
 from gradlens.vectors import added, any_nonzero, less, relative_difference, summed
@@ -42,6 +43,7 @@ class StepMeter:
     _thorough: bool
     _check: Grads | None
     _counts: Floats
+    _samples: Samples | None
     _scores: Tensor | None
     _loss: Tensor | None
     _disagreement: Tensor | None
@@ -115,6 +117,7 @@ class StepMeter:
                 "the loss does not depend on the model's output that was seen: it was detached, or comes from another forward "
                 "pass; compute the loss from what the model returned in this step, or name the tensor with outputs="
             )
+        again = self._again(Samples.of(anchors, labels, rows))
         seen = self._agree(losses, reached, rows)
         with_mass = [k for k, count in enumerate(seen.counts) if count > 0]
         present = [(c, k) for c in reached for k in with_mass]
@@ -136,10 +139,10 @@ class StepMeter:
             self._add(self._position(*pair), vector)
         if taken is not None:
             self._take(taken())
-        self._counts = self._counts + np.asarray(rows.counts)
         dtypes = {tensor.dtype for tensor in (*anchors, *self.params)}
         self._rounding = max(self._rounding, rounding, *(torch.finfo(dtype).eps for dtype in dtypes))
-        self._note(group_scores(anchors, labels, rows, self._groups, logits), losses)
+        self._counts = self._counts if again else self._counts + np.asarray(rows.counts)
+        self._note(None if again else group_scores(anchors, labels, rows, self._groups, logits), losses)
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
         """Runs a backward pass that passes through no samples: all of it belongs to ``rest``."""
@@ -181,7 +184,7 @@ class StepMeter:
         self._vectors, self._before = {}, []
         self._difference = self._checked = self._check = None
         self._counts = np.zeros(len(self._groups))
-        self._scores = self._loss = self._disagreement = None
+        self._samples = self._scores = self._loss = self._disagreement = None
         self._evaluated = self._kept = self._taken = self._scale = None
         self._rounding = 0.0
         self._raw = RawGradients(self.params)
@@ -191,6 +194,11 @@ class StepMeter:
             self._restart()  # the optimizer skipped a step (a gradient scaler does) and its gradients were thrown away
         if not self.begun:
             self._before = [None if p.grad is None else p.grad.detach().clone() for p in self.params]
+
+    def _again(self, samples: Samples) -> bool:
+        """Whether these are the samples of the backward pass before, with another loss of theirs."""
+        before, self._samples = self._samples, samples
+        return before is not None and samples.same_as(before)
 
     def _agree(self, losses: Sequence[Tensor], reached: Sequence[int], rows: Rows) -> Rows:  # noqa: ARG002
         """Returns the rows with the counts that say which groups take part: in one process its own."""

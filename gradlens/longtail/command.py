@@ -59,7 +59,12 @@ def train(
     engine: Annotated[str, typer.Option(help="auto, masked, split or func")] = "auto",
     update: Annotated[bool, typer.Option("--update", help="record the optimizer's update")] = False,
     probe_every: Annotated[
-        int | None, typer.Option(min=0, help="epochs between class by class measurements; five a phase, 0 for none")
+        int | None,
+        typer.Option(
+            min=0,
+            help="epochs between measurements of every class on the whole data, each of which takes about as long as an epoch; "
+            "where not given, at the end of each phase and at most every tenth epoch; 0 for none",
+        ),
     ] = None,
     evaluate_every: Annotated[int, typer.Option(min=1, help="epochs between evaluations")] = 1,
     max_steps: Annotated[int | None, typer.Option(min=1, help="end each epoch early, to try things out")] = None,

@@ -104,7 +104,7 @@ def fit(
             if stored and index < stored.phase:
                 continue
             fresh = stored is None or index > stored.phase
-            tracker.start_phase(phase, learner, optimizer, steps, fresh)
+            tracker.start_phase(phase, learner, optimizer, steps, first)
             if index and fresh:
                 accuracies = evaluate(learner.model, task.evaluations[split], task.counts)
                 tracker.event("phase-entered", phase=phase.name, split=split, **accuracies, **learner.notes)
@@ -121,7 +121,7 @@ def fit(
                     row |= evaluate(learner.model, task.evaluations[split], task.counts)
                 history.append(row)
                 # Before the checkpoint: a training that is killed between the two repeats the epoch and logs it again.
-                tracker.end_epoch(row, learner, last)
+                tracker.end_epoch(row, learner)
                 if keep is not None:
                     snapshot = _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history)
                     if last and index + 1 < len(recipe.phases):

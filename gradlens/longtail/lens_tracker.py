@@ -16,7 +16,6 @@ from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.task import Task
 from gradlens.longtail.watching import Watching
 
-PROBES_PER_PHASE = 5
 SHOTS = ("many", "medium", "few", "overall")
 
 
@@ -68,7 +67,7 @@ class LensTracker:
         learner: Learner,
         optimizer: torch.optim.Optimizer | None,
         step: int,
-        fresh: bool,  # noqa: ARG002
+        done: int,
     ) -> None:
         """See ``Tracker.start_phase``."""
         if optimizer is None:
@@ -89,7 +88,7 @@ class LensTracker:
         )
         self._resume = True
         self._phase = phase
-        self._epochs = 0
+        self._epochs = done
         self._lens.step = step
         self._lens.phase(phase.name)
 
@@ -105,7 +104,7 @@ class LensTracker:
         loss = next(iter(losses.values())) if whole else losses
         self._lens.backward(loss, step.labels, outputs=step.anchors, logits=step.logits)
 
-    def end_epoch(self, row: dict[str, Any], learner: Learner, last: bool) -> None:
+    def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
         """See ``Tracker.end_epoch``."""
         assert self._lens is not None
         assert self._phase is not None
@@ -118,7 +117,7 @@ class LensTracker:
             accuracies = {name: row[name] for name in SHOTS if name in row}
             if accuracies:
                 self._lens.evaluation(split=next(iter(self._task.evaluations)), **accuracies)
-            if self._probe_is_due(last):
+            if self._watching.probe_is_due(self._epochs, self._phase.epochs):
                 # Batches as in training: a graph of larger ones would take more memory than the training itself.
                 batches = learner.train.batches(learner.selected, self._phase.batch, augmented=False)
                 classes = _classifier_width(learner)  # only the head's in phase I
@@ -140,13 +139,6 @@ class LensTracker:
         """Ends the run."""
         if self._lens is not None:
             self._lens.close(status, reason)
-
-    def _probe_is_due(self, last: bool) -> bool:
-        assert self._phase is not None
-        every = self._watching.probe_every
-        if every is None:
-            every = max(1, self._phase.epochs // PROBES_PER_PHASE)
-        return every > 0 and (last or self._epochs % every == 0)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ class Tracker(Protocol):
     """Watches a training of several phases."""
 
     def start_phase(
-        self, phase: Phase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, fresh: bool
+        self, phase: Phase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, done: int
     ) -> None:
         """Called when a phase has been entered.
 
@@ -24,7 +24,7 @@ class Tracker(Protocol):
             learner: The network, with the classifier of this phase.
             optimizer: The optimizer of this phase; None where nothing is trained.
             step: Optimizer steps done before.
-            fresh: False where the training is resumed in the middle of the phase.
+            done: Epochs of the phase that are done; more than 0 where the training is resumed in the middle of it.
         """
 
     def start_epoch(self, epoch: int) -> None:
@@ -33,8 +33,8 @@ class Tracker(Protocol):
     def backward(self, losses: dict[str, Tensor], step: Step) -> None:
         """Takes the place of ``sum(losses).backward()``."""
 
-    def end_epoch(self, row: dict[str, Any], learner: Learner, last: bool) -> None:
-        """Called with the epoch's row of the history; ``last`` is the last epoch of a phase."""
+    def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
+        """Called with the epoch's row of the history."""
 
     def end_phase(self) -> None:
         """Called when a phase is over, before the network changes for the next one."""
@@ -50,7 +50,7 @@ class Untracked:
     """Trains without watching."""
 
     def start_phase(
-        self, phase: Phase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, fresh: bool
+        self, phase: Phase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, done: int
     ) -> None:
         """Does nothing."""
 
@@ -61,7 +61,7 @@ class Untracked:
         """Adds the losses up and pulls them back."""
         torch.autograd.backward(total(losses))
 
-    def end_epoch(self, row: dict[str, Any], learner: Learner, last: bool) -> None:
+    def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
         """Does nothing."""
 
     def end_phase(self) -> None:

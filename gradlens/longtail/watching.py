@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PROBES_PER_PHASE = 5
+RARE = 10
+
 
 @dataclass(frozen=True)
 class Watching:
@@ -15,7 +18,8 @@ class Watching:
         engine: See ``Lens``.
         layers: Records every layer.
         update: Records the optimizer's update.
-        probe_every: Epochs between whole-data measurements class by class; None is five of them in each phase, 0 none.
+        probe_every: Epochs between whole-data measurements class by class, which come at the end of each phase, too; None
+            keeps them rare, 0 makes none.
     """
 
     every: int | None = None
@@ -24,3 +28,16 @@ class Watching:
     layers: bool = True
     update: bool = False
     probe_every: int | None = None
+
+    def probe_is_due(self, done: int, epochs: int) -> bool:
+        """Says whether the classes are measured one by one, on the whole data, now.
+
+        That costs about as much as an epoch of training. Where nothing is said of it, it happens at most five times in a
+        phase and, but for its end, at most in every tenth epoch.
+
+        Args:
+            done: Epochs of the phase that are done.
+            epochs: Epochs of the phase.
+        """
+        every = max(RARE, epochs // PROBES_PER_PHASE) if self.probe_every is None else self.probe_every
+        return every > 0 and (done == epochs or done % every == 0)

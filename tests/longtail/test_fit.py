@@ -59,17 +59,17 @@ class Recorder(Untracked):
     def __init__(self):
         self.labels, self.rates, self.phases, self.events, self.rows, self.modes = [], [], [], [], [], []
 
-    def start_phase(self, phase, learner, optimizer, step, fresh):
+    def start_phase(self, phase, learner, optimizer, step, done):
         self.optimizer = optimizer
-        self.phases.append((phase.name, step, fresh))
+        self.phases.append((phase.name, step, done))
 
     def backward(self, losses, step):
         self.labels.append(step.labels)
         self.rates.append(self.optimizer.param_groups[0]["lr"])
         super().backward(losses, step)
 
-    def end_epoch(self, row, learner, last):
-        self.rows.append((row["epoch"], last))
+    def end_epoch(self, row, learner):
+        self.rows.append(row["epoch"])
 
     def event(self, kind, **facts):
         self.events.append((kind, facts))
@@ -128,13 +128,13 @@ def test_phase_one_sees_the_head_and_phase_two_the_memory_and_the_tail():
     fitted = fit(DUAL_PHASE.on(task, {"epochs": 2, "memory": 3}), task, tracker=recorder)
     # counts 124 80 51 33 21 | 14 9 5 3 2 (imbalance 50): 309 head images in 10 batches, 5 x 3 + 33 in 2
     assert task.counts.tolist()[5:] == [14, 9, 5, 3, 2]
-    assert recorder.phases == [("I", 0, True), ("II", 20, True)]
+    assert recorder.phases == [("I", 0, 0), ("II", 20, 0)]
     assert [len(batch) for batch in recorder.labels] == [*[32] * 9, 21, *[32] * 9, 21, 32, 16, 32, 16]
     assert torch.cat(recorder.labels[:20]).max() == 4
     assert torch.bincount(torch.cat(recorder.labels[20:22])).tolist() == [3, 3, 3, 3, 3, 14, 9, 5, 3, 2]
     kind, facts = recorder.events[0]
     assert (kind, facts["phase"], facts["memory_images"]) == ("phase-entered", "II", 15)
-    assert recorder.rows == [(1, False), (2, True), (3, False), (4, True)]
+    assert recorder.rows == [1, 2, 3, 4]
     assert set(fitted.history[-1]) >= {"loss/classification", "loss/intra", "loss/retention"}
     row = fitted.history[-1]
     assert row["loss"] == pytest.approx(sum(value for name, value in row.items() if name.startswith("loss/")))

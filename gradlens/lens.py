@@ -13,22 +13,19 @@ from torch import Tensor, nn
 
 from gradlens import active
 from gradlens.anchors import row_tensors
-from gradlens.cadence import Budget, Cadence, Every
 from gradlens.compiled import keep_buffers
 from gradlens.distributed import stepper_for, unwrapped
-from gradlens.engines import CHOICES
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.lens_arguments import cadence_of, check_kinds, counts_of, parts_of
 from gradlens.meter import Taken
 from gradlens.probing import probe
 from gradlens.recorder import Recorder
-from gradlens.rows import LabelsError
+from gradlens.rows import dense_labels
 from gradlens.run_start import open_run
 from gradlens.scaling import watch_scalers
 
 T = TypeVar("T")
-
-DEFAULT_BUDGET = 0.05
 
 
 class Lens:
@@ -78,17 +75,14 @@ class Lens:
             announce: Takes warnings, each once; by default they are GradlensWarnings.
 
         Raises:
-            ValueError: Both ``every`` and ``budget``, one that makes no sense, an unknown engine, or nothing to train.
+            TypeError: No module, no ClassGroups, or no optimizer.
+            ValueError: Both ``every`` and ``budget``, one that makes no sense, an unknown engine, class counts of another
+                number than classes, or nothing to train.
             RunError: The folder cannot be used.
         """
-        if not isinstance(groups, ClassGroups):
-            raise TypeError(f"groups are {type(groups).__name__}; give ClassGroups, such as ClassGroups.shots(counts)")
-        if every is not None and budget is not None:
-            raise ValueError(f"every={every} and budget={budget} exclude each other; give one")
-        if engine not in CHOICES:
-            raise ValueError(f"engine={engine!r}; choose one of {', '.join(CHOICES)}")
+        check_kinds(model, groups, optimizer, engine)
+        cadence, counts = cadence_of(every, budget), counts_of(class_counts, groups)
         self._model, self._groups = unwrapped(model), groups
-        cadence: Cadence = Every(every) if every is not None else Budget(DEFAULT_BUDGET if budget is None else budget)
         self._stepper = stepper_for(self._model, groups, cadence, engine, optimizer, update=update, strict=strict)
         writer, step = open_run(
             out if self._stepper.writes else None,
@@ -96,7 +90,7 @@ class Lens:
             groups=groups.to_json(),
             names=self._stepper.names,
             layer_names=self._stepper.fitting.layout.layers if layers else (),
-            class_counts=None if class_counts is None else tuple(float(count) for count in class_counts),
+            class_counts=counts,
             engine=self.engine_name,
             engine_reason=self.engine_reason,
             cadence=str(cadence),
@@ -136,21 +130,24 @@ class Lens:
 
         Raises:
             LabelsError: Labels that fit no output or hold an unknown class id, or a loss that does not depend on the outputs.
+            TypeError: A loss that is no tensor.
+            ValueError: A component that is no scalar.
         """
-        names = tuple(loss) if isinstance(loss, Mapping) else ()
-        losses = list(loss.values()) if isinstance(loss, Mapping) else [loss]
-        if not losses:
-            raise ValueError("no loss components; give a scalar loss, or a dict with at least one")
+        names, losses = parts_of(loss)
         total = losses[0] if len(losses) == 1 else torch.stack([part.reshape(()) for part in losses]).sum()
         if not self.armed:
             self._stepper.plain(total.backward)
             return
         seen = self._stepper.take_outputs()
         chosen = seen if outputs is None else [outputs] if isinstance(outputs, Tensor) else list(outputs)
-        if not isinstance(labels, Tensor):
-            raise LabelsError(f"labels are {type(labels).__name__}; give a tensor of class ids [B] or masses [B, C]")
         self._stepper.measure(
-            names, losses, row_tensors(chosen, labels), labels, total.backward, ignore_index, logits=logits
+            names,
+            losses,
+            row_tensors(chosen, dense_labels(labels)),
+            labels,
+            total.backward,
+            ignore_index,
+            logits=logits,
         )
 
     def measured_backward(
@@ -294,6 +291,10 @@ class Lens:
                 writer.close(status, reason)
 
     def __enter__(self) -> Self:
+        if self._closed:
+            raise RuntimeError(
+                "this lens was closed and measures nothing more; make a new one (resume=True goes on in its run)"
+            )
         return self
 
     def __exit__(

@@ -51,8 +51,7 @@ def group_rows(
     Raises:
         LabelsError: Another type than integers or floats, a shape that does not fit, or an unknown class id.
     """
-    if not isinstance(labels, Tensor):
-        raise LabelsError(f"labels are {type(labels).__name__}; give a tensor of class ids [B] or class masses [B, C]")
+    labels = dense_labels(labels)
     if labels.is_floating_point():
         mass, weights = _soft_mass(labels, groups, anchor, class_dim)
     else:
@@ -71,11 +70,29 @@ def group_rows(
     )
 
 
+def dense_labels(labels: object) -> Tensor:
+    """Returns labels as they are.
+
+    Raises:
+        LabelsError: No tensor, or a sparse or nested one.
+    """
+    if not isinstance(labels, Tensor):
+        raise LabelsError(f"labels are {type(labels).__name__}; give a tensor of class ids [B] or class masses [B, C]")
+    if labels.is_nested or labels.layout != torch.strided:
+        raise LabelsError(
+            f"labels are a {'nested' if labels.is_nested else 'sparse'} tensor; give a dense one of class ids [B] or class "
+            "masses [B, C]"
+        )
+    return labels
+
+
 def _hard_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index: int) -> Tensor:
     if labels.is_complex() or labels.dtype == torch.bool:
         raise LabelsError(f"labels have dtype {labels.dtype}; class ids must be integers (call labels.long())")
     _check_shape(labels.shape, anchor.shape)
     ids = labels.detach().to("cpu", torch.int64)  # the synchronisation
+    if labels.shape == anchor.shape and labels.ndim > 1 and groups.num_classes in (labels.shape[1], labels.shape[-1]):
+        _refuse_indicators(ids)
     table = torch.from_numpy(groups.of_class())
     known = (ids >= 0) & (ids < groups.num_classes) & (ids != ignore_index)
     wrong = ids[~known & (ids != ignore_index)]
@@ -86,6 +103,15 @@ def _hard_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index
         )
     group = torch.where(known, table[ids.clamp(0, groups.num_classes - 1)], -1)
     return torch.nn.functional.one_hot(group + 1, len(groups) + 1)[..., 1:].to(torch.float64)
+
+
+def _refuse_indicators(ids: Tensor) -> None:
+    """Zeros and ones [B, C] are one class mark for each score; as ids they would all be samples of the classes 0 and 1."""
+    if bool(((ids == 0) | (ids == 1)).all()):
+        raise LabelsError(
+            f"labels of shape {list(ids.shape)} hold only 0 and 1, as one-hot labels do, but are integers, which are class ids; "
+            "give class masses (labels.float()), or ids (labels.argmax(1))"
+        )
 
 
 def _soft_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, class_dim: int | None) -> tuple[Tensor, Tensor]:

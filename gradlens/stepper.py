@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gradlens.anchors import AnchorWatch
 from gradlens.cadence import Cadence
 from gradlens.clock import Clock
+from gradlens.error_text import in_one_line
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
 from gradlens.meter import Taken
@@ -312,7 +313,8 @@ class Stepper:
         if self._strict:
             raise error
         over = "; measuring stops here" if self._faults >= FAULTS else ""
-        text = f"{type(error).__name__}: {error}"
         self._recorder.warn(
-            "internal-error", self.step, f"step {self.step} could not be measured ({text}); training is untouched{over}"
+            "internal-error",
+            self.step,
+            f"step {self.step} could not be measured ({in_one_line(error)}); training is untouched{over}",
         )

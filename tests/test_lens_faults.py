@@ -260,6 +260,18 @@ def test_something_else_that_changes_gradients_is_noticed(tmp_path: Path) -> Non
     assert len([e for e in run.events if e["kind"] == "residual"]) == 2
 
 
+def test_a_warning_has_one_line_however_long_the_error_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("could not run\n" + "kernel\n" * 200)
+
+    monkeypatch.setattr("gradlens.meter.StepMeter.measure", fails)
+    model, said = mlp(), []
+    with Lens(model, GROUPS, every=1, announce=said.append) as lens:
+        for x, y in batches(1):
+            lens.backward(loss_of(model, x, y), y)
+    assert said == ["step 0 could not be measured (NotImplementedError: could not run); training is untouched"]
+
+
 def test_reentrant_checkpointing_cannot_be_measured_but_trains() -> None:
     from torch.utils.checkpoint import checkpoint
 

@@ -39,6 +39,9 @@ def bad_labels() -> dict[str, tuple[Any, str]]:
         "soft of another width": (torch.rand(12, 5), "need one column for each of the 6 classes"),
         "negative mass": (torch.rand(12, 6) - 0.5, "must not be negative"),
         "not a tensor": (y.tolist(), "labels are list; give a tensor"),
+        "sparse": (y.to_sparse(), "labels are a sparse tensor; give a dense one"),
+        "nested": (torch.nested.nested_tensor([y], layout=torch.jagged), "labels are a nested tensor"),
+        "one-hot integers": (F.one_hot(y, 6), r"hold only 0 and 1.*give class masses \(labels.float\(\)\), or ids"),
     }
 
 
@@ -54,6 +57,28 @@ def test_labels_that_do_not_fit(kind: str) -> None:
         lens.backward(loss_of(model, x, y), y)  # corrected, as in a notebook
     assert lens.last is not None
     assert lens.last.residual <= 1e-5
+
+
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize(
+    ("loss", "error", "message"),
+    [
+        (2.0, TypeError, "the loss is a float; give a scalar tensor"),
+        ([torch.ones(())], TypeError, "the loss is a list"),
+        ({"a": 0.0}, TypeError, "loss component 'a' is a float"),
+        ({}, ValueError, "no loss components"),
+        ({"a": torch.ones(()), "b": torch.ones(2)}, ValueError, r"'b' has shape \[2\].*take its mean or sum"),
+    ],
+)
+def test_losses_that_are_none(loss: Any, error: type[Exception], message: str, every: int) -> None:
+    """Also on steps that are not measured."""
+    model = mlp()
+    (x, y), (x2, y2) = batches(2)
+    with Lens(model, GROUPS, every=every) as lens:
+        lens.backward(loss_of(model, x, y), y)
+        model(x2)
+        with pytest.raises(error, match=message):
+            lens.backward(loss, y2)
 
 
 def test_outputs_that_do_not_fit() -> None:
@@ -168,6 +193,16 @@ def test_wrong_groups_and_models(tmp_path: Path) -> None:
         Lens(mlp(), {"a": [0]})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no parameter that wants a gradient; unfreeze"):
         Lens(mlp().requires_grad_(False), GROUPS)
+    with pytest.raises(TypeError, match=r"the model is a function; give the torch\.nn\.Module"):
+        Lens(mlp, GROUPS)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"optimizer is a str; give the torch\.optim\.Optimizer"):
+        Lens(mlp(), GROUPS, optimizer="sgd")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"parameter 0.weight is on the meta device.*to_empty"):
+        Lens(mlp().to("meta"), GROUPS)
+    for counts in ([1, 2], [[1] * 6], [1, 2, 3, 4, 5, -1], [1, 2, 3, 4, 5, float("nan")], "many"):
+        with pytest.raises(ValueError, match="class_counts must be one number of images for each of the 6 classes"):
+            Lens(mlp(), GROUPS, out=tmp_path / "run", class_counts=counts)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
     with pytest.raises(TypeError, match="meta has colour, which RunMeta lacks"):
         Lens(mlp(), GROUPS, out=tmp_path / "run", meta={"colour": "red"})
     narrow = ClassGroups({"a": [0]}, 3)
@@ -186,6 +221,13 @@ def test_a_folder_that_is_taken_is_an_error_before_training(tmp_path: Path) -> N
         Lens(model, GROUPS, out=tmp_path)
     assert hooks(model) == 0
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_closed_lens_cannot_be_entered_again() -> None:
+    with Lens(mlp(), GROUPS) as lens:
+        pass
+    with pytest.raises(RuntimeError, match="this lens was closed and measures nothing more; make a new one"), lens:
+        pass
 
 
 def messages(run: Run) -> list[str]:

@@ -16,6 +16,7 @@ from gradlens.distributed.joining import listen
 from gradlens.distributed.meter import Shared, StepDropped
 from gradlens.distributed.team import Outcome, Phase, Team, Vote
 from gradlens.distributed.wrappers import Sharing
+from gradlens.error_text import in_one_line
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
 from gradlens.once import Once
@@ -184,9 +185,7 @@ class SharedStepper(Stepper):
             return
         sending, self._sending = self._sending, False
         if not self.writes:
-            self._speak(
-                f"process {self.team.rank}: step {self.step} could not be measured ({type(error).__name__}: {error})"
-            )
+            self._speak(f"process {self.team.rank}: step {self.step} could not be measured ({in_one_line(error)})")
         try:
             super()._fault(error)
         finally:

@@ -184,10 +184,11 @@ class Tracker:
         Raises:
             Exception: ``error``, where tracking is strict.
         """
+        from gradlens.error_text import in_one_line
         from gradlens.rows import LabelsError
 
         self.failure = self.failure or error
-        text = f"{type(error).__name__}: {error}"
+        text = in_one_line(error)
         if self.options.strict:
             self.stop()
             raise error

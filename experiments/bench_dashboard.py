@@ -83,7 +83,7 @@ def measure(folder: Path, args: argparse.Namespace, console: Console) -> dict[st
     found["own_bytes_after_ticks"] = own_bytes() - before
     steps = run.steps
     window = (float(steps[int(ZOOM[0] * len(steps))]), float(steps[int(ZOOM[1] * len(steps))]))
-    found["zoom"] = timer.clock(lambda: figures.cosines(run, window=window).to_json())
+    found["zoom"] = timer.clock(lambda: figures.cosines.sheet(run, window=window).json())
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import os
 import socket
 import sys
@@ -23,13 +24,21 @@ FIRST_PORT = 8501
 PORTS_TRIED = 100
 # Tells the app, which Streamlit runs as a script, which folder to show.
 FOLDER_VARIABLE = "GRADLENS_RUNS"
-# Pages with an address of their own. Streamlit's script asks first below the page's address whether the server is there, which
-# browsers note as an error; told where the server is, it does not.
-PAGES = ("figure1", "run", "dual-phase", "compare", "classes")
+# The pages' addresses. Streamlit's script asks first below the page's address whether the server is there, which browsers note
+# as an error; told where the server is, it does not.
+PAGES = ("", "figure1", "run", "dual-phase", "compare", "classes")
 SERVER_IS_HERE = "<script>window.__streamlit = { BACKEND_BASE_URL: window.location.origin };</script>"
 APP = Path(__file__).resolve().parent.parent / "app"
 # plotly.js is served from plotly's own package data: no network is needed.
 PLOTLY_ROUTE = "/gradlens/plotly.min.js"
+# What the first page needs and is slow to import; most of it is loaded while the browser still reads Streamlit's scripts.
+FIRST_NEEDED = (
+    "pandas",
+    "plotly.graph_objects",
+    "app.components.tables",
+    "app.components.layers",
+    "app.components.summary",
+)
 
 CONFIG: dict[str, Any] = {
     "server.address": ADDRESS,
@@ -79,6 +88,7 @@ def start(runs_dir: str | os.PathLike[str] = "runs", port: int | None = None, op
     if port is not None and chosen != port:
         print(f"Port {port} is in use; taking {chosen}.")
     print(f"Dashboard of {folder}: {url}\nStop it with Ctrl-C.", flush=True)
+    threading.Thread(target=_warm_up, daemon=True).start()
     if open_browser:
         threading.Thread(target=_open_when_ready, args=(url,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
@@ -97,7 +107,7 @@ def make_app(folder: Path) -> st.App:
     try:
         import plotly
         import streamlit as st
-        from starlette.responses import FileResponse, HTMLResponse
+        from starlette.responses import HTMLResponse, Response
         from starlette.routing import Route
         from streamlit.runtime.pages_manager import PagesManager
     except ImportError as error:
@@ -109,19 +119,31 @@ def make_app(folder: Path) -> st.App:
     sys.path.insert(0, str(APP.parent))
     # Beside a folder `pages`, Streamlit would take every file in it for a page and not run main.py the first time.
     PagesManager.uses_pages_directory = False
-    script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    script = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
+    # Its address changes with its version, so a browser keeps it for good, compiled. Without the second header Streamlit would
+    # compress it at every request, for most of a second.
+    kept = {"Cache-Control": "public, max-age=31536000, immutable", "Content-Encoding": "identity"}
 
-    async def plotly_js(request: object) -> FileResponse:  # noqa: ARG001
-        return FileResponse(script, media_type="text/javascript", headers={"Cache-Control": "public, max-age=3600"})
+    async def plotly_js(request: object) -> Response:  # noqa: ARG001
+        return Response(script, media_type="text/javascript", headers=kept)
 
     shell = (Path(st.__file__).parent / "static" / "index.html").read_text("utf-8")
-    shell = shell.replace("<script", f"{SERVER_IS_HERE}\n    <script", 1)
+    # The browser loads and compiles plotly beside Streamlit's own scripts, before the first figure asks for it.
+    early = f'<script async src="{plotly_address()}" onerror="this.remove()"></script>'
+    shell = shell.replace("<script", f"{SERVER_IS_HERE}\n    {early}\n    <script", 1)
 
     async def page(request: object) -> HTMLResponse:  # noqa: ARG001
         return HTMLResponse(shell, headers={"Cache-Control": "no-cache"})
 
     pages = [Route(f"/{path}", page) for path in PAGES]
     return st.App(APP / "main.py", routes=[Route(PLOTLY_ROUTE, plotly_js), *pages])
+
+
+def plotly_address() -> str:
+    """Returns where the server has plotly.js: another address for another version."""
+    import plotly
+
+    return f"{PLOTLY_ROUTE}?{plotly.__version__}"
 
 
 def free_port(first: int) -> int:
@@ -144,6 +166,12 @@ def free_port(first: int) -> int:
             else:
                 return port
     raise DashboardError(f"no free port from {first} on; choose another one with --port")
+
+
+def _warm_up() -> None:
+    """Imports what the first page needs, which else the first viewer would wait for."""
+    for name in FIRST_NEEDED:
+        importlib.import_module(name)
 
 
 def _open_when_ready(url: str) -> None:

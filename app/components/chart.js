@@ -1,17 +1,16 @@
 // Draws a plotly figure and keeps zoom, legend choices and scroll position while its data change.
-const SCRIPT = "/gradlens/plotly.min.js";
+const SCRIPT = "PLOTLY_ADDRESS";
 const NARROW = 640;
 const memory = new WeakMap();
-let loading;
 
 function plotly() {
   if (window.Plotly) return Promise.resolve(window.Plotly);
   window.gradlensPlotly ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = SCRIPT;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => { delete window.gradlensPlotly; script.remove(); reject(new Error(SCRIPT + " could not be loaded")); };
-    document.head.append(script);
+    const early = document.querySelector(`script[src="${SCRIPT}"]`);  // the page's own, unless that could not be loaded
+    const script = early ?? document.createElement("script");
+    script.addEventListener("load", () => resolve(window.Plotly));
+    script.addEventListener("error", () => { delete window.gradlensPlotly; script.remove(); reject(new Error(SCRIPT + " could not be loaded")); });
+    if (!early) document.head.append(Object.assign(script, { src: SCRIPT }));
   });
   return window.gradlensPlotly;
 }
@@ -79,7 +78,7 @@ function adapted(spec, width) {
   withoutTitle(layout);
   if (width < NARROW) {
     stacked(layout);
-    layout.margin.l = Math.min(layout.margin.l, 52);
+    layout.margin.l = Math.min(layout.margin.l, 62);
     layout.margin.r = 10;
     if (spec.layout.yaxis?.scaleanchor) layout.height = Math.min(layout.height, width + 30);  // a square matrix
     if (layout.legend && spec.data.length > 1) {  // below the tools, which have no room beside it
@@ -98,16 +97,41 @@ function zoomed(layout, zoom) {
   return layout;
 }
 
-// One drawing at a time, and none beneath a mouse button that is held: it would break off the zoom that is being drawn.
-async function draw(state) {
+// Figures that wait to be drawn: one after the other, those on the screen first. Between two of them the browser shows what is
+// there and takes clicks; without that a viewer would wait for all of them.
+const waiting = new Set();
+let drawing = false;
+
+function draw(state) {
   state.due = true;
-  if (state.drawing || state.held) return;
+  waiting.add(state);
+  if (!drawing) drawAll();
+}
+
+async function drawAll() {
+  drawing = true;
+  while (waiting.size) {
+    const next = [...waiting].reduce((a, b) => (distance(b) < distance(a) ? b : a));
+    waiting.delete(next);
+    await drawOne(next);
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  drawing = false;
+}
+
+// How far above or below the screen a figure is, in pixels.
+function distance({ figure }) {
+  const { top, bottom } = figure.getBoundingClientRect();
+  return Math.max(0, top - window.innerHeight, -bottom);
+}
+
+// Nothing is drawn beneath a mouse button that is held: it would break off the zoom that is being drawn.
+async function drawOne(state) {
+  if (state.held || state.gone) return;
   state.drawing = true;
   try {
-    while (state.due && !state.held && !state.gone) {
-      state.due = false;
-      await paint(state);
-    }
+    state.due = false;
+    await paint(state);
   } catch (error) {
     console.error(error);
     state.figure.dataset.drawn = "failed";

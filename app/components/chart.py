@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import plotly.graph_objects as go
 import streamlit as st
 
-from gradlens.figures import FigureError, figure_csv
+from gradlens.dashboard import plotly_address
+from gradlens.figures import FigureError, Sheet, figure_csv
 from gradlens.pairing import PairError
 
 HERE = Path(__file__).parent
@@ -22,15 +22,15 @@ MOST_ROWS = 300_000
 class Draw(Protocol):
     """Draws a figure; what it is given are options of ``gradlens.figures``."""
 
-    def __call__(self, **options: Any) -> go.Figure:
-        """Returns the figure."""
+    def __call__(self, **options: Any) -> Sheet:
+        """Returns the figure as a sheet."""
 
 
 @st.cache_resource(show_spinner=False)
 def _component() -> Any:
     return st.components.v2.component(
         "gradlens.chart",
-        js=(HERE / "chart.js").read_text("utf-8"),
+        js=(HERE / "chart.js").read_text("utf-8").replace("PLOTLY_ADDRESS", plotly_address()),
         css=(HERE / "chart.css").read_text("utf-8"),
         isolate_styles=False,
     )
@@ -71,9 +71,8 @@ def chart(
     if over_training and window and same:
         options["window"] = (float(window[0]), float(window[1]))
     try:
-        figure = draw(**options)
         data: dict[str, Any] = {
-            "figure": figure.to_json(),
+            "figure": draw(**options).json(),
             "name": re.sub(r"[^\w.-]+", "-", name).strip("-") or "figure",
             "revision": str(revision),
             "resample": over_training,
@@ -82,7 +81,7 @@ def chart(
         }
         if st.session_state.pop(f"{key}:csv", False):
             full = {"points": max(4, min(2 * rows + 8, MOST_ROWS))} if over_training else {}
-            data["csv"] = {"id": time.time(), "text": figure_csv(draw(theme=theme(), **full))}
+            data["csv"] = {"id": time.time(), "text": figure_csv(draw(theme=theme(), **full).figure())}
     except (FigureError, PairError) as error:
         st.info(str(error), icon=":material/info:")
         return

@@ -42,7 +42,7 @@ picture, table = st.columns([5, 3], gap="large")
 with picture:
     chart(
         "cosines",
-        lambda theme: figures.class_cosines(probe, theme=theme),
+        lambda theme: figures.class_cosines.sheet(probe, theme=theme),
         name=f"{name}-classes",
         revision=name,
         over_training=False,
@@ -60,7 +60,7 @@ with table:
     )
 chart(
     "shares",
-    lambda theme: figures.class_shares(probe, theme=theme),
+    lambda theme: figures.class_shares.sheet(probe, theme=theme),
     name=f"{name}-class-shares",
     revision=name,
     over_training=False,

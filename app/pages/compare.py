@@ -30,7 +30,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     follow(runs)
 over = {"x": x, "smooth": smooth}
 rows = max(map(len, runs))
-chart("distortion", partial(figures.distortion_curves, runs, **over), name="distortion", revision=x, rows=rows)
+chart("distortion", partial(figures.distortion_curves.sheet, runs, **over), name="distortion", revision=x, rows=rows)
 
 groups = groups_in_common(runs)
 if not groups:
@@ -44,7 +44,7 @@ else:
         group = choose(st.selectbox, "Group", groups, groups[-1], "group", width=220)
         measures = {key: text[0].upper() + text[1:] for key, (text, _) in figures.MEASURES.items()}
         measure = choose(st.selectbox, "Quantity", measures, "share", "quantity", width=320)
-    overlay = partial(figures.overlay, runs, measure, group, **over)
+    overlay = partial(figures.overlay.sheet, runs, measure, group, **over)
     chart("overlay", overlay, name=f"{group}-{measure}", revision=(x, measure, group), rows=rows)
 
 if len(chosen) > 1:

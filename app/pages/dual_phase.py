@@ -47,26 +47,34 @@ over = {"x": x, "smooth": smooth}
 rows = max(map(len, both))
 revision = (tuple(r.name for r in both), x)
 
-chart("distortion", partial(figures.distortion_curves, both, **over), name="distortion", revision=revision, rows=rows)
+chart(
+    "distortion",
+    partial(figures.distortion_curves.sheet, both, **over),
+    name="distortion",
+    revision=revision,
+    rows=rows,
+)
 for part in both:
     key = "shares" if part is run else "shares-against"
     chart(
         key,
-        partial(figures.shares, part, beside=both, **over),
+        partial(figures.shares.sheet, part, beside=both, **over),
         name=f"{part.name}-shares",
         revision=revision,
         rows=rows,
     )
 chart(
     "accuracy",
-    lambda **options: figures.evaluations(both, **{**options, "x": x}),
+    lambda **options: figures.evaluations.sheet(both, **{**options, "x": x}),
     name="accuracy",
     revision=revision,
     rows=rows,
 )
 accuracy_table(both)
 if run.components:
-    chart("terms", partial(figures.component_norms, run, **over), name=f"{name}-terms", revision=revision, rows=rows)
+    chart(
+        "terms", partial(figures.component_norms.sheet, run, **over), name=f"{name}-terms", revision=revision, rows=rows
+    )
 
 st.header("Before and after", anchor=False)
 groups = groups_in_common(both)

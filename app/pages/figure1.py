@@ -40,7 +40,7 @@ except PairError as error:
     st.info(plain(error), icon=":material/info:")
     st.stop()
 titles = ("long-tailed", "balanced") if pair and runs == pair else (left, right)
-draw = partial(figures.figure1, *runs, per, titles=titles, x=x, smooth=smooth)
+draw = partial(figures.figure1.sheet, *runs, per, titles=titles, x=x, smooth=smooth)
 chart("figure1", draw, name=f"figure1-{left}-{right}", revision=(left, right, x), rows=max(map(len, runs)))
 
 st.header("What the paper says about it", anchor=False)

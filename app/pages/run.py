@@ -46,24 +46,24 @@ def show(key: str, draw: object, **more: object) -> None:
 
 
 if part == "gradient":
-    show("cosines", figures.cosines)
+    show("cosines", figures.cosines.sheet)
 with top:
     summary(run)
 if part == "gradient":
-    show("shares", figures.shares)
+    show("shares", figures.shares.sheet)
     per = choose_norm()
-    show("norms", figures.norms, per=per)
-    show("conflicts", figures.conflicts)
+    show("norms", figures.norms.sheet, per=per)
+    show("conflicts", figures.conflicts.sheet)
 elif part == "layers":
     from app.components.layers import layers
 
     layers(run, name, x, smooth)
 elif part == "fit":
-    show("losses", figures.losses)
-    show("accuracies", figures.accuracies)
+    show("losses", figures.losses.sheet)
+    show("accuracies", figures.accuracies.sheet)
 elif part == "update":
-    show("update", figures.update_cosines)
-    show("terms", figures.component_norms)
+    show("update", figures.update_cosines.sheet)
+    show("terms", figures.component_norms.sheet)
 else:
     facts_table(run)
     others = figures.notices(run)

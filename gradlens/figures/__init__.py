@@ -20,6 +20,7 @@ from gradlens.figures._notices import notices
 from gradlens.figures._overlay import MEASURES, evaluated_names, evaluations, overlay
 from gradlens.figures._pairs import ClassPair, conflicting_pairs
 from gradlens.figures._shares import class_shares, shares
+from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import DARK, LIGHT, FigureError, Theme, theme_of
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ClassPair",
     "FigureError",
     "Options",
+    "Sheet",
     "Theme",
     "accuracies",
     "class_cosines",

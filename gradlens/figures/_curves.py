@@ -7,13 +7,12 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import plotly.graph_objects as go
 
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._describe import groups_text, run_text, subtitle
 from gradlens.figures._heat import group_heat
 from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
-from gradlens.figures._sheet import Sheet, scatter
+from gradlens.figures._sheet import Sheet, drawing, scatter
 from gradlens.figures._theme import FigureError, cycle, dress, group_styles, note, safe
 from gradlens.gram import Floats
 
@@ -27,7 +26,8 @@ NO_STEPS = "No measured step yet."
 NO_LOGITS = "The loss of single samples is unknown in this run: what was measured were no class scores."
 
 
-def cosines(run: Run, **options: Unpack[Options]) -> go.Figure:
+@drawing
+def cosines(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws cos(g_group, g) of every group over training; a heat map where there are more than 8 groups."""
     view = View.of(options)
     title = "Which way does the overall gradient point? Cosine of each group with it"
@@ -38,7 +38,8 @@ def cosines(run: Run, **options: Unpack[Options]) -> go.Figure:
     return _over_training(run, lines, view, title, "cosine with the overall gradient", zero_line=True)
 
 
-def norms(run: Run, per: str = "contribution", *, log: bool = False, **options: Unpack[Options]) -> go.Figure:
+@drawing
+def norms(run: Run, per: str = "contribution", *, log: bool = False, **options: Unpack[Options]) -> Sheet:
     """Draws the norm of every group's gradient and of the overall one.
 
     Args:
@@ -59,13 +60,14 @@ def norms(run: Run, per: str = "contribution", *, log: bool = False, **options: 
     styles = group_styles(run.groups.names, view.theme)
     lines = [Line(name, run.norm(name, per=per), styles[name]) for name in run.groups.names]
     lines.append(Line("overall", run.norm("all"), styles["all"]))
-    figure = _over_training(run, lines, view, title, "norm", about=f"norm of each group's {PERS[per]}")
+    sheet = _over_training(run, lines, view, title, "norm", about=f"norm of each group's {PERS[per]}")
     if log:
-        figure.update_yaxes(type="log", range=None, autorange=True, dtick=1 if _decades(lines) > 2 else "D2")
-    return figure
+        sheet.update_yaxes(type="log", range=None, autorange=True, dtick=1 if _decades(lines) > 2 else "D2")
+    return sheet
 
 
-def conflicts(run: Run, **options: Unpack[Options]) -> go.Figure:
+@drawing
+def conflicts(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws cos(g_a, g_b) of pairs of groups; where there are more than 8 pairs, of the 8 that conflict most."""
     view = View.of(options)
     pairs = list(combinations(run.groups.names, 2))
@@ -81,7 +83,8 @@ def conflicts(run: Run, **options: Unpack[Options]) -> go.Figure:
     return _over_training(run, lines, view, title, "cosine between the groups", about=about, zero_line=True)
 
 
-def losses(run: Run, **options: Unpack[Options]) -> go.Figure:
+@drawing
+def losses(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws the mean loss per sample of every group, and the loss on which backward ran."""
     view = View.of(options)
     title = "How well is each group fitted? Training loss per sample"
@@ -89,7 +92,8 @@ def losses(run: Run, **options: Unpack[Options]) -> go.Figure:
     return _over_training(run, lines, view, title, "loss")
 
 
-def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
+@drawing
+def accuracies(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws the accuracy of every group: on the training batches, and where the run was evaluated, there."""
     view = View.of(options)
     training = _per_sample(run, 100 * run.correct, view)
@@ -119,10 +123,11 @@ def accuracies(run: Run, **options: Unpack[Options]) -> go.Figure:
     add_events(sheet, run, axis, view.theme, [(1, col) for col in range(1, 2 + both)])
     sheet.update_xaxes(title={"text": axis.title})
     sheet.update_yaxes(range=[0, 110 if run.phases else 101], ticksuffix="%", dtick=20)
-    return sheet.figure()
+    return sheet
 
 
-def update_cosines(run: Run, **options: Unpack[Options]) -> go.Figure:
+@drawing
+def update_cosines(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws the cosine of every group's gradient with the optimizer's actual step: whom momentum or Adam really serves."""
     view = View.of(options)
     title = "Whom does the optimizer's step serve? Cosine of each group with it"
@@ -136,7 +141,8 @@ def update_cosines(run: Run, **options: Unpack[Options]) -> go.Figure:
     return _over_training(run, lines, view, title, "cosine with the update", zero_line=True)
 
 
-def component_norms(run: Run, **options: Unpack[Options]) -> go.Figure:
+@drawing
+def component_norms(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws the norm of every loss component's gradient: what holds the old knowledge in place."""
     view = View.of(options)
     title = "Which loss term moves the model? Norm of each term's gradient"
@@ -157,7 +163,7 @@ def _over_training(
     *,
     about: str = "",
     zero_line: bool = False,
-) -> go.Figure:
+) -> Sheet:
     axis = axis_of(run, view.x)
     sheet = Sheet()
     lines = apart(run, lines)
@@ -168,7 +174,7 @@ def _over_training(
     _finish(sheet, lines, view, axis.title, vertical, headroom=bool(run.phases))
     if zero_line:
         sheet.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below")
-    return sheet.figure() if len(run) else note(sheet, view.theme, NO_STEPS)
+    return sheet if len(run) else note(sheet, view.theme, NO_STEPS)
 
 
 def _finish(

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._curves import NO_STEPS
 from gradlens.figures._describe import subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
-from gradlens.figures._sheet import Sheet
+from gradlens.figures._sheet import Sheet, drawing
 from gradlens.figures._theme import FigureError, Style, cycle, dress, note
 from gradlens.gram import Floats, distortion
 from gradlens.quantities import filled_share
@@ -52,7 +51,8 @@ class DistortionLine(Line):
         return distortion(np.stack([running_mean(share, window) for share in self.shares], axis=-1), self.fractions)
 
 
-def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Figure:
+@drawing
+def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     """Draws the distortion of runs over each other.
 
     The strong line is the distortion of the shares' running means, as ``gradlens.distortion`` is of their mean over a run: the
@@ -84,7 +84,7 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> go.Fig
     sheet.update_yaxes(
         title={"text": "distortion"}, range=robust_range(lines, view, headroom=banded is not None and bool(phased))
     )
-    return sheet.figure() if any(map(len, runs)) else note(sheet, view.theme, NO_STEPS)
+    return sheet if any(map(len, runs)) else note(sheet, view.theme, NO_STEPS)
 
 
 def _line(run: Run, style: Style, key: str) -> DistortionLine:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-import plotly.graph_objects as go
-
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._curves import NO_STEPS, PERS
 from gradlens.figures._describe import groups_text, run_text, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
-from gradlens.figures._sheet import Sheet
+from gradlens.figures._sheet import Sheet, drawing
 from gradlens.figures._theme import FigureError, dress, group_styles, note, safe
 from gradlens.pairing import common_groups
 
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from gradlens.runlog import Run
 
 
+@drawing
 def figure1(
     long_tailed: Run,
     balanced: Run,
@@ -25,7 +24,7 @@ def figure1(
     *,
     titles: tuple[str, str] = ("long-tailed", "balanced"),
     **options: Unpack[Options],
-) -> go.Figure:
+) -> Sheet:
     """Draws the four panels: left the long-tailed run, right the balanced one; above cosines, below norms.
 
     Args:
@@ -86,4 +85,4 @@ def figure1(
     sheet.update_yaxes(
         title={"text": f"norm ({'contribution' if per == 'contribution' else 'mean gradient'})"}, row=2, col=1
     )
-    return sheet.figure() if len(long_tailed) or len(balanced) else note(sheet, view.theme, NO_STEPS)
+    return sheet if len(long_tailed) or len(balanced) else note(sheet, view.theme, NO_STEPS)

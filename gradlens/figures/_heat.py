@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import plotly.graph_objects as go
 
 from gradlens.figures._axis import Axis, add_events, axis_of
 from gradlens.figures._bins import binned, edge_positions, edges_of
 from gradlens.figures._describe import probe_text, run_text, subtitle
 from gradlens.figures._lines import Options, View
-from gradlens.figures._sheet import Sheet, heatmap
+from gradlens.figures._sheet import Sheet, drawing, heatmap
 from gradlens.figures._theme import FigureError, Theme, dress, note, safe, theme_of
 from gradlens.gram import REST, UPDATE, Floats
 
@@ -29,7 +28,8 @@ QUANTITIES = {
 }
 
 
-def layer_heatmap(run: Run, name: str | None = None, quantity: str = "cosine", **options: Unpack[Options]) -> go.Figure:
+@drawing
+def layer_heatmap(run: Run, name: str | None = None, quantity: str = "cosine", **options: Unpack[Options]) -> Sheet:
     """Draws one group's cosine, share or norm in every layer over training, first layer on top.
 
     Args:
@@ -69,7 +69,7 @@ def layer_heatmap(run: Run, name: str | None = None, quantity: str = "cosine", *
     return _dressed(sheet, run, axis, view.theme, title, about, height)
 
 
-def group_heat(run: Run, quantity: str, title: str, view: View) -> go.Figure:
+def group_heat(run: Run, quantity: str, title: str, view: View) -> Sheet:
     """Draws the cosine, share or norm of many groups over training, one row each."""
     about = subtitle(run_text(run), f"{len(run.groups)} groups", "first group on top")
     if not len(run):
@@ -82,7 +82,8 @@ def group_heat(run: Run, quantity: str, title: str, view: View) -> go.Figure:
     return _dressed(sheet, run, axis, view.theme, title, about, int(np.clip(150 + 14 * len(run.groups), 320, 1100)))
 
 
-def class_cosines(probe: Probe, *, theme: str = "light") -> go.Figure:
+@drawing
+def class_cosines(probe: Probe, *, theme: str = "light") -> Sheet:
     """Draws the cosine between the gradients of every two groups of a probe (often: classes), most frequent first.
 
     Args:
@@ -112,11 +113,16 @@ def class_cosines(probe: Probe, *, theme: str = "light") -> go.Figure:
         subtitle(probe_text(probe), "most frequent first", "blue: together, orange: against each other"), height=640,
     )  # fmt: skip
     shown = np.unique(np.linspace(0, size - 1, min(size, 25)).round().astype(int))
-    ticks: dict[str, Any] = {"tickvals": shown, "ticktext": [labels[i] for i in shown], "showgrid": False}
+    ticks: dict[str, Any] = {
+        "tickvals": shown,
+        "ticktext": [labels[i] for i in shown],
+        "showgrid": False,
+        "automargin": True,
+    }
     sheet.update_xaxes(**ticks, title={"text": "class, by number of samples"}, constrain="domain")
     sheet.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain")
     sheet.update_layout(hovermode="closest")
-    return sheet.figure()
+    return sheet
 
 
 def frequency_order(probe: Probe) -> tuple[list[str], Floats]:
@@ -154,18 +160,18 @@ def _over_time(values: Floats, labels: list[str], quantity: str, axis: Axis, the
     shown = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), 68)).round().astype(int))
     sheet.update_yaxes(
         autorange="reversed", tickvals=shown, ticktext=[labels[i] for i in shown],
-        tickfont={"size": 11 if len(labels) <= 48 else 10}, ticklabelstep=1,
+        tickfont={"size": 11 if len(labels) <= 48 else 10}, ticklabelstep=1, automargin=True,
     )  # fmt: skip
     return sheet
 
 
-def _dressed(sheet: Sheet, run: Run, axis: Axis, theme: Theme, title: str, about: str, height: int) -> go.Figure:
+def _dressed(sheet: Sheet, run: Run, axis: Axis, theme: Theme, title: str, about: str, height: int) -> Sheet:
     dress(sheet, theme, title, about, height=height)
     add_events(sheet, run, axis, theme, [(1, 1)], above=True)
     sheet.update_xaxes(title={"text": axis.title})
     sheet.update_yaxes(showgrid=False)
     sheet.update_layout(hovermode="closest")
-    return sheet.figure()
+    return sheet
 
 
 def _bar(quantity: str, theme: Theme) -> dict[str, Any]:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-import plotly.graph_objects as go
-
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._curves import MOST_LINES
 from gradlens.figures._describe import run_text, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
-from gradlens.figures._sheet import Sheet
+from gradlens.figures._sheet import Sheet, drawing
 from gradlens.figures._theme import FigureError, dress, group_styles, safe
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
 
-def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> go.Figure:
+@drawing
+def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> Sheet:
     """Draws the groups' cosines with a layer's gradient and the norms of their contributions to it; the first 8 groups.
 
     Args:
@@ -52,4 +51,4 @@ def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> go.Figure:
     headroom = bool(run.phases)
     sheet.update_yaxes(title={"text": "cosine"}, range=robust_range(cosines, view, headroom=headroom), col=1)
     sheet.update_yaxes(title={"text": "norm"}, range=robust_range(norms, view, headroom=headroom), col=2)
-    return sheet.figure()
+    return sheet

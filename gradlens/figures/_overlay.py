@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import plotly.graph_objects as go
 
 from gradlens.figures._axis import axis_of
 from gradlens.figures._describe import run_text, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
-from gradlens.figures._sheet import Sheet, scatter
+from gradlens.figures._sheet import Sheet, drawing, scatter
 from gradlens.figures._theme import FigureError, Style, cycle, dress, note, safe
 from gradlens.gram import Floats
 from gradlens.quantities import filled_share
@@ -41,7 +40,8 @@ MEASURES: dict[str, tuple[str, Measure]] = {
 PERCENT = ("share", "accuracy")
 
 
-def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Options]) -> go.Figure:
+@drawing
+def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Options]) -> Sheet:
     """Draws one quantity of one group in several runs.
 
     Args:
@@ -80,10 +80,11 @@ def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Opt
     sheet.update_xaxes(title={"text": axes[0].title})
     percent: dict[str, Any] = {"tickformat": ".0%"} if measure in PERCENT else {}
     sheet.update_yaxes(title={"text": text}, range=robust_range(lines, view), **percent)
-    return sheet.figure() if any(map(len, runs)) else note(sheet, view.theme, "No measured step yet.")
+    return sheet if any(map(len, runs)) else note(sheet, view.theme, "No measured step yet.")
 
 
-def evaluations(runs: Sequence[Run], **options: Unpack[Options]) -> go.Figure:
+@drawing
+def evaluations(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     """Draws what the runs' evaluations say about many-, medium- and few-shot classes (or the groups), and overall, run by run.
 
     Args:
@@ -121,7 +122,7 @@ def evaluations(runs: Sequence[Run], **options: Unpack[Options]) -> go.Figure:
     sheet.update_layout(showlegend=True)
     sheet.update_xaxes(title={"text": axes[0].title})
     sheet.update_yaxes(range=[0, 101], ticksuffix="%", dtick=20)
-    return sheet.figure()
+    return sheet
 
 
 def evaluated_names(runs: Sequence[Run]) -> list[str]:

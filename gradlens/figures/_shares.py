@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from gradlens.figures._axis import add_events, axis_of
@@ -15,7 +14,7 @@ from gradlens.figures._curves import MOST_LINES, NO_STEPS
 from gradlens.figures._describe import probe_text, run_text, subtitle
 from gradlens.figures._heat import group_heat
 from gradlens.figures._lines import Options, View
-from gradlens.figures._sheet import Sheet, bar, scatter
+from gradlens.figures._sheet import Sheet, bar, drawing, scatter
 from gradlens.figures._theme import dress, group_styles, note, safe, theme_of
 from gradlens.gram import REST, Floats, share
 
@@ -29,7 +28,8 @@ STEPS, FEWEST = 3, 30
 NEGLIGIBLE = 1e-3
 
 
-def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) -> go.Figure:
+@drawing
+def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) -> Sheet:
     """Draws every group's share of the update, stacked to 1; a heat map where there are more than 8 groups.
 
     A group without samples has share 0 in that step. A negative share (a group against whose gradient the update goes) hangs
@@ -85,7 +85,7 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
     if ends and view.window is None and len(run):
         low, high = np.min(ends), np.max(ends)
         sheet.update_xaxes(range=[float(min(low, x[0])), float(max(high, x[-1]))])
-    return sheet.figure() if len(run) else note(sheet, view.theme, NO_STEPS)
+    return sheet if len(run) else note(sheet, view.theme, NO_STEPS)
 
 
 def _edges(run: Run, view: View, rows: int) -> NDArray[np.intp]:
@@ -120,7 +120,8 @@ def _range(curves: Sequence[Floats], headroom: bool) -> tuple[float, float]:
     return (1.03 * low, high + (0.1 if headroom else 0.01) * (high - low))
 
 
-def class_shares(probe: Probe, *, theme: str = "light") -> go.Figure:
+@drawing
+def class_shares(probe: Probe, *, theme: str = "light") -> Sheet:
     """Draws each class's share of the whole-data gradient against its number of samples (logarithmic).
 
     Args:
@@ -156,7 +157,7 @@ def class_shares(probe: Probe, *, theme: str = "light") -> go.Figure:
     )
     sheet.update_yaxes(title={"text": "share of the gradient"}, tickformat=".1~%")
     sheet.update_layout(hovermode="closest", showlegend=False)
-    return sheet.figure()
+    return sheet
 
 
 def _readable(counts: Floats, values: Sequence[float]) -> list[bool]:

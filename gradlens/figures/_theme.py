@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import plotly.graph_objects as go
-
 from gradlens.figures._sheet import Sheet
 
 # Okabe and Ito (2008), "Color universal design".
@@ -153,15 +151,16 @@ def dress(
             "font": {"size": 13},
             "itemsizing": "constant", "bgcolor": "rgba(0,0,0,0)",
         },
-        margin={"l": 64, "r": 24, "t": legend_at + (58 if panel_titles else 34), "b": 56},
+        margin={"l": 76, "r": 24, "t": legend_at + (58 if panel_titles else 34), "b": 56},
         height=height,
         hovermode="x unified",
         hoverlabel={"bgcolor": theme.paper, "bordercolor": theme.grid, "font": {"color": theme.ink, "family": FONT}},
         dragmode="zoom",
     )  # fmt: skip
+    # Margins that fit numbers: "automargin", which only axes of names need, makes plotly draw everything twice.
     axis: dict[str, Any] = {
         "gridcolor": theme.grid, "linecolor": theme.muted, "zeroline": False, "ticks": "outside", "ticklen": 4,
-        "tickcolor": theme.muted, "automargin": True, "title": {"standoff": 8, "font": {"size": 13}},
+        "tickcolor": theme.muted, "title": {"standoff": 8, "font": {"size": 13}},
     }  # fmt: skip
     sheet.update_annotations(font={"size": 13.5})  # so far only the titles of panels
     sheet.update_xaxes(showline=True, showgrid=False, **axis)
@@ -169,11 +168,11 @@ def dress(
     return sheet
 
 
-def note(sheet: Sheet, theme: Theme, text: str) -> go.Figure:
+def note(sheet: Sheet, theme: Theme, text: str) -> Sheet:
     """Writes into the middle of a figure why it is empty, and returns it; the text must be safe already."""
     sheet.update_xaxes(visible=False)
     sheet.update_yaxes(visible=False)
     sheet.add_annotation(
         text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper", font={"size": 14, "color": theme.muted}
     )
-    return sheet.figure()
+    return sheet

@@ -1,6 +1,7 @@
 """The dashboard's server as people start it: from the command line, beside others, without what it needs."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -55,8 +56,13 @@ def test_starts_beside_another_program_serves_plotly_and_stops_on_interrupt(tmp_
             assert second.startswith(f"Dashboard of {tmp_path}: http://127.0.0.1:")
             assert "Ctrl-C" in third
             assert healthy(port)
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/gradlens/plotly.min.js") as script:
-                assert b"plotly.js" in script.read(500)
+            for page in ("", "run"):  # plotly comes with the page, before a figure asks for it
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}") as shell:
+                    source = re.search(r'<script async src="(/gradlens/plotly[^"]+)"', shell.read().decode())[1]
+            asked = urllib.request.Request(f"http://127.0.0.1:{port}{source}", headers={"Accept-Encoding": "gzip"})
+            with urllib.request.urlopen(asked) as script:
+                assert b"plotly.js" in script.read(500)  # as it is: to compress it takes longer than to send it
+                assert "immutable" in script.headers["Cache-Control"]
             with socket.socket() as outside:
                 outside.settimeout(2)
                 assert outside.connect_ex(("127.0.0.2", port)) != 0  # on this one address only

@@ -115,7 +115,8 @@ class _Sums:
                     f"a probe needs logits of shape [{len(labels)}, {classes}], but the model returned {shape}; wrap it in a "
                     "module that returns the logits"
                 )
-            loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+            wide = torch.promote_types(logits.dtype, torch.float32)
+            loss = F.cross_entropy(logits.to(wide), labels, reduction="sum")
             with silenced(self._params):
                 found = torch.autograd.grad(loss, self._params, allow_unused=True)
         known = self.vectors[group]
@@ -137,7 +138,7 @@ def _by_group(batches: Iterable[Any], groups: ClassGroups, device: torch.device)
     size = held = most = 0
     for batch in batches:
         inputs, labels = _pair(batch)
-        _check(labels, groups)
+        _check(inputs, labels, groups)
         ids = labels.detach().cpu().long()
         if not len(ids):
             continue
@@ -183,12 +184,18 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     return batch[0], batch[1]
 
 
-def _check(labels: Any, groups: ClassGroups) -> None:
+def _check(inputs: Any, labels: Any, groups: ClassGroups) -> None:
     if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point():
         what = f"{labels.dtype} {list(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
         raise LabelsError(
             f"a probe needs batches of (inputs, labels) with labels a tensor of class ids [B], got {what}"
         )
+    for leaf in tree_leaves(inputs):
+        if not isinstance(leaf, Tensor) or leaf.shape[:1] != labels.shape:
+            what = f"a tensor {list(leaf.shape)}" if isinstance(leaf, Tensor) else f"a {type(leaf).__name__}"
+            raise LabelsError(
+                f"a probe got inputs that hold {what} for {len(labels)} labels; give tensors with one row for each label"
+            )
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < groups.num_classes:
         raise LabelsError(
             f"labels from {int(labels.min())} to {int(labels.max())} leave the {groups.num_classes} classes of the groups; "

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from gradlens.groups import ClassGroups
+from gradlens.inner import dense
 from gradlens.leaf_hooks import silenced
-from gradlens.rows import LabelsError, group_rows, mask_rows, rows_around_classes, rows_lead
+from gradlens.rows import LabelsError, dense_labels, group_rows, mask_rows, rows_around_classes, rows_lead
 
 
 def group_gradients(
@@ -42,10 +43,18 @@ def group_gradients(
         reaches parameters outside every group.
 
     Raises:
-        LabelsError: Labels that do not fit, or no fitting tensor in the graph.
+        LabelsError: Labels that do not fit, no fitting tensor in the graph, or no graph.
+        ValueError: Nothing to train.
     """
+    labels = dense_labels(labels)
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     params = [param for _, param in named]
+    if not params:
+        raise ValueError("the model has no parameter that wants a gradient; unfreeze some before computing the loss")
+    if loss.grad_fn is None:
+        raise LabelsError(
+            "the loss has no graph: it was detached, or computed under no_grad; give what backward would run on"
+        )
     anchors: list[Any] = [outputs] if outputs is not None else _anchor_edges(loss, labels, groups.num_classes)
     seeds = [_direct(loss, anchor, [other for other in anchors if other is not anchor]) for anchor in anchors]
     if all(seed is None for seed in seeds):
@@ -69,7 +78,7 @@ def group_gradients(
     if rows.untracked > 0:
         outside = pulled((1 - rows.weights.sum(-1)).clamp(min=0))
         around = [a if o is None else o if a is None else a + o for a, o in zip(around, outside, strict=True)]
-    if any(g is not None and bool(g.abs().max() > 0) for g in around):
+    if any(g is not None and bool(torch.linalg.vector_norm(dense(g)) > 0) for g in around):
         found["rest"] = _named(named, tuple(around))
     return found
 

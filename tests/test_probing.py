@@ -196,6 +196,9 @@ def bad_batches() -> dict[str, tuple[Any, str]]:
         "negative": ([(x, y - 1)], "labels from -1 to 2"),
         "soft": ([(x, torch.rand(4, 6))], r"labels a tensor of class ids \[B\], got torch.float32 \[4, 6\]"),
         "list": ([(x, [0, 1, 2, 3])], "got list"),
+        "fewer labels": ([(x, y[:2])], r"inputs that hold a tensor \[4, 5\] for 2 labels"),
+        "fewer rows": ([({"a": x, "b": x[:2]}, y)], r"inputs that hold a tensor \[2, 5\] for 4 labels"),
+        "array": ([(x.numpy(), y)], "inputs that hold a ndarray for 4 labels; give tensors"),
     }
 
 

@@ -135,6 +135,43 @@ def test_parameters_that_the_loss_does_not_reach_are_zero() -> None:
     assert "rest" not in found
 
 
+class Stacked(nn.Module):
+    """Rows of an embedding with sparse gradients, and a parameter without entries below them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(9, 5, sparse=True), nn.Linear(5, CLASSES)
+        self.none = nn.Parameter(torch.zeros(0, CLASSES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.head(self.embed(x)), self.none])
+
+
+def test_sparse_gradients_and_parameters_without_entries() -> None:
+    torch.manual_seed(0)
+    model = Stacked()
+    x, y = torch.randint(0, 9, (12,)), torch.randperm(12) % CLASSES
+    loss = F.cross_entropy(model(x), y)
+    found = gradlens.group_gradients(model, loss, y, GROUPS)
+    assert tuple(found) == GROUPS.names
+    loss.backward()
+    for name, p in model.named_parameters():
+        total = sum(part[name].to_dense() for part in found.values())
+        torch.testing.assert_close(total, p.grad.to_dense(), rtol=1e-4, atol=1e-6)
+
+
+def test_nothing_to_differentiate_is_said() -> None:
+    model = mlp()
+    (x, y), *_ = batches(1)
+    loss = F.cross_entropy(model(x), y)
+    with pytest.raises(LabelsError, match="the loss has no graph: it was detached"):
+        gradlens.group_gradients(model, loss.detach(), y, GROUPS)
+    with pytest.raises(LabelsError, match="labels are list; give a tensor"):
+        gradlens.group_gradients(model, loss, y.tolist(), GROUPS)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no parameter that wants a gradient; unfreeze"):
+        gradlens.group_gradients(model.requires_grad_(False), loss, y, GROUPS)
+
+
 def test_where_no_tensor_fits_it_says_what_to_do() -> None:
     model = mlp()
     (x, y), (x2, _) = batches(2)

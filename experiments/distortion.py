@@ -35,6 +35,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--imbalance", type=float, help="largest over smallest class; the data set's own where not given"
     )
+    parser.add_argument(
+        "--measured-steps", type=int, default=MEASURED_STEPS, help="about so many in each training, evenly spread"
+    )
     parser.add_argument("--trainings", nargs="+", default=list(TRAININGS), choices=list(TRAININGS))
     return parser.parse_args(arguments)
 
@@ -102,7 +105,7 @@ def main() -> None:
         by_seed[seed] = {
             name: lab.train(
                 TRAININGS[name][0], seed, imbalance=args.imbalance, balanced=TRAININGS[name][1],
-                measured_steps=MEASURED_STEPS,
+                measured_steps=args.measured_steps,
             )
             for name in args.trainings
         }  # fmt: skip

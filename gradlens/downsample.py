@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -52,10 +54,17 @@ def visible(x: ArrayLike, values: ArrayLike, points: int, window: tuple[float, f
     """
     if window is None:
         return min_max(values, points)
-    positions = np.asarray(x)
-    low = max(int(np.searchsorted(positions, min(window), "left")) - 1, 0)
-    high = int(np.searchsorted(positions, max(window), "right")) + 1
-    return min_max(np.asarray(values)[low:high], points) + low
+    first, stop = rows_seen(x, window)
+    low = max(first - 1, 0)
+    return min_max(np.asarray(values)[low : stop + 1], points) + low
+
+
+def rows_seen(x: ArrayLike, window: tuple[float, float]) -> tuple[int, int]:
+    """Returns the first of the ascending positions [T] within a window, ends included, and the first behind it."""
+    positions, low, high = np.asarray(x), min(window), max(window)
+    if np.issubdtype(positions.dtype, np.integer) and math.isfinite(low) and math.isfinite(high):
+        low, high = math.ceil(low), math.floor(high)  # numpy would turn all positions into floats to compare them
+    return int(np.searchsorted(positions, low, "left")), int(np.searchsorted(positions, high, "right"))
 
 
 def _extremes(buckets: NDArray[np.generic]) -> tuple[Indices, Indices]:

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from gradlens.downsample import min_max, visible
+from gradlens.downsample import min_max, rows_seen, visible
 
 
 def test_what_fits_is_kept_whole():
@@ -83,3 +83,12 @@ def _seconds(values):
     start = time.perf_counter()
     min_max(values, 2000)
     return time.perf_counter() - start
+
+
+def test_rows_within_a_window_of_steps_and_of_times():
+    steps = np.array([0, 10, 20, 30])
+    for window, rows in {
+        (5, 25): (1, 3), (10, 20): (1, 3), (9.5, 20.5): (1, 3), (10.5, 19.5): (2, 2), (40, -5): (0, 4), (-9, -1): (0, 0),
+        (31, 99): (4, 4), (-np.inf, 10.0): (0, 2),
+    }.items():  # fmt: skip
+        assert rows_seen(steps, window) == rows_seen(steps / 1.0, window) == rows

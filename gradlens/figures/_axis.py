@@ -54,7 +54,12 @@ class Axis:
 
 def units(run: Run) -> list[Unit]:
     """Returns the axes that a run can be drawn over: "epoch" only where it has epochs."""
-    return [unit for unit in UNITS if unit != "epoch" or bool(np.isfinite(run.epoch).any())]
+    return [unit for unit in UNITS if unit != "epoch" or _has_epochs(run)]
+
+
+def _has_epochs(run: Run) -> bool:
+    epochs = run.epoch
+    return len(epochs) > 0 and bool(np.isfinite(epochs[-1]) or np.isfinite(epochs).any())
 
 
 def axis_of(run: Run, unit: str) -> Axis:
@@ -76,7 +81,7 @@ def axis_of(run: Run, unit: str) -> Axis:
         last = float(steps[-1]) if len(steps) else 1.0
         return Axis(steps / max(last, 1.0), "part of training", "part")
     if unit == "epoch":
-        if len(steps) and not np.isfinite(run.epoch).any():
+        if len(steps) and not _has_epochs(run):
             raise FigureError(
                 f"run {run.name!r} has no epochs (lens.epochs counts them); draw it over 'step' or 'time'"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.downsample import visible
+from gradlens.downsample import rows_seen, visible
 from gradlens.figures._axis import Axis, Unit
 from gradlens.figures._sheet import Sheet, Trace, scatter
 from gradlens.figures._theme import Style, Theme, safe, theme_of
@@ -141,7 +142,7 @@ class Line:
 
     def shortened(self, starts: NDArray[np.intp]) -> Self:
         """Returns the line of the means over the stretches that begin at the given rows; NaN where all is absent."""
-        if self.weights is None and np.isfinite(self.values).all():
+        if self.weights is None and math.isfinite(self.values.sum()):  # as soon known as anything: all are there
             totals = np.diff(np.append(starts, len(self.values))).astype(np.float64)
             return replace(
                 self, values=np.add.reduceat(self.values, starts) / totals, weights=totals, breaks=(), kept={}
@@ -245,8 +246,8 @@ def _running(
     """Returns rows and the running mean there, of the part of the axis that is seen."""
     if seen is None:
         return line.level(window)
-    first = max(int(np.searchsorted(x, min(seen), "left")) - window - 1, 0)
-    last = min(int(np.searchsorted(x, max(seen), "right")) + window + 1, len(x))
+    first, last = rows_seen(x, seen)
+    first, last = max(first - window - 1, 0), min(last + window + 1, len(x))
     rows, smooth = line.part(slice(first, last)).level(window)
     return first + rows, smooth
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
@@ -100,6 +101,8 @@ def _mean_shares(shares: dict[str, Floats], edges: NDArray[np.intp]) -> dict[str
     """Returns the means between the edges over the steps that have shares at all; an absent group has share 0 in a step."""
     if len(edges) < 2:
         return {name: np.empty(0) for name in shares}
+    if all(math.isfinite(values.sum()) for values in shares.values()):  # every group in every step, as in most runs
+        return {name: np.add.reduceat(values, edges[:-1]) / np.diff(edges) for name, values in shares.items()}
     present = {name: np.isfinite(values) for name, values in shares.items()}
     steps = np.add.reduceat(np.logical_or.reduce(list(present.values())).astype(np.float64), edges[:-1])
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -19,10 +19,10 @@ class Outcome:
     said: tuple[str, ...]
 
 
-def run(command: list[str], cwd: Path, **environment: str) -> Outcome:
-    """Runs a command with this interpreter's environment, on one thread."""
+def run(command: list[str], cwd: Path, patience: float = 600, **environment: str) -> Outcome:
+    """Runs a command with this interpreter's environment, on one thread, for at most so many seconds."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "", **environment}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=patience, check=False)
     lines = done.stderr.splitlines(keepends=True)
     said = tuple(line.removeprefix("gradlens: ").rstrip() for line in lines if line.startswith("gradlens: "))
     return Outcome(done.returncode, done.stdout, "".join(x for x in lines if not x.startswith("gradlens: ")), said)
@@ -33,6 +33,9 @@ def plain(cwd: Path, *program: str, **environment: str) -> Outcome:
     return run([sys.executable, *program], cwd, **environment)
 
 
-def tracked(cwd: Path, *program: str, options: tuple[str, ...] = (), **environment: str) -> Outcome:
+def tracked(
+    cwd: Path, *program: str, options: tuple[str, ...] = (), patience: float = 600, **environment: str
+) -> Outcome:
     """Runs ``gradlens track options... program...``."""
-    return run([str(Path(sys.executable).with_name("gradlens")), "track", *options, *program], cwd, **environment)
+    command = [str(Path(sys.executable).with_name("gradlens")), "track", *options, *program]
+    return run(command, cwd, patience, **environment)

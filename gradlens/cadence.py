@@ -61,25 +61,26 @@ class Budget:
         self._earned = 0.0
         self._spent = 0.0
         self._costs: deque[float] = deque(maxlen=9)
+        # What one more measurement is expected to cost; a training asks for it in every step.
+        self._expected: float | None = None
 
     def due(self, step: int) -> bool:  # noqa: ARG002
         """See ``Cadence.due``."""
-        if not self._costs:
-            return True
-        return self._spent + median(self._costs) <= self.fraction * self._earned
+        return self._expected is None or self._spent + self._expected <= self.fraction * self._earned
 
     def spent(self, training: float, measuring: float) -> None:
         """See ``Cadence.spent``."""
         self._earned += training
         if measuring > 0:
             self._costs.append(measuring)
+            self._expected = median(self._costs)
             self._spent += measuring
 
     def ahead(self, step: int, seconds: float) -> int:
         """See ``Cadence.ahead``; 1 where ``step`` itself is due, since its cost is not known yet."""
-        if seconds <= 0 or self.due(step):
+        if seconds <= 0 or self._expected is None or self.due(step):
             return 1
-        lacking = (self._spent + median(self._costs)) / self.fraction - self._earned
+        lacking = (self._spent + self._expected) / self.fraction - self._earned
         return max(1, ceil(lacking / seconds))
 
     def __str__(self) -> str:

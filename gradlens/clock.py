@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left, insort
 from collections import deque
-from statistics import median
 
 # Steps without measuring whose durations the typical step is taken from.
 WINDOW = 51
 # A pause (an evaluation, a breakpoint) counts as no more than so many typical steps of training.
 PAUSE = 5.0
+
+
+class Typical:
+    """The median of the last WINDOW durations, kept in order: it is asked for in every step of a training.
+
+    Attributes:
+        seconds: The median; None before the first duration.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+        self._newest: deque[float] = deque()
+        self._ordered: list[float] = []
+
+    def add(self, seconds: float) -> None:
+        """Takes down one more duration."""
+        if len(self._newest) == WINDOW:
+            del self._ordered[bisect_left(self._ordered, self._newest.popleft())]
+        self._newest.append(seconds)
+        insort(self._ordered, seconds)
+        half, odd = divmod(len(self._ordered), 2)
+        self.seconds = self._ordered[half] if odd else (self._ordered[half - 1] + self._ordered[half]) / 2
 
 
 class Clock:
@@ -28,7 +50,7 @@ class Clock:
         self.measuring = 0.0
         self._own = 0.0
         self._outside = 0.0
-        self._plain: deque[float] = deque(maxlen=WINDOW)
+        self._plain = Typical()
         self._last: float | None = None
 
     def own(self, seconds: float) -> None:
@@ -50,7 +72,7 @@ class Clock:
         begun = self._last is not None  # the first step has no beginning, so its length is not known
         whole = self._own if self._last is None else now - self._last - self._outside
         own, self._own, self._outside, self._last = self._own, 0.0, 0.0, now
-        typical = median(self._plain) if self._plain else None
+        typical = self._plain.seconds
         added = own
         if measured and typical is not None:
             added = max(own, min(whole - typical, own + typical))
@@ -58,7 +80,7 @@ class Clock:
         if typical is not None:
             plain = min(plain, PAUSE * typical)
         if begun and not measured:
-            self._plain.append(plain)
+            self._plain.add(plain)
         self.training += plain
         self.measuring += added
         return plain, added
@@ -66,7 +88,7 @@ class Clock:
     @property
     def typical(self) -> float:
         """Seconds of a typical step without measuring; 0 before the first."""
-        return median(self._plain) if self._plain else 0.0
+        return self._plain.seconds or 0.0
 
     def timings(self) -> dict[str, float | None]:
         """Returns what a run's description says about the time."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from statistics import median
 from types import SimpleNamespace
 
 import pytest
 
 from gradlens.cadence import Budget, Every
-from gradlens.clock import PAUSE, Clock
+from gradlens.clock import PAUSE, WINDOW, Clock, Typical
 
 
 class Watch:
@@ -76,6 +77,15 @@ def test_a_first_step_without_a_beginning_is_no_yardstick(watch: Watch) -> None:
     watch.step(clock, 1.0)  # not measured, as in a resumed run
     for _ in range(3):
         assert watch.step(clock, 2.0) == (2.0, 0.0)
+
+
+def test_the_typical_duration_is_the_median_of_the_newest() -> None:
+    typical, noise, seen = Typical(), random.Random(1), []
+    assert typical.seconds is None
+    for _ in range(4 * WINDOW):
+        seen.append(float(noise.randrange(9)))  # equal ones, too
+        typical.add(seen[-1])
+        assert typical.seconds == median(seen[-WINDOW:])
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.05, 0.5])

@@ -79,6 +79,8 @@ class Following:
         self._steps.clear()
 
     def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
+        if optimizer is self._known and not self._steps:
+            return  # as in nearly every step of nearly every training
         try:
             self._note(optimizer)
         except Exception as error:
@@ -86,8 +88,7 @@ class Following:
 
     def _note(self, optimizer: Optimizer) -> None:
         if optimizer is self._known:
-            if self._steps:
-                self._rest()
+            self._rest()
             return
         if optimizer in self._strangers:
             return

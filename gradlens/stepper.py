@@ -24,7 +24,8 @@ from gradlens.rows import LabelsError, group_rows
 from gradlens.step_hooks import StepHooks
 from gradlens.usage import Usage
 
-# Every so many measurements, and at the first, independent pull-backs over all parameters check the result.
+# Every so many measurements, and at the first, independent pull-backs over all parameters check the result. An engine that
+# is not exact for every model is checked more often in the beginning: samples may be mixed in some forward passes only.
 CHECK_EVERY = 50
 # After so many internal errors measuring stops for good.
 FAULTS = 3
@@ -188,7 +189,7 @@ class Stepper:
             self._recorder.drain()  # the labels' way to the host has waited for the device
             meter = self.fitting.meter_for(components)
             first = not meter.begun
-            check = first and self._measurements % CHECK_EVERY == 0
+            check = first and self._to_be_checked()
             meter.measure(
                 losses, anchors, labels, rows, once,
                 check=check, rounding=self._watch.rounding, logits=logits, taken=taken,
@@ -208,6 +209,11 @@ class Stepper:
         sums = [loss.detach().sum() for loss in losses]
         with self._hooks.backward():
             self._run(lambda once: self.fitting.meter_for(self.fitting.components).measure_rest(sums, once), backward)
+
+    def _to_be_checked(self) -> bool:
+        n = self._measurements
+        early = n < CHECK_EVERY and n & (n - 1) == 0  # 0, 1, 2, 4, 8, ...
+        return n % CHECK_EVERY == 0 or (early and not self.fitting.switch.always_exact)
 
     def _run(self, measured: Callable[[Once], None], backward: Callable[[], None]) -> None:
         begun = time.perf_counter()

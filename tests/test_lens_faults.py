@@ -230,6 +230,58 @@ def test_an_engine_that_disagrees_is_replaced(tmp_path: Path) -> None:
     assert "from the masked engine at step 0" in event["reason"]
 
 
+class Mixing(nn.Module):
+    """Mixes neighbouring samples in every second forward pass, as augmentation inside of a model may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last, self.passes = nn.Linear(5, 7), nn.Linear(7, CLASSES), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x).tanh()
+        self.passes += 1
+        return self.last(hidden if self.passes % 2 else (hidden + hidden.roll(1, 0)) / 2)
+
+
+def test_an_engine_that_is_wrong_in_some_passes_only_is_found_soon() -> None:
+    torch.manual_seed(0)
+    model = Mixing()
+    with Lens(model, GROUPS, every=1, engine="auto", strict=True) as lens:
+        x, y = batches(1)[0]
+        lens.backward(loss_of(model, x, y), y)
+        assert lens.engine_name == "split"
+        lens.backward(loss_of(model, x, y), y)
+        assert lens.engine_name == "masked"
+        assert "differs by" in lens.engine_reason
+        # What was logged of that step are the masked engine's own vectors.
+        assert lens.last is not None
+        assert lens.last.residual <= 1e-5
+
+
+class Particular(nn.Module):
+    """Asks more of its parameters than torch.func can give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.only = nn.Linear(5, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch._C._functorch.is_functorch_wrapped_tensor(self.only.weight):
+            raise AttributeError("no such thing under a transform")
+        return self.only(x)
+
+
+def test_a_model_that_cannot_be_replayed_is_measured_otherwise() -> None:
+    model, said = Particular(), []
+    with Lens(model, GROUPS, every=1, engine="func", announce=said.append) as lens:
+        x, y = batches(1)[0]
+        lens.backward(loss_of(model, x, y), y)
+        assert lens.last is not None
+        assert lens.engine_name == "masked"
+    assert "torch.func cannot treat Particular: no such thing under a transform" in lens.engine_reason
+    assert said == []
+
+
 def test_a_group_without_gradient_does_not_hide_a_disagreement() -> None:
     torch.manual_seed(0)
     model = Centred()

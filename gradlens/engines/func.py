@@ -178,7 +178,8 @@ class FuncEngine:
                 # Where an operation has no batching rule, torch loops over the vectors and says so: slow but exact.
                 warnings.filterwarnings("ignore", message="There is a performance drop")
                 gradients = torch.func.vmap(lambda *seed: pull_back(seed)[0], chunk_size=self._chunk_size)(*seeds)
-        except (RuntimeError, NotImplementedError, IndexError, ValueError) as error:
+        except (RuntimeError, IndexError, ValueError, AttributeError, TypeError, AssertionError) as error:
+            # Whatever torch.func or the model's own code makes of wrapped tensors: the forward pass itself went well.
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise EngineRefusal(f"func: torch.func cannot treat {_name(self._model)}: {reason}") from error
         order = {id(param): name for name, param in self._model.named_parameters()}

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from gradlens.gram import Floats
+from gradlens.runlog.events import Phase
 
 
-def edges_of(rows: int, bins: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Returns the first rows of at most ``bins`` stretches of almost equal length, and the end: [n + 1]."""
-    return np.linspace(0, rows, min(bins, rows) + 1).round().astype(np.intp)
+def edges_of(steps: NDArray[Any], bins: int, phases: Sequence[Phase]) -> NDArray[np.intp]:
+    """Returns the first rows of about ``bins`` stretches of almost equal length, and the end: [n + 1].
+
+    No stretch holds steps of two phases: where one begins, so does a stretch.
+
+    Args:
+        steps: [T] of the rows, ascending.
+        bins: At most so many, and one more for every phase.
+        phases: Of the run.
+    """
+    rows = len(steps)
+    edges = np.linspace(0, rows, min(bins, rows) + 1).round().astype(np.intp)
+    starts = np.searchsorted(steps, [phase.start for phase in phases])
+    return np.union1d(edges, starts[starts < rows]) if rows else edges
 
 
-def binned(values: Floats, edges: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:
+def binned(values: Floats, edges: NDArray[np.intp]) -> Floats:
     """Returns [n, ...] the means of [T, ...] between the edges; NaN are left out, and a stretch of NaN alone is NaN."""
     if len(edges) < 2:
         return np.empty((0, *values.shape[1:]))
@@ -22,7 +38,7 @@ def binned(values: Floats, edges: np.ndarray[tuple[int], np.dtype[np.intp]]) -> 
         return np.asarray(sums / np.add.reduceat(present.astype(np.float64), edges[:-1], axis=0))
 
 
-def edge_positions(positions: Floats, edges: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:
+def edge_positions(positions: Floats, edges: NDArray[np.intp]) -> Floats:
     """Returns [n + 1] where the stretches begin and end on an axis with the rows at ``positions`` [T]."""
     x = np.asarray(positions, dtype=np.float64)
     if len(x) == 1:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradlens.figures._axis import Axis, add_events, axis_of
 from gradlens.figures._bins import binned, edge_positions, edges_of
@@ -65,7 +66,8 @@ def layer_heatmap(run: Run, name: str | None = None, quantity: str = "cosine", *
     axis = axis_of(run, view.x)
     height = int(np.clip(150 + 16 * len(layers), 320, 1100))
     sampled = Axis(axis.positions[rows], axis.title, axis.unit)
-    sheet = _over_time(values, [_tail(layer) for layer in layers], quantity, sampled, view.theme)
+    edges = edges_of(run.steps[rows], BINS, run.phases)
+    sheet = _over_time(values, edges, [_tail(layer) for layer in layers], quantity, sampled, view.theme)
     return _dressed(sheet, run, axis, view.theme, title, about, height)
 
 
@@ -78,7 +80,8 @@ def group_heat(run: Run, quantity: str, title: str, view: View) -> Sheet:
     measure = measures[quantity]
     values = np.stack([measure(name) for name in run.groups.names], axis=1)  # [T, K]
     axis = axis_of(run, view.x)
-    sheet = _over_time(values, [safe(name) for name in run.groups.names], quantity, axis, view.theme)
+    edges = edges_of(run.steps[: len(values)], BINS, run.phases)
+    sheet = _over_time(values, edges, [safe(name) for name in run.groups.names], quantity, axis, view.theme)
     return _dressed(sheet, run, axis, view.theme, title, about, int(np.clip(150 + 14 * len(run.groups), 320, 1100)))
 
 
@@ -138,8 +141,9 @@ def frequency_order(probe: Probe) -> tuple[list[str], Floats]:
     return [names[i] for i in order], np.asarray(np.clip(cosine, -1, 1))
 
 
-def _over_time(values: Floats, labels: list[str], quantity: str, axis: Axis, theme: Theme) -> Sheet:
-    edges = edges_of(len(values), BINS)
+def _over_time(
+    values: Floats, edges: NDArray[np.intp], labels: list[str], quantity: str, axis: Axis, theme: Theme
+) -> Sheet:
     cells = binned(values, edges).T  # [rows of the picture, bins]
     scale: dict[str, Any] = {"zmin": -1, "zmax": 1, "colorscale": theme.diverging()}
     if quantity == "share":

@@ -92,9 +92,7 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
 def _edges(run: Run, view: View, rows: int) -> NDArray[np.intp]:
     """Returns the first row of every bar, and the end; a new phase begins a new bar."""
     bars = -(-rows // view.smooth) if view.smooth else max(rows // STEPS, min(rows, FEWEST))
-    edges = edges_of(rows, max(1, min(BARS, bars)))
-    starts = np.searchsorted(run.steps[:rows], [phase.start for phase in run.phases])
-    return np.union1d(edges, starts[starts < rows]) if rows else edges
+    return edges_of(run.steps[:rows], max(1, min(BARS, bars)), run.phases)
 
 
 def _mean_shares(shares: dict[str, Floats], edges: NDArray[np.intp]) -> dict[str, Floats]:

@@ -1,10 +1,13 @@
 """Running means beside phases: what was measured in one phase never shows in the curve of another."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from gradlens import figures
-from gradlens.figures import _lines
+from gradlens.figures import _heat, _lines
+from gradlens.groups import ClassGroups
 from gradlens.runlog import Run, RunWriter
 from tests.made_runs import make_run
 
@@ -91,3 +94,22 @@ def test_how_much_is_averaged_by_default(tmp_path, steps, window):
     run = make_run(tmp_path / "run", steps=steps)
     text = figures.cosines(run).layout.title.subtitle.text
     assert (f"mean of {window} measured steps" if window > 1 else "every measured step") in text
+
+
+def test_a_cell_of_a_heat_map_stands_for_one_phase(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(_heat, "BINS", 7)
+    layers = figures.layer_heatmap(run, "tail").data[0]
+    make_run(tmp_path / "many", steps=200, groups=ClassGroups.per_class(12), weights=(1.0,) * 12)
+    writer = RunWriter(tmp_path / "many", Run(tmp_path / "many").meta, resume=True)
+    writer.event("phase", step=BEGIN, name="II")
+    writer.close()
+    many = Run(tmp_path / "many")
+    groups = figures.cosines(many).data[0]
+    of_layers = run.by_layer("cosine", "tail").T
+    of_groups = np.stack([many.cosine(name) for name in many.groups.names])
+    for picture, values in ((layers, of_layers), (groups, of_groups)):
+        assert BEGIN in picture.x
+        assert len(picture.x) == 7 + 1 + 1  # seven cells, one of them cut in two, and the end
+        ends = [round(x) for x in picture.x]
+        for cell, (start, stop) in enumerate(pairwise(ends)):
+            np.testing.assert_allclose(picture.z[:, cell], np.nanmean(values[:, start:stop], axis=1), rtol=1e-5)

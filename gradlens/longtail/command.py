@@ -12,7 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import METHODS, find_method
+from gradlens.longtail.processes import started
+from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.settings import parse_assignments
+from gradlens.longtail.task import Task
 from gradlens.longtail.tasks.loading import NAMES, load_task
 from gradlens.longtail.training_run import RESULT, Trained, run_training
 from gradlens.longtail.watching import Watching
@@ -69,52 +72,60 @@ def train(
     evaluate_every: Annotated[int, typer.Option(min=1, help="epochs between evaluations")] = 1,
     max_steps: Annotated[int | None, typer.Option(min=1, help="end each epoch early, to try things out")] = None,
 ) -> None:
-    """Trains a method of the long-tail lab, watched by the lens, and says how many-, medium- and few-shot classes fare."""
+    """Trains a method of the long-tail lab, watched by the lens, and says how many-, medium- and few-shot classes fare.
+
+    In several processes: torchrun --nproc-per-node 4 -m gradlens train ... The batch is that of all processes together.
+    """
     console = Console()
-    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        fraction = parse_budget(budget)
-        changes: dict[str, Any] = parse_assignments(settings or []) | ({} if epochs is None else {"epochs": epochs})
-        task = load_task(
-            dataset,
-            data=data,
-            imbalance=imbalance,
-            balanced=balanced,
-            subset_seed=subset_seed,
-            device=where,
-            workers=workers,
-        )
-        recipe = find_method(method).on(task, changes)
-        folder = out or default_folder(method, task.name, imbalance, seed, resume=resume)
-        console.print(
-            f"{method} on {task.name}: {len(task.train.labels)} images, {task.num_classes} classes (subset "
-            f"{task.train.digest}), {recipe.epochs} epochs in {len(recipe.phases)} "
-            f"phase{'s' if len(recipe.phases) > 1 else ''} on {where}\n{task.groups()}\nrun: {folder}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        trained = _with_progress(
-            console,
-            recipe.epochs,
-            lambda on_epoch: run_training(
-                recipe,
-                task,
-                folder,
-                seed=seed,
+        with started(device or ("cuda" if torch.cuda.is_available() else "cpu")) as (processes, where):
+            console.quiet = processes.rank > 0
+            fraction = parse_budget(budget)
+            changes: dict[str, Any] = parse_assignments(settings or []) | ({} if epochs is None else {"epochs": epochs})
+            task = load_task(
+                dataset,
+                data=data,
+                imbalance=imbalance,
+                balanced=balanced,
+                subset_seed=subset_seed,
                 device=where,
-                resume=resume,
-                watching=None
-                if untracked
-                else Watching(every, fraction, engine, update=update, probe_every=probe_every),
-                evaluate_every=evaluate_every,
-                max_steps=max_steps,
-                on_epoch=on_epoch,
-            ),
-        )
+                workers=workers,
+            )
+            recipe = find_method(method).on(task, changes)
+            # Whoever comes second would find the folder of the first taken.
+            folder = out or processes.agreed(lambda: default_folder(method, task.name, imbalance, seed, resume=resume))
+            console.print(_headline(recipe, task, where, processes.size, folder), highlight=False, soft_wrap=True)
+            trained = _with_progress(
+                console,
+                recipe.epochs,
+                lambda on_epoch: run_training(
+                    recipe,
+                    task,
+                    folder,
+                    seed=seed,
+                    device=where,
+                    resume=resume,
+                    watching=None
+                    if untracked
+                    else Watching(every, fraction, engine, update=update, probe_every=probe_every),
+                    evaluate_every=evaluate_every,
+                    max_steps=max_steps,
+                    on_epoch=on_epoch,
+                ),
+            )
     except (LongTailError, RunError, TrackError) as error:
         Console(stderr=True).print(f"gradlens: error: {error}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     _print_result(console, trained)
+
+
+def _headline(recipe: Recipe, task: Task, device: str, processes: int, folder: Path) -> str:
+    several = f" in {processes} processes" if processes > 1 else ""
+    return (
+        f"{recipe.method} on {task.name}: {len(task.train.labels)} images, {task.num_classes} classes (subset "
+        f"{task.train.digest}), {recipe.epochs} epochs in {len(recipe.phases)} "
+        f"phase{'s' if len(recipe.phases) > 1 else ''} on {device}{several}\n{task.groups()}\nrun: {folder}"
+    )
 
 
 def default_folder(method: str, dataset: str, imbalance: float | None, seed: int, *, resume: bool) -> Path:

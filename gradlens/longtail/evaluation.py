@@ -8,12 +8,13 @@ from gradlens.longtail.accuracy import shot_accuracies
 from gradlens.longtail.counts import Counts
 from gradlens.longtail.labelled_images import LabelledImages
 from gradlens.longtail.network import Network
+from gradlens.longtail.processes import ALONE, Processes
 
 BATCH = 500
 
 
 @torch.no_grad()
-def evaluate(model: Network, images: LabelledImages, counts: Counts) -> dict[str, float]:
+def evaluate(model: Network, images: LabelledImages, counts: Counts, processes: Processes = ALONE) -> dict[str, float]:
     """Returns top-1 accuracy in percent of many, medium, few (those that exist) and "overall".
 
     A classifier that has only the head classes so far is wrong on every image of the others. The network is left in eval
@@ -23,8 +24,12 @@ def evaluate(model: Network, images: LabelledImages, counts: Counts) -> dict[str
         model: The network.
         images: Images to evaluate on.
         counts: [C] training images per class, which decide the shots.
+        processes: Share the images; all get the same result.
     """
     model.eval()
-    everything = torch.arange(len(images.labels))
-    predictions = [model(batch).argmax(1).cpu() for batch, _ in images.batches(everything, BATCH, augmented=False)]
-    return shot_accuracies(torch.cat(predictions), images.labels, counts)
+    total = len(images.labels)
+    own = torch.arange(total)[processes.share(total)]
+    batches = images.batches(own, BATCH, augmented=False) if len(own) else ()
+    none = torch.zeros(0, dtype=torch.int64, device=next(model.parameters()).device)
+    predictions = torch.cat([none, *(model(batch).argmax(1) for batch, _ in batches)])
+    return shot_accuracies(processes.gather(predictions, total).cpu(), images.labels, counts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from gradlens.longtail.evaluation import evaluate
 from gradlens.longtail.learner import Learner, derived_seed
 from gradlens.longtail.modes import choose_trainable, set_modes
 from gradlens.longtail.optimization import set_rates
-from gradlens.longtail.phases import Phase
+from gradlens.longtail.phases import Phase, Step
+from gradlens.longtail.processes import Processes, directly
 from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.task import Task
 from gradlens.longtail.tracker import Tracker, Untracked
@@ -69,6 +71,11 @@ def fit(
 
     The state of PyTorch's global random number generators is the same afterwards as before.
 
+    Where torch.distributed is initialised, all its processes call this and train one network on batches of the same size
+    and order, each on its share of every batch, and all return the same. Losses are those of the whole batch. Random
+    augmentation and dropout differ from those of one process. BatchNorm takes the statistics of the whole batch on GPUs;
+    on a CPU, where PyTorch cannot, those of the process's share, and the running ones are process 0's. Process 0 writes.
+
     Args:
         recipe: What to do.
         task: On what.
@@ -106,7 +113,7 @@ def fit(
             fresh = stored is None or index > stored.phase
             tracker.start_phase(phase, learner, optimizer, steps, first)
             if index and fresh:
-                accuracies = evaluate(learner.model, task.evaluations[split], task.counts)
+                accuracies = evaluate(learner.model, task.evaluations[split], task.counts, learner.processes)
                 tracker.event("phase-entered", phase=phase.name, split=split, **accuracies, **learner.notes)
             for epoch in range(first, phase.epochs):
                 assert optimizer is not None
@@ -118,11 +125,11 @@ def fit(
                 steps += done
                 check_parameters(learner.model, row["epoch"], keep)
                 if last or (epoch + 1) % evaluate_every == 0:
-                    row |= evaluate(learner.model, task.evaluations[split], task.counts)
+                    row |= evaluate(learner.model, task.evaluations[split], task.counts, learner.processes)
                 history.append(row)
                 # Before the checkpoint: a training that is killed between the two repeats the epoch and logs it again.
                 tracker.end_epoch(row, learner)
-                if keep is not None:
+                if keep is not None and learner.processes.rank == 0:
                     snapshot = _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history)
                     if last and index + 1 < len(recipe.phases):
                         save_checkpoint(keep, snapshot, phase_file(index))
@@ -131,7 +138,10 @@ def fit(
                     on_epoch(row)
             if index + 1 < len(recipe.phases):
                 tracker.end_phase()
-        final = {name: evaluate(learner.model, images, task.counts) for name, images in task.evaluations.items()}
+        final = {
+            name: evaluate(learner.model, images, task.counts, learner.processes)
+            for name, images in task.evaluations.items()
+        }
     return Fitted(learner, history, split, final, steps, keep / FILE if keep is not None else None)
 
 
@@ -143,9 +153,10 @@ def training_identity(recipe: Recipe, task: Task, seed: int, max_steps: int | No
 
 def _start(recipe: Recipe, task: Task, seed: int, device: torch.device) -> Learner:
     torch.manual_seed(derived_seed(seed, "network"))
-    model = recipe.network().to(device)
+    processes = Processes.here()
+    model = processes.prepared(recipe.network().to(device))
     everything = torch.arange(len(task.train.labels))
-    return Learner(model, task.train, task.counts, device, seed, everything)
+    return Learner(model, task.train, task.counts, device, seed, everything, processes=processes)
 
 
 def _enter(index: int, phase: Phase, learner: Learner, stored: Checkpoint | None) -> tuple[torch.optim.SGD | None, int]:
@@ -156,6 +167,7 @@ def _enter(index: int, phase: Phase, learner: Learner, stored: Checkpoint | None
     """
     torch.manual_seed(derived_seed(learner.seed, "phase", index))
     learner.notes.clear()
+    learner.run = directly  # nothing may hold on to the network's former parts
     if phase.structure is not None:
         phase.structure(learner)
         learner.model.to(learner.device)
@@ -171,10 +183,12 @@ def _enter(index: int, phase: Phase, learner: Learner, stored: Checkpoint | None
         if phase.initialise is not None:
             phase.initialise(learner)
         everything = torch.arange(len(learner.train.labels))
-        learner.selected = everything if phase.select is None else phase.select(learner)
+        chosen = everything if phase.select is None else phase.select(learner)
+        learner.selected = learner.processes.as_the_first(chosen, learner.device)
     choose_trainable(learner.model, phase.trainable)
     if not phase.epochs:
         return None, 0
+    learner.run = learner.processes.wrapped(learner.model)
     optimizer = phase.sgd.optimizer(learner.model)
     if resumed is not None:
         optimizer.load_state_dict(resumed.optimizer)
@@ -193,7 +207,10 @@ def _epoch(
     """Trains one epoch; returns its mean losses and seconds, and its number of steps."""
     started = time.perf_counter()
     clock = Clock(epoch, phase.epochs)
-    seeds = {what: derived_seed(learner.seed, what, index, epoch) for what in ("order", "forward", "augmentation")}
+    processes = learner.processes
+    own = (processes.rank,) if processes.rank else ()  # the order is that of all processes
+    seeds = {"order": derived_seed(learner.seed, "order", index, epoch)}
+    seeds |= {what: derived_seed(learner.seed, what, index, epoch, *own) for what in ("forward", "augmentation")}
     torch.manual_seed(seeds["forward"])  # dropout
     generator = torch.Generator().manual_seed(seeds["forward"])
     order = phase.visiting(learner.train.labels[learner.selected], clock, torch.Generator().manual_seed(seeds["order"]))
@@ -201,18 +218,19 @@ def _epoch(
     set_modes(learner.model)
     watch = LossWatch(phase.name, epoch, learner.device)
     steps = 0
-    for images, labels in learner.train.batches(
-        learner.selected[order], phase.batch, augmented=True, seed=seeds["augmentation"]
-    ):
+    positions, size = processes.share_of_batches(learner.selected[order], phase.batch)
+    for images, labels in learner.train.batches(positions, size, augmented=True, seed=seeds["augmentation"]):
         if steps == max_steps:
             break
-        step = phase.forward(learner, clock, images, labels, generator)
+        part: Step = learner.run(partial(phase.forward, learner, clock, images, labels, generator))
+        step = part.whole(min(phase.batch, len(order) - steps * phase.batch))
         losses: dict[str, Tensor] = {name: term(step) for name, term in phase.losses.items()}
-        watch.add(losses, len(labels))
+        watch.add(losses, len(step.labels))
         tracker.backward(losses, step)
         optimizer.step()
         optimizer.zero_grad()
         steps += 1
+    processes.share_buffers(learner.model)
     return {**watch.means(), "seconds": time.perf_counter() - started}, steps
 
 

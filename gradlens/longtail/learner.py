@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gradlens.longtail.counts import Counts
 from gradlens.longtail.labelled_images import LabelledImages
 from gradlens.longtail.network import Network
+from gradlens.longtail.processes import ALONE, Processes, Run, directly
 
 FEATURE_BATCH = 500
 
@@ -28,6 +29,8 @@ class Learner:
         selected: [n] int64 positions of the images that the phase at hand trains on, on the CPU.
         modules: Frozen copies and auxiliary modules, by name ("old"); checkpointed with the model.
         notes: What a phase wants to be told in the run's events.
+        processes: Those that train together.
+        run: Runs a forward pass of training, given as a function, so that its gradients are averaged over the processes.
     """
 
     model: Network
@@ -38,6 +41,8 @@ class Learner:
     selected: Tensor
     modules: dict[str, nn.Module] = field(default_factory=dict)
     notes: dict[str, object] = field(default_factory=dict)
+    processes: Processes = ALONE
+    run: Run = directly
 
     @property
     def num_classes(self) -> int:
@@ -48,13 +53,16 @@ class Learner:
     def features(self, positions: Tensor) -> Tensor:
         """Returns the [n, d] features of training images, made in eval mode with the test transform.
 
-        The modes of the model's modules are put back.
+        Several processes share the work and all get the same. The modes of the model's modules are put back.
         """
         modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         try:
-            batches = self.train.batches(positions, FEATURE_BATCH, augmented=False)
-            return torch.cat([self.model.embed(images) for images, _ in batches])
+            own = positions[self.processes.share(len(positions))]
+            batches = self.train.batches(own, FEATURE_BATCH, augmented=False) if len(own) else ()
+            none = next(self.model.parameters()).new_zeros(0, self.model.features)
+            rows = torch.cat([none, *(self.model.embed(images) for images, _ in batches)])
+            return self.processes.gather(rows, len(positions))
         finally:
             for module, training in modes:
                 module.training = training

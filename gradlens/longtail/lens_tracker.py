@@ -102,7 +102,7 @@ class LensTracker:
         assert self._lens is not None
         whole = len(self._recipe.components) == 1
         loss = next(iter(losses.values())) if whole else losses
-        self._lens.backward(loss, step.labels, outputs=step.anchors, logits=step.logits)
+        self._lens.backward(loss, step.measured_labels(), outputs=step.anchors, logits=step.own.logits)
 
     def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
         """See ``Tracker.end_epoch``."""

@@ -25,15 +25,19 @@ from gradlens.longtail.visiting import Clock, Visiting, shuffled
 class Step:
     """What the loss terms of one training step see.
 
+    Where several processes train, labels, features and logits are those of the whole batch, gathered, while the images
+    are this process's b of them; in one process b = B.
+
     Attributes:
         learner: The network and what stands beside it.
         clock: Epoch and epochs of the phase.
-        images: [B, channels, H, W] network input.
+        images: [b, channels, H, W] network input.
         labels: [B] class ids, or [B, C] soft labels.
         features: [B, d] penultimate features.
         logits: [B, C].
-        anchors: The tensors whose rows are the samples and through which every loss reaches the network: logits and
-            features, and what a term adds with ``with_rows``.
+        anchors: This process's tensors [b, ...] whose rows are the samples and through which every loss reaches the
+            network: logits and features, and what a term adds with ``with_rows``.
+        part: The step as this process's forward pass left it, with b rows; None where that is the step itself.
     """
 
     learner: Learner
@@ -43,16 +47,56 @@ class Step:
     features: Tensor
     logits: Tensor
     anchors: list[Tensor] = field(default_factory=list)
+    part: Step | None = None
 
     def __post_init__(self) -> None:
-        self.anchors.extend([self.logits, self.features])
+        if self.part is None:
+            self.anchors.extend([self.logits, self.features])
 
-    def with_rows(self, tensor: Tensor) -> Tensor:
-        """Returns a tensor [B, ...] that a loss term computes with parameters of its own, noted as an anchor."""
-        self.anchors.append(tensor)
-        return tensor
+    @property
+    def own(self) -> Step:
+        """The step as this process's forward pass left it, with b rows."""
+        return self.part or self
+
+    def whole(self, total: int) -> Step:
+        """Returns the step of all processes.
+
+        Args:
+            total: B.
+        """
+        gather, alone = self.learner.processes.gather, self.learner.processes.size == 1
+        if alone:
+            return self
+        labels, features, logits = (gather(rows, total) for rows in (self.labels, self.features, self.logits))
+        return Step(self.learner, self.clock, self.images, labels, features, logits, self.anchors, self)
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        """Returns [B, ...] what all processes have computed of their images.
+
+        Args:
+            rows: [b, ...] of this process.
+        """
+        return self.learner.processes.gather(rows, len(self.labels))
+
+    def with_rows(self, of: Callable[[Tensor], Tensor]) -> Tensor:
+        """Returns a tensor [B, ...] that a loss term computes with parameters of its own, noted as an anchor.
+
+        Args:
+            of: [b, d] features -> [b, ...], row by row.
+        """
+        rows = of(self.own.features)
+        self.anchors.append(rows)
+        return self.gathered(rows)
+
+    def measured_labels(self) -> Tensor:
+        """Returns [b] or [b, C] labels of this process's rows; no class where its only row is a filler."""
+        own = self.learner.processes.share(len(self.labels))
+        if own.stop > own.start:
+            return self.own.labels
+        return torch.full_like(self.own.labels, NO_CLASS if self.labels.ndim == 1 else 0)
 
 
+NO_CLASS = -100  # the label of cross_entropy that counts for nothing
 LossTerm = Callable[[Step], Tensor]
 Forward = Callable[[Learner, Clock, Tensor, Tensor, torch.Generator], Step]
 Select = Callable[[Learner], Tensor]

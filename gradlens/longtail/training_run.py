@@ -13,6 +13,7 @@ from typing import Any
 from gradlens.longtail.checkpoint import FILE as CHECKPOINT
 from gradlens.longtail.checkpoint import Checkpoint, CheckpointError, require_same
 from gradlens.longtail.fit import Fitted, fit, training_identity
+from gradlens.longtail.processes import Processes
 from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.task import Task
 from gradlens.longtail.tracker import Tracker, Untracked
@@ -54,6 +55,8 @@ def run_training(
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Trained:
     """Trains, watched by the lens, and keeps run, checkpoint and result in one folder.
+
+    In several processes all call this with the same arguments; the folder must be the same one for all.
 
     Args:
         recipe: What to do.
@@ -103,7 +106,8 @@ def run_training(
     tracker.event("result", best_epoch=fitted.best["epoch"], **fitted.final[fitted.split])
     tracker.close()
     result = describe(recipe, task, fitted, seed, device, max_steps)
-    replace_file(path / RESULT, (json.dumps(result, indent=1) + "\n").encode())
+    if fitted.learner.processes.rank == 0:
+        replace_file(path / RESULT, (json.dumps(result, indent=1) + "\n").encode())
     return Trained(path, fitted, result)
 
 
@@ -131,9 +135,10 @@ def _tracker(
 
         facts = {"command": (sys.executable, *sys.argv), "extra": extra}
         return LensTracker(recipe, task, folder, watching, seed=seed, resume=resume, facts=facts)
-    if not resume and folder.exists() and any(folder.iterdir()):
-        raise RunExistsError(f"{folder} already exists and holds something; choose another folder or resume")
-    folder.mkdir(parents=True, exist_ok=True)
+    if Processes.here().rank == 0:
+        if not resume and folder.exists() and any(folder.iterdir()):
+            raise RunExistsError(f"{folder} already exists and holds something; choose another folder or resume")
+        folder.mkdir(parents=True, exist_ok=True)
     return Untracked()
 
 
@@ -149,6 +154,7 @@ def describe(
         "seed": seed,
         "identity": training_identity(recipe, task, seed, max_steps),
         "device": device,
+        "processes": fitted.learner.processes.size,
         "images": len(task.train.labels),
         "phases": [{"name": phase.name, "epochs": phase.epochs} for phase in recipe.phases],
         "steps": fitted.steps,

@@ -124,7 +124,7 @@ class Retention:
     def __call__(self, step: Step) -> Tensor:
         """Returns lambda L_dis of the batch."""
         with torch.no_grad():
-            old = cast(Network, step.learner.modules[OLD]).embed(step.images)
+            old = step.gathered(cast(Network, step.learner.modules[OLD]).embed(step.images))
         return self.weight * retention_loss(old, step.features, self.tau, self.reduction, self.detach)
 
 
@@ -148,7 +148,7 @@ class IntraClass:
 
     def __call__(self, step: Step) -> Tensor:
         """Returns L_intra of the batch."""
-        scores = step.with_rows(_cosine(step.learner.model).cosines(step.features))
+        scores = step.with_rows(_cosine(step.learner.model).cosines)
         return intra_class_loss(
             scores,
             step.labels,

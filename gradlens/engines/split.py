@@ -107,7 +107,7 @@ class SplitEngine:
             return
         kind = kind_of(module)
         if kind is not None:
-            self._require(path, module, owned, kind.refusal(module))
+            self._require(path, module, owned, _derived(owned) or kind.refusal(module))
             hook = StepHook(partial(self._on_forward, path, kind))
             # First in line, so that it sees the layer's own output and not what other hooks make of it.
             self._handles.append(module.register_forward_hook(hook, prepend=True, with_kwargs=True))
@@ -215,6 +215,12 @@ class SplitEngine:
 
 def _mixes(module: nn.Module) -> bool:
     return isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
+
+
+def _derived(owned: Iterable[str]) -> str | None:
+    """Says that a layer's weight is made of other parameters, as torch.nn.utils.weight_norm and spectral_norm do."""
+    others = sorted(set(owned) - {"weight", "bias"})
+    return f"computes its weight from {' and '.join(others)}" if others else None
 
 
 def _region(path: str, output: Tensor, inputs: Iterable[Tensor], own: Iterable[nn.Parameter]) -> Region:

@@ -223,6 +223,11 @@ def mlp(inplace: bool = False) -> nn.Module:
     )
 
 
+def weight_parametrized() -> nn.Module:
+    first = nn.utils.parametrizations.weight_norm(nn.Linear(5, 8))
+    return nn.Sequential(first, nn.ReLU(), nn.Linear(8, CLASSES))
+
+
 def evaluated_batch_norm() -> nn.Module:
     model = Pooled(6, nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
     for _ in range(3):
@@ -278,6 +283,7 @@ def soft_labels() -> Tensor:
 
 
 ATTENTION_DROPOUT = {"split": "attention dropout .*attention: MultiheadAttention"}
+PARAMETRIZED = {"split": r"not among the layers .*0\.parametrizations\.weight: ParametrizationList"}
 UNCOVERED_SUBCLASS = {"split": "parameter weight of .*LayerNorm2d"}
 BATCH_NORM = {"split": "train-mode BatchNorm mixes"}
 TOKENS = {"split": "several rows to one sample"}
@@ -286,6 +292,7 @@ ZOO: dict[str, Case] = {
     "mlp": Case(mlp, vectors(5)),
     "mlp-soft-labels": Case(mlp, vectors(5), soft_labels),
     "mlp-on-tokens": Case(mlp, vectors(4, 5), class_ids(ROWS, 4), per_token, TOKENS),
+    "weight-norm": Case(weight_parametrized, vectors(5), refuses=PARAMETRIZED),
     "inplace-relu": Case(lambda: mlp(inplace=True), vectors(5)),
     "two-inputs": Case(TwoInputs, lambda: (torch.randn(ROWS, 4), torch.randn(ROWS, 3))),
     "shared-module": Case(Shared, vectors(4)),

@@ -11,7 +11,7 @@ is opened, after, and after each time rows were added. Prints a table and writes
 - a live tick is all that the server does for a viewer when rows have come: look, read, draw all figures of the page again;
 - memory is what the process holds itself, without the file that it maps and what is left of tabs that were closed;
 - in the browser (where Chromium and playwright are installed): from following the link to the first figure on the screen. The
-  first visit is that of a server and a browser that have just been started, to a short run; scripts are loaded and compiled in it.
+  first visit is that of a server and a browser that have just been started, to a short run: all scripts are loaded in it.
 """
 
 from __future__ import annotations

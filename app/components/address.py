@@ -37,6 +37,11 @@ def open_page(page: StreamlitPage) -> None:
     page.run()
 
 
+def here() -> str:
+    """Returns the path of the page that is open."""
+    return str(st.session_state.get("path", ""))
+
+
 def arrive(page: str) -> None:
     """Forgets the choices of the page before: on this one the address decides, also where a control is called the same.
 
@@ -48,6 +53,12 @@ def arrive(page: str) -> None:
             st.session_state.pop(key, None)
         st.session_state.pop("table", None)
         st.session_state.update(page=page, choices=set())
+
+
+def remember(key: str, value: object) -> None:
+    """Remembers something for as long as the viewer stays on this page."""
+    st.session_state.setdefault("choices", set()).add(key)
+    st.session_state[key] = value
 
 
 def asked(key: str) -> list[str]:
@@ -76,5 +87,5 @@ def keep(key: str, values: Sequence[str]) -> None:
     """
     st.session_state.setdefault("choices", set()).add(key)
     with st.container(key=f"gl-address-{key}"):  # takes no room: see the style of the pages
-        data = {"path": st.session_state.get("path", ""), "name": key, "values": list(values)}
+        data = {"path": here(), "name": key, "values": list(values)}
         _component()(key=f"address-{key}", data=data)

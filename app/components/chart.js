@@ -169,7 +169,7 @@ async function paint(state) {
     responsive: false, displaylogo: false, displayModeBar: true, scrollZoom: false, doubleClick: false,
     modeBarButtons: [["zoom2d", "pan2d", { name: "reset", title: "Reset zoom", icon: Plotly.Icons.home, click: () => reset(state) }]],
   };
-  await Plotly.react(plot, spec.data, layout, config);
+  await Plotly.react(plot, legible(state), layout, config);
   // A legend of several lines would lie over the panels.
   const legend = plot._fullLayout?.legend?._height ?? 0;
   if (legend > 36 && plot._fullLayout.showlegend) {
@@ -182,11 +182,44 @@ async function paint(state) {
   figure.dataset.drawn = String(Number(figure.dataset.drawn ?? 0) + 1);
 }
 
+// What a line is called in the address.
+const line = (trace) => plain(trace.legendgroup ?? trace.name);
+
+// What the legend hides is hidden whatever the server says.
+function legible(state) {
+  return state.spec.data.map((trace) => (state.hidden.includes(line(trace)) ? { ...trace, visible: "legendonly" } : trace));
+}
+
+// Zoom and legend choices stand in the address, so that a copied link opens the same view.
+function choices({ key, path, keep }) {
+  const { pathname, searchParams } = new URL(window.location);
+  if (!keep || !pathname.endsWith("/" + path)) return { zoom: {}, hidden: [] };
+  const found = searchParams.getAll(`zoom.${key}`).map((text) => /^([xy])(\d*) (\S+) (\S+)$/.exec(text)).filter(Boolean);
+  const zoom = found.map(([, axis, number, ...ends]) => [`${axis}axis${number}`, ends.map(Number)]);
+  const sound = ([low, high]) => Number.isFinite(high - low) && low !== high;
+  return { zoom: Object.fromEntries(zoom.filter(([, ends]) => sound(ends))), hidden: searchParams.getAll(`hide.${key}`) };
+}
+
+function keep({ data, zoom, hidden }) {
+  const address = new URL(window.location);
+  if (!address.pathname.endsWith("/" + data.path)) return;  // the viewer has gone on meanwhile
+  const names = { zoom: Object.entries(zoom).map(([axis, ends]) => [axis.replace("axis", ""), ...ends].join(" ")), hide: hidden };
+  for (const [name, values] of Object.entries(names)) {
+    address.searchParams.delete(`${name}.${data.key}`);
+    for (const value of values) address.searchParams.append(`${name}.${data.key}`, value);
+  }
+  if (address.search !== window.location.search) window.history.replaceState(window.history.state, "", address);
+}
+
+// The part of the horizontal axis, which all panels share, that is seen; null = all.
+const shownPart = ({ zoom }) => zoom[Object.keys(zoom).find((axis) => axis.startsWith("x"))] ?? null;
+
+// Asks the server for the points of what is seen.
 function report(state) {
+  keep(state);
   clearTimeout(state.timer);
   if (!state.data.resample) return;
-  const axis = Object.keys(state.zoom).find((key) => key.startsWith("xaxis"));
-  state.timer = setTimeout(() => state.component.setStateValue("window", axis ? state.zoom[axis].map(Number) : null), 300);
+  state.timer = setTimeout(() => state.component.setStateValue("window", shownPart(state)), 300);
 }
 
 function reset(state) {
@@ -203,12 +236,17 @@ function listen(state, plot) {
     for (const key of Object.keys(change)) {
       const axis = /^([xy]axis\d*)\.range/.exec(key)?.[1];
       if (!axis) continue;
-      state.zoom[axis] = [...plot._fullLayout[axis].range];
+      state.zoom[axis] = plot._fullLayout[axis].range.map(Number);
       moved = true;
     }
     if (moved) report(state);
   });
   plot.on("plotly_doubleclick", () => reset(state));
+  plot.on("plotly_restyle", () => {
+    if (state.drawing) return;
+    state.hidden = [...new Set(plot._fullData.filter((trace) => trace.visible === "legendonly").map(line))];
+    keep(state);
+  });
   plot.on("plotly_click", (event) => {
     const point = event.points?.[0];
     if (state.data.clickable && point) state.component.setStateValue("clicked", Math.round(Number(point.y)));
@@ -220,7 +258,7 @@ async function download(state, kind) {
   if (kind === "CSV") return state.component.setTriggerValue("csv", Date.now());
   const Plotly = await plotly();
   const layout = zoomed(structuredClone(state.spec.layout), state.zoom);
-  const figure = { data: state.spec.data, layout };
+  const figure = { data: legible(state), layout };
   if (kind === "HTML") {
     const source = await (await fetch(SCRIPT)).text();
     const page = document.implementation.createHTMLDocument(plain(layout.title?.text) || name);
@@ -248,7 +286,8 @@ export default function (component) {
   const { data, parentElement } = component;
   let state = memory.get(parentElement);
   if (!state) {
-    state = { figure: build(parentElement), zoom: {}, text: null };
+    state = { figure: build(parentElement), ...choices(data), text: null };
+    if (!data.keep) keep({ data, ...state });
     memory.set(parentElement, state);
     state.figure.querySelectorAll("button").forEach((button) => {
       button.onclick = () => download(state, button.dataset.kind);
@@ -268,9 +307,14 @@ export default function (component) {
     window.addEventListener("pointercancel", state.release);
   }
   state.component = component;
-  if (state.data && state.data.revision !== data.revision) state.zoom = {};
-  if (!state.data && data.window) state.zoom = { xaxis: [...data.window] };
+  const other = state.data && state.data.revision !== data.revision;
   state.data = data;
+  if (other) {
+    Object.assign(state, { zoom: {}, hidden: [] });
+    keep(state);
+  }
+  // Another part than what is seen: it was not known yet, or no more.
+  if (data.resample && JSON.stringify(data.window) !== JSON.stringify(shownPart(state))) report(state);
   if (data.csv && data.csv.id !== state.csv) {
     state.csv = data.csv.id;
     save(new Blob([data.csv.text], { type: "text/csv" }), `${data.name}.csv`);

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import streamlit as st
 
+from app.components.address import here, remember
+from app.components.view import window
 from gradlens.dashboard import plotly_address
 from gradlens.figures import FigureError, Sheet, figure_csv
 from gradlens.pairing import PairError
@@ -58,25 +60,29 @@ def chart(
         key: Unique on the page.
         draw: Draws it; is given ``theme``, and for figures over training ``window`` and for the CSV ``points``.
         name: Of the files that are downloaded, without suffix.
-        revision: Zoom and legend choices are kept as long as this stays the same.
+        revision: Zoom and legend choices, which stand in the address, are kept as long as this stays the same.
         over_training: Whether the figure takes ``window`` and ``points``.
         rows: Measured steps behind it, for the CSV.
         on_click: Called with the row of a heat map that was clicked.
     """
-    state = st.session_state.get(key) or {}
     options: dict[str, Any] = {"theme": theme()}
-    window = state.get("window")
+    state = st.session_state.get(key) or {}
     same = st.session_state.get(f"{key}:revision") in (None, str(revision))
-    st.session_state[f"{key}:revision"] = str(revision)
-    if over_training and window and same:
-        options["window"] = (float(window[0]), float(window[1]))
+    remember(f"{key}:revision", str(revision))
+    # The address is what it was when the viewer came; what he has zoomed to since, the browser has said.
+    seen = state["window"] if "window" in state else window(key)
+    if over_training and same and seen:
+        options["window"] = (float(seen[0]), float(seen[1]))
     try:
         data: dict[str, Any] = {
             "figure": draw(**options).json(),
             "name": re.sub(r"[^\w.-]+", "-", name).strip("-") or "figure",
             "revision": str(revision),
             "resample": over_training,
+            "key": key,
+            "path": here(),
             "window": options.get("window"),
+            "keep": same,
             "clickable": on_click is not None,
         }
         if st.session_state.pop(f"{key}:csv", False):

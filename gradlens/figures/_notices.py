@@ -26,7 +26,7 @@ def moments(run: Run) -> list[Mark]:
     """Returns what a figure marks: the marks of a run and, of what else happened in it, what is rare."""
     others = _others(run)
     often = Counter(event["kind"] for event in others)
-    rare = [Mark(event["step"], _text(event)) for event in others if often[event["kind"]] <= MOST_OF_A_KIND]
+    rare = [Mark(event["step"], _text(event, most=1)) for event in others if often[event["kind"]] <= MOST_OF_A_KIND]
     return sorted([*run.marks, *rare], key=lambda mark: mark.step)
 
 
@@ -37,9 +37,12 @@ def _others(run: Run) -> list[Event]:
     return sorted(found, key=lambda event: int(event["step"]))
 
 
-def _text(event: Event) -> str:
-    """Returns the event's own message, or its kind with all that is known of it."""
+def _text(event: Event, most: int | None = None) -> str:
+    """Returns the event's own message, or its kind with what is known of it: all, or the first ``most`` facts."""
     if event.get("message"):
         return str(event["message"])
-    facts = ", ".join(f"{name} {value}" for name, value in event.items() if name not in BOOKKEEPING)
-    return f"{event['kind']}: {facts}" if facts else str(event["kind"])
+    kind = event["kind"]
+    facts = [
+        str(value) if name == kind else f"{name} {value}" for name, value in event.items() if name not in BOOKKEEPING
+    ]
+    return f"{kind}: {', '.join(facts[:most])}" if facts else str(kind)

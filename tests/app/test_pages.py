@@ -153,18 +153,20 @@ def test_what_happened_in_a_run_is_listed_and_marked(monkeypatch, tmp_path):
     make_run(tmp_path / "run", steps=40)
     log(tmp_path / "run", kind="mark", step=10, text="warm-up over")
     log(tmp_path / "run", kind="lr-drop", step=20, factor=0.1)
+    log(tmp_path / "run", kind="engine", step=25, engine="masked", reason="two terms share one backward")
     log(tmp_path / "run", kind="nonfinite", step=30, message="the loss is nan")
     log(tmp_path / "run", kind="epoch", step=30, loss=1.0)
     for step in range(13):
         log(tmp_path / "run", kind="left-out", step=step, message=f"no data in step {step}")
     at = opened(monkeypatch, tmp_path, "run")
     figure = charts(at)["cosines"]
-    assert [s["x0"] for s in figure["layout"]["shapes"] if s["line"].get("dash") == "dot"] == [10, 20, 30]
+    assert [s["x0"] for s in figure["layout"]["shapes"] if s["line"].get("dash") == "dot"] == [10, 20, 25, 30]
     texts = [a["text"].strip() for a in figure["layout"]["annotations"]]
-    assert texts == ["warm-up over", "lr-drop: factor 0.1", "the loss is nan"]
+    assert texts == ["warm-up over", "lr-drop: factor 0.1", "engine: masked", "the loss is nan"]
     at = opened(monkeypatch, tmp_path, "run", show="facts")
     page = text(at)
     assert "<td>lr-drop: factor 0.1</td>" in page
+    assert "<td>engine: masked, reason two terms share one backward</td>" in page
     assert page.count("no data in step") == 13
     assert "epoch: " not in page
 

@@ -187,6 +187,10 @@ class Lens:
         """Takes the steps of another optimizer as training steps from now on."""
         self._stepper.follow(optimizer)
 
+    def on_armed(self, changed: Callable[[], None]) -> None:
+        """Calls ``changed`` whenever ``armed`` may have changed, for who would have to ask too often."""
+        self._stepper.on_armed = changed
+
     def skip(self) -> None:
         """Leaves the current step unmeasured, such as one whose forward pass ran before the lens was made."""
         self._stepper.skip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
@@ -16,11 +17,11 @@ class StepHooks:
     Such a step counts when the pass is over.
     """
 
-    def __init__(self, before: Callable[[], None], after: Callable[[], None]) -> None:
+    def __init__(self, before: Callable[[], None] | None, after: Callable[[], None]) -> None:
         """Prepares.
 
         Args:
-            before: Called before a step, unless it is inside a backward pass.
+            before: Called before a step, unless it is inside a backward pass; None: nothing is.
             after: Called after a step, or after the backward pass that it is inside of.
         """
         self._before, self._after = before, after
@@ -33,10 +34,9 @@ class StepHooks:
             handle.remove()
         self._handles = []
         if optimizer is not None:
-            self._handles = [
-                optimizer.register_step_pre_hook(lambda *_: None if self._inside else self._before()),
-                optimizer.register_step_post_hook(lambda *_: self._over()),
-            ]
+            self._handles = [optimizer.register_step_post_hook(self._over)]
+            if (before := self._before) is not None:
+                self._handles.append(optimizer.register_step_pre_hook(lambda *_: None if self._inside else before()))
 
     @contextmanager
     def backward(self) -> Iterator[None]:
@@ -49,7 +49,7 @@ class StepHooks:
         if self._stepped:
             self._after()
 
-    def _over(self) -> None:
+    def _over(self, *_: Any) -> None:
         if self._inside:
             self._stepped = True
         else:

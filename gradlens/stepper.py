@@ -37,7 +37,7 @@ class Stepper:
     Attributes:
         fitting: The engine and the meter in use.
         clock: Time that training and measuring took.
-        armed: Whether the current step is measured.
+        on_armed: Called whenever ``armed`` has been set.
         step: Number of the current optimizer step.
         epoch: Epoch that the log gives to what follows.
     """
@@ -70,13 +70,14 @@ class Stepper:
         self._groups, self._cadence, self._optimizer = groups, cadence, optimizer
         self._strict, self._update, self._wanted = strict, update and optimizer is not None, update
         self.clock = Clock()
-        self.armed = False
+        self.on_armed: Callable[[], None] = lambda: None
+        self._armed = False
         self.step = 0
         self.epoch: int | None = None
         self._recorder = Recorder(None, layers=False)
         self.fitting = self._fit(model, groups, engine)
         self._watch = AnchorWatch(model)
-        self._hooks = StepHooks(self._before_step, self._after_step)
+        self._hooks = StepHooks(self._before_step if self._update else None, self._after_step)
         self._engine = engine
         self._usage = Usage()
         self._running = False
@@ -137,6 +138,16 @@ class Stepper:
                 self.armed = True
                 self._guard(self._arm)
             self.clock.outside(time.perf_counter() - begun)
+
+    @property
+    def armed(self) -> bool:
+        """Whether the current step is measured."""
+        return self._armed
+
+    @armed.setter
+    def armed(self, armed: bool) -> None:
+        self._armed = armed
+        self.on_armed()
 
     @property
     def writes(self) -> bool:
@@ -255,16 +266,25 @@ class Stepper:
         self._before = [param.detach().clone() for param in self.fitting.meter.params]
 
     def _after_step(self) -> None:
-        measured = self.armed and self.fitting.meter.begun
-        self._say_misuse(self._usage.step(idle=self.armed and not measured))
+        if self._armed:
+            self._armed_step_over()
+        else:  # most steps of most trainings: as little as possible
+            self._usage.step(idle=False)
+            plain, _ = self.clock.step_ended(False)
+            self._cadence.spent(plain, 0.0)
+            self.step += 1
+        self._arm_if_due()
+
+    def _armed_step_over(self) -> None:
+        measured = self.fitting.meter.begun
+        self._say_misuse(self._usage.step(idle=not measured))
         if measured:
             self._guard(self._commit)
         plain, added = self.clock.step_ended(measured)
         self._cadence.spent(plain, added if measured else 0.0)
         self.step += 1
-        if self.armed:
+        if self._armed:  # not where committing failed
             self._disarm()
-        self._arm_if_due()
 
     def _commit(self) -> None:
         begun = time.perf_counter()

@@ -23,7 +23,7 @@ class Following:
     Optimizers that wrap one another, and several that step in turn, leave the known one its steps.
 
     Attributes:
-        lost: Whether the known optimizer rests while one of unknown parameters steps: another model may be training.
+        on_lost: Called whenever ``lost`` has been set.
     """
 
     def __init__(
@@ -43,12 +43,23 @@ class Following:
             on_new: Called when the lens follows another optimizer.
             fail: Takes errors of ours, which must not reach the step of the training.
         """
-        self.lost = False
+        self.on_lost: Callable[[], None] = lambda: None
+        self._lost = False
         self._fail = fail
         self._lens, self._known, self._measured, self._on_new = lens, optimizer, measured, on_new
         self._steps: WeakKeyDictionary[Optimizer, int] = WeakKeyDictionary()
         self._strangers: WeakKeyDictionary[Optimizer, bool] = WeakKeyDictionary()
         self._handle = register_optimizer_step_post_hook(self._stepped)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the known optimizer rests while one of unknown parameters steps: another model may be training."""
+        return self._lost
+
+    @lost.setter
+    def lost(self, lost: bool) -> None:
+        self._lost = lost
+        self.on_lost()
 
     def stop(self) -> None:
         """Stops watching."""

@@ -30,11 +30,11 @@ def install(tracker: Tracker) -> None:
         setattr(F, name, _watched_loss(getattr(F, name), name, position, tracker))
     backward_of_tensor: Callable[..., None] = Tensor.backward
     backward_of_autograd: Callable[..., None] = torch.autograd.backward
-    is_compiling = torch.compiler.is_compiling
+    is_compiling, in_dynamo = torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling
 
     @functools.wraps(backward_of_tensor)
     def tensor_backward(self: Tensor, *args: Any, **kwargs: Any) -> None:
-        if is_compiling() or not tracker.counting:
+        if in_dynamo() or tracker.asleep or is_compiling() or not tracker.counting:
             backward_of_tensor(self, *args, **kwargs)
             return
         plain = _is_plain(args, kwargs, ("gradient", "retain_graph", "create_graph", "inputs"))
@@ -42,7 +42,7 @@ def install(tracker: Tracker) -> None:
 
     @functools.wraps(backward_of_autograd)
     def autograd_backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
-        if is_compiling() or not tracker.counting:
+        if in_dynamo() or tracker.asleep or is_compiling() or not tracker.counting:
             backward_of_autograd(tensors, *args, **kwargs)
             return
         roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
@@ -53,7 +53,9 @@ def install(tracker: Tracker) -> None:
 
     @functools.wraps(gradients)
     def autograd_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if is_compiling() or not tracker.counting or not _trains(outputs, inputs, args, kwargs):
+        if in_dynamo() or tracker.asleep or is_compiling() or not tracker.counting:
+            return gradients(outputs, inputs, *args, **kwargs)
+        if not _trains(outputs, inputs, args, kwargs):
             return gradients(outputs, inputs, *args, **kwargs)
         roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
         wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
@@ -66,13 +68,14 @@ def install(tracker: Tracker) -> None:
 
 
 def _watched_loss(function: Callable[..., Tensor], name: str, position: int, tracker: Tracker) -> Callable[..., Tensor]:
-    is_compiling, is_grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled
+    is_compiling, in_dynamo = torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling
+    is_grad_enabled = torch.is_grad_enabled
 
     @functools.wraps(function)
     def watched(*args: Any, **kwargs: Any) -> Tensor:
         output = function(*args, **kwargs)
         # Compiled code keeps the function of torch, without a trace of this one.
-        if is_compiling() or not tracker.watching or not is_grad_enabled():
+        if in_dynamo() or tracker.asleep or is_compiling() or not tracker.watching or not is_grad_enabled():
             return output
         logits = args[0] if args else kwargs.get("input")
         labels = args[1] if len(args) > 1 else kwargs.get("target")

@@ -39,6 +39,7 @@ class Tracker:
         folder: The run's folder.
         lens: The lens, once model, anchor and groups are known.
         attachment: On the way there, once a loss was seen.
+        asleep: Whether nothing that the script calls matters until the lens, or what follows the training, changes this.
         seen: What was seen so far: "torch", "backward", "gradients", "loss".
         failure: The first error of gradlens itself.
     """
@@ -55,6 +56,7 @@ class Tracker:
         self.folder = folder
         self.lens: Lens | None = None
         self.attachment: Attachment | None = None
+        self.asleep = False
         self.seen: set[str] = set()
         self.failure: Exception | None = None
         self._on_attached = on_attached
@@ -102,6 +104,11 @@ class Tracker:
         if self.lens is None or self.lens.armed or self._lost:
             return True
         return self.attachment is not None and self.attachment.every_backward
+
+    def _changed(self) -> None:
+        """Takes note that the lens or what follows the training has changed: the patched functions ask for one flag only."""
+        by_backward = self.attachment is not None and self.attachment.every_backward
+        self.asleep = self.lens is not None and not self.lens.armed and not self._lost and not by_backward
 
     @property
     def _lost(self) -> bool:
@@ -271,7 +278,7 @@ class Tracker:
             self.attachment = Attachment(self.options, self.folder, roots, evidence, loader, self._steps, self.fail)
         if self.attachment.lens(evidence, self._passes.count, self._made) is not None:
             assert self.lens is not None
-            self._following = self.attachment.following(self.lens)
+            self._follow(self.lens)
 
     def _attach_again(self, roots: list[Tensor], evidence: Evidence | None) -> None:
         """Goes on with what is now trained: the next fold of a cross-validation, say."""
@@ -284,11 +291,17 @@ class Tracker:
             self._following.give_up()
             self._notice("model", "training goes on with another model whose labels were not found: it is not measured")
         elif lens is not before:
-            self._following = self.attachment.following(lens)
+            self._follow(lens)
             self._passes.move_on()
+
+    def _follow(self, lens: Lens) -> None:
+        assert self.attachment is not None
+        self._following = self.attachment.following(lens)
+        self._following.on_lost = self._changed
 
     def _made(self, lens: Lens) -> None:
         self.lens = lens
+        lens.on_armed(self._changed)
         if self._steps is not None:
             self._steps.end()
         self._on_attached()

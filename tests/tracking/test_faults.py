@@ -38,7 +38,7 @@ SURFACE = {
     "tracker:Tracker." + name
     for name in (
         "__init__", "start", "stop", "watching", "counting", "_lost", "loss_called", "pass_started", "backward",
-        "gradients", "fail", "_guarded", "_named", "_notice", "_made",
+        "gradients", "fail", "_guarded", "_named", "_notice", "_made", "_changed",
     )
 } | {
     "clues:Clues.stop", "following:Following.stop", "following:Following._stepped", "outputs:Outputs.stop",

@@ -107,7 +107,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Its first sentence only: PyTorch goes on to recommend what would run code from the file.
+        reason = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{path} is damaged or cut short ({reason}); delete it and train anew, or put a copy of it back"
         ) from error

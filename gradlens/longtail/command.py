@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from gradlens.engines import CHOICES
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import METHODS, find_method
 from gradlens.longtail.processes import started
@@ -78,7 +79,9 @@ def train(
     """
     console = Console()
     try:
-        with started(device or ("cuda" if torch.cuda.is_available() else "cpu")) as (processes, where):
+        if engine not in CHOICES:
+            raise LongTailError(f"engine {engine!r} is not known; choose one of {', '.join(CHOICES)}")
+        with started(_usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))) as (processes, where):
             console.quiet = processes.rank > 0
             fraction = parse_budget(budget)
             changes: dict[str, Any] = parse_assignments(settings or []) | ({} if epochs is None else {"epochs": epochs})
@@ -117,6 +120,14 @@ def train(
         Console(stderr=True).print(f"gradlens: error: {error}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     _print_result(console, trained)
+
+
+def _usable(device: str) -> str:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise LongTailError(f"device {device!r} cannot be used here ({str(error).splitlines()[0]})") from error
+    return device
 
 
 def _headline(recipe: Recipe, task: Task, device: str, processes: int, folder: Path) -> str:

@@ -148,7 +148,7 @@ def fit(
 def training_identity(recipe: Recipe, task: Task, seed: int, max_steps: int | None = None) -> dict[str, Any]:
     """Returns what two trainings must have in common for one to go on from the other: recipe, task, seed and a short end."""
     short = {} if max_steps is None else {"max_steps": max_steps}
-    return {**recipe.identity(), **task.identity(), "seed": seed, **short}
+    return {**task.identity(), "seed": seed, **recipe.identity(), **short}
 
 
 def _start(recipe: Recipe, task: Task, seed: int, device: torch.device) -> Learner:

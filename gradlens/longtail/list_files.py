@@ -48,7 +48,11 @@ def read_list(path: Path, root: Path, layouts: Layouts | None = None) -> Listed:
     labels: list[int] = []
     folders: list[str] = []
     missing: list[str] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LongTailError(f"{path} cannot be read as a list of images ({error}); download it again") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         listed, _, label = line.strip().rpartition(" ")

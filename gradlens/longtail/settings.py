@@ -20,10 +20,12 @@ class Setting:
     Attributes:
         value: A number, text, truth value, None or tuple of those.
         source: Where it comes from: a section of the paper, a repository, a decision of this project, "command line".
+        kind: What it is where it is not None, for one that may be None; None for one that may not.
     """
 
     value: Any
     source: str
+    kind: type | None = None
 
 
 class Settings(Mapping[str, Any]):
@@ -45,6 +47,10 @@ class Settings(Mapping[str, Any]):
         """Says where a value comes from."""
         return self._table[name].source
 
+    def kind(self, name: str) -> type | None:
+        """Returns what a value is that may be None; None for one that may not."""
+        return self._table[name].kind
+
     def plus(self, table: Mapping[str, Setting]) -> Settings:
         """Returns these settings with those of ``table`` added, which win where both have one."""
         return Settings({**self._table, **table})
@@ -65,7 +71,7 @@ class Settings(Mapping[str, Any]):
                 close = difflib.get_close_matches(name, table, n=1)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
                 raise LongTailError(f"no setting {name!r}{hint}; there are {', '.join(sorted(table))}")
-            table[name] = Setting(_checked(name, value, table[name].value), source)
+            table[name] = Setting(_checked(name, value, table[name]), source, table[name].kind)
         return Settings(table)
 
     def to_json(self) -> dict[str, dict[str, Any]]:
@@ -94,14 +100,19 @@ def parse_assignments(texts: list[str]) -> dict[str, Any]:
     return changes
 
 
-def _checked(name: str, value: Any, default: Any) -> Any:
-    """Returns ``value`` as the kind of ``default``; a setting that is None by default takes anything."""
-    if isinstance(value, list):
-        value = tuple(value)
-    if default is None or value is None:
-        return value
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+def _checked(name: str, value: Any, setting: Setting) -> Any:
+    """Returns ``value`` as the kind of the setting."""
+    if value is None and setting.kind is not None:
+        return None
+    kind = setting.kind or type(setting.value)
+    if kind is float and type(value) is int:
         return float(value)
-    if type(value) is not type(default):
-        raise LongTailError(f"{name}={value!r}; needed is a value like {default!r} ({type(default).__name__})")
+    if kind is tuple and isinstance(value, (list, tuple)) and all(type(number) in (int, float) for number in value):
+        return tuple(value)
+    if kind is tuple or type(value) is not kind:
+        kinds = "list of numbers" if kind is tuple else kind.__name__
+        like = "" if setting.value is None else f" like {json.dumps(setting.value)}"
+        raise LongTailError(
+            f"{name}={value!r}; needed is a value{like} ({kinds}{' or null' if setting.kind is not None else ''})"
+        )
     return value

@@ -18,7 +18,8 @@ from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.task import Task
 from gradlens.longtail.tracker import Tracker, Untracked
 from gradlens.longtail.watching import Watching
-from gradlens.runlog import RunExistsError
+from gradlens.runlog import RunError, RunExistsError
+from gradlens.runlog.meta import FILE as RUN
 from gradlens.runlog.meta import replace_file
 
 RESULT = "result.json"
@@ -133,12 +134,18 @@ def _tracker(
     if watching is not None:
         from gradlens.longtail.lens_tracker import LensTracker
 
+        if resume and (folder / CHECKPOINT).exists() and not (folder / RUN).exists():
+            raise RunError(f"{folder} was trained without the lens so far; resume it with --untracked")
         facts = {"command": (sys.executable, *sys.argv), "extra": extra}
         return LensTracker(recipe, task, folder, watching, seed=seed, resume=resume, facts=facts)
     if Processes.here().rank == 0:
-        if not resume and folder.exists() and any(folder.iterdir()):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            taken = not resume and any(folder.iterdir())
+        except OSError as error:
+            raise RunError(f"cannot make the folder {folder}: {error.strerror}; choose another with --out") from error
+        if taken:
             raise RunExistsError(f"{folder} already exists and holds something; choose another folder or resume")
-        folder.mkdir(parents=True, exist_ok=True)
     return Untracked()
 
 

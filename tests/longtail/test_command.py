@@ -51,6 +51,9 @@ def test_an_untracked_training_and_its_result(tmp_path):
         refused = train(*other)
         assert refused.exit_code == 2
         assert says in " ".join(refused.output.split()), refused.output
+    (out / RESULT).unlink()
+    refused = train("dual-phase", "digits", *[option for option in same if option != "--untracked"])
+    assert "resume it with --untracked" in " ".join(refused.output.split())
     (out / RESULT).write_text("{")
     refused = train("dual-phase", "digits", *same)
     assert refused.exit_code == 2
@@ -101,6 +104,20 @@ def test_tracking_does_not_change_the_training(tmp_path):
         (["dual-phase", "digits", "--imbalance", "2"], "C1 = 10 of 10"),
         (["ce", "cifar100-lt", "--data", "absent"], "cifar100 not found"),
         (["ce", "digits", "--imbalance", "5000"], "leaves"),
+        (["ce", "digits", "--imbalance", "0"], "imbalance=0"),
+        (["ce", "absent.npz"], "absent.npz is no file"),
+        (["ce", "digits", "--device", "gpu"], "device 'gpu' cannot be used here"),
+        (["ce", "digits", "--engine", "magic"], "engine 'magic' is not known; choose one of"),
+        (["plain", "digits", "--set", "scale=0"], "scale=0.0"),
+        (["ce", "digits", "--set", "warm_up=-1"], "warm_up=-1"),
+        # what phase II cannot work with is refused before phase I
+        (["dual-phase", "digits", "--set", "tau=0"], "tau=0.0"),
+        (["dual-phase", "digits", "--set", "retention_reduction=max"], "reduction='max'"),
+        (["dual-phase", "digits", "--set", "intra_hardest=0"], "hardest=0"),
+        (["dual-phase", "digits", "--set", "intra_negatives=old"], "negatives='old'"),
+        (["dual-phase", "digits", "--set", "head_classes=10"], "head_classes=10 of 10"),
+        (["dual-phase", "digits", "--set", "head_classes=0"], "head_classes=0 of 10"),
+        (["dual-phase", "digits", "--set", "memory=0"], "memory=0"),
     ],
 )
 def test_what_cannot_work_is_one_message(tmp_path, monkeypatch, arguments, says):
@@ -110,6 +127,14 @@ def test_what_cannot_work_is_one_message(tmp_path, monkeypatch, arguments, says)
     assert says in done.output
     assert "Traceback" not in done.output
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in ("file", "file/run"):
+        done = train("ce", "digits", "--epochs", 1, "--out", tmp_path / out, "--untracked")
+        assert done.exit_code == 2
+        assert "cannot make the folder" in done.output
 
 
 def test_default_folders_are_free_ones_or_the_latest_to_resume(tmp_path, monkeypatch):

@@ -243,6 +243,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         fit(tiny_recipe(task, epochs=3), task, folder=tmp_path, resume=True)
     with pytest.raises(CheckpointError, match="seed: 0 there, 1 here"):
         fit(tiny_recipe(task), task, folder=tmp_path, resume=True, seed=1)
+    # the data come first: settings may differ with them
     fewer = tiny_task((6, 3))
     with pytest.raises(CheckpointError, match="classes: 3 there, 2 here"):
         fit(tiny_recipe(fewer), fewer, folder=tmp_path, resume=True)
@@ -258,3 +259,15 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
     with pytest.raises(CheckpointError):
         fit(tiny_recipe(task), task, folder=tmp_path, resume=True)
     assert not (tmp_path / "ran").exists()
+
+
+def test_what_pytorch_says_of_a_damaged_checkpoint_is_not_passed_on_as_advice(tmp_path):
+    task = tiny_task()
+    fit(tiny_recipe(task), task, folder=tmp_path)
+    whole = (tmp_path / FILE).read_bytes()
+    torch.save({"format": object}, tmp_path / FILE)
+    with pytest.raises(CheckpointError, match="damaged") as raised:
+        fit(tiny_recipe(task), task, folder=tmp_path, resume=True)
+    assert "weights_only" not in str(raised.value)
+    (tmp_path / FILE).write_bytes(whole)
+    assert fit(tiny_recipe(task), task, folder=tmp_path, resume=True).steps == 6

@@ -9,7 +9,15 @@ from gradlens.longtail.methods import CE, DUAL_PHASE, METHODS, PLAIN, PLAIN_2T, 
 from gradlens.longtail.settings import Setting, Settings, parse_assignments
 from gradlens.longtail.tasks.digits import digits_task
 
-SETTINGS = Settings({"rate": Setting(0.1, "paper"), "memory": Setting(10, "Figure 2"), "head": Setting(None, "rule")})
+SETTINGS = Settings(
+    {
+        "rate": Setting(0.1, "paper"),
+        "memory": Setting(10, "Figure 2"),
+        "head": Setting(None, "rule", int),
+        "weight": Setting(None, "rule", float),
+        "at": Setting((0.8, 0.9), "paper"),
+    }
+)
 
 
 def test_a_change_has_another_source_and_leaves_the_rest():
@@ -20,6 +28,9 @@ def test_a_change_has_another_source_and_leaves_the_rest():
     assert changed.source("memory") == "Figure 2"
     assert SETTINGS["rate"] == 0.1
     assert changed.to_json()["head"] == {"value": 3, "source": "command line"}
+    again = changed.changed({"head": None, "weight": 2, "at": [1, 0.5]})
+    assert (again["head"], again["weight"], again["at"]) == (None, 2.0, (1, 0.5))
+    assert isinstance(again["weight"], float)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +40,13 @@ def test_a_change_has_another_source_and_leaves_the_rest():
         ({"memory": 2.5}, "memory=2.5; needed is a value like 10"),
         ({"memory": True}, "memory=True"),
         ({"rate": "fast"}, "rate='fast'"),
+        ({"rate": None}, r"rate=None; needed is a value like 0.1 \(float\)"),
+        ({"head": 2.5}, r"head=2.5; needed is a value \(int or null\)"),
+        ({"head": "many"}, "head='many'"),
+        ({"head": True}, "head=True"),
+        ({"weight": "big"}, r"weight='big'; needed is a value \(float or null\)"),
+        ({"at": [0.5, "late"]}, r"at=\[0.5, 'late'\]; needed is a value like \[0.8, 0.9\] \(list of numbers\)"),
+        ({"at": 0.5}, "at=0.5"),
     ],
 )
 def test_a_wrong_change_is_named(change, says):

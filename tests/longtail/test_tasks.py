@@ -146,6 +146,14 @@ def test_wrong_image_folders_are_named(tmp_path):
     (root / "train" / "empty").mkdir()
     with pytest.raises(LongTailError, match="has no image in 1 of 3 folders, the first is 'empty'"):
         folder_task(root)
+    (root / "train" / "empty").rmdir()
+    (root / "val").mkdir()
+    with pytest.raises(LongTailError, match="val has no image to evaluate on"):
+        folder_task(root)
+    empty = {"x_test": np.zeros((0, 8, 8, 3), np.uint8), "y_test": np.zeros(0, int)}
+    arrays = write_arrays(tmp_path / "a.npz", [2, 2], **empty)
+    with pytest.raises(LongTailError, match=r"x_test of .* holds no image"):
+        arrays_task(arrays)
     broken = write_folder(tmp_path / "broken", {"ant": 2, "bee": 2})
     (broken / "train" / "ant" / "000.jpg").write_bytes(b"no picture")
     task = folder_task(broken, size=32)
@@ -158,6 +166,30 @@ def test_unknown_data_sets_are_answered_with_the_known_ones(tmp_path):
         load_task("cifar-100")
     with pytest.raises(LongTailError, match="leave --imbalance"):
         load_task("places-lt", data=tmp_path, imbalance=10)
+
+
+def test_lists_are_looked_for_in_the_folder_or_in_one_named_after_the_data_set(tmp_path, monkeypatch):
+    within = tmp_path / "inaturalist2018"
+    within.mkdir()
+    for split in ("train", "val"):
+        lines = [f"{split}/{number}.jpg {number % 2}" for number in range(4)]
+        (within / f"iNaturalist18_{split}.txt").write_text("\n".join(lines))
+        (within / split).mkdir()
+        for number in range(4):
+            Image.new("RGB", (8, 8)).save(within / split / f"{number}.jpg")
+    monkeypatch.chdir(within)
+    monkeypatch.delenv("GRADLENS_DATA", raising=False)
+    assert load_task("inaturalist2018", data=within).source == str(within)
+    assert load_task("inaturalist2018", data=tmp_path).source == str(within)
+    with pytest.raises(DatasetNotFoundError, match="not in data/inaturalist2018"):
+        load_task("inaturalist2018")
+    monkeypatch.setenv("GRADLENS_DATA", str(tmp_path))
+    assert load_task("inaturalist2018").source == str(within)
+    with pytest.raises(DatasetNotFoundError, match="not in elsewhere"):
+        load_task("inaturalist2018", data="elsewhere")
+    (within / "iNaturalist18_val.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(LongTailError, match="cannot be read as a list of images"):
+        load_task("inaturalist2018")
 
 
 def test_the_digits_by_name():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -125,7 +124,11 @@ class Retention:
         """Returns lambda L_dis of the batch."""
         with torch.no_grad():
             old = step.gathered(cast(Network, step.learner.modules[OLD]).embed(step.images))
-        return self.weight * retention_loss(old, step.features, self.tau, self.reduction, self.detach)
+        return self.of(old, step.features)
+
+    def of(self, old: Tensor, new: Tensor) -> Tensor:
+        """Returns lambda L_dis of features [B, d]."""
+        return self.weight * retention_loss(old, new, self.tau, self.reduction, self.detach)
 
 
 @dataclass(frozen=True)
@@ -149,9 +152,13 @@ class IntraClass:
     def __call__(self, step: Step) -> Tensor:
         """Returns L_intra of the batch."""
         scores = step.with_rows(_cosine(step.learner.model).cosines)
+        return self.of(scores, step.labels)
+
+    def of(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Returns L_intra of cosines [B, C] and labels [B]."""
         return intra_class_loss(
             scores,
-            step.labels,
+            labels,
             self.head.size,
             margin=self.margin,
             hardest=self.hardest,
@@ -166,7 +173,11 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     if weight is None:
         weight = retention_weight(head.size, task.num_classes - head.size)
         settings = settings.plus(
-            {"retention_weight": Setting(weight, "sqrt(C1 / C2), Appendix A (the ablation's sqrt(C / C1) is a slip)")}
+            {
+                "retention_weight": Setting(
+                    weight, "sqrt(C1 / C2), Appendix A (the ablation's sqrt(C / C1) is a slip)", float
+                )
+            }
         )
     if settings["selection"] not in SELECTIONS:
         raise LongTailError(f"selection={settings['selection']!r}; choose one of {', '.join(SELECTIONS)}")
@@ -200,25 +211,30 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         initialise=head.imprint if settings["imprint"] else None,
         select=Memory(head, positive(settings, "memory"), settings["selection"]).with_tail,
     )
-    return Recipe("dual-phase", (first, second), partial(cosine_network, task, settings), settings)
+    return Recipe("dual-phase", (first, second), cosine_network(task, settings), settings)
 
 
 def _losses(head: Head, settings: Settings, weight: float) -> dict[str, LossTerm]:
-    """Returns the terms of Equation 9; one that is switched off is absent, not zero."""
+    """Returns the terms of Equation 9; one that is switched off is absent, not zero.
+
+    Raises:
+        LongTailError: What they cannot work with, now and not when phase I is over.
+    """
     losses: dict[str, LossTerm] = {"classification": cross_entropy}
     if settings["intra"]:
-        hardest = settings["intra_hardest"]
-        losses["intra"] = IntraClass(
+        intra = IntraClass(
             head,
-            float(settings["intra_margin"]),
-            None if hardest is None else int(hardest),
+            settings["intra_margin"],
+            settings["intra_hardest"],
             settings["intra_negatives"],
             settings["intra_samples"],
         )
+        intra.of(torch.zeros(1, head.size + 1), torch.zeros(1, dtype=torch.int64))
+        losses["intra"] = intra
     if weight > 0:
-        losses["retention"] = Retention(
-            weight, float(settings["tau"]), settings["retention_reduction"], bool(settings["retention_detach"])
-        )
+        retention = Retention(weight, settings["tau"], settings["retention_reduction"], settings["retention_detach"])
+        retention.of(torch.ones(1, 1), torch.ones(1, 1))
+        losses["retention"] = retention
     return losses
 
 
@@ -248,22 +264,22 @@ DUAL_PHASE = Method(
     "the paper's method: head classes first, then the tail with a memory of the head",
     {
         "scale": SCALE,
-        "head_classes": Setting(None, f"{_PRINTED}: classes with at least 20 images"),
+        "head_classes": Setting(None, f"{_PRINTED}: classes with at least 20 images", int),
         "sampler": Setting("progressive", f"{_PRINTED} (Kang et al. 2020), restricted to the head"),
         "memory": Setting(10, "paper, Figure 2 (a): the best on Places-LT"),
         "selection": Setting("residual", "paper, Equations 2-5, without replacement"),
         "imprint": Setting(True, f"{_PRINTED} (Qi et al. 2018)"),
         "tau": Setting(0.05, "gradlens: at the literal 1 collapsed features have the smaller loss"),
-        "retention_weight": Setting(None, "sqrt(C1 / C2), Appendix A"),
+        "retention_weight": Setting(None, "sqrt(C1 / C2), Appendix A", float),
         "retention_reduction": Setting("mean", "gradlens: Equation 8 is a sum, but the other losses are means"),
         "retention_detach": Setting(False, _SILENT),
         "intra": Setting(True, "paper, Equation 9"),
         "intra_margin": Setting(0.5, _SILENT),
-        "intra_hardest": Setting(2, _SILENT),
+        "intra_hardest": Setting(2, _SILENT, int),
         "intra_negatives": Setting("new", "gradlens: the stated purpose, not the formula"),
         "intra_samples": Setting("memory", "gradlens: the stated purpose, not the formula"),
-        "epochs_2": Setting(None, "paper, Algorithm 1: as many as in phase I"),
-        "learning_rate_2": Setting(None, "paper, Algorithm 1: as in phase I"),
+        "epochs_2": Setting(None, "paper, Algorithm 1: as many as in phase I", int),
+        "learning_rate_2": Setting(None, "paper, Algorithm 1: as in phase I", float),
         "sampler_2": Setting("shuffled", "paper, Algorithm 1: no sampler in phase II"),
     },
     _recipe,

@@ -30,7 +30,7 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
         sgd=sgd(settings),
         schedule=schedule(settings),
     )
-    build = partial(cosine_network, task, settings) if kind == "cosine" else partial(task.network, settings, False)
+    build = cosine_network(task, settings) if kind == "cosine" else partial(task.network, settings, False)
     return Recipe(method, (phase,), build, settings)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from gradlens.longtail.cosine import CosineClassifier
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.network import Network
@@ -30,6 +33,8 @@ def sgd(settings: Settings, learning_rate: float | None = None) -> Sgd:
 def schedule(settings: Settings) -> Schedule:
     """Returns the learning-rate schedule."""
     kind, warm_up = settings["schedule"], int(settings["warm_up"])
+    if warm_up < 0:
+        raise LongTailError(f"warm_up={warm_up}; give the number of epochs, at least 0")
     if kind == "cosine":
         return CosineDecay(warm_up)
     if kind == "steps":
@@ -49,8 +54,18 @@ def positive(settings: Settings, name: str) -> int:
     return value
 
 
-def cosine_network(task: Task, settings: Settings) -> Network:
-    """Returns the task's network with signed features and a cosine classifier (Section 3.2)."""
+def cosine_network(task: Task, settings: Settings) -> Callable[[], Network]:
+    """Returns what makes the task's network with signed features and a cosine classifier (Section 3.2).
+
+    Raises:
+        LongTailError: A scale that is not above 0.
+    """
+    if not settings["scale"] > 0:
+        raise LongTailError(f"scale={settings['scale']}; the scale of the cosines must be above 0")
+    return partial(_cosine_network, task, settings)
+
+
+def _cosine_network(task: Task, settings: Settings) -> Network:
     network = task.network(settings, True)
     network.classifier = CosineClassifier(network.features, task.num_classes, float(settings["scale"]))
     return network

@@ -101,6 +101,8 @@ def _images(array: NDArray[Any], path: Path, key: str) -> torch.Tensor:
 
 
 def _labels(array: NDArray[Any], images: int, path: Path, split: str) -> NDArray[np.int64]:
+    if not images:
+        raise LongTailError(f"x_{split} of {path} holds no image; training and test need some")
     flat = array.reshape(-1) if array.shape in ((images,), (images, 1)) else None
     if flat is None or not np.issubdtype(array.dtype, np.integer) or (flat < 0).any():
         raise LongTailError(

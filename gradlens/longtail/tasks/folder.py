@@ -62,6 +62,10 @@ def folder_task(
             f"{folder / 'train'} has no image in {len(empty)} of {len(classes)} folders, the first is {empty[0]!r}; remove them "
             f"or put images there ({', '.join(sorted(EXTENSIONS))})"
         )
+    evaluated = {split: _files(folder / split, classes) for split in splits}
+    for split, (images_of_split, _) in evaluated.items():
+        if not images_of_split:
+            raise LongTailError(f"{folder / split} has no image to evaluate on; put some there or remove it")
     choice = choose(labels, imbalance, balanced, subset_seed)
     new = head_to_tail(labels[choice.long_tailed], len(classes))
     names = tuple(classes[c] for c in np.argsort(new))
@@ -75,7 +79,7 @@ def folder_task(
     return Task(
         name=folder.name,
         train=images([files[i] for i in choice.train], labels[choice.train], choice.digest),
-        evaluations={split: images(*_files(folder / split, classes)) for split in splits},
+        evaluations={split: images(*found) for split, found in evaluated.items()},
         counts=np.bincount(new[labels[choice.long_tailed]], minlength=len(classes)).astype(np.int64),
         network=photos.resnet(len(classes)),
         settings=photos.FOLDER_SETTINGS,

@@ -103,7 +103,7 @@ def listed_task(
     if absent:
         raise DatasetNotFoundError(
             f"{data.title} not found: {', '.join(absent)} not in {folder}. Needed are {data.origin}; put the lists into "
-            "the folder to which their paths are relative"
+            "the folder to which their paths are relative, and pass it with --data"
         )
     splits = {split: read_list(path, folder, data.layouts) for split, path in lists.items()}
     train = splits["train"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import cast
 
 import torch
 
-from gradlens.longtail.cifar import Name
+from gradlens.longtail.cifar import ENVIRONMENT, Name
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 from gradlens.longtail.task import Task
 from gradlens.longtail.tasks.arrays import arrays_task
@@ -35,7 +36,7 @@ def load_task(
 
     Args:
         dataset: One of ``NAMES``, an .npz file, or a folder with train/ and val/ or test/.
-        data: Folder with the data where ``dataset`` is a name.
+        data: Folder with the data where ``dataset`` is a name; ``$GRADLENS_DATA``, then ./data where None.
         imbalance: Largest over smallest class; 100 for CIFAR and 50 for the digits where None, as it is for files.
         balanced: Trains on as many images as the long-tailed set has, evenly spread, with the same groups.
         subset_seed: Seed of the subset.
@@ -48,13 +49,16 @@ def load_task(
     """
     if dataset == "digits":
         return digits_task(
-            imbalance=imbalance or DIGITS_IMBALANCE, balanced=balanced, subset_seed=subset_seed, device=device
+            imbalance=DIGITS_IMBALANCE if imbalance is None else imbalance,
+            balanced=balanced,
+            subset_seed=subset_seed,
+            device=device,
         )
     if dataset in ("cifar100-lt", "cifar10-lt"):
         return cifar_task(
             data,
             cast(Name, dataset.removesuffix("-lt")),
-            imbalance=imbalance or CIFAR_IMBALANCE,
+            imbalance=CIFAR_IMBALANCE if imbalance is None else imbalance,
             balanced=balanced,
             subset_seed=subset_seed,
             device=device,
@@ -62,11 +66,9 @@ def load_task(
     if dataset in LISTED:
         if imbalance is not None or balanced:
             raise LongTailError(f"{dataset} is long-tailed by its lists; leave --imbalance and --balanced out")
-        return listed_task(
-            dataset, data if data is not None else Path("data") / dataset, device=device, workers=workers
-        )
+        return listed_task(dataset, _listed_folder(data, dataset), device=device, workers=workers)
     path = Path(dataset)
-    if path.is_file():
+    if path.is_file() or path.suffix == ".npz":
         return arrays_task(path, imbalance=imbalance, balanced=balanced, subset_seed=subset_seed, device=device)
     if path.is_dir():
         return folder_task(
@@ -75,3 +77,12 @@ def load_task(
     raise DatasetNotFoundError(
         f"no data set {dataset!r}; give one of {', '.join(NAMES)}, an .npz file, or a folder with train/ and test/"
     )
+
+
+def _listed_folder(data: Path | str | None, dataset: str) -> Path:
+    """Returns the folder of a data set with list files: the one given, or one in it that is named after the data set."""
+    base = Path(data if data is not None else os.environ.get(ENVIRONMENT) or "data")
+    within = base / dataset
+    if data is None or (within / LISTED[dataset].lists["train"]).is_file():
+        return within
+    return base

@@ -16,8 +16,8 @@ IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 INATURALIST_STATISTICS = ((0.466, 0.471, 0.380), (0.195, 0.194, 0.192))
 
 _COMMON = {
-    "pretrained": Setting(None, PAPER),
-    "classifier_learning_rate": Setting(None, "paper, Appendix A: the same for all parameters"),
+    "pretrained": Setting(None, PAPER, str),
+    "classifier_learning_rate": Setting(None, "paper, Appendix A: the same for all parameters", float),
     "steps_at": Setting((1 / 3, 2 / 3), "not used by the cosine schedule"),
     "steps_by": Setting(0.1, "not used by the cosine schedule"),
     "warm_up": Setting(0, f"{PAPER}: none"),
@@ -38,17 +38,20 @@ INATURALIST_SETTINGS = IMAGENET_SETTINGS.plus({"epochs": Setting(200, PAPER)})
 PLACES_SETTINGS = IMAGENET_SETTINGS.plus(
     {
         "backbone": Setting("resnet-152", PAPER),
-        "pretrained": Setting("torchvision", f"{PAPER}: ImageNet-pretrained"),
+        "pretrained": Setting("torchvision", f"{PAPER}: ImageNet-pretrained", str),
         "epochs": Setting(60, PAPER),
         "learning_rate": Setting(5e-4, f"{PAPER}: of the backbone"),
-        "classifier_learning_rate": Setting(0.05, PAPER),
+        "classifier_learning_rate": Setting(0.05, PAPER, float),
         "schedule": Setting("steps", PAPER),
         "steps_at": Setting((1 / 3, 2 / 3), f"{PAPER}: epochs 20 and 40 of 60"),
         "steps_by": Setting(0.1, 'gradlens: the paper prints "by 0.01", which stops training; 0.1 is likely meant'),
     }
 )
 FOLDER_SETTINGS = Settings(
-    {name: Setting(value, "as for ImageNet-LT in the paper, Appendix A") for name, value in IMAGENET_SETTINGS.items()}
+    {
+        name: Setting(value, "as for ImageNet-LT in the paper, Appendix A", IMAGENET_SETTINGS.kind(name))
+        for name, value in IMAGENET_SETTINGS.items()
+    }
 )
 
 Pair = tuple[Callable[[Any], torch.Tensor], Callable[[Any], torch.Tensor]]

@@ -15,6 +15,8 @@ from dashboard.long_run import make_long_run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
+# Milliseconds: a machine that has much else to do takes its time.
+PATIENCE = 120_000
 DRAWN = "() => document.querySelector('.gl-figure')?.dataset.drawn && document.querySelector('h3').innerText"
 
 
@@ -42,6 +44,8 @@ def first_figure_in_browser(folder: Path, name: str) -> dict[str, Any]:
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=program, args=list(ARGUMENTS))
             page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.set_default_timeout(PATIENCE)
+            page.set_default_navigation_timeout(PATIENCE)
 
             def follow(run: str) -> float:
                 begun = time.perf_counter()

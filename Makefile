@@ -20,7 +20,7 @@ support-table: .venv/.installed
 	rm -rf runs/support
 	-GRADLENS_SUPPORT=$(CURDIR)/runs/support OMP_NUM_THREADS=1 $(BIN)/pytest -m "slow or not slow" --timeout=1800 \
 		tests/e2e/test_styles.py tests/e2e/test_frameworks.py tests/distributed
-	$(BIN)/python -m tests.e2e.support_table runs/support experiments/results/SUPPORT.md
+	$(BIN)/python -m tests.e2e.support_table runs/support
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -1,18 +1,23 @@
-"""python -m tests.e2e.support_table NOTES FILE: makes the table of training styles from what their tests noted.
+"""python -m tests.e2e.support_table [NOTES]: makes the table of training styles from what their tests noted.
 
-A style whose test noted nothing is in the table, too: as one that was not shown to work.
+With a folder of notes, those of all styles are replaced, and a style whose test noted nothing is in the table as one that was not
+shown to work; with --some only the styles in the folder change. Without, the table is written anew from the notes and from what
+``experiments/bench_styles.py`` measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.styles import STYLES
+
+RESULTS = Path(__file__).resolve().parents[2] / "experiments" / "results"
+NOTES, COSTS, TABLE = (RESULTS / name for name in ("support.json", "bench_styles.json", "SUPPORT.md"))
 
 AREAS = {
     "loop": "Training loops",
@@ -30,6 +35,9 @@ same to the last bit. *Error*: largest deviation of a Gram matrix of group gradi
 pass for each group over the samples' own terms of the loss), relative to the vectors' norms. Bfloat16 autocast is compared
 with the float32 model, hence its error.
 """
+TIME = """*Time*: the training loop's time under the default budget over that of the untracked one, median over pairs of runs
+([numbers](bench_styles.json)); these trainings have steps of about a millisecond.
+"""
 
 
 def read_notes(folder: Path) -> dict[str, dict[str, Any]]:
@@ -38,42 +46,65 @@ def read_notes(folder: Path) -> dict[str, dict[str, Any]]:
     return {note["name"]: note for note in notes}
 
 
-def table(notes: dict[str, dict[str, Any]]) -> str:
-    """Returns the Markdown text."""
+def table(notes: dict[str, dict[str, Any]], costs: dict[str, float], made: str) -> str:
+    """Returns the Markdown text.
+
+    Args:
+        notes: Notes by name of the style.
+        costs: Time tracked over untracked, by name.
+        made: With what the notes were made.
+    """
     titles = {style.name: (style.area, style.title) for style in STYLES.values()}
     titles |= {name: (note["area"], note["title"]) for name, note in notes.items()}
     shown = sum(name in notes for name in titles)
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     lines = [
         HEAD,
-        f"Made by `make support-table`: {shown} of {len(titles)} styles; Python {platform.python_version()}, {versions}, CPU.",
+        *([TIME] if costs else []),
+        f"Made by `make support-table`: {shown} of {len(titles)} styles; {made}.",
     ]
     for area, heading in AREAS.items():
         lines += [
             "",
             f"## {heading}",
             "",
-            "| style | tracked | error | bit-identical | engine |",
-            "|---|---|---:|---|---|",
+            "| style | tracked | error | bit-identical | time | engine |",
+            "|---|---|---:|---|---:|---|",
         ]
         own = [name for name, (of, _) in titles.items() if of == area]
-        lines += [_row(titles[name][1], notes.get(name)) for name in own]
+        lines += [_row(titles[name][1], notes.get(name), costs.get(name)) for name in own]
     return "\n".join(lines) + "\n"
 
 
-def _row(title: str, note: dict[str, Any] | None) -> str:
+def _row(title: str, note: dict[str, Any] | None, cost: float | None) -> str:
+    time = "" if cost is None else f"{cost:.2f}"
     if note is None:
-        return f"| {title} | not shown: its test failed or did not run | | | |"
+        return f"| {title} | not shown: its test failed or did not run | | | {time} | |"
     tracked = "yes" if note["tracked"] else f"no; says “{note['instead']}”"
     error = "" if note["exact"] is None else f"{note['exact']:.0e}"
     identical = "" if note["identical"] is None else "yes" if note["identical"] else "**no**"
-    return f"| {title} | {tracked} | {error} | {identical} | {note.get('engine', '')} |"
+    return f"| {title} | {tracked} | {error} | {identical} | {time} | {note.get('engine', '')} |"
 
 
 def main() -> None:
-    """Writes the table."""
-    notes, file = (Path(argument) for argument in sys.argv[1:])
-    file.write_text(table(read_notes(notes)), encoding="utf-8")
+    """Writes the notes and the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notes", type=Path, nargs="?", help="folder that the tests were given in GRADLENS_SUPPORT")
+    parser.add_argument(
+        "--some", action="store_true", help="the folder holds some styles only: keep the notes of others"
+    )
+    args = parser.parse_args()
+    known = json.loads(NOTES.read_text()) if NOTES.exists() else {"made": "", "notes": {}}
+    if args.notes is not None:
+        versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+        found = read_notes(args.notes)
+        known = {
+            "made": f"Python {platform.python_version()}, {versions}, CPU",
+            "notes": known["notes"] | found if args.some else found,
+        }
+        NOTES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    costs = json.loads(COSTS.read_text())["styles"] if COSTS.exists() else {}
+    ratios = {name: cost["ratio"] for name, cost in costs.items()}
+    TABLE.write_text(table(known["notes"], ratios, known["made"]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""python data.py SOURCE: where batches come from."""
+"""python data.py SOURCE [TIMES]: where batches come from, of so many times the data."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch.utils.data import (
     random_split,
 )
 
-from loops import CLASSES, FEATURES, make_data
+from loops import CLASSES, FEATURES, TIMES, make_data
 
 
 class Records(Dataset):
@@ -105,9 +105,9 @@ def make_loader(source):
         "dicts": Named,
         "bytes": Bytes,
         "image-folder": image_folder,
-        "subset": lambda: Subset(Labelled(), range(4, 80)),
+        "subset": lambda: Subset(Labelled(), range(4, 80 * TIMES)),
         "concat": lambda: ConcatDataset([make_data(), Tensors()]),
-        "random-split": lambda: random_split(make_data(), [76, 4], generator=torch.Generator().manual_seed(3))[0],
+        "random-split": lambda: random_split(make_data(), [80 * TIMES - 4, 4], generator=torch.Generator().manual_seed(3))[0],
     }[source]()
     return DataLoader(dataset, batch_size=20, shuffle=True)
 

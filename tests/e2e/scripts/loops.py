@@ -1,4 +1,4 @@
-"""python loops.py STYLE: the training loops that people write."""
+"""python loops.py STYLE [TIMES]: the training loops that people write, over so many times the data."""
 
 import copy
 import sys
@@ -10,11 +10,12 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 CLASSES, FEATURES = 4, 8
+TIMES = int(sys.argv[2]) if len(sys.argv) > 2 else 1
 
 
 def make_data(counts=(36, 24, 12, 8)):
     g = torch.Generator().manual_seed(1)
-    labels = torch.cat([torch.full((n,), c) for c, n in enumerate(counts)])
+    labels = torch.cat([torch.full((n * TIMES,), c) for c, n in enumerate(counts)])
     centres = 2 * torch.randn(len(counts), FEATURES, generator=g)
     return TensorDataset(centres[labels] + torch.randn(len(labels), FEATURES, generator=g), labels)
 
@@ -166,7 +167,7 @@ def unfreeze(model):
 
 def lbfgs(model):
     optimizer = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=4)
-    x, y = data.tensors
+    x, y = data[::TIMES]
 
     def closure():
         optimizer.zero_grad()
@@ -174,7 +175,7 @@ def lbfgs(model):
         loss.backward()
         return loss
 
-    for i in range(4):
+    for i in range(4 * TIMES):
         loss = optimizer.step(closure)
         print(i, loss.item())
 
@@ -229,7 +230,7 @@ def validation(model):
 
 def schedule(model):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.2, total_steps=12)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.2, total_steps=12 * TIMES)
     for epoch in range(2):
         for x, y in loader:
             optimizer.zero_grad()
@@ -367,6 +368,6 @@ STYLES = {
 }
 
 if __name__ == "__main__":
-    model = Net(nn.LayerNorm if "-rows" in sys.argv else nn.BatchNorm1d if sys.argv[1] != "func" else nn.LayerNorm)
+    model = Net(nn.LayerNorm if sys.argv[1] == "func" else nn.BatchNorm1d)
     STYLES[sys.argv[1]](model)
     torch.save(model.state_dict(), "model.pt")

@@ -1,4 +1,4 @@
-"""python losses.py LOSS: one training loop, and the losses that people put into it."""
+"""python losses.py LOSS [TIMES]: one training loop over so many times the data, and the losses that people put into it."""
 
 import random
 import sys

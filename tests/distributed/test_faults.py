@@ -265,6 +265,43 @@ def test_one_all_reduce_for_all_gradients(tmp_path):
         assert sum(numel for numel in step if numel <= size) < 100
 
 
+def counted_in_shards():
+    """Counts what our own collectives add up where parameters are sharded."""
+    calls = []
+    from gradlens.distributed.team import Team
+
+    ordinary = Team.sum
+
+    def counting(self, tensor):
+        calls.append(tensor.numel())
+        return ordinary(self, tensor)
+
+    Team.sum = counting
+    model = fully_shard(network(), mesh=init_device_mesh("cpu", (2,)))
+    optimizer = optimizer_of(model.parameters())
+    lens = Lens(model, ClassGroups.per_class(5), optimizer=optimizer, every=2)
+    found = []
+    for step in range(6):
+        inputs, labels = batches(steps=6, sizes=(40, 40))[step][0][dist.get_rank()]
+        optimizer.zero_grad()
+        calls.clear()
+        lens.backward(F.cross_entropy(model(inputs), labels), labels)
+        optimizer.step()
+        found.append(list(calls))
+    lens.close()
+    return found, sum(param.numel() for param in model.parameters())
+
+
+def test_shards_send_inner_products_and_no_gradients(tmp_path):
+    found, size = together(tmp_path, counted_in_shards)[0]
+
+    assert all(step == [] for step in found[1::2])
+    for step in found[0::2]:
+        # Four groups, rest and total of two layers; gradients of four groups would be 4 * 113 numbers.
+        assert 2 * 6 * 6 in step
+        assert max(step) < size
+
+
 class Sharded:
     """What people do with fully_shard that a repeated backward pass would disturb."""
 

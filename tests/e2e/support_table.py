@@ -98,7 +98,7 @@ def main() -> None:
         versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
         found = read_notes(args.notes)
         known = {
-            "made": f"Python {platform.python_version()}, {versions}, CPU",
+            "made": known["made"] if args.some else f"Python {platform.python_version()}, {versions}, CPU",
             "notes": known["notes"] | found if args.some else found,
         }
         NOTES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -98,10 +98,11 @@ def differences(a: Run, b: Run, groups: tuple[str, ...]) -> list[Difference]:
     rows = []
     for x, y in zip(quantities(a, groups), quantities(b, groups), strict=True):
         both = run_difference(a, b, x.values, y.values)
-        row = Difference(x.group, x.name, mean_interval(x.values), mean_interval(y.values), both, x.percent)
+        mean_a, mean_b = (mean_interval(z.values).within(*z.range) for z in (x, y))
+        row = Difference(x.group, x.name, mean_a, mean_b, both, x.percent)
         if row.a.samples and row.b.samples:
             rows.append(row)
-    own = distortion_interval(a), distortion_interval(b), distortion_difference(a, b)
-    if own[0].samples and own[1].samples:
-        rows.append(Difference("", "distortion", *own, False))
+    distortions = distortion_interval(a), distortion_interval(b), distortion_difference(a, b)
+    if distortions[0].samples and distortions[1].samples:
+        rows.append(Difference("", "distortion", *distortions, False))
     return rows

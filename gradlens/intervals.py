@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -56,10 +56,18 @@ class Interval:
         """Whether there is an interval at all."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
+    def within(self, least: float, most: float) -> Interval:
+        """Returns it with ends that lie in the range of what is estimated; ends that are missing stay so."""
+        return replace(self, low=_clamped(self.low, least, most), high=_clamped(self.high, least, most))
+
     def __str__(self) -> str:
         if not self.measurable:
             return f"{self.value:.3g}" if math.isfinite(self.value) else "not measurable"
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def _clamped(value: float, least: float, most: float) -> float:
+    return value if math.isnan(value) else min(max(value, least), most)
 
 
 def mean_interval(series: ArrayLike, *, level: float = LEVEL, seed: int = 0) -> Interval:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from gradlens.gram import Floats
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
+FRACTION, COSINE, SIZE = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf)
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -23,12 +26,14 @@ class Quantity:
         name: What it is.
         values: [T], NaN = absent.
         percent: Whether it reads best in percent.
+        range: The least and the largest value that it can have.
     """
 
     group: str
     name: str
     values: Floats
     percent: bool = False
+    range: tuple[float, float] = (-math.inf, math.inf)
 
 
 def quantities(run: Run, groups: Sequence[str]) -> Iterator[Quantity]:
@@ -39,16 +44,18 @@ def quantities(run: Run, groups: Sequence[str]) -> Iterator[Quantity]:
         for group in groups:
             k = run.groups.names.index(group)
             n = np.where(counts[:, k] > 0, counts[:, k], np.nan)
-            yield Quantity(group, "share of the samples", samples[:, k], True)
-            yield Quantity(group, "cosine with the overall gradient", run.cosine(group))
+            yield Quantity(group, "share of the samples", samples[:, k], True, FRACTION)
+            yield Quantity(group, "cosine with the overall gradient", run.cosine(group), range=COSINE)
             yield Quantity(group, "share of the update", filled_share(run, group), True)
-            yield Quantity(group, "norm of the contribution", run.norm(group))
-            yield Quantity(group, "norm of the mean gradient", run.norm(group, per="mean"))
+            yield Quantity(group, "norm of the contribution", run.norm(group), range=SIZE)
+            yield Quantity(group, "norm of the mean gradient", run.norm(group, per="mean"), range=SIZE)
             yield Quantity(group, "loss per sample", loss[:, k] / n)
-            yield Quantity(group, "training accuracy", correct[:, k] / n, True)
+            yield Quantity(group, "training accuracy", correct[:, k] / n, True, FRACTION)
     if len(groups) > 1:
-        yield Quantity("", f"cosine between {groups[0]} and {groups[-1]}", run.conflict(groups[0], groups[-1]))
-    yield Quantity("", "norm of the overall gradient", run.norm("all"))
+        yield Quantity(
+            "", f"cosine between {groups[0]} and {groups[-1]}", run.conflict(groups[0], groups[-1]), range=COSINE
+        )
+    yield Quantity("", "norm of the overall gradient", run.norm("all"), range=SIZE)
     yield Quantity("", "loss", run.total_loss)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +37,7 @@ def distortion_interval(run: Run, start: int | None = None, stop: int | None = N
     """Returns ``distortion`` with its block-bootstrap interval, which ends at 0 as distortion does; arguments as there."""
     fractions = run.groups.fractions()
     found = interval([_shares(run, start, stop)], lambda means: gram.distortion(means[0], fractions))
-    return replace(found, low=max(found.low, 0.0))
+    return found.within(0.0, math.inf)
 
 
 def distortion_difference(

@@ -222,7 +222,8 @@ def number(value: float | None) -> str:
 
 def percent(value: float) -> str:
     """Writes a fraction in percent; "-" where there is none."""
-    return f"{value:.1%}" if math.isfinite(value) else "-"
+    # Adding 0 turns the -0 that rounding leaves into 0.
+    return f"{round(value, 3) + 0.0:.1%}" if math.isfinite(value) else "-"
 
 
 def _mean(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:

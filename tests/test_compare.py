@@ -11,6 +11,7 @@ from gradlens.compare import compare
 from gradlens.facts import facts, overhead_text, span
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.intervals import mean_interval
 from gradlens.pairing import PairError
 from gradlens.quantities import filled_share
 from gradlens.run_distortion import distortion
@@ -52,6 +53,19 @@ def test_differences_are_those_of_the_means(runs):
     assert np.isfinite(filled_share(long_tailed, "tail")).all()
     assert rows["", "distortion"].a.value == pytest.approx(distortion(long_tailed))
     assert rows["tail", "share of the samples"].difference.value < -0.1
+
+
+def test_intervals_end_where_their_quantities_do(tmp_path):
+    run = make_run(tmp_path / "short", steps=9, absent=0.5, seed=1)  # of few steps: wide intervals
+    assert mean_interval(run.counts[:, 1] / run.counts.sum(1)).low < 0
+    rows = {row.group: row.a for row in compare(run, run).differences if row.quantity == "share of the samples"}
+    assert rows["tail"].low == 0
+    assert rows["tail"].value < rows["tail"].high < rows["head"].low
+    assert rows["head"].high <= 1
+
+
+def test_rounding_leaves_no_negative_zero():
+    assert (percent(-0.0001), percent(-0.001), percent(0.908)) == ("0.0%", "-0.1%", "90.8%")
 
 
 def test_the_order_of_the_runs_does_not_matter_for_the_claims(runs):

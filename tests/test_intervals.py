@@ -1,9 +1,11 @@
 """Intervals: coverage on series whose mean is known, hand-worked cases, and the block length of known processes."""
 
+import math
+
 import numpy as np
 import pytest
 
-from gradlens.intervals import block_length, difference, interval, mean_interval, paired_difference
+from gradlens.intervals import Interval, block_length, difference, interval, mean_interval, paired_difference
 from gradlens.smoothing import fluctuations, running_mean
 
 
@@ -134,3 +136,10 @@ def test_pairs_with_gaps_by_hand():
     assert not paired_difference([1.0] * 20, [nan] * 15 + [1.0] * 5).measurable
     with pytest.raises(ValueError, match="20 and 3"):
         paired_difference(np.ones(20), np.ones(3))
+
+
+def test_ends_lie_in_the_range_of_what_is_estimated():
+    found = Interval(0.9, 0.7, 1.1, 50, 5)
+    assert found.within(0.0, 1.0) == Interval(0.9, 0.7, 1.0, 50, 5)
+    assert found.within(0.8, 1.0) == Interval(0.9, 0.8, 1.0, 50, 5)
+    assert not Interval(0.9, math.nan, math.nan, 2, 0).within(0.0, 1.0).measurable

@@ -200,7 +200,7 @@ def _picture(figure: go.Figure, folder: Path) -> None:
 
 def _public(arguments: Sequence[str]) -> list[str]:
     """Leaves out where data, runs and results lie on this machine."""
-    kept = list(arguments)
+    kept = [Path(argument).name if Path(argument).is_absolute() else argument for argument in arguments]
     for at, argument in enumerate(kept[:-1]):
         if argument in ("--data", "--runs", "--results"):
             kept[at + 1] = argument[2:].upper()

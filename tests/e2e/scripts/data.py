@@ -107,7 +107,9 @@ def make_loader(source):
         "image-folder": image_folder,
         "subset": lambda: Subset(Labelled(), range(4, 80 * TIMES)),
         "concat": lambda: ConcatDataset([make_data(), Tensors()]),
-        "random-split": lambda: random_split(make_data(), [80 * TIMES - 4, 4], generator=torch.Generator().manual_seed(3))[0],
+        "random-split": lambda: random_split(
+            make_data(), [80 * TIMES - 4, 4], generator=torch.Generator().manual_seed(3)
+        )[0],
     }[source]()
     return DataLoader(dataset, batch_size=20, shuffle=True)
 

@@ -184,12 +184,23 @@ def export_command(
         Path | None, typer.Option("-o", "--out", help="what to write (default: named after the run)")
     ] = None,
 ) -> None:
-    """Writes a run as a table for other tools."""
+    """Writes a run as a table for other tools: a row for each measured step, of the whole model.
+
+    Losses and hits of a group are sums over its samples (count/). Layers and probes are left out; gradlens.Run reads them.
+    """
     with _refusals():
         from gradlens.export import export
 
         suffix = "-tensorboard" if to == "tensorboard" else f".{to}"
-        typer.echo(export(_opened(run), to, out or Path(run.resolve().name + suffix)))
+        opened = _opened(run)
+        typer.echo(export(opened, to, out or Path(run.resolve().name + suffix)))
+        left = [
+            f"{len(found):,} {what}" for what, found in (("layers", opened.layers), ("probes", opened.probes)) if found
+        ]
+        if left:
+            typer.echo(f"gradlens: {' and '.join(left)} are not in it; gradlens.Run reads them", err=True)
+        if not len(opened):
+            typer.echo("gradlens: the run has no measured step, so there is no row", err=True)
 
 
 @app.command("demo")

@@ -11,6 +11,8 @@ from gradlens.pairing import PairError, head_and_tail, imbalance
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
+# Fewer measured steps give no intervals.
+ENOUGH = 30
 # Of more runs than this, only the first are looked at.
 MOST_RUNS = 40
 
@@ -18,17 +20,18 @@ MOST_RUNS = 40
 def default_pair(runs: Sequence[Run]) -> tuple[Run, Run] | None:
     """Returns (long-tailed, balanced), or None where no two runs have two groups in common.
 
-    Of one training method and with one loss, where there are such; of those, the two whose batches differ most in how evenly
-    samples are spread over the classes; of equal ones, the earlier in ``runs``.
+    With steps enough for intervals, one loss and one training method, where there are such; of those, the two whose
+    batches differ most in how evenly samples are spread over the classes; of equal ones, the earlier in ``runs``.
     """
     considered = [run for run in runs[:MOST_RUNS] if len(run)] or list(runs[:MOST_RUNS])
     spread = {id(run): imbalance(run) for run in considered}
-    best: tuple[tuple[bool, bool, float], Run, Run] | None = None
+    best: tuple[tuple[bool, bool, bool, float], Run, Run] | None = None
     for a, b in permutations(considered, 2):
         gap = spread[id(a)] - spread[id(b)]
         if gap < 0 or not _comparable(a, b):
             continue
-        score = (not (a.components or b.components), a.meta.method == b.meta.method, round(gap, 3))
+        alike = a.meta.method == b.meta.method
+        score = (min(len(a), len(b)) >= ENOUGH, not (a.components or b.components), alike, round(gap, 3))
         if best is None or score > best[0]:
             best = (score, a, b)
     return None if best is None else (best[1], best[2])

@@ -25,7 +25,8 @@ def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = 
     """Writes a run's measured steps, one row each.
 
     Columns: step, time, epoch, phase, residual, total_loss, seconds, distortion, norm/all; for every group count/, loss/,
-    correct/ and mean_norm/; for every vector cosine/, norm/ and share/; and the Gram itself as gram/A:B. Absent values are empty.
+    correct/ (sums over its samples) and mean_norm/; for every vector cosine/, norm/ and share/; and the Gram itself as gram/A:B.
+    Absent values are empty. Layers and probes are not in it: they are no series of numbers by step (``Run`` reads them).
     TensorBoard gets the scalars without the Gram, at their step and time.
 
     Args:

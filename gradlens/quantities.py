@@ -49,14 +49,20 @@ def quantities(run: Run, groups: Sequence[str]) -> Iterator[Quantity]:
             yield Quantity(group, "share of the update", filled_share(run, group), True)
             yield Quantity(group, "norm of the contribution", run.norm(group), range=SIZE)
             yield Quantity(group, "norm of the mean gradient", run.norm(group, per="mean"), range=SIZE)
-            yield Quantity(group, "loss per sample", loss[:, k] / n)
+            per_sample = loss[:, k] / n
+            yield Quantity(group, "loss per sample", per_sample, range=_range_of(per_sample))
             yield Quantity(group, "training accuracy", correct[:, k] / n, True, FRACTION)
     if len(groups) > 1:
         yield Quantity(
             "", f"cosine between {groups[0]} and {groups[-1]}", run.conflict(groups[0], groups[-1]), range=COSINE
         )
     yield Quantity("", "norm of the overall gradient", run.norm("all"), range=SIZE)
-    yield Quantity("", "loss", run.total_loss)
+    yield Quantity("", "loss", run.total_loss, range=_range_of(run.total_loss))
+
+
+def _range_of(losses: Floats) -> tuple[float, float]:
+    """Most losses have no negative values; one that was seen to have some may have any."""
+    return (-math.inf, math.inf) if np.any(losses < 0) else SIZE
 
 
 def filled_share(run: Run, name: str) -> Floats:

@@ -81,10 +81,12 @@ def runs_table(
             "measured": f"{len(run):,}",
             "engine": escape(meta.engine or ""),
             "cadence": escape(meta.cadence or ""),
-            "distortion": number(distortion(run)),
+            "distortion": ("~" if 0 < len(run) < FEW else "") + number(distortion(run)),
             "age": span(max(now - meta.started, 0.0)) if meta.started is not None else "",
         }
         table.add_row(*(cells[str(column.header)] for column in table.columns))
+    if any(0 < len(run) < FEW for _, run, _ in opened):
+        table.caption, table.caption_justify = f"~: of fewer than {FEW} measured steps, which say little", "left"
     for path, error in listing:
         if isinstance(error, ValueError):
             table.add_row(f"{escape(str(path))}\n[dim]{escape(_cut(str(error), 160))}[/]", "[red]unreadable[/]")
@@ -153,7 +155,7 @@ def claims_table(claims: Sequence[Claim], long_tailed: str) -> Table:
         claims: From ``figure1_claims``.
         long_tailed: Name of the run that plays the long-tailed one.
     """
-    title = f"Figure 1 of the paper; long-tailed: {escape(long_tailed)}"
+    title = f"What the paper says of its Figure 1; long-tailed: {escape(long_tailed)}"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     table.add_column("panel", no_wrap=True)
     table.add_column("statement, and what it is measured by")
@@ -168,7 +170,8 @@ def claims_table(claims: Sequence[Claim], long_tailed: str) -> Table:
     blocks = sorted({claim.block for claim in claims if claim.block})
     if blocks:
         table.caption = (
-            f"Reproduced: the whole interval lies above 'no difference' (0, for ratios 1). Moving-block bootstrap, blocks of "
+            f"Reproduced: the whole interval lies above 'no difference' (0, for ratios 1); not reproduced: it does "
+            f"not, though one around 'no difference' leaves it open. Moving-block bootstrap, blocks of "
             f"{blocks[0]} to {blocks[-1]} measured steps."
         )
         table.caption_justify = "left"

@@ -188,6 +188,14 @@ def test_export_writes_a_table_named_after_the_run_and_overwrites_nothing(gradle
     assert gradlens("export", "lt", "--to", "excel")[0] == 2
 
 
+def test_export_says_what_is_left_out(gradlens, tmp_path):
+    make_run(tmp_path / "lt", steps=3, layers=2)
+    make_run(tmp_path / "failed", steps=0, status="failed")
+
+    assert gradlens("export", "lt", "--to", "csv")[2] == "gradlens: 2 layers are not in it; gradlens.Run reads them\n"
+    assert "no measured step, so there is no row" in gradlens("export", "failed", "--to", "csv")[2]
+
+
 def test_damaged_runs_are_read_as_far_as_they_go_and_say_so(gradlens, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     make_run(tmp_path / "runs" / "torn", steps=100)

@@ -55,14 +55,15 @@ def choose_run(
         shelf: The runs.
         label: Of the control.
         key: Of the control, and its name in the address.
-        default: Chosen where the address says nothing.
+        default: Chosen where the address says nothing; else the first with measured steps.
         names: Of which runs; all by default.
     """
     options = list(shelf.runs if names is None else names)
     known = st.session_state.get(key)
     if known not in options:
         _missing(key, [name for name in ([known] if known else asked(key)[:1]) if name not in options])
-    preset(key, options, default if default in options else options[0])
+    first = next((name for name in shelf.worth_showing if name in options), options[0])
+    preset(key, options, default if default in options else first)
     for name in st.session_state.get(f"{key}:missing", ()):
         why = shelf.broken.get(name, "it is not in this folder, or not any more")
         st.warning(f"The run {plain(name)} cannot be shown: {plain(why)}.", icon=":material/warning:")
@@ -84,7 +85,7 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
         shelf: The runs.
         label: Of the control.
         key: Of the control, and its name in the address.
-        most: So many with the groups of the first are chosen where the address says nothing.
+        most: So many that have measured steps and the groups of the first such one are chosen where the address says nothing.
     """
     options = list(shelf.runs)
     known = st.session_state.get(key)
@@ -92,7 +93,8 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
     there = [name for name in wanted if name in options]
     if known is None or there != wanted:
         _missing(key, [name for name in wanted if name not in options])
-        alike = [name for name in options if groups_in_common([shelf.runs[options[0]], shelf.runs[name]])]
+        worth = shelf.worth_showing
+        alike = [name for name in worth if groups_in_common([shelf.runs[worth[0]], shelf.runs[name]])]
         st.session_state[key] = there or alike[:most]
     gone = st.session_state.get(f"{key}:missing")
     if gone:

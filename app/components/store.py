@@ -40,6 +40,11 @@ class Shelf:
     runs: dict[str, Run]
     broken: dict[str, str]
 
+    @property
+    def worth_showing(self) -> list[str]:
+        """Names of the runs that have something to show, now or soon; of all where none has."""
+        return [name for name, run in self.runs.items() if len(run) or run.status.live] or list(self.runs)
+
 
 @st.cache_resource(show_spinner=False)
 def _library(folder: str) -> RunLibrary:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # More lines than this cannot be told apart; groups beyond it become rows of a heat map.
 MOST_LINES = 8
 PERS = {"contribution": "contribution to the batch gradient", "mean": "mean gradient of the group's own samples"}
-NO_STEPS = "No measured step yet."
+NO_STEPS = "No measured steps."
 NO_LOGITS = "The loss of single samples is unknown in this run: what was measured were no class scores."
 
 

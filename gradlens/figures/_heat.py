@@ -53,7 +53,7 @@ def layer_heatmap(run: Run, name: str | None = None, quantity: str = "cosine", *
         text = (
             "The layers were not measured in this run (--layers or layers=True measures them)."
             if not layers
-            else "No measured step yet."
+            else "No measured steps."
         )
         return note(dress(Sheet(), view.theme, title, about), view.theme, text)
     rows = run.sample(SAMPLED)
@@ -75,7 +75,7 @@ def group_heat(run: Run, quantity: str, title: str, view: View) -> Sheet:
     """Draws the cosine, share or norm of many groups over training, one row each."""
     about = subtitle(run_text(run), f"{len(run.groups)} groups", "first group on top")
     if not len(run):
-        return note(dress(Sheet(), view.theme, title, about), view.theme, "No measured step yet.")
+        return note(dress(Sheet(), view.theme, title, about), view.theme, "No measured steps.")
     measures: dict[str, Callable[[str], Floats]] = {"cosine": run.cosine, "share": run.share, "norm": run.norm}
     measure = measures[quantity]
     values = np.stack([measure(name) for name in run.groups.names], axis=1)  # [T, K]

@@ -80,7 +80,7 @@ def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Opt
     sheet.update_xaxes(title={"text": axes[0].title})
     percent: dict[str, Any] = {"tickformat": ".0%"} if measure in PERCENT else {}
     sheet.update_yaxes(title={"text": text}, range=robust_range(lines, view), **percent)
-    return sheet if any(map(len, runs)) else note(sheet, view.theme, "No measured step yet.")
+    return sheet if any(map(len, runs)) else note(sheet, view.theme, "No measured steps.")
 
 
 @drawing

@@ -14,7 +14,7 @@ from gradlens.figures import conflicting_pairs
 from gradlens.per_class import class_measurements
 from gradlens.runlog import Run, RunWriter
 from tests.dashboard_runs import NASTY, log, make_folder
-from tests.made_runs import make_run
+from tests.made_runs import START, make_run
 
 PAGES = Path(__file__).resolve().parents[2] / "app" / "pages"
 EVERY = ("runs", "figure1", "run", "dual_phase", "compare", "classes")
@@ -289,3 +289,16 @@ def decoded(values):
     if isinstance(values, dict):
         return np.frombuffer(base64.b64decode(values["bdata"]), dtype=values["dtype"])
     return np.array([np.nan if v is None else v for v in values], dtype=float)
+
+
+def test_runs_with_something_to_show_are_chosen_at_first(monkeypatch, tmp_path):
+    make_run(tmp_path / "lt", steps=60, weights=(1.0, 0.1), absent=0.3, started=START)
+    make_run(tmp_path / "balanced", steps=60, started=START + 1)
+    # The least balanced, and too short to judge.
+    make_run(tmp_path / "short", steps=5, weights=(1.0, 0.1), absent=0.9, started=START + 2)
+    make_run(tmp_path / "failed", steps=0, status="failed", started=START + 3)
+
+    assert opened(monkeypatch, tmp_path, "run").selectbox(key="run").value == "short"
+    assert "failed" not in opened(monkeypatch, tmp_path, "compare").multiselect(key="runs").value
+    at = opened(monkeypatch, tmp_path, "figure1")
+    assert (at.selectbox(key="lt").value, at.selectbox(key="balanced").value) == ("lt", "balanced")

@@ -81,6 +81,8 @@ def inner_products(
                 found[layer] = product if found[layer] is zero else found[layer] + product
                 start += width
     products = torch.stack(found) if found else zero.new_zeros(0, *zero.shape)
+    # Some processors' kernels sum the two triangles in different orders, and the log keeps one of them.
+    products = products.triu() + products.triu(1).mT
     return _spread(_spread(products, 1, reaching), 2, reaching)
 
 

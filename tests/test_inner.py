@@ -96,3 +96,15 @@ def test_layers_of_a_compiled_model_keep_their_names() -> None:
     assert Layout.of(Wrapped(Model())).layers == Layout.of(Model()).layers
     inside = nn.Sequential(Wrapped(nn.Linear(2, 2)))
     assert Layout.of(inside).layers == ("0",)
+
+
+def test_products_are_symmetric_to_the_last_bit():
+    torch.manual_seed(0)
+    for size in (7, 33, 130):
+        params = [nn.Parameter(torch.zeros(size, 3)), nn.Parameter(torch.zeros(size))]
+        vectors = [[torch.randn(p.shape) for p in params] for _ in range(7)]
+        found = inner_products(vectors, params, [0, 1], 2)
+        assert torch.equal(found, found.mT)
+        torch.testing.assert_close(
+            found[1], torch.stack([v[1].double() for v in vectors]) @ torch.stack([v[1].double() for v in vectors]).T
+        )

@@ -133,6 +133,7 @@ async function drawOne(state) {
     state.due = false;
     await paint(state);
   } catch (error) {
+    if (state.gone) return;  // the page was left in the middle of it
     console.error(error);
     state.figure.dataset.drawn = "failed";
     const plot = state.figure.querySelector(".gl-plot");

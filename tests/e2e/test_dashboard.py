@@ -78,7 +78,7 @@ def test_selected_runs_stay_selected_when_rows_move(page, address, folder):
         rewrite(folder / "newest", started=time.time())  # comes first: all other rows move down
         page.get_by_role("button", name="Open lt").wait_for()
         # The table is painted; its cells stand in the canvas as text for screen readers.
-        page.wait_for_function("() => document.querySelector('.stDataFrame canvas').textContent.includes('newest')")
+        page.wait_for_function("() => document.querySelector('.stDataFrame canvas')?.textContent.includes('newest')")
         ready(page)
         compare.click()
         titled(page, "Compare")

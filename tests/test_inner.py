@@ -105,6 +105,5 @@ def test_products_are_symmetric_to_the_last_bit():
         vectors = [[torch.randn(p.shape) for p in params] for _ in range(7)]
         found = inner_products(vectors, params, [0, 1], 2)
         assert torch.equal(found, found.mT)
-        torch.testing.assert_close(
-            found[1], torch.stack([v[1].double() for v in vectors]) @ torch.stack([v[1].double() for v in vectors]).T
-        )
+        last = torch.stack([vector[1].double() for vector in vectors])  # [7, size]
+        torch.testing.assert_close(found[1], last @ last.T)

@@ -227,6 +227,16 @@ def test_all_processes_measure_the_same_steps_of_a_budget(tmp_path):
 
 def counted():
     """Counts the collectives of a measured step, gradients and others."""
+    return _collectives(DistributedDataParallel(network()))
+
+
+def counted_in_shards():
+    """Counts what our own collectives add up where parameters are sharded."""
+    return _collectives(fully_shard(network(), mesh=init_device_mesh("cpu", (2,))))
+
+
+def _collectives(model):
+    """Returns how many numbers each of our collectives adds up in six steps, every other of them measured; and the model's."""
     calls = []
     from gradlens.distributed.team import Team
 
@@ -237,10 +247,8 @@ def counted():
         return ordinary(self, tensor)
 
     Team.sum = counting
-    model = DistributedDataParallel(network())
     optimizer = optimizer_of(model.parameters())
-    many = ClassGroups.per_class(5)
-    lens = Lens(model, many, optimizer=optimizer, every=2)
+    lens = Lens(model, ClassGroups.per_class(5), optimizer=optimizer, every=2)
     found = []
     for step in range(6):
         inputs, labels = batches(steps=6, sizes=(40, 40))[step][0][dist.get_rank()]
@@ -263,33 +271,6 @@ def test_one_all_reduce_for_all_gradients(tmp_path):
         # Four of five groups, and no total: that one is the training's own. The largest layer's check comes with it.
         assert 4 * size <= large[0] <= 5 * size
         assert sum(numel for numel in step if numel <= size) < 100
-
-
-def counted_in_shards():
-    """Counts what our own collectives add up where parameters are sharded."""
-    calls = []
-    from gradlens.distributed.team import Team
-
-    ordinary = Team.sum
-
-    def counting(self, tensor):
-        calls.append(tensor.numel())
-        return ordinary(self, tensor)
-
-    Team.sum = counting
-    model = fully_shard(network(), mesh=init_device_mesh("cpu", (2,)))
-    optimizer = optimizer_of(model.parameters())
-    lens = Lens(model, ClassGroups.per_class(5), optimizer=optimizer, every=2)
-    found = []
-    for step in range(6):
-        inputs, labels = batches(steps=6, sizes=(40, 40))[step][0][dist.get_rank()]
-        optimizer.zero_grad()
-        calls.clear()
-        lens.backward(F.cross_entropy(model(inputs), labels), labels)
-        optimizer.step()
-        found.append(list(calls))
-    lens.close()
-    return found, sum(param.numel() for param in model.parameters())
 
 
 def test_shards_send_inner_products_and_no_gradients(tmp_path):

@@ -8,7 +8,8 @@ writes a JSON file with versions and hardware. Methods:
 
 - "forward + 2 backward" is a plain step with one more backward pass, measured alone: the least that exactness costs in
   general, and what "lens, masked" is held to;
-- the lens measures every step; the step with the full check (the first, then every 50th) is reported by itself;
+- the lens measures every step; the steps with the full check (the first, then every 50th; split also measurements 1, 2, 4,
+  ... 32) are not among the timed ones and reported by themselves;
 - error: the largest error of an inner product of two groups' gradients against one float64 backward pass for each group,
   in units of the gradients' norms;
 - state: how far weights and buffers are from a plain step's after the first one (the lens: exactly 0).

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from overhead.cases import Case, brute_force, gram_error
-from overhead.methods import Method, Refusal, Step
+from overhead.methods import LensStep, Method, Refusal, Step
 
 
 @dataclass
@@ -72,6 +72,8 @@ def time_case(
 ) -> tuple[dict[str, Timing], dict[str, Step]]:
     """Steps all methods in turn; the first step of each warms up, and is the one whose numbers are compared.
 
+    ``split`` is timed once its early checks (measurements 1, 2, 4, ... 32) are over.
+
     Args:
         case: The model and batch.
         methods: Methods by name; the first one is the plain step.
@@ -107,6 +109,10 @@ def time_case(
         state = [t.detach().clone() for t in setup.model.state_dict().values() if t.is_floating_point()]
         expected = expected or state
         timing.state_change = max(map(_change, state, expected))
+    for name, step in steps.items():
+        if isinstance(step, LensStep):
+            progress(f"{case.title}: early checks of {name}")
+            step.settle()
     most = max(rounds.values())
     for number in range(most):
         progress(f"{case.title}: round {number + 1} of {most}")

@@ -12,8 +12,11 @@ from torch import Tensor
 
 from gradlens import Lens
 from gradlens.gram import Measurement
+from gradlens.stepper import CHECK_EVERY
 from overhead.cases import GROUPS, Setup, gram_of
 
+# The largest power of two below CHECK_EVERY: the last of the measurements at which split is checked more often.
+LAST_EARLY_CHECK = 2 ** ((CHECK_EVERY - 1).bit_length() - 1)
 # One training step; returns the [K, K] inner products of the groups' gradients, or None where it measures nothing.
 Step: TypeAlias = Callable[[], Tensor | None]
 Method: TypeAlias = Callable[[Setup], Step]
@@ -87,6 +90,11 @@ class LensStep:
         setup.optimizer.step()
         self._same(wanted)
         return torch.from_numpy(self.measurement.gram[: len(GROUPS), : len(GROUPS)])
+
+    def settle(self) -> None:
+        """Takes the steps after which ``split`` checks itself every 50th time only, as in all but the first of a run."""
+        for _ in range(LAST_EARLY_CHECK if self.lens.engine_name == "split" else 0):
+            self()
 
     @property
     def measurement(self) -> Measurement:

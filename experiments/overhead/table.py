@@ -47,7 +47,9 @@ def _print_case(console: Console, case: dict[str, Any]) -> None:
         console.print(f"  {line}", highlight=False)
     for name, method in case["methods"].items():
         if "checked_time_ratio" in method:
-            console.print(f"  {name}: {method['checked_time_ratio']:.2f} x plain on the steps with the full check")
+            console.print(
+                f"  {name}: {method['checked_time_ratio']:.2f} x plain on the steps with the full check, every 50th"
+            )
 
 
 def _ratio(value: float | None) -> str:

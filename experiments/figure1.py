@@ -5,7 +5,8 @@
 runs experiments/train_cifar.py twice under `gradlens track` (a run that is already there and finished is not repeated)
 and writes under --results: summary.json (claims with verdicts, accuracies, command, seed, versions, hardware),
 figure1.png and report.html. Both trainings see the same number of images and are measured with the same head and tail
-classes: those of the long-tailed counts by the paper's rule (head: at least 20 images).
+classes: those of the long-tailed counts by the paper's rule (head: at least 20 images). With several --seeds there are as many
+pairs, each with verdicts of its own; picture and report show the first.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import torch
 from environment import hardware, versions
 
 from gradlens import Run, distortion
-from gradlens.claims import figure1_claims
+from gradlens.claims import Claim, figure1_claims
 from gradlens.figures import figure1
 from gradlens.longtail.counts import head_size, long_tailed_counts
 from gradlens.report import write_report
@@ -63,7 +64,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--imbalance", type=float, default=100)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
         "--every", type=int, help=f"measure every so many steps; else about {MEASURED_STEPS} steps in all"
     )
@@ -75,20 +76,20 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def plan(args: argparse.Namespace) -> list[Training]:
-    """Returns the two trainings, the long-tailed one first."""
+def plan(args: argparse.Namespace, seed: int) -> tuple[Training, Training]:
+    """Returns the two trainings of a seed, the long-tailed one first."""
     counts = long_tailed_counts(100, 500, args.imbalance)
     head = head_size(counts)
     steps = -(-int(counts.sum()) // args.batch) * args.epochs
     every = args.every or max(1, steps // MEASURED_STEPS)
     trainings = []
     for kind, title in (("lt", "CIFAR100-LT"), ("balanced", "CIFAR-100, balanced")):
-        name = f"{kind}-if{args.imbalance:g}-e{args.epochs}-b{args.batch}-s{args.seed}"
+        name = f"{kind}-if{args.imbalance:g}-e{args.epochs}-b{args.batch}-s{seed}"
         accuracies = args.runs / f"{name}-accuracy.json"
         track = ["--groups", f"head=0-{head - 1},tail={head}-99", "--every", str(every), "--engine", args.engine]
         script = [
             *("--imbalance", f"{args.imbalance:g}", "--epochs", str(args.epochs), "--batch", str(args.batch)),
-            *("--seed", str(args.seed), "--device", args.device, "--results", str(accuracies)),
+            *("--seed", str(seed), "--device", args.device, "--results", str(accuracies)),
             *(["--balanced"] if kind == "balanced" else []),
             *(["--data", args.data] if args.data else []),
             *(["--max-steps", str(args.max_steps)] if args.max_steps else []),
@@ -98,7 +99,7 @@ def plan(args: argparse.Namespace) -> list[Training]:
             *(str(TRAINER), *script),
         )
         trainings.append(Training(title, args.runs / name, accuracies, command))
-    return trainings
+    return trainings[0], trainings[1]
 
 
 def is_finished(run: Path) -> bool:
@@ -155,32 +156,46 @@ def describe(training: Training, run: Run) -> dict[str, Any]:
     }
 
 
+def describe_pair(
+    seed: int, trainings: tuple[Training, Training], runs: tuple[Run, Run], claims: list[Claim]
+) -> dict[str, Any]:
+    """Returns what the summary says about the two trainings of a seed."""
+    return {
+        "seed": seed,
+        "claims": [dataclasses.asdict(claim) for claim in claims],
+        "trainings": [describe(*pair) for pair in zip(trainings, runs, strict=True)],
+        "git_commit": runs[0].meta.git_commit,
+    }
+
+
 def main() -> None:
     """Runs the experiment and writes its results."""
     args = parse_arguments()
-    trainings = plan(args)
-    for training in trainings:
-        execute(training)
-    long_tailed, balanced = (Run(training.run) for training in trainings)
-    claims = figure1_claims(long_tailed, balanced)
+    planned = {seed: plan(args, seed) for seed in args.seeds}
+    for trainings in planned.values():
+        for training in trainings:
+            execute(training)
+    runs = {seed: (Run(pair[0].run), Run(pair[1].run)) for seed, pair in planned.items()}
+    claims = {seed: figure1_claims(*pair) for seed, pair in runs.items()}
+    first = runs[args.seeds[0]]
     summary = {
         "command": ["python", "experiments/figure1.py", *sys.argv[1:]],
-        "seed": args.seed,
+        "seeds": args.seeds,
         "epochs": args.epochs,
         "imbalance": args.imbalance,
-        "groups": long_tailed.groups.to_json(),
-        "claims": [dataclasses.asdict(claim) for claim in claims],
-        "trainings": [describe(*pair) for pair in zip(trainings, (long_tailed, balanced), strict=True)],
+        "groups": first[0].groups.to_json(),
+        "pairs": [describe_pair(seed, planned[seed], runs[seed], claims[seed]) for seed in args.seeds],
         "versions": versions(),
-        "git_commit": long_tailed.meta.git_commit,
         "hardware": hardware(args.device),
     }
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-    write_report([long_tailed, balanced], args.results / "report.html")
-    _write_picture(long_tailed, balanced, args.results / "figure1.png")
-    for claim in claims:
-        print(claim)
+    write_report(list(first), args.results / "report.html")
+    _write_picture(*first, args.results / "figure1.png")
+    for seed, judged in claims.items():
+        print(f"seed {seed}", *judged, sep="\n")
+    everywhere = sum(all(claim.reproduced for claim in same) for same in zip(*claims.values(), strict=True))
+    print(f"{everywhere} of {len(claims[args.seeds[0]])} statements are reproduced with every seed")
     print(f"results in {args.results}")
 
 

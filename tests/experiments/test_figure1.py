@@ -17,7 +17,7 @@ def option(command, name):
 
 def test_both_trainings_share_the_groups_and_differ_in_the_data(figure1, tmp_path):
     long_tailed, balanced = figure1.plan(
-        figure1.parse_arguments(["--runs", str(tmp_path), "--seed", "3", "--data", "D"])
+        figure1.parse_arguments(["--runs", str(tmp_path), "--seeds", "2", "3", "--data", "D"]), 3
     )
     assert set(balanced.command) - set(long_tailed.command) == {
         "--balanced",
@@ -37,7 +37,7 @@ def test_both_trainings_share_the_groups_and_differ_in_the_data(figure1, tmp_pat
     [(15, 100, 1, "head=0-69,tail=70-99"), (200, 100, 17, "head=0-69,tail=70-99"), (30, 50, 2, "head=0-81,tail=82-99")],
 )
 def test_cadence_and_groups_follow_from_the_data(figure1, epochs, imbalance, every, groups):
-    for training in figure1.plan(figure1.parse_arguments(["--epochs", str(epochs), "--imbalance", str(imbalance)])):
+    for training in figure1.plan(figure1.parse_arguments(["--epochs", str(epochs), "--imbalance", str(imbalance)]), 0):
         assert option(training.command, "--every") == str(every)
         assert option(training.command, "--groups") == groups
 

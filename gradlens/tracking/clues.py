@@ -71,6 +71,11 @@ class Clues:
             return evidence
         return self._from_graph(roots, classes) if self._tries < TRIES else None
 
+    def listen(self, wanted: bool) -> None:
+        """Watches the model's outputs, if it ever did, or rests: a hook costs time in every forward pass."""
+        if self._outputs is not None:
+            (self._outputs.resume if wanted else self._outputs.stop)()
+
     def stop(self) -> None:
         """Forgets everything and looks no more into the graphs of losses without a loss call."""
         self._observed = []

@@ -29,9 +29,15 @@ class Outputs:
             wanted: Whether outputs matter now.
             fail: Takes errors of ours, which must not reach the forward pass of the training.
         """
-        self._wanted, self._fail = wanted, fail
+        self._modules, self._wanted, self._fail = modules, wanted, fail
         self._seen: list[Any] = []
-        self._handles: list[RemovableHandle] = [m.register_forward_hook(StepHook(self._ran)) for m in modules]
+        self._handles: list[RemovableHandle] = []
+        self.resume()
+
+    def resume(self) -> None:
+        """Watches (again)."""
+        if not self._handles:
+            self._handles = [module.register_forward_hook(StepHook(self._ran)) for module in self._modules]
 
     def take(self) -> list[Tensor]:
         """Returns the differentiable tensors among the outputs, each once, and forgets them."""

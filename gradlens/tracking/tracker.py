@@ -65,6 +65,7 @@ class Tracker:
         self._steps: StepCount | None = None
         self._off = False
         self._busy = False
+        self._trained: set[int] = set()
         self._passes = Passes()
         self._noticed: set[str] = set()
 
@@ -94,21 +95,28 @@ class Tracker:
     @property
     def watching(self) -> bool:
         """Whether a loss call matters now: False on steps that are not measured."""
-        return not self._off and not self._busy and (self.lens is None or self.lens.armed or self._lost)
+        return not self._off and not self._busy and not self._rests
 
     @property
     def counting(self) -> bool:
         """Whether a backward pass matters now: those of unmeasured steps do where no optimizer ends a step."""
         if self._off or self._busy:
             return False
-        if self.lens is None or self.lens.armed or self._lost:
-            return True
-        return self.attachment is not None and self.attachment.every_backward
+        return not self._rests or (self.attachment is not None and self.attachment.every_backward)
 
     def _changed(self) -> None:
         """Takes note that the lens or what follows the training has changed: the patched functions ask for one flag only."""
-        by_backward = self.attachment is not None and self.attachment.every_backward
-        self.asleep = self.lens is not None and not self.lens.armed and not self._lost and not by_backward
+        rests = self._rests
+        self.asleep = rests and not (self.attachment is not None and self.attachment.every_backward)
+        if self._clues is not None and not self._off:
+            try:
+                self._clues.listen(not rests)
+            except Exception as error:  # in the training's own step
+                self.fail(error)
+
+    @property
+    def _rests(self) -> bool:
+        return self.lens is not None and not self.lens.armed and not self._lost
 
     @property
     def _lost(self) -> bool:
@@ -168,13 +176,10 @@ class Tracker:
             inputs: With respect to what.
             call: Computes them; runs exactly once.
         """
-        from gradlens.tracking.sightings import leaves
-
         found: list[Sequence[Tensor | None]] = []
 
         def measured(once: Once) -> None:
-            known = {id(tensor) for tensor in inputs}
-            if "backward" in self.seen or any(id(leaf) not in known for leaf in leaves(roots) if leaf.requires_grad):
+            if not self._trains(roots, inputs):
                 return
             self._count()
             if "gradients" in self.seen:
@@ -232,15 +237,32 @@ class Tracker:
         finally:
             self._busy = False
 
+    def _trains(self, roots: list[Tensor], inputs: Sequence[Tensor]) -> bool:
+        """Says whether gradients with respect to ``inputs`` are those of all that is trained."""
+        from gradlens.tracking.sightings import leaves
+
+        if "backward" in self.seen:
+            return False
+        known = {id(tensor) for tensor in inputs}
+        if known == self._trained and self._rests:
+            return True  # without a walk through the graph in every step
+        if any(id(leaf) not in known for leaf in leaves(roots) if leaf.requires_grad):
+            return False
+        self._trained = known
+        return True
+
     def _count(self) -> None:
         """Counts training steps until there is a lens, which goes on from there."""
-        from gradlens.tracking.step_count import StepCount
-
         if self.lens is None:
+            from gradlens.tracking.step_count import StepCount
+
             self._steps = self._steps or StepCount(self.fail)
             self._steps.backward_ran()
 
     def _measured(self, roots: list[Tensor], plain: bool, once: Once, taken: Taken | None) -> None:
+        if self.lens is not None and self._rests:
+            self.lens.measured_backward(roots[0], anchors=[], labels=roots[0], backward=once)
+            return
         from gradlens import active
         from gradlens.tracking import sightings
         from gradlens.tracking.clues import Clues
@@ -248,9 +270,6 @@ class Tracker:
         if self.lens is None and active.present():
             self._notice("own", "the script has a lens of its own; `gradlens track` leaves the training to it")
             self.stop()
-            return
-        if self.lens is not None and not self.lens.armed and not self._lost:
-            self.lens.measured_backward(roots[0], anchors=[], labels=roots[0], backward=once)
             return
         found = sightings.find(roots) if "loss" in self.seen else []
         self._clues = self._clues or Clues(self._notice, lambda: self.watching, self.fail)

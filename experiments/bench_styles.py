@@ -2,8 +2,8 @@
 
     python experiments/bench_styles.py
 
-Each style's script trains over so many times its data, untracked and tracked in turn, as a process of its own. Timed is the
-training loop: from the backward pass after the first tenth of them (by then imports, the search for the model, the first
+Each style's script trains over its data again and again for some seconds, untracked and tracked in turn, as a process of its
+own. Timed is the training loop: from the backward pass after the first tenth of them (by then imports, the search for the model, the first
 measurement and a pass in which labels are counted are over) to the last one. `start` is what tracking added to that first
 tenth. Time is that of the process, without waiting while others compute. Ratios are medians over pairs of neighbouring runs;
 `load` is how many processes wanted the machine's cores: with more of them than cores, ratios vary by some percent. These
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import traceback
+from math import comb
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,6 +45,8 @@ DRIVER = Path(__file__).resolve().parent / "styles_timed.py"
 # Backward passes of the start, as a fraction of all.
 START = 0.1
 LIMIT = 1.10
+# How often a script's data is repeated, at least and at most.
+FEWEST, MOST = 20, 2000
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -53,8 +56,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     tracked = [name for name, style in STYLES.items() if not style.instead]
     parser.add_argument("--styles", nargs="+", default=tracked, choices=tracked, metavar="STYLE")
-    parser.add_argument("--times", type=int, default=100, help="how often the scripts' data is repeated")
-    parser.add_argument("--rounds", type=int, default=5, help="pairs of an untracked and a tracked run")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of an untracked training loop, about")
+    parser.add_argument("--rounds", type=int, default=6, help="pairs of an untracked and a tracked run at least")
+    parser.add_argument("--most-rounds", type=int, default=20, help="pairs at most, while the limit is in the interval")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "bench_styles.json")
     return parser.parse_args(arguments)
 
@@ -110,33 +114,66 @@ def _in_child(style: Style, times: int, folder: Path, tracked: bool) -> None:
         os._exit(code)
 
 
-def measure(style: Style, times: int, rounds: int) -> dict[str, Any]:
-    """Returns what tracking costs in one style."""
-    ratios, walls, starts, steps, plains, counts, said = [], [], [], 0, [], [], []
-    for number in range(rounds):
-        order = (False, True) if number % 2 == 0 else (True, False)
-        both = {tracked: timed(style, times, tracked=tracked) for tracked in order}
-        plain, own = both[False]["stamps"], both[True]["stamps"]
-        if len(plain) != len(own):
-            raise RuntimeError(f"{style.name}: {len(plain)} backward passes untracked, {len(own)} tracked")
-        first, steps = max(2, int(START * len(plain))), len(plain)
-        loop = [[stamps[-1][clock] - stamps[first][clock] for clock in (0, 1)] for stamps in (plain, own)]
-        ratios.append(loop[1][0] / loop[0][0])
-        walls.append(loop[1][1] / loop[0][1])
-        plains.append(loop[0][0] / (steps - 1 - first))
-        starts.append((own[first][0] - own[0][0]) - (plain[first][0] - plain[0][0]))
-        counts.append(both[True]["measured"])
-        said.append(both[True]["said"])
+def pair(style: Style, times: int, *, tracked_first: bool) -> dict[str, float]:
+    """Runs a style once untracked and once tracked; returns the two times' ratio and what explains it."""
+    both = {tracked: timed(style, times, tracked=tracked) for tracked in (tracked_first, not tracked_first)}
+    plain, own = both[False]["stamps"], both[True]["stamps"]
+    if len(plain) != len(own):
+        raise RuntimeError(f"{style.name}: {len(plain)} backward passes untracked, {len(own)} tracked")
+    first = max(2, int(START * len(plain)))
+    loops = [[stamps[-1][clock] - stamps[first][clock] for clock in (0, 1)] for stamps in (plain, own)]
+    return {
+        "ratio": loops[1][0] / loops[0][0],
+        "wall_ratio": loops[1][1] / loops[0][1],
+        "seconds_per_pass": loops[0][0] / (len(plain) - 1 - first),
+        "start_seconds": (own[first][0] - own[0][0]) - (plain[first][0] - plain[0][0]),
+        "backward_passes": len(plain),
+        "measured_steps": both[True]["measured"],
+        "said_overhead": both[True]["said"],
+    }
+
+
+def median_interval(values: list[float]) -> tuple[float, float]:
+    """Returns the 95 % interval of the median from order statistics; of fewer than six values all of them."""
+    n, inside = len(values), sorted(values)
+    outside, k = 0.0, 0
+    while (outside := outside + comb(n, k) / 2**n) <= 0.025 and k < n // 2:
+        k += 1
+    rank = max(k - 1, 0)
+    return inside[rank], inside[n - 1 - rank]
+
+
+def decided(ratios: list[float]) -> bool:
+    """Says whether the interval of the median lies on one side of the limit."""
+    low, high = median_interval(ratios)
+    return high <= LIMIT or low > LIMIT
+
+
+def times_for(style: Style, seconds: float) -> int:
+    """Returns how often a script's data is to be repeated for a training loop of so many seconds on the clock."""
+    stamps = timed(style, FEWEST, tracked=False)["stamps"]
+    return min(max(round(FEWEST * seconds / (stamps[-1][1] - stamps[0][1])), FEWEST), MOST)
+
+
+def measure(style: Style, known: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """Returns what tracking costs in one style, from the pairs that are known and as many more as it takes."""
+    again = known.get("seconds") == args.seconds
+    times = known["times"] if again else times_for(style, args.seconds)
+    pairs = list(known["pairs"]) if again else []
+    while len(pairs) < args.rounds or (
+        len(pairs) < args.most_rounds and not decided([each["ratio"] for each in pairs])
+    ):
+        pairs.append(pair(style, times, tracked_first=len(pairs) % 2 == 1))
+    low, high = median_interval([each["ratio"] for each in pairs])
     return {
         "title": style.title,
-        "backward_passes": steps,
-        "seconds_per_pass": median(plains),
-        "ratio": median(ratios),
-        "ratios": ratios,
-        "wall_ratio": median(walls),
-        "start_seconds": median(starts),
-        "measured_steps": median(counts),
-        "said_overhead": median(said),
+        **{name: median(each[name] for each in pairs) for name in pairs[0]},
+        "low": low,
+        "high": high,
+        "seconds": args.seconds,
+        "times": times,
+        "load": os.getloadavg()[0],
+        "pairs": [{name: float(f"{value:.4g}") for name, value in each.items()} for each in pairs],
     }
 
 
@@ -152,18 +189,13 @@ def main(arguments: list[str] | None = None) -> None:
     known = json.loads(args.results.read_text())["styles"] if args.results.exists() else {}
     for name in args.styles:
         begun = time.perf_counter()
-        known[name] = measure(STYLES[name], args.times, args.rounds) | {
-            "times": args.times,
-            "rounds": args.rounds,
-            "load": os.getloadavg()[0],
-        }
-        facts = known[name]
-        spread = f"{min(facts['ratios']):.3f} to {max(facts['ratios']):.3f}"
+        known[name] = facts = measure(STYLES[name], known.get(name, {}), args)
         console.print(
-            f"{name:28} {facts['ratio']:.3f} ({spread}), {1e6 * facts['seconds_per_pass']:.0f} us a pass, "
-            f"{facts['measured_steps']:.0f} measured, start {facts['start_seconds']:.2f} s; "
-            f"{time.perf_counter() - begun:.0f} s",
+            f"{name:28} {facts['ratio']:.3f} ({facts['low']:.3f} to {facts['high']:.3f}), {len(facts['pairs'])} pairs, "
+            f"{1e6 * facts['seconds_per_pass']:.0f} us a pass, {facts['measured_steps']:.0f} measured, "
+            f"start {facts['start_seconds']:.2f} s; {time.perf_counter() - begun:.0f} s",
             highlight=False,
+            soft_wrap=True,
         )
         result = {
             "command": ["python", "experiments/bench_styles.py", *given],
@@ -172,7 +204,8 @@ def main(arguments: list[str] | None = None) -> None:
             "versions": versions(),
             "hardware": hardware("cpu"),
             "median_ratio": median(facts["ratio"] for facts in known.values()),
-            "over_limit": sorted(name for name, facts in known.items() if facts["ratio"] > LIMIT),
+            "median_over_limit": sorted(name for name, facts in known.items() if facts["ratio"] > LIMIT),
+            "interval_over_limit": sorted(name for name, facts in known.items() if facts["low"] > LIMIT),
             "styles": {name: known[name] for name in STYLES if name in known},
         }
         args.results.parent.mkdir(parents=True, exist_ok=True)

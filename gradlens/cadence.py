@@ -21,6 +21,10 @@ class Cadence(Protocol):
         """Says in about how many steps after ``step`` one is due, at least 1, if a step takes so many seconds."""
         ...
 
+    def earliest(self, step: int, now: float) -> tuple[int, float]:
+        """Says before which step, and before which moment, none is due, where ``step`` is not and it is ``now``."""
+        ...
+
 
 class Every:
     """Measures every n-th step, beginning with step 0."""
@@ -40,6 +44,10 @@ class Every:
     def ahead(self, step: int, seconds: float) -> int:  # noqa: ARG002
         """See ``Cadence.ahead``."""
         return self._n - step % self._n
+
+    def earliest(self, step: int, now: float) -> tuple[int, float]:  # noqa: ARG002
+        """See ``Cadence.earliest``."""
+        return step + self._n - step % self._n, 0.0
 
     def __str__(self) -> str:
         return "every step" if self._n == 1 else f"every {self._n} steps"
@@ -80,8 +88,16 @@ class Budget:
         """See ``Cadence.ahead``; 1 where ``step`` itself is due, since its cost is not known yet."""
         if seconds <= 0 or self._expected is None or self.due(step):
             return 1
-        lacking = (self._spent + self._expected) / self.fraction - self._earned
-        return max(1, ceil(lacking / seconds))
+        return max(1, ceil(self._lacking / seconds))
+
+    def earliest(self, step: int, now: float) -> tuple[int, float]:
+        """See ``Cadence.earliest``: training earns no more than the time that goes by."""
+        return step + 1, now + self._lacking
+
+    @property
+    def _lacking(self) -> float:
+        """Seconds of training until the next measurement is earned."""
+        return ((self._expected or 0.0) + self._spent) / self.fraction - self._earned
 
     def __str__(self) -> str:
         return f"within {100 * self.fraction:.3g}% of the training time"

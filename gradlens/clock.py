@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Sequence
+from statistics import median
 
 # Steps without measuring whose durations the typical step is taken from.
 WINDOW = 51
+# Steps that may wait to be accounted for.
+WAITING = 256
 # A pause (an evaluation, a breakpoint) counts as no more than so many typical steps of training.
 PAUSE = 5.0
 
 
 class Typical:
-    """The median of the last WINDOW durations, kept in order: it is asked for in every step of a training.
+    """The median of the newest durations.
 
     Attributes:
         seconds: The median; None before the first duration.
@@ -21,17 +24,12 @@ class Typical:
 
     def __init__(self) -> None:
         self.seconds: float | None = None
-        self._newest: deque[float] = deque()
-        self._ordered: list[float] = []
+        self._newest: deque[float] = deque(maxlen=WINDOW)
 
-    def add(self, seconds: float) -> None:
-        """Takes down one more duration."""
-        if len(self._newest) == WINDOW:
-            del self._ordered[bisect_left(self._ordered, self._newest.popleft())]
-        self._newest.append(seconds)
-        insort(self._ordered, seconds)
-        half, odd = divmod(len(self._ordered), 2)
-        self.seconds = self._ordered[half] if odd else (self._ordered[half - 1] + self._ordered[half]) / 2
+    def add(self, durations: Sequence[float]) -> None:
+        """Takes down more durations."""
+        self._newest.extend(durations)
+        self.seconds = median(self._newest)
 
 
 class Clock:
@@ -39,19 +37,18 @@ class Clock:
 
     Measuring is the time spent in our own code, or, if that is more, what the step took beyond a typical step without
     measuring (hooks inside the backward pass work there), but then at most one typical step more.
-
-    Attributes:
-        training: Seconds that training took.
-        measuring: Seconds that measuring added.
     """
 
     def __init__(self) -> None:
-        self.training = 0.0
-        self.measuring = 0.0
+        self._training = 0.0
+        self._measuring = 0.0
+        self._unreported = 0.0
         self._own = 0.0
         self._outside = 0.0
         self._plain = Typical()
         self._last: float | None = None
+        # Durations of steps without measuring that are not accounted for yet: that is more work than to note them.
+        self._waiting: list[float] = []
 
     def own(self, seconds: float) -> None:
         """Takes down time that our code took in this step."""
@@ -66,29 +63,64 @@ class Clock:
         """Takes down time in this step that is neither training nor per-step measuring (a probe)."""
         self._outside += seconds
 
-    def step_ended(self, measured: bool) -> tuple[float, float]:
-        """Ends a step and returns (training seconds, measuring seconds) of it."""
+    def pass_over(self) -> float:
+        """Ends a step that was not measured and returns the present moment."""
         now = time.perf_counter()
-        begun = self._last is not None  # the first step has no beginning, so its length is not known
-        whole = self._own if self._last is None else now - self._last - self._outside
-        own, self._own, self._outside, self._last = self._own, 0.0, 0.0, now
-        typical = self._plain.seconds
-        added = own
-        if measured and typical is not None:
-            added = max(own, min(whole - typical, own + typical))
-        plain = max(whole - added, 0.0)
-        if typical is not None:
-            plain = min(plain, PAUSE * typical)
-        if begun and not measured:
-            self._plain.add(plain)
-        self.training += plain
-        self.measuring += added
-        return plain, added
+        if self._last is not None:  # the first step has no beginning, so its length is not known
+            self._waiting.append(now - self._last - self._outside - self._own)
+            if len(self._waiting) >= WAITING:
+                self._account()
+        self._measuring += self._own
+        self._own, self._outside, self._last = 0.0, 0.0, now
+        return now
+
+    def step_ended(self, measured: bool) -> tuple[float, float]:
+        """Ends a step; returns the seconds of training until now that were not returned before, and those of measuring it."""
+        self._account()
+        own, typical, last = self._own, self._plain.seconds, self._last
+        if not measured or last is None:
+            self.pass_over()
+            return self.settle(), own
+        now = time.perf_counter()
+        whole = now - last - self._outside
+        added = own if typical is None else max(own, min(whole - typical, own + typical))
+        self._train(max(whole - added, 0.0))
+        self._measuring += added
+        self._own, self._outside, self._last = 0.0, 0.0, now
+        return self.settle(), added
+
+    def settle(self) -> float:
+        """Returns the seconds of training until the end of the last step that were not returned before."""
+        self._account()
+        found, self._unreported = self._unreported, 0.0
+        return found
+
+    @property
+    def now(self) -> float:
+        """The moment at which the last step ended; the present one before that."""
+        return time.perf_counter() if self._last is None else self._last
 
     @property
     def typical(self) -> float:
         """Seconds of a typical step without measuring; 0 before the first."""
+        self._account()
         return self._plain.seconds or 0.0
+
+    @property
+    def training(self) -> float:
+        """Seconds that training took."""
+        self._account()
+        return self._training
+
+    @property
+    def measuring(self) -> float:
+        """Seconds that measuring added."""
+        return self._measuring
+
+    @property
+    def overhead(self) -> float | None:
+        """Measuring over training time; None before the second step."""
+        return self.measuring / self.training if self.training > 0 else None
 
     def timings(self) -> dict[str, float | None]:
         """Returns what a run's description says about the time."""
@@ -98,7 +130,19 @@ class Clock:
             "overhead": self.overhead,
         }
 
-    @property
-    def overhead(self) -> float | None:
-        """Measuring over training time; None before the second step."""
-        return self.measuring / self.training if self.training > 0 else None
+    def _account(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        # A pause among them is told from what was typical before: at the beginning each step is looked at by itself.
+        part = 1 if self._plain.seconds is None else WINDOW
+        while waiting:
+            self._plain.add([self._train(max(seconds, 0.0)) for seconds in waiting[:part]])
+            waiting, part = waiting[part:], WINDOW
+
+    def _train(self, seconds: float) -> float:
+        """Adds training time and returns it: of a pause only some of it counts."""
+        typical = self._plain.seconds
+        if typical is not None:
+            seconds = min(seconds, PAUSE * typical)
+        self._training += seconds
+        self._unreported += seconds
+        return seconds

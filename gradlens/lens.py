@@ -221,11 +221,11 @@ class Lens:
     @property
     def step(self) -> int:
         """Number of the current optimizer step, from 0. May be set, for a training that continues elsewhere."""
-        return self._stepper.step
+        return self._stepper.schedule.step
 
     @step.setter
     def step(self, number: int) -> None:
-        self._stepper.step = number
+        self._stepper.schedule.step = number
 
     @property
     def engine_name(self) -> str:
@@ -240,7 +240,7 @@ class Lens:
     @property
     def overhead(self) -> float | None:
         """Time that measuring added, over time that training took; None before the second step."""
-        return self._stepper.clock.overhead
+        return self._stepper.schedule.clock.overhead
 
     def epochs(self, epochs: Iterable[T]) -> Iterator[T]:
         """Yields from ``epochs`` and numbers them in the log."""
@@ -291,7 +291,7 @@ class Lens:
             self._stepper.stop()
         finally:
             if writer is not None:
-                writer.update_meta(timings=self._stepper.clock.timings(), extra={"steps": self.step})
+                writer.update_meta(timings=self._stepper.schedule.clock.timings(), extra={"steps": self.step})
                 writer.close(status, reason)
 
     def __enter__(self) -> Self:

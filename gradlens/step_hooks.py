@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from torch.optim import Optimizer
@@ -38,12 +37,11 @@ class StepHooks:
             if (before := self._before) is not None:
                 self._handles.append(optimizer.register_step_pre_hook(lambda *_: None if self._inside else before()))
 
-    @contextmanager
-    def backward(self) -> Iterator[None]:
-        """Surrounds a backward pass."""
+    def around(self, backward: Callable[[], None]) -> None:
+        """Runs a backward pass."""
         self._inside, self._stepped = True, False
         try:
-            yield
+            backward()
         finally:
             self._inside = False
         if self._stepped:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from gradlens.anchors import AnchorWatch
 from gradlens.cadence import Cadence
-from gradlens.clock import Clock
 from gradlens.error_text import in_one_line
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
@@ -21,6 +20,7 @@ from gradlens.once import Once
 from gradlens.randomness import RandomState
 from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError, group_rows
+from gradlens.schedule import Schedule
 from gradlens.step_hooks import StepHooks
 from gradlens.usage import Usage
 
@@ -36,9 +36,8 @@ class Stepper:
 
     Attributes:
         fitting: The engine and the meter in use.
-        clock: Time that training and measuring took.
+        schedule: Where the training is, and which of its steps are measured.
         on_armed: Called whenever ``armed`` has been set.
-        step: Number of the current optimizer step.
         epoch: Epoch that the log gives to what follows.
     """
 
@@ -67,12 +66,11 @@ class Stepper:
         Raises:
             ValueError: No parameter wants a gradient.
         """
-        self._groups, self._cadence, self._optimizer = groups, cadence, optimizer
+        self._groups, self._optimizer = groups, optimizer
         self._strict, self._update, self._wanted = strict, update and optimizer is not None, update
-        self.clock = Clock()
+        self.schedule = Schedule(cadence)
         self.on_armed: Callable[[], None] = lambda: None
         self._armed = False
-        self.step = 0
         self.epoch: int | None = None
         self._recorder = Recorder(None, layers=False)
         self.fitting = self._fit(model, groups, engine)
@@ -89,7 +87,7 @@ class Stepper:
         """Begins with step number ``step``, whose results go to ``recorder``."""
         self._recorder = recorder
         self._recorder.on_disagreement = lambda reason: self.fitting.switch.replace(reason)
-        self.step = step
+        self.schedule.step = step
         self._running = True
         if self._wanted and not self._update:
             message = "update=True needs the optimizer (Lens(..., optimizer=optimizer)); the update is not measured"
@@ -137,7 +135,7 @@ class Stepper:
             if again:
                 self.armed = True
                 self._guard(self._arm)
-            self.clock.outside(time.perf_counter() - begun)
+            self.schedule.clock.outside(time.perf_counter() - begun)
 
     @property
     def armed(self) -> bool:
@@ -160,8 +158,7 @@ class Stepper:
 
     def plain(self, backward: Callable[[], None]) -> None:
         """Runs a backward pass that is not measured."""
-        with self._hooks.backward():
-            backward()
+        self._hooks.around(backward)
         self._usage.backward()
         self._end_without_optimizer()
 
@@ -207,8 +204,7 @@ class Stepper:
             )  # fmt: skip
             self._measurements += first
 
-        with self._hooks.backward():
-            self._run(measured, backward)
+        self._hooks.around(lambda: self._run(measured, backward))
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
         """Runs ``backward`` exactly once and counts all of its gradient as ``rest``.
@@ -218,8 +214,11 @@ class Stepper:
             backward: A backward pass of the training loop that passes through no samples.
         """
         sums = [loss.detach().sum() for loss in losses]
-        with self._hooks.backward():
-            self._run(lambda once: self.fitting.meter_for(self.fitting.components).measure_rest(sums, once), backward)
+
+        def measured(once: Once) -> None:
+            self.fitting.meter_for(self.fitting.components).measure_rest(sums, once)
+
+        self._hooks.around(lambda: self._run(measured, backward))
 
     def _to_be_checked(self) -> bool:
         n = self._measurements
@@ -246,7 +245,7 @@ class Stepper:
                 once()
             self._fault(error)
         self._usage.backward()
-        self.clock.own(time.perf_counter() - begun - once.seconds)
+        self.schedule.clock.own(time.perf_counter() - begun - once.seconds)
         self._end_without_optimizer()
 
     def _fit(self, model: nn.Module, groups: ClassGroups, engine: str) -> Fitting:
@@ -260,29 +259,26 @@ class Stepper:
         if self.armed and self._update:
             begun = time.perf_counter()
             self._guard(self._note_parameters)
-            self.clock.own(time.perf_counter() - begun)
+            self.schedule.clock.own(time.perf_counter() - begun)
 
     def _note_parameters(self) -> None:
         self._before = [param.detach().clone() for param in self.fitting.meter.params]
 
     def _after_step(self) -> None:
+        self._usage.stepped = True
         if self._armed:
             self._armed_step_over()
-        else:  # most steps of most trainings: as little as possible
-            self._usage.step(idle=False)
-            plain, _ = self.clock.step_ended(False)
-            self._cadence.spent(plain, 0.0)
-            self.step += 1
+        elif not self.schedule.pass_over():
+            return  # as most steps of most trainings end: as little as possible
         self._arm_if_due()
 
     def _armed_step_over(self) -> None:
         measured = self.fitting.meter.begun
-        self._say_misuse(self._usage.step(idle=not measured))
         if measured:
             self._guard(self._commit)
-        plain, added = self.clock.step_ended(measured)
-        self._cadence.spent(plain, added if measured else 0.0)
-        self.step += 1
+        else:
+            self._say_misuse(self._usage.idle())
+        self.schedule.end(measured=measured)
         if self._armed:  # not where committing failed
             self._disarm()
 
@@ -293,18 +289,21 @@ class Stepper:
         if before is not None:
             update = [old - new.detach() for old, new in zip(before, self.fitting.meter.params, strict=True)]
         pending = self.fitting.meter.finish(update)
-        self.clock.own(time.perf_counter() - begun)
+        self.schedule.clock.own(time.perf_counter() - begun)
         if self._recorder.layers and self.fitting.layout.layers != self._logged_layers:
             # The log's columns have names, which must not come to mean other layers.
             self._recorder.layers = False
             message = "the model has other layers than at the start; from here on only its whole is logged"
-            self._recorder.warn("layers", self.step, message)
+            self._recorder.warn("layers", self.schedule.step, message)
         if pending is not None:
             names = self.names[: pending.plan.size]
-            self._recorder.take(self.step, self.epoch, names, pending, self.clock.owned)
+            self._recorder.take(self.schedule.step, self.epoch, names, pending, self.schedule.clock.owned)
 
     def _arm_if_due(self) -> None:
-        if not self._running or self._faults >= FAULTS or not self._cadence.due(self.step):
+        if not self._running or self._faults >= FAULTS:
+            return
+        if not self.schedule.due():
+            self.schedule.rest()
             return
         self.armed = True
         self._guard(self._arm)
@@ -319,11 +318,11 @@ class Stepper:
         self.fitting.switch.engine.disarm()
 
     def _engine_changed(self, engine: str, reason: str) -> None:
-        self._recorder.engine_changed(engine, reason, self.step)
+        self._recorder.engine_changed(engine, reason, self.schedule.step)
 
     def _say_misuse(self, message: str | None) -> None:
         if message is not None:
-            self._recorder.warn("misuse", self.step, message)
+            self._recorder.warn("misuse", self.schedule.step, message)
 
     def _guard(self, action: Callable[[], None]) -> None:
         try:
@@ -341,6 +340,6 @@ class Stepper:
         over = "; measuring stops here" if self._faults >= FAULTS else ""
         self._recorder.warn(
             "internal-error",
-            self.step,
-            f"step {self.step} could not be measured ({in_one_line(error)}); training is untouched{over}",
+            self.schedule.step,
+            f"step {self.schedule.step} could not be measured ({in_one_line(error)}); training is untouched{over}",
         )

@@ -7,20 +7,24 @@ IDLE_STEPS = 3
 
 
 class Usage:
-    """Counts the backward passes and steps that reach a lens."""
+    """Counts the backward passes and steps that reach a lens.
+
+    Attributes:
+        stepped: Whether the optimizer has stepped.
+    """
 
     def __init__(self) -> None:
         """Begins to count."""
-        self._passes = self._steps = self._idle = 0
+        self.stepped = False
+        self._passes = self._idle = 0
 
     def backward(self) -> None:
         """Counts a backward pass."""
         self._passes += 1
 
-    def step(self, *, idle: bool) -> str | None:
-        """Counts a step; ``idle``: it was to be measured, but no backward pass came. Returns what is wrong, or None."""
-        self._steps += 1
-        self._idle = self._idle + 1 if idle else 0
+    def idle(self) -> str | None:
+        """Counts a step that was to be measured, and no backward pass came. Returns what is wrong, or None."""
+        self._idle += 1
         if self._idle == IDLE_STEPS and not self._passes:
             return (
                 f"{IDLE_STEPS} steps of the optimizer, and no backward pass through the lens: nothing is measured; "
@@ -30,7 +34,7 @@ class Usage:
 
     def end(self) -> str | None:
         """Returns what was wrong with the whole training, or None."""
-        if self._passes > 1 and not self._steps:
+        if self._passes > 1 and not self.stepped:
             return (
                 f"{self._passes} backward passes, and no step of the optimizer that the lens was given: nothing was measured; "
                 "give Lens(..., optimizer=...) the one that steps"

@@ -84,7 +84,7 @@ def test_the_typical_duration_is_the_median_of_the_newest() -> None:
     assert typical.seconds is None
     for _ in range(4 * WINDOW):
         seen.append(float(noise.randrange(9)))  # equal ones, too
-        typical.add(seen[-1])
+        typical.add(seen[-1:])
         assert typical.seconds == median(seen[-WINDOW:])
 
 

@@ -123,7 +123,7 @@ class SharedStepper(Stepper):
         why = why_not_repeatable(self._model.modules(), self.fitting.meter.params)
         if why is not None:
             self.skip()
-            self._recorder.warn("left-out", self.step, f"step {self.step} was not measured: {why}")
+            self._recorder.warn("left-out", self.schedule.step, f"step {self.schedule.step} was not measured: {why}")
 
     def _after_step(self) -> None:
         self._ticks += 1
@@ -138,7 +138,7 @@ class SharedStepper(Stepper):
         begun = time.perf_counter()
         self._open = False
         vote = self.team.vote(Phase.COMMIT, True)
-        self.clock.own(time.perf_counter() - begun)
+        self.schedule.clock.own(time.perf_counter() - begun)
         if vote.outcome is not Outcome.GO:
             self._before = None
             self.fitting.reset()
@@ -154,16 +154,16 @@ class SharedStepper(Stepper):
         begun = time.perf_counter()
         decision: list[float] = []
         if self.writes:
-            due = self._cadence.due(self.step)
-            decision = [float(due), float(self._cadence.ahead(self.step, self.clock.typical)), float(self.step)]
+            due = self.schedule.due()
+            decision = [float(due), float(self.schedule.ahead()), float(self.schedule.step)]
         vote = self.team.vote(Phase.SYNC, True, decision)
-        self.clock.own(time.perf_counter() - begun)
+        self.schedule.clock.own(time.perf_counter() - begun)
         if vote.outcome is not Outcome.GO:
             self._take(vote)
             return
         due, wait, step = bool(vote.numbers[0]), int(vote.numbers[1]), int(vote.numbers[2])
         self._next = self._ticks + min(max(wait, 1), LONGEST_WAIT)
-        self.step = step
+        self.schedule.step = step
         if due:
             self.armed = self._open = True
             self._guard(self._arm)
@@ -179,13 +179,17 @@ class SharedStepper(Stepper):
             self._open = self._sending = False
             self._disarm()
             self.fitting.reset()
-            self._recorder.event("left-out", self.step, message=f"step {self.step} was not measured: {error}")
+            self._recorder.event(
+                "left-out", self.schedule.step, message=f"step {self.schedule.step} was not measured: {error}"
+            )
             if self.team.over:
                 self._part()
             return
         sending, self._sending = self._sending, False
         if not self.writes:
-            self._speak(f"process {self.team.rank}: step {self.step} could not be measured ({in_one_line(error)})")
+            self._speak(
+                f"process {self.team.rank}: step {self.schedule.step} could not be measured ({in_one_line(error)})"
+            )
         try:
             super()._fault(error)
         finally:
@@ -206,13 +210,14 @@ class SharedStepper(Stepper):
             ranks = ", ".join(str(rank) for rank in vote.absent)
             self._recorder.event(
                 "left-out",
-                self.step,
-                message=f"step {self.step} was not measured: process {ranks} could not measure it",
+                self.schedule.step,
+                message=f"step {self.schedule.step} was not measured: process {ranks} could not measure it",
             )
 
     def _part(self) -> None:
         why = self.team.reason or "another process measures no more"
-        self._recorder.warn("parted", self.step, f"measuring stops at step {self.step}, training goes on: {why}")
+        step = self.schedule.step
+        self._recorder.warn("parted", step, f"measuring stops at step {step}, training goes on: {why}")
 
     def _pause(self) -> None:
         """This process has no more data, and answers the collectives of the others (``Join``) until they have none either."""
@@ -231,10 +236,11 @@ class SharedStepper(Stepper):
         if vote.outcome is not Outcome.GO:
             self._take(vote)
             return
-        step = int(self.team.max(torch.tensor([float(self.step)], dtype=torch.float64)))
-        if step > self.step and self.writes:
-            self._recorder.event("left-out", self.step, message=f"no data here in steps {self.step} to {step - 1}")
-        self.step, self._ticks, self._next, self._paused = step, 0, 0, False
+        own = self.schedule.step
+        step = int(self.team.max(torch.tensor([float(own)], dtype=torch.float64)))
+        if step > own and self.writes:
+            self._recorder.event("left-out", own, message=f"no data here in steps {own} to {step - 1}")
+        self.schedule.step, self._ticks, self._next, self._paused = step, 0, 0, False
         self._arm_if_due()
 
 

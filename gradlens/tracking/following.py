@@ -45,6 +45,7 @@ class Following:
         """
         self.on_lost: Callable[[], None] = lambda: None
         self._lost = False
+        self._others = False  # whether another optimizer has stepped since the known one did
         self._fail = fail
         self._lens, self._known, self._measured, self._on_new = lens, optimizer, measured, on_new
         self._steps: WeakKeyDictionary[Optimizer, int] = WeakKeyDictionary()
@@ -86,11 +87,11 @@ class Following:
         self._on_new()
 
     def _rest(self) -> None:
-        self.lost = False
+        self.lost = self._others = False
         self._steps.clear()
 
     def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        if optimizer is self._known and not self._steps:
+        if optimizer is self._known and not self._others:
             return  # as in nearly every step of nearly every training
         try:
             self._note(optimizer)
@@ -103,6 +104,7 @@ class Following:
             return
         if optimizer in self._strangers:
             return
+        self._others = True
         steps = self._steps[optimizer] = self._steps.get(optimizer, 0) + 1
         if steps < ANOTHER_OPTIMIZER:
             return

@@ -1,0 +1,107 @@
+"""The schedule asks its cadence seldom, and decides as one that asks in every step."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import pytest
+
+from gradlens.cadence import Budget, Cadence, Every
+from gradlens.clock import WAITING, Clock
+from gradlens.schedule import Schedule
+
+
+class Watch:
+    """A clock that goes when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("gradlens.clock.time", SimpleNamespace(perf_counter=lambda: self.now))
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    return Watch(monkeypatch)
+
+
+def asked_in_every_step(cadence: Cadence, watch: Watch, durations: list[float], cost: float) -> list[int]:
+    clock, due = Clock(), []
+    for step, seconds in enumerate(durations):
+        measured = cadence.due(step)
+        watch.now += seconds + cost * measured
+        clock.own(cost * measured)
+        plain, added = clock.step_ended(measured)
+        cadence.spent(plain, added if measured else 0.0)
+        due += [step] * measured
+    return due
+
+
+def asked_seldom(cadence: Cadence, watch: Watch, durations: list[float], cost: float) -> tuple[list[int], int]:
+    schedule, due, asked = Schedule(cadence), [], 0
+    look = True
+    for seconds in durations:
+        measured = False
+        if look:
+            asked += 1
+            measured = schedule.due()
+            if not measured:
+                schedule.rest()
+        watch.now += seconds + cost * measured
+        if measured:
+            due.append(schedule.step)
+            schedule.clock.own(cost)
+            schedule.end(measured=True)
+            look = True
+        else:
+            look = schedule.pass_over()
+    return due, asked
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("make", [lambda: Every(1), lambda: Every(7), lambda: Budget(0.05), lambda: Budget(0.5)])
+def test_it_measures_what_a_cadence_asked_in_every_step_measures(watch, make, seed) -> None:
+    noise = random.Random(seed)
+    durations = [noise.uniform(0.9, 1.1) for _ in range(3 * WAITING)]
+    expected = asked_in_every_step(make(), watch, durations, 1.5)
+    found, asked = asked_seldom(make(), watch, durations, 1.5)
+    assert found == expected
+    assert len(expected) > 1
+    if len(expected) < len(durations) // 10:
+        assert asked < len(durations) // 2
+
+
+def test_a_step_that_is_set_is_looked_at_anew(watch) -> None:
+    schedule = Schedule(Every(100))
+    schedule.step = 50
+    assert not schedule.due()
+    schedule.rest()
+    schedule.step = 7
+    assert schedule.pass_over()  # 8 is before 100, but so it could be before any other
+    assert not schedule.due()
+    schedule.rest()
+    assert [schedule.pass_over() for _ in range(92)] == [False] * 91 + [True]
+    assert schedule.step == 100
+    assert schedule.due()
+
+
+def test_pauses_earn_no_more_than_a_few_steps_each(watch) -> None:
+    noise = random.Random(0)
+    durations = [50.0 if noise.random() < 0.03 else noise.uniform(0.9, 1.1) for _ in range(3 * WAITING)]
+    expected = asked_in_every_step(Budget(0.05), watch, durations, 1.5)
+    found, _ = asked_seldom(Budget(0.05), watch, durations, 1.5)
+    assert len(expected) > 10
+    # What is typical is known a few steps later, so that a pause may be cut a little differently.
+    both = min(len(expected), len(found))
+    assert abs(len(expected) - len(found)) <= 1
+    assert found[:both] == pytest.approx(expected[:both], abs=3)
+
+
+def test_steps_that_were_passed_over_are_in_the_account(watch) -> None:
+    schedule = Schedule(Every(10**6))
+    for _ in range(3 * WAITING + 5):
+        watch.now += 2.0
+        schedule.pass_over()
+    assert schedule.clock.training == pytest.approx(2.0 * (3 * WAITING + 4))  # nobody saw the first begin
+    assert schedule.clock.typical == 2.0
+    assert schedule.clock.overhead == 0.0

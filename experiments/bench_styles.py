@@ -2,12 +2,13 @@
 
     python experiments/bench_styles.py
 
-Each style's script trains over its data again and again for some seconds, untracked and tracked in turn, as a process of its
-own. Timed is the training loop: from the backward pass after the first tenth of them (by then imports, the search for the model, the first
-measurement and a pass in which labels are counted are over) to the last one. `start` is what tracking added to that first
-tenth. Time is that of the process, without waiting while others compute. Ratios are medians over pairs of neighbouring runs;
-`load` is how many processes wanted the machine's cores: with more of them than cores, ratios vary by some percent. These
-trainings have the smallest steps there are, of about a millisecond: what a step that is not measured costs weighs most here.
+Each style's script trains over its data again and again for about a second, untracked and tracked in turn, as a process of
+its own. Timed is the training loop from its second tenth on, or from where labels have been counted, which takes a pass over
+the data: by then imports, the search for the model and the first measurement are over. What tracking added before is `start`.
+Time is that of the process, without waiting while others compute. Ratios are medians over pairs of neighbouring runs, with the
+95 % interval of the median (of order statistics, whatever the machine's noise is). Pairs are added while the interval holds
+the limit, up to a number. `load` is how many processes wanted the machine's cores. These trainings have the smallest steps
+there are, of about a millisecond: what a step that is not measured costs weighs most here.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from gradlens.tracking.session import track
 from tests.e2e.styles import SCRIPTS, STYLES, Style
 
 DRIVER = Path(__file__).resolve().parent / "styles_timed.py"
-# Backward passes of the start, as a fraction of all.
+# Backward passes of the start at least, as a fraction of all.
 START = 0.1
 LIMIT = 1.10
 # How often a script's data is repeated, at least and at most.
@@ -56,9 +57,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     tracked = [name for name, style in STYLES.items() if not style.instead]
     parser.add_argument("--styles", nargs="+", default=tracked, choices=tracked, metavar="STYLE")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of an untracked training loop, about")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of an untracked training loop, about")
     parser.add_argument("--rounds", type=int, default=6, help="pairs of an untracked and a tracked run at least")
-    parser.add_argument("--most-rounds", type=int, default=20, help="pairs at most, while the limit is in the interval")
+    parser.add_argument("--most-rounds", type=int, default=16, help="pairs at most, while the limit is in the interval")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "bench_styles.json")
     return parser.parse_args(arguments)
 
@@ -94,7 +95,8 @@ def timed(style: Style, times: int, *, tracked: bool) -> dict[str, Any]:
         found: dict[str, Any] = {"stamps": json.loads((folder / "stamps.json").read_text())}
         if tracked:
             log = Run(folder / "run")
-            found |= {"measured": len(log), "said": log.meta.timings.get("overhead")}
+            begun = (int(log.steps[0]) + 1) / max(int(log.meta.extra["steps"]), 1)
+            found |= {"measured": len(log), "said": log.meta.timings.get("overhead"), "begun": begun}
         return found
 
 
@@ -120,7 +122,8 @@ def pair(style: Style, times: int, *, tracked_first: bool) -> dict[str, float]:
     plain, own = both[False]["stamps"], both[True]["stamps"]
     if len(plain) != len(own):
         raise RuntimeError(f"{style.name}: {len(plain)} backward passes untracked, {len(own)} tracked")
-    first = max(2, int(START * len(plain)))
+    # The lens is made, and one step measured, at ``begun`` of all steps; what follows from that is over soon after.
+    first = min(2 + int(max(START, both[True]["begun"] + 0.02) * len(plain)), len(plain) - 2)
     loops = [[stamps[-1][clock] - stamps[first][clock] for clock in (0, 1)] for stamps in (plain, own)]
     return {
         "ratio": loops[1][0] / loops[0][0],

@@ -7,6 +7,9 @@ from math import ceil
 from statistics import median
 from typing import Protocol
 
+# Seconds that hooks take in a step that is not measured, about; they are too short for a clock of their own.
+HOOKS = 10e-6
+
 
 class Cadence(Protocol):
     """Decides, at the end of a step, whether the next one is measured."""
@@ -16,6 +19,9 @@ class Cadence(Protocol):
 
     def spent(self, training: float, measuring: float) -> None:
         """Takes down how many seconds of the last step training took, and how many measuring added."""
+
+    def passed(self, steps: int, training: float) -> None:
+        """Takes down how many steps went by without measuring, and the seconds that training took in them."""
 
     def ahead(self, step: int, seconds: float) -> int:
         """Says in about how many steps after ``step`` one is due, at least 1, if a step takes so many seconds."""
@@ -41,6 +47,9 @@ class Every:
     def spent(self, training: float, measuring: float) -> None:
         """Time does not matter here."""
 
+    def passed(self, steps: int, training: float) -> None:
+        """Nor here."""
+
     def ahead(self, step: int, seconds: float) -> int:  # noqa: ARG002
         """See ``Cadence.ahead``."""
         return self._n - step % self._n
@@ -57,7 +66,8 @@ class Budget:
     """Measures as often as keeps the time spent on it within a fraction of the training time.
 
     The first step is measured; from then on a step is measured once training has earned what one more measurement is
-    expected to cost. Only time that training takes without measuring counts as earned.
+    expected to cost. Only time that training takes without measuring counts as earned. Where steps are so short that hooks
+    weigh something, they use up to half of the budget.
     """
 
     def __init__(self, fraction: float) -> None:
@@ -83,6 +93,11 @@ class Budget:
             self._costs.append(measuring)
             self._expected = median(self._costs)
             self._spent += measuring
+
+    def passed(self, steps: int, training: float) -> None:
+        """See ``Cadence.passed``."""
+        self._earned += training
+        self._spent += min(HOOKS * steps, 0.5 * self.fraction * training)
 
     def ahead(self, step: int, seconds: float) -> int:
         """See ``Cadence.ahead``; 1 where ``step`` itself is due, since its cost is not known yet."""

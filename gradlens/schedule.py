@@ -25,6 +25,7 @@ class Schedule:
         self._cadence = cadence
         self.clock = Clock()
         self._step = 0
+        self._passed = 0
         self._not_before = 0, 0.0
 
     @property
@@ -40,18 +41,20 @@ class Schedule:
     def pass_over(self) -> bool:
         """Ends a step that was not measured; returns whether it has to be asked if the next one is ``due``."""
         self._step += 1
+        self._passed += 1
         step, moment = self._not_before
         return self.clock.pass_over() >= moment and self._step >= step
 
     def end(self, *, measured: bool) -> None:
         """Ends a step that was to be measured; ``measured``: it was."""
+        self._take_down_passed()
         plain, added = self.clock.step_ended(measured)
         self._cadence.spent(plain, added if measured else 0.0)
         self._step += 1
 
     def due(self) -> bool:
         """Says whether the current step is to be measured."""
-        self._cadence.spent(self.clock.settle(), 0.0)
+        self._take_down_passed()
         return self._cadence.due(self._step)
 
     def rest(self) -> None:
@@ -61,3 +64,7 @@ class Schedule:
     def ahead(self) -> int:
         """Says in about how many steps one is due, at least 1."""
         return self._cadence.ahead(self._step, self.clock.typical)
+
+    def _take_down_passed(self) -> None:
+        self._cadence.passed(self._passed, self.clock.settle())
+        self._passed = 0

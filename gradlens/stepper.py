@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -85,6 +86,8 @@ class Stepper:
 
     def start(self, recorder: Recorder, step: int) -> None:
         """Begins with step number ``step``, whose results go to ``recorder``."""
+        # Imported by torch.autograd.grad at its first call: 1.5 s that would count as measuring for a long time.
+        importlib.import_module("torch.fx.experimental.symbolic_shapes")
         self._recorder = recorder
         self._recorder.on_disagreement = lambda reason: self.fitting.switch.replace(reason)
         self.schedule.step = step

@@ -32,7 +32,7 @@ def asked_in_every_step(cadence: Cadence, watch: Watch, durations: list[float], 
         watch.now += seconds + cost * measured
         clock.own(cost * measured)
         plain, added = clock.step_ended(measured)
-        cadence.spent(plain, added if measured else 0.0)
+        cadence.spent(plain, added) if measured else cadence.passed(1, plain)
         due += [step] * measured
     return due
 
@@ -92,6 +92,16 @@ def test_pauses_earn_no_more_than_a_few_steps_each(watch) -> None:
     earned = sum(min(seconds, PAUSE * 1.1) for seconds in durations)
     assert 1.5 * len(found) <= 0.05 * earned + 1.5
     assert 1.5 * len(found) >= 0.8 * 0.05 * earned
+
+
+def test_hooks_use_up_to_half_of_a_budget(watch) -> None:
+    """Steps of 400 us and measurements of 4 ms: 5 % are 20 us a step, of which hooks take 10."""
+    counts = {}
+    for seconds in (40e-6, 400e-6, 4.0):
+        found, _ = asked_seldom(Budget(0.05), watch, [seconds] * 4000, 10 * seconds)
+        counts[seconds] = len(found)
+    assert counts[4.0] == pytest.approx(4000 * 0.05 / 10, abs=1)
+    assert counts[400e-6] == counts[40e-6] == pytest.approx(4000 * 0.025 / 10, abs=1)
 
 
 def test_steps_that_were_passed_over_are_in_the_account(watch) -> None:

@@ -55,11 +55,15 @@ def install(tracker: Tracker) -> None:
     def autograd_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if in_dynamo() or tracker.asleep or is_compiling() or not tracker.counting:
             return gradients(outputs, inputs, *args, **kwargs)
+        if not args and tracker.repeats(inputs, kwargs):
+            found = gradients(outputs, inputs, **kwargs)
+            tracker.passed(outputs)
+            return found
         if not _trains(outputs, inputs, args, kwargs):
             return gradients(outputs, inputs, *args, **kwargs)
         roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
         wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        return tracker.gradients(roots, wanted, lambda: gradients(outputs, inputs, *args, **kwargs))
+        return tracker.gradients(roots, wanted, kwargs, lambda: gradients(outputs, inputs, *args, **kwargs))
 
     Tensor.backward = tensor_backward  # type: ignore[method-assign]
     torch.autograd.backward = autograd_backward

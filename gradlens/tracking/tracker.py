@@ -65,7 +65,9 @@ class Tracker:
         self._steps: StepCount | None = None
         self._off = False
         self._busy = False
-        self._trained: set[int] = set()
+        self._rests = False  # whether there is a lens, and the current step is not measured
+        # Ids of what gradients were asked for in the last step, and the call's options: the same is a step again.
+        self._trained: tuple[list[int], dict[str, Any]] = [], {}
         self._passes = Passes()
         self._noticed: set[str] = set()
 
@@ -106,17 +108,13 @@ class Tracker:
 
     def _changed(self) -> None:
         """Takes note that the lens or what follows the training has changed: the patched functions ask for one flag only."""
-        rests = self._rests
-        self.asleep = rests and not (self.attachment is not None and self.attachment.every_backward)
+        self._rests = self.lens is not None and not self.lens.armed and not self._lost
+        self.asleep = self._rests and not (self.attachment is not None and self.attachment.every_backward)
         if self._clues is not None and not self._off:
             try:
-                self._clues.listen(not rests)
+                self._clues.listen(not self._rests)
             except Exception as error:  # in the training's own step
                 self.fail(error)
-
-    @property
-    def _rests(self) -> bool:
-        return self.lens is not None and not self.lens.armed and not self._lost
 
     @property
     def _lost(self) -> bool:
@@ -164,8 +162,30 @@ class Tracker:
 
         self._guarded(measured, call)
 
+    def repeats(self, inputs: Any, options: dict[str, Any]) -> bool:
+        """Whether the gradients asked for are those of a step as the ones before, which is not measured."""
+        return (
+            self._rests
+            and isinstance(inputs, list | tuple)
+            and list(map(id, inputs)) == self._trained[0]
+            and len(options) == len(self._trained[1])
+            and all(options.get(name, self) is value for name, value in self._trained[1].items())
+        )
+
+    def passed(self, root: Any) -> None:
+        """Counts a step that is not measured, whose gradients ``repeats`` knew, while ``counting``."""
+        try:
+            assert self.lens is not None
+            self.lens.rest_backward(root, backward=_nothing)
+        except Exception as error:
+            self.fail(error)
+
     def gradients(
-        self, roots: list[Tensor], inputs: Sequence[Tensor], call: Callable[[], Sequence[Tensor | None]]
+        self,
+        roots: list[Tensor],
+        inputs: Sequence[Tensor],
+        options: dict[str, Any],
+        call: Callable[[], Sequence[Tensor | None]],
     ) -> Sequence[Tensor | None]:
         """Computes the gradients that ``torch.autograd.grad`` is asked for, and measures them where they train a model.
 
@@ -174,6 +194,7 @@ class Tracker:
         Args:
             roots: The tensors that are differentiated.
             inputs: With respect to what.
+            options: The call's other arguments by name.
             call: Computes them; runs exactly once.
         """
         found: list[Sequence[Tensor | None]] = []
@@ -185,6 +206,7 @@ class Tracker:
             if "gradients" in self.seen:
                 self.seen.add("returned")
                 self._measured(roots, True, once, lambda: zip(inputs, found[0], strict=True))
+                self._trained = list(map(id, inputs)), options
             self.seen.add("gradients")
 
         self._guarded(measured, lambda: found.append(call()))
@@ -244,12 +266,7 @@ class Tracker:
         if "backward" in self.seen:
             return False
         known = {id(tensor) for tensor in inputs}
-        if known == self._trained and self._rests:
-            return True  # without a walk through the graph in every step
-        if any(id(leaf) not in known for leaf in leaves(roots) if leaf.requires_grad):
-            return False
-        self._trained = known
-        return True
+        return all(id(leaf) in known for leaf in leaves(roots) if leaf.requires_grad)
 
     def _count(self) -> None:
         """Counts training steps until there is a lens, which goes on from there."""
@@ -317,10 +334,12 @@ class Tracker:
         assert self.attachment is not None
         self._following = self.attachment.following(lens)
         self._following.on_lost = self._changed
+        self._changed()
 
     def _made(self, lens: Lens) -> None:
         self.lens = lens
         lens.on_armed(self._changed)
+        self._changed()
         if self._steps is not None:
             self._steps.end()
         self._on_attached()
@@ -360,3 +379,7 @@ class Tracker:
         say(text, everywhere=kind == "internal-error")
         if self.lens is not None:
             self.lens.event(kind, message=text)
+
+
+def _nothing() -> None:
+    """A backward pass that has run already."""

@@ -38,7 +38,7 @@ SURFACE = {
     "tracker:Tracker." + name
     for name in (
         "__init__", "start", "stop", "watching", "counting", "_lost", "loss_called", "pass_started", "backward",
-        "gradients", "fail", "_guarded", "_named", "_notice", "_made", "_changed",
+        "gradients", "repeats", "passed", "fail", "_guarded", "_named", "_notice", "_made", "_changed",
     )
 } | {
     "clues:Clues.stop", "following:Following.stop", "following:Following._stepped", "outputs:Outputs.stop",
@@ -116,7 +116,20 @@ def train_by_hand():
     return [*model.state_dict().values(), torch.get_rng_state()]
 
 
-TRAININGS = {"loss calls": train, "by hand": train_by_hand}
+def train_without_optimizer():
+    torch.manual_seed(0)
+    model = network()
+    params = list(model.parameters())
+    for _ in range(4):
+        for x, y in DataLoader(data(), batch_size=19, shuffle=True):
+            gradients = torch.autograd.grad(F.cross_entropy(model(x), y), params)
+            with torch.no_grad():
+                for param, gradient in zip(params, gradients, strict=True):
+                    param -= 0.1 * gradient
+    return [*model.state_dict().values(), torch.get_rng_state()]
+
+
+TRAININGS = {"loss calls": train, "by hand": train_by_hand, "without optimizer": train_without_optimizer}
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +169,7 @@ def test_training_survives_a_fault_anywhere(function, training, start, untracked
         return fault
 
     replace(monkeypatch, function, broken)
-    tracker = start(every=1)
+    tracker = start(every=2)
 
     left = TRAININGS[training]()
     assert all(torch.equal(a, b) for a, b in zip(left, untracked[training], strict=True))
@@ -181,7 +194,7 @@ def test_nearly_every_function_is_reached(start, untracked, monkeypatch):
 
         replace(monkeypatch, function, noting)
     for training in TRAININGS.values():
-        tracker = start(every=1)
+        tracker = start(every=2)
         training()
         tracker.stop()
     assert len(reached) > 0.7 * len(FUNCTIONS)

@@ -54,4 +54,4 @@ def _taken(options: TrackOptions, num_classes: int) -> ClassGroups:
             "run with the same classes"
         )
     members = dict(zip(groups.names, groups.classes, strict=True))
-    return ClassGroups(members, num_classes, rule=f"{groups.rule} (groups of {options.groups_source})")
+    return ClassGroups(members, num_classes, rule=f"as in {options.groups_source}: {groups.rule}")

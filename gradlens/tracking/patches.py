@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradlens.scaling import watch_scalers
+from gradlens.tracking.gradient_calls import GradientCalls
 
 if TYPE_CHECKING:
     from gradlens.tracking.tracker import Tracker
@@ -50,20 +51,21 @@ def install(tracker: Tracker) -> None:
         tracker.backward(roots, plain, lambda: backward_of_autograd(tensors, *args, **kwargs))
 
     gradients: Callable[..., Any] = torch.autograd.grad
+    calls = GradientCalls(tracker)
 
     @functools.wraps(gradients)
     def autograd_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if in_dynamo() or tracker.asleep or is_compiling() or not tracker.counting:
             return gradients(outputs, inputs, *args, **kwargs)
-        if not args and tracker.repeats(inputs, kwargs):
+        if not args and calls.repeats(inputs, kwargs):
             found = gradients(outputs, inputs, **kwargs)
-            tracker.passed(outputs)
+            calls.passed(outputs)
             return found
         if not _trains(outputs, inputs, args, kwargs):
             return gradients(outputs, inputs, *args, **kwargs)
         roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
         wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        return tracker.gradients(roots, wanted, kwargs, lambda: gradients(outputs, inputs, *args, **kwargs))
+        return calls.gradients(roots, wanted, kwargs, lambda: gradients(outputs, inputs, *args, **kwargs))
 
     Tensor.backward = tensor_backward  # type: ignore[method-assign]
     torch.autograd.backward = autograd_backward

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class Tracker:
         lens: The lens, once model, anchor and groups are known.
         attachment: On the way there, once a loss was seen.
         asleep: Whether nothing that the script calls matters until the lens, or what follows the training, changes this.
+        rests: Whether there is a lens, and the current step is not measured.
         seen: What was seen so far: "torch", "backward", "gradients", "loss".
         failure: The first error of gradlens itself.
     """
@@ -57,6 +58,7 @@ class Tracker:
         self.lens: Lens | None = None
         self.attachment: Attachment | None = None
         self.asleep = False
+        self.rests = False
         self.seen: set[str] = set()
         self.failure: Exception | None = None
         self._on_attached = on_attached
@@ -65,9 +67,6 @@ class Tracker:
         self._steps: StepCount | None = None
         self._off = False
         self._busy = False
-        self._rests = False  # whether there is a lens, and the current step is not measured
-        # Ids of what gradients were asked for in the last step, and the call's options: the same is a step again.
-        self._trained: tuple[list[int], dict[str, Any]] = [], {}
         self._passes = Passes()
         self._noticed: set[str] = set()
 
@@ -85,7 +84,7 @@ class Tracker:
 
     def stop(self) -> None:
         """Stops for good; the patched functions do nothing from here on."""
-        self._off = True
+        self._off = self.asleep = True
         observe.listen(None)
         if self._clues is not None:
             self._clues.stop()
@@ -97,22 +96,22 @@ class Tracker:
     @property
     def watching(self) -> bool:
         """Whether a loss call matters now: False on steps that are not measured."""
-        return not self._off and not self._busy and not self._rests
+        return not self._off and not self._busy and not self.rests
 
     @property
     def counting(self) -> bool:
         """Whether a backward pass matters now: those of unmeasured steps do where no optimizer ends a step."""
         if self._off or self._busy:
             return False
-        return not self._rests or (self.attachment is not None and self.attachment.every_backward)
+        return not self.rests or (self.attachment is not None and self.attachment.every_backward)
 
     def _changed(self) -> None:
         """Takes note that the lens or what follows the training has changed: the patched functions ask for one flag only."""
-        self._rests = self.lens is not None and not self.lens.armed and not self._lost
-        self.asleep = self._rests and not (self.attachment is not None and self.attachment.every_backward)
+        self.rests = self.lens is not None and not self.lens.armed and not self._lost
+        self.asleep = self.rests and not (self.attachment is not None and self.attachment.every_backward)
         if self._clues is not None and not self._off:
             try:
-                self._clues.listen(not self._rests)
+                self._clues.listen(not self.rests)
             except Exception as error:  # in the training's own step
                 self.fail(error)
 
@@ -157,60 +156,10 @@ class Tracker:
         self.seen.add("backward")
 
         def measured(once: Once) -> None:
-            self._count()
-            self._measured(roots, plain, once, None)
+            self.count()
+            self.measured(roots, plain, once, None)
 
-        self._guarded(measured, call)
-
-    def repeats(self, inputs: Any, options: dict[str, Any]) -> bool:
-        """Whether the gradients asked for are those of a step as the ones before, which is not measured."""
-        return (
-            self._rests
-            and isinstance(inputs, list | tuple)
-            and list(map(id, inputs)) == self._trained[0]
-            and len(options) == len(self._trained[1])
-            and all(options.get(name, self) is value for name, value in self._trained[1].items())
-        )
-
-    def passed(self, root: Any) -> None:
-        """Counts a step that is not measured, whose gradients ``repeats`` knew, while ``counting``."""
-        try:
-            assert self.lens is not None
-            self.lens.rest_backward(root, backward=_nothing)
-        except Exception as error:
-            self.fail(error)
-
-    def gradients(
-        self,
-        roots: list[Tensor],
-        inputs: Sequence[Tensor],
-        options: dict[str, Any],
-        call: Callable[[], Sequence[Tensor | None]],
-    ) -> Sequence[Tensor | None]:
-        """Computes the gradients that ``torch.autograd.grad`` is asked for, and measures them where they train a model.
-
-        They do in a script that never calls backward, from the second call on: the first may be no training.
-
-        Args:
-            roots: The tensors that are differentiated.
-            inputs: With respect to what.
-            options: The call's other arguments by name.
-            call: Computes them; runs exactly once.
-        """
-        found: list[Sequence[Tensor | None]] = []
-
-        def measured(once: Once) -> None:
-            if not self._trains(roots, inputs):
-                return
-            self._count()
-            if "gradients" in self.seen:
-                self.seen.add("returned")
-                self._measured(roots, True, once, lambda: zip(inputs, found[0], strict=True))
-                self._trained = list(map(id, inputs)), options
-            self.seen.add("gradients")
-
-        self._guarded(measured, lambda: found.append(call()))
-        return found[0]
+        self.guarded(measured, call)
 
     def fail(self, error: Exception) -> None:
         """Takes an error of gradlens: training goes on without it, or ends if the user wants that.
@@ -240,7 +189,7 @@ class Tracker:
 
             stay_away()
 
-    def _guarded(self, measured: Callable[[Once], None], call: Callable[[], None]) -> None:
+    def guarded(self, measured: Callable[[Once], None], call: Callable[[], None]) -> None:
         """Runs ``call`` exactly once, inside of ``measured`` or after it, and keeps our errors away from it."""
         from gradlens.once import Once
 
@@ -259,16 +208,7 @@ class Tracker:
         finally:
             self._busy = False
 
-    def _trains(self, roots: list[Tensor], inputs: Sequence[Tensor]) -> bool:
-        """Says whether gradients with respect to ``inputs`` are those of all that is trained."""
-        from gradlens.tracking.sightings import leaves
-
-        if "backward" in self.seen:
-            return False
-        known = {id(tensor) for tensor in inputs}
-        return all(id(leaf) in known for leaf in leaves(roots) if leaf.requires_grad)
-
-    def _count(self) -> None:
+    def count(self) -> None:
         """Counts training steps until there is a lens, which goes on from there."""
         if self.lens is None:
             from gradlens.tracking.step_count import StepCount
@@ -276,8 +216,16 @@ class Tracker:
             self._steps = self._steps or StepCount(self.fail)
             self._steps.backward_ran()
 
-    def _measured(self, roots: list[Tensor], plain: bool, once: Once, taken: Taken | None) -> None:
-        if self.lens is not None and self._rests:
+    def measured(self, roots: list[Tensor], plain: bool, once: Once, taken: Taken | None) -> None:
+        """Runs a backward pass, measured if it is one to be measured, while ``guarded``.
+
+        Args:
+            roots: The tensors that are differentiated.
+            plain: Whether nothing is asked for but the gradients of scalars.
+            once: The backward pass.
+            taken: The gradients that it returns, where it leaves none in ``.grad``.
+        """
+        if self.lens is not None and self.rests:
             self.lens.measured_backward(roots[0], anchors=[], labels=roots[0], backward=once)
             return
         from gradlens import active
@@ -379,7 +327,3 @@ class Tracker:
         say(text, everywhere=kind == "internal-error")
         if self.lens is not None:
             self.lens.event(kind, message=text)
-
-
-def _nothing() -> None:
-    """A backward pass that has run already."""

@@ -22,6 +22,7 @@ MODULES = (
     "clues",
     "evidence",
     "following",
+    "gradient_calls",
     "group_choice",
     "group_search",
     "label_counter",
@@ -38,9 +39,10 @@ SURFACE = {
     "tracker:Tracker." + name
     for name in (
         "__init__", "start", "stop", "watching", "counting", "_lost", "loss_called", "pass_started", "backward",
-        "gradients", "repeats", "passed", "fail", "_guarded", "_named", "_notice", "_made", "_changed",
+        "fail", "guarded", "_named", "_notice", "_made", "_changed",
     )
 } | {
+    "gradient_calls:GradientCalls.repeats", "gradient_calls:GradientCalls.gradients", "gradient_calls:GradientCalls.passed",
     "clues:Clues.stop", "following:Following.stop", "following:Following._stepped", "outputs:Outputs.stop",
     "step_count:StepCount._stepped", "step_count:StepCount.end", "outputs:Outputs._ran",
 }  # fmt: skip

@@ -1,0 +1,90 @@
+"""GradientCalls: trainings that never call backward, but use the gradients that ``torch.autograd.grad`` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from gradlens.tracking.sightings import leaves
+
+if TYPE_CHECKING:
+    from gradlens.once import Once
+    from gradlens.tracking.tracker import Tracker
+
+
+class GradientCalls:
+    """Tells the calls that train a model from others (penalties, saliency), and has them measured."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        """Prepares.
+
+        Args:
+            tracker: Measures, and keeps errors of ours away from the training.
+        """
+        self._tracker = tracker
+        # Ids of what gradients were asked for in the last step, and the call's options: the same is a step again.
+        self._last: tuple[list[int], dict[str, Any]] = [], {}
+
+    def repeats(self, inputs: Any, options: dict[str, Any]) -> bool:
+        """Whether the gradients asked for are those of a step as the ones before, which is not measured."""
+        known, given = self._last
+        return (
+            self._tracker.rests
+            and isinstance(inputs, list | tuple)
+            and list(map(id, inputs)) == known
+            and len(options) == len(given)
+            and all(options.get(name, self) is value for name, value in given.items())
+        )
+
+    def passed(self, root: Any) -> None:
+        """Counts a step that is not measured, whose gradients ``repeats`` knew."""
+        try:
+            assert self._tracker.lens is not None
+            self._tracker.lens.rest_backward(root, backward=_nothing)
+        except Exception as error:
+            self._tracker.fail(error)
+
+    def gradients(
+        self,
+        roots: list[Tensor],
+        inputs: Sequence[Tensor],
+        options: dict[str, Any],
+        call: Callable[[], Sequence[Tensor | None]],
+    ) -> Sequence[Tensor | None]:
+        """Computes the gradients that are asked for, and measures them where they train a model.
+
+        They do in a script that never calls backward, from the second call on: the first may be no training.
+
+        Args:
+            roots: The tensors that are differentiated.
+            inputs: With respect to what.
+            options: The call's other arguments by name.
+            call: Computes them; runs exactly once.
+        """
+        found: list[Sequence[Tensor | None]] = []
+        seen = self._tracker.seen
+
+        def measured(once: Once) -> None:
+            if "backward" in seen or not _all_that_is_trained(roots, inputs):
+                return
+            self._tracker.count()
+            if "gradients" in seen:
+                seen.add("returned")
+                self._tracker.measured(roots, True, once, lambda: zip(inputs, found[0], strict=True))
+                self._last = list(map(id, inputs)), options
+            seen.add("gradients")
+
+        self._tracker.guarded(measured, lambda: found.append(call()))
+        return found[0]
+
+
+def _all_that_is_trained(roots: list[Tensor], inputs: Sequence[Tensor]) -> bool:
+    """Says whether gradients with respect to ``inputs`` are those of all that is trained."""
+    known = {id(tensor) for tensor in inputs}
+    return all(id(leaf) in known for leaf in leaves(roots) if leaf.requires_grad)
+
+
+def _nothing() -> None:
+    """A backward pass that has run already."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gradlens.anchors import AnchorWatch
 from gradlens.cadence import Cadence
+from gradlens.checks import is_checked
 from gradlens.error_text import in_one_line
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
@@ -23,11 +24,9 @@ from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError, group_rows
 from gradlens.schedule import Schedule
 from gradlens.step_hooks import StepHooks
+from gradlens.update import Update
 from gradlens.usage import Usage
 
-# Every so many measurements, and at the first, independent pull-backs over all parameters check the result. An engine that
-# is not exact for every model is checked more often in the beginning: samples may be mixed in some forward passes only.
-CHECK_EVERY = 50
 # After so many internal errors measuring stops for good.
 FAULTS = 3
 
@@ -68,7 +67,8 @@ class Stepper:
             ValueError: No parameter wants a gradient.
         """
         self._groups, self._optimizer = groups, optimizer
-        self._strict, self._update, self._wanted = strict, update and optimizer is not None, update
+        self._strict, self._wanted = strict, update
+        self._update = Update() if update and optimizer is not None else None
         self.schedule = Schedule(cadence)
         self.on_armed: Callable[[], None] = lambda: None
         self._armed = False
@@ -76,11 +76,10 @@ class Stepper:
         self._recorder = Recorder(None, layers=False)
         self.fitting = self._fit(model, groups, engine)
         self._watch = AnchorWatch(model)
-        self._hooks = StepHooks(self._before_step if self._update else None, self._after_step)
+        self._hooks = StepHooks(self._before_step if self._update is not None else None, self._after_step)
         self._engine = engine
         self._usage = Usage()
         self._running = False
-        self._before: list[Tensor] | None = None
         self._logged_layers = self.fitting.layout.layers
         self._measurements = self._faults = 0
 
@@ -92,7 +91,7 @@ class Stepper:
         self._recorder.on_disagreement = lambda reason: self.fitting.switch.replace(reason)
         self.schedule.step = step
         self._running = True
-        if self._wanted and not self._update:
+        if self._wanted and self._update is None:
             message = "update=True needs the optimizer (Lens(..., optimizer=optimizer)); the update is not measured"
             self._recorder.warn("no-update", step, message)
         switch = self.fitting.switch
@@ -119,7 +118,7 @@ class Stepper:
     @property
     def names(self) -> tuple[str, ...]:
         """Returns the names of the recorded vectors."""
-        return self.fitting.names(update=self._update)
+        return self.fitting.names(update=self._update is not None)
 
     def skip(self) -> None:
         """Leaves the current step unmeasured."""
@@ -200,7 +199,7 @@ class Stepper:
             self._recorder.drain()  # the labels' way to the host has waited for the device
             meter = self.fitting.meter_for(components)
             first = not meter.begun
-            check = first and self._to_be_checked()
+            check = first and is_checked(self._measurements, always_exact=self.fitting.switch.always_exact)
             meter.measure(
                 losses, anchors, labels, rows, once,
                 check=check, rounding=self._watch.rounding, logits=logits, taken=taken,
@@ -223,11 +222,6 @@ class Stepper:
 
         self._hooks.around(lambda: self._run(measured, backward))
 
-    def _to_be_checked(self) -> bool:
-        n = self._measurements
-        early = n < CHECK_EVERY and n & (n - 1) == 0  # 0, 1, 2, 4, 8, ...
-        return n % CHECK_EVERY == 0 or (early and not self.fitting.switch.always_exact)
-
     def _run(self, measured: Callable[[Once], None], backward: Callable[[], None]) -> None:
         begun = time.perf_counter()
         once = Once(backward)
@@ -235,7 +229,7 @@ class Stepper:
             state = RandomState(param.device for param in self.fitting.meter.params)
             once.before = state.restore  # our own passes may have drawn numbers in the training's hooks
             measured(once)
-            self.fitting.meter.hold(keep=self._update)
+            self.fitting.meter.hold(keep=self._update is not None)
             if self._optimizer is not None:
                 self.fitting.switch.arm()  # another micro-batch may follow in this step
         except LabelsError:
@@ -259,13 +253,10 @@ class Stepper:
             self._after_step()
 
     def _before_step(self) -> None:
-        if self.armed and self._update:
+        if self.armed and (update := self._update) is not None:
             begun = time.perf_counter()
-            self._guard(self._note_parameters)
+            self._guard(lambda: update.note(self.fitting.meter.params))
             self.schedule.clock.own(time.perf_counter() - begun)
-
-    def _note_parameters(self) -> None:
-        self._before = [param.detach().clone() for param in self.fitting.meter.params]
 
     def _after_step(self) -> None:
         self._usage.stepped = True
@@ -287,11 +278,8 @@ class Stepper:
 
     def _commit(self) -> None:
         begun = time.perf_counter()
-        before, self._before = self._before, None
-        update: list[Tensor | None] | None = None
-        if before is not None:
-            update = [old - new.detach() for old, new in zip(before, self.fitting.meter.params, strict=True)]
-        pending = self.fitting.meter.finish(update)
+        taken_off = None if self._update is None else self._update.taken(self.fitting.meter.params)
+        pending = self.fitting.meter.finish(taken_off)
         self.schedule.clock.own(time.perf_counter() - begun)
         if self._recorder.layers and self.fitting.layout.layers != self._logged_layers:
             # The log's columns have names, which must not come to mean other layers.

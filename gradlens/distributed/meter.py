@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from gradlens.checks import CHECK_EVERY
 from gradlens.distributed.errors import TeamError
 from gradlens.distributed.team import Outcome, Phase, Team
 from gradlens.distributed.wrappers import Sharing, is_joint, replicas
@@ -19,7 +20,6 @@ from gradlens.inner import Layout, dense, inner_products
 from gradlens.meter import StepMeter
 from gradlens.pending import Floats, Pending
 from gradlens.rows import Rows
-from gradlens.stepper import CHECK_EVERY
 
 # Entries of one all-reduce; more are sent in several.
 BUCKET = 2**26

@@ -140,7 +140,8 @@ class SharedStepper(Stepper):
         vote = self.team.vote(Phase.COMMIT, True)
         self.schedule.clock.own(time.perf_counter() - begun)
         if vote.outcome is not Outcome.GO:
-            self._before = None
+            if self._update is not None:
+                self._update.forget()
             self.fitting.reset()
             self._take(vote)
             return

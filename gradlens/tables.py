@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich import box
+from rich.console import Group
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 COLORS = {"running": "green", "finished": "blue", "failed": "red", "interrupted": "yellow", "killed": "red"}
 # Which norm of a group a claim is about.
 PER = {"contribution": "; norm of its contribution", "mean": "; norm of its mean gradient"}
-VERDICTS = {True: "[green]reproduced[/green]", False: "[red]not reproduced[/red]", None: "[yellow]undecided[/yellow]"}
+VERDICTS = {True: ("reproduced", "green"), False: ("not reproduced", "red"), None: ("undecided", "yellow")}
 # A table with more groups than this is longer than a screen.
 MOST_GROUPS = 20
 # A rest smaller than this part of the gradient is not worth a row.
@@ -119,7 +122,8 @@ def summary_table(run: Run) -> Table:
         f"measured {measured_text(run)}" + (", too few for means; --every 1 measures more" if len(run) < FEW else ""),
     ]
     overhead = overhead_text(run)
-    table.caption = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
+    measured = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
+    table.caption = f"{measured}\nmean norm: norm x batch / samples, the size of the group's own mean gradient"
     table.caption_justify = "left"
     return table
 
@@ -133,8 +137,13 @@ def _rest_row(run: Run) -> tuple[str, ...] | None:
     return ("[dim]rest (no group)[/dim]", "", "", share, number(cosine), number(norm), "")
 
 
-def comparison_tables(a: Run, b: Run) -> list[RenderableType]:
+def comparison_tables(a: Run, b: Run, width: int = WIDE) -> list[RenderableType]:
     """Returns what ``gradlens compare`` prints: the claims of Figure 1 and the table of differences.
+
+    Args:
+        a: First run.
+        b: Second run.
+        width: Columns of the terminal; below 120, intervals stand below their values.
 
     Raises:
         PairError: No group is the same in both runs.
@@ -142,57 +151,70 @@ def comparison_tables(a: Run, b: Run) -> list[RenderableType]:
     from gradlens.compare import compare
 
     found = compare(a, b)
-    first: RenderableType = (
-        claims_table(found.claims, found.long_tailed) if found.claims else Text(f"No claims: {found.note}")
-    )
-    return [first, difference_table(found)]
+    first = claims_table(found.claims, found.long_tailed) if found.claims else Text(f"No claims: {found.note}\n")
+    return [first, difference_table(found, width)]
 
 
-def claims_table(claims: Sequence[Claim], long_tailed: str) -> Table:
-    """Returns the claims with effect, interval and verdict.
+def claims_table(claims: Sequence[Claim], long_tailed: str) -> RenderableType:
+    """Returns each statement, and below it what it was measured by, with effect, interval and verdict.
 
     Args:
         claims: From ``figure1_claims``.
         long_tailed: Name of the run that plays the long-tailed one.
     """
-    title = f"What the paper says of its Figure 1; long-tailed: {escape(long_tailed)}"
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    table.add_column("panel", no_wrap=True)
-    table.add_column("statement, and what it is measured by")
-    table.add_column(escape("effect [95 % interval]"), justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for claim in claims:
-        low_high = "" if claim.low is None or claim.high is None else f" [{number(claim.low)}, {number(claim.high)}]"
-        effect = f"{number(claim.effect)}{low_high}"
-        per = PER.get(claim.convention, "")
-        statement = f"{escape(claim.statement)}\n[dim]{escape(claim.measure)}{per}[/dim]"
-        table.add_row(claim.panel, statement, escape(effect), VERDICTS[claim.reproduced])
+    parts: list[RenderableType] = [
+        Text(f"What the paper says of its Figure 1; long-tailed: {long_tailed}", style="italic"),
+        Text("verdict, effect [95 % interval], what it was measured by\n", style="dim"),
+    ]
+    widest = max(len(_effect(claim)) for claim in claims)
+    for (panel, statement), same in groupby(claims, lambda claim: (claim.panel, claim.statement)):
+        measures = Table.grid(padding=(0, 2, 0, 0))
+        measures.add_column(width=16, justify="right")  # two spaces and the longest verdict
+        measures.add_column(width=widest, no_wrap=True)
+        measures.add_column()
+        for claim in same:
+            measure = claim.measure + PER.get(claim.convention, "")
+            measures.add_row(Text(*VERDICTS[claim.reproduced]), Text(_effect(claim)), Text(measure))
+        parts += [Text(f"({panel}) {statement}", style="bold"), measures]
     blocks = sorted({claim.block for claim in claims if claim.block})
     if blocks:
-        table.caption = (
-            f"Reproduced: the whole interval lies above 'no difference' (0, for ratios 1); not reproduced: it does "
+        explained = (
+            f"\nReproduced: the whole interval lies above 'no difference' (0, for ratios 1); not reproduced: it does "
             f"not, though one around 'no difference' leaves it open. Moving-block bootstrap, blocks of "
-            f"{blocks[0]} to {blocks[-1]} measured steps."
+            f"{blocks[0]} to {blocks[-1]} measured steps.\n"
         )
-        table.caption_justify = "left"
-    return table
+        parts.append(Text(explained, style="dim italic"))
+    return Group(*parts)
 
 
-def difference_table(comparison: Comparison) -> Table:
-    """Returns everything measured in both runs, and the difference."""
+def _effect(claim: Claim) -> str:
+    low_high = "" if claim.low is None or claim.high is None else f" [{number(claim.low)}, {number(claim.high)}]"
+    return f"{number(claim.effect)}{low_high}"
+
+
+def difference_table(comparison: Comparison, width: int = WIDE) -> Table:
+    """Returns everything measured in both runs, and the difference.
+
+    Args:
+        comparison: What to show.
+        width: Columns of the terminal; below 120, intervals stand below their values.
+    """
     table = Table(
         box=box.SIMPLE_HEAD, title="Means over the measured steps [95 % interval]", title_justify="left", pad_edge=False
     )
+    before = " [" if width >= WIDE else "\n["
+    rows = [(row, [cell.replace(" [", before) for cell in difference_cells(row)]) for row in comparison.differences]
     table.add_column("")
-    for name in (comparison.a, comparison.b, "difference"):
-        table.add_column(escape(name), justify="right")
+    for i, name in enumerate((comparison.a, comparison.b, "difference")):
+        widest = max((len(line) for _, cells in rows for line in cells[i].splitlines()), default=0)
+        table.add_column(escape(name), justify="right", min_width=widest, overflow="fold")
     group: str | None = None
-    for row in comparison.differences:
+    for row, cells in rows:
         if row.group != group:
             group = row.group
             table.add_row(f"[bold]{escape(group or 'whole run')}[/bold]")
-        a, b, delta = (escape(cell) for cell in difference_cells(row))
-        table.add_row(f"  {escape(row.quantity)}", a, b, f"[bold]{delta}[/bold]" if row.clear else delta)
+        a, b, delta = map(escape, cells)
+        table.add_row(Padding(Text(row.quantity), (0, 0, 0, 2)), a, b, f"[bold]{delta}[/bold]" if row.clear else delta)
     table.caption = "Bold: the interval of the difference leaves out 0."
     table.caption_justify = "left"
     return table
@@ -205,11 +227,21 @@ def difference_cells(row: Difference) -> tuple[str, str, str]:
 
 
 def interval_text(x: Interval, write: Callable[[float], str], *, signed: bool = False) -> str:
-    """Writes an estimate and its interval with ``number`` or ``percent``; a difference with its sign."""
+    """Writes an estimate and its interval with ``number`` or ``percent``.
+
+    A difference is written with its sign, one of percentages in percentage points.
+    """
+    unit = ""
+    if signed and write is percent and math.isfinite(x.value):
+        write, unit = _points, " points"
     value = write(x.value)
     if signed and math.isfinite(x.value) and x.value > 0:
         value = f"+{value}"
-    return value + (f" [{write(x.low)}, {write(x.high)}]" if x.measurable else "")
+    return value + unit + (f" [{write(x.low)}, {write(x.high)}]" if x.measurable else "")
+
+
+def _points(value: float) -> str:
+    return percent(value).removesuffix("%")
 
 
 def number(value: float | None) -> str:

@@ -11,12 +11,12 @@ from gradlens.compare import compare
 from gradlens.facts import facts, overhead_text, span
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
-from gradlens.intervals import mean_interval
+from gradlens.intervals import Interval, mean_interval
 from gradlens.pairing import PairError
 from gradlens.quantities import filled_share
 from gradlens.run_distortion import distortion
 from gradlens.runlog import Run, RunMeta, RunWriter, list_runs
-from gradlens.tables import comparison_tables, number, percent, runs_table, summary_table
+from gradlens.tables import comparison_tables, interval_text, number, percent, runs_table, summary_table
 from tests.made_runs import START, make_run
 
 
@@ -106,6 +106,24 @@ def test_the_comparison_is_printed(runs):
     assert re.search(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", text)
     assert "blocks of" in text
     assert "cosine between head and tail" in text
+    assert re.search(r"training accuracy +\d.* +[+-]?\d+\.\d points", text)
+
+
+def test_what_judges_one_statement_stands_below_it(runs):
+    lines = printed(*comparison_tables(*runs)).splitlines()
+    first = lines.index("(c) in the long-tailed run the norm of tail fluctuates more than that of head")
+    for line, per in zip(lines[first + 1 :], ("contribution", "mean gradient"), strict=False):
+        assert re.search(rf"reproduced +\S+ \[.*\] +relative fluctuation, tail / head; norm of its {per}", line)
+    statements = [line for line in lines if line.startswith("(")]
+    assert len(statements) == len(set(statements))
+
+
+def test_differences_of_percentages_are_percentage_points():
+    difference = Interval(-0.401, -0.415, -0.386, 50, 2)
+    assert interval_text(difference, percent, signed=True) == "-40.1 points [-41.5, -38.6]"
+    assert interval_text(Interval(0.119, 0.051, 0.196, 50, 2), percent, signed=True) == "+11.9 points [5.1, 19.6]"
+    assert interval_text(difference, percent) == "-40.1% [-41.5%, -38.6%]"
+    assert interval_text(difference, number, signed=True) == "-0.401 [-0.415, -0.386]"
 
 
 def test_the_summary_of_a_run(runs):
@@ -113,6 +131,7 @@ def test_the_summary_of_a_run(runs):
     assert f"{np.nanmean(runs[0].cosine('tail')):.3f}" in text
     assert f"{runs[0].counts.sum(0)[1] / runs[0].counts.sum():.1%}" in text
     assert f"distortion {distortion(runs[0]):.3f}" in text
+    assert "the size of the group's own mean gradient" in text
     assert "4.8% of the training time" in " ".join(text.split())
     assert "10 ms a measured step" in " ".join(printed(summary_table(runs[1])).split())
 
@@ -169,12 +188,13 @@ def test_tables_fit_a_terminal_of_80_columns(tmp_path, runs):
     )
     make_run(tmp_path / "failed", steps=0, status="failed", started=START + 100)
     listing = printed(runs_table(list_runs(tmp_path), now=START + 7200, width=80), width=80)
-    claims = printed(*comparison_tables(*runs), width=80)
+    claims = printed(*comparison_tables(*runs, width=80), width=80)
     for text in (listing, claims):
         assert all(len(line) <= 80 for line in text.splitlines())
         assert "…" not in text
     assert re.search(r"finished +dual-phase +4 +\S+ +2\.0 h", listing)
     assert "not reproduced" in claims
+    assert re.search(r"\[\S+, \S+\] +\[\S+, \S+\] +\[\S+, \S+\] *$", claims, re.MULTILINE), "an interval on one line"
 
 
 def test_an_empty_folder_says_how_to_make_a_run(tmp_path):

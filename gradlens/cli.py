@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from gradlens import __version__
 from gradlens.tracking.errors import TrackError
@@ -67,6 +68,14 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+class _TrackCommand(TyperCommand):
+    """Says in its usage that a program is a script or a module, which arguments and options alone do not."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Returns what follows the command's name."""
+        return ["[OPTIONS] (SCRIPT | -m MODULE) [ARGS]..."]
+
+
 @app.callback()
 def common(
     version: Annotated[
@@ -76,11 +85,14 @@ def common(
     """Whose gradient is my model following? Exact per-class-group gradients of any PyTorch training run."""
 
 
-@app.command("track", context_settings={"allow_interspersed_args": False}, no_args_is_help=True)
+@app.command("track", cls=_TrackCommand, context_settings={"allow_interspersed_args": False}, no_args_is_help=True)
 def track_command(
     context: typer.Context,
-    program: Annotated[list[str], typer.Argument(metavar="SCRIPT [ARGS]...", help="the script and its arguments")],
-    module: Annotated[bool, typer.Option("-m", help="run a module instead: -m MODULE [ARGS]...")] = False,
+    program: Annotated[
+        list[str],
+        typer.Argument(metavar="SCRIPT [ARGS]...", help="the script or, with -m, the module, and its arguments"),
+    ],
+    module: Annotated[bool, typer.Option("-m", help="run a module, as python -m does")] = False,
     groups: Annotated[
         str | None,
         typer.Option(help="head-tail (default), shots, per-class, or NAME=IDS,... such as head=0-69,tail=70-99"),
@@ -88,7 +100,8 @@ def track_command(
     groups_from: Annotated[Path | None, typer.Option(metavar="RUN", help="the groups of another run")] = None,
     every: Annotated[int | None, typer.Option(min=1, help="measure every N optimizer steps")] = None,
     budget: Annotated[
-        str | None, typer.Option(help="measure within this part of the training time (default 5%)")
+        str | None,
+        typer.Option(metavar="PART", help="measure within this part of the training time: 5% or 0.05 (default 5%)"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run (default runs/SCRIPT, the next free one)")] = None,
     name: Annotated[str | None, typer.Option(help="name of the run below runs/")] = None,
@@ -159,8 +172,9 @@ def compare_command(
 
         from gradlens.tables import comparison_tables
 
-        for table in comparison_tables(_opened(first), _opened(second)):
-            Console().print(table)
+        console = Console()
+        for table in comparison_tables(_opened(first), _opened(second), width=console.width):
+            console.print(table)
 
 
 @app.command("report")

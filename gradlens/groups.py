@@ -109,13 +109,15 @@ class ClassGroups:
         if len(counts) < 2:
             raise GroupsError("head and tail need at least two classes; use ClassGroups.per_class(1) for one")
         head = np.flatnonzero(counts >= FEW_BELOW)
-        rule = f"head/tail by the paper's rule (head: at least {FEW_BELOW} images)"
+        rule = f"by the paper's rule, head classes have at least {FEW_BELOW} images"
         if len(head) in (0, len(counts)):
             by_frequency = np.argsort(-counts, kind="stable")
             size = min(max(round(FALLBACK_HEAD * len(counts)), 1), len(counts) - 1)
             head = by_frequency[:size]
             side = "fewer" if counts.max() < FEW_BELOW else "more"
-            rule = f"head/tail 70/30 by count (the paper's rule separates nothing: every class has {FEW_BELOW} images or {side})"
+            rule = (
+                f"70/30 by count, as the paper's rule separates nothing: every class has {FEW_BELOW} images or {side}"
+            )
         tail = np.setdiff1d(np.arange(len(counts)), head)
         return cls({"head": head.tolist(), "tail": tail.tolist()}, len(counts), rule=rule)
 
@@ -202,7 +204,7 @@ class ClassGroups:
     def __repr__(self) -> str:
         shown = [f"{n}: {_ranges(ids)}" for n, ids in zip(self.names[:6], self.classes[:6], strict=True)]
         more = f", ... {len(self) - 6} more" if len(self) > 6 else ""
-        return f"ClassGroups({', '.join(shown)}{more}; {self.num_classes} classes, {self.rule})"
+        return f"ClassGroups({', '.join(shown)}{more}; {self.num_classes} classes; {self.rule})"
 
 
 def _check_name(name: str) -> None:

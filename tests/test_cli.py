@@ -77,6 +77,13 @@ def test_budget_is_read_as_percent_or_fraction(planned, text, fraction):
     assert planned("--budget", text, "train.py")[0].budget == pytest.approx(fraction)
 
 
+def test_help_says_how_a_module_and_a_budget_are_written(gradlens, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    _, out, _ = gradlens("track", "--help")
+    assert "gradlens track [OPTIONS] (SCRIPT | -m MODULE) [ARGS]..." in out
+    assert "5% or 0.05" in " ".join(out.split())
+
+
 def test_groups_of_another_run_are_taken(planned, tmp_path):
     make_run(tmp_path / "other", steps=3)
     expected = json.loads((tmp_path / "other" / "run.json").read_text())["groups"]

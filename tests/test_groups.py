@@ -155,7 +155,7 @@ def test_json_that_is_no_groups(obj: Any) -> None:
 def test_it_says_what_it_is() -> None:
     assert (
         repr(ClassGroups.parse("head=0-2,tail=4+5+9", 10))
-        == "ClassGroups(head: 0-2, tail: 4-5+9; 10 classes, given as text)"
+        == "ClassGroups(head: 0-2, tail: 4-5+9; 10 classes; given as text)"
     )
     many = repr(ClassGroups.per_class(100))
     assert "5: 5, ... 94 more; 100 classes" in many

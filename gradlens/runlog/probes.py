@@ -23,7 +23,7 @@ from gradlens.runlog.vectors import unpack
 PATTERN = re.compile(r"probes-(\d+)\.arrow")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Probe:
     """One probe.
 
@@ -43,6 +43,12 @@ class Probe:
     label: str | None
     session: int
     path: Path
+
+    def __repr__(self) -> str:
+        """Says when it was made and of what; the arrays would fill a screen."""
+        when = f"step {self.step}" + ("" if self.epoch is None else f", epoch {self.epoch}")
+        label = "" if self.label is None else f"{self.label!r}, "
+        return f"Probe({label}{when}; {self.counts.sum():,g} samples in {len(self.groups)} groups)"
 
     @property
     def step(self) -> int:

@@ -33,6 +33,8 @@ def test_probes_come_back(tmp_path):
     writer.close()
     early, late = Run(tmp_path).probes
     assert (early.step, early.epoch, early.label, late.step, late.label) == (5, 2, None, 10, "train")
+    assert repr(early) == "Probe(step 5, epoch 2; 10 samples in 5 groups)"
+    assert repr(late) == "Probe('train', step 10, epoch 2; 10 samples in 5 groups)"
     assert late.groups == CLASSES
     assert late.names == (*CLASSES.names, "rest")
     np.testing.assert_array_equal(late.gram, gram_of(0))

@@ -105,6 +105,17 @@ def test_groups_of_a_run_over_other_classes_end_the_script(start):
     assert "over 5 classes, but the model's output has 3" in caught.value.message
 
 
+def test_groups_of_a_run_say_so_where_they_are_announced(start, tmp_path):
+    counted = gradlens.ClassGroups.head_tail([30, 30, 5])
+    tracker = start(every=1, groups_from=counted.to_json(), groups_source="runs/lt")
+    train()
+    tracker.lens.close()
+    assert (
+        Run(tmp_path / "run").groups.rule == "as in runs/lt: by the paper's rule, head classes have at least 20 images"
+    )
+    assert "(as in runs/lt: by the paper's rule, head classes have at least 20 images)," in sys.__stderr__.getvalue()
+
+
 @pytest.mark.parametrize(
     ("asked", "names"), [("shots", ("medium", "few")), ("per-class", ("0", "1", "2")), ("a=0+2", ("a",))]
 )

@@ -39,6 +39,7 @@ from dashboard.page_timer import Opened, PageTimer, own_bytes
 from environment import hardware, versions
 
 from gradlens import figures
+from gradlens.heap import give_back_large_arrays
 from gradlens.runlog import Run, RunWriter, library
 
 # Zooming asks for this part of the run again.
@@ -162,6 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     args = parse_arguments(given)
     torch.set_num_threads(1)
+    give_back_large_arrays()  # as the dashboard does when it starts
     console = Console()
     with tempfile.TemporaryDirectory(dir=args.folder, prefix="gradlens-bench-") as place:
         folder = Path(place) / "runs"

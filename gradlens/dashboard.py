@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradlens.heap import give_back_large_arrays
+
 if TYPE_CHECKING:
     import streamlit as st
 
@@ -82,6 +84,7 @@ def start(runs_dir: str | os.PathLike[str] = "runs", port: int | None = None, op
         raise DashboardError(
             f"{folder} is no folder; give the folder that holds the runs (gradlens track SCRIPT and gradlens demo make one)"
         )
+    give_back_large_arrays()
     app = make_app(folder)
     chosen = free_port(FIRST_PORT if port is None else port)
     url = f"http://{ADDRESS}:{chosen}"

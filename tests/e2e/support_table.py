@@ -35,8 +35,9 @@ same to the last bit. *Error*: largest deviation of a Gram matrix of group gradi
 pass for each group over the samples' own terms of the loss), relative to the vectors' norms. Bfloat16 autocast is compared
 with the float32 model, hence its error.
 """
-TIME = """*Time*: the training loop's time under the default budget over that of the untracked one, median over pairs of runs
-([numbers](bench_styles.json)); these trainings have steps of about a millisecond.
+TIME = """*Time*: the training loop's time under the default budget over that of the untracked one, median over pairs of runs with
+its 95 % interval ([numbers](bench_styles.json)). These trainings have steps of half a millisecond, in which whatever is not
+training weighs most.
 """
 
 
@@ -46,12 +47,12 @@ def read_notes(folder: Path) -> dict[str, dict[str, Any]]:
     return {note["name"]: note for note in notes}
 
 
-def table(notes: dict[str, dict[str, Any]], costs: dict[str, float], made: str) -> str:
+def table(notes: dict[str, dict[str, Any]], costs: dict[str, tuple[float, float, float]], made: str) -> str:
     """Returns the Markdown text.
 
     Args:
         notes: Notes by name of the style.
-        costs: Time tracked over untracked, by name.
+        costs: Time tracked over untracked and the ends of its interval, by name.
         made: With what the notes were made.
     """
     titles = {style.name: (style.area, style.title) for style in STYLES.values()}
@@ -75,8 +76,8 @@ def table(notes: dict[str, dict[str, Any]], costs: dict[str, float], made: str) 
     return "\n".join(lines) + "\n"
 
 
-def _row(title: str, note: dict[str, Any] | None, cost: float | None) -> str:
-    time = "" if cost is None else f"{cost:.2f}"
+def _row(title: str, note: dict[str, Any] | None, cost: tuple[float, float, float] | None) -> str:
+    time = "" if cost is None else "{:.2f} [{:.2f}, {:.2f}]".format(*cost)
     if note is None:
         return f"| {title} | not shown: its test failed or did not run | | | {time} | |"
     tracked = "yes" if note["tracked"] else f"no; says “{note['instead']}”"
@@ -103,7 +104,7 @@ def main() -> None:
         }
         NOTES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     costs = json.loads(COSTS.read_text())["styles"] if COSTS.exists() else {}
-    ratios = {name: cost["ratio"] for name, cost in costs.items()}
+    ratios = {name: (cost["ratio"], cost["low"], cost["high"]) for name, cost in costs.items()}
     TABLE.write_text(table(known["notes"], ratios, known["made"]), encoding="utf-8")
 
 

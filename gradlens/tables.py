@@ -55,7 +55,7 @@ def runs_table(
         width: Columns of the terminal; below 120, data set, steps, engine and cadence are left out.
     """
     if not listing:
-        return "No runs here. gradlens track SCRIPT makes one; gradlens demo makes two within a minute."
+        return "No runs here. gradlens track SCRIPT makes one; gradlens demo makes three within a minute."
     now = time.time() if now is None else now
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("run", overflow="fold")
@@ -123,7 +123,7 @@ def summary_table(run: Run) -> Table:
     ]
     overhead = overhead_text(run)
     measured = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
-    table.caption = f"{measured}\nmean norm: norm x batch / samples, the size of the group's own mean gradient"
+    table.caption = f"{measured}\nmean norm: size of the group's own mean gradient, norm x batch / its samples"
     table.caption_justify = "left"
     return table
 

@@ -131,7 +131,7 @@ def test_the_summary_of_a_run(runs):
     assert f"{np.nanmean(runs[0].cosine('tail')):.3f}" in text
     assert f"{runs[0].counts.sum(0)[1] / runs[0].counts.sum():.1%}" in text
     assert f"distortion {distortion(runs[0]):.3f}" in text
-    assert "the size of the group's own mean gradient" in text
+    assert "mean norm: size of the group's own mean gradient, norm x batch / its samples" in text
     assert "4.8% of the training time" in " ".join(text.split())
     assert "10 ms a measured step" in " ".join(printed(summary_table(runs[1])).split())
 

@@ -38,14 +38,14 @@ def default_pair(runs: Sequence[Run]) -> tuple[Run, Run] | None:
 
 
 def default_baseline(run: Run, others: Sequence[Run]) -> Run | None:
-    """Returns the run to compare a run in phases with: of the same groups and data set, in one phase, the least balanced.
+    """Returns the run to compare a run in phases with; None where there is no other.
 
-    None where there is no other run.
+    Of the same groups and data set, in one phase, with steps enough for intervals, the least balanced, as far as there are such.
     """
 
-    def score(other: Run) -> tuple[bool, bool, bool, float]:
+    def score(other: Run) -> tuple[bool, bool, bool, bool, float]:
         same = other.meta.dataset == run.meta.dataset
-        return _comparable(run, other), len(other.phases) <= 1, same, round(imbalance(other), 3)
+        return _comparable(run, other), len(other.phases) <= 1, same, len(other) >= ENOUGH, round(imbalance(other), 3)
 
     return max(others, key=score, default=None)
 

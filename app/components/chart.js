@@ -1,6 +1,7 @@
 // Draws a plotly figure and keeps zoom, legend choices and scroll position while its data change.
 const SCRIPT = "PLOTLY_ADDRESS";
 const NARROW = 640;
+const SCALE = 64;  // pixels of a colour scale that lies below its figure
 const memory = new WeakMap();
 
 function plotly() {
@@ -73,6 +74,16 @@ function stacked(layout) {
   });
 }
 
+// Whether a figure is a matrix whose cells are squares.
+const square = (spec) => Boolean(spec.layout.yaxis?.scaleanchor);
+
+// On narrow screens the colour scale of a matrix lies below it, where it takes no width.
+function scaled(trace, layout, spec, width) {
+  if (width >= NARROW || !square(spec) || !trace.colorbar) return trace;
+  const below = -50 / (layout.height - layout.margin.t - layout.margin.b - SCALE);
+  return { ...trace, colorbar: { ...trace.colorbar, orientation: "h", x: 0.5, len: 1, y: below, yanchor: "top" } };
+}
+
 function adapted(spec, width) {
   const layout = structuredClone(spec.layout);
   withoutTitle(layout);
@@ -80,7 +91,7 @@ function adapted(spec, width) {
     stacked(layout);
     layout.margin.l = Math.min(layout.margin.l, 62);
     layout.margin.r = 10;
-    if (spec.layout.yaxis?.scaleanchor) layout.height = Math.min(layout.height, width + 30);  // a square matrix
+    if (square(spec)) layout.height = width - layout.margin.l - layout.margin.r + layout.margin.t + layout.margin.b + SCALE;
     if (layout.legend && spec.data.length > 1) {  // below the tools, which have no room beside it
       layout.height += 24;
       layout.margin.t += 24;
@@ -170,7 +181,7 @@ async function paint(state) {
     responsive: false, displaylogo: false, displayModeBar: true, scrollZoom: false, doubleClick: false,
     modeBarButtons: [["zoom2d", "pan2d", { name: "reset", title: "Reset zoom", icon: Plotly.Icons.home, click: () => reset(state) }]],
   };
-  await Plotly.react(plot, legible(state), layout, config);
+  await Plotly.react(plot, legible(state).map((trace) => scaled(trace, layout, spec, width)), layout, config);
   // A legend of several lines would lie over the panels.
   const legend = plot._fullLayout?.legend?._height ?? 0;
   if (legend > 36 && plot._fullLayout.showlegend) {

@@ -16,6 +16,10 @@ div:has(> [class*="st-key-gl-address"]), [class*="st-key-gl-address"] {
 h1 { font-size: 1.7rem !important; padding: 0 0 0.1rem !important; }
 h2 { font-size: 1.2rem !important; padding: 0.6rem 0 0 !important; }
 [data-testid="stButtonGroup"] [role="radiogroup"] button { min-height: 2.5rem; }
+/* Streamlit writes white on the primary colour, which in the dark theme is too light for that. */
+[data-testid="stBaseButton-primary"]:not(:disabled), [data-testid="stMultiSelect"] [data-tag] {
+  color: light-dark(#FFFFFF, #0E1117) !important;
+}
 @media (max-width: 640px) { .stMainBlockContainer { padding: 4rem 1rem 3rem; } }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important; } }
 </style>

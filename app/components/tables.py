@@ -32,6 +32,7 @@ STYLE = """
 .gl-narrow { width: auto; min-width: min(100%, 30rem); }
 .gl-narrow td:first-child { min-width: 6rem; }
 .gl-narrow tbody th { white-space: nowrap; padding-right: 1.6rem; }
+.gl-verdict { white-space: nowrap; } .gl-table sup { margin-left: 0.15em; line-height: 0; opacity: 0.8; }
 .gl-badge { display: inline-block; white-space: nowrap; font-weight: 600; }
 .gl-yes { color: #00795A; } .gl-no { color: #B34700; } .gl-open { opacity: 0.7; }
 .gl-dark .gl-yes { color: #2CC295; } .gl-dark .gl-no { color: #FF8A3D; }
@@ -68,8 +69,12 @@ def _pairs(rows: Iterable[tuple[str, str]]) -> None:
 
 def claims_table(claims: Iterable[Claim]) -> None:
     """Writes the statements of Figure 1 with effect, interval and verdict."""
+    claims = list(claims)
+    # What is said of one statement stands together, in the order in which the statements come.
+    first = {claim.statement: place for place, claim in reversed(list(enumerate(claims)))}
+    notes = list(dict.fromkeys(claim.note for claim in claims if claim.note))
     rows, previous = [], ""
-    for claim in claims:
+    for claim in sorted(claims, key=lambda claim: first[claim.statement]):
         key, words = VERDICTS[claim.reproduced]
         low_high = "" if claim.low is None or claim.high is None else f"{number(claim.low)} to {number(claim.high)}"
         per = (
@@ -79,14 +84,14 @@ def claims_table(claims: Iterable[Claim]) -> None:
         )
         statement = claim.statement if claim.statement != previous else "the same"
         previous = claim.statement
-        note = f"<br>{_text(claim.note)}" if claim.note else ""
-        cells = [f"<td>{_text(claim.panel)}</td>", f'<th scope="row">{_text(statement)}</th>']
+        note = f"<sup>{notes.index(claim.note) + 1}</sup>" if claim.note else ""
+        cells = [f'<td data-label="{CLAIMS[0]}">{_text(claim.panel)}</td>', f'<th scope="row">{_text(statement)}</th>']
         cells += _cells(
             CLAIMS[2:6], (claim.measure + per, number(claim.effect), low_high, f"{claim.threshold:g}"), first=1
         )
-        cells.append(f'<td><span class="gl-badge {key}">{words}</span>{note}</td>')
+        cells.append(f'<td class="gl-verdict"><span class="gl-badge {key}">{words}</span>{note}</td>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    caption = (
+    caption = "".join(f"{place}: {note}. " for place, note in enumerate(notes, 1)) + (
         "Reproduced: the whole 95% interval lies above “no difference”. Intervals: moving-block bootstrap over the measured "
         "steps. They say how sure the averages of these two runs are, not how another seed would come out."
     )

@@ -35,8 +35,8 @@ chart("distortion", partial(figures.distortion_curves.sheet, runs, **over), name
 groups = groups_in_common(runs)
 if not groups:
     st.info(
-        "These runs have no group in common, so only their distortion can be compared. Measure one with the groups of the "
-        "other: `gradlens track --groups-from RUN SCRIPT`.",
+        "No group is the same in all of these runs, so only their distortion can be drawn together. Measure a run with the "
+        "groups of another: `gradlens track --groups-from RUN SCRIPT`.",
         icon=":material/info:",
     )
 else:
@@ -47,7 +47,7 @@ else:
     overlay = partial(figures.overlay.sheet, runs, measure, group, **over)
     chart("overlay", overlay, name=f"{group}-{measure}", revision=(x, measure, group), rows=rows)
 
-if len(chosen) > 1:
+if len(chosen) > 1 and (groups or len(chosen) > 2):
     st.header("Two of them in numbers", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         first = choose(st.selectbox, "First", chosen, chosen[0], "first", width=300)
@@ -57,8 +57,8 @@ if len(chosen) > 1:
     else:
         try:
             rows_of, at = compared(found.runs[first], found.runs[second])
-        except PairError as error:
-            st.info(plain(error), icon=":material/info:")
+        except PairError:
+            st.info(f"No group is the same in {plain(first)} and {plain(second)}.", icon=":material/info:")
         else:
             if at:
                 st.caption(f"As of {at}; computed anew whenever a run has grown by a tenth.")

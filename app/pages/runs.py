@@ -28,7 +28,6 @@ def table(found: Shelf, search: str) -> pd.DataFrame:
                 {
                     "run": name,
                     "status": state,
-                    "why": seen.reason,
                     "method": seen.method,
                     "data set": seen.dataset,
                     "distortion": seen.distortion,
@@ -70,7 +69,6 @@ def select(names: list[str], chosen: list[str]) -> None:
 COLUMNS = {
     "run": st.column_config.TextColumn("Run", pinned=True, width=150),
     "status": st.column_config.TextColumn("Status", width=75),
-    "why": st.column_config.TextColumn("Why", width=150, help="Why it failed or was interrupted"),
     "method": st.column_config.TextColumn("Method", width=90),
     "data set": st.column_config.TextColumn("Data set", width=115),
     "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width=80, help="0 = none; whole run"),
@@ -88,7 +86,7 @@ COLUMNS = {
     "started": st.column_config.DatetimeColumn("Started", format="distance", width=100),
 }
 
-OPTIONAL = ("why", "method", "data set", "last phase", "accuracy", "cadence", "engine", "started")
+OPTIONAL = ("method", "data set", "last phase", "accuracy", "cadence", "engine", "started")
 
 heading(
     "Runs",
@@ -128,6 +126,12 @@ else:
                 st.switch_page("pages/figure1.py", query_params={"lt": chosen[0], "balanced": chosen[1]})
             if not chosen:
                 st.caption("Select rows at their left edge to compare runs.")
+    # The table has no room for whole sentences.
+    early = [(name, overview_of(found.runs[name])) for name in shown["run"]] if not shown.empty else []
+    reasons = [(name, seen.state, seen.reason) for name, seen in early if seen.reason]
+    if reasons:
+        st.header("Ended early", anchor=False)
+        plain_table(("run", "status", "why"), reasons)
 if found.broken:
     st.header("Cannot be read", anchor=False)
     plain_table(("folder", "why"), found.broken.items())

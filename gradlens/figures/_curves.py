@@ -118,7 +118,7 @@ def accuracies(run: Run, **options: Unpack[Options]) -> Sheet:
                     line={"color": style.color, "width": style.width, "dash": style.dash},
                 ), row=1, col=1 + both,
             )  # fmt: skip
-    text = subtitle(run_text(run), groups_text(run.groups), smoothing_text(view, len(run)) if training else "")
+    text = subtitle(run_text(run), groups_text(run.groups), smoothing_text(view, run) if training else "")
     dress(sheet, view.theme, title, text, panel_titles=True)
     add_events(sheet, run, axis, view.theme, [(1, col) for col in range(1, 2 + both)])
     sheet.update_xaxes(title={"text": axis.title})
@@ -168,20 +168,15 @@ def _over_training(
     sheet = Sheet()
     lines = apart(run, lines)
     add_lines(sheet, axis, lines, view)
-    text = subtitle(run_text(run), about or groups_text(run.groups), smoothing_text(view, len(run)))
+    text = subtitle(run_text(run), about or groups_text(run.groups), smoothing_text(view, run))
     dress(sheet, view.theme, title, text)
     add_events(sheet, run, axis, view.theme, [(1, 1)])
-    _finish(sheet, lines, view, axis.title, vertical, headroom=bool(run.phases))
+    sheet.update_xaxes(title={"text": axis.title})
+    limits = robust_range(lines, view, headroom=bool(run.phases), around=zero_line)
+    sheet.update_yaxes(title={"text": vertical}, range=limits)
     if zero_line:
         sheet.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below")
     return sheet if len(run) else note(sheet, view.theme, NO_STEPS)
-
-
-def _finish(
-    sheet: Sheet, lines: list[Line], view: View, horizontal: str, vertical: str, *, headroom: bool = False
-) -> None:
-    sheet.update_xaxes(title={"text": horizontal})
-    sheet.update_yaxes(title={"text": vertical}, range=robust_range(lines, view, headroom=headroom))
 
 
 def _per_sample(run: Run, sums: Floats, view: View) -> list[Line]:

@@ -72,7 +72,7 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
         add_lines(sheet, axis, [line], view, legend=True)
     title = "How far is the update from serving all classes alike? Distortion"
     about = "half the distance between shares of the update and of the classes, 0 = none"
-    dress(sheet, view.theme, title, subtitle(about, smoothing_text(view, max(map(len, runs)))))
+    dress(sheet, view.theme, title, subtitle(about, smoothing_text(view, *runs)))
     alone = len(runs) == 1
     phased = [i for i, run in enumerate(runs) if len(run.phases) > 1]
     banded = 0 if alone else phased[0] if len(phased) == 1 else None

@@ -67,7 +67,7 @@ def figure1(
         every_norm += norms
     text = subtitle(
         f"{run_text(long_tailed)} and {run_text(balanced)}", groups_text(long_tailed.groups),
-        smoothing_text(view, max(len(long_tailed), len(balanced))),
+        smoothing_text(view, long_tailed, balanced),
     )  # fmt: skip
     dress(sheet, view.theme, "Whose gradient does the model follow?", text, height=720, panel_titles=True)
     for col, run in enumerate((long_tailed, balanced), start=1):

@@ -43,7 +43,8 @@ def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> Sheet:
     )  # fmt: skip
     add_lines(sheet, axis, cosines, view, col=1, legend=False)
     add_lines(sheet, axis, norms, view, col=2)
-    text = subtitle(run_text(run), smoothing_text(view, len(run)))
+    some = f"the first {len(names)} of {len(run.groups)} groups" if len(names) < len(run.groups) else ""
+    text = subtitle(run_text(run), some, smoothing_text(view, run))
     dress(sheet, view.theme, f"Layer {safe(layer)}", text, panel_titles=True)
     add_events(sheet, run, axis, view.theme, [(1, 1), (1, 2)])
     sheet.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below", row=1, col=1)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradlens.downsample import rows_seen, visible
 from gradlens.figures._axis import Axis, Unit
+from gradlens.figures._dots import dots_on
 from gradlens.figures._sheet import Sheet, Trace, scatter
 from gradlens.figures._theme import Style, Theme, safe, theme_of
 from gradlens.gram import Floats
@@ -180,7 +181,7 @@ def add_lines(
     legend: bool = True,
 ) -> None:
     """Draws the lines into a panel, all faint ones behind all strong ones."""
-    faint, strong = [], []
+    faint, strong, dots = [], [], []
     for line in lines:
         n = min(len(axis.positions), len(line.values))  # a live run may have grown between two looks
         x, values = axis.positions[:n], line.values[:n]
@@ -194,8 +195,10 @@ def add_lines(
                     line={"color": line.style.color, "width": 1}, opacity=0.28, **shared,
                 )
             )  # fmt: skip
-        strong.append(_strong(line, x, values, window, view, legend, shared))
-    for trace in (*faint, *strong):
+        drawn = _strong(line, x, values, window, view, legend, shared)
+        strong.append(drawn)
+        dots += dots_on(drawn, window)
+    for trace in (*faint, *strong, *dots):
         sheet.add_trace(trace, row=row, col=col)
 
 
@@ -224,12 +227,6 @@ def _strong(
     if window > 1:
         trace["customdata"] = compact(values[kept])
         trace["hovertemplate"] += f" (this step %{{customdata:{line.format}}})"
-    lonely = np.isfinite(y) & ~np.isfinite(np.append(y[1:], np.nan)) & ~np.isfinite(np.append(np.nan, y[:-1]))
-    if lonely.any():  # a value between two gaps makes no line
-        trace |= {
-            "mode": "lines+markers",
-            "marker": {"size": np.where(lonely, 5, 0), "opacity": 1, "line": {"width": 0}},
-        }
     return scatter(
         x=compact(x[kept]),
         y=compact(y),
@@ -253,7 +250,7 @@ def _running(
 
 
 def robust_range(
-    lines: Sequence[Line], view: View, *, zero: bool = True, headroom: bool = False
+    lines: Sequence[Line], view: View, *, zero: bool = True, headroom: bool = False, around: bool = False
 ) -> tuple[float, float] | None:
     """Returns a vertical range in which single outliers do not press the rest flat, or None where there is nothing to show.
 
@@ -262,6 +259,7 @@ def robust_range(
         view: How.
         zero: Start at zero where nothing is negative.
         headroom: Leave room at the top for the names of phases.
+        around: Show zero also where all is negative.
     """
     low, high = [], []
     for line in lines:
@@ -277,14 +275,16 @@ def robust_range(
             high.append(max(float(bounds[1]), float(np.nanmax(smooth, initial=-np.inf))))
     if not low:
         return None
-    bottom, top = min(low), max(high)
+    bottom, top = min(low), max(max(high), 0.0 if around else -math.inf)
     if zero and bottom >= 0:
         bottom = 0.0
     margin = 0.05 * (top - bottom) or 0.05 * abs(top) or 1.0
     return (bottom if zero and bottom == 0 else bottom - margin), top + margin * (2.6 if headroom else 1)
 
 
-def smoothing_text(view: View, steps: int) -> str:
-    """Says in a subtitle what the strong line is."""
-    window = view.smoothing(steps)
-    return f"mean of {window} measured steps, single steps faint" if window > 1 else "every measured step"
+def smoothing_text(view: View, *runs: Run) -> str:
+    """Says in a subtitle what the strong lines of the runs are."""
+    windows = {view.smoothing(len(run)) for run in runs if len(run)} or {1}
+    window = max(windows)
+    some = "up to " if len(windows) > 1 else ""
+    return f"mean of {some}{window} measured steps, single steps faint" if window > 1 else "every measured step"

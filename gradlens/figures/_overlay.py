@@ -72,9 +72,7 @@ def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Opt
     sheet = Sheet()
     for axis, line in zip(axes, lines, strict=True):
         add_lines(sheet, axis, [line], view, legend=True)
-    about = subtitle(
-        f"{len(runs)} runs" if len(runs) > 1 else run_text(runs[0]), smoothing_text(view, max(map(len, runs)))
-    )
+    about = subtitle(f"{len(runs)} runs" if len(runs) > 1 else run_text(runs[0]), smoothing_text(view, *runs))
     dress(sheet, view.theme, f"{safe(group)}: {text}", about)
     sheet.update_layout(showlegend=True)
     sheet.update_xaxes(title={"text": axes[0].title})

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Bars at most; of a short run, bars of this many steps, as long as there are enough of them.
 BARS = 120
 STEPS, FEWEST = 3, 30
+# So few bars are labelled at their borders.
+FEW_BARS = 12
 # A rest that is this small on average is rounding.
 NEGLIGIBLE = 1e-3
 
@@ -79,6 +81,10 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
     add_events(sheet, run, axis, view.theme, [(1, 1)])
     sheet.update_layout(barmode="relative", bargap=0)
     sheet.update_xaxes(title={"text": axis.title})
+    if len(edges) <= FEW_BARS and np.issubdtype(
+        axis.positions.dtype, np.integer
+    ):  # plotly would write below their middles
+        sheet.update_xaxes(tickvals=x)
     sheet.update_yaxes(
         title={"text": "share of the update"}, tickformat=".0%", range=_range(list(heights.values()), bool(run.phases))
     )
@@ -154,7 +160,7 @@ def class_shares(probe: Probe, *, theme: str = "light") -> Sheet:
     sheet.update_xaxes(
         type="log",
         title={"text": "samples of the class"},
-        dtick=1 if np.ptp(np.log10(counts[counts > 0] + 1e-9)) > 1.2 else None,
+        dtick="D2" if np.ptp(np.log10(counts[counts > 0] + 1e-9)) > 1.2 else None,
     )
     sheet.update_yaxes(title={"text": "share of the gradient"}, tickformat=".1~%")
     sheet.update_layout(hovermode="closest", showlegend=False)

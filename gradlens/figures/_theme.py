@@ -102,11 +102,11 @@ def group_styles(names: Sequence[str], theme: Theme) -> dict[str, Style]:
             styles[name] = Style(theme.last, "10px,3px")
         else:
             place = index - 1
-            dashes = ("solid", "dash", "dot")
+            dashes = ("solid", "6px,3px", "2px,3px")
             styles[name] = Style(theme.others[place % len(theme.others)], dashes[place // len(theme.others) % 3])
     styles["all"] = Style(theme.ink, "2px,3px", 2.2)
     styles["rest"] = Style(theme.muted, "dashdot", 1.5)
-    styles["update"] = Style(theme.others[1], "dash")
+    styles["update"] = Style(theme.others[1], "6px,3px")
     return styles
 
 

@@ -84,12 +84,12 @@ def test_figure1_panels(runs):
     figure = figures.figure1(*runs, smooth=1)
     for name, run in zip(("x", "x2"), runs, strict=True):
         for group in ("head", "tail"):
-            (line,) = [t for t in figure.data if t.name == group and (t.xaxis or "x") == name]
+            (line,) = [t for t in figure.data if (t.name, t.mode, t.xaxis or "x") == (group, "lines", name)]
             np.testing.assert_allclose(line.y, run.cosine(group), rtol=1e-6)
     for name, run in zip(("x3", "x4"), runs, strict=True):
         (line,) = traces(figure, name="overall", xaxis=name)
         np.testing.assert_allclose(line.y, run.norm("all"), rtol=1e-6)
-        (line,) = traces(figure, name="tail", xaxis=name)
+        (line,) = traces(figure, name="tail", mode="lines", xaxis=name)
         np.testing.assert_allclose(line.y, run.norm("tail"), rtol=1e-6)
     # shared axes: the panels of a row have one vertical scale, all panels one horizontal one
     assert figure.layout.yaxis.range == figure.layout.yaxis2.range
@@ -105,7 +105,7 @@ def test_figure1_panels(runs):
 
 def test_figure1_in_the_mean_convention(runs):
     figure = figures.figure1(*runs, per="mean", smooth=1)
-    (line,) = traces(figure, name="tail", xaxis="x3")
+    (line,) = traces(figure, name="tail", mode="lines", xaxis="x3")
     np.testing.assert_allclose(line.y, runs[0].norm("tail", per="mean"), rtol=1e-6)
     with pytest.raises(FigureError, match="per='median'"):
         figures.figure1(*runs, per="median")
@@ -131,13 +131,15 @@ def test_the_raw_line_is_faint_behind_the_smooth_one(runs):
 
 def test_absent_groups_leave_gaps_and_lonely_values_are_seen(runs):
     figure = figures.cosines(runs[0], smooth=1)
-    tail = figure.data[1]
+    tail, dots = figure.data[1], figure.data[-1]
     absent = np.isnan(runs[0].cosine("tail"))
     assert 30 < absent.sum() < 90
     np.testing.assert_array_equal(np.isnan(tail.y), absent)
     lonely = ~absent & np.append(True, absent[:-1]) & np.append(absent[1:], True)
     assert lonely.any()
-    np.testing.assert_array_equal(np.asarray(tail.marker.size) > 0, lonely)
+    assert (dots.mode, dots.legendgroup, dots.showlegend) == ("markers", "tail", False)
+    np.testing.assert_array_equal(dots.x, runs[0].steps[lonely])
+    np.testing.assert_array_equal(dots.y, tail.y[lonely])
 
 
 def test_group_loss_is_weighted_by_samples(runs):
@@ -279,7 +281,7 @@ def test_styles_differ_without_color(runs):
 
 def test_shots_have_their_own_colors(tmp_path):
     run = make_run(tmp_path / "shots", steps=5, groups=SHOTS, weights=(1.0, 0.5, 0.1))
-    assert [t.line.color for t in figures.cosines(run).data] == ["#0072B2", "#009E73", "#D55E00"]
+    assert [t.line.color for t in traces(figures.cosines(run), mode="lines")] == ["#0072B2", "#009E73", "#D55E00"]
 
 
 def test_an_unknown_theme():

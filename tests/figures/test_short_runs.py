@@ -1,0 +1,71 @@
+"""Figures of runs with few measured steps beside longer ones, and what is left out of a figure."""
+
+import numpy as np
+import pytest
+
+from gradlens import figures
+from gradlens.groups import ClassGroups
+from gradlens.runlog import Run
+from tests.made_runs import make_run
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "short", steps=5, every=3)
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "long", steps=200)
+
+
+def subtitle(figure):
+    return figure.layout.title.subtitle.text
+
+
+def dots(figure):
+    return [t for t in figure.data if t.mode == "markers"]
+
+
+def test_few_steps_are_dots_that_the_legend_leaves_out(short, long):
+    found = dots(figures.cosines(short))
+    assert [t.name for t in found] == ["head", "tail"]
+    np.testing.assert_array_equal(found[0].x, short.steps)
+    np.testing.assert_allclose(found[1].y, short.cosine("tail"), rtol=1e-6)
+    assert not any(t.showlegend for t in found)
+    assert not dots(figures.cosines(long, smooth=1))
+    assert not dots(figures.cosines(short, smooth=3))  # dots are steps, no means
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda *runs: figures.figure1(*runs),
+        lambda *runs: figures.distortion_curves(runs),
+        lambda *runs: figures.overlay(runs, "share", "tail"),
+    ],
+)
+def test_the_subtitle_does_not_call_single_steps_means(short, long, draw):
+    assert "mean of up to 9 measured steps" in subtitle(draw(short, long))
+    assert "mean of 9 measured steps" in subtitle(draw(long, long))
+    assert "every measured step" in subtitle(draw(short, short))
+
+
+def test_few_bars_are_labelled_at_their_borders(short, long):
+    assert list(figures.shares(short).layout.xaxis.tickvals) == [0, 3, 6, 9, 12, 15]
+    assert figures.shares(long).layout.xaxis.tickvals is None
+
+
+def test_conflict_is_seen_from_zero(monkeypatch, long):
+    monkeypatch.setattr(Run, "conflict", lambda run, a, b: np.linspace(-0.7, -0.5, len(run)))
+    low, high = figures.conflicts(long).layout.yaxis.range
+    assert low < -0.7
+    assert 0 < high < 0.1
+
+
+def test_a_layer_says_how_many_of_its_groups_are_drawn(tmp_path):
+    groups = ClassGroups.per_class(10)
+    run = make_run(tmp_path / "classes", steps=5, groups=groups, layers=2)
+    assert "the first 8 of 10 groups" in subtitle(figures.layer_curves(run, run.layers[0]))
+    few = make_run(tmp_path / "few", steps=5, layers=2)
+    assert "groups" not in subtitle(figures.layer_curves(few, few.layers[0]))

@@ -176,15 +176,15 @@ def claims_table(claims: Sequence[Claim], long_tailed: str) -> RenderableType:
             measure = claim.measure + PER.get(claim.convention, "")
             measures.add_row(Text(*VERDICTS[claim.reproduced]), Text(_effect(claim)), Text(measure))
         parts += [Text(f"({panel}) {statement}", style="bold"), measures]
+    explained = [f"Undecided: {note}." for note in sorted({claim.note for claim in claims if claim.note})]
     blocks = sorted({claim.block for claim in claims if claim.block})
     if blocks:
-        explained = (
-            f"\nReproduced: the whole interval lies above 'no difference' (0, for ratios 1); not reproduced: it does "
+        explained.append(
+            f"Reproduced: the whole interval lies above 'no difference' (0, for ratios 1); not reproduced: it does "
             f"not, though one around 'no difference' leaves it open. Moving-block bootstrap, blocks of "
-            f"{blocks[0]} to {blocks[-1]} measured steps.\n"
+            f"{blocks[0]} to {blocks[-1]} measured steps."
         )
-        parts.append(Text(explained, style="dim italic"))
-    return Group(*parts)
+    return Group(*parts, Text("\n" + "\n".join(explained) + "\n", style="dim italic"))
 
 
 def _effect(claim: Claim) -> str:

@@ -118,6 +118,13 @@ def test_what_judges_one_statement_stands_below_it(runs):
     assert len(statements) == len(set(statements))
 
 
+def test_undecided_statements_say_why(tmp_path):
+    run = make_run(tmp_path / "short", steps=5)
+    text = " ".join(printed(*comparison_tables(run, run)).split())
+    assert "undecided" in text
+    assert "Undecided: 5 measured steps have all that it takes; an interval needs 8 of them" in text
+
+
 def test_differences_of_percentages_are_percentage_points():
     difference = Interval(-0.401, -0.415, -0.386, 50, 2)
     assert interval_text(difference, percent, signed=True) == "-40.1 points [-41.5, -38.6]"

@@ -57,7 +57,7 @@ def load_digits(seed: int = 0) -> Digits:
         from sklearn import datasets
     except ImportError as error:
         raise DatasetNotFoundError(
-            "the digits come with scikit-learn, which is not installed; run: pip install 'gradlens-torch[lab]'"
+            "the digits come with scikit-learn, which is not installed; run: pip install -e '.[lab]'"
         ) from error
     bunch = datasets.load_digits()
     rng = np.random.default_rng(seed)

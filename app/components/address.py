@@ -32,7 +32,8 @@ def _component() -> Any:
 
 
 def open_page(page: StreamlitPage) -> None:
-    """Runs a page, whose choices are written only into its own address."""
+    """Runs a page, whose choices are written only into its own address, and names it in the browser's tab."""
+    st.set_page_config(page_title=f"{page.title} · gradlens")
     st.session_state["path"] = page.url_path
     page.run()
 

@@ -64,7 +64,7 @@ def facts_table(run: Run) -> None:
 
 def _pairs(rows: Iterable[tuple[str, str]]) -> None:
     body = "".join(f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>' for name, value in rows)
-    _write(f'<table class="gl-table gl-narrow"><tbody>{body}</tbody></table>')
+    _write(f'<table class="gl-table gl-narrow"><tbody>{body}</tbody></table>', "facts")
 
 
 def claims_table(claims: Iterable[Claim]) -> None:
@@ -76,7 +76,7 @@ def claims_table(claims: Iterable[Claim]) -> None:
     rows, previous = [], ""
     for claim in sorted(claims, key=lambda claim: first[claim.statement]):
         key, words = VERDICTS[claim.reproduced]
-        low_high = "" if claim.low is None or claim.high is None else f"{number(claim.low)} to {number(claim.high)}"
+        low_high = "-" if claim.low is None or claim.high is None else f"{number(claim.low)} to {number(claim.high)}"
         per = (
             ""
             if claim.convention == "both"
@@ -95,7 +95,7 @@ def claims_table(claims: Iterable[Claim]) -> None:
         "Reproduced: the whole 95% interval lies above “no difference”. Intervals: moving-block bootstrap over the measured "
         "steps. They say how sure the averages of these two runs are, not how another seed would come out."
     )
-    _write(_table(CLAIMS, range(3, 6), rows, caption))
+    _write(_table(CLAIMS, range(3, 6), rows, caption), "statements with verdicts")
 
 
 def differences_table(names: tuple[str, str], rows: Iterable[Difference]) -> None:
@@ -132,7 +132,7 @@ def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str],
         "Means over the measured steps with 95% intervals (moving-block bootstrap). Bold: the interval of the difference "
         f"leaves out 0. {more}"
     )
-    _write(_table(("", *head), range(1, len(head) + 1), found, caption))
+    _write(_table(("", *head), range(1, len(head) + 1), found, caption), f"means: {', '.join(head)}")
 
 
 def accuracy_table(runs: Sequence[Run]) -> None:
@@ -163,7 +163,7 @@ def plain_table(
         "<tr>" + "".join(f"<td{_class(i in numeric)}>{_text(cell)}</td>" for i, cell in enumerate(row)) + "</tr>"
         for row in rows
     ]
-    _write(_table(head, numeric, body, caption, cards=False))
+    _write(_table(head, numeric, body, caption, cards=False), ", ".join(filter(None, head)))
 
 
 def _table(
@@ -195,9 +195,12 @@ def _class(numeric: bool) -> str:
     return ' class="gl-n"' if numeric else ""
 
 
-def _write(table: str) -> None:
+def _write(table: str, holds: str) -> None:
+    """Writes a table; whoever comes to it by keyboard, to scroll it, hears what it holds."""
     dark = " gl-dark" if st.context.theme.type == "dark" else ""
-    st.html(f'{STYLE}<div class="gl-scroll{dark}" tabindex="0">{table}</div>')
+    st.html(
+        f'{STYLE}<div class="gl-scroll{dark}" role="region" aria-label="Table of {_text(holds)}" tabindex="0">{table}</div>'
+    )
 
 
 def _text(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -48,8 +48,9 @@ class Following:
         self._others = False  # whether another optimizer has stepped since the known one did
         self._fail = fail
         self._lens, self._known, self._measured, self._on_new = lens, optimizer, measured, on_new
-        self._steps: WeakKeyDictionary[Optimizer, int] = WeakKeyDictionary()
-        self._strangers: WeakKeyDictionary[Optimizer, bool] = WeakKeyDictionary()
+        # By weak references: an optimizer holds as much memory as its model, and these are no reason to keep it.
+        self._steps: dict[ref[Optimizer], int] = {}
+        self._strangers: set[ref[Optimizer]] = set()
         self._handle = register_optimizer_step_post_hook(self._stepped)
 
     @property
@@ -69,17 +70,18 @@ class Following:
 
     def newcomer(self) -> Optimizer | None:
         """Returns the optimizer that steps in the place of the known one."""
-        return max(self._steps, key=lambda optimizer: self._steps[optimizer], default=None)
+        alive = {found: steps for weak, steps in self._steps.items() if (found := weak()) is not None}
+        return max(alive, key=lambda optimizer: alive[optimizer], default=None)
 
     def give_up(self) -> None:
         """Takes note that the optimizers that step now train nothing that can be measured."""
-        self._strangers.update(dict.fromkeys(self._steps, True))
+        self._strangers.update(self._steps)
         self._rest()
 
     def follow(self, optimizer: Optimizer) -> None:
         """Goes on with this optimizer: its steps are those of the lens."""
         if self._known is not None:
-            self._lens.step += self._steps.get(optimizer, 0)
+            self._lens.step += self._steps.get(ref(optimizer), 0)
         self._known = optimizer
         self._measured = self._measured | _owned(optimizer)
         self._rest()
@@ -87,7 +89,9 @@ class Following:
         self._on_new()
 
     def _rest(self) -> None:
-        self.lost = self._others = False
+        if self._lost:
+            self.lost = False
+        self._others = False
         self._steps.clear()
 
     def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
@@ -102,10 +106,11 @@ class Following:
         if optimizer is self._known:
             self._rest()
             return
-        if optimizer in self._strangers:
+        weak = ref(optimizer)
+        if weak in self._strangers:
             return
         self._others = True
-        steps = self._steps[optimizer] = self._steps.get(optimizer, 0) + 1
+        steps = self._steps[weak] = self._steps.get(weak, 0) + 1
         if steps < ANOTHER_OPTIMIZER:
             return
         own = _owned(optimizer)

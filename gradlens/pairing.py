@@ -33,7 +33,7 @@ def common_groups(a: Run, b: Run) -> tuple[str, ...]:
     others = dict(zip(b.groups.names, b.groups.classes, strict=True))
     shared = tuple(n for n, ids in zip(a.groups.names, a.groups.classes, strict=True) if others.get(n) == ids)
     if not shared:
-        raise PairError(f"no group is the same in both runs: {_listed(a)}; {_listed(b)}; {_FIX}")
+        raise PairError(f"no group is the same in both runs: {_listed(a)} and {_listed(b)}; {_FIX}")
     return shared
 
 
@@ -54,13 +54,13 @@ def head_and_tail(a: Run, b: Run, head: str | None = None, tail: str | None = No
     for name in (head, tail):
         if name is not None and name not in shared:
             raise PairError(
-                f"group {name!r} is not the same in both runs: {_listed(a)}; {_listed(b)}; choose of {shared}"
+                f"group {name!r} is not the same in both runs: {_listed(a)} and {_listed(b)}; choose of {shared}"
             )
     head = head or ("head" if "head" in shared else shared[0])
     tail = tail or ("tail" if "tail" in shared else shared[-1])
     if head == tail:
         raise PairError(
-            f"head and tail need two groups that are the same in both runs: {_listed(a)}; {_listed(b)}; {_FIX}"
+            f"head and tail need two groups that are the same in both runs: {_listed(a)} and {_listed(b)}; {_FIX}"
         )
     return head, tail
 
@@ -104,7 +104,7 @@ def imbalance(run: Run) -> float:
 
 def _listed(run: Run) -> str:
     # The repr of ClassGroups names groups with their classes and is short even for many groups.
-    return f"{run.name} has {run.groups!r}"
+    return f"{run.name} has {repr(run.groups).removeprefix('ClassGroups')}"
 
 
 _FIX = "measure the second run with the groups of the first (gradlens track --groups-from RUN)"

@@ -49,15 +49,20 @@ with picture:
     )
 with table:
     st.header("Most conflicting pairs", anchor=False)
-    plain_table(
-        ("class (samples)", "against", "cosine"),
-        [
-            (f"{p.a} ({p.samples[0]:,.0f})", f"{p.b} ({p.samples[1]:,.0f})", f"{p.cosine:+.3f}")
-            for p in figures.conflicting_pairs(probe)
-        ],
-        numeric=(2,),
-        caption="The pairs with the lowest cosine between their gradients; -1 = exactly against each other.",
-    )
+    pairs = [
+        (f"{p.a} ({p.samples[0]:,.0f})", f"{p.b} ({p.samples[1]:,.0f})", f"{p.cosine:+.3f}")
+        for p in figures.conflicting_pairs(probe)
+        if p.cosine < 0
+    ]
+    if pairs:
+        plain_table(
+            ("class (samples)", "against", "cosine"),
+            pairs,
+            numeric=(2,),
+            caption="The pairs with the lowest cosine between their gradients; -1 = exactly against each other.",
+        )
+    else:
+        st.caption("No two classes pull against each other.")
 chart(
     "shares",
     lambda theme: figures.class_shares.sheet(probe, theme=theme),

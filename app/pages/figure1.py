@@ -37,7 +37,7 @@ if left == right:
 try:
     claims, at = claims_of(*runs)
 except PairError as error:
-    st.info(plain(error), icon=":material/info:")
+    st.info(plain(f"{error}"[:1].upper() + f"{error}"[1:]), icon=":material/info:")
     st.stop()
 titles = ("long-tailed", "balanced") if pair and runs == pair else (left, right)
 draw = partial(figures.figure1.sheet, *runs, per, titles=titles, x=x, smooth=smooth)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from gradlens.figures._axis import add_events, axis_of
-from gradlens.figures._describe import groups_text, run_text, subtitle
+from gradlens.figures._describe import groups_text, run_text, some_groups, some_groups_text, subtitle
 from gradlens.figures._heat import group_heat
 from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
 from gradlens.figures._sheet import Sheet, drawing, scatter
@@ -89,7 +89,7 @@ def losses(run: Run, **options: Unpack[Options]) -> Sheet:
     view = View.of(options)
     title = "How well is each group fitted? Training loss per sample"
     lines = [*_per_sample(run, run.loss, view), Line("whole loss", run.total_loss, group_styles([], view.theme)["all"])]
-    return _over_training(run, lines, view, title, "loss")
+    return _over_training(run, lines, view, title, "loss", about=_drawn(run))
 
 
 @drawing
@@ -118,7 +118,7 @@ def accuracies(run: Run, **options: Unpack[Options]) -> Sheet:
                     line={"color": style.color, "width": style.width, "dash": style.dash},
                 ), row=1, col=1 + both,
             )  # fmt: skip
-    text = subtitle(run_text(run), groups_text(run.groups), smoothing_text(view, run) if training else "")
+    text = subtitle(run_text(run), _drawn(run), smoothing_text(view, run) if training else "")
     dress(sheet, view.theme, title, text, panel_titles=True)
     add_events(sheet, run, axis, view.theme, [(1, col) for col in range(1, 2 + both)])
     sheet.update_xaxes(title={"text": axis.title})
@@ -134,11 +134,11 @@ def update_cosines(run: Run, **options: Unpack[Options]) -> Sheet:
     if not run.has_update:
         text = "The optimizer's step was not measured in this run (update=True measures it)."
         return note(dress(Sheet(), view.theme, title, run_text(run)), view.theme, text)
-    styles = group_styles(run.groups.names, view.theme)
-    names = run.groups.names[:MOST_LINES]
+    names = some_groups(run.groups, MOST_LINES)
+    styles = group_styles(names, view.theme)
     lines = [Line(name, run.conflict(name, "update"), styles[name], format=".3f") for name in names]
     lines.append(Line("overall gradient", run.cosine("update"), styles["all"], format=".3f"))
-    return _over_training(run, lines, view, title, "cosine with the update", zero_line=True)
+    return _over_training(run, lines, view, title, "cosine with the update", about=_drawn(run), zero_line=True)
 
 
 @drawing
@@ -179,13 +179,20 @@ def _over_training(
     return sheet if len(run) else note(sheet, view.theme, NO_STEPS)
 
 
+def _drawn(run: Run) -> str:
+    """Says which groups have lines."""
+    return some_groups_text(run.groups, MOST_LINES) or groups_text(run.groups)
+
+
 def _per_sample(run: Run, sums: Floats, view: View) -> list[Line]:
-    """Returns the lines of sums [T, K] over samples, or none where nothing is known; only the first 8 groups."""
-    styles = group_styles(run.groups.names, view.theme)
+    """Returns the lines of sums [T, K] over samples, or none where nothing is known; of 8 groups at most."""
+    names = some_groups(run.groups, MOST_LINES)
+    styles = group_styles(names, view.theme)
     counts = run.counts
     n = min(len(counts), len(sums))
     lines = []
-    for k, name in enumerate(run.groups.names[:MOST_LINES]):
+    for name in names:
+        k = run.groups.names.index(name)
         samples = np.where(counts[:n, k] > 0, counts[:n, k], np.nan)
         values = sums[:n, k] / samples
         if np.isfinite(values).any():

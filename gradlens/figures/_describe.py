@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gradlens.figures._theme import safe
 from gradlens.per_class import BATCHES
 
@@ -24,6 +26,17 @@ def groups_text(groups: ClassGroups, most: int = 4) -> str:
         return f"{len(parts)} groups"
     parts[0] += " classes" if len(groups.classes[0]) != 1 else " class"
     return ", ".join(parts)
+
+
+def some_groups(groups: ClassGroups, most: int) -> list[str]:
+    """Returns the groups, or of more than ``most`` so many from the first to the last, evenly spread: head, middle and tail."""
+    places = np.linspace(0, len(groups) - 1, min(most, len(groups))).round().astype(int)
+    return [groups.names[place] for place in places]
+
+
+def some_groups_text(groups: ClassGroups, most: int) -> str:
+    """Returns what ``some_groups`` has chosen, as text; "" where that is all groups."""
+    return f"{most} of {len(groups)} groups, from the first to the last" if len(groups) > most else ""
 
 
 def probe_text(probe: Probe) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from gradlens.figures._axis import add_events, axis_of
 from gradlens.figures._curves import MOST_LINES
-from gradlens.figures._describe import run_text, subtitle
+from gradlens.figures._describe import run_text, some_groups, some_groups_text, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
 from gradlens.figures._sheet import Sheet, drawing
 from gradlens.figures._theme import FigureError, dress, group_styles, safe
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @drawing
 def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> Sheet:
-    """Draws the groups' cosines with a layer's gradient and the norms of their contributions to it; the first 8 groups.
+    """Draws the groups' cosines with a layer's gradient and the norms of their contributions to it; of 8 groups at most.
 
     Args:
         run: The run.
@@ -30,8 +30,8 @@ def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> Sheet:
     view = View.of(options)
     if layer not in run.layers:
         raise FigureError(f"run {run.name!r} has no layer {layer!r}; it has {', '.join(run.layers) or 'none'}")
-    names = run.groups.names[:MOST_LINES]
-    styles = group_styles(run.groups.names, view.theme)
+    names = some_groups(run.groups, MOST_LINES)
+    styles = group_styles(names, view.theme)
     axis = axis_of(run, view.x)
     cosines = [Line(name, run.cosine(name, layer), styles[name], format=".3f") for name in names]
     norms = [Line(name, run.norm(name, layer=layer), styles[name]) for name in names]
@@ -43,8 +43,7 @@ def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> Sheet:
     )  # fmt: skip
     add_lines(sheet, axis, cosines, view, col=1, legend=False)
     add_lines(sheet, axis, norms, view, col=2)
-    some = f"the first {len(names)} of {len(run.groups)} groups" if len(names) < len(run.groups) else ""
-    text = subtitle(run_text(run), some, smoothing_text(view, run))
+    text = subtitle(run_text(run), some_groups_text(run.groups, MOST_LINES), smoothing_text(view, run))
     dress(sheet, view.theme, f"Layer {safe(layer)}", text, panel_titles=True)
     add_events(sheet, run, axis, view.theme, [(1, 1), (1, 2)])
     sheet.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below", row=1, col=1)

@@ -287,4 +287,4 @@ def smoothing_text(view: View, *runs: Run) -> str:
     windows = {view.smoothing(len(run)) for run in runs if len(run)} or {1}
     window = max(windows)
     some = "up to " if len(windows) > 1 else ""
-    return f"mean of {some}{window} measured steps, single steps faint" if window > 1 else "every measured step"
+    return f"mean of {some}{window:,} measured steps, single steps faint" if window > 1 else "every measured step"

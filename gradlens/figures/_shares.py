@@ -73,7 +73,7 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
             )
         )  # fmt: skip
     each = round(n / max(len(edges) - 1, 1))
-    bars = f"each bar the mean of about {each} measured steps" if each > 1 else ""
+    bars = f"each bar the mean of about {each:,} measured steps" if each > 1 else ""
     text = subtitle(run_text(run), bars, "dashed: shares of the classes")
     dress(sheet, view.theme, title, text)
     for border in np.cumsum(run.groups.fractions())[:-1]:

@@ -10,7 +10,7 @@ pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[
 from streamlit.testing.v1 import AppTest
 
 from gradlens.compare import compare
-from gradlens.figures import conflicting_pairs
+from gradlens.figures import ClassPair, conflicting_pairs
 from gradlens.per_class import class_measurements
 from gradlens.runlog import Run, RunWriter
 from tests.dashboard_runs import NASTY, log, make_folder
@@ -130,7 +130,7 @@ def test_figure1_chooses_the_pair_and_judges_it(monkeypatch, folder):
 
 def test_runs_without_a_common_group_are_explained(monkeypatch, folder):
     at = opened(monkeypatch, folder, "figure1", lt="classes", balanced="balanced")
-    assert "no group is the same in both runs" in text(at)
+    assert "No group is the same in both runs" in text(at)
     assert not charts(at)
     at = opened(monkeypatch, folder, "compare", runs=["classes", "lt"])
     assert set(charts(at)) == {"distortion"}
@@ -258,8 +258,13 @@ def test_classes_of_a_run_with_a_group_a_class(monkeypatch, folder):
         assert figure["layout"]["title"]["subtitle"]["text"].startswith(
             "mean of the training batches of steps 190 to 199 ·"
         )
-    worst = conflicting_pairs(measured[-1])[0]
-    assert f"{worst.cosine:+.3f}" in text(at)
+    assert conflicting_pairs(measured[-1])[0].cosine > 0
+    assert "No two classes pull against each other" in text(at)
+    pairs = [ClassPair("a", "b", (5, 5), -0.25), ClassPair("a", "c", (5, 5), 0.5)]
+    monkeypatch.setattr("gradlens.figures.conflicting_pairs", lambda probe: pairs)
+    page = text(opened(monkeypatch, folder, "classes"))
+    assert "<td>a (5)</td><td>b (5)</td>" in page
+    assert "c (5)" not in page  # which pull together
     heat = next(t for t in charts(at)["cosines"]["data"] if t["type"] == "heatmap")
     np.testing.assert_allclose(np.diag(decoded(heat["z"]).reshape(6, 6)), 1, rtol=1e-5)
 

@@ -63,9 +63,20 @@ def test_conflict_is_seen_from_zero(monkeypatch, long):
     assert 0 < high < 0.1
 
 
-def test_a_layer_says_how_many_of_its_groups_are_drawn(tmp_path):
-    groups = ClassGroups.per_class(10)
-    run = make_run(tmp_path / "classes", steps=5, groups=groups, layers=2)
-    assert "the first 8 of 10 groups" in subtitle(figures.layer_curves(run, run.layers[0]))
-    few = make_run(tmp_path / "few", steps=5, layers=2)
-    assert "groups" not in subtitle(figures.layer_curves(few, few.layers[0]))
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda run: figures.layer_curves(run, run.layers[0]),
+        figures.losses,
+        figures.accuracies,
+        figures.update_cosines,
+    ],
+)
+def test_of_many_groups_some_from_head_to_tail_have_lines(tmp_path, draw):
+    run = make_run(tmp_path / "classes", steps=5, groups=ClassGroups.per_class(15), layers=2, update=True)
+    figure = draw(run)
+    assert "8 of 15 groups, from the first to the last" in subtitle(figure)
+    shown = [t.name for t in figure.data if t.showlegend and t.name in run.groups.names]
+    assert shown == ["0", "2", "4", "6", "8", "10", "12", "14"]
+    few = make_run(tmp_path / "few", steps=5, layers=2, update=True)
+    assert "groups" not in subtitle(draw(few))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import streamlit as st
 
 from app.components.address import arrive
@@ -56,10 +59,21 @@ def empty(found: Shelf, fewest: int) -> None:
         need = "No run that can be read in" if found.broken else "No runs yet in"
     with st.container(border=True):
         st.markdown(f"**{need}** `{plain_code(str(found.folder))}`")
+        demo, track = _commands(found.folder)
         st.markdown(
-            "`gradlens demo` trains three runs on handwritten digits within about a minute; "
-            "`gradlens track SCRIPT` makes one of any training script. They appear here as soon as they begin."
+            f"`{demo}` trains three runs on handwritten digits within about a minute; "
+            f"`{track}` makes one of any training script. They appear here as soon as they begin."
         )
+
+
+def _commands(folder: Path) -> tuple[str, str]:
+    """Returns commands that make runs in this very folder: a demo's and one's own."""
+    if folder.resolve() == Path("runs").resolve():  # where they are made by default
+        return "gradlens demo", "gradlens track SCRIPT"
+    own = shlex.quote(str(folder / "NAME"))
+    return plain_code(f"gradlens demo --out {shlex.quote(str(folder))}"), plain_code(
+        f"gradlens track --out {own} SCRIPT"
+    )
 
 
 def plain(text: object) -> str:

@@ -59,20 +59,6 @@ def titles(at):
 
 
 @pytest.mark.parametrize("page", EVERY)
-def test_a_page_without_runs_says_how_to_make_one(monkeypatch, tmp_path, page):
-    at = opened(monkeypatch, tmp_path, page)
-    assert "gradlens demo" in text(at)
-    assert "gradlens track SCRIPT" in text(at)
-    assert not charts(at)
-
-
-@pytest.mark.parametrize("page", EVERY)
-def test_a_folder_that_is_not_there(monkeypatch, tmp_path, page):
-    at = opened(monkeypatch, tmp_path / "gone", page)
-    assert "is no folder" in at.error[0].value
-
-
-@pytest.mark.parametrize("page", EVERY)
 def test_every_page_explains_itself_and_names_its_controls(monkeypatch, folder, page):
     at = opened(monkeypatch, folder, page)
     assert len(at.title) == 1

@@ -67,8 +67,9 @@ def layer_heatmap(run: Run, name: str | None = None, quantity: str = "cosine", *
     height = int(np.clip(150 + 16 * len(layers), 320, 1100))
     sampled = Axis(axis.positions[rows], axis.title, axis.unit)
     edges = edges_of(run.steps[rows], BINS, run.phases)
-    sheet = _over_time(values, edges, [_tail(layer) for layer in layers], quantity, sampled, view.theme)
-    return _dressed(sheet, run, axis, view.theme, title, about, height)
+    cells = binned(values, edges).T  # [L, bins]
+    sheet = _over_time(cells, edges, [_tail(layer) for layer in layers], quantity, sampled, view.theme)
+    return _dressed(sheet, run, axis, view.theme, title, subtitle(about, _gaps(cells)), height)
 
 
 def group_heat(run: Run, quantity: str, title: str, view: View) -> Sheet:
@@ -81,8 +82,15 @@ def group_heat(run: Run, quantity: str, title: str, view: View) -> Sheet:
     values = np.stack([measure(name) for name in run.groups.names], axis=1)  # [T, K]
     axis = axis_of(run, view.x)
     edges = edges_of(run.steps[: len(values)], BINS, run.phases)
-    sheet = _over_time(values, edges, [safe(name) for name in run.groups.names], quantity, axis, view.theme)
-    return _dressed(sheet, run, axis, view.theme, title, about, int(np.clip(150 + 14 * len(run.groups), 320, 1100)))
+    cells = binned(values, edges).T  # [K, bins]
+    sheet = _over_time(cells, edges, [safe(name) for name in run.groups.names], quantity, axis, view.theme)
+    height = int(np.clip(150 + 14 * len(run.groups), 320, 1100))
+    return _dressed(sheet, run, axis, view.theme, title, subtitle(about, _gaps(cells)), height)
+
+
+def _gaps(cells: Floats) -> str:
+    """Explains cells that are empty, which look much like a zero."""
+    return "gaps: no sample of the group" if np.isnan(cells).any() else ""
 
 
 @drawing
@@ -142,9 +150,8 @@ def frequency_order(probe: Probe) -> tuple[list[str], Floats]:
 
 
 def _over_time(
-    values: Floats, edges: NDArray[np.intp], labels: list[str], quantity: str, axis: Axis, theme: Theme
+    cells: Floats, edges: NDArray[np.intp], labels: list[str], quantity: str, axis: Axis, theme: Theme
 ) -> Sheet:
-    cells = binned(values, edges).T  # [rows of the picture, bins]
     scale: dict[str, Any] = {"zmin": -1, "zmax": 1, "colorscale": theme.diverging()}
     if quantity == "share":
         bound = float(np.nanquantile(np.abs(cells), 0.98)) if np.isfinite(cells).any() else 1.0

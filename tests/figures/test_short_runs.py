@@ -80,3 +80,12 @@ def test_of_many_groups_some_from_head_to_tail_have_lines(tmp_path, draw):
     assert shown == ["0", "2", "4", "6", "8", "10", "12", "14"]
     few = make_run(tmp_path / "few", steps=5, layers=2, update=True)
     assert "groups" not in subtitle(draw(few))
+
+
+def test_gaps_in_heat_maps_are_explained(tmp_path):
+    groups = ClassGroups.per_class(10)
+    gaps = make_run(tmp_path / "gaps", steps=40, groups=groups, layers=2, absent=0.5)
+    full = make_run(tmp_path / "full", steps=40, groups=groups, layers=2)
+    for draw in (figures.cosines, figures.layer_heatmap):
+        assert "gaps: no sample" in subtitle(draw(gaps))
+        assert "gaps: " not in subtitle(draw(full))

@@ -5,7 +5,8 @@
 Each style's script trains over its data again and again for about a second, untracked and tracked in turn, as a process of
 its own. Timed is the training loop from its second tenth on, or from where labels have been counted, which takes a pass over
 the data: by then imports, the search for the model and the first measurement are over. What tracking added before is `start`.
-Time is that of the process, without waiting while others compute. Ratios are medians over pairs of neighbouring runs, with the
+Time is that of the process, without waiting while others compute, but that on the clock where the training itself mostly
+waits for its workers. Ratios are medians over pairs of neighbouring runs, with the
 95 % interval of the median (of order statistics, whatever the machine's noise is). Pairs are added while the interval holds
 the limit, up to a number. `load` is how many processes wanted the machine's cores. These trainings have the smallest steps
 there are, of about a millisecond: what a step that is not measured costs weighs most here.
@@ -125,8 +126,11 @@ def pair(style: Style, times: int, *, tracked_first: bool) -> dict[str, float]:
     # The lens is made, and one step measured, at ``begun`` of all steps; what follows from that is over soon after.
     first = min(2 + int(max(START, both[True]["begun"] + 0.02) * len(plain)), len(plain) - 2)
     loops = [[stamps[-1][clock] - stamps[first][clock] for clock in (0, 1)] for stamps in (plain, own)]
+    waits = (
+        loops[0][0] < 0.5 * loops[0][1]
+    )  # for workers: what is lost is time on the clock, of which a budget is a part
     return {
-        "ratio": loops[1][0] / loops[0][0],
+        "ratio": loops[1][waits] / loops[0][waits],
         "wall_ratio": loops[1][1] / loops[0][1],
         "seconds_per_pass": loops[0][0] / (len(plain) - 1 - first),
         "start_seconds": (own[first][0] - own[0][0]) - (plain[first][0] - plain[0][0]),

@@ -97,7 +97,7 @@ def differences(a: Run, b: Run, groups: tuple[str, ...]) -> list[Difference]:
     """
     rows = []
     for x, y in zip(quantities(a, groups), quantities(b, groups), strict=True):
-        both = run_difference(a, b, x.values, y.values)
+        both = run_difference(a, b, x.values, y.values).within(*x.range_of_differences)
         mean_a, mean_b = (mean_interval(z.values).within(*z.range) for z in (x, y))
         row = Difference(x.group, x.name, mean_a, mean_b, both, x.percent)
         if row.a.samples and row.b.samples:

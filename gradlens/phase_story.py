@@ -85,8 +85,8 @@ def phase_story(parts: Sequence[Stretch], groups: Sequence[str]) -> list[StoryRo
     rows = []
     for found in zip(*(list(quantities(part.run, groups)) for part in parts), strict=True):
         series = [q.values[part.rows] for q, part in zip(found, parts, strict=True)]
-        means = tuple(mean_interval(values) for values in series)
-        change = difference(series[-1], series[0])
+        means = tuple(mean_interval(values).within(*found[0].range) for values in series)
+        change = difference(series[-1], series[0]).within(*found[0].range_of_differences)
         if any(mean.samples for mean in means):
             rows.append(StoryRow(found[0].group, found[0].name, means, change, found[0].percent))
     distortions = tuple(distortion_interval(part.run, *part.span) for part in parts)

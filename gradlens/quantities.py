@@ -35,6 +35,12 @@ class Quantity:
     percent: bool = False
     range: tuple[float, float] = (-math.inf, math.inf)
 
+    @property
+    def range_of_differences(self) -> tuple[float, float]:
+        """The least and the largest difference that two of its values can have."""
+        width = self.range[1] - self.range[0]
+        return -width, width
+
 
 def quantities(run: Run, groups: Sequence[str]) -> Iterator[Quantity]:
     """Yields everything about the given groups, group by group, then about the run as a whole."""

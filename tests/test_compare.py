@@ -11,9 +11,9 @@ from gradlens.compare import compare
 from gradlens.facts import facts, overhead_text, span
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
-from gradlens.intervals import Interval, mean_interval
+from gradlens.intervals import Interval, difference, mean_interval
 from gradlens.pairing import PairError
-from gradlens.quantities import filled_share
+from gradlens.quantities import Quantity, filled_share
 from gradlens.run_distortion import distortion
 from gradlens.runlog import Run, RunMeta, RunWriter, list_runs
 from gradlens.tables import comparison_tables, interval_text, number, percent, runs_table, summary_table
@@ -62,6 +62,15 @@ def test_intervals_end_where_their_quantities_do(tmp_path):
     assert rows["tail"].low == 0
     assert rows["tail"].value < rows["tail"].high < rows["head"].low
     assert rows["head"].high <= 1
+
+
+def test_intervals_of_differences_end_where_those_of_their_quantities_do():
+    accuracy = Quantity("tail", "accuracy", np.array([0.0, 1.0]), True, (0.0, 1.0))
+    assert accuracy.range_of_differences == (-1.0, 1.0)
+    # Of 8 values of which one differs, the bootstrap's normal ends reach beyond what accuracies can differ by.
+    ends = difference([1.0] * 8, [0.0] * 7 + [0.3])
+    assert ends.within(-0.97, 0.97).high == 0.97 < ends.high
+    assert Quantity("", "norm", np.zeros(1), range=(0.0, np.inf)).range_of_differences == (-np.inf, np.inf)
 
 
 def test_rounding_leaves_no_negative_zero():

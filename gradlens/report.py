@@ -175,25 +175,29 @@ def _pair(page: _Page, a: Run, b: Run) -> list[tuple[str, str, str]]:
     ]
 
 
-def _claims(claims: Iterable[Claim]) -> str:
+def _claims(claims: Sequence[Claim]) -> str:
     rows = []
+    notes = list(dict.fromkeys(claim.note for claim in claims if claim.note))
+    statement = ""
     for claim in claims:
         key, words = VERDICTS[claim.reproduced]
         interval = "" if claim.low is None or claim.high is None else f"{number(claim.low)} to {number(claim.high)}"
         per = "" if claim.convention == "both" else claim.convention
-        cells = (claim.panel, claim.statement, claim.measure, per, number(claim.effect), interval)
-        rows.append(
-            [
-                *map(_text, cells),
-                f'<span class="{key}">{words}</span>' + (f"<br>{_text(claim.note)}" if claim.note else ""),
-            ]
-        )
+        # What judges one statement stands together; notes, which many have in common, stand below.
+        panel, said = ("", "") if claim.statement == statement else (claim.panel, claim.statement)
+        statement = claim.statement
+        cells = (panel, said, claim.measure, per, number(claim.effect), interval)
+        mark = f"<sup>{notes.index(claim.note) + 1}</sup>" if claim.note else ""
+        rows.append([*map(_text, cells), f'<span class="{key}">{words}</span>{mark}'])
     head = ("panel", "statement", "measured as", "norms per", "effect", "95 % interval", "verdict")
-    return _table(head, rows, numeric=(4, 5)) + (
-        '<p class="note">Reproduced: the whole interval lies above “no difference”, which is 0 for differences and correlations '
-        "and 1 for ratios. Intervals: moving-block bootstrap over the measured steps; the length of the blocks follows from the "
-        "series’ autocorrelation. Fluctuation: deviation from the running mean over a twentieth of the run. They say how sure "
-        "the averages of these two runs are, not how another seed would come out.</p>"
+    footnotes = [f'<p class="note"><sup>{at}</sup> {_text(note)}</p>' for at, note in enumerate(notes, 1)]
+    return (
+        _table(head, rows, numeric=(4, 5))
+        + "".join(footnotes)
+        + '<p class="note">Reproduced: the whole interval lies above “no difference”, which is 0 for differences and '
+        "correlations and 1 for ratios. Intervals: moving-block bootstrap over the measured steps; the length of the blocks "
+        "follows from the series’ autocorrelation. Fluctuation: deviation from the running mean over a twentieth of the run. "
+        "They say how sure the averages of these two runs are, not how another seed would come out.</p>"
     )
 
 

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from gradlens.compare import compare
 from gradlens.groups import ClassGroups
 from gradlens.report import ReportError, render, write_report
 from gradlens.runlog import Run, RunWriter
@@ -158,3 +159,17 @@ def test_a_browser_draws_it_offline(tmp_path, runs, width):
         # what looks like markup in a name is shown as text
         assert EVIL.replace("/", "|") in page.text_content("#figure-0 .legend")
         browser.close()
+
+
+def test_what_judges_a_statement_stands_below_it_and_reasons_stand_once(tmp_path):
+    short = [make_run(tmp_path / name, steps=4, seed=seed) for seed, name in enumerate(("lt", "balanced"))]
+    claims = compare(*short).claims
+    assert {claim.reproduced for claim in claims} == {None}
+    text = render(short)
+    statements = [claim.statement for claim in claims]
+    repeated = next(statement for statement in statements if statements.count(statement) > 1)
+    words = Page(text).texts
+    assert words.count(repeated) == 1
+    reasons = {claim.note for claim in claims}
+    assert [sum(reason in word for word in words) for reason in reasons] == [1] * len(reasons)
+    assert sum(word in {str(number) for number in range(1, 1 + len(reasons))} for word in words) >= len(claims)

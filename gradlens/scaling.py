@@ -18,8 +18,12 @@ SEARCHED = 500
 _scaled: bool = False
 
 
-def watch_scalers() -> None:
-    """Lets every gradient scaler of the process leave its scale at the losses that it scales; a second call does nothing."""
+def watch_scalers(wanted: Callable[[], bool] = lambda: True) -> None:
+    """Lets every gradient scaler of the process leave its scale at the losses that it scales; a second call does nothing.
+
+    Args:
+        wanted: Whether the scale of the present step matters.
+    """
     ordinary: Callable[..., Any] = torch.amp.GradScaler.scale
     if hasattr(ordinary, KEY):
         return
@@ -28,7 +32,7 @@ def watch_scalers() -> None:
     def scale(self: torch.amp.GradScaler, outputs: Any) -> Any:
         scaled = ordinary(self, outputs)
         factor = getattr(self, "_scale", None)
-        if isinstance(factor, Tensor) and self.is_enabled():
+        if isinstance(factor, Tensor) and wanted() and self.is_enabled():
             _note(scaled, factor)
         return scaled
 

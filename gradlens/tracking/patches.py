@@ -26,7 +26,7 @@ LOSSES = {"cross_entropy": 4, "nll_loss": 4}
 
 def install(tracker: Tracker) -> None:
     """Wraps the functions of torch for the rest of the process."""
-    watch_scalers()
+    watch_scalers(lambda: not tracker.rests)
     for name, position in LOSSES.items():
         setattr(F, name, _watched_loss(getattr(F, name), name, position, tracker))
     backward_of_tensor: Callable[..., None] = Tensor.backward

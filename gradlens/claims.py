@@ -9,9 +9,10 @@ conventions. Cosines and the overall gradient are the same under both.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -95,6 +96,16 @@ def figure1_claims(long_tailed: Run, balanced: Run, head: str | None = None, tai
         *_overall_norm_claims(long_tailed, balanced),
         *_cause_claims(long_tailed, tail),
     ]
+
+
+def by_statement(claims: Iterable[Claim]) -> list[list[Claim]]:
+    """Returns the claims of ``figure1_claims``, those that measure the same statement together."""
+    return [list(same) for _, same in groupby(claims, lambda claim: (claim.panel, claim.statement))]
+
+
+def notes_of(claims: Iterable[Claim]) -> list[str]:
+    """Returns the reasons why claims are undecided, each once: many claims have the same."""
+    return list(dict.fromkeys(claim.note for claim in claims if claim.note))
 
 
 def window_of(steps: int) -> int:

@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from gradlens import figures
+from gradlens.claims import by_statement, notes_of
 from gradlens.compare import Comparison, compare
 from gradlens.facts import facts
 from gradlens.figures import FigureError
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from gradlens.claims import Claim
     from gradlens.runlog import Run
 
-VERDICTS = {True: ("yes", "reproduced"), False: ("no", "not reproduced"), None: ("open", "undecided")}
+# How a verdict is marked in the page's styles.
+MARKS = {True: "yes", False: "no", None: "open"}
 
 
 class ReportError(ValueError):
@@ -177,18 +179,17 @@ def _pair(page: _Page, a: Run, b: Run) -> list[tuple[str, str, str]]:
 
 def _claims(claims: Sequence[Claim]) -> str:
     rows = []
-    notes = list(dict.fromkeys(claim.note for claim in claims if claim.note))
-    statement = ""
-    for claim in claims:
-        key, words = VERDICTS[claim.reproduced]
-        interval = "" if claim.low is None or claim.high is None else f"{number(claim.low)} to {number(claim.high)}"
-        per = "" if claim.convention == "both" else claim.convention
-        # What judges one statement stands together; notes, which many have in common, stand below.
-        panel, said = ("", "") if claim.statement == statement else (claim.panel, claim.statement)
-        statement = claim.statement
-        cells = (panel, said, claim.measure, per, number(claim.effect), interval)
-        mark = f"<sup>{notes.index(claim.note) + 1}</sup>" if claim.note else ""
-        rows.append([*map(_text, cells), f'<span class="{key}">{words}</span>{mark}'])
+    notes = notes_of(claims)
+    for same in by_statement(claims):
+        for place, claim in enumerate(same):
+            interval = "" if claim.low is None or claim.high is None else f"{number(claim.low)} to {number(claim.high)}"
+            per = "" if claim.convention == "both" else claim.convention
+            panel, statement = ("", "") if place else (claim.panel, claim.statement)
+            cells = (panel, statement, claim.measure, per, number(claim.effect), interval)
+            footnote = f"<sup>{notes.index(claim.note) + 1}</sup>" if claim.note else ""
+            rows.append(
+                [*map(_text, cells), f'<span class="{MARKS[claim.reproduced]}">{claim.verdict}</span>{footnote}']
+            )
     head = ("panel", "statement", "measured as", "norms per", "effect", "95 % interval", "verdict")
     footnotes = [f'<p class="note"><sup>{at}</sup> {_text(note)}</p>' for at, note in enumerate(notes, 1)]
     return (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gradlens.claims import by_statement, notes_of
 from gradlens.facts import measured_text, overhead_text, span, training_steps
 from gradlens.gram import REST
 from gradlens.quantities import filled_share
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 COLORS = {"running": "green", "finished": "blue", "failed": "red", "interrupted": "yellow", "killed": "red"}
 # Which norm of a group a claim is about.
 PER = {"contribution": "; norm of its contribution", "mean": "; norm of its mean gradient"}
-VERDICTS = {True: ("reproduced", "green"), False: ("not reproduced", "red"), None: ("undecided", "yellow")}
+VERDICT_COLORS = {True: "green", False: "red", None: "yellow"}
 # A table with more groups than this is longer than a screen.
 MOST_GROUPS = 20
 # A rest smaller than this part of the gradient is not worth a row.
@@ -167,16 +167,16 @@ def claims_table(claims: Sequence[Claim], long_tailed: str) -> RenderableType:
         Text("verdict, effect [95 % interval], what it was measured by\n", style="dim"),
     ]
     widest = max(len(_effect(claim)) for claim in claims)
-    for (panel, statement), same in groupby(claims, lambda claim: (claim.panel, claim.statement)):
+    for same in by_statement(claims):
         measures = Table.grid(padding=(0, 2, 0, 0))
         measures.add_column(width=16, justify="right")  # two spaces and the longest verdict
         measures.add_column(width=widest, no_wrap=True)
         measures.add_column()
         for claim in same:
             measure = claim.measure + PER.get(claim.convention, "")
-            measures.add_row(Text(*VERDICTS[claim.reproduced]), Text(_effect(claim)), Text(measure))
-        parts += [Text(f"({panel}) {statement}", style="bold"), measures]
-    explained = [f"Undecided: {note}." for note in sorted({claim.note for claim in claims if claim.note})]
+            measures.add_row(Text(claim.verdict, VERDICT_COLORS[claim.reproduced]), Text(_effect(claim)), Text(measure))
+        parts += [Text(f"({same[0].panel}) {same[0].statement}", style="bold"), measures]
+    explained = [f"Undecided: {note}." for note in notes_of(claims)]
     blocks = sorted({claim.block for claim in claims if claim.block})
     if blocks:
         explained.append(
@@ -222,22 +222,29 @@ def difference_table(comparison: Comparison, width: int = WIDE) -> Table:
 
 def difference_cells(row: Difference) -> tuple[str, str, str]:
     """Returns both runs' means and their difference with intervals, as text."""
-    write = percent if row.percent else number
-    return interval_text(row.a, write), interval_text(row.b, write), interval_text(row.difference, write, signed=True)
+    return (
+        interval_text(row.a, fraction=row.percent),
+        interval_text(row.b, fraction=row.percent),
+        difference_text(row.difference, fraction=row.percent),
+    )
 
 
-def interval_text(x: Interval, write: Callable[[float], str], *, signed: bool = False) -> str:
-    """Writes an estimate and its interval with ``number`` or ``percent``.
+def interval_text(x: Interval, *, fraction: bool) -> str:
+    """Writes an estimate and its interval: fractions in percent."""
+    write = percent if fraction else number
+    return write(x.value) + _low_high(x, write)
 
-    A difference is written with its sign, one of percentages in percentage points.
-    """
-    unit = ""
-    if signed and write is percent and math.isfinite(x.value):
-        write, unit = _points, " points"
-    value = write(x.value)
-    if signed and math.isfinite(x.value) and x.value > 0:
-        value = f"+{value}"
-    return value + unit + (f" [{write(x.low)}, {write(x.high)}]" if x.measurable else "")
+
+def difference_text(x: Interval, *, fraction: bool) -> str:
+    """Writes a difference, with its sign, and its interval: differences of fractions in percentage points."""
+    write = _points if fraction else number
+    sign = "+" if 0 < x.value < math.inf else ""
+    unit = " points" if fraction and math.isfinite(x.value) else ""
+    return sign + write(x.value) + unit + _low_high(x, write)
+
+
+def _low_high(x: Interval, write: Callable[[float], str]) -> str:
+    return f" [{write(x.low)}, {write(x.high)}]" if x.measurable else ""
 
 
 def _points(value: float) -> str:

@@ -16,7 +16,15 @@ from gradlens.pairing import PairError
 from gradlens.quantities import Quantity, filled_share
 from gradlens.run_distortion import distortion
 from gradlens.runlog import Run, RunMeta, RunWriter, list_runs
-from gradlens.tables import comparison_tables, interval_text, number, percent, runs_table, summary_table
+from gradlens.tables import (
+    comparison_tables,
+    difference_text,
+    interval_text,
+    number,
+    percent,
+    runs_table,
+    summary_table,
+)
 from tests.made_runs import START, make_run
 
 
@@ -136,10 +144,10 @@ def test_undecided_statements_say_why(tmp_path):
 
 def test_differences_of_percentages_are_percentage_points():
     difference = Interval(-0.401, -0.415, -0.386, 50, 2)
-    assert interval_text(difference, percent, signed=True) == "-40.1 points [-41.5, -38.6]"
-    assert interval_text(Interval(0.119, 0.051, 0.196, 50, 2), percent, signed=True) == "+11.9 points [5.1, 19.6]"
-    assert interval_text(difference, percent) == "-40.1% [-41.5%, -38.6%]"
-    assert interval_text(difference, number, signed=True) == "-0.401 [-0.415, -0.386]"
+    assert difference_text(difference, fraction=True) == "-40.1 points [-41.5, -38.6]"
+    assert difference_text(Interval(0.119, 0.051, 0.196, 50, 2), fraction=True) == "+11.9 points [5.1, 19.6]"
+    assert interval_text(difference, fraction=True) == "-40.1% [-41.5%, -38.6%]"
+    assert difference_text(difference, fraction=False) == "-0.401 [-0.415, -0.386]"
 
 
 def test_the_summary_of_a_run(runs):

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from gradlens.claims import Claim
+from gradlens.claims import Claim, by_statement, notes_of
 from gradlens.compare import Difference
 from gradlens.facts import facts
 from gradlens.figures import evaluated_names
 from gradlens.overview import last_accuracy
 from gradlens.phase_story import StoryRow
 from gradlens.runlog import Run
-from gradlens.tables import difference_cells, interval_text, number, percent
+from gradlens.tables import difference_cells, difference_text, interval_text, number
 
 STYLE = """
 <style>
@@ -48,8 +48,11 @@ STYLE = """
 """
 # What facts about a run that are settings of its method begin with.
 SETTING = "hyper-parameter "
+# Which norm of a group a claim is about.
+PER = {"both": "", "contribution": " (contribution)", "mean": " (mean gradient)"}
 CLAIMS = ("panel", "statement", "measured as", "effect", "95% interval", "no difference", "verdict")
-VERDICTS = {True: ("gl-yes", "✓ reproduced"), False: ("gl-no", "✗ not reproduced"), None: ("gl-open", "? undecided")}
+# How a verdict is coloured, and its sign.
+MARKS = {True: ("gl-yes", "✓"), False: ("gl-no", "✗"), None: ("gl-open", "?")}
 
 
 def facts_table(run: Run) -> None:
@@ -70,27 +73,22 @@ def _pairs(rows: Iterable[tuple[str, str]]) -> None:
 def claims_table(claims: Iterable[Claim]) -> None:
     """Writes the statements of Figure 1 with effect, interval and verdict."""
     claims = list(claims)
-    # What is said of one statement stands together, in the order in which the statements come.
-    first = {claim.statement: place for place, claim in reversed(list(enumerate(claims)))}
-    notes = list(dict.fromkeys(claim.note for claim in claims if claim.note))
-    rows, previous = [], ""
-    for claim in sorted(claims, key=lambda claim: first[claim.statement]):
-        key, words = VERDICTS[claim.reproduced]
-        low_high = "-" if claim.low is None or claim.high is None else f"{number(claim.low)} to {number(claim.high)}"
-        per = (
-            ""
-            if claim.convention == "both"
-            else f" ({'contribution' if claim.convention == 'contribution' else 'mean gradient'})"
-        )
-        statement = claim.statement if claim.statement != previous else "the same"
-        previous = claim.statement
-        note = f"<sup>{notes.index(claim.note) + 1}</sup>" if claim.note else ""
-        cells = [f'<td data-label="{CLAIMS[0]}">{_text(claim.panel)}</td>', f'<th scope="row">{_text(statement)}</th>']
-        cells += _cells(
-            CLAIMS[2:6], (claim.measure + per, number(claim.effect), low_high, f"{claim.threshold:g}"), first=1
-        )
-        cells.append(f'<td class="gl-verdict"><span class="gl-badge {key}">{words}</span>{note}</td>')
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+    notes = notes_of(claims)
+    rows = []
+    for same in by_statement(claims):
+        for place, claim in enumerate(same):
+            statement = "the same" if place else claim.statement
+            low_high = (
+                "-" if claim.low is None or claim.high is None else f"{number(claim.low)} to {number(claim.high)}"
+            )
+            measured = (claim.measure + PER[claim.convention], number(claim.effect), low_high, f"{claim.threshold:g}")
+            key, sign = MARKS[claim.reproduced]
+            footnote = f"<sup>{notes.index(claim.note) + 1}</sup>" if claim.note else ""
+            rows.append(
+                f'<tr><td data-label="{CLAIMS[0]}">{_text(claim.panel)}</td><th scope="row">{_text(statement)}</th>'
+                f"{''.join(_cells(CLAIMS[2:6], measured, first=1))}"
+                f'<td class="gl-verdict"><span class="gl-badge {key}">{sign} {claim.verdict}</span>{footnote}</td></tr>'
+            )
     caption = "".join(f"{place}: {note}. " for place, note in enumerate(notes, 1)) + (
         "Reproduced: the whole 95% interval lies above “no difference”. Intervals: moving-block bootstrap over the measured "
         "steps. They say how sure the averages of these two runs are, not how another seed would come out."
@@ -112,9 +110,9 @@ def story_table(titles: Sequence[str], rows: Iterable[StoryRow]) -> None:
     """Writes the means of every stretch and how the last differs from the first, group by group."""
     found = []
     for row in rows:
-        write = percent if row.percent else number
-        cells = [interval_text(mean, write) for mean in row.means]
-        found.append((row.group, row.quantity, (*cells, interval_text(row.change, write, signed=True)), row.clear))
+        means = [interval_text(mean, fraction=row.percent) for mean in row.means]
+        change = difference_text(row.change, fraction=row.percent)
+        found.append((row.group, row.quantity, (*means, change), row.clear))
     _by_group((*titles, "last - first"), found)
 
 

@@ -39,7 +39,7 @@ from dashboard.page_timer import Opened, PageTimer, own_bytes
 from environment import hardware, versions
 
 from gradlens import figures
-from gradlens.heap import give_back_large_arrays
+from gradlens.freed_memory import give_back_large_arrays
 from gradlens.runlog import Run, RunWriter, library
 
 # Zooming asks for this part of the run again.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
 from statistics import median
 
 # Steps without measuring whose durations the typical step is taken from.
@@ -15,37 +14,25 @@ WAITING = 256
 PAUSE = 5.0
 
 
-class Typical:
-    """The median of the newest durations.
-
-    Attributes:
-        seconds: The median; None before the first duration.
-    """
-
-    def __init__(self) -> None:
-        self.seconds: float | None = None
-        self._newest: deque[float] = deque(maxlen=WINDOW)
-
-    def add(self, durations: Sequence[float]) -> None:
-        """Takes down more durations."""
-        self._newest.extend(durations)
-        self.seconds = median(self._newest)
-
-
 class Clock:
     """Divides the time between optimizer steps into training and measuring, as seen from the host.
 
     Measuring is the time spent in our own code, or, if that is more, what the step took beyond a typical step without
     measuring (hooks inside the backward pass work there), but then at most one typical step more.
+
+    Attributes:
+        measuring: Seconds that measuring added.
     """
 
     def __init__(self) -> None:
+        self.measuring = 0.0
         self._training = 0.0
-        self._measuring = 0.0
         self._unreported = 0.0
         self._own = 0.0
         self._outside = 0.0
-        self._plain = Typical()
+        # The newest durations of steps without measuring, and their median: 0 before the first.
+        self._plain: deque[float] = deque(maxlen=WINDOW)
+        self._typical = 0.0
         self._last: float | None = None
         # Durations of steps without measuring that are not accounted for yet: that is more work than to note them.
         self._waiting: list[float] = []
@@ -70,22 +57,21 @@ class Clock:
             self._waiting.append(now - self._last - self._outside - self._own)
             if len(self._waiting) >= WAITING:
                 self._account()
-        self._measuring += self._own
+        self.measuring += self._own
         self._own, self._outside, self._last = 0.0, 0.0, now
         return now
 
     def step_ended(self, measured: bool) -> tuple[float, float]:
         """Ends a step; returns the seconds of training until now that were not returned before, and those of measuring it."""
-        self._account()
-        own, typical, last = self._own, self._plain.seconds, self._last
+        own, typical, last = self._own, self.typical, self._last
         if not measured or last is None:
             self.pass_over()
             return self.settle(), own
         now = time.perf_counter()
         whole = now - last - self._outside
-        added = own if typical is None else max(own, min(whole - typical, own + typical))
+        added = max(own, min(whole - typical, own + typical)) if typical else own
         self._train(max(whole - added, 0.0))
-        self._measuring += added
+        self.measuring += added
         self._own, self._outside, self._last = 0.0, 0.0, now
         return self.settle(), added
 
@@ -104,18 +90,13 @@ class Clock:
     def typical(self) -> float:
         """Seconds of a typical step without measuring; 0 before the first."""
         self._account()
-        return self._plain.seconds or 0.0
+        return self._typical
 
     @property
     def training(self) -> float:
         """Seconds that training took."""
         self._account()
         return self._training
-
-    @property
-    def measuring(self) -> float:
-        """Seconds that measuring added."""
-        return self._measuring
 
     @property
     def overhead(self) -> float | None:
@@ -133,16 +114,16 @@ class Clock:
     def _account(self) -> None:
         waiting, self._waiting = self._waiting, []
         # A pause among them is told from what was typical before: at the beginning each step is looked at by itself.
-        part = 1 if self._plain.seconds is None else WINDOW
+        part = WINDOW if self._plain else 1
         while waiting:
-            self._plain.add([self._train(max(seconds, 0.0)) for seconds in waiting[:part]])
+            self._plain.extend([self._train(max(seconds, 0.0)) for seconds in waiting[:part]])
+            self._typical = median(self._plain)
             waiting, part = waiting[part:], WINDOW
 
     def _train(self, seconds: float) -> float:
         """Adds training time and returns it: of a pause only some of it counts."""
-        typical = self._plain.seconds
-        if typical is not None:
-            seconds = min(seconds, PAUSE * typical)
+        if self._plain:
+            seconds = min(seconds, PAUSE * self._typical)
         self._training += seconds
         self._unreported += seconds
         return seconds

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradlens.heap import give_back_large_arrays
+from gradlens.freed_memory import give_back_large_arrays
 
 if TYPE_CHECKING:
     import streamlit as st

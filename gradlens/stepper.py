@@ -17,14 +17,14 @@ from gradlens.checks import is_checked
 from gradlens.error_text import in_one_line
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
+from gradlens.measurement_schedule import MeasurementSchedule
 from gradlens.meter import Taken
 from gradlens.once import Once
+from gradlens.optimizer_update import OptimizerUpdate
 from gradlens.randomness import RandomState
 from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError, group_rows
-from gradlens.schedule import Schedule
 from gradlens.step_hooks import StepHooks
-from gradlens.update import Update
 from gradlens.usage import Usage
 
 # After so many internal errors measuring stops for good.
@@ -68,8 +68,8 @@ class Stepper:
         """
         self._groups, self._optimizer = groups, optimizer
         self._strict, self._wanted = strict, update
-        self._update = Update() if update and optimizer is not None else None
-        self.schedule = Schedule(cadence)
+        self._update = OptimizerUpdate() if update and optimizer is not None else None
+        self.schedule = MeasurementSchedule(cadence)
         self.on_armed: Callable[[], None] = lambda: None
         self._armed = False
         self.epoch: int | None = None

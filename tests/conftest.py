@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.watch import Watch
+
 
 def pytest_configure() -> None:
     """Lets programs that tests start be interrupted, also where a shell started the tests in the background."""
@@ -21,6 +23,23 @@ def _own_main_module() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Lets torch compute with one thread, so that sums are formed in one order."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """The clock that gradlens goes by, in the hands of the test."""
+    return Watch(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import random
 from statistics import median
-from types import SimpleNamespace
 
 import pytest
 
 from gradlens.cadence import Budget, Every
-from gradlens.clock import PAUSE, WINDOW, Clock, Typical
-
-
-class Watch:
-    """A clock that goes when it is told to."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        monkeypatch.setattr("gradlens.clock.time", SimpleNamespace(perf_counter=lambda: self.now))
-
-    def step(self, clock: Clock, plain: float, own: float = 0.0, hidden: float = 0.0) -> tuple[float, float]:
-        """One optimizer step: training, our own code, and what our hooks take inside the backward pass."""
-        self.now += plain + own + hidden
-        clock.own(own)
-        return clock.step_ended(measured=own > 0)
-
-
-@pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    return Watch(monkeypatch)
+from gradlens.clock import PAUSE, WINDOW, Clock
+from tests.watch import Watch
 
 
 def test_every_counts_steps() -> None:
@@ -79,13 +60,14 @@ def test_a_first_step_without_a_beginning_is_no_yardstick(watch: Watch) -> None:
         assert watch.step(clock, 2.0) == (2.0, 0.0)
 
 
-def test_the_typical_duration_is_the_median_of_the_newest() -> None:
-    typical, noise, seen = Typical(), random.Random(1), []
-    assert typical.seconds is None
+def test_the_typical_duration_is_the_median_of_the_newest(watch: Watch) -> None:
+    clock, noise, seen = Clock(), random.Random(1), []
+    watch.step(clock, 1.0)
+    assert clock.typical == 0.0
     for _ in range(4 * WINDOW):
-        seen.append(float(noise.randrange(9)))  # equal ones, too
-        typical.add(seen[-1:])
-        assert typical.seconds == median(seen[-WINDOW:])
+        seen.append(float(noise.randrange(4, 9)))  # equal ones, too
+        watch.step(clock, seen[-1])
+        assert clock.typical == median(seen[-WINDOW:])
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.05, 0.5])

@@ -23,12 +23,7 @@ from tests.lens_training import accumulated, batches, loss_of, mlp, state
 ENGINES = ("masked", "split", "func")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_an_optimizer_that_steps_inside_backward() -> None:

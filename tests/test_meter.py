@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -19,13 +17,7 @@ from tests.engines.zoo import GROUPS
 from tests.lens_oracle import gradient, gram
 from tests.lens_training import batches, mlp
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def meter_of(model: nn.Module) -> StepMeter:

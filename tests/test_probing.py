@@ -25,12 +25,7 @@ GROUPS = ClassGroups({"head": [0, 1], "middle": [4], "tail": [2]}, CLASSES)  # c
 ROWS = 40
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network() -> nn.Module:

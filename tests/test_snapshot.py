@@ -29,12 +29,7 @@ CASES = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def vector(found: dict[str, Tensor], model: nn.Module) -> list[Tensor | None]:

@@ -40,7 +40,7 @@ class Following:
             lens: The lens.
             optimizer: Whose steps it counts; None where each backward pass is a step.
             measured: Ids of the parameters that it measures.
-            on_new: Called when the lens follows another optimizer.
+            on_new: Called before the lens follows another optimizer.
             fail: Takes errors of ours, which must not reach the step of the training.
         """
         self.on_lost: Callable[[], None] = lambda: None
@@ -80,13 +80,13 @@ class Following:
 
     def follow(self, optimizer: Optimizer) -> None:
         """Goes on with this optimizer: its steps are those of the lens."""
+        self._on_new()
         if self._known is not None:
             self._lens.step += self._steps.get(ref(optimizer), 0)
         self._known = optimizer
         self._measured = self._measured | _owned(optimizer)
         self._rest()
         self._lens.follow(optimizer)
-        self._on_new()
 
     def _rest(self) -> None:
         if self._lost:

@@ -101,9 +101,7 @@ class Tracker:
     @property
     def counting(self) -> bool:
         """Whether a backward pass matters now: those of unmeasured steps do where no optimizer ends a step."""
-        if self._off or self._busy:
-            return False
-        return not self.rests or (self.attachment is not None and self.attachment.every_backward)
+        return not self._off and not self._busy and not self.asleep
 
     def _changed(self) -> None:
         """Takes note that the lens or what follows the training has changed: the patched functions ask for one flag only."""

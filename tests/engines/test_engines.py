@@ -27,12 +27,7 @@ EXACT = [(engine, case) for engine, case in PAIRS if engine not in ZOO[case].ref
 REFUSED = [(engine, case) for engine, case in PAIRS if engine in ZOO[case].refuses]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import random
-from types import SimpleNamespace
 
 import pytest
 
 from gradlens.cadence import Budget, Cadence, Every
 from gradlens.clock import PAUSE, WAITING, Clock
-from gradlens.schedule import Schedule
-
-
-class Watch:
-    """A clock that goes when it is told to."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        monkeypatch.setattr("gradlens.clock.time", SimpleNamespace(perf_counter=lambda: self.now))
-
-
-@pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    return Watch(monkeypatch)
+from gradlens.measurement_schedule import MeasurementSchedule
+from tests.watch import Watch
 
 
 def asked_in_every_step(cadence: Cadence, watch: Watch, durations: list[float], cost: float) -> list[int]:
@@ -38,7 +25,7 @@ def asked_in_every_step(cadence: Cadence, watch: Watch, durations: list[float], 
 
 
 def asked_seldom(cadence: Cadence, watch: Watch, durations: list[float], cost: float) -> tuple[list[int], int]:
-    schedule, due, asked = Schedule(cadence), [], 0
+    schedule, due, asked = MeasurementSchedule(cadence), [], 0
     look = True
     for seconds in durations:
         measured = False
@@ -72,7 +59,7 @@ def test_it_measures_what_a_cadence_asked_in_every_step_measures(watch, make, se
 
 
 def test_a_step_that_is_set_is_looked_at_anew(watch) -> None:
-    schedule = Schedule(Every(100))
+    schedule = MeasurementSchedule(Every(100))
     schedule.step = 50
     assert not schedule.due()
     schedule.rest()
@@ -105,7 +92,7 @@ def test_hooks_use_up_to_half_of_a_budget(watch) -> None:
 
 
 def test_steps_that_were_passed_over_are_in_the_account(watch) -> None:
-    schedule = Schedule(Every(10**6))
+    schedule = MeasurementSchedule(Every(10**6))
     for _ in range(3 * WAITING + 5):
         watch.now += 2.0
         schedule.pass_over()

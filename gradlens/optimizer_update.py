@@ -1,4 +1,4 @@
-"""Update: what an optimizer step takes off the parameters."""
+"""OptimizerUpdate: what an optimizer step takes off the parameters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 
-class Update:
+class OptimizerUpdate:
     """The difference that a step makes, from a copy of the parameters before it."""
 
     def __init__(self) -> None:

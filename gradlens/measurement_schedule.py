@@ -1,4 +1,4 @@
-"""Schedule: where a training is, which of its steps are measured, and what that costs."""
+"""MeasurementSchedule: where a training is, which of its steps are measured, and what that costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from gradlens.cadence import Cadence
 from gradlens.clock import Clock
 
 
-class Schedule:
+class MeasurementSchedule:
     """A cadence and the clock that it goes by.
 
     Most steps of most trainings are not measured, and whatever runs in them costs time: the cadence says before which step

@@ -13,34 +13,14 @@ import torch
 
 from gradlens.runlog import Run
 from tests.e2e import results
+from tests.e2e.frameworks import FRAMEWORKS, OFFLINE, TORCHRUN
 from tests.lens_oracle import apart
 from tests.tracking.processes import Outcome, plain, run, tracked
 
 SCRIPTS = Path(__file__).parent / "scripts"
 BRUTE_FORCE = str(Path(__file__).parent / "brute_force.py")
-OFFLINE = {"HF_HUB_OFFLINE": "1"}
-TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2"]
-ACCELERATE = [
-    str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-    "--mixed_precision", "no", "--dynamo_backend", "no",
-]  # fmt: skip
 OPTIONS = ("--every", "1", "--groups", "head=0-1,tail=2-3")
 GROUPS = "0,1;2,3"
-
-# Name: launcher, program, optimizer steps.
-CASES = {
-    "Lightning": ([], ["lightning_fit.py"], 8),
-    "Transformers, ViT": ([], ["hf_trainer.py", "vit"], 6),
-    "Transformers, BERT": ([], ["hf_trainer.py", "bert"], 6),
-    "timm": ([], ["timm_loop.py"], 8),
-    "Accelerate": ([], ["accelerated.py"], 10),
-    "torchrun, DDP": (TORCHRUN, ["ddp.py"], 8),
-    "torchrun, DDP, no_sync": (TORCHRUN, ["ddp.py", "--accumulate", "2"], 4),
-    "torchrun, fully_shard": (TORCHRUN, ["ddp.py", "--sharded"], 8),
-    "torchrun, Lightning": (TORCHRUN, ["lightning_fit.py", "--devices", "2"], 4),
-    "accelerate launch": (ACCELERATE, ["accelerated.py"], 6),
-    "torch.multiprocessing.spawn": ([], ["spawn.py"], 8),
-}
 
 
 def folder(tmp_path: Path, name: str) -> Path:
@@ -49,7 +29,7 @@ def folder(tmp_path: Path, name: str) -> Path:
     return target
 
 
-def start(launcher: list[str], cwd: Path, program: list[str], *, track: bool) -> Outcome:
+def start(launcher: tuple[str, ...], cwd: Path, program: tuple[str, ...], *, track: bool) -> Outcome:
     if launcher:
         return run([*launcher, *(["-m", "gradlens", "track", *OPTIONS] if track else []), *program], cwd, **OFFLINE)
     return tracked(cwd, *program, options=OPTIONS, **OFFLINE) if track else plain(cwd, *program, **OFFLINE)
@@ -61,11 +41,10 @@ def timeless(text: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", FRAMEWORKS.values(), ids=lambda case: case.title)
 def test_framework(tmp_path, case):
-    launcher, program, steps = CASES[case]
-    expected = start(launcher, folder(tmp_path, "plain"), program, track=False)
-    found = start(launcher, folder(tmp_path, "tracked"), program, track=True)
+    expected = start(case.launcher, folder(tmp_path, "plain"), case.program, track=False)
+    found = start(case.launcher, folder(tmp_path, "tracked"), case.program, track=True)
 
     assert expected.code == 0, expected.err
     assert found.code == 0, (found.err, found.said)
@@ -79,22 +58,20 @@ def test_framework(tmp_path, case):
     assert measured.status.state == "finished"
     assert measured.groups.names == ("head", "tail")
     # An engine that needs the forward pass begins with the second step.
-    assert measured.steps.tolist() in (list(range(steps)), list(range(1, steps)))
+    assert measured.steps.tolist() in (list(range(case.steps)), list(range(1, case.steps)))
     assert not np.nanmax(measured.residual, initial=0) > 1e-6
     # The same training, by means that the oracle can follow.
-    twin = (TORCHRUN, ["ddp.py"]) if "spawn" in case or "fully_shard" in case else (launcher, program)
+    twin = (TORCHRUN, case.same_as) if case.same_as else (case.launcher, case.program)
     error = apart_from(measured, brute_force(twin[0], folder(tmp_path, "brute"), twin[1]))
-    name = re.sub("[^a-z]+", "-", case.lower())
-    area = "distributed" if twin[0] else "framework"
     results.note(
-        f"{area}-{name}", area=area, title=case, tracked=True, identical=True, exact=error, instead="",
+        case.name, area=case.area, title=case.title, tracked=True, identical=True, exact=error, instead="",
         steps=len(measured), engine=measured.meta.engine,
     )  # fmt: skip
     assert error < 1e-6
 
 
-def brute_force(launcher: list[str], cwd: Path, program: list[str]) -> np.ndarray:
-    done = run([*(launcher or [sys.executable]), BRUTE_FORCE, GROUPS, *program], cwd, **OFFLINE)
+def brute_force(launcher: tuple[str, ...], cwd: Path, program: tuple[str, ...]) -> np.ndarray:
+    done = run([*(launcher or (sys.executable,)), BRUTE_FORCE, GROUPS, *program], cwd, **OFFLINE)
     assert done.code == 0, done.err
     return torch.load(cwd / "grams.pt").numpy()
 

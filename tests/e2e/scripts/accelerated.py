@@ -1,5 +1,7 @@
 """Trains with Accelerate: on one process, or on several with accelerate launch."""
 
+import argparse
+
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
@@ -8,7 +10,7 @@ from ddp import make_data, make_model
 from torch.utils.data import DataLoader
 
 
-def main():
+def main(epochs):
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
     set_seed(0)
     model = make_model()
@@ -16,7 +18,7 @@ def main():
     loader = DataLoader(make_data(), batch_size=8, shuffle=True)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 4)
     model, optimizer, loader, scheduler = accelerator.prepare(model, optimizer, loader, scheduler)
-    for epoch in range(2):
+    for epoch in range(epochs):
         model.train()
         for x, y in loader:
             with accelerator.accumulate(model):
@@ -34,4 +36,6 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=2)
+    main(parser.parse_args().epochs)

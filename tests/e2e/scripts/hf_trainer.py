@@ -55,13 +55,13 @@ def make(kind):
     return BertForSequenceClassification(config), Texts()
 
 
-def main(kind="vit", callbacks=()):
+def main(kind="vit", callbacks=(), epochs=2):
     set_seed(0)
     model, data = make(kind)
     model = model.double()
     arguments = TrainingArguments(
         output_dir="out",
-        num_train_epochs=2,
+        num_train_epochs=epochs,
         per_device_train_batch_size=8,
         gradient_accumulation_steps=2,
         learning_rate=1e-3,
@@ -83,4 +83,5 @@ def main(kind="vit", callbacks=()):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=("vit", "bert"))
-    main(parser.parse_args().kind)
+    parser.add_argument("--epochs", type=int, default=2)
+    main(**vars(parser.parse_args()))

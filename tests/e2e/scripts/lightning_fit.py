@@ -36,13 +36,13 @@ class Classifier(L.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
 
 
-def main(callbacks=(), devices=1):
+def main(callbacks=(), devices=1, epochs=2):
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     L.seed_everything(0, verbose=False)
     model = Classifier()
     trainer = L.Trainer(
-        max_epochs=2,
+        max_epochs=epochs,
         accelerator="cpu",
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
@@ -65,5 +65,6 @@ def main(callbacks=(), devices=1):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--devices", type=int, default=1)
-    main(devices=parser.parse_args().devices)
+    parser.add_argument("--epochs", type=int, default=2)
+    main(**vars(parser.parse_args()))
     sys.exit(0)

@@ -1,12 +1,14 @@
 """Trains a small vision transformer of timm in a plain loop, with its optimizer factory."""
 
+import argparse
+
 import timm
 import torch
 from timm.optim import create_optimizer_v2
 from torch.utils.data import DataLoader, TensorDataset
 
 
-def main():
+def main(epochs):
     torch.manual_seed(0)
     g = torch.Generator().manual_seed(1)
     labels = torch.cat([torch.full((n,), c) for c, n in enumerate((24, 16, 5, 3))])
@@ -23,7 +25,7 @@ def main():
     ).double()
     criterion = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
     optimizer = create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=0.05)
-    for epoch in range(2):
+    for epoch in range(epochs):
         model.train()
         for x, y in DataLoader(data, batch_size=12, shuffle=True):
             loss = criterion(model(x), y)
@@ -35,4 +37,6 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=2)
+    main(parser.parse_args().epochs)

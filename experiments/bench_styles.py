@@ -3,13 +3,14 @@
     python experiments/bench_styles.py
 
 Each style's script trains over its data again and again for about a second, untracked and tracked in turn, as a process of
-its own. Timed is the training loop from its second tenth on, or from where labels have been counted, which takes a pass over
-the data: by then imports, the search for the model and the first measurement are over. What tracking added before is `start`.
-Time is that of the process, without waiting while others compute, but that on the clock where the training itself mostly
-waits for its workers. Ratios are medians over pairs of neighbouring runs, with the
-95 % interval of the median (of order statistics, whatever the machine's noise is). Pairs are added while the interval holds
-the limit, up to a number. `load` is how many processes wanted the machine's cores. These trainings have the smallest steps
-there are, of about a millisecond: what a step that is not measured costs weighs most here.
+its own or as those of its launcher, where the first one is timed. Timed is the training loop from its second tenth on, or from
+where labels have been counted, which takes a pass over the data: by then imports, the search for the model and the first
+measurement are over. What tracking added before is `start`. Time is that of the process, without waiting while others compute,
+but that on the clock where the training itself mostly waits for other processes. Ratios are medians over pairs of neighbouring
+runs, with the 95 % interval of the median (of order statistics, whatever the machine's noise is). Pairs are added while the
+interval holds the limit, up to a number; styles that were measured before on the same machine keep their pairs. `load` is how
+many processes wanted the machine's cores. These trainings have the smallest steps there are, of about a millisecond: what a
+step that is not measured costs weighs most here.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 import traceback
+from dataclasses import dataclass
 from math import comb
 from pathlib import Path
 from statistics import median
@@ -41,7 +43,8 @@ from gradlens.tracking import program as programs
 from gradlens.tracking.options import DEFAULT_BUDGET, TrackOptions
 from gradlens.tracking.runner import run
 from gradlens.tracking.session import track
-from tests.e2e.styles import SCRIPTS, STYLES, Style
+from tests.e2e.frameworks import FRAMEWORKS, OFFLINE
+from tests.e2e.styles import GROUPS, SCRIPTS, STYLES
 
 DRIVER = Path(__file__).resolve().parent / "styles_timed.py"
 # Backward passes of the start at least, as a fraction of all.
@@ -49,6 +52,41 @@ START = 0.1
 LIMIT = 1.10
 # How often a script's data is repeated, at least and at most.
 FEWEST, MOST = 20, 2000
+# Their training runs in processes that the script starts, out of sight of what takes the times.
+STARTS_PROCESSES = "distributed-torch-multiprocessing-spawn"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A style as it is timed.
+
+    Attributes:
+        title: What it is, for people.
+        program: Script and arguments; how often its data is repeated comes after them.
+        options: Options of `gradlens track`.
+        launcher: What starts its processes; () for ``python``.
+        fork: Whether it may run in a fork of this process, which has imported torch already.
+    """
+
+    title: str
+    program: tuple[str, ...]
+    options: tuple[str, ...]
+    launcher: tuple[str, ...] = ()
+    fork: bool = True
+
+
+TIMED = {
+    **{
+        name: Timed(style.title, (style.script, *style.arguments), style.options, fork=not style.alone)
+        for name, style in STYLES.items()
+        if not style.instead
+    },
+    **{
+        name: Timed(case.title, (*case.program, "--epochs"), GROUPS, case.launcher, fork=False)
+        for name, case in FRAMEWORKS.items()
+        if name != STARTS_PROCESSES
+    },
+}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -56,8 +94,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    tracked = [name for name, style in STYLES.items() if not style.instead]
-    parser.add_argument("--styles", nargs="+", default=tracked, choices=tracked, metavar="STYLE")
+    parser.add_argument("--styles", nargs="+", default=list(TIMED), choices=list(TIMED), metavar="STYLE")
     parser.add_argument("--seconds", type=float, default=1.0, help="of an untracked training loop, about")
     parser.add_argument("--rounds", type=int, default=6, help="pairs of an untracked and a tracked run at least")
     parser.add_argument("--most-rounds", type=int, default=16, help="pairs at most, while the limit is in the interval")
@@ -65,14 +102,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def child(style: Style, times: int, folder: Path, *, tracked: bool) -> None:
+def child(style: Timed, times: int, folder: Path, *, tracked: bool) -> None:
     """Runs the style's script, in the process that this is called in."""
     os.chdir(folder)
-    words = [str(DRIVER), str(folder / "stamps.json"), style.script, *style.arguments, str(times)]
-    if style.alone:
-        options = ["--out", "run", *style.options]
-        started = ["-m", "gradlens", "track", *options] if tracked else []
-        os.execv(sys.executable, [sys.executable, *started, *words])
+    words = [str(DRIVER), str(folder / "stamps.json"), *style.program, str(times)]
+    if not style.fork:
+        os.environ.update(OFFLINE, OMP_NUM_THREADS="1")
+        command = [*(style.launcher or (sys.executable,))]
+        command += ["-m", "gradlens", "track", "--out", "run", *style.options] if tracked else []
+        os.execv(command[0], [*command, *words])
     sys.argv = ["gradlens", "track", *words]
     if tracked:
         groups = style.options[1] if style.options else None
@@ -82,7 +120,7 @@ def child(style: Style, times: int, folder: Path, *, tracked: bool) -> None:
         run(programs.script(words[0]), words[1:], lambda _: None)
 
 
-def timed(style: Style, times: int, *, tracked: bool) -> dict[str, Any]:
+def timed(style: Timed, times: int, *, tracked: bool) -> dict[str, Any]:
     """Runs a style in a fork of this process; returns its stamps, and what the run says if it is tracked."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -92,7 +130,7 @@ def timed(style: Style, times: int, *, tracked: bool) -> dict[str, Any]:
             _in_child(style, times, folder, tracked)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if code:
-            raise RuntimeError(f"{style.name} exited with {code}: {(folder / 'err.txt').read_text()[-2000:]}")
+            raise RuntimeError(f"{style.title} exited with {code}: {(folder / 'err.txt').read_text()[-2000:]}")
         found: dict[str, Any] = {"stamps": json.loads((folder / "stamps.json").read_text())}
         if tracked:
             log = Run(folder / "run")
@@ -101,7 +139,7 @@ def timed(style: Style, times: int, *, tracked: bool) -> dict[str, Any]:
         return found
 
 
-def _in_child(style: Style, times: int, folder: Path, tracked: bool) -> None:
+def _in_child(style: Timed, times: int, folder: Path, tracked: bool) -> None:
     code = 1
     try:
         atexit._clear()
@@ -117,18 +155,17 @@ def _in_child(style: Style, times: int, folder: Path, tracked: bool) -> None:
         os._exit(code)
 
 
-def pair(style: Style, times: int, *, tracked_first: bool) -> dict[str, float]:
+def pair(style: Timed, times: int, *, tracked_first: bool) -> dict[str, float]:
     """Runs a style once untracked and once tracked; returns the two times' ratio and what explains it."""
     both = {tracked: timed(style, times, tracked=tracked) for tracked in (tracked_first, not tracked_first)}
     plain, own = both[False]["stamps"], both[True]["stamps"]
     if len(plain) != len(own):
-        raise RuntimeError(f"{style.name}: {len(plain)} backward passes untracked, {len(own)} tracked")
+        raise RuntimeError(f"{style.title}: {len(plain)} backward passes untracked, {len(own)} tracked")
     # The lens is made, and one step measured, at ``begun`` of all steps; what follows from that is over soon after.
     first = min(2 + int(max(START, both[True]["begun"] + 0.02) * len(plain)), len(plain) - 2)
     loops = [[stamps[-1][clock] - stamps[first][clock] for clock in (0, 1)] for stamps in (plain, own)]
-    waits = (
-        loops[0][0] < 0.5 * loops[0][1]
-    )  # for workers: what is lost is time on the clock, of which a budget is a part
+    # For other processes: what is lost is time on the clock, of which a budget is a part.
+    waits = loops[0][0] < 0.5 * loops[0][1]
     return {
         "ratio": loops[1][waits] / loops[0][waits],
         "wall_ratio": loops[1][1] / loops[0][1],
@@ -156,13 +193,13 @@ def decided(ratios: list[float]) -> bool:
     return high <= LIMIT or low > LIMIT
 
 
-def times_for(style: Style, seconds: float) -> int:
+def times_for(style: Timed, seconds: float) -> int:
     """Returns how often a script's data is to be repeated for a training loop of so many seconds on the clock."""
     stamps = timed(style, FEWEST, tracked=False)["stamps"]
     return min(max(round(FEWEST * seconds / (stamps[-1][1] - stamps[0][1])), FEWEST), MOST)
 
 
-def measure(style: Style, known: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+def measure(style: Timed, known: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     """Returns what tracking costs in one style, from the pairs that are known and as many more as it takes."""
     again = known.get("seconds") == args.seconds
     times = known["times"] if again else times_for(style, args.seconds)
@@ -184,6 +221,13 @@ def measure(style: Style, known: dict[str, Any], args: argparse.Namespace) -> di
     }
 
 
+def a_line_each(result: dict[str, Any]) -> str:
+    """Returns JSON with a line for each entry of ``result``, and for each style."""
+    styles = ",\n".join(f"  {json.dumps(name)}: {json.dumps(facts)}" for name, facts in result["styles"].items())
+    entries = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in result.items() if name != "styles"]
+    return "{\n " + ",\n ".join([*entries, f'"styles": {{\n{styles}\n }}']) + "\n}\n"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Measures, prints and writes; styles that are not chosen keep what the file says of them."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -193,10 +237,12 @@ def main(arguments: list[str] | None = None) -> None:
     gc.collect()
     gc.freeze()
     console = Console()
-    known = json.loads(args.results.read_text())["styles"] if args.results.exists() else {}
+    machine = {"versions": versions(), "hardware": hardware("cpu")}
+    before = json.loads(args.results.read_text()) if args.results.exists() else {}
+    known = before["styles"] if before and machine == {name: before[name] for name in machine} else {}
     for name in args.styles:
         begun = time.perf_counter()
-        known[name] = facts = measure(STYLES[name], known.get(name, {}), args)
+        known[name] = facts = measure(TIMED[name], known.get(name, {}), args)
         console.print(
             f"{name:28} {facts['ratio']:.3f} ({facts['low']:.3f} to {facts['high']:.3f}), {len(facts['pairs'])} pairs, "
             f"{1e6 * facts['seconds_per_pass']:.0f} us a pass, {facts['measured_steps']:.0f} measured, "
@@ -208,15 +254,14 @@ def main(arguments: list[str] | None = None) -> None:
             "command": ["python", "experiments/bench_styles.py", *given],
             "budget": DEFAULT_BUDGET,
             "limit": LIMIT,
-            "versions": versions(),
-            "hardware": hardware("cpu"),
+            **machine,
             "median_ratio": median(facts["ratio"] for facts in known.values()),
             "median_over_limit": sorted(name for name, facts in known.items() if facts["ratio"] > LIMIT),
             "interval_over_limit": sorted(name for name, facts in known.items() if facts["low"] > LIMIT),
-            "styles": {name: known[name] for name in STYLES if name in known},
+            "styles": {name: known[name] for name in TIMED if name in known},
         }
         args.results.parent.mkdir(parents=True, exist_ok=True)
-        args.results.write_text(json.dumps(result, indent=1) + "\n")
+        args.results.write_text(a_line_each(result))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
-"""python styles_timed.py FILE SCRIPT [ARGS]: runs a training script and notes when it asks for each backward pass."""
+"""python styles_timed.py FILE SCRIPT [ARGS]: runs a training script and notes when it asks for each backward pass.
+
+Of several processes the first one notes.
+"""
 
 import json
+import os
 import runpy
 import sys
 import time
@@ -29,8 +33,13 @@ def main() -> None:
     torch.Tensor.backward = stamped(torch.Tensor.backward, stamps)  # type: ignore[method-assign]
     torch.autograd.grad = stamped(torch.autograd.grad, stamps)
     sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
-    runpy.run_path(sys.argv[0], run_name="__main__")
-    file.write_text(json.dumps(stamps))
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
+    if os.environ.get("RANK", "0") == "0":
+        file.write_text(json.dumps(stamps))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,12 @@ SEARCHED = 500
 _scaled: bool = False
 
 
-def watch_scalers(wanted: Callable[[], bool] = lambda: True) -> None:
+def watch_scalers(wanted: Callable[[], bool], fail: Callable[[Exception], None]) -> None:
     """Lets every gradient scaler of the process leave its scale at the losses that it scales; a second call does nothing.
 
     Args:
         wanted: Whether the scale of the present step matters.
+        fail: Takes errors of ours, which must not reach the training.
     """
     ordinary: Callable[..., Any] = torch.amp.GradScaler.scale
     if hasattr(ordinary, KEY):
@@ -31,9 +32,12 @@ def watch_scalers(wanted: Callable[[], bool] = lambda: True) -> None:
     @functools.wraps(ordinary)
     def scale(self: torch.amp.GradScaler, outputs: Any) -> Any:
         scaled = ordinary(self, outputs)
-        factor = getattr(self, "_scale", None)
-        if isinstance(factor, Tensor) and wanted() and self.is_enabled():
-            _note(scaled, factor)
+        try:
+            factor = getattr(self, "_scale", None)
+            if isinstance(factor, Tensor) and wanted() and self.is_enabled():
+                _note(scaled, factor)
+        except Exception as error:
+            fail(error)
         return scaled
 
     setattr(scale, KEY, True)

@@ -6,6 +6,7 @@ import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -76,7 +77,9 @@ class Stepper:
         self._recorder = Recorder(None, layers=False)
         self.fitting = self._fit(model, groups, engine)
         self._watch = AnchorWatch(model)
-        self._hooks = StepHooks(self._before_step if self._update is not None else None, self._after_step)
+        # The optimizer's hooks run in the middle of the training's own step.
+        after = partial(self._guard, self._after_step)
+        self._hooks = StepHooks(self._before_step if self._update is not None else None, after)
         self._engine = engine
         self._usage = Usage()
         self._running = False

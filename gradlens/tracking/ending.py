@@ -53,8 +53,8 @@ class Ending:
         if tracker is None or self._done or os.getpid() != self._pid:
             return
         self._done = True
-        tracker.stop()
         try:
+            tracker.stop()
             if tracker.options.follows:
                 if tracker.lens is not None:
                     tracker.lens.close(*self._status)

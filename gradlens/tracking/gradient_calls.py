@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -40,20 +40,18 @@ class GradientCalls:
 
     def passed(self, root: Any) -> None:
         """Counts a step that is not measured, whose gradients ``repeats`` knew."""
-        try:
-            assert self._tracker.lens is not None
-            self._tracker.lens.rest_backward(root, backward=_nothing)
-        except Exception as error:
-            self._tracker.fail(error)
+        assert self._tracker.lens is not None
+        self._tracker.lens.rest_backward(root, backward=_nothing)
 
     def gradients(
         self,
         roots: list[Tensor],
         inputs: Sequence[Tensor],
         options: dict[str, Any],
-        call: Callable[[], Sequence[Tensor | None]],
-    ) -> Sequence[Tensor | None]:
-        """Computes the gradients that are asked for, and measures them where they train a model.
+        once: Once,
+        found: Sequence[Sequence[Tensor | None]],
+    ) -> None:
+        """Measures gradients that are asked for, where they train a model, while ``guarded``.
 
         They do in a script that never calls backward, from the second call on: the first may be no training.
 
@@ -61,23 +59,18 @@ class GradientCalls:
             roots: The tensors that are differentiated.
             inputs: With respect to what.
             options: The call's other arguments by name.
-            call: Computes them; runs exactly once.
+            once: Computes them.
+            found: Holds them as its only entry when ``once`` has run.
         """
-        found: list[Sequence[Tensor | None]] = []
         seen = self._tracker.seen
-
-        def measured(once: Once) -> None:
-            if "backward" in seen or not _all_that_is_trained(roots, inputs):
-                return
-            self._tracker.count()
-            if "gradients" in seen:
-                seen.add("returned")
-                self._tracker.measured(roots, True, once, lambda: zip(inputs, found[0], strict=True))
-                self._last = list(map(id, inputs)), options
-            seen.add("gradients")
-
-        self._tracker.guarded(measured, lambda: found.append(call()))
-        return found[0]
+        if "backward" in seen or not _all_that_is_trained(roots, inputs):
+            return
+        self._tracker.count()
+        if "gradients" in seen:
+            seen.add("returned")
+            self._tracker.measured(roots, True, once, lambda: zip(inputs, found[0], strict=True))
+            self._last = list(map(id, inputs)), options
+        seen.add("gradients")
 
 
 def _all_that_is_trained(roots: list[Tensor], inputs: Sequence[Tensor]) -> bool:

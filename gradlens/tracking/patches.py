@@ -7,26 +7,31 @@ the wrapped function, too. On a step that is not measured a wrapper checks a fla
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gradlens.rows import LabelsError
 from gradlens.scaling import watch_scalers
 from gradlens.tracking.gradient_calls import GradientCalls
 
 if TYPE_CHECKING:
+    from gradlens.once import Once
     from gradlens.tracking.tracker import Tracker
 
 # Position of ignore_index among the arguments of the watched loss functions.
 LOSSES = {"cross_entropy": 4, "nll_loss": 4}
+# Names of the arguments after what is differentiated.
+OF_TENSOR = ("gradient", "retain_graph", "create_graph", "inputs")
+OF_AUTOGRAD = ("grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs")
 
 
 def install(tracker: Tracker) -> None:
     """Wraps the functions of torch for the rest of the process."""
-    watch_scalers(lambda: not tracker.rests)
+    watch_scalers(lambda: not tracker.rests, tracker.fail)
     for name, position in LOSSES.items():
         setattr(F, name, _watched_loss(getattr(F, name), name, position, tracker))
     backward_of_tensor: Callable[..., None] = Tensor.backward
@@ -35,37 +40,47 @@ def install(tracker: Tracker) -> None:
 
     @functools.wraps(backward_of_tensor)
     def tensor_backward(self: Tensor, *args: Any, **kwargs: Any) -> None:
-        if in_dynamo() or tracker.asleep or is_compiling() or not tracker.counting:
+        if in_dynamo() or tracker.asleep or is_compiling() or tracker.busy:
             backward_of_tensor(self, *args, **kwargs)
             return
-        plain = _is_plain(args, kwargs, ("gradient", "retain_graph", "create_graph", "inputs"))
-        tracker.backward([self], plain, lambda: backward_of_tensor(self, *args, **kwargs))
+
+        def measured(once: Once) -> None:
+            tracker.backward([self], _is_plain(args, kwargs, OF_TENSOR), once)
+
+        tracker.guarded(measured, lambda: backward_of_tensor(self, *args, **kwargs))
 
     @functools.wraps(backward_of_autograd)
     def autograd_backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
-        if in_dynamo() or tracker.asleep or is_compiling() or not tracker.counting:
+        if in_dynamo() or tracker.asleep or is_compiling() or tracker.busy:
             backward_of_autograd(tensors, *args, **kwargs)
             return
-        roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-        plain = _is_plain(args, kwargs, ("grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs"))
-        tracker.backward(roots, plain, lambda: backward_of_autograd(tensors, *args, **kwargs))
+        if not isinstance(tensors, Tensor | list | tuple):
+            tensors = tuple(tensors)  # an iterator can be read only once
+
+        def measured(once: Once) -> None:
+            tracker.backward(_roots(tensors), _is_plain(args, kwargs, OF_AUTOGRAD), once)
+
+        tracker.guarded(measured, lambda: backward_of_autograd(tensors, *args, **kwargs))
 
     gradients: Callable[..., Any] = torch.autograd.grad
     calls = GradientCalls(tracker)
 
     @functools.wraps(gradients)
     def autograd_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if in_dynamo() or tracker.asleep or is_compiling() or not tracker.counting:
+        if in_dynamo() or tracker.asleep or is_compiling() or tracker.busy:
             return gradients(outputs, inputs, *args, **kwargs)
-        if not args and calls.repeats(inputs, kwargs):
-            found = gradients(outputs, inputs, **kwargs)
-            calls.passed(outputs)
-            return found
-        if not _trains(outputs, inputs, args, kwargs):
-            return gradients(outputs, inputs, *args, **kwargs)
-        roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-        wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        return calls.gradients(roots, wanted, kwargs, lambda: gradients(outputs, inputs, *args, **kwargs))
+        found: list[Sequence[Tensor | None]] = []
+
+        def measured(once: Once) -> None:
+            if not args and calls.repeats(inputs, kwargs):
+                once()
+                calls.passed(outputs)
+            elif _trains(outputs, inputs, args, kwargs):
+                wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+                calls.gradients(_roots(outputs), wanted, kwargs, once, found)
+
+        tracker.guarded(measured, lambda: found.append(gradients(outputs, inputs, *args, **kwargs)))
+        return found[0]
 
     Tensor.backward = tensor_backward  # type: ignore[method-assign]
     torch.autograd.backward = autograd_backward
@@ -81,12 +96,12 @@ def _watched_loss(function: Callable[..., Tensor], name: str, position: int, tra
     def watched(*args: Any, **kwargs: Any) -> Tensor:
         output = function(*args, **kwargs)
         # Compiled code keeps the function of torch, without a trace of this one.
-        if in_dynamo() or tracker.asleep or is_compiling() or not tracker.watching or not is_grad_enabled():
+        if in_dynamo() or tracker.rests or is_compiling() or tracker.busy or not is_grad_enabled():
             return output
         logits = args[0] if args else kwargs.get("input")
         labels = args[1] if len(args) > 1 else kwargs.get("target")
         ignored = args[position] if len(args) > position else kwargs.get("ignore_index", -100)
-        tracker.loss_called(name, logits, labels, ignored, output)
+        tracker.quietly(tracker.loss_called, name, logits, labels, ignored, output)
         return output
 
     return watched
@@ -99,10 +114,23 @@ def _watch_loaders(tracker: Tracker) -> None:
 
     @functools.wraps(original)
     def watched(self: DataLoader[Any]) -> Any:
-        tracker.pass_started(self)
+        tracker.quietly(tracker.pass_started, self)
         return original(self)
 
     DataLoader.__iter__ = watched  # type: ignore[method-assign]
+
+
+def _roots(tensors: Any) -> list[Tensor]:
+    """Returns what is differentiated.
+
+    Raises:
+        LabelsError: Edges of the graph instead of tensors, from which no labels can be found.
+    """
+    roots = list(tensors) if isinstance(tensors, list) or type(tensors) is tuple else [tensors]
+    if not all(isinstance(root, Tensor) for root in roots):
+        kinds = sorted({type(root).__name__ for root in roots})
+        raise LabelsError(f"backward from {', '.join(kinds)}; differentiate the loss itself")
+    return roots
 
 
 def _trains(outputs: Any, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

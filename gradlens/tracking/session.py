@@ -70,5 +70,6 @@ def _own_options(rest: int) -> list[str]:
 
 
 def _start(tracker: Tracker) -> None:
-    tracker.start()
-    watch(tracker.options, tracker.folder)
+    """Begins inside of the script's own ``import torch``, which no fault of ours may break."""
+    tracker.quietly(tracker.start)
+    tracker.quietly(watch, tracker.options, tracker.folder)

@@ -9,10 +9,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradlens.tracking.messages import follow
 from gradlens.tracking.options import TrackOptions
+
+if TYPE_CHECKING:
+    from gradlens.tracking.tracker import Tracker
 
 
 class TrackedFunction:
@@ -35,9 +38,7 @@ class TrackedFunction:
             follow(index)
         ending = Ending()
         tracker = ending.tracker = Tracker(replace(self._options, follows=index > 0), self._folder, ending.attached)
-        before = _loss_functions()
-        tracker.start()
-        _rename(before, getattr(inspect.unwrap(self._function), "__globals__", {}))
+        tracker.quietly(self._start, tracker)
         try:
             result = self._function(index, *arguments)
         except BaseException as error:
@@ -48,6 +49,11 @@ class TrackedFunction:
             return result
         finally:
             ending.finish()
+
+    def _start(self, tracker: Tracker) -> None:
+        before = _loss_functions()
+        tracker.start()
+        _rename(before, getattr(inspect.unwrap(self._function), "__globals__", {}))
 
 
 def watch(options: TrackOptions, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,8 @@ class Tracker:
         lens: The lens, once model, anchor and groups are known.
         attachment: On the way there, once a loss was seen.
         asleep: Whether nothing that the script calls matters until the lens, or what follows the training, changes this.
-        rests: Whether there is a lens, and the current step is not measured.
+        rests: Whether there is nothing to see in the current step's forward pass: it is not measured, or tracking is over.
+        busy: Whether code of ours runs, inside of which the script's functions are not to be watched.
         seen: What was seen so far: "torch", "backward", "gradients", "loss".
         failure: The first error of gradlens itself.
     """
@@ -66,7 +68,7 @@ class Tracker:
         self._clues: Clues | None = None
         self._steps: StepCount | None = None
         self._off = False
-        self._busy = False
+        self.busy = False
         self._passes = Passes()
         self._noticed: set[str] = set()
 
@@ -78,13 +80,13 @@ class Tracker:
         keep_buffers()
         self.seen.add("torch")
         install(self)
-        observe.listen(self._named)
+        observe.listen(partial(self.quietly, self._named))
         # Workers and other forked children train nothing that could be written to this run.
         os.register_at_fork(after_in_child=self.stop)
 
     def stop(self) -> None:
         """Stops for good; the patched functions do nothing from here on."""
-        self._off = self.asleep = True
+        self._off = self.asleep = self.rests = True
         observe.listen(None)
         if self._clues is not None:
             self._clues.stop()
@@ -93,71 +95,49 @@ class Tracker:
         if self._following is not None:
             self._following.stop()
 
-    @property
-    def watching(self) -> bool:
-        """Whether a loss call matters now: False on steps that are not measured."""
-        return not self._off and not self._busy and not self.rests
-
-    @property
-    def counting(self) -> bool:
-        """Whether a backward pass matters now: those of unmeasured steps do where no optimizer ends a step."""
-        return not self._off and not self._busy and not self.asleep
-
     def _changed(self) -> None:
         """Takes note that the lens or what follows the training has changed: the patched functions ask for one flag only."""
-        self.rests = self.lens is not None and not self.lens.armed and not self._lost
-        self.asleep = self.rests and not (self.attachment is not None and self.attachment.every_backward)
-        if self._clues is not None and not self._off:
-            try:
+        try:
+            lost = self._following is not None and self._following.lost
+            rests = self.lens is not None and not self.lens.armed and not lost
+            self.rests = self._off or rests
+            self.asleep = self.rests and not (self.attachment is not None and self.attachment.every_backward)
+            if self._clues is not None and not self._off:
                 self._clues.listen(not self.rests)
-            except Exception as error:  # in the training's own step
-                self.fail(error)
-
-    @property
-    def _lost(self) -> bool:
-        return self._following is not None and self._following.lost
+        except Exception as error:  # in the training's own step
+            self.fail(error)
 
     def loss_called(self, function: str, logits: Any, labels: Any, ignore_index: Any, output: Any) -> None:
-        """Notes a loss call of the forward pass, while ``watching``."""
-        try:
-            from gradlens.tracking.sightings import Sighting, attach, is_trained
+        """Notes a loss call of the forward pass."""
+        from gradlens.tracking.sightings import Sighting, attach, is_trained
 
-            if is_trained(logits, labels, output):
-                attach(Sighting(logits, labels, int(ignore_index), function), output)
-                self.seen.add("loss")
-        except Exception as error:
-            self.fail(error)
+        if is_trained(logits, labels, output):
+            attach(Sighting(logits, labels, int(ignore_index), function), output)
+            self.seen.add("loss")
 
     def pass_started(self, loader: DataLoader[Any]) -> None:
         """Notes that the script begins to read a DataLoader, unless it does so only to evaluate."""
         import torch
 
-        if self._off or self._busy or not torch.is_grad_enabled():
+        if self._off or self.busy or not torch.is_grad_enabled():
             return
-        try:
-            if self._passes.began(loader) and self.lens is not None:
-                self.lens.epoch = self._passes.count - 1
-        except Exception as error:
-            self.fail(error)
+        if self._passes.began(loader) and self.lens is not None:
+            self.lens.epoch = self._passes.count - 1
 
-    def backward(self, roots: list[Tensor], plain: bool, call: Callable[[], None]) -> None:
-        """Runs a backward pass of the script, and measures it if it is one to be measured; called while ``counting``.
+    def backward(self, roots: list[Tensor], plain: bool, once: Once) -> None:
+        """Runs a backward pass of the script, and measures it if it is one to be measured, while ``guarded``.
 
         Args:
             roots: The tensors that are differentiated.
             plain: Whether nothing is asked for but the gradients of scalars.
-            call: The backward pass itself; runs exactly once.
+            once: The backward pass.
         """
         if "returned" in self.seen and self.lens is not None:
             self.seen.discard("returned")
             self.lens.skip()  # what was measured of this step were gradients for another purpose
         self.seen.add("backward")
-
-        def measured(once: Once) -> None:
-            self.count()
-            self.measured(roots, plain, once, None)
-
-        self.guarded(measured, call)
+        self.count()
+        self.measured(roots, plain, once, None)
 
     def fail(self, error: Exception) -> None:
         """Takes an error of gradlens: training goes on without it, or ends if the user wants that.
@@ -165,21 +145,30 @@ class Tracker:
         Raises:
             Exception: ``error``, where tracking is strict.
         """
+        self.failure = self.failure or error
+        try:
+            self._give_up(error)
+        except Exception:
+            # The training goes on even where what stops tracking fails; the process's end says what ``failure`` was.
+            self._off = self.asleep = self.rests = True
+        if self.options.strict:
+            raise error
+
+    def _give_up(self, error: Exception) -> None:
         from gradlens.error_text import in_one_line
         from gradlens.rows import LabelsError
 
-        self.failure = self.failure or error
-        text = in_one_line(error)
         if self.options.strict:
             self.stop()
-            raise error
+            return
         if isinstance(error, LabelsError):
             self._notice("labels", f"a step was not measured: {error}")
             if self.lens is not None:
                 self.lens.skip()  # nor are its other backward passes; and other processes need not wait for this one
             return
         self.stop()
-        self._notice("internal-error", f"training goes on without being measured (--strict would stop it): {text}")
+        text = f"training goes on without being measured (--strict would stop it): {in_one_line(error)}"
+        self._notice("internal-error", text)
         if self.lens is not None:
             self.lens.halt()
         elif "backward" in self.seen:
@@ -187,12 +176,19 @@ class Tracker:
 
             stay_away()
 
+    def quietly(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Does something in the middle of the script's own code, and keeps our errors away from it."""
+        try:
+            action(*arguments)
+        except Exception as error:
+            self.fail(error)
+
     def guarded(self, measured: Callable[[Once], None], call: Callable[[], None]) -> None:
         """Runs ``call`` exactly once, inside of ``measured`` or after it, and keeps our errors away from it."""
         from gradlens.once import Once
 
         once = Once(call)
-        self._busy = True
+        self.busy = True
         try:
             try:
                 measured(once)
@@ -204,7 +200,7 @@ class Tracker:
             elif once.error is not None:
                 raise once.error
         finally:
-            self._busy = False
+            self.busy = False
 
     def count(self) -> None:
         """Counts training steps until there is a lens, which goes on from there."""
@@ -235,13 +231,13 @@ class Tracker:
             self.stop()
             return
         found = sightings.find(roots) if "loss" in self.seen else []
-        self._clues = self._clues or Clues(self._notice, lambda: self.watching, self.fail)
+        self._clues = self._clues or Clues(self._notice, self._watching, self.fail)
         try:
             classes = None if self.attachment is None else self.attachment.search.num_classes
             evidence = self._clues.evidence(found, roots, classes) if plain else None
             if evidence is not None and self.lens is None:
                 self._attach(roots, evidence)
-            elif self._lost:
+            elif self._following is not None and self._following.lost:
                 self._attach_again(roots, evidence)
             if self.lens is not None:
                 self._measure(roots, evidence, once, taken)
@@ -309,13 +305,12 @@ class Tracker:
         """Takes what the script names with ``gradlens.observe``."""
         from gradlens.tracking.clues import Clues
 
-        if not self.watching:
-            return
-        try:
-            self._clues = self._clues or Clues(self._notice, lambda: self.watching, self.fail)
+        if self._watching():
+            self._clues = self._clues or Clues(self._notice, self._watching, self.fail)
             self._clues.named(outputs, labels)
-        except Exception as error:
-            self.fail(error)
+
+    def _watching(self) -> bool:
+        return not self.rests and not self.busy
 
     def _notice(self, kind: str, text: str) -> None:
         """Says something once, here and in the log."""

@@ -13,6 +13,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from gradlens.runlog import Run
+from gradlens.tracking import session
+from gradlens.tracking.options import TrackOptions
+from gradlens.tracking.tracker import Tracker
 
 # Modules whose code runs while a script trains.
 MODULES = (
@@ -30,21 +33,20 @@ MODULES = (
     "model_search",
     "outputs",
     "passes",
+    "patches",
     "sightings",
     "step_count",
     "tracker",
 )
-# What takes faults, and what others ask without a fault of their own being possible: they return a flag.
+# What takes faults or hands them on (its body is one ``try``), and what ends tracking.
 SURFACE = {
     "tracker:Tracker." + name
-    for name in (
-        "__init__", "start", "stop", "watching", "counting", "_lost", "loss_called", "pass_started", "backward",
-        "fail", "guarded", "_named", "_notice", "_made", "_changed",
-    )
+    for name in ("__init__", "start", "stop", "fail", "quietly", "guarded", "_notice", "_made", "_changed")
 } | {
-    "gradient_calls:GradientCalls.repeats", "gradient_calls:GradientCalls.gradients", "gradient_calls:GradientCalls.passed",
     "clues:Clues.stop", "following:Following.stop", "following:Following._stepped", "outputs:Outputs.stop",
     "step_count:StepCount._stepped", "step_count:StepCount.end", "outputs:Outputs._ran",
+    # These run before the script does; see the test of faults at the start.
+    "patches:install", "patches:_watched_loss", "patches:_watch_loaders",
 }  # fmt: skip
 
 
@@ -131,6 +133,13 @@ def train_without_optimizer():
     return [*model.state_dict().values(), torch.get_rng_state()]
 
 
+def train_one_model():
+    torch.manual_seed(0)
+    model = network()
+    epochs(model, data(), F.cross_entropy, 6)
+    return [*model.state_dict().values(), torch.get_rng_state()]
+
+
 TRAININGS = {"loss calls": train, "by hand": train_by_hand, "without optimizer": train_without_optimizer}
 
 
@@ -152,6 +161,10 @@ def replace(monkeypatch, function, make):
             known = importlib.import_module(f"gradlens.tracking.{other}")
             if vars(known).get(path[-1]) is ordinary:
                 monkeypatch.setattr(known, path[-1], replaced)
+
+
+def fault(*args, **kwargs):
+    raise ZeroDivisionError("injected")
 
 
 def said():
@@ -200,3 +213,92 @@ def test_nearly_every_function_is_reached(start, untracked, monkeypatch):
         training()
         tracker.stop()
     assert len(reached) > 0.7 * len(FUNCTIONS)
+
+
+START = (
+    "gradlens.tracking.patches.install",
+    "gradlens.tracking.patches.watch_scalers",
+    "gradlens.tracking.patches._watched_loss",
+    "gradlens.tracking.patches._watch_loaders",
+    "gradlens.compiled.keep_buffers",
+    "gradlens.tracking.session.watch",
+)
+
+
+@pytest.mark.parametrize("function", START)
+def test_a_fault_at_the_start_does_not_break_the_import_of_torch(function, start, untracked, monkeypatch, tmp_path):
+    start()  # has its patches taken away by the fixture
+    tracker = Tracker(TrackOptions(every=2), tmp_path / "other", lambda: None)
+    monkeypatch.setattr(function, fault)
+    session._start(tracker)
+    left = train()
+    assert all(torch.equal(a, b) for a, b in zip(left, untracked["loss calls"], strict=True))
+    assert sum("injected" in line for line in said()) == 1
+    assert not (tmp_path / "other").exists()
+
+
+def test_training_goes_on_where_giving_up_fails_too(start, untracked, monkeypatch):
+    monkeypatch.setattr("gradlens.tracking.clues.weigh", fault)
+    monkeypatch.setattr(Tracker, "_notice", fault)
+    tracker = start(every=2)
+    left = train()
+    assert all(torch.equal(a, b) for a, b in zip(left, untracked["loss calls"], strict=True))
+    assert "injected" in str(tracker.failure)
+
+
+LENS = (
+    "gradlens.stepper.Stepper._armed_step_over",
+    "gradlens.stepper.Stepper._arm_if_due",
+    "gradlens.measurement_schedule.MeasurementSchedule.pass_over",
+    "gradlens.measurement_schedule.MeasurementSchedule.end",
+    "gradlens.measurement_schedule.MeasurementSchedule.due",
+    "gradlens.clock.Clock.step_ended",
+    "gradlens.cadence.Every.due",
+    "gradlens.usage.Usage.backward",
+    "gradlens.meter.StepMeter.measure",
+    "gradlens.meter.StepMeter.finish",
+    "gradlens.recorder.Recorder.take",
+)
+
+
+@pytest.mark.parametrize("function", LENS)
+def test_training_survives_a_fault_of_the_lens(function, start, monkeypatch):
+    expected = train_one_model()
+    calls = []
+
+    def later(*args, **kwargs):
+        calls.append(function)
+        raise ZeroDivisionError("injected")
+
+    tracker = start(every=2)
+    on_made = tracker._made
+
+    def made(lens):
+        on_made(lens)
+        monkeypatch.setattr(function, later)
+
+    tracker._made = made
+    left = train_one_model()
+    assert calls
+    assert all(torch.equal(a, b) for a, b in zip(left, expected, strict=True))
+    assert sum("injected" in line for line in said()) == 1
+
+
+def test_a_fault_at_a_gradient_scaler_does_not_reach_the_training(start, untracked, monkeypatch):
+    def scaled(count=6):
+        torch.manual_seed(0)
+        model, scaler = network(), torch.amp.GradScaler("cpu")
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for x, y in DataLoader(data(), batch_size=6):
+            optimizer.zero_grad()
+            scaler.scale(F.cross_entropy(model(x), y)).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        return list(model.state_dict().values())
+
+    expected = scaled()
+    monkeypatch.setattr(torch.amp.GradScaler, "scale", inspect.unwrap(torch.amp.GradScaler.scale))
+    monkeypatch.setattr("gradlens.scaling._note", fault)
+    start(every=1)
+    assert all(torch.equal(a, b) for a, b in zip(scaled(), expected, strict=True))
+    assert sum("injected" in line for line in said()) == 1

@@ -113,7 +113,8 @@ def summary_table(run: Run) -> Table:
             percent(_mean(filled_share(run, name))), number(_mean(run.cosine(name))), number(_mean(run.norm(name))),
             number(_mean(run.norm(name, per="mean"))),
         )  # fmt: skip
-    if (rest := _rest_row(run)) is not None:
+    rest = _rest_row(run)
+    if rest is not None:
         table.add_row(*rest)
     if len(run.groups) > MOST_GROUPS:
         table.add_row(f"[dim]... {len(run.groups) - MOST_GROUPS} more[/dim]")
@@ -124,6 +125,11 @@ def summary_table(run: Run) -> Table:
     overhead = overhead_text(run)
     measured = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
     table.caption = f"{measured}\nmean norm: size of the group's own mean gradient, norm x batch / its samples"
+    if rest is not None:
+        table.caption += (
+            "\nrest: what goes around the samples' outputs, such as a penalty on weights; a loss on other outputs counts for "
+            "its groups once gradlens.observe(outputs, labels) names each of them"
+        )
     table.caption_justify = "left"
     return table
 

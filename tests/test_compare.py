@@ -182,6 +182,7 @@ def test_the_summary_counts_all_steps_and_shows_what_is_in_no_group(tmp_path):
     text = " ".join(printed(summary_table(Run(tmp_path / "rest"))).split())
     # <rest, g> / <g, g> = 5 / 10; <rest, g> / (|rest| |g|) = 5 / sqrt(5 * 10)
     assert "rest (no group) 50.0% 0.707 2.236" in text
+    assert "a loss on other outputs counts for its groups once gradlens.observe(outputs, labels) names each" in text
     assert "measured 12 of 12 steps" in text
     assert "too few" not in text
 

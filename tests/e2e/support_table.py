@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.frameworks import FRAMEWORKS
 from tests.e2e.styles import STYLES
 
 RESULTS = Path(__file__).resolve().parents[2] / "experiments" / "results"
@@ -56,6 +57,7 @@ def table(notes: dict[str, dict[str, Any]], costs: dict[str, tuple[float, float,
         made: With what the notes were made.
     """
     titles = {style.name: (style.area, style.title) for style in STYLES.values()}
+    titles |= {name: (case.area, case.title) for name, case in FRAMEWORKS.items()}
     titles |= {name: (note["area"], note["title"]) for name, note in notes.items()}
     shown = sum(name in notes for name in titles)
     lines = [

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from gradlens.runlog import Run
 from tests.e2e.scripts.plain_loop import Net, make_data
+from tests.e2e.styles import GROUPS
 from tests.tracking.processes import Outcome, plain, tracked
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -252,3 +253,17 @@ def test_a_training_that_ends_badly_leaves_a_readable_run(both, how, state, reas
     assert run.status.state == state
     if reason is not None:
         assert run.status.reason == reason
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+def test_strict_exits_with_an_error_where_training_cannot_be_measured(tmp_path, swallows):
+    shutil.copy(SCRIPTS / "loops.py", tmp_path)
+    program = "import runpy, sys\nsys.argv = ['loops.py', 'checkpoint-reentrant']\n"
+    run = "runpy.run_path('loops.py', run_name='__main__')\n"
+    program += f"try:\n    {run}except RuntimeError:\n    pass\n" if swallows else run
+    (tmp_path / "train.py").write_text(program)
+
+    assert tracked(tmp_path, "train.py", options=GROUPS).code == 0
+    strict = tracked(tmp_path, "train.py", options=(*GROUPS, "--strict"))
+    assert strict.code == 1
+    assert "use_reentrant=False" in " ".join([*strict.said, strict.err])

@@ -29,6 +29,7 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 
 _LABEL_COLUMN = {"cifar100": "fine_label", "cifar10": "label"}
+_CLASSES = {"cifar100": 100, "cifar10": 10}
 _TORCHVISION_CLASS = {"cifar100": "CIFAR100", "cifar10": "CIFAR10"}
 _TORCHVISION_FOLDER = {"cifar100": "cifar-100-python", "cifar10": "cifar-10-batches-py"}
 
@@ -140,7 +141,7 @@ def _in_memory(dataset: Any) -> CifarSplit:
 
 def _from_parquet(paths: Sequence[Path], name: Name, cache: Path | None) -> CifarSplit:
     label = _LABEL_COLUMN[name]
-    table = pa.concat_tables([_read_columns(path, label) for path in paths])
+    table = pa.concat_tables([_read_columns(path, label, _CLASSES[name]) for path in paths])
     encoded = pa.chunked_array([chunk.field("bytes") for chunk in table["img"].chunks])
     labels = table[label].to_numpy().astype(np.int64)
     names = _class_names(table.schema, label) or tuple(str(c) for c in range(int(labels.max()) + 1))
@@ -156,7 +157,7 @@ def _from_parquet(paths: Sequence[Path], name: Name, cache: Path | None) -> Cifa
     return CifarSplit(labels, names, decode)
 
 
-def _read_columns(path: Path, label: str) -> pa.Table:
+def _read_columns(path: Path, label: str, classes: int) -> pa.Table:
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -166,12 +167,25 @@ def _read_columns(path: Path, label: str) -> pa.Table:
         and pa.types.is_struct(schema.field("img").type)
         and "bytes" in [f.name for f in schema.field("img").type]
     )
-    if not has_bytes or label not in schema.names:
+    if not has_bytes or label not in schema.names or not pa.types.is_integer(schema.field(label).type):
         columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
         raise LongTailError(
             f"{path} has the columns ({columns}); needed are img: struct<bytes, path> and {label}: int64"
         )
-    return pq.read_table(path, columns=["img", label])
+    table = pq.read_table(path, columns=["img", label])
+    _require_class_ids(path, label, table[label], classes)
+    return table
+
+
+def _require_class_ids(path: Path, label: str, column: pa.ChunkedArray, classes: int) -> None:
+    """Makes sure that every image has a label in 0..classes-1; one out of place would train another class unnoticed."""
+    needed = f"needed is a class id from 0 to {classes - 1} for each image; download it again"
+    if column.null_count or not len(column):
+        raise LongTailError(f"{path} has {column.null_count} nulls in its {len(column)} rows of {label}; {needed}")
+    labels = column.to_numpy()
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        raise LongTailError(f"{path} has the {label} {labels[wrong[0]]} in row {wrong[0]}; {needed}")
 
 
 def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from gradlens.longtail.cifar import load_cifar
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 
 
-def write_parquet(path, images, labels, column="fine_label"):
+def write_parquet(path, images, labels, column="fine_label", kind=None):
     def png(image):
         file = io.BytesIO()
         Image.fromarray(image).save(file, "PNG")
@@ -26,7 +26,7 @@ def write_parquet(path, images, labels, column="fine_label"):
         [{"bytes": png(image), "path": None} for image in images],
         pa.struct({"bytes": pa.binary(), "path": pa.string()}),
     )
-    pq.write_table(pa.table({"img": pictures, column: pa.array(labels, pa.int64())}), path)
+    pq.write_table(pa.table({"img": pictures, column: pa.array(labels, kind or pa.int64())}), path)
 
 
 @pytest.fixture
@@ -109,6 +109,26 @@ def test_wrong_columns_are_named(tmp_path):
     with pytest.raises(LongTailError, match=r"label: int64.*needed are.*fine_label"):
         load_cifar(tmp_path)
     assert len(load_cifar(tmp_path, "cifar10").train.labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "says"),
+    [
+        (["apple", "bear"], pa.string(), r"fine_label: string\); needed are .* fine_label: int64"),
+        ([0.0, 1.0], pa.float64(), r"fine_label: double\); needed are .* fine_label: int64"),
+        ([0, None], pa.int64(), r"1 nulls in its 2 rows of fine_label; needed is a class id from 0 to 99"),
+        ([0, 100], pa.int64(), r"the fine_label 100 in row 1; needed is a class id from 0 to 99"),
+        ([-1, 0], pa.int64(), r"the fine_label -1 in row 0"),
+        ([], pa.int64(), r"0 nulls in its 0 rows"),
+    ],
+    ids=str,
+)
+def test_labels_that_are_no_class_ids_are_named(tmp_path, labels, kind, says):
+    for split in ("train", "test"):
+        images = np.zeros((len(labels), 32, 32, 3), np.uint8)
+        write_parquet(tmp_path / f"{split}-0.parquet", images, labels, kind=kind)
+    with pytest.raises(LongTailError, match=f"train-0.parquet has .*{says}"):
+        load_cifar(tmp_path)
 
 
 def test_a_file_that_is_not_parquet_is_named(tmp_path):

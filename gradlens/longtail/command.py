@@ -54,7 +54,7 @@ def train(
     seed: Annotated[int, typer.Option(help="seed of weights, order and augmentation")] = 0,
     subset_seed: Annotated[int, typer.Option(help="seed of the subset; 0 is the community's for CIFAR")] = 0,
     device: Annotated[str | None, typer.Option(help="cuda where there is one, else cpu")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="processes that read image files")] = 4,
+    workers: Annotated[int, typer.Option(min=0, help="processes that read image files, at most one a core")] = 4,
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/METHOD-DATASET-... where not given")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the folder's checkpoint")] = False,
     every: Annotated[int | None, typer.Option(min=1, help="measure every so many steps")] = None,

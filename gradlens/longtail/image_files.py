@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from gradlens.longtail.errors import LongTailError
 
@@ -41,7 +42,7 @@ class ImageFiles:
             augment: PIL image -> [channels, H, W] for training.
             prepare: PIL image -> [channels, H, W] for evaluation and features.
             device: Where batches go.
-            workers: Processes that read; 0 reads in the training process.
+            workers: Processes that read, at most one for each core; 0 reads in the training process.
             digest: Hash of the subset.
         """
         self.labels = torch.from_numpy(np.ascontiguousarray(labels))
@@ -49,7 +50,7 @@ class ImageFiles:
         self.digest = digest
         self._views = {True: _View(paths, augment), False: _View(paths, prepare)}
         self._device = torch.device(device)
-        self._workers = workers
+        self._workers = min(workers, _cores())
 
     def batches(
         self, positions: Tensor, size: int, *, augmented: bool, seed: int = 0
@@ -59,25 +60,31 @@ class ImageFiles:
         Raises:
             LongTailError: A file that cannot be decoded.
         """
-        loader: DataLoader[tuple[Tensor, int]] = DataLoader(
+        loader: DataLoader[tuple[Tensor, int] | LongTailError] = DataLoader(
             self._views[augmented],
             batch_size=size,
             sampler=positions.tolist(),
             num_workers=self._workers,
+            collate_fn=_batch,
             pin_memory=self._device.type == "cuda",
             generator=torch.Generator().manual_seed(seed),  # seeds the workers
         )
-        for images, rows in loader:
+        for batch in loader:
+            if isinstance(batch, LongTailError):
+                raise batch
+            images, rows = batch
             yield images.to(self._device, non_blocking=True), self.labels[rows].to(self._device, non_blocking=True)
 
 
-class _View(Dataset[tuple[Tensor, int]]):
+class _View(Dataset[tuple[Tensor, int] | LongTailError]):
+    """Images by position, or why one cannot be had: what a worker raises would arrive with its traceback as the text."""
+
     def __init__(self, paths: Sequence[Path], transform: Transform) -> None:
         # As one array of text, not a list: workers would copy a list page by page as they count references.
         self._paths = np.array([str(path) for path in paths])
         self._transform = transform
 
-    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+    def __getitem__(self, row: int) -> tuple[Tensor, int] | LongTailError:
         from PIL import Image, UnidentifiedImageError
 
         path = str(self._paths[row])
@@ -85,7 +92,18 @@ class _View(Dataset[tuple[Tensor, int]]):
             with Image.open(path) as image:
                 return self._transform(image.convert("RGB")), row
         except (UnidentifiedImageError, OSError) as error:
-            raise LongTailError(f"{path} cannot be read as an image ({error}); copy it again") from error
+            return LongTailError(f"{path} cannot be read as an image ({error}); copy it again")
 
     def __len__(self) -> int:
         return len(self._paths)
+
+
+def _batch(items: list[tuple[Tensor, int] | LongTailError]) -> Any:
+    """Returns ([B, channels, H, W], [B] positions), or the error of the first image that cannot be read."""
+    return next((item for item in items if isinstance(item, LongTailError)), None) or default_collate(items)
+
+
+def _cores() -> int:
+    """Returns the cores that this process may use; more workers would only wait for each other."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

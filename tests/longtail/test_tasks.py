@@ -1,6 +1,7 @@
 """Tasks from arrays, image folders and CIFAR: order of classes, counts, evaluation splits, one epoch of each."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -154,11 +155,26 @@ def test_wrong_image_folders_are_named(tmp_path):
     arrays = write_arrays(tmp_path / "a.npz", [2, 2], **empty)
     with pytest.raises(LongTailError, match=r"x_test of .* holds no image"):
         arrays_task(arrays)
-    broken = write_folder(tmp_path / "broken", {"ant": 2, "bee": 2})
-    (broken / "train" / "ant" / "000.jpg").write_bytes(b"no picture")
-    task = folder_task(broken, size=32)
-    with pytest.raises(LongTailError, match=r"000.jpg cannot be read as an image"):
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_read_is_named_in_one_line(tmp_path, workers):
+    root = write_folder(tmp_path / "photos", {"ant": 2, "bee": 2})
+    broken = root / "train" / "ant" / "000.jpg"
+    broken.write_bytes(b"no picture")
+    task = folder_task(root, size=32, workers=workers)
+    with pytest.raises(LongTailError) as raised:
         list(task.train.batches(torch.arange(4), 4, augmented=False))
+    assert str(raised.value).startswith(f"{broken} cannot be read as an image (")
+    assert str(raised.value).endswith("); copy it again")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.filterwarnings("error:This DataLoader will create")
+def test_more_workers_than_cores_are_as_many_as_cores(tmp_path):
+    root = write_folder(tmp_path / "photos", {"ant": 2, "bee": 1})
+    task = folder_task(root, size=32, workers=len(os.sched_getaffinity(0)) + 1)
+    assert len(next(task.train.batches(torch.arange(3), 3, augmented=False))[1]) == 3
 
 
 def test_unknown_data_sets_are_answered_with_the_known_ones(tmp_path):

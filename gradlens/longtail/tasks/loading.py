@@ -41,7 +41,7 @@ def load_task(
         balanced: Trains on as many images as the long-tailed set has, evenly spread, with the same groups.
         subset_seed: Seed of the subset.
         device: Where to train.
-        workers: Processes that read images from files.
+        workers: Processes that read images from files, at most one for each core.
 
     Raises:
         DatasetNotFoundError: An unknown name, or data that is not there.

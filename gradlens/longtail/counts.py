@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,11 +55,6 @@ def balanced_counts(num_classes: int, total: int) -> Counts:
     counts = np.full(num_classes, total // num_classes, dtype=np.int64)
     counts[: total % num_classes] += 1
     return counts
-
-
-def counts_digest(counts: Sequence[int] | NDArray[Any]) -> str:
-    """Returns the first 12 hex digits of the SHA-256 of the counts as comma-joined text."""
-    return hashlib.sha256(",".join(str(int(n)) for n in counts).encode()).hexdigest()[:12]
 
 
 def head_size(counts: Sequence[int] | NDArray[Any]) -> int:

@@ -22,12 +22,12 @@ class Listed:
     Attributes:
         files: [N] images that exist.
         labels: [N] labels as listed.
-        folders: [N] name of the folder that the list puts each image into.
+        listed: [N] their paths as listed, which do not depend on the layout in which the images are found.
     """
 
     files: tuple[Path, ...]
     labels: NDArray[np.int64]
-    folders: tuple[str, ...]
+    listed: tuple[str, ...]
 
 
 def read_list(path: Path, root: Path, layouts: Layouts | None = None) -> Listed:
@@ -46,7 +46,7 @@ def read_list(path: Path, root: Path, layouts: Layouts | None = None) -> Listed:
         raise DatasetNotFoundError(f"the list {path} does not exist")
     files: list[Path] = []
     labels: list[int] = []
-    folders: list[str] = []
+    paths: list[str] = []
     missing: list[str] = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -64,7 +64,7 @@ def read_list(path: Path, root: Path, layouts: Layouts | None = None) -> Listed:
             continue
         files.append(found)
         labels.append(int(label))
-        folders.append(PurePosixPath(listed.strip()).parent.name)
+        paths.append(listed.strip())
     if missing:
         raise DatasetNotFoundError(
             f"{len(missing)} of {len(missing) + len(files)} images of {path.name} are not below {root}, the first is "
@@ -72,7 +72,7 @@ def read_list(path: Path, root: Path, layouts: Layouts | None = None) -> Listed:
         )
     if not files:
         raise LongTailError(f"{path} lists no image")
-    return Listed(tuple(files), np.array(labels, dtype=np.int64), tuple(folders))
+    return Listed(tuple(files), np.array(labels, dtype=np.int64), tuple(paths))
 
 
 def _find(root: Path, listed: str, layouts: Layouts | None) -> Path | None:

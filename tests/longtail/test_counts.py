@@ -1,10 +1,12 @@
 """Counts against the published figures of CIFAR100-LT."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from gradlens.groups import ClassGroups
-from gradlens.longtail.counts import balanced_counts, counts_digest, head_size, long_tailed_counts
+from gradlens.longtail.counts import balanced_counts, head_size, long_tailed_counts
 from gradlens.longtail.errors import LongTailError
 
 # imbalance: (total, smallest, many/medium/few, C1, head images, digest of the counts as comma-joined text)
@@ -24,7 +26,7 @@ def test_cifar100_lt_equals_the_published_counts(imbalance):
     assert tuple(len(ids) for ids in ClassGroups.shots(counts).classes) == shots
     assert head_size(counts) == c1
     assert counts[:c1].sum() == head_images
-    assert counts_digest(counts) == digest
+    assert hashlib.sha256(",".join(map(str, counts.tolist())).encode()).hexdigest().startswith(digest)
     assert ClassGroups.head_tail(counts).classes[0] == tuple(range(c1))
 
 

@@ -89,6 +89,21 @@ def test_places_layouts_lead_back():
     assert "data_256/b/bar/outdoor/1.jpg" in places_layouts("train/bar-outdoor/1.jpg")
 
 
+def test_the_digest_names_images_and_labels_wherever_they_lie(tmp_path):
+    def digest(root):
+        return listed_task("places-lt", root, size=32).train.digest
+
+    first, moved = write(tmp_path / "a", PLACES), write(tmp_path / "b", PLACES, lambda p: p.replace("val_256", "val"))
+    assert digest(first) == digest(moved) != ""
+    listing = first / "Places_LT_train.txt"
+    lines = listing.read_text().splitlines()
+    # two images change places: each class has as many as before
+    lines[0], lines[-1] = (f"{lines[a].rsplit(' ', 1)[0]} {lines[b][-1]}" for a, b in ((0, -1), (-1, 0)))
+    listing.write_text("\n".join(lines) + "\n")
+    assert listed_task("places-lt", first, size=32).counts.tolist() == [22, 3]
+    assert digest(first) != digest(moved)
+
+
 def test_inaturalist_has_no_test_split(tmp_path):
     task = listed_task("inaturalist2018", write(tmp_path, INATURALIST), size=32)
     assert task.counts.tolist() == [30, 21, 2]

@@ -60,6 +60,28 @@ def test_arrays_made_long_tailed_and_balanced(tmp_path):
     assert even.train.digest != task.train.digest
 
 
+@pytest.mark.parametrize("imbalance", [None, 3])
+def test_the_digest_tells_images_apart(tmp_path, imbalance):
+    def digest(folder):
+        return arrays_task(folder / "a.npz", imbalance=imbalance).train.digest
+
+    for name in ("first", "same", "brighter"):
+        (tmp_path / name).mkdir()
+        write_arrays(tmp_path / name / "a.npz", [9, 6])
+    with np.load(tmp_path / "first" / "a.npz") as stored:
+        changed = {**stored, "x_train": stored["x_train"] + np.uint8(1)}
+    np.savez(tmp_path / "brighter" / "a.npz", **changed)
+    assert digest(tmp_path / "first") == digest(tmp_path / "same") != digest(tmp_path / "brighter")
+
+
+def test_the_digest_tells_image_files_apart(tmp_path):
+    counts = {"ant": 3, "bee": 2}
+    first, copy, renamed = (write_folder(tmp_path / name / "photos", counts) for name in ("a", "b", "c"))
+    (renamed / "train" / "ant" / "000.jpg").rename(renamed / "train" / "ant" / "other.jpg")
+    digests = [folder_task(root, size=32).train.digest for root in (first, copy, renamed)]
+    assert digests[0] == digests[1] != digests[2]
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1), (3, 8, 8)])
 def test_shapes_of_arrays(tmp_path, shape):
     task = arrays_task(write_arrays(tmp_path / "a.npz", [4, 3], shape=shape))

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gradlens.longtail.augment import crop_and_flip
+from gradlens.longtail.digests import images_digest
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 from gradlens.longtail.frequency import head_to_tail
 from gradlens.longtail.image_set import ImageSet
@@ -53,7 +54,8 @@ def arrays_task(
         raise LongTailError(f"y_test of {file} holds class {labels['test'].max()}, which y_train does not have")
     names = tuple(str(c) for c in np.argsort(new))
     kept = images["train"][torch.from_numpy(choice.train)]
-    train = ImageSet(kept, torch.from_numpy(new[labels["train"][choice.train]]), names, choice.digest)
+    chosen = new[labels["train"][choice.train]]
+    train = ImageSet(kept, torch.from_numpy(chosen), names, images_digest(kept, chosen))
     test = ImageSet(images["test"], torch.from_numpy(new[labels["test"]]), names)
     per_channel = kept.double() / 255
     mean, std = per_channel.mean((0, 2, 3)).tolist(), per_channel.std((0, 2, 3)).clamp_min(1e-3).tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +18,10 @@ class Choice:
     Attributes:
         train: [N] the images to train on.
         long_tailed: [N] the images whose counts decide groups and shots; the same but for balanced training.
-        digest: Hash of the choice.
     """
 
     train: NDArray[np.int64]
     long_tailed: NDArray[np.int64]
-    digest: str
 
 
 def choose(labels: NDArray[Any], imbalance: float | None, balanced: bool, seed: int) -> Choice:
@@ -39,13 +36,6 @@ def choose(labels: NDArray[Any], imbalance: float | None, balanced: bool, seed: 
     Raises:
         LongTailError: Classes without images, or too few of them for what is asked.
     """
-    if imbalance is None:
-        everything = np.arange(len(labels))
-        long_tailed, digest = everything, hashlib.sha256(np.asarray(labels, dtype="<i8").tobytes()).hexdigest()[:12]
-    else:
-        subset = long_tailed_subset(labels, imbalance, seed)
-        long_tailed, digest = subset.indices, subset.digest
-    if not balanced:
-        return Choice(long_tailed, long_tailed, digest)
-    even = balanced_subset(labels, len(long_tailed), seed)
-    return Choice(even.indices, long_tailed, even.digest)
+    long_tailed = np.arange(len(labels)) if imbalance is None else long_tailed_subset(labels, imbalance, seed).indices
+    train = balanced_subset(labels, len(long_tailed), seed).indices if balanced else long_tailed
+    return Choice(train, long_tailed)

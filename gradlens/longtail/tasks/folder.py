@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gradlens.longtail.digests import files_digest
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 from gradlens.longtail.frequency import head_to_tail
 from gradlens.longtail.image_files import ImageFiles
@@ -69,6 +70,8 @@ def folder_task(
     choice = choose(labels, imbalance, balanced, subset_seed)
     new = head_to_tail(labels[choice.long_tailed], len(classes))
     names = tuple(classes[c] for c in np.argsort(new))
+    chosen = [files[i] for i in choice.train]
+    digest = files_digest([path.relative_to(folder).as_posix() for path in chosen], labels[choice.train])
     augment, prepare = photos.transforms(photos.IMAGENET_STATISTICS, jitter=True, size=size)
 
     def images(paths: list[Path], ids: NDArray[np.int64], digest: str = "") -> ImageFiles:
@@ -78,7 +81,7 @@ def folder_task(
 
     return Task(
         name=folder.name,
-        train=images([files[i] for i in choice.train], labels[choice.train], choice.digest),
+        train=images(chosen, labels[choice.train], digest),
         evaluations={split: images(*found) for split, found in evaluated.items()},
         counts=np.bincount(new[labels[choice.long_tailed]], minlength=len(classes)).astype(np.int64),
         network=photos.resnet(len(classes)),

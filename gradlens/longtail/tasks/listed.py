@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gradlens.longtail.counts import counts_digest
+from gradlens.longtail.digests import files_digest
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 from gradlens.longtail.frequency import head_to_tail
 from gradlens.longtail.image_files import ImageFiles
@@ -125,7 +125,7 @@ def listed_task(
             prepare=prepare,
             device=device,
             workers=workers,
-            digest=counts_digest(counts) if split == "train" else "",
+            digest=files_digest(train.listed, train.labels) if split == "train" else "",
         )
         for split, listed in splits.items()
     }
@@ -143,6 +143,6 @@ def listed_task(
 def _names(train: Listed, new: NDArray[np.int64]) -> tuple[str, ...]:
     """Names each class after the folder of its first image."""
     names = [""] * len(new)
-    for label, folder in zip(reversed(train.labels.tolist()), reversed(train.folders), strict=True):
-        names[new[label]] = folder
+    for label, listed in zip(reversed(train.labels.tolist()), reversed(train.listed), strict=True):
+        names[new[label]] = PurePosixPath(listed).parent.name
     return tuple(names)

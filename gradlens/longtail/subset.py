@@ -80,7 +80,13 @@ def long_tailed_subset(labels: NDArray[Any] | Sequence[int], imbalance: float, s
         LongTailError: A class without images, or an imbalance that leaves classes without one.
     """
     available = _class_sizes(labels)
-    return select_subset(labels, long_tailed_counts(len(available), int(available.min()), imbalance), seed)
+    smallest, most = int(available.argmin()), int(available.min())
+    if imbalance > most:
+        raise LongTailError(
+            f"imbalance={imbalance:g} leaves classes without an image: class {smallest} is the smallest with {most}, more "
+            f"than which no class keeps; choose an imbalance of at most {most}"
+        )
+    return select_subset(labels, long_tailed_counts(len(available), most, imbalance), seed)
 
 
 def balanced_subset(labels: NDArray[Any] | Sequence[int], total: int, seed: int = 0) -> Subset:

@@ -52,6 +52,14 @@ def test_a_class_with_too_few_images_is_refused():
         select_subset([0, 0, 1], [1, 2])
 
 
+def test_too_large_an_imbalance_names_the_smallest_class():
+    labels = np.repeat([0, 1, 2], [30, 5, 25])
+    assert long_tailed_subset(labels, 5).counts.tolist() == [5, 2, 1]
+    says = "class 1 is the smallest with 5, more than which no class keeps; choose an imbalance of at most 5"
+    with pytest.raises(LongTailError, match=says):
+        long_tailed_subset(labels, 100)
+
+
 def test_a_class_without_images_is_refused():
     with pytest.raises(LongTailError, match=r"without any image: \[1\]"):
         long_tailed_subset([0, 2, 2], 2)

@@ -1,6 +1,7 @@
 """Settings with their sources: changing them, reading them from the command line, and what is refused."""
 
 import json
+import re
 
 import pytest
 
@@ -8,6 +9,7 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import CE, DUAL_PHASE, METHODS, PLAIN, PLAIN_2T, find_method
 from gradlens.longtail.settings import Setting, Settings, parse_assignments
 from gradlens.longtail.tasks.digits import digits_task
+from gradlens.longtail.tasks.photos import FOLDER_SETTINGS, IMAGENET_SETTINGS
 
 SETTINGS = Settings(
     {
@@ -67,8 +69,19 @@ def test_assignments_are_read_as_json_or_text():
 def test_every_setting_of_every_method_has_a_source(method):
     described = method.on(digits_task()).settings.to_json()
     assert {"epochs", "batch", "learning_rate", "momentum", "weight_decay"} <= set(described)
-    assert all(len(entry["source"]) > 3 for entry in described.values())
+    known = (
+        r"paper, (Section|Algorithm|Equation|Figure|Appendix) ?|gradlens: |.* et al\. \d{4}|sqrt\(C1 / C2\), Appendix A"
+    )
+    assert [name for name, entry in described.items() if not re.match(known, entry["source"])] == []
     assert json.loads(json.dumps(described)) == described
+
+
+def test_borrowed_settings_keep_their_source():
+    assert dict(FOLDER_SETTINGS) == dict(IMAGENET_SETTINGS)
+    for name in FOLDER_SETTINGS:
+        assert FOLDER_SETTINGS.source(name) == f"{IMAGENET_SETTINGS.source(name)}; as for ImageNet-LT"
+    assert "the paper does not say" in FOLDER_SETTINGS.source("epochs")
+    assert "inferred" in FOLDER_SETTINGS.source("batch")
 
 
 def test_lambda_is_computed_and_recorded():

@@ -49,7 +49,7 @@ PLACES_SETTINGS = IMAGENET_SETTINGS.plus(
 )
 FOLDER_SETTINGS = Settings(
     {
-        name: Setting(value, "as for ImageNet-LT in the paper, Appendix A", IMAGENET_SETTINGS.kind(name))
+        name: Setting(value, f"{IMAGENET_SETTINGS.source(name)}; as for ImageNet-LT", IMAGENET_SETTINGS.kind(name))
         for name, value in IMAGENET_SETTINGS.items()
     }
 )

@@ -16,6 +16,8 @@ from typing import Any
 from lab import SHOTS, Lab, accuracies, error_bars, markdown, options, shown
 
 from gradlens.longtail.checkpoint import phase_file
+from gradlens.longtail.methods import find_method
+from gradlens.longtail.settings import parse_assignments
 
 # Figure 2 (a) and (b), Places-LT, as far as the text gives numbers.
 PAPER = "paper (Places-LT): overall 39.4-39.8 over the memory sizes, best at 10; lambda best at 2.03, flat below"
@@ -36,7 +38,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def sweep(
-    lab: Lab, setting: str, values: list[Any], seeds: list[int], sources: dict[int, Path]
+    lab: Lab, setting: str, values: list[Any], default: Any, seeds: list[int], sources: dict[int, Path]
 ) -> list[dict[str, Any]]:
     """Trains the dual-phase method for each value of a setting.
 
@@ -44,14 +46,16 @@ def sweep(
         lab: Trains.
         setting: One that phase I does not know.
         values: Its values.
+        default: The one that it has unasked; its trainings change nothing, so that sweeps of several settings share them.
         seeds: Of the trainings of each value.
         sources: Seed -> a training whose phase I the others share; the first of a seed is added where there is none.
     """
     points = []
     for value in values:
+        changes = {} if value == default else {setting: value}
         results = []
         for seed in seeds:
-            folder, result = lab.train("dual-phase", seed, changes={setting: value}, branch_from=sources.get(seed))
+            folder, result = lab.train("dual-phase", seed, changes=changes, branch_from=sources.get(seed))
             if (folder / phase_file(0)).exists():
                 sources.setdefault(seed, folder)
             results.append(result)
@@ -98,15 +102,15 @@ def main() -> None:
         raise SystemExit(f"figure2.py: --phase-one names {len(args.phase_one)} runs for {len(args.seeds)} seeds")
     lab = Lab(args)
     sources = dict(zip(args.seeds, args.phase_one, strict=False))
-    points = sweep(lab, "memory", args.memories, args.seeds, sources)
-    if args.multiples:
-        from gradlens.longtail.counts import head_size
-        from gradlens.longtail.retention import retention_weight
-
-        counts = lab.task().counts
-        weight = retention_weight(head_size(counts), len(counts) - head_size(counts))
-        values = [round(weight * multiple, 4) for multiple in args.multiples]
-        points += sweep(lab, "retention_weight", values, args.seeds, sources)
+    defaults = find_method("dual-phase").on(lab.task(), parse_assignments(args.set)).settings
+    weight = defaults["retention_weight"]
+    # The default is not rounded: it would be another training.
+    weights = [weight if multiple == 1 else round(weight * multiple, 4) for multiple in args.multiples]
+    points = [
+        point
+        for setting, values in (("memory", args.memories), ("retention_weight", weights))
+        for point in sweep(lab, setting, values, defaults[setting], args.seeds, sources)
+    ]
     lab.write({"points": points, "paper": PAPER}, table(points), picture(points))
 
 

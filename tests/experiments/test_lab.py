@@ -49,12 +49,14 @@ def test_table_3(run, capsys):
 
 
 def test_figure_2(run, capsys, tmp_path):
-    arguments = ("--untracked", "--seeds", "0", "1", "--memories", "2", "5", "--multiples", "0", "1")
+    arguments = ("--untracked", "--seeds", "0", "1", "--memories", "2", "5", "10", "--multiples", "0", "1")
     folder = run("figure2", *arguments)
     points = json.loads((folder / "summary.json").read_text())["points"]
     assert [(point["setting"], point["value"]) for point in points] == [
-        ("memory", 2), ("memory", 5), ("retention_weight", 0.0), ("retention_weight", 1.0),
+        ("memory", 2), ("memory", 5), ("memory", 10), ("retention_weight", 0.0), ("retention_weight", 1.0),
     ]  # fmt: skip
+    # memory 10 and the default lambda are one training
+    assert points[2]["accuracy"] == points[4]["accuracy"]
     # phase I once for each seed, phase II for each of the 2 x 4 trainings
     printed = capsys.readouterr().out
     assert (printed.count("  phase I "), printed.count("  phase II ")) == (2, 8)

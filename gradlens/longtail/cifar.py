@@ -99,7 +99,7 @@ def load_cifar(root: Path | str | None = None, name: Name = "cifar100", cache: P
             return Cifar(
                 _from_parquet(train, name, keep), _from_parquet(test, name, keep), f"Parquet files in {folder}"
             )
-    looked = "\n".join(f"  {folder}" for folder in folders)
+    looked = "\n".join(f"  {folder.absolute()}" for folder in folders)
     download = f"torchvision.datasets.{_TORCHVISION_CLASS[name]}('./data', download=True)"
     raise DatasetNotFoundError(
         f"{name} not found. Looked for {_TORCHVISION_FOLDER[name]}/ or train-*.parquet, test-*.parquet in\n{looked}\n"

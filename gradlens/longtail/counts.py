@@ -72,6 +72,6 @@ def head_size(counts: Sequence[int] | NDArray[Any]) -> int:
     if size in (0, len(counts)):
         raise LongTailError(
             f"C1 = {size} of {len(counts)} classes have at least {FEW_BELOW} images, which leaves one phase empty; "
-            "choose another imbalance or give the number of head classes yourself"
+            "choose another imbalance or give the number of head classes with --set head_classes=N"
         )
     return size

@@ -145,7 +145,9 @@ def _tracker(
         except OSError as error:
             raise RunError(f"cannot make the folder {folder}: {error.strerror}; choose another with --out") from error
         if taken:
-            raise RunExistsError(f"{folder} already exists and holds something; choose another folder or resume")
+            raise RunExistsError(
+                f"{folder} already exists and holds something; choose another with --out, or go on with --resume"
+            )
     return Untracked()
 
 

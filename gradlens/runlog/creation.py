@@ -39,22 +39,22 @@ def claim(path: Path, meta: RunMeta, *, resume: bool) -> tuple[RunMeta, int]:
         path.mkdir(parents=True, exist_ok=True)
         content = os.listdir(path)
     except FileExistsError as error:
-        raise RunExistsError(f"{path} is a file; choose another folder (--out or --name)") from error
+        raise RunExistsError(f"{path} is a file; choose another folder (--out)") from error
     except OSError as error:
         raise RunError(f"cannot make the folder {path}: {error.strerror}; choose another with --out") from error
     session = 0
     if content:
         if not resume:
             raise RunExistsError(
-                f"{path} already exists and holds {_some(content)}; choose another folder (out=; --out or --name), or resume the "
-                "run in it (resume=True)"
+                f"{path} already exists and holds {_some(content)}; choose another folder (out=; --out), or resume the run in it "
+                "(resume=True; --resume)"
             )
         meta, session = _continued(path, meta)
     try:
         write_meta(path, meta, new=not content)
     except FileExistsError as error:
         raise RunExistsError(
-            f"another process has just started a run in {path}; choose another folder (--out or --name)"
+            f"another process has just started a run in {path}; choose another folder (--out)"
         ) from error
     except OSError as error:
         raise RunError(
@@ -67,7 +67,7 @@ def _continued(path: Path, meta: RunMeta) -> tuple[RunMeta, int]:
     old, _ = read_description(path)
     if old.status == "running" and old.pid != os.getpid() and process.lives(old.pid, old.pid_start, old.host):
         raise RunExistsError(
-            f"process {old.pid} is still writing the run {path}; stop it first, or choose another folder (--out or --name)"
+            f"process {old.pid} is still writing the run {path}; stop it first, or choose another folder (--out)"
         )
     if old.groups.get("groups") != meta.groups["groups"]:
         mine, theirs = ", ".join(meta.groups["groups"]), ", ".join(old.groups.get("groups", {}))

@@ -96,7 +96,13 @@ def test_missing_data_says_where_it_looked_and_how_to_get_it(monkeypatch, tmp_pa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DatasetNotFoundError) as caught:
         load_cifar()
-    for part in (str(tmp_path / "elsewhere"), "data/cifar100", "download=True", "GRADLENS_DATA", "train-*.parquet"):
+    for part in (
+        str(tmp_path / "elsewhere"),
+        f"  {tmp_path}/data/cifar100\n",
+        "download=True",
+        "GRADLENS_DATA",
+        "train-*.parquet",
+    ):
         assert part in str(caught.value)
     with pytest.raises(DatasetNotFoundError) as caught:
         load_cifar(tmp_path / "given")

@@ -35,7 +35,12 @@ def test_an_untracked_training_and_its_result(tmp_path):
     assert len(result["history"]) == 4
     assert result["best"]["overall"] == max(row["overall"] for row in result["history"])
     # again: refused without --resume, and nothing to do with it
-    assert train("dual-phase", "digits", "--epochs", 2, "--out", out, "--untracked").exit_code == 2
+    for options in (["--untracked"], []):
+        taken = train("dual-phase", "digits", "--epochs", 2, "--out", out, *options)
+        assert taken.exit_code == 2
+        assert "--out" in taken.output
+        assert "--resume" in taken.output
+        assert "--name" not in taken.output
     before = (out / RESULT).read_bytes()
     same = ("--epochs", 2, "--set", "tau=1", "--out", out, "--untracked", "--seed", 3, "--resume")
     assert train("dual-phase", "digits", *same).exit_code == 0

@@ -219,11 +219,11 @@ def test_lists_are_looked_for_in_the_folder_or_in_one_named_after_the_data_set(t
     monkeypatch.delenv("GRADLENS_DATA", raising=False)
     assert load_task("inaturalist2018", data=within).source == str(within)
     assert load_task("inaturalist2018", data=tmp_path).source == str(within)
-    with pytest.raises(DatasetNotFoundError, match="not in data/inaturalist2018"):
+    with pytest.raises(DatasetNotFoundError, match=f"not in {within}/data/inaturalist2018"):
         load_task("inaturalist2018")
     monkeypatch.setenv("GRADLENS_DATA", str(tmp_path))
     assert load_task("inaturalist2018").source == str(within)
-    with pytest.raises(DatasetNotFoundError, match="not in elsewhere"):
+    with pytest.raises(DatasetNotFoundError, match=f"not in {within}/elsewhere"):
         load_task("inaturalist2018", data="elsewhere")
     (within / "iNaturalist18_val.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(LongTailError, match="cannot be read as a list of images"):

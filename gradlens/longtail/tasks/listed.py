@@ -102,8 +102,8 @@ def listed_task(
     absent = [path.name for path in lists.values() if not path.is_file()]
     if absent:
         raise DatasetNotFoundError(
-            f"{data.title} not found: {', '.join(absent)} not in {folder}. Needed are {data.origin}; put the lists into "
-            "the folder to which their paths are relative, and pass it with --data"
+            f"{data.title} not found: {', '.join(absent)} not in {folder.absolute()}. Needed are {data.origin}; put the lists "
+            "into the folder to which their paths are relative, and pass it with --data"
         )
     splits = {split: read_list(path, folder, data.layouts) for split, path in lists.items()}
     train = splits["train"]

@@ -33,7 +33,8 @@ class Fitted:
     Attributes:
         learner: The trained network and what stands beside it.
         history: One row for each epoch: epoch (from 1, through all phases), phase, loss, seconds and, where it was
-            evaluated, the accuracies in percent on ``split``.
+            evaluated, the accuracies in percent on ``split``. A phase without epochs has one row, too: the epochs before it,
+            phase and accuracies.
         split: Name of the split that was evaluated after each epoch.
         final: Split -> accuracies of the last epoch's network.
         steps: Optimizer steps.
@@ -89,7 +90,7 @@ def fit(
         tracker: Watches the training.
         evaluate_every: Epochs between evaluations; the last of each phase is always evaluated.
         max_steps: Ends each epoch after so many steps, to try things out.
-        on_epoch: Called with each row of the history.
+        on_epoch: Called with the history's row of each epoch.
 
     Raises:
         CheckpointError: A checkpoint that is damaged or belongs to another training.
@@ -111,15 +112,21 @@ def fit(
             if stored and index < stored.phase:
                 continue
             fresh = stored is None or index > stored.phase
+            followed = index + 1 < len(recipe.phases)
+            epochs_before = history[-1]["epoch"] - first if history else 0
             tracker.start_phase(phase, learner, optimizer, steps, first)
-            if index and fresh:
+            if fresh and (index or not phase.epochs):
                 accuracies = evaluate(learner.model, task.evaluations[split], task.counts, learner.processes)
                 tracker.event("phase-entered", phase=phase.name, split=split, **accuracies, **learner.notes)
+            if fresh and not phase.epochs:
+                history.append({"epoch": epochs_before, "phase": phase.name, **accuracies})
+                tracker.end_epoch(history[-1], learner)
+                _save(keep, _snapshot(identity, index, 0, steps, learner, optimizer, history), learner, followed)
             for epoch in range(first, phase.epochs):
                 assert optimizer is not None
                 last = epoch + 1 == phase.epochs
-                tracker.start_epoch(len(history))
-                row: dict[str, Any] = {"epoch": len(history) + 1, "phase": phase.name}
+                tracker.start_epoch(epochs_before + epoch)
+                row: dict[str, Any] = {"epoch": epochs_before + epoch + 1, "phase": phase.name}
                 trained, done = _epoch(index, phase, epoch, learner, optimizer, tracker, max_steps)
                 row |= trained
                 steps += done
@@ -129,14 +136,11 @@ def fit(
                 history.append(row)
                 # Before the checkpoint: a training that is killed between the two repeats the epoch and logs it again.
                 tracker.end_epoch(row, learner)
-                if keep is not None and learner.processes.rank == 0:
-                    snapshot = _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history)
-                    if last and index + 1 < len(recipe.phases):
-                        save_checkpoint(keep, snapshot, phase_file(index))
-                    save_checkpoint(keep, snapshot)
+                snapshot = _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history)
+                _save(keep, snapshot, learner, last and followed)
                 if on_epoch is not None:
                     on_epoch(row)
-            if index + 1 < len(recipe.phases):
+            if followed:
                 tracker.end_phase()
         final = {
             name: evaluate(learner.model, images, task.counts, learner.processes)
@@ -240,7 +244,7 @@ def _snapshot(
     epoch: int,
     steps: int,
     learner: Learner,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | None,
     history: list[dict[str, Any]],
 ) -> Checkpoint:
     modules = {name: module.state_dict() for name, module in learner.modules.items()}
@@ -252,9 +256,18 @@ def _snapshot(
         learner.model.state_dict(),
         modules,
         learner.selected,
-        optimizer.state_dict(),
+        {} if optimizer is None else optimizer.state_dict(),
         history,
     )
+
+
+def _save(folder: Path | None, snapshot: Checkpoint, learner: Learner, branchable: bool) -> None:
+    """Keeps a checkpoint where there is a folder for it, and once more under its phase's name for others to branch off."""
+    if folder is None or learner.processes.rank:
+        return
+    if branchable:
+        save_checkpoint(folder, snapshot, phase_file(snapshot.phase))
+    save_checkpoint(folder, snapshot)
 
 
 def _forked(device: torch.device) -> list[int]:

@@ -15,6 +15,8 @@ from gradlens.longtail.phases import Phase, Step
 from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.task import Task
 from gradlens.longtail.watching import Watching
+from gradlens.runlog import RunMeta, RunWriter
+from gradlens.runlog.meta import FILE, read_meta
 
 SHOTS = ("many", "medium", "few", "overall")
 
@@ -58,6 +60,8 @@ class LensTracker:
             **facts,
         }
         self._lens: Lens | None = None
+        self._writer: RunWriter | None = None  # in a phase without a lens
+        self._step = 0
         self._phase: Phase | None = None
         self._epochs = 0
 
@@ -70,7 +74,12 @@ class LensTracker:
         done: int,
     ) -> None:
         """See ``Tracker.start_phase``."""
+        self._step = step
         if optimizer is None:
+            if learner.processes.rank == 0:
+                self._writer = self._without_a_lens()
+            self._resume = True
+            self.event("phase", name=phase.name)
             return
         self._lens = Lens(
             learner.model,
@@ -82,7 +91,7 @@ class LensTracker:
             engine=self._watching.engine,
             layers=self._watching.layers,
             update=self._watching.update,
-            class_counts=torch.bincount(self._task.train.labels, minlength=self._task.num_classes).tolist(),
+            class_counts=self._class_counts(),
             meta=self._facts,
             resume=self._resume,
         )
@@ -106,7 +115,14 @@ class LensTracker:
 
     def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
         """See ``Tracker.end_epoch``."""
-        assert self._lens is not None
+        accuracies = {name: row[name] for name in SHOTS if name in row}
+        split = next(iter(self._task.evaluations))
+        if self._lens is None:
+            if self._writer is not None:  # the last step that there was: see below
+                self._writer.event(
+                    "evaluation", max(self._step - 1, 0), epoch=row["epoch"] - 1, split=split, **accuracies
+                )
+            return
         assert self._phase is not None
         self._epochs += 1
         # What is said of an epoch belongs to its last step: a phase or a resumed training that starts at the next step
@@ -114,9 +130,8 @@ class LensTracker:
         self._lens.step -= 1
         try:
             self._lens.event("epoch", **{name: value for name, value in row.items() if name not in SHOTS})
-            accuracies = {name: row[name] for name in SHOTS if name in row}
             if accuracies:
-                self._lens.evaluation(split=next(iter(self._task.evaluations)), **accuracies)
+                self._lens.evaluation(split=split, **accuracies)
             if self._watching.probe_is_due(self._epochs, self._phase.epochs):
                 # Batches as in training: a graph of larger ones would take more memory than the training itself.
                 batches = learner.train.batches(learner.selected, self._phase.batch, augmented=False)
@@ -128,17 +143,31 @@ class LensTracker:
     def end_phase(self) -> None:
         """See ``Tracker.end_phase``: frozen copies of the network must not carry the lens's hooks."""
         self.close()
-        self._lens = None
+        self._lens = self._writer = None
 
     def event(self, kind: str, **facts: Any) -> None:
         """See ``Tracker.event``."""
         if self._lens is not None:
             self._lens.event(kind, **facts)
+        elif self._writer is not None:
+            self._writer.event(kind, self._step, **facts)
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
         """Ends the run."""
         if self._lens is not None:
             self._lens.close(status, reason)
+        elif self._writer is not None:
+            self._writer.close(status, reason)
+
+    def _without_a_lens(self) -> RunWriter:
+        """Goes on with the run, or starts it, where nothing trains and so nothing is measured."""
+        if self._resume and (self._folder / FILE).exists():
+            return RunWriter(self._folder, read_meta(self._folder), resume=True)
+        groups = self._task.groups().to_json()
+        return RunWriter(self._folder, RunMeta.here(groups, class_counts=self._class_counts(), **self._facts))
+
+    def _class_counts(self) -> tuple[float, ...]:
+        return tuple(torch.bincount(self._task.train.labels, minlength=self._task.num_classes).tolist())
 
 
 @torch.no_grad()

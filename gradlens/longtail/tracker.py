@@ -34,7 +34,7 @@ class Tracker(Protocol):
         """Takes the place of ``sum(losses).backward()``."""
 
     def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
-        """Called with the epoch's row of the history."""
+        """Called with the epoch's row of the history, or with that of a phase without epochs."""
 
     def end_phase(self) -> None:
         """Called when a phase is over, before the network changes for the next one."""

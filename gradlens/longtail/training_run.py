@@ -167,7 +167,7 @@ def describe(
         "images": len(task.train.labels),
         "phases": [{"name": phase.name, "epochs": phase.epochs} for phase in recipe.phases],
         "steps": fitted.steps,
-        "seconds_training": sum(row["seconds"] for row in fitted.history),
+        "seconds_training": sum(row.get("seconds", 0.0) for row in fitted.history),
         "settings": recipe.settings.to_json(),
         "last": fitted.final,
         "best": {

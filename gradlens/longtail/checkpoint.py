@@ -57,6 +57,11 @@ def phase_file(index: int) -> str:
     return f"checkpoint-phase-{index + 1}.pt"
 
 
+def phase_files(folder: Path) -> list[Path]:
+    """Returns the checkpoints of ends of phases that a folder keeps, the latest last."""
+    return sorted(folder.glob("checkpoint-phase-*.pt"), key=lambda path: (len(path.name), path.name))
+
+
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, name: str = FILE) -> Path:
     """Writes a checkpoint of a run's folder; whoever reads it meanwhile gets the old one or the new one.
 
@@ -109,8 +114,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
         # Its first sentence only: PyTorch goes on to recommend what would run code from the file.
         reason = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
+        earlier = [file for file in phase_files(path.parent) if file != path]
+        remedy = f"copy {earlier[-1]} over it and resume" if earlier else "delete it and train anew"
         raise CheckpointError(
-            f"{path} is damaged or cut short ({reason}); delete it and train anew, or put a copy of it back"
+            f"{path} is damaged or cut short ({reason}); {remedy}, or put a copy of it back"
         ) from error
     if not isinstance(stored, dict) or stored.get("format") != FORMAT or not set(_FIELDS) <= set(stored):
         raise CheckpointError(f"{path} is no checkpoint of this version of gradlens ({FORMAT}); train anew")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gradlens.longtail.checkpoint import FILE
+from gradlens.longtail.checkpoint import FILE, phase_files
 from gradlens.longtail.errors import LongTailError
 
 # Reading a number from a GPU stops the queue of work, so the loss is looked at only now and then there.
@@ -52,15 +52,12 @@ class LossWatch:
         means = {name: float(value) / max(self._images, 1) for name, value in self._sums.items()}
         broken = [name for name, value in means.items() if not math.isfinite(value)]
         if broken:
-            raise DivergedError(
-                f"the loss ({', '.join(broken)}) is not finite at step {self._steps} {self._where}; lower the learning "
-                f"rate (a checkpoint of the last good epoch, {FILE}, is kept where there was one)"
-            )
+            raise DivergedError(f"the loss ({', '.join(broken)}) is not finite at step {self._steps} {self._where}")
         components = {f"loss/{name}": value for name, value in means.items()} if len(means) > 1 else {}
         return {"loss": sum(means.values()), **components}
 
 
-def check_parameters(model: nn.Module, epoch: int, folder: Path | None) -> None:
+def check_parameters(model: nn.Module, epoch: int) -> None:
     """Makes sure that no weight is NaN or infinite, as after a finite loss with an infinite gradient.
 
     Raises:
@@ -69,6 +66,20 @@ def check_parameters(model: nn.Module, epoch: int, folder: Path | None) -> None:
     names, tensors = zip(*((n, p.detach()) for n, p in model.named_parameters()), strict=True)
     finite = torch.stack([torch.isfinite(tensor).all() for tensor in tensors])
     if not bool(finite.all()):
-        kept = f"; the checkpoint of the last good epoch is {folder / FILE}" if folder is not None else ""
-        first = names[int(torch.nonzero(~finite)[0])]
-        raise DivergedError(f"weights of {first!r} are not finite after epoch {epoch}; lower the learning rate{kept}")
+        raise DivergedError(f"weights of {names[int(torch.nonzero(~finite)[0])]!r} are not finite after epoch {epoch}")
+
+
+def way_out(folder: Path | None) -> str:
+    """Says what to do about a training that has diverged, and what its folder keeps of it.
+
+    Its own checkpoint takes no other learning rate; the end of a phase serves a training that changes later phases only.
+    """
+    advice = "lower the learning rate and train in another folder"
+    if folder is None or not (folder / FILE).exists():
+        return advice
+    advice += f"; the checkpoint of the last good epoch is {folder / FILE}"
+    if ended := phase_files(folder):
+        advice += (
+            f"; where only learning_rate_2 is lowered, branch_point({str(folder)!r}, ...) starts from {ended[-1].name}"
+        )
+    return advice

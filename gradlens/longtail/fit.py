@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gradlens.longtail.checkpoint import FILE, Checkpoint, load_checkpoint, phase_file, save_checkpoint
-from gradlens.longtail.divergence import LossWatch, check_parameters
+from gradlens.longtail.divergence import DivergedError, LossWatch, check_parameters, way_out
 from gradlens.longtail.evaluation import evaluate
 from gradlens.longtail.learner import Learner, derived_seed
 from gradlens.longtail.modes import choose_trainable, set_modes
@@ -127,10 +127,13 @@ def fit(
                 last = epoch + 1 == phase.epochs
                 tracker.start_epoch(epochs_before + epoch)
                 row: dict[str, Any] = {"epoch": epochs_before + epoch + 1, "phase": phase.name}
-                trained, done = _epoch(index, phase, epoch, learner, optimizer, tracker, max_steps)
+                try:
+                    trained, done = _epoch(index, phase, epoch, learner, optimizer, tracker, max_steps)
+                    check_parameters(learner.model, row["epoch"])
+                except DivergedError as error:
+                    raise DivergedError(f"{error}; {way_out(keep)}") from error
                 row |= trained
                 steps += done
-                check_parameters(learner.model, row["epoch"], keep)
                 if last or (epoch + 1) % evaluate_every == 0:
                     row |= evaluate(learner.model, task.evaluations[split], task.counts, learner.processes)
                 history.append(row)

@@ -1,12 +1,14 @@
 """Branching off the end of a phase: what comes out is bit for bit what training everything gives, or it is refused."""
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
 
 from gradlens.longtail.branching import branch_point
 from gradlens.longtail.checkpoint import FILE, CheckpointError, phase_file
+from gradlens.longtail.divergence import DivergedError
 from gradlens.longtail.fit import fit
 from gradlens.longtail.methods import CE, DUAL_PHASE
 from gradlens.longtail.tasks.digits import digits_task
@@ -111,3 +113,25 @@ def test_the_middle_of_a_phase_is_refused(task, tmp_path):
     torch.save(stored, tmp_path / "one" / FILE)
     with pytest.raises(CheckpointError, match="not from the end of a phase"):
         branch_point(tmp_path / "one", whole, task)
+
+
+def test_a_damaged_checkpoint_names_the_end_of_the_phase_from_which_the_training_goes_on(task, source, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(source, folder)
+    whole = torch.load(folder / FILE, weights_only=True)
+    (folder / FILE).write_bytes((folder / FILE).read_bytes()[:-500])
+    with pytest.raises(CheckpointError, match=f"copy {folder / phase_file(0)} over it and resume"):
+        fit(recipe(task), task, seed=4, folder=folder, resume=True)
+    shutil.copy(folder / phase_file(0), folder / FILE)
+    fit(recipe(task), task, seed=4, folder=folder, resume=True)
+    assert_same(torch.load(folder / FILE, weights_only=True), whole)
+
+
+def test_a_diverging_phase_two_names_the_phase_from_which_a_gentler_one_starts(task, tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(DivergedError) as raised:
+        fit(recipe(task, learning_rate_2=1e30), task, seed=4, folder=folder)
+    for part in ("learning_rate_2", repr(str(folder)), phase_file(0), str(folder / FILE), "in another folder"):
+        assert part in str(raised.value)
+    gentler = recipe(task, learning_rate_2=0.01)
+    assert branch_point(folder, gentler, task, seed=4).phase == 0

@@ -11,7 +11,8 @@ A phase is entered in three moves, so that a training can be resumed in the midd
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -147,3 +148,15 @@ class Phase:
     initialise: Change | None = None
     select: Select | None = None
     forward: Forward = classify
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what two trainings must have in common for one to go on from the other, and settings may not tell."""
+        # The text of an object that does not describe itself holds its address, which no two processes share.
+        schedule = str(self.schedule) if is_dataclass(self.schedule) else type(self.schedule).__qualname__
+        return {
+            "optimizer": str(self.sgd),
+            "schedule": schedule,
+            "batch": self.batch,
+            "trainable": list(self.trainable),
+            "losses": list(self.losses),
+        }

@@ -38,7 +38,13 @@ class Recipe:
         return tuple(dict.fromkeys(name for phase in self.phases for name in phase.losses))
 
     def identity(self) -> dict[str, Any]:
-        """Returns what a checkpoint must agree with: the method, its phases and the value of every setting."""
+        """Returns what a checkpoint must agree with: the method, its phases, how each trains and the value of every setting."""
         phases = " ".join(f"{phase.name}:{phase.epochs}" for phase in self.phases)
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in self.settings.items()}
-        return {"method": self.method, "phases": phases, **values}
+        # By number: two phases may have the same name.
+        trained = {
+            f"{part} of phase {number} ({phase.name})": value
+            for number, phase in enumerate(self.phases, 1)
+            for part, value in phase.identity().items()
+        }
+        return {"method": self.method, "phases": phases, **values, **trained}

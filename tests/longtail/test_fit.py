@@ -254,6 +254,33 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         fit(tiny_recipe(fewer), fewer, folder=tmp_path, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"sgd": Sgd(0.2)}, r"optimizer of phase 1 \(only\): .*learning_rate=0.1.* there, .*learning_rate=0.2"),
+        ({"sgd": Sgd(0.1, parts={"classifier": 0.2})}, "optimizer of phase 1"),
+        ({"schedule": Steps((0.5,))}, r"schedule of phase 1 \(only\): .*0.8, 0.9.* there, .*0.5"),
+        ({"batch": 5}, r"batch of phase 1 \(only\): 4 there, 5 here"),
+        ({"trainable": ("classifier",)}, r"trainable of phase 1 \(only\): \[''\] there, \['classifier'\] here"),
+    ],
+)
+def test_how_a_phase_trains_belongs_to_its_training(tmp_path, changes, says):
+    task = tiny_task()
+    fit(tiny_recipe(task), task, folder=tmp_path)
+    with pytest.raises(CheckpointError, match=says):
+        fit(tiny_recipe(task, **changes), task, folder=tmp_path, resume=True)
+
+
+def test_a_schedule_without_a_text_of_its_own_does_not_bar_resuming(tmp_path):
+    class Constant:
+        def factor(self, epoch, epochs):
+            return 1.0
+
+    task = tiny_task()
+    fit(tiny_recipe(task, schedule=Constant()), task, folder=tmp_path)
+    assert fit(tiny_recipe(task, schedule=Constant()), task, folder=tmp_path, resume=True).steps == 6
+
+
 def test_a_checkpoint_cannot_run_code(tmp_path):
     class Evil:
         def __reduce__(self):

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gradlens.claims import Claim
+from gradlens.intervals import Interval
 from gradlens.run_distortion import distortion
 from gradlens.runlog import Run
 
@@ -114,6 +115,25 @@ def claims_summary(claims: Sequence[Claim]) -> Table:
             verdict = f"reproduced by {count} of {len(found)} measures"
         table.add_row(escape(f"({panel}) {statement}"), verdict)
     return table
+
+
+def fall_text(phase: str, fall: Interval) -> str:
+    """Says how distortion in a phase differs from that of the long-tailed run, and whether by more than its steps vary.
+
+    Args:
+        phase: The phase.
+        fall: Distortion of the long-tailed run less that of the phase.
+    """
+    if not fall.measurable:
+        verdict = f"undecided: {fall.samples} measured steps are too few for an interval"
+    elif fall.low > 0:
+        verdict = "it falls"
+    elif fall.high < 0:
+        verdict = "it rises"
+    else:
+        verdict = "undecided: the interval holds 0"
+    ends = f" [{-fall.high:+.3f}, {-fall.low:+.3f}]" if fall.measurable else ""
+    return f"Distortion, {phase} less the long-tailed run: {-fall.value:+.3f}{ends}: {verdict} (over the steps of one seed)"
 
 
 def _number(value: float, digits: int) -> str:

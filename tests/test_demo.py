@@ -1,6 +1,7 @@
 """The demo in its quick form: what it leaves behind and prints."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from rich.console import Console
 
 from gradlens.claims import Claim
 from gradlens.demo import BALANCED, DUAL, LONG_TAILED, DemoSettings, free_folder, run_demo
-from gradlens.demo_table import Stretch, claims_summary, comparison, phases_of
+from gradlens.demo_table import Stretch, claims_summary, comparison, fall_text, phases_of
+from gradlens.intervals import Interval
 from gradlens.run_distortion import distortion
 from gradlens.runlog import Run, RunExistsError
 
@@ -47,10 +49,10 @@ def test_the_dual_phase_run_has_both_phases(demo):
     run = Run(result.runs[DUAL])
     assert run.status.state == "finished"
     assert [phase.name for phase in run.phases] == ["I", "II"]
-    # 309 head images in 10 batches, then 5 x 10 of them and 33 of the tail in 3, 8 epochs each
-    assert run.steps.tolist() == list(range(8 * 10 + 8 * 3))
+    # 309 head images in 10 batches for 8 epochs, then 5 x 20 of them and 33 of the tail in 5 for 16
+    assert run.steps.tolist() == list(range(8 * 10 + 16 * 5))
     assert run.counts[: 8 * 10].sum(0).tolist() == [8 * 309, 0]
-    assert run.counts[8 * 10 :].sum(0).tolist() == [8 * 50, 8 * 33]
+    assert run.counts[8 * 10 :].sum(0).tolist() == [16 * 100, 16 * 33]
     assert np.nanmax(run.residual) < 1e-5
     # what the head and the tail contribute is told apart by loss component
     assert {"classification/head", "intra/head", "retention/head", "retention/tail"} <= set(run.names)
@@ -63,6 +65,30 @@ def test_the_distortion_falls(demo):
     assert distortion(dual, start=8 * 10) < distortion(long_tailed) - 0.1
     assert distortion(balanced) < distortion(long_tailed) - 0.1
     assert result.accuracies[DUAL]["tail"] > result.accuracies[LONG_TAILED]["tail"] + 10
+
+
+def test_the_fall_is_printed_with_its_interval(demo):
+    _, result, printed = demo
+    line = next(line for line in printed.splitlines() if line.startswith("Distortion, "))
+    assert line.startswith("Distortion, dual-phase II less the long-tailed run: ")
+    found = re.search(r": ([+-]\d\.\d{3}) \[([+-]\d\.\d{3}), ([+-]\d\.\d{3})\]: it falls ", line)
+    change, low, high = (float(text) for text in found.groups())
+    long_tailed, dual = (Run(result.runs[name]) for name in (LONG_TAILED, DUAL))
+    assert change == pytest.approx(distortion(dual, start=8 * 10) - distortion(long_tailed), abs=6e-4)
+    assert low < change < high < 0
+
+
+@pytest.mark.parametrize(
+    ("fall", "says"),
+    [
+        (Interval(0.2, 0.1, 0.3, 90, 4), "-0.200 [-0.300, -0.100]: it falls"),
+        (Interval(-0.2, -0.3, -0.1, 90, 4), "+0.200 [+0.100, +0.300]: it rises"),
+        (Interval(0.2, -0.1, 0.5, 90, 4), "-0.200 [-0.500, +0.100]: undecided: the interval holds 0"),
+        (Interval(0.2, float("nan"), float("nan"), 5, 0), "-0.200: undecided: 5 measured steps are too few"),
+    ],
+)
+def test_a_fall_is_claimed_only_where_the_interval_says_so(fall, says):
+    assert says in fall_text("II", fall)
 
 
 def test_the_long_tail_shows(demo):
@@ -136,7 +162,7 @@ def test_columns_of_the_table(demo):
     assert (first.title, first.training) == ("dual-phase I", None)
     assert (second.title, second.training) == ("dual-phase II", DUAL)
     assert first.samples("tail") == 0
-    assert second.samples("tail") == 33 / 83
+    assert second.samples("tail") == 33 / 133
     assert np.isnan(first.mean(lambda run: run.norm("tail")))
     assert second.distortion() == distortion(run, start=8 * 10)
     table = comparison([Stretch("all", DUAL, run, slice(None)), first, second], result.accuracies)

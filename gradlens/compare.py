@@ -55,6 +55,7 @@ class Comparison:
         long_tailed: Name of the run that plays the long-tailed one in the claims.
         claims: Figure 1's claims; () where they make no sense.
         note: Why there are no claims, or "".
+        mixed: Which run's phases are averaged together, or "" where neither has several.
         differences: Everything measured in both.
     """
 
@@ -64,6 +65,7 @@ class Comparison:
     long_tailed: str
     claims: tuple[Claim, ...]
     note: str
+    mixed: str
     differences: tuple[Difference, ...]
 
 
@@ -84,7 +86,18 @@ def compare(a: Run, b: Run) -> Comparison:
     except PairError as error:
         note = str(error)
     found = tuple(differences(a, b, groups[:MOST_GROUPS]))
-    return Comparison(a.name, b.name, groups, long_tailed.name, claims, note, found)
+    return Comparison(a.name, b.name, groups, long_tailed.name, claims, note, mixed_phases(a, b), found)
+
+
+def mixed_phases(a: Run, b: Run) -> str:
+    """Says which of two runs have several phases, which averages over all their steps mix; "" where neither has."""
+    several = {
+        run.name: ", ".join(phase.name for phase in run.phases) for run in dict.fromkeys((a, b)) if len(run.phases) > 1
+    }
+    if not several:
+        return ""
+    listed = "; ".join(f"{name}: {phases}" for name, phases in several.items())
+    return f"Phases are mixed ({listed}): means are over all of them; the dashboard's page Dual-phase tells them apart."
 
 
 def differences(a: Run, b: Run, groups: tuple[str, ...]) -> list[Difference]:

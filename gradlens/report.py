@@ -170,6 +170,8 @@ def _pair(page: _Page, a: Run, b: Run) -> list[tuple[str, str, str]]:
     other = page.figure(lambda: figures.figure1(long_tailed, balanced, per="mean", theme=page.theme))
     drawn += f"<details><summary>The same with norms of mean gradients</summary>{other}</details>"
     claims = _claims(found.claims) if found.claims else f'<p class="note">{_text(found.note)}</p>'
+    if found.mixed:
+        claims = f'<p class="note">{_text(found.mixed)}</p>{claims}'
     return [
         ("figure1", "Figure 1", drawn),
         ("claims", "What the paper says about it", claims),

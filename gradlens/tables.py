@@ -158,7 +158,8 @@ def comparison_tables(a: Run, b: Run, width: int = WIDE) -> list[RenderableType]
 
     found = compare(a, b)
     first = claims_table(found.claims, found.long_tailed) if found.claims else Text(f"No claims: {found.note}\n")
-    return [first, difference_table(found, width)]
+    mixed = [Text(f"{found.mixed}\n", "yellow")] if found.mixed else []
+    return [*mixed, first, difference_table(found, width)]
 
 
 def claims_table(claims: Sequence[Claim], long_tailed: str) -> RenderableType:

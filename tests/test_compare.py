@@ -14,6 +14,7 @@ from gradlens.groups import ClassGroups
 from gradlens.intervals import Interval, difference, mean_interval
 from gradlens.pairing import PairError
 from gradlens.quantities import Quantity, filled_share
+from gradlens.report import render
 from gradlens.run_distortion import distortion
 from gradlens.runlog import Run, RunMeta, RunWriter, list_runs
 from gradlens.tables import (
@@ -109,6 +110,18 @@ def test_no_common_group_is_an_error_that_lists_them(tmp_path, runs):
     other = make_run(tmp_path / "shots", steps=3, groups=ClassGroups({"many": range(50), "few": range(50, 100)}, 100))
     with pytest.raises(PairError, match=r"lt has .*head: 0-69.*shots has .*many: 0-49.*--groups-from"):
         comparison_tables(runs[0], other)
+
+
+def test_mixed_phases_are_named(tmp_path, runs):
+    groups = runs[0].groups.to_json()
+    writer = RunWriter(tmp_path / "two", RunMeta(groups=groups))
+    for step, name in ((0, "I"), (5, "II")):
+        writer.event("phase", step, name=name)
+    writer.close()
+    two = Run(tmp_path / "two")
+    assert "Phases are mixed (two: I, II)" in printed(*comparison_tables(runs[0], two))
+    assert "Phases are mixed (two: I, II)" in render([runs[0], two])
+    assert "Phases are mixed" not in printed(*comparison_tables(*runs))
 
 
 def test_runs_without_steps(tmp_path):

@@ -86,7 +86,7 @@ class Lab:
             imbalance: Largest over smallest class; the data set's own where None.
             balanced: As many images, evenly spread.
             changes: Settings that differ from the defaults.
-            measured_steps: Measures about so many steps in all; None keeps a budget of 5 %.
+            measured_steps: Measures about so many steps in all, as many in each phase; None keeps a budget of 5 %.
             branch_from: Folder of a training that is the same up to the end of a phase, which is not trained again.
         """
         task = self.task(imbalance, balanced=balanced)
@@ -101,9 +101,9 @@ class Lab:
         if branch_from is not None and not (folder / RESULT).exists():
             start = branch_point(branch_from, recipe, task, seed=seed, max_steps=self.args.max_steps)
             print(f"  as {branch_from.name} up to the end of phase {recipe.phases[start.phase].name}", flush=True)
-        watching = (
-            None if self.args.untracked else Watching(every=self._every(recipe, task, measured_steps), probe_every=0)
-        )
+        # A phase of few images has few steps: measured as rarely as the first one, it would give no interval.
+        per_phase = None if measured_steps is None else max(1, measured_steps // len(recipe.phases))
+        watching = None if self.args.untracked else Watching(probe_every=0, per_phase=per_phase)
         trained = run_training(
             recipe,
             task,
@@ -118,12 +118,6 @@ class Lab:
             on_epoch=_show,
         )
         return folder, trained.result
-
-    def _every(self, recipe: Any, task: Task, measured_steps: int | None) -> int | None:
-        if measured_steps is None:
-            return None
-        steps = -(-len(task.train.labels) // recipe.phases[0].batch) * recipe.epochs
-        return max(1, steps // measured_steps)
 
     def write(self, summary: Mapping[str, Any], table: str, figure: go.Figure | None = None) -> None:
         """Writes summary.json, table.md and figure.png (figure.html where no Chrome is found to draw the picture)."""

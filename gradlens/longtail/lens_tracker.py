@@ -81,13 +81,15 @@ class LensTracker:
             self._resume = True
             self.event("phase", name=phase.name)
             return
+        steps = -(-len(learner.selected) // phase.batch) * phase.epochs
+        every = self._watching.every_in(steps)
         self._lens = Lens(
             learner.model,
             self._task.groups(),
             out=self._folder,
             optimizer=optimizer,
-            every=self._watching.every,
-            budget=None if self._watching.every is not None else self._watching.budget,
+            every=every,
+            budget=None if every is not None else self._watching.budget,
             engine=self._watching.engine,
             layers=self._watching.layers,
             update=self._watching.update,

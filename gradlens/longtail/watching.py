@@ -14,6 +14,7 @@ class Watching:
 
     Attributes:
         every: Measures every so many steps; None keeps within the budget.
+        per_phase: Measures about so many steps in each phase, evenly spread, instead; None does not.
         budget: Part of the training time that measuring may take.
         engine: See ``Lens``.
         layers: Records every layer.
@@ -28,6 +29,11 @@ class Watching:
     layers: bool = True
     update: bool = False
     probe_every: int | None = None
+    per_phase: int | None = None
+
+    def every_in(self, steps: int) -> int | None:
+        """Returns every how many steps of a phase of ``steps`` is measured; None keeps within the budget."""
+        return self.every if self.per_phase is None else max(1, steps // self.per_phase)
 
     def probe_is_due(self, done: int, epochs: int) -> bool:
         """Says whether the classes are measured one by one, on the whole data, now.

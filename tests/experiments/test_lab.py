@@ -101,6 +101,13 @@ def test_distortion(run):
     assert fall == pytest.approx(expected)
 
 
+def test_short_phases_are_measured_as_often_as_long_ones(run):
+    folder = run("distortion", "--measured-steps", "4", "--trainings", "dual-phase")
+    found = json.loads((folder / "summary.json").read_text())["trainings"]["0"]["distortion"]["dual-phase"]
+    # two of the 10 steps of phase I: every fifth; and all 3 of phase II, of which that would be one
+    assert [found[phase]["measured_steps"] for phase in ("I", "II")] == [2, 3]
+
+
 def test_the_distortion_needs_the_lens(run):
     with pytest.raises(SystemExit, match="--untracked"):
         run("distortion", "--untracked")

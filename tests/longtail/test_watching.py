@@ -22,3 +22,9 @@ from gradlens.longtail.watching import Watching
 def test_probes_of_a_phase(every, epochs, due):
     watching = Watching(probe_every=every)
     assert [done for done in range(1, epochs + 1) if watching.probe_is_due(done, epochs)] == due
+
+
+def test_each_phase_is_measured_about_as_often():
+    watching = Watching(per_phase=100)
+    assert [watching.every_in(steps) for steps in (1000, 250, 100, 30)] == [10, 2, 1, 1]
+    assert (Watching().every_in(1000), Watching(every=7).every_in(1000)) == (None, 7)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from gradlens.groups import ClassGroups
 from gradlens.longtail.command import app, default_folder
 from gradlens.longtail.training_run import RESULT
 from gradlens.runlog import Run
@@ -86,7 +87,13 @@ def test_a_tracked_training_is_one_run_of_two_phases(tmp_path):
     assert run.meta.subset_hash
     assert [row["epoch"] for row in run.evaluations][-1] is not None
     assert len([row for row in run.evaluations if "overall" in row]) == 6
-    assert len(run.probes) == 2
+    # each class by itself: those that the classifier has, 5 in phase I and 10 in phase II
+    assert [len(probe.groups) for probe in run.probes] == [5, 10]
+    for probe, classes in zip(run.probes, (5, 10), strict=True):
+        assert probe.groups.names == ClassGroups.per_class(classes).names
+        assert probe.groups.classes == tuple((c,) for c in range(classes))
+        assert probe.gram.shape == (len(probe.names),) * 2
+        assert set(probe.groups.names) <= set(probe.names)
 
 
 def test_tracking_does_not_change_the_training(tmp_path):

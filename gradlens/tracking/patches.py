@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
 from gradlens.rows import LabelsError
 from gradlens.scaling import watch_scalers
@@ -126,7 +127,7 @@ def _roots(tensors: Any) -> list[Tensor]:
     Raises:
         LabelsError: Edges of the graph instead of tensors, from which no labels can be found.
     """
-    roots = list(tensors) if isinstance(tensors, list) or type(tensors) is tuple else [tensors]
+    roots: list[Any] = [tensors] if isinstance(tensors, Tensor | GradientEdge) else list(tensors)
     if not all(isinstance(root, Tensor) for root in roots):
         kinds = sorted({type(root).__name__ for root in roots})
         raise LabelsError(f"backward from {', '.join(kinds)}; differentiate the loss itself")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -259,3 +260,23 @@ def test_an_unmeasured_step_calls_next_to_nothing(start):
         sys.setprofile(None)
     # A flag for each loss call and backward pass, and a few calls after the step: microseconds, whatever model and batch.
     assert 0 < len(calls) <= 16, calls
+
+
+@pytest.mark.parametrize("kind", [iter, tuple, lambda losses: namedtuple("Losses", "a")(*losses)])
+def test_losses_of_any_kind_are_differentiated_once_and_measured(start, kind):
+    tracker = start(every=1, groups="a=0,b=1-2")
+    model = torch.nn.Linear(4, 3)
+    for _ in range(2):  # an engine may begin with the second step
+        torch.autograd.backward(kind([F.cross_entropy(model(torch.ones(2, 4)), torch.tensor([0, 1]))]))
+    assert model.weight.grad is not None
+    assert tracker.failure is None
+    assert tracker.lens.last is not None
+
+
+def test_a_pass_from_an_edge_of_the_graph_is_left_alone_with_a_reason(start):
+    tracker = start(every=1, groups="a=0,b=1-2")
+    model = torch.nn.Linear(4, 3)
+    loss = F.cross_entropy(model(torch.ones(2, 4)), torch.tensor([0, 1]))
+    torch.autograd.backward(torch.autograd.graph.get_gradient_edge(loss), torch.ones(()))
+    assert model.weight.grad is not None
+    assert "backward from GradientEdge" in str(tracker.failure)

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from gradlens.demo_table import Stretch, claims_summary, comparison, fall_text, phases_of
+from gradlens.demo_table import Stretch, change_text, claims_summary, comparison, phases_of
 from gradlens.longtail.accuracy import group_accuracies
 from gradlens.longtail.digits import load_digits
 from gradlens.longtail.methods import CE, DUAL_PHASE
@@ -101,7 +101,7 @@ def run_demo(
     accuracies = {name: _accuracies(plans[name].task, result) for name, result in trained.items()}
     runs = {name: Run(result.folder) for name, result in trained.items()}
     console.print(comparison(_stretches(runs), accuracies))
-    console.print(_fall(runs), highlight=False, soft_wrap=True)
+    console.print(_change(runs), highlight=False, soft_wrap=True)
     _print_claims(runs, console)
     report = _write_report(list(runs.values()), folder / "report.html", console)
     _print_whereabouts(folder, report, console)
@@ -173,12 +173,10 @@ def _stretches(runs: dict[str, Run]) -> list[Stretch]:
     return whole + phases_of(DUAL, runs[DUAL])
 
 
-def _fall(runs: dict[str, Run]) -> str:
+def _change(runs: dict[str, Run]) -> str:
     last = runs[DUAL].phases[-1]
-    return fall_text(
-        f"{DUAL} {last.name}",
-        distortion_difference(runs[LONG_TAILED], runs[DUAL], b_span=(last.start, last.end)),
-    )
+    change = distortion_difference(runs[DUAL], runs[LONG_TAILED], a_span=(last.start, last.end))
+    return change_text(f"{DUAL} {last.name}", change)
 
 
 def _introduction(plans: dict[str, Plan], seed: int) -> str:

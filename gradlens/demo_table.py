@@ -117,23 +117,23 @@ def claims_summary(claims: Sequence[Claim]) -> Table:
     return table
 
 
-def fall_text(phase: str, fall: Interval) -> str:
+def change_text(phase: str, change: Interval) -> str:
     """Says how distortion in a phase differs from that of the long-tailed run, and whether by more than its steps vary.
 
     Args:
         phase: The phase.
-        fall: Distortion of the long-tailed run less that of the phase.
+        change: Distortion of the phase less that of the long-tailed run.
     """
-    if not fall.measurable:
-        verdict = f"undecided: {fall.samples} measured steps are too few for an interval"
-    elif fall.low > 0:
+    if not change.measurable:
+        verdict = f"undecided: {change.samples} measured steps are too few for an interval"
+    elif change.high < 0:
         verdict = "it falls"
-    elif fall.high < 0:
+    elif change.low > 0:
         verdict = "it rises"
     else:
         verdict = "undecided: the interval holds 0"
-    ends = f" [{-fall.high:+.3f}, {-fall.low:+.3f}]" if fall.measurable else ""
-    return f"Distortion, {phase} less the long-tailed run: {-fall.value:+.3f}{ends}: {verdict} (over the steps of one seed)"
+    ends = f" [{change.low:+.3f}, {change.high:+.3f}]" if change.measurable else ""
+    return f"Distortion, {phase} less the long-tailed run: {change.value:+.3f}{ends}: {verdict} (over the steps of one seed)"
 
 
 def _number(value: float, digits: int) -> str:

@@ -20,10 +20,10 @@ from gradlens.groups import ClassGroups
 from gradlens.lens_arguments import cadence_of, check_kinds, counts_of, parts_of
 from gradlens.meter import Taken
 from gradlens.probing import probe
-from gradlens.recorder import Recorder, scale_unknown
+from gradlens.recorder import Recorder
 from gradlens.rows import dense_labels
 from gradlens.run_start import open_run
-from gradlens.scaling import watch_scalers
+from gradlens.scaling import warn_that_scale_is_unknown, watch_scalers
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ class Lens:
         )
         self.run_path = None if writer is None else writer.path
         self._closed = False
-        watch_scalers(lambda: True, scale_unknown)
+        watch_scalers(lambda: True, warn_that_scale_is_unknown)
         keep_buffers()
         self._recorder = Recorder(writer, layers, announce)
         active.enter(self)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradlens.error_text import in_one_line
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
 from gradlens.pending import Pending
@@ -141,11 +140,6 @@ class Recorder:
                 f"the groups' gradients miss the gradient by {result.residual:.1e} of its size at step {item.step}: something "
                 "else adds to .grad (a hook on parameters, another backward pass); see Run.residual",
             )
-
-
-def scale_unknown(error: Exception) -> None:
-    """Says that norms may include the scale of a gradient scaler."""
-    _warn(f"the scale of a gradient scaler was not noted ({in_one_line(error)}); norms of this step include it")
 
 
 def _warn(message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,11 +12,20 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from gradlens.error_text import in_one_line
+from gradlens.recorder import GradlensWarning
+
 KEY = "gradlens.scale"
 # Nodes between what is differentiated and the scaled loss: a division for gradient accumulation, a sum of a few losses.
 SEARCHED = 500
 
 _scaled: bool = False
+
+
+def warn_that_scale_is_unknown(error: Exception) -> None:
+    """Warns that norms may include the scale of a gradient scaler."""
+    text = f"the scale of a gradient scaler was not noted ({in_one_line(error)}); norms of this step include it"
+    warnings.warn(f"gradlens: {text}", GradlensWarning, stacklevel=2)
 
 
 def watch_scalers(wanted: Callable[[], bool], fail: Callable[[Exception], None]) -> None:

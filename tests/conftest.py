@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.watch import Watch
+from tests.manual_clock import ManualClock
 
 
 def pytest_configure() -> None:
@@ -37,9 +37,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+def watch(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     """The clock that gradlens goes by, in the hands of the test."""
-    return Watch(monkeypatch)
+    return ManualClock(monkeypatch)
 
 
 @pytest.fixture(scope="session")

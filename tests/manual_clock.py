@@ -9,7 +9,7 @@ import pytest
 from gradlens.clock import Clock
 
 
-class Watch:
+class ManualClock:
     """Stands in for the time that ``gradlens.clock`` reads.
 
     Attributes:

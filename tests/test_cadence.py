@@ -9,7 +9,7 @@ import pytest
 
 from gradlens.cadence import Budget, Every
 from gradlens.clock import PAUSE, WINDOW, Clock
-from tests.watch import Watch
+from tests.manual_clock import ManualClock
 
 
 def test_every_counts_steps() -> None:
@@ -21,7 +21,7 @@ def test_every_counts_steps() -> None:
     assert str(every) == "every 3 steps"
 
 
-def test_own_time_is_measuring_and_the_rest_is_training(watch: Watch) -> None:
+def test_own_time_is_measuring_and_the_rest_is_training(watch: ManualClock) -> None:
     clock = Clock()
     assert clock.overhead is None
     watch.step(clock, 1.0, own=0.2)  # nobody saw the first step begin
@@ -32,7 +32,7 @@ def test_own_time_is_measuring_and_the_rest_is_training(watch: Watch) -> None:
     assert clock.overhead == pytest.approx(0.125)
 
 
-def test_what_hooks_take_inside_the_backward_pass_is_seen_by_comparison(watch: Watch) -> None:
+def test_what_hooks_take_inside_the_backward_pass_is_seen_by_comparison(watch: ManualClock) -> None:
     clock = Clock()
     for _ in range(5):
         watch.step(clock, 1.0)
@@ -43,7 +43,7 @@ def test_what_hooks_take_inside_the_backward_pass_is_seen_by_comparison(watch: W
     assert plain == pytest.approx(PAUSE)
 
 
-def test_pauses_earn_no_more_than_a_few_steps(watch: Watch) -> None:
+def test_pauses_earn_no_more_than_a_few_steps(watch: ManualClock) -> None:
     clock = Clock()
     for _ in range(5):
         watch.step(clock, 1.0)
@@ -53,14 +53,14 @@ def test_pauses_earn_no_more_than_a_few_steps(watch: Watch) -> None:
     assert watch.step(clock, 1.0) == pytest.approx((1.0, 0.0))
 
 
-def test_a_first_step_without_a_beginning_is_no_yardstick(watch: Watch) -> None:
+def test_a_first_step_without_a_beginning_is_no_yardstick(watch: ManualClock) -> None:
     clock = Clock()
     watch.step(clock, 1.0)  # not measured, as in a resumed run
     for _ in range(3):
         assert watch.step(clock, 2.0) == (2.0, 0.0)
 
 
-def test_the_typical_duration_is_the_median_of_the_newest(watch: Watch) -> None:
+def test_the_typical_duration_is_the_median_of_the_newest(watch: ManualClock) -> None:
     clock, noise, seen = Clock(), random.Random(1), []
     watch.step(clock, 1.0)
     assert clock.typical == 0.0
@@ -72,7 +72,7 @@ def test_the_typical_duration_is_the_median_of_the_newest(watch: Watch) -> None:
 
 @pytest.mark.parametrize("fraction", [0.01, 0.05, 0.5])
 @pytest.mark.parametrize("cost", [0.1, 1.0, 4.0])
-def test_a_budget_keeps_the_overhead(watch: Watch, fraction: float, cost: float) -> None:
+def test_a_budget_keeps_the_overhead(watch: ManualClock, fraction: float, cost: float) -> None:
     """Steps of about 1 s, measuring of about ``cost`` s, half of it hidden in the backward pass, and a pause now and then."""
     budget, clock, noise = Budget(fraction), Clock(), random.Random(0)
     spent = trained = 0.0

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from gradlens.claims import Claim
 from gradlens.demo import BALANCED, DUAL, LONG_TAILED, DemoSettings, free_folder, run_demo
-from gradlens.demo_table import Stretch, claims_summary, comparison, fall_text, phases_of
+from gradlens.demo_table import Stretch, change_text, claims_summary, comparison, phases_of
 from gradlens.intervals import Interval
 from gradlens.run_distortion import distortion
 from gradlens.runlog import Run, RunExistsError
@@ -79,16 +79,16 @@ def test_the_fall_is_printed_with_its_interval(demo):
 
 
 @pytest.mark.parametrize(
-    ("fall", "says"),
+    ("change", "says"),
     [
-        (Interval(0.2, 0.1, 0.3, 90, 4), "-0.200 [-0.300, -0.100]: it falls"),
-        (Interval(-0.2, -0.3, -0.1, 90, 4), "+0.200 [+0.100, +0.300]: it rises"),
-        (Interval(0.2, -0.1, 0.5, 90, 4), "-0.200 [-0.500, +0.100]: undecided: the interval holds 0"),
-        (Interval(0.2, float("nan"), float("nan"), 5, 0), "-0.200: undecided: 5 measured steps are too few"),
+        (Interval(-0.2, -0.3, -0.1, 90, 4), "-0.200 [-0.300, -0.100]: it falls"),
+        (Interval(0.2, 0.1, 0.3, 90, 4), "+0.200 [+0.100, +0.300]: it rises"),
+        (Interval(-0.2, -0.5, 0.1, 90, 4), "-0.200 [-0.500, +0.100]: undecided: the interval holds 0"),
+        (Interval(-0.2, float("nan"), float("nan"), 5, 0), "-0.200: undecided: 5 measured steps are too few"),
     ],
 )
-def test_a_fall_is_claimed_only_where_the_interval_says_so(fall, says):
-    assert says in fall_text("II", fall)
+def test_a_fall_is_claimed_only_where_the_interval_says_so(change, says):
+    assert says in change_text("II", change)
 
 
 def test_the_long_tail_shows(demo):

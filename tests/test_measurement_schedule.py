@@ -9,10 +9,10 @@ import pytest
 from gradlens.cadence import Budget, Cadence, Every
 from gradlens.clock import PAUSE, WAITING, Clock
 from gradlens.measurement_schedule import MeasurementSchedule
-from tests.watch import Watch
+from tests.manual_clock import ManualClock
 
 
-def asked_in_every_step(cadence: Cadence, watch: Watch, durations: list[float], cost: float) -> list[int]:
+def asked_in_every_step(cadence: Cadence, watch: ManualClock, durations: list[float], cost: float) -> list[int]:
     clock, due = Clock(), []
     for step, seconds in enumerate(durations):
         measured = cadence.due(step)
@@ -24,7 +24,7 @@ def asked_in_every_step(cadence: Cadence, watch: Watch, durations: list[float], 
     return due
 
 
-def asked_seldom(cadence: Cadence, watch: Watch, durations: list[float], cost: float) -> tuple[list[int], int]:
+def asked_seldom(cadence: Cadence, watch: ManualClock, durations: list[float], cost: float) -> tuple[list[int], int]:
     schedule, due, asked = MeasurementSchedule(cadence), [], 0
     look = True
     for seconds in durations:

@@ -62,6 +62,10 @@ def _loop(name: str, title: str, **facts: Any) -> Style:
     return Style(f"loop-{name}", "loop", title, "loops.py", (name,), **facts)
 
 
+def _step(name: str, title: str, **facts: Any) -> Style:
+    return Style(f"loop-{name}", "loop", title, "other_steps.py", (name,), **facts)
+
+
 def _loss(name: str, title: str, formula: f.Formula | None, **facts: Any) -> Style:
     return Style(f"loss-{name.replace('_', '-')}", "loss", title, "losses.py", (name,), formula, **facts)
 
@@ -88,23 +92,23 @@ _ALL = (
     _loop("parameter-groups", "parameter groups"),
     _loop("frozen", "frozen stem"),
     _loop("unfreeze", "stem that thaws after an epoch"),
-    _loop("lbfgs", "L-BFGS with a closure", step="last backward"),
-    _loop("closure", "SGD with a closure", step="last backward"),
+    _step("lbfgs", "L-BFGS with a closure", step="last backward"),
+    _step("closure", "SGD with a closure", step="last backward"),
     _loop("ema", "moving averages and a copied teacher"),
     _loop("validation", "validation in no_grad, inference_mode and neither"),
     _loop("schedule", "scheduler for each step"),
-    _loop("several-backwards", "two backward passes for a step", formula=f.several_backwards),
+    _step("several-backwards", "two backward passes for a step", formula=f.several_backwards),
     _loop("checkpoint", "activation checkpointing"),
     _loop(
         "checkpoint-reentrant", "reentrant activation checkpointing", formula=None, instead="pass use_reentrant=False"
     ),
     _loop("compile-aot", "torch.compile, aot_eager", alone=True, reference=("eager",)),
     _loop("compile-inductor", "torch.compile, inductor", alone=True, reference=("eager",)),
-    _loop("autograd-grad", "torch.autograd.grad, then an optimizer", first=1),
-    _loop("autograd-grad-by-hand", "torch.autograd.grad, updates by hand", step="backward", first=1),
-    _loop("step-in-backward", "optimizers that step inside the backward pass", step="backward"),
-    _loop("sam", "sharpness-aware minimisation by hand", step="last backward"),
-    _loop("func", "torch.func.grad", formula=None, instead="no backward pass ran in this process"),
+    _step("autograd-grad", "torch.autograd.grad, then an optimizer", first=1),
+    _step("autograd-grad-by-hand", "torch.autograd.grad, updates by hand", step="backward", first=1),
+    _step("step-in-backward", "optimizers that step inside the backward pass", step="backward"),
+    _step("sam", "sharpness-aware minimisation by hand", step="last backward"),
+    _step("func", "torch.func.grad", formula=None, instead="no backward pass ran in this process"),
     _loss("class_weights", "class weights", f.class_weights),
     _loss("label_smoothing", "label smoothing", f.smoothed(0.1)),
     _loss("ignore_index", "ignore_index", f.ignore_index),

@@ -71,9 +71,18 @@ def _facts(owners: Owners, evidence: Evidence) -> dict[str, Any]:
 
 
 def announce(
-    options: TrackOptions, folder: Path, groups: ClassGroups, owners: Owners, evidence: Evidence, lens: Lens
+    options: TrackOptions, folder: Path, owners: Owners, evidence: Evidence, groups: str, engine: str | None = None
 ) -> None:
-    """Prints the line that says what was found."""
+    """Prints the line that says what was found.
+
+    Args:
+        options: What was asked for.
+        folder: The run's folder.
+        owners: Model and optimizer.
+        evidence: Anchors and labels of the first backward pass.
+        groups: The groups, or how they will be found.
+        engine: What measures, once that is known.
+    """
     parameters = sum(p.numel() for p in owners.model.parameters() if p.requires_grad)
     anchors = " + ".join(str(list(anchor.shape)) for anchor in evidence.anchors)
     labels = f"{str(evidence.labels.dtype).removeprefix('torch.')} {list(evidence.labels.shape)}"
@@ -81,15 +90,16 @@ def announce(
         f"model {owners.name} ({parameters:,} parameters)",
         f"anchor {anchors} at {evidence.function}",
         f"labels {labels}",
-        f"groups {_groups(groups)}",
-        f"engine {lens.engine_name}",
+        f"groups {groups}",
+        *([] if engine is None else [f"engine {engine}"]),
         options.cadence,
         f"run {_shown(folder)}",
     ]
     say(", ".join(parts))
 
 
-def _groups(groups: ClassGroups) -> str:
+def described(groups: ClassGroups) -> str:
+    """Returns names, sizes and rule of groups."""
     sizes = [f"{name} {len(ids)}" for name, ids in zip(groups.names[:4], groups.classes[:4], strict=True)]
     more = f" + {len(groups) - 4} more" if len(groups) > 4 else ""
     return f"{' + '.join(sizes)}{more} of {groups.num_classes} classes ({groups.rule})"

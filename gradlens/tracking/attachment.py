@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader
 from gradlens.groups import ClassGroups
 from gradlens.lens import Lens
 from gradlens.shards import local
-from gradlens.tracking.attach import announce, attach
+from gradlens.tracking.attach import announce, attach, described
 from gradlens.tracking.evidence import Evidence
 from gradlens.tracking.following import Following
 from gradlens.tracking.group_search import GroupSearch
+from gradlens.tracking.messages import say
 from gradlens.tracking.model_search import find_owners
 from gradlens.tracking.options import TrackOptions
 from gradlens.tracking.sightings import leaves
@@ -77,12 +78,17 @@ class Attachment:
         first, self._first = self._first, False
         groups = self.search.offer(evidence.labels, pass_over=passes > 1)
         if groups is None:
+            if first:
+                announce(self._options, self._folder, self._owners, evidence, self.search.waits)
             return None
         unseen = any(_holds(param.grad) for param in self._owners.model.parameters())
         self._groups = groups
         lens = attach(self._options, self._folder, groups, self.search.counts, self._owners, evidence)
         on_made(lens)
-        announce(self._options, self._folder, groups, self._owners, evidence, lens)
+        if first:
+            announce(self._options, self._folder, self._owners, evidence, described(groups), lens.engine_name)
+        else:
+            say(f"labels are counted: groups {described(groups)}, engine {lens.engine_name}")
         lens.step = self._steps.of(self._owners.optimizer)
         lens.epoch = max(passes - 1, 0)
         if lens.armed and (not first or unseen or lens.engine_name != "masked"):
@@ -130,7 +136,7 @@ class Attachment:
         lens.close()
         lens = attach(self._options, self._folder, self._groups, self.search.counts, owners, evidence, resume=True)
         on_made(lens)
-        announce(self._options, self._folder, self._groups, owners, evidence, lens)
+        announce(self._options, self._folder, owners, evidence, described(self._groups), lens.engine_name)
         self._owners = owners
         lens.step, lens.epoch = step, epoch
         lens.event("model", message=f"training goes on with another model: {owners.name}", model=owners.name)

@@ -15,7 +15,6 @@ from gradlens.groups import ClassGroups, GroupsError
 from gradlens.tracking.class_counts import ClassCounts, count_classes
 from gradlens.tracking.group_choice import choose_groups, needs_counts
 from gradlens.tracking.label_counter import LabelCounter
-from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
 
 # Backward passes whose labels are counted where a pass over the data has no end that could be seen.
@@ -74,13 +73,17 @@ class GroupSearch:
             return choose_groups(self._options, self.num_classes, self.counts, self._source)
         if self._counter is None:
             self._counter = LabelCounter(self.num_classes)
-            span = "the first pass over the data" if self._has_end else f"the first {COUNTED} backward passes"
-            say(
-                f"the class counts are not in the training data's labels: counting the labels of {span}, then measuring "
-                "(--groups NAME=IDS,... measures from the start)"
-            )
         self._counter.add(labels)
         return None
+
+    @property
+    def waits(self) -> str:
+        """Says, while labels are counted, until when."""
+        span = "the first pass over the data" if self._has_end else f"the first {COUNTED} backward passes"
+        return (
+            f"from counting the labels of {span}, as the training data does not tell its class counts; measured after it "
+            "(--groups NAME=IDS,... measures from the start)"
+        )
 
     def _of_all(self, counts: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
         """Returns the class counts of the data of all processes that train together."""

@@ -163,7 +163,9 @@ def test_labels_of_loader_workers_are_counted_in_the_first_pass(both, start):
 
     done.assert_same_training()
     run = done.run
-    assert said(done.tracked, "counting the labels of the first pass over the data")
+    assert "counting the labels of the first pass over the data" in done.tracked.said[0]
+    assert "model Tagger" in done.tracked.said[0]
+    assert said(done.tracked, "labels are counted: groups head")
     assert "counts from the labels of the first pass" in run.groups.rule
     # The log numbers steps and epochs as the training does: three batches made the first pass.
     assert run.steps[0] in (3, 4)

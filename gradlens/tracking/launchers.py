@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 # What a launcher calls the option that runs a module.
 LAUNCHERS = {"torchrun": "-m", "accelerate": "-m", "deepspeed": "--module"}
 MODULES = ("torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch")
+# Of torchrun: the program is no script for its Python.
+NO_PYTHON = "--no-python"
 # Launchers of any program: the command that they start begins with an interpreter.
 WRAPPERS = ("mpirun", "mpiexec", "srun")
 
@@ -32,16 +35,26 @@ def instead(target: str, arguments: Sequence[str], own: Sequence[str], *, is_mod
     else:
         return None
     track = [option, "gradlens", "track", *own]
+    if NO_PYTHON in arguments:
+        if any(_is_python(argument) for argument in arguments):
+            return _wrapped(name, arguments, own)
+        arguments = [argument for argument in arguments if argument != NO_PYTHON]  # it excludes running a module
     for at, argument in enumerate(arguments):
         if argument in ("-m", "--module") and at + 1 < len(arguments):
             return shlex.join([*start, *arguments[:at], *track, "-m", *arguments[at + 1 :]])
         if argument.endswith(".py"):
             return shlex.join([*start, *arguments[:at], *track, *arguments[at:]])
+        if Path(argument).is_file() and os.access(argument, os.X_OK):  # a program that starts Python by itself
+            return shlex.join([*start, *arguments[:at], *track, "train.py"])
     return shlex.join([*start, *arguments, *track, "train.py"])
 
 
 def _wrapped(name: str, arguments: Sequence[str], own: Sequence[str]) -> str:
     for at, argument in enumerate(arguments):
-        if Path(argument).name.startswith("python"):
+        if _is_python(argument):
             return shlex.join([name, *arguments[: at + 1], "-m", "gradlens", "track", *own, *arguments[at + 1 :]])
     return shlex.join([name, *arguments, "python", "-m", "gradlens", "track", *own, "train.py"])
+
+
+def _is_python(argument: str) -> bool:
+    return Path(argument).name.startswith("python")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -24,8 +24,14 @@ class AnchorWatch:
         rounding: Relative rounding of autocast's dtype in the last forward pass; 0 without autocast.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
+    def __init__(self, model: nn.Module, fail: Callable[[Exception], None]) -> None:
+        """Prepares.
+
+        Args:
+            model: The model.
+            fail: Takes errors of ours, which must not reach the forward pass of the training.
+        """
+        self._model, self._fail = model, fail
         self._handle: RemovableHandle | None = None
         self._outputs: list[Any] = []
         self.rounding = 0.0
@@ -33,7 +39,7 @@ class AnchorWatch:
     def arm(self) -> None:
         """Starts to watch."""
         self.disarm()
-        self._handle = self._model.register_forward_hook(StepHook(self._seen))
+        self._handle = self._model.register_forward_hook(StepHook(self._seen, self._fail))
 
     def disarm(self) -> None:
         """Stops and forgets."""

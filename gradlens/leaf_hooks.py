@@ -43,6 +43,7 @@ class RawGradients:
         """
         self._params = params
         self._found: dict[int, Tensor] = {}
+        self._failure: Exception | None = None
 
     def noting(self, backward: Callable[[], None]) -> Callable[[], None]:
         """Returns a backward pass that does the same as ``backward`` and is listened to."""
@@ -54,7 +55,13 @@ class RawGradients:
         return noted
 
     def put_into(self, total: Grads) -> Grads:
-        """Returns a gradient [P] that has what was noted in the place of what hooks made of it."""
+        """Returns a gradient [P] that has what was noted in the place of what hooks made of it.
+
+        Raises:
+            Exception: What went wrong while noting, which did not reach the backward pass.
+        """
+        if self._failure is not None:
+            raise self._failure
         return [self._found.get(index, gradient) for index, gradient in enumerate(total)]
 
     def __len__(self) -> int:
@@ -67,8 +74,10 @@ class RawGradients:
             if hooks := param._backward_hooks:
                 others = dict(hooks)
                 hooks.clear()  # ours comes first
-                handles.append(param.register_hook(partial(self._note, index)))  # type: ignore[no-untyped-call]
-                hooks.update(others)
+                try:
+                    handles.append(param.register_hook(partial(self._note, index)))  # type: ignore[no-untyped-call]
+                finally:
+                    hooks.update(others)
         try:
             yield
         finally:
@@ -76,5 +85,8 @@ class RawGradients:
                 handle.remove()
 
     def _note(self, index: int, gradient: Tensor) -> None:
-        copy = gradient.detach().clone()  # a hook may write into it
-        self._found[index] = self._found[index] + copy if index in self._found else copy
+        try:
+            copy = gradient.detach().clone()  # a hook may write into it
+            self._found[index] = self._found[index] + copy if index in self._found else copy
+        except Exception as error:
+            self._failure = error

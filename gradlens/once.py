@@ -33,7 +33,12 @@ class Once:
         if self.ran:
             raise AssertionError("the backward pass was asked for twice")
         self.ran = True
-        self.before()
+        try:
+            self.before()
+        finally:  # whatever became of it
+            self._run()
+
+    def _run(self) -> None:
         begun = time.perf_counter()
         try:
             self._backward()

@@ -76,10 +76,10 @@ class Stepper:
         self.epoch: int | None = None
         self._recorder = Recorder(None, layers=False)
         self.fitting = self._fit(model, groups, engine)
-        self._watch = AnchorWatch(model)
+        self._watch = AnchorWatch(model, self._fault)
         # The optimizer's hooks run in the middle of the training's own step.
-        after = partial(self._guard, self._after_step)
-        self._hooks = StepHooks(self._before_step if self._update is not None else None, after)
+        before = None if self._update is None else partial(self._guard, self._before_step)
+        self._hooks = StepHooks(before, partial(self._guard, self._after_step))
         self._engine = engine
         self._usage = Usage()
         self._running = False
@@ -258,7 +258,7 @@ class Stepper:
     def _before_step(self) -> None:
         if self.armed and (update := self._update) is not None:
             begun = time.perf_counter()
-            self._guard(lambda: update.note(self.fitting.meter.params))
+            update.note(self.fitting.meter.params)
             self.schedule.clock.own(time.perf_counter() - begun)
 
     def _after_step(self) -> None:

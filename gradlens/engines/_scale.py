@@ -24,6 +24,7 @@ class BackwardScale:
         self._expected = torch.autograd.grad(loss, self._anchors, retain_graph=True, allow_unused=True)
         self._products: list[tuple[Tensor, Tensor]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
+        self._failure: Exception | None = None
 
     def __enter__(self) -> Self:
         for anchor, expected in zip(self._anchors, self._expected, strict=True):
@@ -40,7 +41,13 @@ class BackwardScale:
         self._anchors, self._expected = [], ()
 
     def undo(self, vectors: list[Grads]) -> list[Grads]:
-        """Returns the vectors divided by the factor."""
+        """Returns the vectors divided by the factor.
+
+        Raises:
+            Exception: What went wrong during the backward pass, which it did not reach.
+        """
+        if self._failure is not None:
+            raise self._failure
         if not self._products:
             return vectors
         device = self._products[0][0].device
@@ -55,12 +62,20 @@ class BackwardScale:
 
     def _hook(self, expected: Tensor) -> object:
         def compare(actual: Tensor) -> None:
-            with torch.no_grad():
-                dtype = torch.float32 if actual.device.type == "mps" else torch.float64
-                wide, passed = (_real(gradient).to(dtype) for gradient in (expected, actual))
-                self._products.append(((passed * wide).sum(), (wide * wide).sum()))
+            try:
+                self._products.append(_products(expected, actual))
+            except Exception as error:
+                self._failure = error
 
         return compare
+
+
+@torch.no_grad()
+def _products(expected: Tensor, actual: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the inner product of both, and the squared norm of the first."""
+    dtype = torch.float32 if actual.device.type == "mps" else torch.float64
+    wide, passed = (_real(gradient).to(dtype) for gradient in (expected, actual))
+    return (passed * wide).sum(), (wide * wide).sum()
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -14,12 +14,21 @@ class StepHook:
     of the standard library, so that loading such a file does not need gradlens.
     """
 
-    def __init__(self, hook: Callable[..., Any]) -> None:
-        self._hook = hook
+    def __init__(self, hook: Callable[..., None], fail: Callable[[Exception], None]) -> None:
+        """Prepares.
 
-    def __call__(self, *args: Any) -> Any:
+        Args:
+            hook: What is called.
+            fail: Takes its errors, which must not reach the training's forward pass.
+        """
+        self._hook, self._fail = hook, fail
+
+    def __call__(self, *args: Any) -> None:
         """Calls the hook."""
-        return self._hook(*args)
+        try:
+            self._hook(*args)
+        except Exception as error:
+            self._fail(error)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (nullcontext(), "__exit__")

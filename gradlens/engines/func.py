@@ -46,6 +46,7 @@ class FuncEngine:
         self._handles: list[RemovableHandle] = []
         self._calls: list[ForwardCall] = []
         self._outputs: list[Any] = []
+        self._failure: Exception | None = None
 
     def arm(self) -> None:
         """Takes down the next forward pass; see ``Engine.arm``."""
@@ -55,15 +56,15 @@ class FuncEngine:
         if missing:
             raise EngineRefusal(f"func: a parameter of shape {missing[0]} is not in the model ({_name(self._model)})")
         self._handles = [
-            self._model.register_forward_pre_hook(StepHook(self._before), with_kwargs=True),
-            self._model.register_forward_hook(StepHook(self._after)),
+            self._model.register_forward_pre_hook(StepHook(self._before, self._fail), with_kwargs=True),
+            self._model.register_forward_hook(StepHook(self._after, self._fail)),
         ]
 
     def disarm(self) -> None:
         """Drops what was taken down; see ``Engine.disarm``."""
         for handle in self._handles:
             handle.remove()
-        self._handles, self._calls, self._outputs = [], [], []
+        self._handles, self._calls, self._outputs, self._failure = [], [], [], None
 
     def measure(
         self,
@@ -91,9 +92,15 @@ class FuncEngine:
         if torch.is_grad_enabled():
             self._outputs.append(output)
 
+    def _fail(self, error: Exception) -> None:
+        """Keeps an error of ours out of the training loop's forward pass; ``measure`` raises it."""
+        self._failure = self._failure or error
+
     def _pull_back(
         self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: Rows, wanted: Sequence[tuple[int, int]]
     ) -> list[Grads]:
+        if self._failure is not None:
+            raise self._failure
         if len(self._calls) != 1 or len(self._outputs) != 1:
             raise EngineRefusal(
                 f"func: {_name(self._model)} ran {len(self._calls)} times before this backward, not once"

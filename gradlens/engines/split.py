@@ -100,7 +100,7 @@ class SplitEngine:
             inside = self._owned(attention.owned(module))
             if inside:
                 self._require(path, module, inside, attention.refusal(module))  # type: ignore[arg-type]
-                hook = StepHook(partial(self._on_attention, path, inside))
+                hook = StepHook(partial(self._on_attention, path, inside), self._fail)
                 self._handles.append(module.register_forward_hook(hook, prepend=True, with_kwargs=True))
             return
         if not owned:
@@ -108,7 +108,7 @@ class SplitEngine:
         kind = kind_of(module)
         if kind is not None:
             self._require(path, module, owned, _derived(owned) or kind.refusal(module))
-            hook = StepHook(partial(self._on_forward, path, kind))
+            hook = StepHook(partial(self._on_forward, path, kind), self._fail)
             # First in line, so that it sees the layer's own output and not what other hooks make of it.
             self._handles.append(module.register_forward_hook(hook, prepend=True, with_kwargs=True))
         elif type(module).__module__.startswith("torch.nn.") and not isinstance(
@@ -164,6 +164,8 @@ class SplitEngine:
             output.register_hook(partial(self._on_gradient, call))  # type: ignore[no-untyped-call]
 
     def _check(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: Rows) -> tuple[DirectUse, ...]:
+        if self._failure is not None:
+            raise self._failure
         if len(losses) != 1:
             raise EngineRefusal(f"split: {len(losses)} loss components share one backward")
         if rows.weights.ndim != 2:
@@ -196,21 +198,23 @@ class SplitEngine:
 
     def _on_gradient(self, call: LayerCall | AttentionCall, grad: Tensor) -> None:
         if self._sums is not None:
-            with plain_arithmetic(grad.device.type):
-                self._guard(call.add, self._sums, grad)
+            self._guard(grad.device.type, call.add, self._sums, grad)
 
     def _on_direct(self, use: DirectUse, grads: tuple[Tensor | None, ...]) -> None:
         if self._sums is not None and grads[0] is not None:
-            with plain_arithmetic(grads[0].device.type):
-                self._guard(_add_direct, use, self._sums, grads[0])
+            self._guard(grads[0].device.type, _add_direct, use, self._sums, grads[0])
 
-    def _guard(self, action: Callable[..., None], *arguments: Any) -> None:
-        """Keeps an error of ours out of the training loop's backward; ``measure`` raises it afterwards."""
+    def _guard(self, device: str, action: Callable[..., None], *arguments: Any) -> None:
         if self._failure is None:
             try:
-                action(*arguments)
+                with plain_arithmetic(device):
+                    action(*arguments)
             except Exception as error:
-                self._failure = error
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Keeps an error of ours out of the training loop's own passes; ``measure`` raises it."""
+        self._failure = self._failure or error
 
 
 def _mixes(module: nn.Module) -> bool:

@@ -37,7 +37,7 @@ class Outputs:
     def resume(self) -> None:
         """Watches (again)."""
         if not self._handles:
-            self._handles = [module.register_forward_hook(StepHook(self._ran)) for module in self._modules]
+            self._handles = [module.register_forward_hook(StepHook(self._ran, self._fail)) for module in self._modules]
 
     def take(self) -> list[Tensor]:
         """Returns the differentiable tensors among the outputs, each once, and forgets them."""
@@ -53,11 +53,5 @@ class Outputs:
         self._seen.clear()
 
     def _ran(self, module: nn.Module, args: Any, output: Any) -> None:  # noqa: ARG002
-        try:
-            self._note(output)
-        except Exception as error:
-            self._fail(error)
-
-    def _note(self, output: Any) -> None:
         if torch.is_grad_enabled() and self._wanted():
             self._seen = [*self._seen[1 - REMEMBERED :], output]

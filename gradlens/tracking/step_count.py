@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch.optim import Optimizer
@@ -24,7 +25,7 @@ class StepCount:
         self._fail = fail
         self._counts: WeakKeyDictionary[Optimizer, int] = WeakKeyDictionary()
         self._backwards = 0
-        self._handle = register_optimizer_step_post_hook(lambda optimizer, *_: self._stepped(optimizer))
+        self._handle = register_optimizer_step_post_hook(self._stepped)
 
     def backward_ran(self) -> None:
         """Counts a backward pass, which is a step where no optimizer steps."""
@@ -38,7 +39,7 @@ class StepCount:
         """Stops counting."""
         self._handle.remove()
 
-    def _stepped(self, optimizer: Optimizer) -> None:
+    def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
         try:
             self._counts[optimizer] = self._counts.get(optimizer, 0) + 1
         except Exception as error:  # in the training's own step

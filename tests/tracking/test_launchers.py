@@ -21,13 +21,13 @@ from gradlens.tracking.launchers import instead
         ("accelerate launch --cpu train.py", "accelerate launch --cpu -m gradlens track --every 5 train.py"),
         ("deepspeed --num_gpus 2 train.py", "deepspeed --num_gpus 2 --module gradlens track --every 5 train.py"),
         ("mpirun -np 2 python train.py", "mpirun -np 2 python -m gradlens track --every 5 train.py"),
-        ("accelerate launch --config_file c.yaml t.py", "accelerate launch --config_file c.yaml -m gradlens track --every 5 t.py"),
+        ("accelerate launch --config_file c.yml t.py", "accelerate launch --config_file c.yml -m gradlens track --every 5 t.py"),
         ("/opt/bin/torchrun train.py", "torchrun -m gradlens track --every 5 train.py"),
     ],
 )  # fmt: skip
 def test_launchers(tmp_path, monkeypatch, given, expected):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "c.yaml").write_text("compute_environment: LOCAL_MACHINE")
+    (tmp_path / "c.yml").write_text("compute_environment: LOCAL_MACHINE")
     (tmp_path / "run.sh").write_text("exec python train.py")
     (tmp_path / "run.sh").chmod(0o755)
     target, *arguments = shlex.split(given)

@@ -1,0 +1,55 @@
+"""A tracker in the process of the tests, whose patches go away again."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader
+
+from gradlens.tracking.options import TrackOptions
+from gradlens.tracking.tracker import Tracker
+
+PATCHED = {
+    F: ("cross_entropy", "nll_loss"),
+    torch.Tensor: ("backward",),
+    torch.autograd: ("backward", "grad"),
+    DataLoader: ("__iter__",),
+}
+
+
+class Trackers:
+    """Begins trackers whose runs go to one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.started: list[Tracker] = []
+
+    def __call__(self, **options) -> Tracker:
+        """Begins one."""
+        tracker = Tracker(TrackOptions(**options), self._folder, lambda: None)
+        tracker.start()
+        self.started.append(tracker)
+        return tracker
+
+
+@contextmanager
+def trackers(folder: Path) -> Iterator[Trackers]:
+    """Yields what begins trackers; they, their patches and what they said are gone afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Setting an attribute to itself has it restored.
+        for owner, name in ((owner, name) for owner, names in PATCHED.items() for name in names):
+            patch.setattr(owner, name, getattr(owner, name))
+        patch.setattr(sys, "__stderr__", io.StringIO())
+        begin = Trackers(folder)
+        yield begin
+        for tracker in begin.started:
+            tracker.stop()
+            if tracker.lens is not None:
+                tracker.lens.close()

@@ -196,3 +196,29 @@ def test_many_groups() -> None:
                 model.zero_grad()
         assert lens.last is not None
         assert apart(lens.last.gram, gram([*vectors, [None] * 4])) <= 1e-4
+
+
+def test_a_compiled_model_whose_first_backward_pass_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    # By default what is compiled in that pass writes into its buffers, and cannot run again in the next one.
+    monkeypatch.setattr("torch._functorch.config.donated_buffer", True)
+    model, first = mlp(), mlp()
+    compiled = torch.compile(model, backend="aot_eager")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Lens(model, GROUPS, optimizer=optimizer, every=2) as lens:
+        lens.step = 1
+        lens.skip()
+        for x, y in batches(2):
+            first.load_state_dict(model.state_dict())
+            optimizer.zero_grad()
+            outputs = compiled(x)
+            lens.backward(F.cross_entropy(outputs, y), y, outputs)
+            optimizer.step()
+        assert lens.last is not None
+        assert lens.last.step == 2
+        vectors = [gradient(first, partial(group_loss, x=x, y=y, classes=ids)) for ids in GROUPS.classes]
+        assert apart(lens.last.gram[: len(GROUPS), : len(GROUPS)], gram(vectors)) < 1e-5
+
+
+def group_loss(model: nn.Module, x: Tensor, y: Tensor, classes: tuple[int, ...]) -> Tensor:
+    inside = torch.isin(y, torch.tensor(classes))
+    return (F.cross_entropy(model(x.double()), y, reduction="none") * inside).mean()

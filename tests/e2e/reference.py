@@ -2,7 +2,8 @@
 
 Torch is imported once, and each program runs in a fork of this process. The recorder copies the model at every forward pass;
 after the script it computes each group's gradient once more in float64, from the formulas of the losses, by one backward pass
-for each group over the samples' terms of that group alone.
+for each group over the samples' terms of that group alone. What ran in reduced precision does so again: the arithmetic is part
+of what was trained.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Call:
     twin: nn.Module
     batch: Batch
     output: Any
+    reduced: torch.dtype | None
 
 
 class Recorder:
@@ -110,7 +112,9 @@ class Recorder:
         ):
             inputs = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
             batch = Batch(self._labels(inputs), self._drawn["permutation"], self._drawn["lam"], inputs)
-            self._calls.append(Call(module, copy.deepcopy(module), batch, None))
+            kind = inputs[0].device.type
+            reduced = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+            self._calls.append(Call(module, copy.deepcopy(module), batch, None, reduced))
         self._depth += 1
 
     def _leaves(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -122,10 +126,10 @@ class Recorder:
         main = vars(sys.modules["__main__"])
         if not self._table:
             data = main["make_data"]()
-            self._table = {x.numpy().tobytes(): int(y) for x, y in data}
-        known = [self._table.get(row.numpy().tobytes()) for row in inputs[0]]
+            self._table = {x.cpu().numpy().tobytes(): int(y) for x, y in data}
+        known = [self._table.get(row.cpu().numpy().tobytes()) for row in inputs[0]]
         if all(label is not None for label in known):
-            return torch.tensor(known)
+            return torch.tensor(known, device=inputs[0].device)
         assert self._batch is not None
         return self._batch["labels"] if isinstance(self._batch, dict) else self._batch[1]
 
@@ -166,14 +170,17 @@ def gram_of(style: Style, calls: list[Call]) -> tuple[np.ndarray, np.ndarray, fl
     sums: list[dict[int, Tensor]] = [{} for _ in range(len(GROUPS) + 1)]
     counts = np.zeros(len(GROUPS))
     for call in calls:
-        twin = call.twin.double()
+        wide = torch.float64 if call.reduced is None else torch.float32  # autocast leaves float64 alone
+        twin = call.twin.to(wide)
         if hasattr(twin, "checkpointing"):
             twin.checkpointing = None
-        inputs = tuple(a.double() if isinstance(a, Tensor) and a.is_floating_point() else a for a in call.batch.inputs)
+        inputs = tuple(a.to(wide) if isinstance(a, Tensor) and a.is_floating_point() else a for a in call.batch.inputs)
+        kind = inputs[0].device.type
         batch = Batch(call.batch.y, call.batch.permutation, call.batch.lam, inputs)
         pairs = list(zip(call.module.parameters(), twin.parameters(), strict=True))
         for k, classes in enumerate(GROUPS):
-            terms, labels = style.formula(twin, batch)
+            with torch.autocast(kind, call.reduced, enabled=call.reduced is not None):
+                terms, labels = style.formula(twin, batch)
             if labels.is_floating_point():
                 weights = labels[:, list(classes)].sum(1)
             else:
@@ -183,7 +190,7 @@ def gram_of(style: Style, calls: list[Call]) -> tuple[np.ndarray, np.ndarray, fl
         if style.rest is not None:
             _add(sums[-1], pairs, style.rest(twin))
     vectors = [dict(vector) for vector in sums]
-    dots = np.array([[sum(float((a[key] * b[key]).sum()) for key in a if key in b) for b in vectors] for a in vectors])
+    dots = np.array([[sum(float((a[key].double() * b[key].double()).sum()) for key in a if key in b) for b in vectors] for a in vectors])
     return dots[:-1, :-1], counts, float(np.sqrt(dots[-1, -1]))
 
 

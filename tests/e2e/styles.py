@@ -79,7 +79,8 @@ OBSERVE = "add gradlens.observe(outputs, labels) before loss.backward()"
 
 _ALL = (
     _loop("accumulate", "gradient accumulation over two batches", formula=f.scaled(0.5), quick=True),
-    _loop("autocast", "bfloat16 autocast", tolerance=0.05),
+    _loop("autocast", "bfloat16 autocast", tolerance=0.01),
+    _loop("half", "float16 autocast and gradient scaler, on a GPU where there is one", tolerance=2e-3),
     _loop("scaler", "gradient scaler, unscaled, clipped"),
     _loop("scaler-accumulate", "scaled loss divided for accumulation", formula=f.scaled(0.5)),
     _loop(

@@ -33,8 +33,8 @@ HEAD = """# What `gradlens track` follows
 Each row is a training program, written as its authors would and without knowledge of gradlens, that runs twice as a real
 process: under `python` and under `gradlens track`, every step measured. *Bit-identical*: weights and output of the two are the
 same to the last bit. *Error*: largest deviation of a Gram matrix of group gradients from an oracle in float64 (one backward
-pass for each group over the samples' own terms of the loss), relative to the vectors' norms. Bfloat16 autocast is compared
-with the float32 model, hence its error.
+pass for each group over the samples' own terms of the loss), relative to the vectors' norms. What runs in reduced precision is
+held to an oracle that does so, too: its error is that precision's rounding.
 """
 TIME = """*Time*: the training loop's time under the default budget over that of the untracked one, median over pairs of runs with
 its 95 % interval ([numbers](bench_styles.json)). These trainings have steps of half a millisecond, in which whatever is not

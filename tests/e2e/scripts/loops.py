@@ -41,6 +41,7 @@ torch.manual_seed(0)
 data = make_data()
 loader = DataLoader(data, batch_size=20, shuffle=True)
 criterion = nn.CrossEntropyLoss()
+device = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def plain(model, optimizer, epochs=2, after=lambda epoch: None):
@@ -75,6 +76,23 @@ def autocast(model):
         loss.backward()
         optimizer.step()
     print(loss.item())
+
+
+def half(model):
+    """As on a GPU: half precision, scaled."""
+    model.to(device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    scaler = torch.amp.GradScaler(device, init_scale=1024.0, growth_interval=3)
+    for epoch in range(2):
+        for x, y in loader:
+            x, y = x.to(device), y.to(device)
+            optimizer.zero_grad()
+            with torch.autocast(device, dtype=torch.float16):
+                loss = criterion(model(x), y)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        print(epoch, loss.item(), scaler.get_scale())
 
 
 def scaler(model, divide=1):
@@ -224,6 +242,7 @@ STYLES = {
     "eager": lambda model: plain(model, torch.optim.SGD(model.parameters(), lr=0.1)),
     "accumulate": accumulate,
     "autocast": autocast,
+    "half": half,
     "scaler": scaler,
     "scaler-accumulate": lambda model: scaler(model, divide=2),
     "scaler-skips": scaler_skips,

@@ -189,8 +189,8 @@ def gram_of(style: Style, calls: list[Call]) -> tuple[np.ndarray, np.ndarray, fl
             _add(sums[k], pairs, (weights * terms).sum())
         if style.rest is not None:
             _add(sums[-1], pairs, style.rest(twin))
-    vectors = [dict(vector) for vector in sums]
-    dots = np.array([[sum(float((a[key].double() * b[key].double()).sum()) for key in a if key in b) for b in vectors] for a in vectors])
+    vectors = [{key: gradient.double() for key, gradient in vector.items()} for vector in sums]
+    dots = np.array([[sum(float((a[key] * b[key]).sum()) for key in a if key in b) for b in vectors] for a in vectors])
     return dots[:-1, :-1], counts, float(np.sqrt(dots[-1, -1]))
 
 

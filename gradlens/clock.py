@@ -8,8 +8,6 @@ from statistics import median
 
 # Steps without measuring whose durations the typical step is taken from.
 WINDOW = 51
-# Steps that may wait to be accounted for.
-WAITING = 256
 # A pause (an evaluation, a breakpoint) counts as no more than so many typical steps of training.
 PAUSE = 5.0
 
@@ -21,11 +19,13 @@ class Clock:
     measuring (hooks inside the backward pass work there), but then at most one typical step more.
 
     Attributes:
-        measuring: Seconds that measuring added.
+        passed: When those steps without measuring ended that are not accounted for yet, which is more work than to note them.
     """
 
     def __init__(self) -> None:
-        self.measuring = 0.0
+        self.passed: list[float] = []
+        self._steps = 0
+        self._measuring = 0.0
         self._training = 0.0
         self._unreported = 0.0
         self._own = 0.0
@@ -34,11 +34,15 @@ class Clock:
         self._plain: deque[float] = deque(maxlen=WINDOW)
         self._typical = 0.0
         self._last: float | None = None
-        # Durations of steps without measuring that are not accounted for yet: that is more work than to note them.
-        self._waiting: list[float] = []
+
+    @property
+    def steps(self) -> int:
+        """How many steps have ended."""
+        return self._steps + len(self.passed)
 
     def own(self, seconds: float) -> None:
         """Takes down time that our code took in this step."""
+        self._account()
         self._own += seconds
 
     @property
@@ -48,30 +52,22 @@ class Clock:
 
     def outside(self, seconds: float) -> None:
         """Takes down time in this step that is neither training nor per-step measuring (a probe)."""
+        self._account()
         self._outside += seconds
-
-    def pass_over(self) -> float:
-        """Ends a step that was not measured and returns the present moment."""
-        now = time.perf_counter()
-        if self._last is not None:  # the first step has no beginning, so its length is not known
-            self._waiting.append(now - self._last - self._outside - self._own)
-            if len(self._waiting) >= WAITING:
-                self._account()
-        self.measuring += self._own
-        self._own, self._outside, self._last = 0.0, 0.0, now
-        return now
 
     def step_ended(self, measured: bool) -> tuple[float, float]:
         """Ends a step; returns the seconds of training until now that were not returned before, and those of measuring it."""
-        own, typical, last = self._own, self.typical, self._last
+        typical = self.typical
+        own, last = self._own, self._last
         if not measured or last is None:
-            self.pass_over()
+            self.passed.append(time.perf_counter())
             return self.settle(), own
         now = time.perf_counter()
         whole = now - last - self._outside
         added = max(own, min(whole - typical, own + typical)) if typical else own
         self._train(max(whole - added, 0.0))
-        self.measuring += added
+        self._measuring += added
+        self._steps += 1
         self._own, self._outside, self._last = 0.0, 0.0, now
         return self.settle(), added
 
@@ -84,6 +80,7 @@ class Clock:
     @property
     def now(self) -> float:
         """The moment at which the last step ended; the present one before that."""
+        self._account()
         return time.perf_counter() if self._last is None else self._last
 
     @property
@@ -99,6 +96,12 @@ class Clock:
         return self._training
 
     @property
+    def measuring(self) -> float:
+        """Seconds that measuring added."""
+        self._account()
+        return self._measuring
+
+    @property
     def overhead(self) -> float | None:
         """Measuring over training time; None before the second step."""
         return self.measuring / self.training if self.training > 0 else None
@@ -112,7 +115,16 @@ class Clock:
         }
 
     def _account(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        if not self.passed:
+            return
+        waiting: list[float] = []
+        for now in self.passed:
+            if self._last is not None:  # the first step has no beginning, so its length is not known
+                waiting.append(now - self._last - self._outside - self._own)
+            self._measuring += self._own
+            self._own, self._outside, self._last = 0.0, 0.0, now
+        self._steps += len(self.passed)
+        self.passed.clear()
         # A pause among them is told from what was typical before: at the beginning each step is looked at by itself.
         part = WINDOW if self._plain else 1
         while waiting:

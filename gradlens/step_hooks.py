@@ -16,14 +16,22 @@ class StepHooks:
     Such a step counts when the pass is over.
     """
 
-    def __init__(self, before: Callable[[], None] | None, after: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        before: Callable[[], None] | None,
+        rested: Callable[[], bool],
+        after: Callable[[], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
         """Prepares.
 
         Args:
             before: Called before a step, unless it is inside a backward pass; None: nothing is.
-            after: Called after a step, or after the backward pass that it is inside of.
+            rested: Asked first after a step, or after the backward pass that it is inside of; it knows if nothing is to do.
+            after: Called if there is.
+            fail: Takes errors of both, which must not reach the step of the training.
         """
-        self._before, self._after = before, after
+        self._before, self._rested, self._after, self._fail = before, rested, after, fail
         self._handles: list[RemovableHandle] = []
         self._inside = self._stepped = False
 
@@ -33,7 +41,7 @@ class StepHooks:
             handle.remove()
         self._handles = []
         if optimizer is not None:
-            self._handles = [optimizer.register_step_post_hook(self._over)]
+            self._handles = [optimizer.register_step_post_hook(self.over)]
             if (before := self._before) is not None:
                 self._handles.append(optimizer.register_step_pre_hook(lambda *_: None if self._inside else before()))
 
@@ -45,10 +53,15 @@ class StepHooks:
         finally:
             self._inside = False
         if self._stepped:
-            self._after()
+            self.over()
 
-    def _over(self, *_: Any) -> None:
+    def over(self, *_: Any) -> None:
+        """Takes note that a step is over."""
         if self._inside:
             self._stepped = True
-        else:
-            self._after()
+            return
+        try:
+            if not self._rested():
+                self._after()
+        except Exception as error:
+            self._fail(error)

@@ -79,7 +79,7 @@ class Stepper:
         self._watch = AnchorWatch(model, self._fault)
         # The optimizer's hooks run in the middle of the training's own step.
         before = None if self._update is None else partial(self._guard, self._before_step)
-        self._hooks = StepHooks(before, partial(self._guard, self._after_step))
+        self._hooks = StepHooks(before, self.schedule.rested, self._after_step, self._fault)
         self._engine = engine
         self._usage = Usage()
         self._running = False
@@ -253,7 +253,7 @@ class Stepper:
 
     def _end_without_optimizer(self) -> None:
         if self._optimizer is None:
-            self._after_step()
+            self._hooks.over()
 
     def _before_step(self) -> None:
         if self.armed and (update := self._update) is not None:
@@ -265,8 +265,8 @@ class Stepper:
         self._usage.stepped = True
         if self._armed:
             self._armed_step_over()
-        elif not self.schedule.pass_over():
-            return  # as most steps of most trainings end: as little as possible
+        else:
+            self.schedule.end(measured=False)
         self._arm_if_due()
 
     def _armed_step_over(self) -> None:

@@ -10,7 +10,7 @@ from gradlens.clock import Clock
 
 
 class ManualClock:
-    """Stands in for the time that ``gradlens.clock`` reads.
+    """Stands in for the time that clock and schedule read.
 
     Attributes:
         now: The present moment, in seconds.
@@ -18,7 +18,8 @@ class ManualClock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("gradlens.clock.time", SimpleNamespace(perf_counter=lambda: self.now))
+        for module in ("clock", "measurement_schedule"):
+            monkeypatch.setattr(f"gradlens.{module}.time", SimpleNamespace(perf_counter=lambda: self.now))
 
     def step(self, clock: Clock, plain: float, own: float = 0.0, hidden: float = 0.0) -> tuple[float, float]:
         """One optimizer step: training, our own code, and what our hooks take inside the backward pass."""

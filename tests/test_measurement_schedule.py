@@ -7,8 +7,8 @@ import random
 import pytest
 
 from gradlens.cadence import Budget, Cadence, Every
-from gradlens.clock import PAUSE, WAITING, Clock
-from gradlens.measurement_schedule import MeasurementSchedule
+from gradlens.clock import PAUSE, Clock
+from gradlens.measurement_schedule import WAITING, MeasurementSchedule
 from tests.manual_clock import ManualClock
 
 
@@ -41,7 +41,9 @@ def asked_seldom(cadence: Cadence, watch: ManualClock, durations: list[float], c
             schedule.end(measured=True)
             look = True
         else:
-            look = schedule.pass_over()
+            look = not schedule.rested()
+            if look:
+                schedule.end(measured=False)
     return due, asked
 
 
@@ -64,10 +66,12 @@ def test_a_step_that_is_set_is_looked_at_anew(watch) -> None:
     assert not schedule.due()
     schedule.rest()
     schedule.step = 7
-    assert schedule.pass_over()  # 8 is before 100, but so it could be before any other
+    assert not schedule.rested()  # 8 is before 100, but so it could be before any other
     assert not schedule.due()
     schedule.rest()
-    assert [schedule.pass_over() for _ in range(92)] == [False] * 91 + [True]
+    assert [schedule.rested() for _ in range(93)] == [True] * 92 + [False]
+    assert schedule.step == 99
+    schedule.end(measured=False)
     assert schedule.step == 100
     assert schedule.due()
 
@@ -95,7 +99,7 @@ def test_steps_that_were_passed_over_are_in_the_account(watch) -> None:
     schedule = MeasurementSchedule(Every(10**6))
     for _ in range(3 * WAITING + 5):
         watch.now += 2.0
-        schedule.pass_over()
+        schedule.end(measured=False)
     assert schedule.clock.training == pytest.approx(2.0 * (3 * WAITING + 4))  # nobody saw the first begin
     assert schedule.clock.typical == 2.0
     assert schedule.clock.overhead == 0.0

@@ -95,24 +95,22 @@ class Following:
         self._steps.clear()
 
     def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        if optimizer is self._known and not self._others:
-            return  # as in nearly every step of nearly every training
+        # Runs in each step of each optimizer: in one piece, and as little of it as possible where they take turns.
         try:
-            self._note(optimizer)
+            if optimizer is self._known:
+                if self._others:
+                    self._rest()
+                return
+            self._others = True
+            weak = ref(optimizer)
+            steps = self._steps[weak] = self._steps.get(weak, 0) + 1
+            if steps >= ANOTHER_OPTIMIZER and weak not in self._strangers:
+                self._weigh(optimizer, steps)
         except Exception as error:
             self._fail(error)
 
-    def _note(self, optimizer: Optimizer) -> None:
-        if optimizer is self._known:
-            self._rest()
-            return
-        weak = ref(optimizer)
-        if weak in self._strangers:
-            return
-        self._others = True
-        steps = self._steps[weak] = self._steps.get(weak, 0) + 1
-        if steps < ANOTHER_OPTIMIZER:
-            return
+    def _weigh(self, optimizer: Optimizer, steps: int) -> None:
+        """Decides what it means that another optimizer steps again and the known one does not."""
         own = _owned(optimizer)
         if own & (self._measured if self._known is None else _owned(self._known)):
             self.follow(optimizer)

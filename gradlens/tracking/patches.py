@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 # Position of ignore_index among the arguments of the watched loss functions.
 LOSSES = {"cross_entropy": 4, "nll_loss": 4}
 # Names of the arguments after what is differentiated.
-OF_TENSOR = ("gradient", "retain_graph", "create_graph", "inputs")
 OF_AUTOGRAD = ("grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs")
 
 
@@ -35,20 +34,8 @@ def install(tracker: Tracker) -> None:
     watch_scalers(lambda: not tracker.rests, tracker.fail)
     for name, position in LOSSES.items():
         setattr(F, name, _watched_loss(getattr(F, name), name, position, tracker))
-    backward_of_tensor: Callable[..., None] = Tensor.backward
     backward_of_autograd: Callable[..., None] = torch.autograd.backward
     is_compiling, in_dynamo = torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling
-
-    @functools.wraps(backward_of_tensor)
-    def tensor_backward(self: Tensor, *args: Any, **kwargs: Any) -> None:
-        if in_dynamo() or tracker.asleep or is_compiling() or tracker.busy:
-            backward_of_tensor(self, *args, **kwargs)
-            return
-
-        def measured(once: Once) -> None:
-            tracker.backward([self], _is_plain(args, kwargs, OF_TENSOR), once)
-
-        tracker.guarded(measured, lambda: backward_of_tensor(self, *args, **kwargs))
 
     @functools.wraps(backward_of_autograd)
     def autograd_backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
@@ -83,8 +70,7 @@ def install(tracker: Tracker) -> None:
         tracker.guarded(measured, lambda: found.append(gradients(outputs, inputs, *args, **kwargs)))
         return found[0]
 
-    Tensor.backward = tensor_backward  # type: ignore[method-assign]
-    torch.autograd.backward = autograd_backward
+    torch.autograd.backward = autograd_backward  # Tensor.backward calls it, too
     torch.autograd.grad = autograd_grad
     _watch_loaders(tracker)
 

@@ -18,7 +18,6 @@ from gradlens.tracking.tracker import Tracker
 
 PATCHED = {
     F: ("cross_entropy", "nll_loss"),
-    torch.Tensor: ("backward",),
     torch.autograd: ("backward", "grad"),
     DataLoader: ("__iter__",),
 }

@@ -33,9 +33,8 @@ SOURCES = str(Path(gradlens.__file__).parent)
 ENTRANCES = {
     "tracking/patches:_watch_loaders.<locals>.watched",
     "tracking/patches:_watched_loss.<locals>.watched",
-    "tracking/patches:install.<locals>.tensor_backward",
-    "tracking/patches:install.<locals>.tensor_backward.<locals>.<lambda>",
     "tracking/patches:install.<locals>.autograd_backward",
+    "tracking/patches:install.<locals>.autograd_backward.<locals>.<lambda>",
     "tracking/patches:install.<locals>.autograd_grad",
     "tracking/patches:install.<locals>.autograd_grad.<locals>.<lambda>",
     "tracking/tracker:Tracker.quietly",
@@ -47,7 +46,7 @@ ENTRANCES = {
     # hooks
     "tracking/following:Following._stepped",
     "tracking/step_count:StepCount._stepped",
-    "step_hooks:StepHooks._over",
+    "step_hooks:StepHooks.over",
     "step_hooks:StepHooks.follow.<locals>.<lambda>",
     "stepper:Stepper._guard",
     "engines/_step_hook:StepHook.__call__",

@@ -98,6 +98,7 @@ class Team:
         # Its destructor would wait for votes that no other process comes to any more.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._group))
         self._posted: deque[tuple[Any, Tensor]] = deque()
+        self._ballots: list[Tensor] = []  # that are in no vote
 
     @classmethod
     def meet(cls) -> Self:
@@ -182,7 +183,8 @@ class Team:
         return tensor
 
     def _cast(self, phase: Phase, ok: bool, numbers: Sequence[float] = ()) -> tuple[Any, Tensor]:
-        ballot = torch.zeros(len(Phase) + self.size + NUMBERS, dtype=torch.float64)
+        size = len(Phase) + self.size + NUMBERS
+        ballot = self._ballots.pop().zero_() if self._ballots else _lasting(torch.zeros(size, dtype=torch.float64))
         ballot[phase] = 1
         ballot[len(Phase) + self.rank] = float(ok)
         if numbers:
@@ -198,6 +200,7 @@ class Team:
             self._broken(error)
             return Vote(Outcome.OVER)
         values = ballot.tolist()
+        self._ballots.append(ballot)
         phases, oks = values[: len(Phase)], values[len(Phase) : len(Phase) + self.size]
         numbers = tuple(values[len(Phase) + self.size :])
         absent = tuple(rank for rank, ok in enumerate(oks) if not ok)
@@ -217,6 +220,17 @@ class Team:
         self.over = True
         text = str(error).strip() or type(error).__name__
         self.reason = f"the connection to another process is lost ({text.splitlines()[0][:200]})"
+
+
+def _lasting(tensor: Tensor) -> Tensor:
+    """Returns a tensor that no other thread takes the interpreter's lock for.
+
+    The connection's threads let go of a vote's tensor when they come to it, which may be while Python ends. If theirs was the
+    last reference beside Python's own, they need the lock for that, and the process is aborted ("terminate called without an
+    active exception"; pytorch/pytorch#179291). A view, which is kept for good, is one reference more.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(tensor.view(-1)))
+    return tensor
 
 
 def _gather(number: int, text: str) -> list[str]:

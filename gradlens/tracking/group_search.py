@@ -79,7 +79,7 @@ class GroupSearch:
     @property
     def waits(self) -> str:
         """Says, while labels are counted, until when."""
-        span = "the first pass over the data" if self._has_end else f"the first {COUNTED} backward passes"
+        span = "the first pass over the data" if self._has_end else f"a first pass, or {COUNTED} backward passes,"
         return (
             f"from counting the labels of {span}, as the training data does not tell its class counts; measured after it "
             "(--groups NAME=IDS,... measures from the start)"

@@ -52,8 +52,8 @@ class StepHooks:
             backward()
         finally:
             self._inside = False
-        if self._stepped:
-            self.over()
+            if self._stepped:  # also where the pass failed after it
+                self.over()
 
     def over(self, *_: Any) -> None:
         """Takes note that a step is over."""

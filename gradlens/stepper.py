@@ -240,6 +240,7 @@ class Stepper:
             raise
         except Exception as error:
             if once.error is not None:
+                self.skip()  # what is there of this step is a part, whatever the script makes of the error
                 raise once.error from None
             if not once.ran:
                 once()

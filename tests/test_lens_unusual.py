@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import weakref
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradlens import ClassGroups, Lens
+from gradlens import ClassGroups, Lens, Run
 from tests.engines.zoo import CLASSES, GROUPS
 from tests.lens_oracle import apart, gradient, gram, same
 from tests.lens_training import accumulated, batches, loss_of, mlp, state
@@ -196,6 +197,47 @@ def test_many_groups() -> None:
                 model.zero_grad()
         assert lens.last is not None
         assert apart(lens.last.gram, gram([*vectors, [None] * 4])) <= 1e-4
+
+
+def test_a_step_inside_a_backward_pass_that_fails_is_counted(tmp_path: Path) -> None:
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    failing = False
+
+    def step(_: Tensor) -> None:
+        optimizer.step()
+        optimizer.zero_grad()
+        if failing:
+            raise ArithmeticError("of the script")
+
+    next(iter(model.parameters())).register_post_accumulate_grad_hook(step)  # the last to get its gradient
+    with Lens(model, GROUPS, out=tmp_path / "run", optimizer=optimizer, every=1) as lens:
+        for number, (x, y) in enumerate(batches(4)):
+            failing = number == 2
+            with contextlib.suppress(ArithmeticError):
+                lens.backward(loss_of(model, x, y), y)
+        assert lens.step == 4
+    assert Run(tmp_path / "run").steps.tolist() == [0, 1, 3]
+
+
+def test_a_backward_pass_that_fails_leaves_its_step_out() -> None:
+    model, failing = mlp(), [True]
+
+    def fail(gradient: Tensor) -> None:
+        if failing:
+            raise ArithmeticError("of the script")
+
+    next(iter(model.parameters())).register_hook(fail)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    (x, y), *_ = batches(1)
+    with Lens(model, GROUPS, optimizer=optimizer, every=1) as lens:
+        with pytest.raises(ArithmeticError):
+            lens.backward(loss_of(model, x, y), y)
+        failing.clear()
+        lens.backward(loss_of(model, x, y), y)  # tried again, upon what is in .grad already
+        optimizer.step()
+        assert lens.last is None
+        assert lens.step == 1
 
 
 def test_a_compiled_model_whose_first_backward_pass_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,8 @@ class Tracker:
             plain: Whether nothing is asked for but the gradients of scalars.
             once: The backward pass.
         """
+        if not roots:
+            return
         if "returned" in self.seen and self.lens is not None:
             self.seen.discard("returned")
             self.lens.skip()  # what was measured of this step were gradients for another purpose

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import namedtuple
 
@@ -284,3 +285,13 @@ def test_a_pass_from_an_edge_of_the_graph_is_left_alone_with_a_reason(start):
     torch.autograd.backward(torch.autograd.graph.get_gradient_edge(loss), torch.ones(()))
     assert model.weight.grad is not None
     assert "backward from GradientEdge" in str(tracker.failure)
+
+
+def test_a_backward_pass_of_nothing_is_no_reason_to_stop(start):
+    tracker = start(every=1)
+    train(data(), epochs=1)
+    with contextlib.suppress(Exception):  # whatever torch says of it
+        torch.autograd.backward([])
+    train(data(), epochs=1)
+    assert tracker.failure is None
+    assert tracker.lens is not None

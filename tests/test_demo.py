@@ -53,7 +53,9 @@ def test_the_dual_phase_run_has_both_phases(demo):
     assert run.steps.tolist() == list(range(8 * 10 + 16 * 5))
     assert run.counts[: 8 * 10].sum(0).tolist() == [8 * 309, 0]
     assert run.counts[8 * 10 :].sum(0).tolist() == [16 * 100, 16 * 33]
-    assert np.nanmax(run.residual) < 1e-5
+    # In float32 one step of 160 has 4e-5 on some processors, the others are far below: distances of the retention loss are small.
+    assert np.nanmax(run.residual) < 1e-4
+    assert np.nanmedian(run.residual) < 1e-6
     # what the head and the tail contribute is told apart by loss component
     assert {"classification/head", "intra/head", "retention/head", "retention/tail"} <= set(run.names)
     assert run.meta.subset_hash == Run(result.runs[LONG_TAILED]).meta.subset_hash

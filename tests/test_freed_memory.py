@@ -35,4 +35,5 @@ def test_memory_of_large_arrays_is_given_back() -> None:
         return float(done.stdout)
 
     assert held("given back") < 16
-    assert held("kept") > 100  # else there is nothing to be done
+    # Else there is nothing to be done. Where the system put something in the heap's way, glibc maps all arrays by itself.
+    assert max(held("kept") for _ in range(5)) > 100

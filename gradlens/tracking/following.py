@@ -101,10 +101,12 @@ class Following:
                 if self._others:
                     self._rest()
                 return
-            self._others = True
             weak = ref(optimizer)
+            if weak in self._strangers:
+                return
+            self._others = True
             steps = self._steps[weak] = self._steps.get(weak, 0) + 1
-            if steps >= ANOTHER_OPTIMIZER and weak not in self._strangers:
+            if steps >= ANOTHER_OPTIMIZER:
                 self._weigh(optimizer, steps)
         except Exception as error:
             self._fail(error)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from gradlens.runlog import Run
+from gradlens.tracking.following import Following
 
 
 def data(seed=0):
@@ -122,3 +123,26 @@ def test_a_loader_made_in_the_loop_counts_passes_and_classes(start, tmp_path):
     run = finished(tracker, tmp_path)
     assert run.meta.class_counts == (20, 20, 20)
     assert run.epoch.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_an_optimizer_that_was_given_up_does_not_hide_the_next_one():
+    def optimizer():
+        parameter = torch.zeros(1, requires_grad=True)
+        parameter.grad = torch.zeros(1)
+        return torch.optim.SGD([parameter], lr=0.1)
+
+    known, stranger, new = optimizer(), optimizer(), optimizer()
+    following = Following(None, known, set(), lambda: None, lambda error: pytest.fail(str(error)))
+    try:
+        for _ in range(30):
+            stranger.step()
+        assert following.lost
+        following.give_up()
+        for _ in range(30):
+            stranger.step()
+            stranger.step()
+            new.step()
+        assert following.lost
+        assert following.newcomer() is new
+    finally:
+        following.stop()

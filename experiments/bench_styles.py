@@ -2,15 +2,17 @@
 
     python experiments/bench_styles.py
 
-Each style's script trains over its data again and again for about a second, untracked and tracked in turn, as a process of
-its own or as those of its launcher, where the first one is timed. Timed is the training loop from its second tenth on, or from
-where labels have been counted, which takes a pass over the data: by then imports, the search for the model and the first
-measurement are over. What tracking added before is `start`. Time is that of the process, without waiting while others compute,
-but that on the clock where the training itself mostly waits for other processes. Ratios are medians over pairs of neighbouring
-runs, with the 95 % interval of the median (of order statistics, whatever the machine's noise is). Pairs are added while the
-interval holds the limit, up to a number; styles that were measured before on the same machine keep their pairs. `load` is how
-many processes wanted the machine's cores. These trainings have the smallest steps there are, of about a millisecond: what a
-step that is not measured costs weighs most here.
+Each style's script trains over its data again and again for about a second, untracked and tracked, as a process of its own or as
+those of its launcher, where the first one is timed. (Where starting takes much longer than that: three seconds and fewer pairs.)
+The two take turns of about 5 ms, and while one has its turn the other waits: a machine that is slow for a moment is so for both.
+`control` is what two untracked runs differ by. Timed is the training loop from its second tenth on, or from where labels have
+been counted, which takes a pass over the data: by then imports, the search for the model and the first measurement are over.
+What tracking added before is `start`. Time is that of the process, without waiting while others compute, but that on the clock
+where the training itself mostly waits for other processes. Ratios are medians over pairs of runs, with the 95 % interval of the
+median (of order statistics, whatever the machine's noise is; of fewer than six pairs from the lowest to the highest). Pairs are
+added while the interval holds the limit, up to a number; styles that were measured before on the same machine keep their pairs.
+`load` is how many processes wanted the machine's cores. These trainings have the smallest steps there are, of about a
+millisecond: what a step that is not measured costs weighs most here.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from environment import hardware, versions
+from styles_timed import TURNS
 
 from gradlens.runlog import Run
 from gradlens.tracking import program as programs
@@ -50,8 +53,12 @@ DRIVER = Path(__file__).resolve().parent / "styles_timed.py"
 # Backward passes of the start at least, as a fraction of all.
 START = 0.1
 LIMIT = 1.10
-# How often a script's data is repeated, at least and at most.
-FEWEST, MOST = 20, 2000
+# How often a script's data is repeated, at least (in forks, and in processes that start anew) and at most.
+FEWEST, FEWEST_ANEW, MOST = 20, 4, 2000
+# Processes of a launcher at most, and seconds of a turn, about.
+RANKS, TURN = 2, 0.005
+# The style whose untracked run is held against itself.
+CONTROL = "loop-clip-norm"
 # Their training runs in processes that the script starts, out of sight of what takes the times.
 STARTS_PROCESSES = "distributed-torch-multiprocessing-spawn"
 
@@ -120,23 +127,15 @@ def child(style: Timed, times: int, folder: Path, *, tracked: bool) -> None:
         run(programs.script(words[0]), words[1:], lambda _: None)
 
 
-def timed(style: Timed, times: int, *, tracked: bool) -> dict[str, Any]:
-    """Runs a style in a fork of this process; returns its stamps, and what the run says if it is tracked."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shutil.copytree(SCRIPTS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        pid = os.fork()
-        if not pid:
-            _in_child(style, times, folder, tracked)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if code:
-            raise RuntimeError(f"{style.title} exited with {code}: {(folder / 'err.txt').read_text()[-2000:]}")
-        found: dict[str, Any] = {"stamps": json.loads((folder / "stamps.json").read_text())}
-        if tracked:
-            log = Run(folder / "run")
-            begun = (int(log.steps[0]) + 1) / max(int(log.meta.extra["steps"]), 1)
-            found |= {"measured": len(log), "said": log.meta.timings.get("overhead"), "begun": begun}
-        return found
+def started(style: Timed, times: int, folder: Path, *, tracked: bool, turns: str | None = None) -> int:
+    """Starts a style in a fork of this process; returns the fork's id."""
+    shutil.copytree(SCRIPTS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    pid = os.fork()
+    if not pid:
+        if turns is not None:
+            os.environ[TURNS] = turns
+        _in_child(style, times, folder, tracked)
+    return pid
 
 
 def _in_child(style: Timed, times: int, folder: Path, tracked: bool) -> None:
@@ -155,14 +154,49 @@ def _in_child(style: Timed, times: int, folder: Path, tracked: bool) -> None:
         os._exit(code)
 
 
-def pair(style: Timed, times: int, *, tracked_first: bool) -> dict[str, float]:
-    """Runs a style once untracked and once tracked; returns the two times' ratio and what explains it."""
-    both = {tracked: timed(style, times, tracked=tracked) for tracked in (tracked_first, not tracked_first)}
-    plain, own = both[False]["stamps"], both[True]["stamps"]
-    if len(plain) != len(own):
-        raise RuntimeError(f"{style.title}: {len(plain)} backward passes untracked, {len(own)} tracked")
-    # The lens is made, and one step measured, at ``begun`` of all steps; what follows from that is over soon after.
-    first = min(2 + int(max(START, both[True]["begun"] + 0.02) * len(plain)), len(plain) - 2)
+def stamps_of(style: Timed, folder: Path, status: int) -> list[list[float]]:
+    """Returns what the driver noted in a run that ended with this status."""
+    if code := os.waitstatus_to_exitcode(status):
+        raise RuntimeError(f"{style.title} exited with {code}: {(folder / 'err.txt').read_text()[-2000:]}")
+    return json.loads((folder / "stamps.json").read_text())
+
+
+def both(style: Timed, times: int, passes: int, folders: tuple[Path, Path], tracked: tuple[bool, bool]) -> list[Any]:
+    """Runs a style twice at the same time, in turns of so many backward passes; returns the stamps of both."""
+    # A pipe for each process of each run: whoever reads a byte from his own has the turn.
+    names = [str(folder) + ".{rank}" for folder in folders]
+    pipes = []
+    for name in names:
+        for rank in range(RANKS):
+            os.mkfifo(name.format(rank=rank))
+            pipes.append(os.open(name.format(rank=rank), os.O_RDWR))
+    for pipe in pipes[:RANKS]:
+        os.write(pipe, b".")
+    runs = {}
+    for at, folder in enumerate(folders):
+        turns = f"{passes} {names[at]} {names[1 - at]}"
+        runs[started(style, times, folder, tracked=tracked[at], turns=turns)] = at
+    statuses = {}
+    while len(statuses) < len(runs):
+        pid, status = os.wait()
+        statuses[runs[pid]] = status
+        for pipe in pipes:  # the other one has all turns now
+            os.write(pipe, b"." * MOST)
+    for pipe in pipes:
+        os.close(pipe)
+    return [stamps_of(style, folder, statuses[at]) for at, folder in enumerate(folders)]
+
+
+def ratios(plain: list[list[float]], own: list[list[float]], begun: float) -> dict[str, float]:
+    """Returns what the training loop of one run took over that of another.
+
+    Args:
+        plain: Stamps of the run that the other one is held against.
+        own: Stamps of the other run.
+        begun: Fraction of the loop after which the lens is made and one step measured.
+    """
+    # What follows from the first measurement is over soon after.
+    first = min(2 + int(max(START, begun + 0.02) * len(plain)), len(plain) - 2)
     loops = [[stamps[-1][clock] - stamps[first][clock] for clock in (0, 1)] for stamps in (plain, own)]
     # For other processes: what is lost is time on the clock, of which a budget is a part.
     waits = loops[0][0] < 0.5 * loops[0][1]
@@ -172,9 +206,33 @@ def pair(style: Timed, times: int, *, tracked_first: bool) -> dict[str, float]:
         "seconds_per_pass": loops[0][0] / (len(plain) - 1 - first),
         "start_seconds": (own[first][0] - own[0][0]) - (plain[first][0] - plain[0][0]),
         "backward_passes": len(plain),
-        "measured_steps": both[True]["measured"],
-        "said_overhead": both[True]["said"],
     }
+
+
+def pair(style: Timed, times: int, passes: int, *, tracked_first: bool) -> dict[str, float]:
+    """Runs a style untracked and tracked in turns; returns the two times' ratio and what explains it."""
+    with tempfile.TemporaryDirectory() as name:
+        folders = (Path(name) / "first", Path(name) / "second")
+        stamps = both(style, times, passes, folders, (tracked_first, not tracked_first))
+        plain, own = reversed(stamps) if tracked_first else stamps
+        log = Run(folders[not tracked_first] / "run")
+    if len(plain) != len(own):
+        raise RuntimeError(f"{style.title}: {len(plain)} backward passes untracked, {len(own)} tracked")
+    begun = (int(log.steps[0]) + 1) / max(int(log.meta.extra["steps"]), 1)
+    said = log.meta.timings.get("overhead")
+    return {**ratios(plain, own, begun), "measured_steps": len(log), "said_overhead": said}
+
+
+def control(args: argparse.Namespace) -> dict[str, float]:
+    """Returns median and interval of the ratio of two untracked runs."""
+    times, passes = calibrated(TIMED[CONTROL], args.seconds)
+    found = []
+    for _ in range(args.rounds):
+        with tempfile.TemporaryDirectory() as name:
+            folders = (Path(name) / "first", Path(name) / "second")
+            found.append(ratios(*both(TIMED[CONTROL], times, passes, folders, (False, False)), 0.0)["ratio"])
+    low, high = median_interval(found)
+    return {"ratio": median(found), "low": low, "high": high}
 
 
 def median_interval(values: list[float]) -> tuple[float, float]:
@@ -193,29 +251,36 @@ def decided(ratios: list[float]) -> bool:
     return high <= LIMIT or low > LIMIT
 
 
-def times_for(style: Timed, seconds: float) -> int:
-    """Returns how often a script's data is to be repeated for a training loop of so many seconds on the clock."""
-    stamps = timed(style, FEWEST, tracked=False)["stamps"]
-    return min(max(round(FEWEST * seconds / (stamps[-1][1] - stamps[0][1])), FEWEST), MOST)
+def calibrated(style: Timed, seconds: float) -> tuple[int, int]:
+    """Returns how often a script's data is to be repeated for a loop of so many seconds, and the backward passes of a turn."""
+    fewest = FEWEST if style.fork else FEWEST_ANEW
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "alone"
+        status = os.waitpid(started(style, fewest, folder, tracked=False), 0)[1]
+        stamps = stamps_of(style, folder, status)
+    took = stamps[-1][1] - stamps[0][1]
+    times = min(max(round(fewest * seconds / took), fewest), MOST)
+    return times, max(round(len(stamps) * TURN / took), 1)
 
 
 def measure(style: Timed, known: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     """Returns what tracking costs in one style, from the pairs that are known and as many more as it takes."""
-    again = known.get("seconds") == args.seconds
-    times = known["times"] if again else times_for(style, args.seconds)
+    # What starts anew imports much longer than it trains: fewer and longer loops.
+    seconds, rounds = (args.seconds, args.rounds) if style.fork else (3 * args.seconds, args.rounds // 2 + 1)
+    again = known.get("seconds") == seconds
+    times, passes = (known["times"], known["passes"]) if again else calibrated(style, seconds)
     pairs = list(known["pairs"]) if again else []
-    while len(pairs) < args.rounds or (
-        len(pairs) < args.most_rounds and not decided([each["ratio"] for each in pairs])
-    ):
-        pairs.append(pair(style, times, tracked_first=len(pairs) % 2 == 1))
+    while len(pairs) < rounds or (len(pairs) < args.most_rounds and not decided([each["ratio"] for each in pairs])):
+        pairs.append(pair(style, times, passes, tracked_first=len(pairs) % 2 == 1))
     low, high = median_interval([each["ratio"] for each in pairs])
     return {
         "title": style.title,
         **{name: median(each[name] for each in pairs) for name in pairs[0]},
         "low": low,
         "high": high,
-        "seconds": args.seconds,
+        "seconds": seconds,
         "times": times,
+        "passes": passes,
         "load": os.getloadavg()[0],
         "pairs": [{name: float(f"{value:.4g}") for name, value in each.items()} for each in pairs],
     }
@@ -240,6 +305,7 @@ def main(arguments: list[str] | None = None) -> None:
     machine = {"versions": versions(), "hardware": hardware("cpu")}
     before = json.loads(args.results.read_text()) if args.results.exists() else {}
     known = before["styles"] if before and machine == {name: before[name] for name in machine} else {}
+    same = before["control"] if known else control(args)
     for name in args.styles:
         begun = time.perf_counter()
         known[name] = facts = measure(TIMED[name], known.get(name, {}), args)
@@ -255,6 +321,7 @@ def main(arguments: list[str] | None = None) -> None:
             "budget": DEFAULT_BUDGET,
             "limit": LIMIT,
             **machine,
+            "control": same,
             "median_ratio": median(facts["ratio"] for facts in known.values()),
             "median_over_limit": sorted(name for name, facts in known.items() if facts["ratio"] > LIMIT),
             "interval_over_limit": sorted(name for name, facts in known.items() if facts["low"] > LIMIT),

@@ -1,6 +1,7 @@
 """python styles_timed.py FILE SCRIPT [ARGS]: runs a training script and notes when it asks for each backward pass.
 
-Of several processes the first one notes.
+Where TURNS is set, it takes turns with the same script in another process, so many backward passes each: what slows the machine
+down for a while slows down both. Time of waiting for a turn does not exist, neither for the notes nor for gradlens.
 """
 
 import json
@@ -9,17 +10,64 @@ import runpy
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
+# "PASSES MINE OTHER": how many passes a turn has, and the named pipes through which turns are given; "{rank}" in their names.
+TURNS = "GRADLENS_BENCH_TURNS"
 
-def stamped(ordinary: Callable[..., Any], stamps: list[tuple[float, float]]) -> Callable[..., Any]:
+
+class Turns:
+    """Hands the turn to the other process and waits until it comes back.
+
+    Attributes:
+        waited: Seconds that were spent waiting.
+    """
+
+    def __init__(self, passes: int, mine: str, other: str) -> None:
+        self._passes = count()
+        self._each = passes
+        # Open for both, as a pipe that is open for reading alone waits for its writer.
+        self._mine, self._other = os.open(mine, os.O_RDWR), os.open(other, os.O_RDWR)
+        self._now = time.perf_counter
+        self.waited = 0.0
+
+    def now(self) -> float:
+        """The time, as if nobody had ever waited."""
+        return self._now() - self.waited
+
+    def passed(self) -> None:
+        """Ends the turn if it has had its passes; before the first pass, waits for the first turn."""
+        number = next(self._passes)
+        if number % self._each == 0:
+            begun = self._now()
+            if number:
+                os.write(self._other, b".")
+            os.read(self._mine, 1)
+            self.waited += self._now() - begun
+
+
+def take_turns(rank: str) -> Callable[[], None]:
+    """Returns what is to be called at each backward pass."""
+    if TURNS not in os.environ:
+        return lambda: None
+    passes, mine, other = os.environ[TURNS].split(" ")
+    turns = Turns(int(passes), mine.format(rank=rank), other.format(rank=rank))
+    time.perf_counter = turns.now
+    return turns.passed
+
+
+def stamped(
+    ordinary: Callable[..., Any], stamps: list[tuple[float, float]], passed: Callable[[], None]
+) -> Callable[..., Any]:
     """Wraps a function of torch; backward passes that gradlens adds are part of what is timed, not marks of their own."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if not sys._getframe(1).f_globals["__name__"].startswith("gradlens"):
+            passed()
             stamps.append((time.process_time(), time.perf_counter()))
         return ordinary(*args, **kwargs)
 
@@ -30,15 +78,17 @@ def main() -> None:
     """Runs the script and writes the times."""
     file, sys.argv = Path(sys.argv[1]), sys.argv[2:]
     stamps: list[tuple[float, float]] = []
-    torch.Tensor.backward = stamped(torch.Tensor.backward, stamps)  # type: ignore[method-assign]
-    torch.autograd.grad = stamped(torch.autograd.grad, stamps)
+    rank = os.environ.get("RANK", "0")
+    passed = take_turns(rank)
+    torch.Tensor.backward = stamped(torch.Tensor.backward, stamps, passed)  # type: ignore[method-assign]
+    torch.autograd.grad = stamped(torch.autograd.grad, stamps, passed)
     sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as end:
         if end.code:
             raise
-    if os.environ.get("RANK", "0") == "0":
+    if rank == "0":
         file.write_text(json.dumps(stamps))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from gradlens.engines._protocol import Grads
+from gradlens.held_error import HeldError
 
 
 @contextmanager
@@ -43,7 +44,7 @@ class RawGradients:
         """
         self._params = params
         self._found: dict[int, Tensor] = {}
-        self._failure: Exception | None = None
+        self._held = HeldError()
 
     def noting(self, backward: Callable[[], None]) -> Callable[[], None]:
         """Returns a backward pass that does the same as ``backward`` and is listened to."""
@@ -60,8 +61,7 @@ class RawGradients:
         Raises:
             Exception: What went wrong while noting, which did not reach the backward pass.
         """
-        if self._failure is not None:
-            raise self._failure
+        self._held.check()
         return [self._found.get(index, gradient) for index, gradient in enumerate(total)]
 
     def __len__(self) -> int:
@@ -75,7 +75,7 @@ class RawGradients:
                 others = dict(hooks)
                 hooks.clear()  # ours comes first
                 try:
-                    handles.append(param.register_hook(partial(self._note, index)))  # type: ignore[no-untyped-call]
+                    handles.append(param.register_hook(partial(self._held.run, self._note, index)))  # type: ignore[no-untyped-call]
                 finally:
                     hooks.update(others)
         try:
@@ -85,8 +85,5 @@ class RawGradients:
                 handle.remove()
 
     def _note(self, index: int, gradient: Tensor) -> None:
-        try:
-            copy = gradient.detach().clone()  # a hook may write into it
-            self._found[index] = self._found[index] + copy if index in self._found else copy
-        except Exception as error:
-            self._failure = error
+        copy = gradient.detach().clone()  # a hook may write into it
+        self._found[index] = self._found[index] + copy if index in self._found else copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gradlens.engines._protocol import Grads
+from gradlens.held_error import HeldError
 
 
 class BackwardScale:
@@ -24,12 +26,12 @@ class BackwardScale:
         self._expected = torch.autograd.grad(loss, self._anchors, retain_graph=True, allow_unused=True)
         self._products: list[tuple[Tensor, Tensor]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
-        self._failure: Exception | None = None
+        self._held = HeldError()
 
     def __enter__(self) -> Self:
         for anchor, expected in zip(self._anchors, self._expected, strict=True):
             if expected is not None:
-                hook = self._hook(expected)
+                hook = partial(self._held.run, self._compare, expected)
                 self._handles.append(anchor.register_hook(hook))  # type: ignore[no-untyped-call]
         return self
 
@@ -46,8 +48,7 @@ class BackwardScale:
         Raises:
             Exception: What went wrong during the backward pass, which it did not reach.
         """
-        if self._failure is not None:
-            raise self._failure
+        self._held.check()
         if not self._products:
             return vectors
         device = self._products[0][0].device
@@ -60,14 +61,8 @@ class BackwardScale:
             return vectors
         return [[None if g is None else (g * inverse.to(g.device)).to(g.dtype) for g in vector] for vector in vectors]
 
-    def _hook(self, expected: Tensor) -> object:
-        def compare(actual: Tensor) -> None:
-            try:
-                self._products.append(_products(expected, actual))
-            except Exception as error:
-                self._failure = error
-
-        return compare
+    def _compare(self, expected: Tensor, actual: Tensor) -> None:
+        self._products.append(_products(expected, actual))
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from gradlens.engines._cotangent import bypasses, cotangents
 from gradlens.engines._protocol import EngineRefusal, Grads
 from gradlens.engines._replay import ForwardCall, untouched
 from gradlens.engines._step_hook import StepHook
+from gradlens.held_error import HeldError
 from gradlens.rows import Rows, mask_rows
 
 # How far a replayed output may be from the one of training: other kernels, other order of sums, but the same function.
@@ -46,7 +47,7 @@ class FuncEngine:
         self._handles: list[RemovableHandle] = []
         self._calls: list[ForwardCall] = []
         self._outputs: list[Any] = []
-        self._failure: Exception | None = None
+        self._held = HeldError()
 
     def arm(self) -> None:
         """Takes down the next forward pass; see ``Engine.arm``."""
@@ -56,15 +57,15 @@ class FuncEngine:
         if missing:
             raise EngineRefusal(f"func: a parameter of shape {missing[0]} is not in the model ({_name(self._model)})")
         self._handles = [
-            self._model.register_forward_pre_hook(StepHook(self._before, self._fail), with_kwargs=True),
-            self._model.register_forward_hook(StepHook(self._after, self._fail)),
+            self._model.register_forward_pre_hook(StepHook(self._before, self._held.hold), with_kwargs=True),
+            self._model.register_forward_hook(StepHook(self._after, self._held.hold)),
         ]
 
     def disarm(self) -> None:
         """Drops what was taken down; see ``Engine.disarm``."""
         for handle in self._handles:
             handle.remove()
-        self._handles, self._calls, self._outputs, self._failure = [], [], [], None
+        self._handles, self._calls, self._outputs, self._held = [], [], [], HeldError()
 
     def measure(
         self,
@@ -92,15 +93,10 @@ class FuncEngine:
         if torch.is_grad_enabled():
             self._outputs.append(output)
 
-    def _fail(self, error: Exception) -> None:
-        """Keeps an error of ours out of the training loop's forward pass; ``measure`` raises it."""
-        self._failure = self._failure or error
-
     def _pull_back(
         self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: Rows, wanted: Sequence[tuple[int, int]]
     ) -> list[Grads]:
-        if self._failure is not None:
-            raise self._failure
+        self._held.check()
         if len(self._calls) != 1 or len(self._outputs) != 1:
             raise EngineRefusal(
                 f"func: {_name(self._model)} ran {len(self._calls)} times before this backward, not once"

@@ -17,6 +17,7 @@ from gradlens.engines._step_hook import StepHook
 from gradlens.engines._sums import GroupSums, plain_arithmetic, select
 from gradlens.engines.layers import LayerKind, attention, direct, kind_of
 from gradlens.engines.layers._call import AttentionCall, LayerCall
+from gradlens.held_error import HeldError
 from gradlens.rows import Rows
 
 MIXES = "train-mode BatchNorm mixes the samples of a batch"
@@ -41,7 +42,7 @@ class SplitEngine:
         self._calls: list[LayerCall | AttentionCall] = []
         self._recording = False
         self._sums: GroupSums | None = None
-        self._failure: BaseException | None = None
+        self._held = HeldError()
 
     def arm(self) -> None:
         """Installs the hooks; see ``Engine.arm``."""
@@ -61,7 +62,7 @@ class SplitEngine:
         for call in self._calls:
             call.drop()
         self._handles, self._calls = [], []
-        self._recording, self._sums, self._failure = False, None, None
+        self._recording, self._sums, self._held = False, None, HeldError()
 
     def measure(
         self,
@@ -77,15 +78,14 @@ class SplitEngine:
             uses = self._check(losses, anchors, rows)
             sums = GroupSums(self._params, [select(rows, group) for _, group in wanted])
             scale = BackwardScale(losses[0], anchors)
-            self._handles += [use.node.register_prehook(partial(self._on_direct, use)) for use in uses]
+            self._handles += [use.node.register_prehook(partial(self._held.run, self._on_direct, use)) for use in uses]
             self._sums = sums
             with scale:
                 backward()
             for call in self._calls:
                 if isinstance(call, AttentionCall):
                     call.finish(sums)
-            if self._failure is not None:
-                raise self._failure
+            self._held.check()
             return scale.undo(sums.result())
         finally:
             self.disarm()
@@ -100,7 +100,7 @@ class SplitEngine:
             inside = self._owned(attention.owned(module))
             if inside:
                 self._require(path, module, inside, attention.refusal(module))  # type: ignore[arg-type]
-                hook = StepHook(partial(self._on_attention, path, inside), self._fail)
+                hook = StepHook(partial(self._on_attention, path, inside), self._held.hold)
                 self._handles.append(module.register_forward_hook(hook, prepend=True, with_kwargs=True))
             return
         if not owned:
@@ -108,7 +108,7 @@ class SplitEngine:
         kind = kind_of(module)
         if kind is not None:
             self._require(path, module, owned, _derived(owned) or kind.refusal(module))
-            hook = StepHook(partial(self._on_forward, path, kind), self._fail)
+            hook = StepHook(partial(self._on_forward, path, kind), self._held.hold)
             # First in line, so that it sees the layer's own output and not what other hooks make of it.
             self._handles.append(module.register_forward_hook(hook, prepend=True, with_kwargs=True))
         elif type(module).__module__.startswith("torch.nn.") and not isinstance(
@@ -142,7 +142,7 @@ class SplitEngine:
             region = _region(path, output, [inputs], self._owned(module._parameters).values())
             call = LayerCall(region, kind, module, inputs, inputs._version)
             self._calls.append(call)
-            output.register_hook(partial(self._on_gradient, call))  # type: ignore[no-untyped-call]
+            output.register_hook(partial(self._held.run, self._on_gradient, call))  # type: ignore[no-untyped-call]
 
     def _on_attention(
         self,
@@ -161,11 +161,10 @@ class SplitEngine:
             node = None if weights is None else weights.grad_fn
             call = AttentionCall(region, module, tuple(params.values()), arguments, node, [t._version for t in inputs])
             self._calls.append(call)
-            output.register_hook(partial(self._on_gradient, call))  # type: ignore[no-untyped-call]
+            output.register_hook(partial(self._held.run, self._on_gradient, call))  # type: ignore[no-untyped-call]
 
     def _check(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: Rows) -> tuple[DirectUse, ...]:
-        if self._failure is not None:
-            raise self._failure
+        self._held.check()
         if len(losses) != 1:
             raise EngineRefusal(f"split: {len(losses)} loss components share one backward")
         if rows.weights.ndim != 2:
@@ -197,24 +196,14 @@ class SplitEngine:
         return f"a parameter of shape {list(param.shape)} outside the model"
 
     def _on_gradient(self, call: LayerCall | AttentionCall, grad: Tensor) -> None:
-        if self._sums is not None:
-            self._guard(grad.device.type, call.add, self._sums, grad)
+        if self._sums is not None and self._held.error is None:
+            with plain_arithmetic(grad.device.type):
+                call.add(self._sums, grad)
 
     def _on_direct(self, use: DirectUse, grads: tuple[Tensor | None, ...]) -> None:
-        if self._sums is not None and grads[0] is not None:
-            self._guard(grads[0].device.type, _add_direct, use, self._sums, grads[0])
-
-    def _guard(self, device: str, action: Callable[..., None], *arguments: Any) -> None:
-        if self._failure is None:
-            try:
-                with plain_arithmetic(device):
-                    action(*arguments)
-            except Exception as error:
-                self._fail(error)
-
-    def _fail(self, error: Exception) -> None:
-        """Keeps an error of ours out of the training loop's own passes; ``measure`` raises it."""
-        self._failure = self._failure or error
+        if self._sums is not None and self._held.error is None and grads[0] is not None:
+            with plain_arithmetic(grads[0].device.type):
+                _add_direct(use, self._sums, grads[0])
 
 
 def _mixes(module: nn.Module) -> bool:

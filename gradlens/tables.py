@@ -84,12 +84,16 @@ def runs_table(
             "measured": f"{len(run):,}",
             "engine": escape(meta.engine or ""),
             "cadence": escape(meta.cadence or ""),
-            "distortion": ("~" if 0 < len(run) < FEW else "") + number(distortion(run)),
+            "distortion": ("~" if 0 < len(run) < FEW else "") + number(distortion(run, _last_phase(run))),
             "age": span(max(now - meta.started, 0.0)) if meta.started is not None else "",
         }
         table.add_row(*(cells[str(column.header)] for column in table.columns))
+    notes = []
+    if any(_last_phase(run) is not None for _, run, _ in opened):
+        notes.append("distortion: of the last phase, where a run has several")
     if any(0 < len(run) < FEW for _, run, _ in opened):
-        table.caption, table.caption_justify = f"~: of fewer than {FEW} measured steps, which say little", "left"
+        notes.append(f"~: of fewer than {FEW} measured steps, which say little")
+    table.caption, table.caption_justify = "\n".join(notes) or None, "left"
     for path, error in listing:
         if isinstance(error, ValueError):
             table.add_row(f"{escape(str(path))}\n[dim]{escape(_cut(str(error), 160))}[/]", "[red]unreadable[/]")
@@ -132,6 +136,12 @@ def summary_table(run: Run) -> Table:
         )
     table.caption_justify = "left"
     return table
+
+
+def _last_phase(run: Run) -> int | None:
+    """Returns the step at which the last of several phases began that was measured; None where there are not several."""
+    starts = [phase.start for phase in run.phases if len(run.steps) and phase.start <= run.steps[-1]]
+    return starts[-1] if len(starts) > 1 else None
 
 
 def _rest_row(run: Run) -> tuple[str, ...] | None:
@@ -221,8 +231,11 @@ def difference_table(comparison: Comparison, width: int = WIDE) -> Table:
             group = row.group
             table.add_row(f"[bold]{escape(group or 'whole run')}[/bold]")
         a, b, delta = map(escape, cells)
-        table.add_row(Padding(Text(row.quantity), (0, 0, 0, 2)), a, b, f"[bold]{delta}[/bold]" if row.clear else delta)
-    table.caption = "Bold: the interval of the difference leaves out 0."
+        # The mark is for terminals and files without bold letters.
+        table.add_row(
+            Padding(Text(row.quantity), (0, 0, 0, 2)), a, b, f"[bold]{delta} *[/]" if row.clear else f"{delta}  "
+        )
+    table.caption = "*: the interval of the difference leaves out 0"
     table.caption_justify = "left"
     return table
 

@@ -26,6 +26,7 @@ from gradlens.tables import (
     runs_table,
     summary_table,
 )
+from tests.dashboard_runs import phases
 from tests.made_runs import START, make_run
 
 
@@ -220,6 +221,18 @@ def test_the_list_of_runs(tmp_path):
     assert "damaged" in text
 
 
+def test_the_list_says_what_the_last_phase_came_to(tmp_path):
+    run = make_run(tmp_path / "dual", steps=40, weights=(1.0, 0.3), noise=(0.3, 0.9))
+    phases(tmp_path / "dual", I=0, II=30)
+    text = printed(runs_table(list_runs(tmp_path)), width=200)
+    shares = np.stack([run.share(name)[30:].mean() for name in run.groups.names])
+    assert f" {np.abs(shares - run.groups.fractions()).sum() / 2:.3f} " in text
+    assert f" {distortion(run):.3f} " not in text
+    assert "of the last phase" in text
+    phases(tmp_path / "dual", III=40)  # nothing of it was measured yet
+    assert printed(runs_table(list_runs(tmp_path)), width=200) == text
+
+
 def test_tables_fit_a_terminal_of_80_columns(tmp_path, runs):
     make_run(
         tmp_path / "a-run-with-a-rather-long-name", steps=4, every=10, started=START, meta={"method": "dual-phase"}
@@ -232,7 +245,7 @@ def test_tables_fit_a_terminal_of_80_columns(tmp_path, runs):
         assert "…" not in text
     assert re.search(r"finished +dual-phase +4 +\S+ +2\.0 h", listing)
     assert "not reproduced" in claims
-    assert re.search(r"\[\S+, \S+\] +\[\S+, \S+\] +\[\S+, \S+\] *$", claims, re.MULTILINE), "an interval on one line"
+    assert re.search(r"\[\S+, \S+\] +\[\S+, \S+\] +\[\S+, \S+\] \* *$", claims, re.MULTILINE), "an interval on one line"
 
 
 def test_an_empty_folder_says_how_to_make_a_run(tmp_path):

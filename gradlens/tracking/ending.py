@@ -20,6 +20,10 @@ WHAT_TO_ADD = (
     "add gradlens.observe(outputs, labels) before loss.backward() (outputs [batch, classes], labels [batch] of class ids), "
     "or use gradlens.Lens"
 )
+PARTIAL = (
+    "the backward passes had a gradient=, or inputs= with some of what they train; measured are those of a scalar loss for all: "
+    "write (losses * gradient).sum().backward()"
+)
 
 
 class Ending:
@@ -88,6 +92,8 @@ def why_nothing(tracker: Tracker, status: str) -> str:
     if "backward" not in tracker.seen:
         ended = "" if status == "finished" else f" before it {status}"
         return f"nothing was measured: no backward pass ran in this process{ended}"
+    if "partial" in tracker.seen:
+        return f"nothing was measured: {PARTIAL}"
     return f"nothing was measured: no cross_entropy or nll_loss call led to a backward pass; {WHAT_TO_ADD}"
 
 

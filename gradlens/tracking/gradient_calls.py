@@ -63,7 +63,7 @@ class GradientCalls:
             found: Holds them as its only entry when ``once`` has run.
         """
         seen = self._tracker.seen
-        if "backward" in seen or not _all_that_is_trained(roots, inputs):
+        if "backward" in seen or not all_that_is_trained(roots, inputs):
             return
         self._tracker.count()
         if "gradients" in seen:
@@ -73,7 +73,7 @@ class GradientCalls:
         seen.add("gradients")
 
 
-def _all_that_is_trained(roots: list[Tensor], inputs: Sequence[Tensor]) -> bool:
+def all_that_is_trained(roots: list[Tensor], inputs: Sequence[Tensor]) -> bool:
     """Says whether gradients with respect to ``inputs`` are those of all that is trained."""
     known = {id(tensor) for tensor in inputs}
     return all(id(leaf) in known for leaf in leaves(roots) if leaf.requires_grad)

@@ -17,7 +17,7 @@ from torch.autograd.graph import GradientEdge
 
 from gradlens.rows import LabelsError
 from gradlens.scaling import watch_scalers
-from gradlens.tracking.gradient_calls import GradientCalls
+from gradlens.tracking.gradient_calls import GradientCalls, all_that_is_trained
 
 if TYPE_CHECKING:
     from gradlens.once import Once
@@ -46,7 +46,8 @@ def install(tracker: Tracker) -> None:
             tensors = tuple(tensors)  # an iterator can be read only once
 
         def measured(once: Once) -> None:
-            tracker.backward(_roots(tensors), _is_plain(args, kwargs, OF_AUTOGRAD), once)
+            roots = _roots(tensors)
+            tracker.backward(roots, _is_plain(roots, args, kwargs), once)
 
         tracker.guarded(measured, lambda: backward_of_autograd(tensors, *args, **kwargs))
 
@@ -135,8 +136,11 @@ def _trains(outputs: Any, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, 
     )
 
 
-def _is_plain(args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> bool:
+def _is_plain(roots: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a backward call asks for nothing but the gradients of a scalar; retaining the graph does not matter."""
-    given = dict(zip(names, args, strict=False)) | kwargs
+    given = dict(zip(OF_AUTOGRAD, args, strict=False)) | kwargs
     given.pop("retain_graph", None)
-    return all(value is None or value is False for value in given.values())
+    inputs = given.pop("inputs", None)
+    if any(value is not None and value is not False for value in given.values()):
+        return False
+    return inputs is None or all_that_is_trained(roots, [inputs] if isinstance(inputs, Tensor) else inputs)

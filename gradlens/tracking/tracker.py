@@ -43,7 +43,8 @@ class Tracker:
         asleep: Whether nothing that the script calls matters until the lens, or what follows the training, changes this.
         rests: Whether there is nothing to see in the current step's forward pass: it is not measured, or tracking is over.
         busy: Whether code of ours runs, inside of which the script's functions are not to be watched.
-        seen: What was seen so far: "torch", "backward", "gradients", "loss".
+        seen: What was seen so far: "torch", "backward", "partial" (backward passes that ask for something else than all
+            gradients of a scalar), "gradients", "loss".
         failure: The first error of gradlens itself.
     """
 
@@ -137,7 +138,7 @@ class Tracker:
         if "returned" in self.seen and self.lens is not None:
             self.seen.discard("returned")
             self.lens.skip()  # what was measured of this step were gradients for another purpose
-        self.seen.add("backward")
+        self.seen |= {"backward"} if plain else {"backward", "partial"}
         self.count()
         self.measured(roots, plain, once, None)
 

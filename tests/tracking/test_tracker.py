@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections import namedtuple
 
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import gradlens
 from gradlens.runlog import Run
+from gradlens.tracking.ending import why_nothing
 from gradlens.tracking.errors import WrongUse
 
 
@@ -62,6 +64,58 @@ def test_training_is_bit_identical_and_measured(start, untracked, tmp_path):
     assert run.epoch.tolist() == [0] * 4 + [1] * 4
     assert run.counts.sum() == 2 * 76
     assert np.nanmax(run.residual) < 1e-5
+
+
+def each_step(backward):
+    """Trains with a backward pass of one's own."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in DataLoader(data(), batch_size=19):
+        optimizer.zero_grad()
+        backward(F.cross_entropy(model(x), y, reduction="none"), model)
+        optimizer.step()
+    return list(model.parameters())
+
+
+def ordinary(losses, _):
+    losses.mean().backward()
+
+
+def with_inputs(losses, model):
+    losses.mean().backward(inputs=list(model.parameters()))
+
+
+def with_some_inputs(losses, model):
+    losses.mean().backward(inputs=list(model[2].parameters()))
+
+
+def with_gradient(losses, _):
+    losses.backward(torch.full_like(losses, 1 / len(losses)))
+
+
+def test_a_backward_pass_that_names_all_parameters_is_measured_as_one_that_names_none(start, tmp_path):
+    runs = []
+    for backward in (ordinary, with_inputs):
+        expected = each_step(backward)
+        tracker = start(every=1)
+        assert same(each_step(backward), expected)
+        tracker.lens.close()
+        run = Run(tmp_path / "run")
+        runs.append([run.norm(name) for name in ("all", *run.groups.names)])
+        tracker.stop()
+        shutil.rmtree(tmp_path / "run")
+    assert len(runs[0][0]) >= 3
+    np.testing.assert_allclose(*runs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("backward", [with_some_inputs, with_gradient])
+def test_other_backward_passes_are_not_measured_and_the_end_says_why(start, backward):
+    expected = each_step(backward)
+    tracker = start(every=1)
+    assert same(each_step(backward), expected)
+    assert tracker.lens is None
+    assert "gradient=, or inputs= with some" in why_nothing(tracker, "finished")
 
 
 def test_strict_raises_the_fault(start, monkeypatch):

@@ -266,11 +266,13 @@ def calibrated(style: Timed, seconds: float) -> tuple[int, int]:
 def measure(style: Timed, known: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     """Returns what tracking costs in one style, from the pairs that are known and as many more as it takes."""
     # What starts anew imports much longer than it trains: fewer and longer loops.
-    seconds, rounds = (args.seconds, args.rounds) if style.fork else (3 * args.seconds, args.rounds // 2 + 1)
+    seconds, rounds, most = args.seconds, args.rounds, args.most_rounds
+    if not style.fork:
+        seconds, rounds, most = 3 * seconds, rounds // 2, most // 2
     again = known.get("seconds") == seconds
     times, passes = (known["times"], known["passes"]) if again else calibrated(style, seconds)
     pairs = list(known["pairs"]) if again else []
-    while len(pairs) < rounds or (len(pairs) < args.most_rounds and not decided([each["ratio"] for each in pairs])):
+    while len(pairs) < rounds or (len(pairs) < most and not decided([each["ratio"] for each in pairs])):
         pairs.append(pair(style, times, passes, tracked_first=len(pairs) % 2 == 1))
     low, high = median_interval([each["ratio"] for each in pairs])
     return {

@@ -109,6 +109,13 @@ _ALL = (
     _step("autograd-grad-by-hand", "torch.autograd.grad, updates by hand", step="backward", first=1),
     _step("step-in-backward", "optimizers that step inside the backward pass", step="backward"),
     _step("sam", "sharpness-aware minimisation by hand", step="last backward"),
+    _step("inputs", "backward(inputs=...) for all parameters"),
+    _step(
+        "gradient",
+        "losses of samples, backward(gradient)",
+        formula=None,
+        instead="write (losses * gradient).sum().backward()",
+    ),
     _step("func", "torch.func.grad", formula=None, instead="no backward pass ran in this process"),
     _loss("class_weights", "class weights", f.class_weights),
     _loss("label_smoothing", "label smoothing", f.smoothed(0.1)),

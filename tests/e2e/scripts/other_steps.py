@@ -109,6 +109,27 @@ def sam(model):
     print(loss.item())
 
 
+def inputs(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    trained = list(model.parameters())
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward(inputs=trained)
+        optimizer.step()
+    print(loss.item())
+
+
+def gradient(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in loader:
+        optimizer.zero_grad()
+        losses = F.cross_entropy(model(x), y, reduction="none")
+        losses.backward(torch.full_like(losses, 1 / len(losses)))
+        optimizer.step()
+    print(losses.mean().item())
+
+
 def func(model):
     from torch.func import functional_call, grad
 
@@ -132,6 +153,8 @@ STYLES = {
     "autograd-grad-by-hand": autograd_grad_by_hand,
     "step-in-backward": in_backward,
     "sam": sam,
+    "inputs": inputs,
+    "gradient": gradient,
     "func": func,
 }
 

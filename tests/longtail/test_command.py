@@ -1,6 +1,7 @@
 """`gradlens train`: what it prints, keeps, resumes and refuses."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ def test_an_untracked_training_and_its_result(tmp_path):
     done = train("dual-phase", "digits", "--epochs", 2, "--set", "tau=1", "--out", out, "--untracked", "--seed", 3)
     assert done.exit_code == 0, done.output
     assert "last epoch" in done.output
+    assert "distortion" not in done.output
     result = json.loads((out / RESULT).read_text())
     assert result["settings"]["tau"] == {"value": 1.0, "source": "command line"}
     assert result["settings"]["momentum"]["source"].startswith("gradlens")
@@ -79,6 +81,12 @@ def test_a_tracked_training_is_one_run_of_two_phases(tmp_path):
     assert run.counts[:30, 1].sum() == 0
     assert run.counts[:30, 0].sum() == 3 * 309
     assert run.counts[30:].sum(0).tolist() == [150, 99]
+    # the head's share alone in phase I; what is printed of phase II from its shares, by hand
+    head = run.share("head")[30:].mean()
+    says = re.search(r"phase I 0\.500 .* phase II (\S+) \[.*  fell by (\S+) \[", done.output)
+    assert [float(number) for number in says.groups()] == pytest.approx(
+        [abs(head - 0.5), 0.5 - abs(head - 0.5)], abs=6e-4
+    )
     assert run.residual[np.isfinite(run.residual)].max() < 1e-5
     assert set(run.components) == {"classification", "intra", "retention"}
     assert run.meta.method == "dual-phase"

@@ -44,6 +44,8 @@ def install(tracker: Tracker) -> None:
             return
         if not isinstance(tensors, Tensor | list | tuple):
             tensors = tuple(tensors)  # an iterator can be read only once
+        if not isinstance(kwargs.get("inputs"), Tensor | list | tuple | None):
+            kwargs["inputs"] = tuple(kwargs["inputs"])
 
         def measured(once: Once) -> None:
             roots = _roots(tensors)
@@ -143,4 +145,6 @@ def _is_plain(roots: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
     inputs = given.pop("inputs", None)
     if any(value is not None and value is not False for value in given.values()):
         return False
-    return inputs is None or all_that_is_trained(roots, [inputs] if isinstance(inputs, Tensor) else inputs)
+    if isinstance(inputs, list | tuple):
+        return all_that_is_trained(roots, inputs)
+    return inputs is None

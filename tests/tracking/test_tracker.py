@@ -86,6 +86,10 @@ def with_inputs(losses, model):
     losses.mean().backward(inputs=list(model.parameters()))
 
 
+def with_an_iterator(losses, model):
+    losses.mean().backward(inputs=model.parameters())
+
+
 def with_some_inputs(losses, model):
     losses.mean().backward(inputs=list(model[2].parameters()))
 
@@ -96,7 +100,7 @@ def with_gradient(losses, _):
 
 def test_a_backward_pass_that_names_all_parameters_is_measured_as_one_that_names_none(start, tmp_path):
     runs = []
-    for backward in (ordinary, with_inputs):
+    for backward in (ordinary, with_inputs, with_an_iterator):
         expected = each_step(backward)
         tracker = start(every=1)
         assert same(each_step(backward), expected)
@@ -106,7 +110,8 @@ def test_a_backward_pass_that_names_all_parameters_is_measured_as_one_that_names
         tracker.stop()
         shutil.rmtree(tmp_path / "run")
     assert len(runs[0][0]) >= 3
-    np.testing.assert_allclose(*runs, rtol=1e-6)
+    np.testing.assert_allclose(runs[1], runs[0], rtol=1e-6)
+    np.testing.assert_allclose(runs[2], runs[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("backward", [with_some_inputs, with_gradient])

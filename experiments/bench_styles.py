@@ -39,7 +39,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from environment import hardware, versions
-from styles_timed import TURNS
+from styles_timed import OVER, TURNS
 
 from gradlens.runlog import Run
 from gradlens.tracking import program as programs
@@ -181,7 +181,7 @@ def both(style: Timed, times: int, passes: int, folders: tuple[Path, Path], trac
         pid, status = os.wait()
         statuses[runs[pid]] = status
         for pipe in pipes:  # the other one has all turns now
-            os.write(pipe, b"." * MOST)
+            os.write(pipe, OVER)
     for pipe in pipes:
         os.close(pipe)
     return [stamps_of(style, folder, statuses[at]) for at, folder in enumerate(folders)]

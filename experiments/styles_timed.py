@@ -18,6 +18,8 @@ import torch
 
 # "PASSES MINE OTHER": how many passes a turn has, and the named pipes through which turns are given; "{rank}" in their names.
 TURNS = "GRADLENS_BENCH_TURNS"
+# Instead of a turn: the other process has ended.
+OVER = b"!"
 
 
 class Turns:
@@ -46,7 +48,8 @@ class Turns:
             begun = self._now()
             if number:
                 os.write(self._other, b".")
-            os.read(self._mine, 1)
+            if os.read(self._mine, 1) == OVER:
+                self._each = sys.maxsize
             self.waited += self._now() - begun
 
 

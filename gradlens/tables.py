@@ -84,14 +84,14 @@ def runs_table(
             "measured": f"{len(run):,}",
             "engine": escape(meta.engine or ""),
             "cadence": escape(meta.cadence or ""),
-            "distortion": ("~" if 0 < len(run) < FEW else "") + number(distortion(run, _last_phase(run))),
+            "distortion": ("~" if _few(run) else "") + number(distortion(run, _last_phase(run))),
             "age": span(max(now - meta.started, 0.0)) if meta.started is not None else "",
         }
         table.add_row(*(cells[str(column.header)] for column in table.columns))
     notes = []
     if any(_last_phase(run) is not None for _, run, _ in opened):
         notes.append("distortion: of the last phase, where a run has several")
-    if any(0 < len(run) < FEW for _, run, _ in opened):
+    if any(_few(run) for _, run, _ in opened):
         notes.append(f"~: of fewer than {FEW} measured steps, which say little")
     table.caption, table.caption_justify = "\n".join(notes) or None, "left"
     for path, error in listing:
@@ -139,9 +139,15 @@ def summary_table(run: Run) -> Table:
 
 
 def _last_phase(run: Run) -> int | None:
-    """Returns the step at which the last of several phases began that was measured; None where there are not several."""
-    starts = [phase.start for phase in run.phases if len(run.steps) and phase.start <= run.steps[-1]]
-    return starts[-1] if len(starts) > 1 else None
+    """Returns the step at which the last phase began that was measured; None where nothing was measured before it."""
+    starts = [phase.start for phase in run.phases if len(run.steps) and run.steps[0] < phase.start <= run.steps[-1]]
+    return starts[-1] if starts else None
+
+
+def _few(run: Run) -> bool:
+    """Says whether what was measured, of the last phase where there are several, is too little for a mean."""
+    start = _last_phase(run)
+    return 0 < int(np.sum(np.asarray(run.steps) >= (0 if start is None else start))) < FEW
 
 
 def _rest_row(run: Run) -> tuple[str, ...] | None:

@@ -229,8 +229,17 @@ def test_the_list_says_what_the_last_phase_came_to(tmp_path):
     assert f" {np.abs(shares - run.groups.fractions()).sum() / 2:.3f} " in text
     assert f" {distortion(run):.3f} " not in text
     assert "of the last phase" in text
+    assert "~" not in text
     phases(tmp_path / "dual", III=40)  # nothing of it was measured yet
     assert printed(runs_table(list_runs(tmp_path)), width=200) == text
+
+
+def test_the_list_counts_what_came_before_the_first_name_as_a_phase(tmp_path):
+    run = make_run(tmp_path / "named-late", steps=40, weights=(1.0, 0.3), noise=(0.3, 0.9))
+    phases(tmp_path / "named-late", II=35)
+    text = printed(runs_table(list_runs(tmp_path)), width=200)
+    shares = np.stack([run.share(name)[35:].mean() for name in run.groups.names])
+    assert f" ~{np.abs(shares - run.groups.fractions()).sum() / 2:.3f} " in text, "of five steps"
 
 
 def test_tables_fit_a_terminal_of_80_columns(tmp_path, runs):

@@ -23,7 +23,7 @@ from gradlens.longtail.watching import Watching
 from gradlens.phase_story import stretches
 from gradlens.run_distortion import distortion_difference, distortion_interval
 from gradlens.runlog import Run, RunError
-from gradlens.tables import interval_text
+from gradlens.tables import difference_text, interval_text
 from gradlens.tracking.errors import TrackError
 from gradlens.tracking.options import parse_budget
 
@@ -122,7 +122,7 @@ def train(
     except (LongTailError, RunError, TrackError) as error:
         Console(stderr=True).print(f"gradlens: error: {error}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
-    _print_result(console, trained, tracked=not untracked)
+    _print_result(console, trained)
 
 
 def _usable(device: str) -> str:
@@ -174,7 +174,7 @@ def _with_progress(console: Console, epochs: int, train: Any) -> Trained:
     return trained
 
 
-def _print_result(console: Console, trained: Trained, *, tracked: bool) -> None:
+def _print_result(console: Console, trained: Trained) -> None:
     result = trained.result
     for split, accuracies in result["last"].items():
         shown = "  ".join(f"{name} {value:.2f}" for name, value in accuracies.items())
@@ -184,15 +184,19 @@ def _print_result(console: Console, trained: Trained, *, tracked: bool) -> None:
         f"{best['split']}, best epoch ({best['epoch']}, chosen on {best['split']} itself): overall {best['overall']:.2f}",
         highlight=False,
     )
-    if tracked and not console.quiet and (line := _distortion(Run(trained.folder))):
+    if not console.quiet and (line := _distortion(trained.folder)):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"{trained.folder / RESULT}\ngradlens dashboard {trained.folder.parent}", soft_wrap=True, highlight=False
     )
 
 
-def _distortion(run: Run) -> str | None:
-    """Says how far each phase steered from the classes' numbers, and by how much that fell; None where nothing was measured."""
+def _distortion(folder: Path) -> str | None:
+    """Says how far each phase steered from the classes' numbers, and how that changed; None where nothing was measured."""
+    try:
+        run = Run(folder)
+    except RunError:  # trained without the lens
+        return None
     parts = stretches(run)
     if not parts:
         return None
@@ -200,6 +204,6 @@ def _distortion(run: Run) -> str | None:
     means = [interval_text(distortion_interval(run, *part.span), fraction=False) for part in parts]
     line = "distortion (0 = none): " + "  ".join(name + mean for name, mean in zip(names, means, strict=True))
     if len(parts) > 1:
-        fall = distortion_difference(run, run, parts[0].span, parts[-1].span)
-        line += f"  fell by {interval_text(fall, fraction=False)}"
+        change = distortion_difference(run, run, parts[-1].span, parts[0].span)
+        line += f"  last less first: {difference_text(change, fraction=False)}"
     return line

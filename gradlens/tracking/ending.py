@@ -21,8 +21,8 @@ WHAT_TO_ADD = (
     "or use gradlens.Lens"
 )
 PARTIAL = (
-    "the backward passes had a gradient=, or inputs= with some of what they train; measured are those of a scalar loss for all: "
-    "write (losses * gradient).sum().backward()"
+    "each backward pass was given a gradient=, create_graph=True, or inputs= with some of what it trains; measured is that of a "
+    "scalar loss for all of it: write (losses * gradient).sum().backward() and leave inputs= out"
 )
 
 
@@ -92,7 +92,7 @@ def why_nothing(tracker: Tracker, status: str) -> str:
     if "backward" not in tracker.seen:
         ended = "" if status == "finished" else f" before it {status}"
         return f"nothing was measured: no backward pass ran in this process{ended}"
-    if "partial" in tracker.seen:
+    if "partial" in tracker.seen and "whole" not in tracker.seen:
         return f"nothing was measured: {PARTIAL}"
     return f"nothing was measured: no cross_entropy or nll_loss call led to a backward pass; {WHAT_TO_ADD}"
 

@@ -7,7 +7,7 @@ the wrapped function, too. On a step that is not measured a wrapper checks a fla
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,8 +44,7 @@ def install(tracker: Tracker) -> None:
             return
         if not isinstance(tensors, Tensor | list | tuple):
             tensors = tuple(tensors)  # an iterator can be read only once
-        if not isinstance(kwargs.get("inputs"), Tensor | list | tuple | None):
-            kwargs["inputs"] = tuple(kwargs["inputs"])
+        args, kwargs = tuple(map(_kept, args)), {name: _kept(value) for name, value in kwargs.items()}
 
         def measured(once: Once) -> None:
             roots = _roots(tensors)
@@ -145,6 +144,15 @@ def _is_plain(roots: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
     inputs = given.pop("inputs", None)
     if any(value is not None and value is not False for value in given.values()):
         return False
-    if isinstance(inputs, list | tuple):
-        return all_that_is_trained(roots, inputs)
+    if isinstance(inputs, Tensor):
+        inputs = [inputs]
+    elif isinstance(inputs, dict):  # torch takes its values
+        inputs = list(inputs.values())
+    if isinstance(inputs, list | tuple | set):
+        return all_that_is_trained(roots, list(inputs))
     return inputs is None
+
+
+def _kept(argument: Any) -> Any:
+    """Returns what can be looked at and still be passed on: an iterator can be read only once."""
+    return tuple(argument) if isinstance(argument, Iterator) else argument

@@ -43,8 +43,8 @@ class Tracker:
         asleep: Whether nothing that the script calls matters until the lens, or what follows the training, changes this.
         rests: Whether there is nothing to see in the current step's forward pass: it is not measured, or tracking is over.
         busy: Whether code of ours runs, inside of which the script's functions are not to be watched.
-        seen: What was seen so far: "torch", "backward", "partial" (backward passes that ask for something else than all
-            gradients of a scalar), "gradients", "loss".
+        seen: What was seen so far: "torch", "backward", "whole" and "partial" (backward passes that ask for all gradients of a
+            scalar, and others), "gradients", "loss".
         failure: The first error of gradlens itself.
     """
 
@@ -138,7 +138,7 @@ class Tracker:
         if "returned" in self.seen and self.lens is not None:
             self.seen.discard("returned")
             self.lens.skip()  # what was measured of this step were gradients for another purpose
-        self.seen |= {"backward"} if plain else {"backward", "partial"}
+        self.seen |= {"backward", "whole" if plain else "partial"}
         self.count()
         self.measured(roots, plain, once, None)
 
@@ -234,6 +234,11 @@ class Tracker:
             self.stop()
             return
         found = sightings.find(roots) if "loss" in self.seen else []
+        if not plain and self.lens is not None:
+            self._notice(
+                "partial",
+                "backward passes with gradient=, create_graph=True or inputs= of some parameters count as 'rest'",
+            )
         self._clues = self._clues or Clues(self._notice, self._watching, self.fail)
         try:
             classes = None if self.attachment is None else self.attachment.search.num_classes

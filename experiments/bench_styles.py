@@ -269,7 +269,8 @@ def measure(style: Timed, known: dict[str, Any], args: argparse.Namespace) -> di
     seconds, rounds, most = args.seconds, args.rounds, args.most_rounds
     if not style.fork:
         seconds, rounds, most = 3 * seconds, rounds // 2, most // 2
-    again = known.get("seconds") == seconds
+    # Pairs without turns are of another kind.
+    again = known.get("seconds") == seconds and "passes" in known
     times, passes = (known["times"], known["passes"]) if again else calibrated(style, seconds)
     pairs = list(known["pairs"]) if again else []
     while len(pairs) < rounds or (len(pairs) < most and not decided([each["ratio"] for each in pairs])):

@@ -37,7 +37,7 @@ pass for each group over the samples' own terms of the loss), relative to the ve
 held to an oracle that does so, too: its error is that precision's rounding.
 """
 TIME = """*Time*: the training loop's time under the default budget over that of the untracked one, median over pairs of runs with
-its 95 % interval ([numbers](bench_styles.json)). The two runs of a pair take turns of about 5 ms. Most of these trainings have
+its 95 % interval ([numbers](bench_styles.json), which also say how each style was measured). Most of these trainings have
 steps of a millisecond or less, in which whatever is not training weighs most.
 """
 

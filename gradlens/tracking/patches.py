@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LOSSES = {"cross_entropy": 4, "nll_loss": 4}
 # Names of the arguments after what is differentiated.
 OF_AUTOGRAD = ("grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs")
+INPUTS = OF_AUTOGRAD.index("inputs")
 
 
 def install(tracker: Tracker) -> None:
@@ -44,7 +45,10 @@ def install(tracker: Tracker) -> None:
             return
         if not isinstance(tensors, Tensor | list | tuple):
             tensors = tuple(tensors)  # an iterator can be read only once
-        args, kwargs = tuple(map(_kept, args)), {name: _kept(value) for name, value in kwargs.items()}
+        if isinstance(kwargs.get("inputs"), Iterator):
+            kwargs["inputs"] = tuple(kwargs["inputs"])
+        elif len(args) > INPUTS and isinstance(args[INPUTS], Iterator):
+            args = (*args[:INPUTS], tuple(args[INPUTS]), *args[INPUTS + 1 :])
 
         def measured(once: Once) -> None:
             roots = _roots(tensors)
@@ -151,8 +155,3 @@ def _is_plain(roots: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
     if isinstance(inputs, list | tuple | set):
         return all_that_is_trained(roots, list(inputs))
     return inputs is None
-
-
-def _kept(argument: Any) -> Any:
-    """Returns what can be looked at and still be passed on: an iterator can be read only once."""
-    return tuple(argument) if isinstance(argument, Iterator) else argument

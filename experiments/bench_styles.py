@@ -5,6 +5,7 @@
 Each style's script trains over its data again and again for about a second, untracked and tracked, as a process of its own or as
 those of its launcher, where the first one is timed. (Where starting takes much longer than that: three seconds and fewer pairs.)
 The two take turns of about 5 ms, and while one has its turn the other waits: a machine that is slow for a moment is so for both.
+(Where the training itself waits for processes that it starts, which go on during the other's turns, one runs after the other.)
 `control` is what two untracked runs differ by. Timed is the training loop from its second tenth on, or from where labels have
 been counted, which takes a pass over the data: by then imports, the search for the model and the first measurement are over.
 What tracking added before is `start`. Time is that of the process, without waiting while others compute, but that on the clock
@@ -23,6 +24,7 @@ import gc
 import json
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -46,7 +48,7 @@ from gradlens.tracking import program as programs
 from gradlens.tracking.options import DEFAULT_BUDGET, TrackOptions
 from gradlens.tracking.runner import run
 from gradlens.tracking.session import track
-from tests.e2e.frameworks import FRAMEWORKS, OFFLINE
+from tests.e2e.frameworks import ACCELERATE, FRAMEWORKS, OFFLINE
 from tests.e2e.styles import GROUPS, SCRIPTS, STYLES
 
 DRIVER = Path(__file__).resolve().parent / "styles_timed.py"
@@ -116,6 +118,8 @@ def child(style: Timed, times: int, folder: Path, *, tracked: bool) -> None:
     if not style.fork:
         os.environ.update(OFFLINE, OMP_NUM_THREADS="1")
         command = [*(style.launcher or (sys.executable,))]
+        if style.launcher == ACCELERATE:  # which does not look for a port of its own: two at once would want the same
+            command += ["--main_process_port", str(unused_port())]
         command += ["-m", "gradlens", "track", "--out", "run", *style.options] if tracked else []
         os.execv(command[0], [*command, *words])
     sys.argv = ["gradlens", "track", *words]
@@ -125,6 +129,13 @@ def child(style: Timed, times: int, folder: Path, *, tracked: bool) -> None:
         atexit._run_exitfuncs()
     else:
         run(programs.script(words[0]), words[1:], lambda _: None)
+
+
+def unused_port() -> int:
+    """Returns a port that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 def started(style: Timed, times: int, folder: Path, *, tracked: bool, turns: str | None = None) -> int:
@@ -258,9 +269,13 @@ def calibrated(style: Timed, seconds: float) -> tuple[int, int]:
         folder = Path(name) / "alone"
         status = os.waitpid(started(style, fewest, folder, tracked=False), 0)[1]
         stamps = stamps_of(style, folder, status)
-    took = stamps[-1][1] - stamps[0][1]
-    times = min(max(round(fewest * seconds / took), fewest), MOST)
-    return times, max(round(len(stamps) * TURN / took), 1)
+    # From the middle on: a compiler works in the first passes.
+    middle = len(stamps) // 2
+    cpu, took = (stamps[-1][clock] - stamps[middle][clock] for clock in (0, 1))
+    a_pass = took / (len(stamps) - 1 - middle)
+    times = min(max(round(fewest * seconds / (a_pass * len(stamps))), fewest), MOST)
+    waits_for_its_own = not style.launcher and cpu < 0.5 * took
+    return times, sys.maxsize if waits_for_its_own else max(round(TURN / a_pass), 1)
 
 
 def measure(style: Timed, known: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:

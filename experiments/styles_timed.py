@@ -20,6 +20,8 @@ import torch
 TURNS = "GRADLENS_BENCH_TURNS"
 # Instead of a turn: the other process has ended.
 OVER = b"!"
+# Whose backward passes are not the script's: a compiler traces its own, more or fewer of them as its cache is warm or cold.
+NOT_THE_SCRIPT = ("gradlens", "torch._functorch")
 
 
 class Turns:
@@ -66,10 +68,10 @@ def take_turns(rank: str) -> Callable[[], None]:
 def stamped(
     ordinary: Callable[..., Any], stamps: list[tuple[float, float]], passed: Callable[[], None]
 ) -> Callable[..., Any]:
-    """Wraps a function of torch; backward passes that gradlens adds are part of what is timed, not marks of their own."""
+    """Wraps a function of torch; passes that gradlens adds, or a compiler, are part of what is timed, not marks of their own."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if not sys._getframe(1).f_globals["__name__"].startswith("gradlens"):
+        if not sys._getframe(1).f_globals["__name__"].startswith(NOT_THE_SCRIPT):
             passed()
             stamps.append((time.process_time(), time.perf_counter()))
         return ordinary(*args, **kwargs)

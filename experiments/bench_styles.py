@@ -275,7 +275,7 @@ def calibrated(style: Timed, seconds: float) -> tuple[int, int]:
     a_pass = took / (len(stamps) - 1 - middle)
     times = min(max(round(fewest * seconds / (a_pass * len(stamps))), fewest), MOST)
     waits_for_its_own = not style.launcher and cpu < 0.5 * took
-    return times, sys.maxsize if waits_for_its_own else max(round(TURN / a_pass), 1)
+    return times, times * len(stamps) if waits_for_its_own else max(round(TURN / a_pass), 1)
 
 
 def measure(style: Timed, known: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class Fitting:
     """Keeps engine and meter fitted while a training freezes and thaws parameters or changes its loss.
 
     Attributes:
+        model: The model.
         layout: The parameters by layer.
         switch: The engine in use.
         meter: The meter of the current step.
@@ -41,7 +42,7 @@ class Fitting:
         self.layout = Layout.of(model)
         if not self.layout.trainable():
             raise ValueError("the model has no parameter that wants a gradient; unfreeze some before making the lens")
-        self._model, self._groups, self._on_change = model, groups, on_change
+        self.model, self._groups, self._on_change = model, groups, on_change
         self.components: tuple[str, ...] = ()
         self._trained = self.layout.trainable()
         self.switch = self._switch(engine, on_change)
@@ -92,13 +93,13 @@ class Fitting:
         return self.meter
 
     def _find_layout(self) -> None:
-        params = [param for param in self._model.parameters() if differentiable(param)]
+        params = [param for param in self.model.parameters() if differentiable(param)]
         if [id(param) for param in params] != [id(param) for param in self.layout.params]:
             # A layer was added or replaced (a new head).
-            self.layout, self._trained = Layout.of(self._model), []
+            self.layout, self._trained = Layout.of(self.model), []
 
     def _switch(self, engine: str, on_change: Callable[[str, str], None]) -> EngineSwitch:
-        return EngineSwitch(engine, self._model, [self.layout.params[i] for i in self._trained], on_change)
+        return EngineSwitch(engine, self.model, [self.layout.params[i] for i in self._trained], on_change)
 
     def _meter(self, switch: EngineSwitch) -> StepMeter:
         return StepMeter(self.layout, self._groups, max(len(self.components), 1), switch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -63,6 +63,11 @@ class RawGradients:
         """
         self._held.check()
         return [self._found.get(index, gradient) for index, gradient in enumerate(total)]
+
+    def forget(self, indices: Iterable[int]) -> None:
+        """Drops what was noted of parameters whose gradients were thrown away."""
+        for index in indices:
+            self._found.pop(index, None)
 
     def __len__(self) -> int:
         return len(self._found)

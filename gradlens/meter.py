@@ -21,7 +21,7 @@ from gradlens.rows import LabelsError, Rows
 from gradlens.same_samples import Samples
 from gradlens.scaling import scale_of
 from gradlens.scores import group_scores
-from gradlens.vectors import added, any_nonzero, less, relative_difference, summed
+from gradlens.vectors import added, less, relative_difference, summed, zeroed
 
 # The gradients that a backward pass has returned, each with its parameter.
 Taken: TypeAlias = Callable[[], Iterable[tuple[Tensor, Tensor | None]]]
@@ -190,10 +190,26 @@ class StepMeter:
         self._raw = RawGradients(self.params)
 
     def _begin(self, *, returned: bool = False) -> None:
-        if self.begun and self._has_total and not returned and not any_nonzero(p.grad for p in self.params):
-            self._restart()  # the optimizer skipped a step (a gradient scaler does) and its gradients were thrown away
+        if self.begun and self._has_total and not returned:
+            self._throw_away(zeroed([p.grad for p in self.params]))
         if not self.begun:
             self._before = [None if p.grad is None else p.grad.detach().clone() for p in self.params]
+
+    def _throw_away(self, gone: Sequence[bool]) -> None:
+        """Forgets what earlier backward passes of the step gave to parameters whose gradients were zeroed since.
+
+        All of them are where an optimizer skipped a step (a gradient scaler does), some where several take turns.
+        """
+        if all(gone):
+            self._restart()
+            return
+        if not any(gone):
+            return
+        self._vectors = {position: _without(vector, gone) for position, vector in self._vectors.items()}
+        self._before = _without(self._before, gone)
+        self._raw.forget(index for index, no in enumerate(gone) if no)
+        if self._check is not None and self._checked is not None:
+            self._check = _without(self._check, [gone[i] for i in self._checked])
 
     def _again(self, samples: Samples) -> bool:
         """Whether these are the samples of the backward pass before, with another loss of theirs."""
@@ -307,3 +323,7 @@ class StepMeter:
         )
         # In float64 and from inner products: exact to about 1e-8 of the gradient, far below what float32 leaves.
         return (signs @ products @ signs).clamp(min=0).sqrt() / products[-1, -1].sqrt()
+
+
+def _without(vector: Grads, gone: Sequence[bool]) -> Grads:
+    return [None if no else gradient for gradient, no in zip(vector, gone, strict=True)]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterable
 
 import numpy as np
 import torch
+
+# Where threads come from that draw nothing: progress bars, writers of logs, what feeds workers and moves batches, and ours.
+IDLE = ("tqdm.", "tensorboard.", "torch.", "multiprocessing.queues", "multiprocessing.resource_sharer", "gradlens.")
 
 
 class RandomState:
@@ -28,9 +32,24 @@ class RandomState:
         self._python = random.getstate()
 
     def restore(self) -> None:
-        """Puts the state back; may be called again."""
+        """Puts the state back; may be called again.
+
+        Where another thread of the script runs (one that prepares the next batches), the generators of the host go on as they
+        are: what was drawn meanwhile is taken to be its own.
+        """
+        for device, state in self._cuda.items():
+            torch.cuda.set_rng_state(state, device)
+        if any(_may_draw(thread) for thread in threading.enumerate()):
+            return
         random.setstate(self._python)
         np.random.set_state(self._numpy)  # noqa: NPY002
         torch.set_rng_state(self._cpu)
-        for device, state in self._cuda.items():
-            torch.cuda.set_rng_state(state, device)
+
+
+def _may_draw(thread: threading.Thread) -> bool:
+    # A thread that torch started to run a backward pass is known to Python as a dummy.
+    if thread is threading.current_thread() or isinstance(thread, threading._DummyThread):
+        return False
+    target = getattr(thread, "_target", None)
+    kinds = (type(thread).__module__, getattr(target, "__module__", None) or "")
+    return not any(kind.startswith(IDLE) for kind in kinds)

@@ -22,10 +22,10 @@ from gradlens.measurement_schedule import MeasurementSchedule
 from gradlens.meter import Taken
 from gradlens.once import Once
 from gradlens.optimizer_update import OptimizerUpdate
-from gradlens.randomness import RandomState
 from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError, group_rows
 from gradlens.step_hooks import StepHooks
+from gradlens.training_state import WRITES_GRADIENTS, TrainingState
 from gradlens.usage import Usage
 
 # After so many internal errors measuring stops for good.
@@ -229,9 +229,11 @@ class Stepper:
         begun = time.perf_counter()
         once = Once(backward)
         try:
-            state = RandomState(param.device for param in self.fitting.meter.params)
-            once.before = state.restore  # our own passes may have drawn numbers in the training's hooks
+            state = TrainingState(self.fitting.model, self.fitting.meter.params)
+            once.before = state.restore
             measured(once)
+            if state.gradients_written:
+                raise RuntimeError(WRITES_GRADIENTS)
             self.fitting.meter.hold(keep=self._update is not None)
             if self._optimizer is not None:
                 self.fitting.switch.arm()  # another micro-batch may follow in this step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,10 +11,11 @@ from gradlens.engines import Grads
 from gradlens.inner import dense, real
 
 
-def any_nonzero(gradients: Iterable[Tensor | None]) -> bool:
-    """Whether any gradient is there and not zero; it waits for the device, between micro-batches of a measured step."""
+def zeroed(gradients: Sequence[Tensor | None]) -> list[bool]:
+    """Says which gradients are not there or zero; it waits for the device, between micro-batches of a measured step."""
     present = [dense(g.detach()) for g in gradients if g is not None]
-    return bool(present) and any(bool(norm > 0) or bool(norm.isnan()) for norm in torch._foreach_norm(present))
+    norms = iter(torch._foreach_norm(present)) if present else iter(())
+    return [g is None or float(next(norms)) == 0 for g in gradients]
 
 
 def summed(losses: Sequence[Tensor]) -> Tensor:

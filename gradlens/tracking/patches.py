@@ -7,6 +7,7 @@ the wrapped function, too. On a step that is not measured a wrapper checks a fla
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,6 @@ def _watched_loss(function: Callable[..., Tensor], name: str, position: int, tra
     is_compiling, in_dynamo = torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling
     is_grad_enabled = torch.is_grad_enabled
 
-    @functools.wraps(function)
     def watched(*args: Any, **kwargs: Any) -> Tensor:
         output = function(*args, **kwargs)
         # Compiled code keeps the function of torch, without a trace of this one.
@@ -97,7 +97,9 @@ def _watched_loss(function: Callable[..., Tensor], name: str, position: int, tra
         tracker.quietly(tracker.loss_called, name, logits, labels, ignored, output)
         return output
 
-    return watched
+    # torch.jit.script compiles the source of the function that is wrapped, with the names that the wrapper knows.
+    known = types.FunctionType(watched.__code__, function.__globals__, name, None, watched.__closure__)
+    return functools.wraps(function)(known)
 
 
 def _watch_loaders(tracker: Tracker) -> None:

@@ -114,7 +114,7 @@ class Recorder:
             batch = Batch(self._labels(inputs), self._drawn["permutation"], self._drawn["lam"], inputs)
             kind = inputs[0].device.type
             reduced = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-            self._calls.append(Call(module, copy.deepcopy(module), batch, None, reduced))
+            self._calls.append(Call(module, copied(module), batch, None, reduced))
         self._depth += 1
 
     def _leaves(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -154,6 +154,15 @@ class Recorder:
     def _end(self) -> None:
         self.steps.append(self._reached)
         self._reached, self._calls = [], []
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A copy with tensors of its own; torch cannot copy storages of every device."""
+    tensors = {
+        **{id(p): nn.Parameter(p.detach().clone(), requires_grad=p.requires_grad) for p in module.parameters()},
+        **{id(b): b.detach().clone() for b in module.buffers()},
+    }
+    return copy.deepcopy(module, tensors)
 
 
 def _tensors(output: Any) -> list[Tensor]:

@@ -36,6 +36,7 @@ class Style:
         instead: Where it is not supported: the line that says so, and what to do.
         source: Where class counts must have been found: part of the groups' rule.
         alone: Whether it needs a process that is no fork: its own workers, or a compiler's threads.
+        compiles: Whether it needs a C++ compiler.
         reference: Arguments for the recorder of a script that starts workers, where they must be forked there.
         quick: Whether the default tests run it.
     """
@@ -54,6 +55,7 @@ class Style:
     instead: str = ""
     source: str = ""
     alone: bool = False
+    compiles: bool = False
     reference: tuple[str, ...] = ()
     quick: bool = False
 
@@ -72,6 +74,12 @@ def _loss(name: str, title: str, formula: f.Formula | None, **facts: Any) -> Sty
 
 def _data(name: str, title: str, source: str, **facts: Any) -> Style:
     return Style(f"data-{name}", "data", title, "data.py", (name,), options=(), source=source, **facts)
+
+
+def _other_device(labels: str, title: str) -> Style:
+    source = "TensorDataset.tensors[1]"
+    script, name = "other_device.py", f"data-labels-{labels}"
+    return Style(name, "data", title, script, (labels,), options=(), source=source, compiles=True)
 
 
 COUNTED = "counts from the labels of the first"
@@ -104,7 +112,7 @@ _ALL = (
         "checkpoint-reentrant", "reentrant activation checkpointing", formula=None, instead="pass use_reentrant=False"
     ),
     _loop("compile-aot", "torch.compile, aot_eager", alone=True, reference=("eager",)),
-    _loop("compile-inductor", "torch.compile, inductor", alone=True, reference=("eager",)),
+    _loop("compile-inductor", "torch.compile, inductor", alone=True, compiles=True, reference=("eager",)),
     _step("autograd-grad", "torch.autograd.grad, then an optimizer", first=1),
     _step("autograd-grad-by-hand", "torch.autograd.grad, updates by hand", step="backward", first=1),
     _step("step-in-backward", "optimizers that step inside the backward pass", step="backward"),
@@ -161,6 +169,8 @@ _ALL = (
     _data("random-split", "random_split", "Subset of TensorDataset.tensors[1]"),
     _data("weighted-sampler", "WeightedRandomSampler", "Labelled.targets"),
     _data("inline", "DataLoader made in the for statement", "TensorDataset.tensors[1]", quick=True),
+    _other_device("host", "labels on the host, the model on another device"),
+    _other_device("device", "model and data set on another device"),
     _data("slices", "no DataLoader: slices of tensors", "the tensor that the labels are slices of"),
 )
 STYLES = {style.name: style for style in _ALL}

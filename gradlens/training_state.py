@@ -1,0 +1,83 @@
+"""TrainingState: what passes of ours could change besides random numbers, taken down before them and put back after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
+
+from gradlens.randomness import RandomState
+
+WRITES_GRADIENTS = (
+    "a function of the model differentiates on its own inside its backward pass and adds to .grad there (reversible layers, "
+    "checkpointing by hand), so the passes of a measurement would add to it, too; what they added has been taken back"
+)
+
+
+class TrainingState:
+    """Random numbers, buffers and attributes of modules, and ``.grad``, as training left them.
+
+    Activation checkpointing runs a part of the forward pass again in every backward pass: running statistics move, the
+    power iteration of a spectral norm goes on, a module counts its calls. In the training's own pass that happens once.
+    """
+
+    def __init__(self, model: nn.Module, params: Sequence[nn.Parameter]) -> None:
+        """Takes the state down.
+
+        Args:
+            model: The model.
+            params: The parameters that are measured.
+        """
+        self._random = RandomState(param.device for param in params)
+        self._attributes = [(module, dict(vars(module)), dict(module._buffers)) for module in model.modules()]
+        self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if _is_plain(buffer)]
+        self._gradients = [(param, param.grad, _version(param.grad), _copy(param.grad)) for param in params]
+        self.gradients_written = False
+
+    def restore(self) -> None:
+        """Puts everything back; may be called again until training goes on.
+
+        ``gradients_written`` says afterwards whether ``.grad`` had been written.
+        """
+        self._random.restore()
+        for module, attributes, buffers in self._attributes:
+            _put_back(vars(module), attributes)
+            _put_back(module._buffers, buffers)
+        for buffer, values in self._buffers:
+            if not torch.equal(
+                buffer, values
+            ):  # the version does not tell: batch normalisation moves its statistics unseen
+                _write(buffer, values)
+        for param, gradient, written, copied in self._gradients:
+            if param.grad is not gradient or _version(gradient) != written:
+                self.gradients_written = True
+                if gradient is not None and copied is not None and _version(gradient) != written:
+                    _write(gradient, copied)
+                param.grad = gradient
+
+
+def _is_plain(buffer: Tensor) -> bool:
+    return type(buffer) in (Tensor, nn.Buffer) and buffer.layout is torch.strided and not buffer.is_meta
+
+
+def _put_back(current: dict[str, Any], before: dict[str, Any]) -> None:
+    if current.keys() != before.keys() or any(current[name] is not value for name, value in before.items()):
+        current.clear()
+        current.update(before)
+
+
+def _write(tensor: Tensor, values: Tensor) -> None:
+    # Under autograd's eyes this would be one more change of what it may have saved.
+    with torch.no_grad(), _unsafe_preserve_version_counter(tensor):
+        tensor.copy_(values)
+
+
+def _version(gradient: Tensor | None) -> int:
+    return -1 if gradient is None else gradient._version
+
+
+def _copy(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else gradient.detach().clone()

@@ -11,6 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch.utils._pytree import tree_leaves
+
 from gradlens.groups import ClassGroups
 from gradlens.integrations.tracked_fit import TrackedFit, options_of
 
@@ -72,8 +74,10 @@ class LensCallback(Callback):  # type: ignore[misc]
         return self._fit.lens
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Begins to measure."""
-        self._fit.begin()
+        """Begins to measure; Lightning has begun to read the data."""
+        loaders = trainer.train_dataloader
+        # A CombinedLoader holds several; so do lists and dicts.
+        self._fit.begin(getattr(loaders, "flattened", None) or tree_leaves(loaders))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """The steps that follow belong to the next epoch."""

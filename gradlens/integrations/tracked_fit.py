@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from gradlens.groups import ClassGroups
 from gradlens.tracking import observe
@@ -45,8 +47,11 @@ class TrackedFit:
         """The lens; None until the first step, and while labels are counted."""
         return None if self._tracker is None else self._tracker.lens
 
-    def begin(self) -> None:
+    def begin(self, loaders: Sequence[Any] = ()) -> None:
         """Starts to look for the training.
+
+        Args:
+            loaders: What it reads already.
 
         Raises:
             ValueError: The run's folder cannot be used.
@@ -66,6 +71,9 @@ class TrackedFit:
         self._tracker = Tracker(options, folder, lambda: None)
         before = _functions()
         self._tracker.start()
+        for loader in loaders:
+            if isinstance(loader, DataLoader):
+                self._tracker.opened(loader)
         self._patched = [
             (home, name, old, new)
             for (home, name, old), (_, _, new) in zip(before, _functions(), strict=True)
@@ -151,6 +159,7 @@ def _functions() -> list[tuple[Any, str, Any]]:
     """Returns (home, name, value) of what tracking may patch in torch."""
     places = [(F, name) for name in vars(F)] + [(torch.Tensor, "backward"), (DataLoader, "__iter__")]
     places += [(torch.autograd, "backward"), (torch.autograd, "grad")]
+    places += [(_BaseDataLoaderIter, "_next_index"), (saved_tensors_hooks, "__enter__")]
     return [(home, name, getattr(home, name)) for home, name in places]
 
 

@@ -14,6 +14,7 @@ from gradlens.groups import ClassGroups
 from gradlens.lens import Lens
 from gradlens.shards import local
 from gradlens.tracking.attach import announce, attach, described
+from gradlens.tracking.drawn import Drawn
 from gradlens.tracking.evidence import Evidence
 from gradlens.tracking.following import Following
 from gradlens.tracking.group_search import GroupSearch
@@ -38,7 +39,7 @@ class Attachment:
         folder: Path,
         roots: Sequence[Tensor],
         evidence: Evidence,
-        loader: DataLoader[Any] | None,
+        loaders: Sequence[tuple[DataLoader[Any], Drawn]],
         steps: StepCount,
         fail: Callable[[Exception], None],
     ) -> None:
@@ -49,7 +50,7 @@ class Attachment:
             folder: The run's folder.
             roots: What the script differentiates.
             evidence: Its anchors and labels.
-            loader: The loader that it trains from, if one was seen.
+            loaders: The loaders that it may train from, with what was drawn from them.
             steps: Has counted since the first backward pass.
             fail: Takes errors of ours that happen in the training's own optimizer steps.
 
@@ -61,7 +62,7 @@ class Attachment:
         self._steps = steps
         self._first = True
         self.every_backward = self._owners.optimizer is None
-        self.search = GroupSearch(options, evidence.num_classes, loader, evidence.labels)
+        self.search = GroupSearch(options, evidence.num_classes, loaders, evidence.labels)
         self._groups: ClassGroups | None = None
 
     def lens(self, evidence: Evidence, passes: int, on_made: Callable[[Lens], None]) -> Lens | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset
 LABEL_ATTRIBUTES = ("targets", "labels", "_labels", "train_labels", "y", "label")
 # Columns of Hugging Face datasets.
 LABEL_COLUMNS = ("label", "labels", "fine_label", "target")
+
+# Ways to read the labels of joined datasets that are tried.
+COMBINATIONS = 16
 
 Labels = NDArray[np.int64]
 
@@ -32,21 +36,26 @@ class ClassCounts:
     source: str
 
 
-def count_classes(loader: DataLoader[Any], num_classes: int) -> ClassCounts | None:
+def count_classes(
+    loader: DataLoader[Any], num_classes: int, agrees: Callable[[Labels], bool] = lambda _: True
+) -> ClassCounts | None:
     """Returns the class counts of a loader's dataset, or None where its labels cannot be read at once.
 
     Args:
         loader: The loader of the training data.
         num_classes: C.
+        agrees: Whether class ids [N] of the dataset's samples may be the labels that the script trains on.
     """
-    found = _labels_of(loader.dataset, num_classes)
-    if found is None:
-        return None
-    labels, source = found
-    chosen = _sampled(loader)
-    if chosen is not None:
-        labels, source = labels[chosen], f"{source}, sampled subset"
-    return ClassCounts(np.bincount(labels, minlength=num_classes), source)
+    for labels, source in _labels_of(loader.dataset, num_classes):
+        if not agrees(labels):
+            continue
+        chosen = _sampled(loader)
+        if chosen is not None:
+            labels, source = labels[chosen], f"{source}, sampled subset"
+        elif _leaves_out(loader, len(labels)):
+            return None
+        return ClassCounts(np.bincount(labels, minlength=num_classes), source)
+    return None
 
 
 def _sampled(loader: DataLoader[Any]) -> Labels | None:
@@ -58,27 +67,32 @@ def _sampled(loader: DataLoader[Any]) -> Labels | None:
     return None
 
 
-def _labels_of(dataset: Any, num_classes: int) -> tuple[Labels, str] | None:
+def _leaves_out(loader: DataLoader[Any], size: int) -> bool:
+    """Whether a sampler of the script's own draws fewer samples than there are: which ones, it does not say."""
+    sampler = loader.sampler
+    drawn = _length(sampler)
+    return not type(sampler).__module__.startswith("torch.") and drawn is not None and drawn < size
+
+
+def _labels_of(dataset: Any, num_classes: int) -> Iterator[tuple[Labels, str]]:
+    """Yields what may be the labels of all samples, most usual first."""
     if isinstance(dataset, Subset):
-        whole = _labels_of(dataset.dataset, num_classes)
-        if whole is None:
-            return None
-        return whole[0][np.asarray(dataset.indices, dtype=np.int64)], f"Subset of {whole[1]}"
-    if isinstance(dataset, ConcatDataset):
-        parts = [_labels_of(part, num_classes) for part in dataset.datasets]
-        known = [part for part in parts if part is not None]
-        if len(known) < len(parts):
-            return None
-        return np.concatenate([labels for labels, _ in known]), " + ".join(dict.fromkeys(name for _, name in known))
-    if isinstance(dataset, IterableDataset):
-        return None
-    return _own_labels(dataset, num_classes) or _labels_within(dataset, num_classes)
+        for labels, source in _labels_of(dataset.dataset, num_classes):
+            yield labels[np.asarray(dataset.indices, dtype=np.int64)], f"Subset of {source}"
+    elif isinstance(dataset, ConcatDataset):
+        # Of many parts that may be read in several ways each, not all combinations.
+        ways = product(*(list(_labels_of(part, num_classes)) for part in dataset.datasets))
+        for parts in islice(ways, COMBINATIONS):
+            yield np.concatenate([labels for labels, _ in parts]), " + ".join(dict.fromkeys(name for _, name in parts))
+    elif not isinstance(dataset, IterableDataset):
+        yield from _own_labels(dataset, num_classes)
+        yield from _labels_within(dataset, num_classes)
 
 
-def _own_labels(dataset: Any, num_classes: int) -> tuple[Labels, str] | None:
+def _own_labels(dataset: Any, num_classes: int) -> Iterator[tuple[Labels, str]]:
     size = _length(dataset)
     if size is None:
-        return None
+        return
     name = type(dataset).__name__
     readers: list[tuple[str, Callable[[], Any]]] = [
         (f"{name}.{attribute}", lambda attribute=attribute: vars(dataset)[attribute])  # type: ignore[misc]
@@ -98,20 +112,18 @@ def _own_labels(dataset: Any, num_classes: int) -> tuple[Labels, str] | None:
     for source, read in readers:
         labels = _as_labels(read, size, num_classes)
         if labels is not None:
-            return labels, source
-    return None
+            yield labels, source
 
 
-def _labels_within(dataset: Any, num_classes: int) -> tuple[Labels, str] | None:
+def _labels_within(dataset: Any, num_classes: int) -> Iterator[tuple[Labels, str]]:
     """Labels of a dataset that another one wraps one to one (a custom class around CIFAR100, say)."""
     size = _length(dataset)
     wrapped = [
         value for value in _attributes(dataset).values() if isinstance(value, Dataset) and _length(value) == size
     ]
-    if size is None or len(wrapped) != 1:
-        return None
-    found = _labels_of(wrapped[0], num_classes)
-    return None if found is None else (found[0], f"{type(dataset).__name__} around {found[1]}")
+    if size is not None and len(wrapped) == 1:
+        for labels, source in _labels_of(wrapped[0], num_classes):
+            yield labels, f"{type(dataset).__name__} around {source}"
 
 
 def _as_labels(read: Callable[[], Any], size: int, num_classes: int) -> Labels | None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gradlens.anchors import row_tensors
 from gradlens.rows import LabelsError
-from gradlens.tracking.evidence import Evidence, observed, weigh
+from gradlens.tracking.evidence import Evidence, class_count, observed, weigh
 from gradlens.tracking.label_search import find_labels
 from gradlens.tracking.model_search import find_owners
 from gradlens.tracking.outputs import Outputs
@@ -68,6 +68,10 @@ class Clues:
             if evidence is not None and evidence.left_out:
                 beside = f"{evidence.left_out} beside the measured"
                 self._notice("left out", f"loss calls with other labels count as 'rest' ({beside})")
+            if evidence is None:
+                others = ", ".join(sorted({str(class_count(item.sighting)) for item in found}))
+                text = f"a loss over {others} classes counts as 'rest': the groups of this run are over {classes}"
+                self._notice("other classes", text)
             return evidence
         return self._from_graph(roots, classes) if self._tries < TRIES else None
 

@@ -69,8 +69,7 @@ def observed(named: Sequence[tuple[Tensor, Tensor]], num_classes: int | None) ->
     """
     labels = named[-1][1]
     anchors = [outputs for outputs, its in named if _same(its, labels)]
-    shape = anchors[0].shape
-    classes = num_classes or int(shape[1] if len(shape) > 1 else shape[0])
+    classes = num_classes or _columns(anchors[0], labels)
     return Evidence(anchors, labels, -100, classes, "gradlens.observe", len(named) - len(anchors))
 
 
@@ -78,6 +77,14 @@ def class_count(sighting: Sighting) -> int:
     """Returns C of a loss call: logits are [C], [B, C] or [B, C, ...]."""
     shape = sighting.anchor.shape
     return int(shape[0] if len(shape) == 1 else shape[1])
+
+
+def _columns(outputs: Tensor, labels: Tensor) -> int:
+    """Returns C: the outputs' columns; one logit a sample tells two classes apart."""
+    shape = outputs.shape
+    if (labels.ndim == 1 and shape == labels.shape) or (len(shape) > 1 and shape[1] == 1):
+        return 2
+    return int(shape[1] if len(shape) > 1 else shape[0])
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

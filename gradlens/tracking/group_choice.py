@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.groups import ClassGroups, GroupsError
+from gradlens.groups import FEW_BELOW, ClassGroups, GroupsError
 from gradlens.tracking.errors import WrongUse
 from gradlens.tracking.options import TrackOptions
 
@@ -44,6 +44,31 @@ def choose_groups(
     except GroupsError as error:
         asked = f"--groups-from {options.groups_source}" if options.groups_from is not None else "--groups"
         raise WrongUse(f"{asked}: {error}") from error
+
+
+def by_frequency(counts: NDArray[np.int64], of: str) -> ClassGroups:
+    """Returns head and tail by rank, where it is not known how many images the classes have, only which are frequent.
+
+    Args:
+        counts: [C] how often each class was seen.
+        of: What was counted.
+    """
+    # So many of each that no class counts as few: what remains of the rule is the rank.
+    ranked = ClassGroups.head_tail((counts + 1) * FEW_BELOW)
+    members = dict(zip(ranked.names, ranked.classes, strict=True))
+    rule = f"70/30 by how often classes occur in the {of}, as the number of images of a class is not known"
+    return ClassGroups(members, len(counts), rule=rule)
+
+
+def fit(options: TrackOptions, num_classes: int) -> bool:
+    """Says whether the groups asked for may be over so many classes; those that follow from counts fit any."""
+    if needs_counts(options):
+        return True
+    try:
+        choose_groups(options, num_classes, None, None)
+    except WrongUse:
+        return False
+    return True
 
 
 def _taken(options: TrackOptions, num_classes: int) -> ClassGroups:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ from torch.utils.data import DataLoader
 from gradlens.distributed.exchange import processes, shared_counts
 from gradlens.groups import ClassGroups, GroupsError
 from gradlens.tracking.class_counts import ClassCounts, count_classes
-from gradlens.tracking.group_choice import choose_groups, needs_counts
+from gradlens.tracking.drawn import Drawn
+from gradlens.tracking.group_choice import by_frequency, choose_groups, needs_counts
 from gradlens.tracking.label_counter import LabelCounter
 from gradlens.tracking.options import TrackOptions
 
@@ -29,13 +32,19 @@ class GroupSearch:
         counts: [C] class counts, once known.
     """
 
-    def __init__(self, options: TrackOptions, num_classes: int, loader: DataLoader[Any] | None, labels: Tensor) -> None:
+    def __init__(
+        self,
+        options: TrackOptions,
+        num_classes: int,
+        loaders: Sequence[tuple[DataLoader[Any], Drawn]],
+        labels: Tensor,
+    ) -> None:
         """Reads the class counts if possible.
 
         Args:
             options: What was asked for.
             num_classes: C, of the logits.
-            loader: The loader of the training data, if one was seen.
+            loaders: Loaders that may train, with what was drawn from them, the likeliest first.
             labels: Labels of the first batch: class counts that deny them belong to something else.
         """
         self.num_classes = num_classes
@@ -43,13 +52,21 @@ class GroupSearch:
         self._options = options
         self._source: str | None = None
         self._counter: LabelCounter | None = None
-        found = None if loader is None else count_classes(loader, num_classes)
+        trains = loaders[0][0] if loaders else None
+        found = None
+        for loader, drawn in loaders:
+            found = count_classes(loader, num_classes, partial(_may_be, labels, drawn))
+            if found is not None and _fit(found, labels):
+                trains = loader
+                break
         if found is not None and _fit(found, labels):
             self.counts, self._source = found.counts, found.source
         elif (whole := _whole(labels, num_classes)) is not None:
             self.counts, self._source = whole, "the tensor that the labels are slices of"
         self.counts = self._of_all(self.counts)
-        self._has_end = _length(loader) is not None
+        # The data of a pass may be made anew for the next one, and must not be kept alive.
+        self._loader = None if trains is None else weakref.ref(trains)
+        self._has_end = _length(trains) is not None
         # The first labels; kept, so that no other tensor can take their place in memory.
         self._first = labels
 
@@ -65,10 +82,14 @@ class GroupSearch:
         """
         full_batch = self._counter is not None and self._counter.batches == 1 and labels is self._first
         long_enough = self._counter is not None and not self._has_end and self._counter.batches >= COUNTED
-        if self._counter is not None and (pass_over or full_batch or long_enough):
-            span = f"the first {COUNTED} backward passes" if long_enough else "the first pass"
-            self._source = f"the labels of {span}"
+        if self._counter is not None and (pass_over or full_batch):
+            self._source = "the labels of the first pass"
             self.counts = self._of_all(self._counter.counts())
+        elif self._counter is not None and long_enough:
+            # Several passes over the data, or a part of one: which classes are frequent is known, not how many images they have.
+            seen = self._of_all(self._counter.counts())
+            assert seen is not None
+            return by_frequency(seen, f"labels of the first {COUNTED} backward passes")
         if self.counts is not None or not needs_counts(self._options):
             return choose_groups(self._options, self.num_classes, self.counts, self._source)
         if self._counter is None:
@@ -77,9 +98,14 @@ class GroupSearch:
         return None
 
     @property
+    def loader(self) -> DataLoader[Any] | None:
+        """The loader of the training data, if one was seen and is still there."""
+        return None if self._loader is None else self._loader()
+
+    @property
     def waits(self) -> str:
         """Says, while labels are counted, until when."""
-        span = "the first pass over the data" if self._has_end else f"a first pass, or {COUNTED} backward passes,"
+        span = "the first pass over the data" if self._has_end else f"a first pass or {COUNTED} backward passes"
         return (
             f"from counting the labels of {span}, as the training data does not tell its class counts; measured after it "
             "(--groups NAME=IDS,... measures from the start)"
@@ -102,6 +128,13 @@ class GroupSearch:
             return f"{text}; give the groups with --groups NAME=IDS,..."
         pairs = zip(groups.names, groups.classes, strict=True)
         return f"{text}; from its counts: --groups " + ",".join(f"{name}={_ids(ids)}" for name, ids in pairs)
+
+
+def _may_be(labels: Tensor, drawn: Drawn, claimed: NDArray[np.int64]) -> bool:
+    """Says whether the labels of a batch can be those that a dataset names for the samples drawn; if in doubt, yes."""
+    if labels.is_floating_point() or labels.ndim != 1 or not len(drawn) or not drawn.complete:
+        return True
+    return drawn.agree(claimed, labels.detach().cpu().numpy().astype(np.int64))
 
 
 def _fit(found: ClassCounts, labels: Tensor) -> bool:

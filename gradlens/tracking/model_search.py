@@ -113,7 +113,7 @@ def _unwrapped(module: nn.Module) -> nn.Module:
     while True:
         if isinstance(module, (DataParallel, DistributedDataParallel)):
             module = module.module
-        elif isinstance(inner := vars(module).get("_modules", {}).get("_orig_mod"), nn.Module):
+        elif isinstance(inner := dict(module.named_children()).get("_orig_mod"), nn.Module):
             module = inner  # torch.compile
         else:
             return module

@@ -5,8 +5,13 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from gradlens.tracking.drawn import Drawn
+
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
+
+# Loaders that are remembered before it is known which one trains.
+CANDIDATES = 8
 
 
 class Passes:
@@ -18,17 +23,40 @@ class Passes:
 
     def __init__(self) -> None:
         self.count = 0
-        self._loader: DataLoader[Any] | None = None
+        self._loaders: list[DataLoader[Any]] = []
+        self._drawn: list[Drawn] = []
         self._trains = _Data(None)
         self._newest = _Data(None)
         self._settled = False
 
-    def settle(self) -> DataLoader[Any] | None:
-        """Returns the loader that was read last, which is the one that trains, and lets go of it."""
-        loader, self._loader = self._loader, None
+    @property
+    def candidates(self) -> list[tuple[DataLoader[Any], Drawn]]:
+        """Returns the loaders that may train and what was drawn from their datasets, the one that was read last first."""
+        known = {id(drawn.dataset): drawn for drawn in self._drawn}
+        found = [(loader, known.get(id(loader.dataset), Drawn(loader.dataset))) for loader in reversed(self._loaders)]
+        # One that was opened and not read is for later, unless none was read where that can be seen.
+        return [item for item in found if len(item[1]) or not item[1].complete] or found
+
+    def settle(self, loader: DataLoader[Any] | None) -> None:
+        """Takes a loader for the one that trains, and lets go of all."""
+        self._loaders, self._drawn = [], []
         self._trains = _Data(loader)
         self._settled = True
-        return loader
+
+    def opened(self, loader: DataLoader[Any]) -> None:
+        """Notes a loader whose first pass has begun before anybody looked."""
+        self._drawn = [*self._drawn[1 - CANDIDATES :], Drawn(loader.dataset, complete=False)]
+        self.began(loader)
+
+    def drew(self, dataset: Any, index: Any) -> None:
+        """Notes what a sampler gave for a batch of a dataset, until it is settled which one trains."""
+        if self._settled:
+            return
+        known = next((drawn for drawn in self._drawn if drawn.dataset is dataset), None)
+        if known is None:
+            known = Drawn(dataset)
+            self._drawn = [*self._drawn[1 - CANDIDATES :], known]
+        known.add(index)
 
     def move_on(self) -> None:
         """Takes the data that were read last for those that train now."""
@@ -37,7 +65,8 @@ class Passes:
     def began(self, loader: DataLoader[Any]) -> bool:
         """Notes that the script begins to read a loader; says whether that is a new pass over the training data."""
         if not self._settled:
-            self._loader = loader
+            others = [each for each in self._loaders if each is not loader]
+            self._loaders = [*others[1 - CANDIDATES :], loader]
             self.count = 1
             return False
         self._newest = _Data(loader)

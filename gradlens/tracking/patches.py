@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.graph import GradientEdge
+from torch.autograd.graph import GradientEdge, saved_tensors_hooks
 
 from gradlens.rows import LabelsError
 from gradlens.scaling import watch_scalers
@@ -53,7 +53,7 @@ def install(tracker: Tracker) -> None:
 
         def measured(once: Once) -> None:
             roots = _roots(tensors)
-            tracker.backward(roots, _is_plain(roots, args, kwargs), once)
+            tracker.backward(roots, _is_plain(roots, args, kwargs), once, retains=_retains(args, kwargs))
 
         tracker.guarded(measured, lambda: backward_of_autograd(tensors, *args, **kwargs))
 
@@ -80,6 +80,7 @@ def install(tracker: Tracker) -> None:
     torch.autograd.backward = autograd_backward  # Tensor.backward calls it, too
     torch.autograd.grad = autograd_grad
     _watch_loaders(tracker)
+    _watch_packing(tracker)
 
 
 def _watched_loss(function: Callable[..., Tensor], name: str, position: int, tracker: Tracker) -> Callable[..., Tensor]:
@@ -104,6 +105,7 @@ def _watched_loss(function: Callable[..., Tensor], name: str, position: int, tra
 
 def _watch_loaders(tracker: Tracker) -> None:
     from torch.utils.data import DataLoader
+    from torch.utils.data.dataloader import _BaseDataLoaderIter
 
     original = DataLoader.__iter__
 
@@ -113,6 +115,26 @@ def _watch_loaders(tracker: Tracker) -> None:
         return original(self)
 
     DataLoader.__iter__ = watched  # type: ignore[method-assign]
+    following: Callable[..., Any] = _BaseDataLoaderIter._next_index
+
+    @functools.wraps(following)
+    def next_index(self: _BaseDataLoaderIter) -> Any:
+        index = following(self)
+        tracker.quietly(tracker.drew, self, index)
+        return index
+
+    _BaseDataLoaderIter._next_index = next_index  # type: ignore[method-assign]
+
+
+def _watch_packing(tracker: Tracker) -> None:
+    original = saved_tensors_hooks.__enter__
+
+    @functools.wraps(original)
+    def entered(self: saved_tensors_hooks) -> None:
+        tracker.quietly(tracker.packed, self)
+        original(self)
+
+    saved_tensors_hooks.__enter__ = entered  # type: ignore[method-assign]
 
 
 def _roots(tensors: Any) -> list[Tensor]:
@@ -141,6 +163,12 @@ def _trains(outputs: Any, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, 
     return all(isinstance(t, Tensor) and t.is_leaf for t in tensors) and all(
         isinstance(t, Tensor) and t.numel() == 1 for t in roots
     )
+
+
+def _retains(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a backward call keeps the graph, so that another one may follow."""
+    given = dict(zip(OF_AUTOGRAD, args, strict=False)) | kwargs
+    return bool(given.get("create_graph") if given.get("retain_graph") is None else given["retain_graph"])
 
 
 def _is_plain(roots: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

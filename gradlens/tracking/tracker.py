@@ -24,11 +24,16 @@ if TYPE_CHECKING:
     from gradlens.tracking.clues import Clues
     from gradlens.tracking.evidence import Evidence
     from gradlens.tracking.following import Following
+    from gradlens.tracking.sightings import Found
     from gradlens.tracking.step_count import StepCount
 
 REENTRANT = (
     "reentrant activation checkpointing computes gradients out of sight of the graph, and only once; pass "
     "use_reentrant=False to torch.utils.checkpoint (Transformers: gradient_checkpointing_kwargs={'use_reentrant': False})"
+)
+PACKED = (
+    "torch.autograd.graph.saved_tensors_hooks of the script or a library keep what autograd saves and may give it back only "
+    "once, while a measurement needs it several times; track a training without them (torch's own save_on_cpu is measured)"
 )
 
 
@@ -125,13 +130,28 @@ class Tracker:
         if self._passes.began(loader) and self.lens is not None:
             self.lens.epoch = self._passes.count - 1
 
-    def backward(self, roots: list[Tensor], plain: bool, once: Once) -> None:
+    def opened(self, loader: DataLoader[Any]) -> None:
+        """Notes a DataLoader that is being read already."""
+        self._passes.opened(loader)
+
+    def drew(self, iterator: Any, index: Any) -> None:
+        """Notes which samples the next batch of a DataLoader holds."""
+        if not self._off and not self.busy:
+            self._passes.drew(iterator._dataset, index)
+
+    def packed(self, hooks: Any) -> None:
+        """Notes functions of the script's own that pack what autograd saves: they may unpack it only once."""
+        if not str(getattr(hooks.unpack_hook, "__module__", "")).startswith("torch."):
+            self.seen.add("packed")
+
+    def backward(self, roots: list[Tensor], plain: bool, once: Once, *, retains: bool) -> None:
         """Runs a backward pass of the script, and measures it if it is one to be measured, while ``guarded``.
 
         Args:
             roots: The tensors that are differentiated.
             plain: Whether nothing is asked for but the gradients of scalars.
             once: The backward pass.
+            retains: Whether it keeps the graph for another one.
         """
         if not roots:
             return
@@ -140,7 +160,7 @@ class Tracker:
             self.lens.skip()  # what was measured of this step were gradients for another purpose
         self.seen |= {"backward", "whole" if plain else "partial"}
         self.count()
-        self.measured(roots, plain, once, None)
+        self.measured(roots, plain, once, None, retains=retains)
 
     def fail(self, error: Exception) -> None:
         """Takes an error of gradlens: training goes on without it, or ends if the user wants that.
@@ -213,7 +233,9 @@ class Tracker:
             self._steps = self._steps or StepCount(self.fail)
             self._steps.backward_ran()
 
-    def measured(self, roots: list[Tensor], plain: bool, once: Once, taken: Taken | None) -> None:
+    def measured(
+        self, roots: list[Tensor], plain: bool, once: Once, taken: Taken | None, *, retains: bool = False
+    ) -> None:
         """Runs a backward pass, measured if it is one to be measured, while ``guarded``.
 
         Args:
@@ -221,6 +243,7 @@ class Tracker:
             plain: Whether nothing is asked for but the gradients of scalars.
             once: The backward pass.
             taken: The gradients that it returns, where it leaves none in ``.grad``.
+            retains: Whether it keeps the graph for another one.
         """
         if self.lens is not None and self.rests:
             self.lens.measured_backward(roots[0], anchors=[], labels=roots[0], backward=once)
@@ -233,6 +256,8 @@ class Tracker:
             self._notice("own", "the script has a lens of its own; `gradlens track` leaves the training to it")
             self.stop()
             return
+        if "packed" in self.seen:
+            raise RuntimeError(PACKED)
         found = sightings.find(roots) if "loss" in self.seen else []
         if not plain and self.lens is not None:
             self._notice(
@@ -241,7 +266,7 @@ class Tracker:
             )
         self._clues = self._clues or Clues(self._notice, self._watching, self.fail)
         try:
-            classes = None if self.attachment is None else self.attachment.search.num_classes
+            classes = self._classes(found)
             evidence = self._clues.evidence(found, roots, classes) if plain else None
             if evidence is not None and self.lens is None:
                 self._attach(roots, evidence)
@@ -250,7 +275,18 @@ class Tracker:
             if self.lens is not None:
                 self._measure(roots, evidence, once, taken)
         finally:
-            sightings.forget(found)
+            if not retains:
+                sightings.forget(found)
+
+    def _classes(self, found: list[Found]) -> int | None:
+        """Returns C of the run: once known, or that of the first loss call which the groups asked for fit."""
+        from gradlens.tracking.evidence import class_count
+        from gradlens.tracking.group_choice import fit
+
+        if self.attachment is not None:
+            return self.attachment.search.num_classes
+        counts = dict.fromkeys(class_count(item.sighting) for item in found)
+        return next((count for count in counts if len(counts) > 1 and fit(self.options, count)), None)
 
     def _attach(self, roots: list[Tensor], evidence: Evidence) -> None:
         from gradlens.tracking.attachment import Attachment
@@ -260,8 +296,9 @@ class Tracker:
             raise RuntimeError(REENTRANT)
         assert self._steps is not None
         if self.attachment is None:
-            loader = self._passes.settle()
-            self.attachment = Attachment(self.options, self.folder, roots, evidence, loader, self._steps, self.fail)
+            candidates = self._passes.candidates
+            self.attachment = Attachment(self.options, self.folder, roots, evidence, candidates, self._steps, self.fail)
+            self._passes.settle(self.attachment.search.loader)
         if self.attachment.lens(evidence, self._passes.count, self._made) is not None:
             assert self.lens is not None
             self._follow(self.lens)

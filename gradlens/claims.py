@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
@@ -179,7 +179,7 @@ def _cause_claims(long_tailed: Run, tail: str) -> list[Claim]:
     window = window_of(len(overall))
     for per in CONVENTIONS:
         x, y = (fluctuations(v, window) for v in (overall, long_tailed.norm(tail, per=per)))
-        effect = interval([np.stack([x * y, x**2, y**2], axis=1)], lambda m: _correlation(m[0]))
+        effect = _within_one(interval([np.stack([x * y, x**2, y**2], axis=1)], lambda m: _correlation(m[0])))
         statement = f"in the long-tailed run the overall gradient's norm rises and falls with that of {tail}"
         claims.append(_claim("c", per, statement, "correlation of the fluctuations", effect, 0.0))
     return claims
@@ -204,6 +204,11 @@ def _log_ratio(logarithm: Callable[[Floats], Floats], means: list[Floats]) -> Fl
 def _correlation(means: Floats) -> Floats:
     """Returns the correlation from the means [..., 3] of xy, x^2, y^2, where x and y have no mean."""
     return np.asarray(means[..., 0] / np.sqrt(means[..., 1] * means[..., 2]))
+
+
+def _within_one(found: Interval) -> Interval:
+    """Returns the interval of a correlation, of which a symmetric interval may know too little to stay within its bounds."""
+    return replace(found, low=max(found.low, -1.0), high=min(found.high, 1.0))
 
 
 def _ratio(runs: list[Floats], logarithm: Callable[[list[Floats]], Floats]) -> Interval:

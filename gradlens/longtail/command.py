@@ -23,7 +23,7 @@ from gradlens.longtail.watching import Watching
 from gradlens.phase_story import stretches
 from gradlens.run_distortion import distortion_difference, distortion_interval
 from gradlens.runlog import Run, RunError
-from gradlens.tables import difference_text, interval_text
+from gradlens.tables import FEW, difference_text, interval_text
 from gradlens.tracking.errors import TrackError
 from gradlens.tracking.options import parse_budget
 
@@ -203,6 +203,12 @@ def _distortion(folder: Path) -> str | None:
     names = [f"{part.title.removeprefix(f'{run.name}, ')} " for part in parts] if len(run.phases) > 1 else [""]
     means = [interval_text(distortion_interval(run, *part.span), fraction=False) for part in parts]
     line = "distortion (0 = none): " + "  ".join(name + mean for name, mean in zip(names, means, strict=True))
+    if few := [
+        name.strip() or "the run"
+        for name, part in zip(names, parts, strict=True)
+        if part.rows.stop - part.rows.start < FEW
+    ]:
+        return f"{line}  ({' and '.join(few)}: fewer than {FEW} measured steps, too few for means; --every 1 measures more)"
     if len(parts) > 1:
         change = distortion_difference(run, run, parts[-1].span, parts[0].span)
         line += f"  last less first: {difference_text(change, fraction=False)}"

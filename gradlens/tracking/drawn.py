@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # NumPy is not imported before the script does so
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Ids = NDArray[np.int64]
 
 # Batches of a dataset that are remembered: workers and frameworks draw some ahead.
 REMEMBERED = 64
-
-Ids = NDArray[np.int64]
 
 
 class Drawn:
@@ -45,6 +46,8 @@ class Drawn:
         return any(_made_of(trained, claimed[at]) for at in self._indices(len(claimed)))
 
     def _indices(self, size: int) -> Iterable[Ids]:
+        import numpy as np
+
         for batch in reversed(self._batches):
             at = np.asarray(batch if isinstance(batch, list | tuple) else [batch])
             if (
@@ -57,6 +60,8 @@ class Drawn:
 
 
 def _made_of(trained: Ids, batch: Ids) -> bool:
+    import numpy as np
+
     n, m = len(trained), len(batch)
     if 0 < n <= m:
         windows = np.lib.stride_tricks.sliding_window_view(batch, n)

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from gradlens.tracking.options import TrackOptions
 from gradlens.tracking.tracker import Tracker
@@ -20,6 +22,8 @@ PATCHED = {
     F: ("cross_entropy", "nll_loss"),
     torch.autograd: ("backward", "grad"),
     DataLoader: ("__iter__",),
+    _BaseDataLoaderIter: ("_next_index",),
+    saved_tensors_hooks: ("__enter__",),
 }
 
 

@@ -203,11 +203,8 @@ def _distortion(folder: Path) -> str | None:
     names = [f"{part.title.removeprefix(f'{run.name}, ')} " for part in parts] if len(run.phases) > 1 else [""]
     means = [interval_text(distortion_interval(run, *part.span), fraction=False) for part in parts]
     line = "distortion (0 = none): " + "  ".join(name + mean for name, mean in zip(names, means, strict=True))
-    if few := [
-        name.strip() or "the run"
-        for name, part in zip(names, parts, strict=True)
-        if part.rows.stop - part.rows.start < FEW
-    ]:
+    sizes = [part.rows.stop - part.rows.start for part in parts]
+    if few := [name.strip() or "the run" for name, size in zip(names, sizes, strict=True) if size < FEW]:
         return f"{line}  ({' and '.join(few)}: fewer than {FEW} measured steps, too few for means; --every 1 measures more)"
     if len(parts) > 1:
         change = distortion_difference(run, run, parts[-1].span, parts[0].span)

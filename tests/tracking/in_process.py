@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from gradlens.tracking.options import TrackOptions
@@ -56,3 +56,17 @@ def trackers(folder: Path) -> Iterator[Trackers]:
             tracker.stop()
             if tracker.lens is not None:
                 tracker.lens.close()
+
+
+def said() -> list[str]:
+    """The lines that gradlens has printed."""
+    return [line.removeprefix("gradlens: ") for line in sys.__stderr__.getvalue().splitlines()]
+
+
+def data(counts=(40, 30, 6)):
+    labels = torch.cat([torch.full((n,), c) for c, n in enumerate(counts)])
+    return TensorDataset(torch.randn(len(labels), 5, generator=torch.Generator().manual_seed(0)), labels)
+
+
+def same(found, expected):
+    return len(found) == len(expected) and all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from gradlens.runlog import Run
 from gradlens.tracking.ending import why_nothing
-from tests.tracking.test_tracker import data, said, same
+from tests.tracking.in_process import data, said, same
 
 
 def each_step(backward):

@@ -23,6 +23,7 @@ MODULES = (
     "attachment",
     "class_counts",
     "clues",
+    "drawn",
     "evidence",
     "following",
     "gradient_calls",
@@ -46,7 +47,7 @@ SURFACE = {
     "clues:Clues.stop", "following:Following.stop", "following:Following._stepped", "outputs:Outputs.stop",
     "step_count:StepCount._stepped", "step_count:StepCount.end", "outputs:Outputs._ran",
     # These run before the script does; see the test of faults at the start.
-    "patches:install", "patches:_watched_loss", "patches:_watch_loaders",
+    "patches:install", "patches:_watched_loss", "patches:_watch_loaders", "patches:_watch_packing",
 }  # fmt: skip
 
 
@@ -93,7 +94,9 @@ def epochs(model, dataset, loss, count=2):
     for _ in range(count):
         for x, y in DataLoader(dataset, batch_size=19, shuffle=True):
             optimizer.zero_grad()
-            loss(model(x), y).backward()
+            with torch.autograd.graph.save_on_cpu():
+                output = model(x)
+            loss(output, y).backward()
             optimizer.step()
 
 
@@ -220,6 +223,7 @@ START = (
     "gradlens.tracking.patches.watch_scalers",
     "gradlens.tracking.patches._watched_loss",
     "gradlens.tracking.patches._watch_loaders",
+    "gradlens.tracking.patches._watch_packing",
     "gradlens.compiled.keep_buffers",
     "gradlens.tracking.session.watch",
 )

@@ -31,7 +31,9 @@ from tests.tracking.in_process import trackers
 SOURCES = str(Path(gradlens.__file__).parent)
 # What torch and the script call themselves, and what takes faults: an error at their very entry has nobody to take it.
 ENTRANCES = {
+    "tracking/patches:_watch_loaders.<locals>.next_index",
     "tracking/patches:_watch_loaders.<locals>.watched",
+    "tracking/patches:_watch_packing.<locals>.entered",
     "tracking/patches:_watched_loss.<locals>.watched",
     "tracking/patches:install.<locals>.autograd_backward",
     "tracking/patches:install.<locals>.autograd_backward.<locals>.<lambda>",

@@ -11,20 +11,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset
 
 import gradlens
 from gradlens.runlog import Run
 from gradlens.tracking.errors import WrongUse
-
-
-def said():
-    return [line.removeprefix("gradlens: ") for line in sys.__stderr__.getvalue().splitlines()]
-
-
-def data(counts=(40, 30, 6)):
-    labels = torch.cat([torch.full((n,), c) for c, n in enumerate(counts)])
-    return TensorDataset(torch.randn(len(labels), 5, generator=torch.Generator().manual_seed(0)), labels)
+from tests.tracking.in_process import data, said, same
 
 
 def train(dataset=None, epochs=2):
@@ -41,10 +33,6 @@ def train(dataset=None, epochs=2):
             optimizer.step()
     momenta = [optimizer.state[p]["momentum_buffer"] for p in model.parameters()]
     return [*model.state_dict().values(), *momenta, torch.get_rng_state()]
-
-
-def same(found, expected):
-    return len(found) == len(expected) and all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +139,18 @@ def test_labels_are_counted_where_the_data_do_not_tell(start, untracked, tmp_pat
 
 
 def test_class_counts_that_deny_the_labels_do_not_count(start):
-    class Misleading(TensorDataset):
-        targets = None
+    class Misleading(Dataset):
+        def __init__(self):
+            self.rows = list(data())
+            self.targets = [0] * len(self.rows)
 
-    dataset = Misleading(*data().tensors)
-    dataset.targets = [0] * len(dataset)
+        def __len__(self):
+            return len(self.rows)
+
+        def __getitem__(self, index):
+            return self.rows[index]
+
+    dataset = Misleading()
     tracker = start(every=1)
     train(dataset, epochs=1)
 

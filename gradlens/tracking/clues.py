@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gradlens.anchors import row_tensors
 from gradlens.rows import LabelsError
-from gradlens.tracking.evidence import Evidence, class_count, observed, weigh
+from gradlens.tracking.evidence import Evidence, class_count, contrasts, observed, weigh
 from gradlens.tracking.label_search import find_labels
 from gradlens.tracking.model_search import find_owners
 from gradlens.tracking.outputs import Outputs
@@ -19,6 +19,10 @@ from gradlens.tracking.sightings import Found, leaves
 OBSERVED = 4
 # Backward passes in whose graphs labels are looked for in vain, before that is given up.
 TRIES = 20
+CONTRASTIVE = (
+    "a loss whose labels are the rows' own positions is contrastive and tells no classes: it counts as 'rest'; name the classes "
+    "with gradlens.observe(outputs, labels) before loss.backward()"
+)
 
 
 class Clues:
@@ -62,14 +66,19 @@ class Clues:
         named, self._observed = self._observed, []
         if named:
             return observed(named, classes)
-        if found:
+        naming = [item for item in found if not contrasts(item.sighting)]
+        if len(naming) < len(found):
+            self._notice("contrastive", CONTRASTIVE)
+        if found and not naming:
+            return None
+        if naming:
             self.stop()
-            evidence = weigh(found, roots, classes)
+            evidence = weigh(naming, roots, classes)
             if evidence is not None and evidence.left_out:
                 beside = f"{evidence.left_out} beside the measured"
                 self._notice("left out", f"loss calls with other labels count as 'rest' ({beside})")
             if evidence is None:
-                others = ", ".join(sorted({str(class_count(item.sighting)) for item in found}))
+                others = ", ".join(sorted({str(class_count(item.sighting)) for item in naming}))
                 text = f"a loss over {others} classes counts as 'rest': the groups of this run are over {classes}"
                 self._notice("other classes", text)
             return evidence

@@ -280,12 +280,12 @@ class Tracker:
 
     def _classes(self, found: list[Found]) -> int | None:
         """Returns C of the run: once known, or that of the first loss call which the groups asked for fit."""
-        from gradlens.tracking.evidence import class_count
+        from gradlens.tracking.evidence import class_count, contrasts
         from gradlens.tracking.group_choice import fit
 
         if self.attachment is not None:
             return self.attachment.search.num_classes
-        counts = dict.fromkeys(class_count(item.sighting) for item in found)
+        counts = dict.fromkeys(class_count(item.sighting) for item in found if not contrasts(item.sighting))
         return next((count for count in counts if len(counts) > 1 and fit(self.options, count)), None)
 
     def _attach(self, roots: list[Tensor], evidence: Evidence) -> None:

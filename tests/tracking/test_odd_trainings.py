@@ -208,3 +208,36 @@ def test_losses_can_be_scripted(start, loss):
     x, y = data().tensors
     logits = network()(x)
     assert torch.equal(scripted(logits, y), F.cross_entropy(logits, y, label_smoothing=0.1))
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.projection, self.head = nn.Linear(5, 8), nn.Linear(8, 6), nn.Linear(8, 4)
+
+    def forward(self, x):
+        hidden = self.body(x).relu()
+        return F.normalize(self.projection(hidden), dim=1), self.head(hidden)
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+def test_positions_in_a_batch_are_no_classes(start, tmp_path, supervised):
+    tracker = start(every=1, groups=GROUPS)
+    model = TwoHeads()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in loader():
+        (first, logits), (second, _) = model(x), model(x + 0.1)
+        loss = F.cross_entropy(first @ second.T / 0.1, torch.arange(len(x)))
+        if supervised:
+            loss = loss + F.cross_entropy(logits, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    assert any("is contrastive and tells no classes" in line for line in said())
+    if not supervised:
+        assert tracker.lens is None
+        return
+    run = measured(tracker, tmp_path)
+    assert (run.norm("rest") > 0.01).all()
+    assert run.counts.sum() == 20 * len(run)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
 # Loaders that are remembered before it is known which one trains.
-CANDIDATES = 8
+CANDIDATES = 4
 
 
 class Passes:

@@ -120,7 +120,8 @@ def _watch_loaders(tracker: Tracker) -> None:
     @functools.wraps(following)
     def next_index(self: _BaseDataLoaderIter) -> Any:
         index = following(self)
-        tracker.quietly(tracker.drew, self, index)
+        if not tracker.asleep:
+            tracker.quietly(tracker.drew, self, index)
         return index
 
     _BaseDataLoaderIter._next_index = next_index  # type: ignore[method-assign]

@@ -183,6 +183,10 @@ class Lens:
         """Runs ``backward`` exactly once; where measured, its gradient, which no label is known for, counts as ``rest``."""
         self._stepper.measure_rest([loss], backward) if self.armed else self._stepper.plain(backward)
 
+    def unmeasured_backward(self) -> None:
+        """Takes note of a backward pass that has run in a step that is not measured."""
+        self._stepper.passed()
+
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
         """Takes the steps of another optimizer as training steps from now on."""
         self._stepper.follow(optimizer)

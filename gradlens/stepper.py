@@ -164,6 +164,10 @@ class Stepper:
     def plain(self, backward: Callable[[], None]) -> None:
         """Runs a backward pass that is not measured."""
         self._hooks.around(backward)
+        self.passed()
+
+    def passed(self) -> None:
+        """Takes note of a backward pass that is not measured and has run."""
         self._usage.backward()
         self._end_without_optimizer()
 

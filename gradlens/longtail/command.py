@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from gradlens.longtail.watching import Watching
 from gradlens.phase_story import stretches
 from gradlens.run_distortion import distortion_difference, distortion_interval
 from gradlens.runlog import Run, RunError
-from gradlens.tables import FEW, difference_text, interval_text
+from gradlens.tables import difference_text, interval_text
 from gradlens.tracking.errors import TrackError
 from gradlens.tracking.options import parse_budget
 
@@ -201,11 +202,11 @@ def _distortion(folder: Path) -> str | None:
     if not parts:
         return None
     names = [f"{part.title.removeprefix(f'{run.name}, ')} " for part in parts] if len(run.phases) > 1 else [""]
-    means = [interval_text(distortion_interval(run, *part.span), fraction=False) for part in parts]
+    found = [distortion_interval(run, *part.span) for part in parts]
+    means = [interval_text(interval, fraction=False) for interval in found]
     line = "distortion (0 = none): " + "  ".join(name + mean for name, mean in zip(names, means, strict=True))
-    sizes = [part.rows.stop - part.rows.start for part in parts]
-    if few := [name.strip() or "the run" for name, size in zip(names, sizes, strict=True) if size < FEW]:
-        return f"{line}  ({' and '.join(few)}: fewer than {FEW} measured steps, too few for means; --every 1 measures more)"
+    if few := [name.strip() or "the run" for name, interval in zip(names, found, strict=True) if isnan(interval.low)]:
+        return f"{line}  (too few measured steps for an interval: {', '.join(few)}; --every 1 measures more)"
     if len(parts) > 1:
         change = distortion_difference(run, run, parts[-1].span, parts[0].span)
         line += f"  last less first: {difference_text(change, fraction=False)}"

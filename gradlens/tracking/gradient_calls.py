@@ -28,20 +28,20 @@ class GradientCalls:
         self._last: tuple[list[int], dict[str, Any]] = [], {}
 
     def repeats(self, inputs: Any, options: dict[str, Any]) -> bool:
-        """Whether the gradients asked for are those of a step as the ones before, which is not measured."""
+        """Whether the gradients asked for are those of a step as the ones before."""
         known, given = self._last
         return (
-            self._tracker.rests
-            and isinstance(inputs, list | tuple)
+            isinstance(inputs, list | tuple)
             and list(map(id, inputs)) == known
             and len(options) == len(given)
-            and all(options.get(name, self) is value for name, value in given.items())
+            and (not given or all(options.get(name, self) is value for name, value in given.items()))
         )
 
-    def passed(self, root: Any) -> None:
+    def passed(self) -> None:
         """Counts a step that is not measured, whose gradients ``repeats`` knew."""
-        assert self._tracker.lens is not None
-        self._tracker.lens.rest_backward(root, backward=_nothing)
+        lens = self._tracker.lens
+        if lens is not None:
+            lens.unmeasured_backward()
 
     def gradients(
         self,
@@ -77,7 +77,3 @@ def all_that_is_trained(roots: list[Tensor], inputs: Sequence[Tensor]) -> bool:
     """Says whether gradients with respect to ``inputs`` are those of all that is trained."""
     known = {id(tensor) for tensor in inputs}
     return all(id(leaf) in known for leaf in leaves(roots) if leaf.requires_grad)
-
-
-def _nothing() -> None:
-    """A backward pass that has run already."""

@@ -64,13 +64,23 @@ def install(tracker: Tracker) -> None:
     def autograd_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if in_dynamo() or tracker.asleep or is_compiling() or tracker.busy:
             return gradients(outputs, inputs, *args, **kwargs)
+        try:
+            repeated = tracker.rests and not args and calls.repeats(inputs, kwargs)
+        except Exception as error:
+            tracker.fail(error)
+            repeated = False
+        if repeated:  # a step of such a loop may take a third of a millisecond, of which each microsecond is 0.3 %
+            tracker.busy = True
+            try:
+                result = gradients(outputs, inputs, **kwargs)
+            finally:
+                tracker.busy = False
+            tracker.quietly(calls.passed)
+            return result
         found: list[Sequence[Tensor | None]] = []
 
         def measured(once: Once) -> None:
-            if not args and calls.repeats(inputs, kwargs):
-                once()
-                calls.passed(outputs)
-            elif _trains(outputs, inputs, args, kwargs):
+            if _trains(outputs, inputs, args, kwargs):
                 wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
                 calls.gradients(_roots(outputs), wanted, kwargs, once, found)
 

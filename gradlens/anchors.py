@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
@@ -39,6 +40,8 @@ class AnchorWatch:
     def arm(self) -> None:
         """Starts to watch."""
         self.disarm()
+        if isinstance(self._model, ScriptModule):  # takes no hooks: anchors are named, by the script or by a tracker
+            return
         self._handle = self._model.register_forward_hook(StepHook(self._seen, self._fail))
 
     def disarm(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.grad_mode import _unsafe_preserve_version_counter
+from torch.jit import ScriptModule
 
 from gradlens.randomness import RandomState
 
@@ -32,7 +33,10 @@ class TrainingState:
             params: The parameters that are measured.
         """
         self._random = RandomState(param.device for param in params)
-        self._attributes = [(module, dict(vars(module)), dict(module._buffers)) for module in model.modules()]
+        modules = [
+            module for module in model.modules() if not isinstance(module, ScriptModule)
+        ]  # those hold no Python state
+        self._attributes = [(module, dict(vars(module)), dict(module._buffers)) for module in modules]
         self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if _is_plain(buffer)]
         self._gradients = [(param, param.grad, _version(param.grad), _copy(param.grad)) for param in params]
         self.gradients_written = False

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
@@ -93,6 +94,8 @@ class SplitEngine:
     def _arm_module(self, path: str, module: nn.Module) -> None:
         if _mixes(module):
             raise _refusal(path, module, MIXES)
+        if isinstance(module, ScriptModule):
+            raise _refusal(path, module, "is compiled by torch.jit, and its layers cannot be listened to")
         if vars(module).get("batch_first") is False:
             raise _refusal(path, module, "batch_first=False puts the samples in the second dimension")
         owned = self._owned(module._parameters)

@@ -241,3 +241,22 @@ def test_positions_in_a_batch_are_no_classes(start, tmp_path, supervised):
     run = measured(tracker, tmp_path)
     assert (run.norm("rest") > 0.01).all()
     assert run.counts.sum() == 20 * len(run)
+
+
+@pytest.mark.parametrize("compiled", [torch.jit.script, lambda model: torch.jit.trace(model, torch.randn(20, 5))])
+def test_scripted_models_are_measured(start, tmp_path, compiled):
+    tracker = start(every=1, groups=GROUPS)
+    model = compiled(network())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    truth = []
+    for x, y in loader():
+        output = model(x)
+        truth.append([norm(g) for g in norms_of(output, y, list(model.parameters()))])
+        optimizer.zero_grad()
+        F.cross_entropy(output, y).backward()
+        optimizer.step()
+
+    run = measured(tracker, tmp_path)
+    assert len(run) >= 2
+    found = np.stack([run.norm("head"), run.norm("tail")], axis=1)
+    np.testing.assert_allclose(found, np.array(truth)[run.steps], rtol=1e-4)

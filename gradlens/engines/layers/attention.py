@@ -21,8 +21,9 @@ _ROW_ARGUMENTS = ("query", "key", "value", "key_padding_mask")
 
 def covers(module: nn.Module) -> bool:
     """Says whether the module computes what nn.MultiheadAttention computes."""
-    same = type(module).forward is nn.MultiheadAttention.forward
-    return isinstance(module, nn.MultiheadAttention) and same and "forward" not in vars(module)
+    if not isinstance(module, nn.MultiheadAttention):  # of a ScriptModule's class one cannot ask for forward
+        return False
+    return type(module).forward is nn.MultiheadAttention.forward and "forward" not in vars(module)
 
 
 def refusal(module: nn.MultiheadAttention) -> str | None:

@@ -158,6 +158,7 @@ class Lens:
         labels: Tensor,
         backward: Callable[[], None],
         ignore_index: int = -100,
+        class_dim: int | None = None,
         taken: Taken | None = None,
     ) -> None:
         """Runs ``backward`` exactly once, and measures it if this step is one to be measured.
@@ -168,6 +169,7 @@ class Lens:
             labels: Their labels.
             backward: The backward pass.
             ignore_index: The label that belongs to no sample.
+            class_dim: Where the anchors have their classes, if that is known.
             taken: Returns (parameter, gradient) pairs, where ``backward`` leaves nothing in ``.grad``.
 
         Raises:
@@ -175,7 +177,9 @@ class Lens:
         """
         if self.armed:
             self._stepper.take_outputs()
-            self._stepper.measure((), [loss], list(anchors), labels, backward, ignore_index, taken=taken)
+            self._stepper.measure(
+                (), [loss], list(anchors), labels, backward, ignore_index, class_dim=class_dim, taken=taken
+            )
         else:
             self._stepper.plain(backward)
 

@@ -23,17 +23,20 @@ class Rows:
     """The rows of one batch by group.
 
     Attributes:
-        weights: [*labels_shape, K] on the anchor's device: the fraction of each row that belongs to each group (0/1 for hard
-            labels; for soft ones the class mass over the mass of all classes, so that rows of any mass add up).
+        weights: [*labels_shape, K] ([K] for one sample without a batch) on the anchor's device: the fraction of each row that
+            belongs to each group (0/1 for hard labels; for soft ones the class mass over the mass of all classes, so that
+            rows of any mass add up).
         counts: [K] the groups' total mass, on the host.
         untracked: Rows in no group (fractions count): ignored labels and classes outside every group.
         index: K index tensors into the flattened rows: those with mass in the group.
+        class_dim: Where the anchors have their classes, if that is known; else their shape says it.
     """
 
     weights: Tensor
     counts: tuple[float, ...]
     untracked: float
     index: tuple[Tensor, ...]
+    class_dim: int | None = None
 
 
 def group_rows(
@@ -46,7 +49,8 @@ def group_rows(
         groups: K groups over C classes.
         anchor: The tensor whose rows are the samples, [*R, ...] or [B, C, *R[1:]].
         ignore_index: The label that cross-entropy ignores.
-        class_dim: Where soft targets have their classes; by default the last dimension of [R, C], else 1.
+        class_dim: Where the anchor and soft targets have their classes. By default the anchor's shape tells it, and soft
+            targets have them in the last dimension of [R, C], else in dimension 1.
 
     Raises:
         LabelsError: Another type than integers or floats, a shape that does not fit, or an unknown class id.
@@ -55,9 +59,9 @@ def group_rows(
     if labels.is_floating_point():
         mass, weights = _soft_mass(labels, groups, anchor, class_dim)
     else:
-        mass = weights = _hard_mass(labels, groups, anchor, ignore_index)
-    counts = mass.flatten(0, -2).sum(0)
-    flat = weights.flatten(0, -2)
+        mass = weights = _hard_mass(labels, groups, anchor, ignore_index, class_dim)
+    counts = mass.reshape(-1, len(groups)).sum(0)
+    flat = weights.reshape(-1, len(groups))
     left = 1 - flat.sum(1)
     index = tuple(torch.nonzero(flat[:, k]).flatten().to(anchor.device, non_blocking=True) for k in range(len(groups)))
     return Rows(
@@ -67,6 +71,7 @@ def group_rows(
         counts=tuple(counts.tolist()),
         untracked=float(left[left > ROUNDING].sum()),
         index=index,
+        class_dim=class_dim,
     )
 
 
@@ -86,10 +91,10 @@ def dense_labels(labels: object) -> Tensor:
     return labels
 
 
-def _hard_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index: int) -> Tensor:
+def _hard_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index: int, class_dim: int | None) -> Tensor:
     if labels.is_complex() or labels.dtype == torch.bool:
         raise LabelsError(f"labels have dtype {labels.dtype}; class ids must be integers (call labels.long())")
-    _check_shape(labels.shape, anchor.shape)
+    _check_shape(labels.shape, anchor.shape, class_dim)
     ids = labels.detach().to("cpu", torch.int64)  # the synchronisation
     if labels.shape == anchor.shape and labels.ndim > 1 and groups.num_classes in (labels.shape[1], labels.shape[-1]):
         _refuse_indicators(ids)
@@ -123,7 +128,7 @@ def _soft_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, class_dim: i
             f"dimension {dim}; give class ids as integers or masses [B, {groups.num_classes}]"
         )
     masses = labels.detach().movedim(dim, -1).to("cpu", torch.float64)  # [*R, C]; the synchronisation
-    _check_shape(masses.shape[:-1], anchor.shape)
+    _check_shape(masses.shape[:-1], anchor.shape, class_dim)
     if bool((masses < 0).any()):
         raise LabelsError(f"soft labels hold {float(masses.min()):.3g}; class masses must not be negative")
     table = groups.of_class()
@@ -135,8 +140,8 @@ def _soft_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, class_dim: i
     return mass, torch.where(whole > 0, mass / whole, 0.0)
 
 
-def _check_shape(labels: torch.Size, anchor: torch.Size) -> None:
-    if not labels:
+def _check_shape(labels: torch.Size, anchor: torch.Size, class_dim: int | None) -> None:
+    if not labels and class_dim != 0:
         raise LabelsError(
             "the labels are those of a single sample without a batch; give a batch of one: labels.unsqueeze(0)"
         )
@@ -146,7 +151,7 @@ def _check_shape(labels: torch.Size, anchor: torch.Size) -> None:
             f"labels of shape {list(labels)} do not fit the anchor of shape {list(anchor)}: its first dimension must count the "
             "samples; give one label for each of its rows"
         )
-    if lead and around:
+    if lead and around and class_dim is None:
         raise LabelsError(
             f"labels of shape {list(labels)} fit the anchor of shape {list(anchor)} in two ways (classes in dimension 1 or "
             "last); flatten both, logits to [rows, classes] and labels to [rows]"
@@ -163,14 +168,26 @@ def rows_around_classes(anchor: torch.Size, labels: torch.Size) -> bool:
     return len(labels) >= 2 and len(anchor) == len(labels) + 1 and anchor[0] == labels[0] and anchor[2:] == labels[1:]
 
 
-def mask_rows(cotangent: Tensor, weights: Tensor) -> Tensor:
+def classes_within(anchor: torch.Size, labels: torch.Size, class_dim: int | None) -> bool:
+    """Says whether the anchor has its classes in dimension 1, between those of the rows, rather than behind them.
+
+    Args:
+        anchor: [*R, ...] or [B, C, *R[1:]].
+        labels: [*R].
+        class_dim: Where the classes are, if that is known; it decides where the shape fits both.
+    """
+    return rows_around_classes(anchor, labels) and (class_dim == 1 or not rows_lead(anchor, labels))
+
+
+def mask_rows(cotangent: Tensor, weights: Tensor, class_dim: int | None = None) -> Tensor:
     """Returns the cotangent with every row scaled by its weight.
 
     Args:
         cotangent: [*R, ...] or [B, C, *R[1:]].
         weights: [*R] mass of each row in one group.
+        class_dim: As in ``Rows``.
     """
-    if rows_around_classes(cotangent.shape, weights.shape):
+    if classes_within(cotangent.shape, weights.shape, class_dim):
         spread = weights.unsqueeze(1)
     else:
         spread = weights.reshape(weights.shape + (1,) * (cotangent.ndim - weights.ndim))

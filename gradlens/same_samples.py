@@ -54,7 +54,7 @@ class Samples:
         ):
             return False
         shared = _first_shared(self.edges, set(_edges(earlier.edges)))
-        if not shared or not all(_carries(edge, len(self.labels)) for edge in shared):
+        if not shared or not all(_carries(edge, self.labels.shape[:1].numel()) for edge in shared):
             return False
         return torch.equal(self.labels, earlier.labels.to(self.labels))
 

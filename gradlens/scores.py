@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradlens.groups import ClassGroups
-from gradlens.rows import Rows, rows_around_classes
+from gradlens.rows import Rows, classes_within
 
 
 def group_scores(
@@ -28,13 +28,18 @@ def group_scores(
         shape = rows.weights.shape[:-1]
         candidates = anchors if logits is None else [_widened(logits, groups.num_classes)]
         aligned = next(
-            (a for anchor in candidates if (a := _classes_last(anchor, shape, groups.num_classes)) is not None), None
+            (
+                a
+                for anchor in candidates
+                if (a := _classes_last(anchor, shape, groups.num_classes, rows.class_dim)) is not None
+            ),
+            None,
         )
         wide = torch.float32 if rows.weights.device.type == "mps" else torch.float64
         if aligned is None:
             return torch.full((2, len(groups)), torch.nan, dtype=wide, device=rows.weights.device)
-        log_p = F.log_softmax(aligned.float(), -1).flatten(0, -2)  # [N, C]
-        mass = rows.weights.flatten(0, -2).to(wide)  # [N, K]
+        log_p = F.log_softmax(aligned.float(), -1).reshape(-1, groups.num_classes)  # [N, C]
+        mass = rows.weights.reshape(-1, len(groups)).to(wide)  # [N, K]
         guess = log_p.argmax(1)
         if labels.is_floating_point():
             return _soft(log_p, guess, labels.to(aligned.device), groups, wide)
@@ -54,7 +59,7 @@ def _soft(
     wide: torch.dtype,
 ) -> Tensor:
     last = labels if labels.shape[-1] == groups.num_classes and labels.ndim <= 2 else labels.movedim(1, -1)
-    targets = last.flatten(0, -2).to(wide)  # [N, C]
+    targets = last.reshape(-1, groups.num_classes).to(wide)  # [N, C]
     hit = (guess == targets.argmax(1)).to(wide)
     # An impossible class without mass costs nothing, rather than 0 * infinity.
     by_class = -torch.where(targets == 0, 0.0, targets * log_p.to(wide)).sum(0)  # [C]
@@ -69,12 +74,10 @@ def _widened(logits: Tensor, classes: int) -> Tensor:
     return F.pad(logits, (0, max(0, classes - logits.shape[-1])), value=-torch.inf)
 
 
-def _classes_last(logits: Tensor, rows: torch.Size, classes: int) -> Tensor | None:
+def _classes_last(logits: Tensor, rows: torch.Size, classes: int, class_dim: int | None) -> Tensor | None:
     """Returns [*R, C], or None where the tensor is no logits of C classes for these rows."""
     if logits.is_complex():
         return None
-    if logits.shape == (*rows, classes):
-        return logits
-    if rows_around_classes(logits.shape, rows) and logits.shape[1] == classes:
-        return logits.movedim(1, -1)
-    return None
+    if classes_within(logits.shape, rows, class_dim):
+        return logits.movedim(1, -1) if logits.shape[1] == classes else None
+    return logits if logits.shape == (*rows, classes) else None

@@ -181,6 +181,7 @@ class Stepper:
         ignore_index: int,
         *,
         logits: Tensor | None = None,
+        class_dim: int | None = None,
         taken: Taken | None = None,
     ) -> None:
         """Runs ``backward`` exactly once and measures it.
@@ -193,6 +194,7 @@ class Stepper:
             backward: The backward pass of the training loop.
             ignore_index: The label that belongs to no sample.
             logits: What loss and hits are counted from, where it is not an anchor of C columns.
+            class_dim: Where the anchors have their classes, if that is known.
             taken: The gradients that ``backward`` has returned, where it leaves none in ``.grad``.
 
         Raises:
@@ -202,7 +204,7 @@ class Stepper:
         def measured(once: Once) -> None:
             if not anchors:
                 raise LabelsError("no anchors given; name at least one tensor whose rows are the samples")
-            rows = group_rows(labels, self._groups, anchors[0], ignore_index)
+            rows = group_rows(labels, self._groups, anchors[0], ignore_index, class_dim=class_dim)
             self._recorder.drain()  # the labels' way to the host has waited for the device
             meter = self.fitting.meter_for(components)
             first = not meter.begun

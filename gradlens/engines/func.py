@@ -136,7 +136,7 @@ class FuncEngine:
             for anchor, cotangent in zip(anchors, direct[component], strict=True):
                 if cotangent is None:
                     continue
-                masked = mask_rows(cotangent, rows.weights[..., group])
+                masked = mask_rows(cotangent, rows.weights[..., group], rows.class_dim)
                 for number, part in self._at_outputs(anchor, masked, leaves):
                     present = seed[number]
                     seed[number] = part if present is None else present + part

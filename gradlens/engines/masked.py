@@ -59,7 +59,7 @@ def pull_back(
     found: list[Grads] = []
     for component, group in wanted:
         reached = [
-            (anchor, mask_rows(grad, rows.weights[..., group]))
+            (anchor, mask_rows(grad, rows.weights[..., group], rows.class_dim))
             for anchor, grad in zip(anchors, direct[component], strict=True)
             if grad is not None
         ]

@@ -26,6 +26,7 @@ class Evidence:
         num_classes: C.
         function: Where the anchors were seen, for people.
         left_out: How many loss calls with other labels count as ``rest``.
+        class_dim: Where the anchors have their classes, if that is known.
     """
 
     anchors: list[Tensor]
@@ -34,6 +35,7 @@ class Evidence:
     num_classes: int
     function: str
     left_out: int = 0
+    class_dim: int | None = None
 
 
 def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | None) -> Evidence | None:
@@ -57,10 +59,10 @@ def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | No
     if len(same_anchor) > len(same_labels):
         labels = _mixed(same_anchor, roots, classes)
         names = f"{len(same_anchor)} {first.function} calls"
-        return Evidence([first.anchor], labels, -100, classes, names, len(found) - len(same_anchor))
+        return Evidence([first.anchor], labels, -100, classes, names, len(found) - len(same_anchor), class_dim(first))
     anchors = list({id(item.sighting.anchor): item.sighting.anchor for item in same_labels}.values())
     left_out = len(found) - len(same_labels)
-    return Evidence(anchors, first.labels, first.ignore_index, classes, first.function, left_out)
+    return Evidence(anchors, first.labels, first.ignore_index, classes, first.function, left_out, class_dim(first))
 
 
 def observed(named: Sequence[tuple[Tensor, Tensor]], num_classes: int | None) -> Evidence:
@@ -88,8 +90,12 @@ def contrasts(sighting: Sighting) -> bool:
 
 def class_count(sighting: Sighting) -> int:
     """Returns C of a loss call: logits are [C], [B, C] or [B, C, ...]."""
-    shape = sighting.anchor.shape
-    return int(shape[0] if len(shape) == 1 else shape[1])
+    return int(sighting.anchor.shape[class_dim(sighting)])
+
+
+def class_dim(sighting: Sighting) -> int:
+    """Returns where logits of a loss call have their classes: torch says so, whatever the other dimensions are."""
+    return min(1, sighting.anchor.ndim - 1)
 
 
 def _columns(outputs: Tensor, labels: Tensor) -> int:
@@ -121,12 +127,15 @@ def _mixed(found: Sequence[Found], roots: Sequence[Tensor], classes: int) -> Ten
         spread = size if size.ndim == 0 else size.reshape(*size.shape[:1], 1, *size.shape[1:])
         masses.append(hot * spread)
     total = torch.stack(masses).sum(0)
-    return total / total.sum(1, keepdim=True).clamp(min=torch.finfo(total.dtype).tiny)
+    return total / total.sum(class_dim(found[0].sighting), keepdim=True).clamp(min=torch.finfo(total.dtype).tiny)
 
 
 def _masses(sighting: Sighting, classes: int) -> Tensor:
     labels = sighting.labels.detach()
     if labels.is_floating_point():
         return labels.float()
-    ids = torch.arange(classes, device=labels.device).reshape(1, classes, *(1,) * (labels.ndim - 1))
-    return (labels.unsqueeze(1) == ids).float()
+    dim = class_dim(sighting)
+    ids = torch.arange(classes, device=labels.device).reshape(
+        [classes if d == dim else 1 for d in range(labels.ndim + 1)]
+    )
+    return (labels.unsqueeze(dim) == ids).float()

@@ -148,7 +148,7 @@ def _fit(found: ClassCounts, labels: Tensor) -> bool:
 def _whole(labels: Tensor, num_classes: int) -> NDArray[np.int64] | None:
     """Returns [C] counts of the label vector that a batch's labels are a slice of; None where they are no slice of one."""
     base = labels._base
-    if base is None or base.ndim != 1 or labels.ndim != 1 or base.is_floating_point() or len(base) <= len(labels):
+    if base is None or base.ndim != 1 or labels.ndim > 1 or base.is_floating_point() or len(base) <= labels.numel():
         return None
     ids = base.detach().cpu().numpy().astype(np.int64)
     return np.bincount(ids, minlength=num_classes) if ids.min() >= 0 and ids.max() < num_classes else None

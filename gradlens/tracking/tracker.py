@@ -341,6 +341,7 @@ class Tracker:
                 labels=evidence.labels,
                 backward=once,
                 ignore_index=evidence.ignore_index,
+                class_dim=evidence.class_dim,
                 taken=taken,
             )
         elif taken is None:

@@ -152,6 +152,7 @@ _ALL = (
     _loss("dataclass_output", "model returns a dataclass; penalty on features", f.dataclass_output, first=1),
     _loss("inside_the_model", "loss inside the model", f.inside),
     _loss("logit_adjusted", "logit adjustment", f.logit_adjusted),
+    _loss("square_rows", "labels of places, as many places as classes", f.square_rows, quick=True),
     _loss("contrastive", "contrastive loss", None, instead=OBSERVE),
     _loss("observed", "contrastive loss with gradlens.observe", f.contrastive),
     _data("fork", "forked loader workers", COUNTED),

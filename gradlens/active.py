@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gradlens.lens import Lens
 
 _lenses: list[Lens] = []
@@ -33,6 +36,7 @@ def mark(text: str) -> None:
         lens.mark(text)
 
 
-def present() -> bool:
-    """Says whether a lens is at work in this process."""
-    return bool(_lenses)
+def measured(params: Iterable[Tensor]) -> bool:
+    """Says whether a lens at work in this process measures one of these parameters."""
+    own = {id(param) for lens in _lenses for param in lens.parameters}
+    return bool(own) and any(id(param) in own for param in params)

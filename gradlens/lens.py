@@ -17,13 +17,14 @@ from gradlens.compiled import keep_buffers
 from gradlens.distributed import stepper_for, unwrapped
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.guards.patches import listen
 from gradlens.lens_arguments import cadence_of, check_kinds, counts_of, parts_of
 from gradlens.meter import Taken
 from gradlens.probing import probe
 from gradlens.recorder import Recorder
 from gradlens.rows import dense_labels
 from gradlens.run_start import open_run
-from gradlens.scaling import warn_that_scale_is_unknown, watch_scalers
+from gradlens.scaling import SCALE, ScaleListener, warn_that_scale_is_unknown
 
 T = TypeVar("T")
 
@@ -98,7 +99,7 @@ class Lens:
         )
         self.run_path = None if writer is None else writer.path
         self._closed = False
-        watch_scalers(lambda: True, warn_that_scale_is_unknown)
+        self._forget_scalers = listen(SCALE, ScaleListener(lambda: self.armed, warn_that_scale_is_unknown))
         keep_buffers()
         self._recorder = Recorder(writer, layers, announce)
         active.enter(self)
@@ -222,6 +223,11 @@ class Lens:
         return self._stepper.armed
 
     @property
+    def parameters(self) -> Sequence[Tensor]:
+        """The parameters whose gradients are measured."""
+        return self._stepper.fitting.meter.params
+
+    @property
     def last(self) -> Measurement | None:
         """The newest measurement; on a GPU it arrives with the next measured step."""
         return self._recorder.last
@@ -294,6 +300,7 @@ class Lens:
             return
         self._closed = True
         active.leave(self)
+        self._forget_scalers()
         writer = self._recorder.writer
         try:
             self._stepper.stop()

@@ -6,6 +6,7 @@ import functools
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from gradlens.error_text import in_one_line
+from gradlens.guards.patches import Listeners, Patch
 from gradlens.recorder import GradlensWarning
 
 KEY = "gradlens.scale"
@@ -22,36 +24,44 @@ SEARCHED = 500
 _scaled: bool = False
 
 
+@dataclass(frozen=True)
+class ScaleListener:
+    """Somebody who measures losses that may be scaled.
+
+    Attributes:
+        wanted: Whether the scale of the present step matters.
+        fail: Takes errors of ours, which must not reach the training.
+    """
+
+    wanted: Callable[[], bool]
+    fail: Callable[[Exception], None]
+
+
 def warn_that_scale_is_unknown(error: Exception) -> None:
     """Warns that norms may include the scale of a gradient scaler."""
     text = f"the scale of a gradient scaler was not noted ({in_one_line(error)}); norms of this step include it"
     warnings.warn(f"gradlens: {text}", GradlensWarning, stacklevel=2)
 
 
-def watch_scalers(wanted: Callable[[], bool], fail: Callable[[Exception], None]) -> None:
-    """Lets every gradient scaler of the process leave its scale at the losses that it scales; a second call does nothing.
-
-    Args:
-        wanted: Whether the scale of the present step matters.
-        fail: Takes errors of ours, which must not reach the training.
-    """
-    ordinary: Callable[..., Any] = torch.amp.GradScaler.scale
-    if hasattr(ordinary, KEY):
-        return
-
+def _noting(ordinary: Callable[..., Any], listeners: Listeners[ScaleListener]) -> Callable[..., Any]:
     @functools.wraps(ordinary)
     def scale(self: torch.amp.GradScaler, outputs: Any) -> Any:
         scaled = ordinary(self, outputs)
-        try:
-            factor = getattr(self, "_scale", None)
-            if isinstance(factor, Tensor) and wanted() and self.is_enabled():
-                _note(scaled, factor)
-        except Exception as error:
-            fail(error)
+        for listener in listeners.all:
+            try:
+                factor = getattr(self, "_scale", None)
+                if isinstance(factor, Tensor) and listener.wanted() and self.is_enabled():
+                    _note(scaled, factor)
+                    break
+            except Exception as error:
+                listener.fail(error)
         return scaled
 
-    setattr(scale, KEY, True)
-    torch.amp.GradScaler.scale = scale  # type: ignore[method-assign]
+    return scale
+
+
+# Every gradient scaler of the process leaves its scale at the losses that it scales.
+SCALE = Patch(torch.amp.GradScaler, "scale", _noting)
 
 
 def scale_of(losses: Sequence[Tensor]) -> Tensor | None:

@@ -4,48 +4,39 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch.distributed.algorithms.join import Join
 
-KEY = "gradlens"
-_listeners: list[tuple[Callable[[], None], Callable[[], None]]] = []
+from gradlens.guards.patches import Listeners, Patch
 
 
-def listen(pause: Callable[[], None], resume: Callable[[], None]) -> Callable[[], None]:
-    """Calls back around the end of each ``Join``; returns what ends that.
+@dataclass(frozen=True)
+class JoinListener:
+    """Somebody who must not send anything while this process only answers.
 
-    Args:
+    Attributes:
         pause: Called when this process has no more data.
         resume: Called when none has.
     """
-    _install()
-    listener = (pause, resume)
-    _listeners.append(listener)
 
-    def forget() -> None:
-        if listener in _listeners:
-            _listeners.remove(listener)
-
-    return forget
+    pause: Callable[[], None]
+    resume: Callable[[], None]
 
 
-def _install() -> None:
-    ordinary: Callable[..., Any] = Join.__exit__
-    if hasattr(ordinary, KEY):
-        return
-
+def _noticing(ordinary: Callable[..., Any], listeners: Listeners[JoinListener]) -> Callable[..., Any]:
     @functools.wraps(ordinary)
     def leave(self: Join, kind: Any, value: Any, trace: Any) -> Any:
-        together = bool(getattr(self, "_enable", False)) and kind is None
-        if together:
-            for pause, _ in _listeners:
-                pause()
+        together = listeners.all if bool(getattr(self, "_enable", False)) and kind is None else ()
+        for listener in together:
+            listener.pause()
         result = ordinary(self, kind, value, trace)
-        if together:
-            for _, resume in _listeners:
-                resume()
+        for listener in together:
+            listener.resume()
         return result
 
-    setattr(leave, KEY, True)
-    Join.__exit__ = leave  # type: ignore[method-assign]
+    return leave
+
+
+JOIN = Patch(Join, "__exit__", _noticing)

@@ -12,13 +12,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gradlens.cadence import Cadence
 from gradlens.distributed.fitting import SharedFitting
-from gradlens.distributed.joining import listen
+from gradlens.distributed.joining import JOIN, JoinListener
 from gradlens.distributed.meter import Shared, StepDropped
 from gradlens.distributed.team import Outcome, Phase, Team, Vote
 from gradlens.distributed.wrappers import Sharing
 from gradlens.error_text import in_one_line
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
+from gradlens.guards.patches import listen
 from gradlens.once import Once
 from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError
@@ -74,7 +75,7 @@ class SharedStepper(Stepper):
         self._ticks = self._next = 0
         self._speak: Callable[[str], None] = lambda _: None
         super().__init__(model, groups, cadence, engine, optimizer, update=update, strict=strict)
-        self._forget_joins = listen(self._pause, self._resume)
+        self._forget_joins = listen(JOIN, JoinListener(self._pause, self._resume))
 
     @property
     def writes(self) -> bool:

@@ -8,11 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.nn.functional as F
-from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.data import DataLoader
-from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from gradlens.groups import ClassGroups
 from gradlens.tracking import observe
@@ -25,8 +21,11 @@ if TYPE_CHECKING:
     from gradlens.lens import Lens
     from gradlens.tracking.tracker import Tracker
 
+# Fits that have begun and not ended; of nested ones the newest is measured, and then the one around it again.
+_running: list[TrackedFit] = []
 
-@dataclass
+
+@dataclass(eq=False)
 class TrackedFit:
     """Measures from ``begin`` to ``end``.
 
@@ -40,7 +39,6 @@ class TrackedFit:
     default: str
     run_path: Path | None = None
     _tracker: Tracker | None = field(default=None, repr=False)
-    _patched: list[tuple[Any, str, Any, Any]] = field(default_factory=list, repr=False)
 
     @property
     def lens(self) -> Lens | None:
@@ -56,7 +54,7 @@ class TrackedFit:
         Raises:
             ValueError: The run's folder cannot be used.
         """
-        if observe.listening():
+        if observe.listening() and not _running:
             say("this training is tracked already; the callback leaves it to `gradlens track`")
             return
         from gradlens.tracking.tracker import Tracker
@@ -69,16 +67,11 @@ class TrackedFit:
             raise ValueError(str(error)) from error
         self.run_path = None if rank else folder
         self._tracker = Tracker(options, folder, lambda: None)
-        before = _functions()
+        _running.append(self)
         self._tracker.start()
         for loader in loaders:
             if isinstance(loader, DataLoader):
                 self._tracker.opened(loader)
-        self._patched = [
-            (home, name, old, new)
-            for (home, name, old), (_, _, new) in zip(before, _functions(), strict=True)
-            if old is not new
-        ]
 
     def evaluated(self, numbers: Mapping[str, Any]) -> None:
         """Logs the numbers of an evaluation."""
@@ -96,9 +89,7 @@ class TrackedFit:
         if tracker is None:
             return
         tracker.stop()
-        for home, name, old, new in self._patched:
-            if getattr(home, name) is new:  # nobody has wrapped it since
-                setattr(home, name, old)
+        _running.remove(self)
         if tracker.lens is None:
             if not tracker.options.follows:
                 remove_if_empty(tracker.folder)
@@ -153,14 +144,6 @@ def options_of(
         out=None if out is None else Path(out),
         **others,
     )
-
-
-def _functions() -> list[tuple[Any, str, Any]]:
-    """Returns (home, name, value) of what tracking may patch in torch."""
-    places = [(F, name) for name in vars(F)] + [(torch.Tensor, "backward"), (DataLoader, "__iter__")]
-    places += [(torch.autograd, "backward"), (torch.autograd, "grad")]
-    places += [(_BaseDataLoaderIter, "_next_index"), (saved_tensors_hooks, "__enter__")]
-    return [(home, name, getattr(home, name)) for home, name in places]
 
 
 def _is_simple(x: Any) -> bool:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 # Given whatever a script names, right or wrong.
 Listener: TypeAlias = Callable[[Any, Any], None]
 
-_listener: Listener | None = None
+# The newest gets what scripts observe.
+_listeners: list[Listener] = []
 
 
 def observe(outputs: Tensor, labels: Tensor) -> None:
@@ -21,16 +22,20 @@ def observe(outputs: Tensor, labels: Tensor) -> None:
         outputs: [B, ...] computed by the model, and what the loss is computed from; logits [B, C] for most losses.
         labels: [B] class ids, or [B, C] class masses.
     """
-    if _listener is not None:
-        _listener(outputs, labels)
+    if _listeners:
+        _listeners[-1](outputs, labels)
 
 
-def listen(listener: Listener | None) -> None:
-    """Sends what scripts observe to ``listener``; None: to nobody."""
-    global _listener
-    _listener = listener
+def listen(listener: Listener) -> Callable[[], None]:
+    """Sends what scripts observe to ``listener``; returns what ends that."""
+    _listeners.append(listener)
+
+    def leave() -> None:
+        _listeners[:] = [other for other in _listeners if other is not listener]
+
+    return leave
 
 
 def listening() -> bool:
     """Says whether somebody gets what scripts observe: whether a training is being tracked."""
-    return _listener is not None
+    return bool(_listeners)

@@ -15,9 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, saved_tensors_hooks
+from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
+from gradlens.guards.patches import Listeners, Patch, listen
 from gradlens.rows import LabelsError
-from gradlens.scaling import watch_scalers
+from gradlens.scaling import SCALE, ScaleListener
 from gradlens.tracking.gradient_calls import GradientCalls, all_that_is_trained
 
 if TYPE_CHECKING:
@@ -31,76 +34,18 @@ OF_AUTOGRAD = ("grad_tensors", "retain_graph", "create_graph", "grad_variables",
 INPUTS = OF_AUTOGRAD.index("inputs")
 
 
-def install(tracker: Tracker) -> None:
-    """Wraps the functions of torch for the rest of the process."""
-    watch_scalers(lambda: not tracker.rests, tracker.fail)
-    for name, position in LOSSES.items():
-        setattr(F, name, _watched_loss(getattr(F, name), name, position, tracker))
-    backward_of_autograd: Callable[..., None] = torch.autograd.backward
-    is_compiling, in_dynamo = torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling
-
-    @functools.wraps(backward_of_autograd)
-    def autograd_backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
-        if in_dynamo() or tracker.asleep or is_compiling() or tracker.busy:
-            backward_of_autograd(tensors, *args, **kwargs)
-            return
-        if not isinstance(tensors, Tensor | list | tuple):
-            tensors = tuple(tensors)  # an iterator can be read only once
-        if isinstance(kwargs.get("inputs"), Iterator):
-            kwargs["inputs"] = tuple(kwargs["inputs"])
-        elif len(args) > INPUTS and isinstance(args[INPUTS], Iterator):
-            args = (*args[:INPUTS], tuple(args[INPUTS]), *args[INPUTS + 1 :])
-
-        def measured(once: Once) -> None:
-            roots = _roots(tensors)
-            tracker.backward(roots, _is_plain(roots, args, kwargs), once, retains=_retains(args, kwargs))
-
-        tracker.guarded(measured, lambda: backward_of_autograd(tensors, *args, **kwargs))
-
-    gradients: Callable[..., Any] = torch.autograd.grad
-    calls = GradientCalls(tracker)
-
-    @functools.wraps(gradients)
-    def autograd_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if in_dynamo() or tracker.asleep or is_compiling() or tracker.busy:
-            return gradients(outputs, inputs, *args, **kwargs)
-        try:
-            repeated = tracker.rests and not args and calls.repeats(inputs, kwargs)
-        except Exception as error:
-            tracker.fail(error)
-            repeated = False
-        if repeated:  # a step of such a loop may take a third of a millisecond, of which each microsecond is 0.3 %
-            tracker.busy = True
-            try:
-                result = gradients(outputs, inputs, **kwargs)
-            finally:
-                tracker.busy = False
-            tracker.quietly(calls.passed)
-            return result
-        found: list[Sequence[Tensor | None]] = []
-
-        def measured(once: Once) -> None:
-            if _trains(outputs, inputs, args, kwargs):
-                wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-                calls.gradients(_roots(outputs), wanted, kwargs, once, found)
-
-        tracker.guarded(measured, lambda: found.append(gradients(outputs, inputs, *args, **kwargs)))
-        return found[0]
-
-    torch.autograd.backward = autograd_backward  # Tensor.backward calls it, too
-    torch.autograd.grad = autograd_grad
-    _watch_loaders(tracker)
-    _watch_packing(tracker)
-
-
-def _watched_loss(function: Callable[..., Tensor], name: str, position: int, tracker: Tracker) -> Callable[..., Tensor]:
+def _watched_loss(
+    name: str, position: int, function: Callable[..., Tensor], trackers: Listeners[Tracker]
+) -> Callable[..., Tensor]:
     is_compiling, in_dynamo = torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling
     is_grad_enabled = torch.is_grad_enabled
 
     def watched(*args: Any, **kwargs: Any) -> Tensor:
         output = function(*args, **kwargs)
         # Compiled code keeps the function of torch, without a trace of this one.
-        if in_dynamo() or tracker.rests or is_compiling() or tracker.busy or not is_grad_enabled():
+        if in_dynamo() or (tracker := trackers.newest) is None or tracker.rests or is_compiling() or tracker.busy:
+            return output
+        if not is_grad_enabled():
             return output
         logits = args[0] if args else kwargs.get("input")
         labels = args[1] if len(args) > 1 else kwargs.get("target")
@@ -113,39 +58,112 @@ def _watched_loss(function: Callable[..., Tensor], name: str, position: int, tra
     return functools.wraps(function)(known)
 
 
-def _watch_loaders(tracker: Tracker) -> None:
-    from torch.utils.data import DataLoader
-    from torch.utils.data.dataloader import _BaseDataLoaderIter
+def _watched_backward(ordinary: Callable[..., None], trackers: Listeners[Tracker]) -> Callable[..., None]:
+    is_compiling, in_dynamo = torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling
 
-    original = DataLoader.__iter__
+    @functools.wraps(ordinary)
+    def autograd_backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
+        if in_dynamo() or (tracker := trackers.newest) is None or tracker.asleep or is_compiling() or tracker.busy:
+            ordinary(tensors, *args, **kwargs)
+            return
+        if not isinstance(tensors, Tensor | list | tuple):
+            tensors = tuple(tensors)  # an iterator can be read only once
+        if isinstance(kwargs.get("inputs"), Iterator):
+            kwargs["inputs"] = tuple(kwargs["inputs"])
+        elif len(args) > INPUTS and isinstance(args[INPUTS], Iterator):
+            args = (*args[:INPUTS], tuple(args[INPUTS]), *args[INPUTS + 1 :])
 
-    @functools.wraps(original)
+        def measured(once: Once) -> None:
+            roots = _roots(tensors)
+            tracker.backward(roots, _is_plain(roots, args, kwargs), once, retains=_retains(args, kwargs))
+
+        tracker.guarded(measured, lambda: ordinary(tensors, *args, **kwargs))
+
+    return autograd_backward
+
+
+def _watched_gradients(ordinary: Callable[..., Any], trackers: Listeners[Tracker]) -> Callable[..., Any]:
+    is_compiling, in_dynamo = torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling
+
+    @functools.wraps(ordinary)
+    def autograd_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if in_dynamo() or (tracker := trackers.newest) is None or tracker.asleep or is_compiling() or tracker.busy:
+            return ordinary(outputs, inputs, *args, **kwargs)
+        calls = tracker.gradient_calls
+        try:
+            repeated = tracker.rests and not args and calls.repeats(inputs, kwargs)
+        except Exception as error:
+            tracker.fail(error)
+            repeated = False
+        if repeated:  # a step of such a loop may take a third of a millisecond, of which each microsecond is 0.3 %
+            tracker.busy = True
+            try:
+                result = ordinary(outputs, inputs, **kwargs)
+            finally:
+                tracker.busy = False
+            tracker.quietly(calls.passed)
+            return result
+        found: list[Sequence[Tensor | None]] = []
+
+        def measured(once: Once) -> None:
+            if _trains(outputs, inputs, args, kwargs):
+                wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+                calls.gradients(_roots(outputs), wanted, kwargs, once, found)
+
+        tracker.guarded(measured, lambda: found.append(ordinary(outputs, inputs, *args, **kwargs)))
+        return found[0]
+
+    return autograd_grad
+
+
+def _watched_loader(ordinary: Callable[..., Any], trackers: Listeners[Tracker]) -> Callable[..., Any]:
+    @functools.wraps(ordinary)
     def watched(self: DataLoader[Any]) -> Any:
-        tracker.quietly(tracker.pass_started, self)
-        return original(self)
+        if (tracker := trackers.newest) is not None:
+            tracker.quietly(tracker.pass_started, self)
+        return ordinary(self)
 
-    DataLoader.__iter__ = watched  # type: ignore[method-assign]
-    following: Callable[..., Any] = _BaseDataLoaderIter._next_index
+    return watched
 
-    @functools.wraps(following)
+
+def _watched_indices(ordinary: Callable[..., Any], trackers: Listeners[Tracker]) -> Callable[..., Any]:
+    @functools.wraps(ordinary)
     def next_index(self: _BaseDataLoaderIter) -> Any:
-        index = following(self)
-        if not tracker.asleep:
+        index = ordinary(self)
+        if (tracker := trackers.newest) is not None and not tracker.asleep:
             tracker.quietly(tracker.drew, self, index)
         return index
 
-    _BaseDataLoaderIter._next_index = next_index  # type: ignore[method-assign]
+    return next_index
 
 
-def _watch_packing(tracker: Tracker) -> None:
-    original = saved_tensors_hooks.__enter__
-
-    @functools.wraps(original)
+def _watched_packing(ordinary: Callable[..., None], trackers: Listeners[Tracker]) -> Callable[..., None]:
+    @functools.wraps(ordinary)
     def entered(self: saved_tensors_hooks) -> None:
-        tracker.quietly(tracker.packed, self)
-        original(self)
+        if (tracker := trackers.newest) is not None:
+            tracker.quietly(tracker.packed, self)
+        ordinary(self)
 
-    saved_tensors_hooks.__enter__ = entered  # type: ignore[method-assign]
+    return entered
+
+
+# Where fits are nested, the newest tracker alone gets the calls.
+PATCHES: tuple[Patch[Tracker], ...] = (
+    *(Patch(F, name, functools.partial(_watched_loss, name, position)) for name, position in LOSSES.items()),
+    Patch(torch.autograd, "backward", _watched_backward),  # Tensor.backward calls it, too
+    Patch(torch.autograd, "grad", _watched_gradients),
+    Patch(DataLoader, "__iter__", _watched_loader),
+    Patch(_BaseDataLoaderIter, "_next_index", _watched_indices),
+    Patch(saved_tensors_hooks, "__enter__", _watched_packing),
+)
+
+
+def install(tracker: Tracker) -> None:
+    """Has a tracker get the calls of the watched functions, until it stops."""
+    tracker.gradient_calls = GradientCalls(tracker)
+    tracker.leaves.append(listen(SCALE, ScaleListener(lambda: not tracker.rests, tracker.fail)))
+    for patch in PATCHES:
+        tracker.leaves.append(listen(patch, tracker))
 
 
 def _roots(tensors: Any) -> list[Tensor]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gradlens.tracking.clues import Clues
     from gradlens.tracking.evidence import Evidence
     from gradlens.tracking.following import Following
+    from gradlens.tracking.gradient_calls import GradientCalls
     from gradlens.tracking.sightings import Found
     from gradlens.tracking.step_count import StepCount
 
@@ -51,7 +52,11 @@ class Tracker:
         seen: What was seen so far: "torch", "backward", "whole" and "partial" (backward passes that ask for all gradients of a
             scalar, and others), "gradients", "loss".
         failure: The first error of gradlens itself.
+        leaves: What ends that the patched functions of torch call this tracker.
+        gradient_calls: Tells which gradients that the script computes train something.
     """
+
+    gradient_calls: GradientCalls
 
     def __init__(self, options: TrackOptions, folder: Path, on_attached: Callable[[], None]) -> None:
         """Prepares; nothing happens before ``start``.
@@ -77,23 +82,25 @@ class Tracker:
         self.busy = False
         self._passes = Passes()
         self._noticed: set[str] = set()
+        self.leaves: list[Callable[[], None]] = []
 
     def start(self) -> None:
-        """Patches torch; called when it has just been imported."""
+        """Has torch call this tracker; called when it has just been imported."""
         from gradlens.compiled import keep_buffers
         from gradlens.tracking.patches import install
 
         keep_buffers()
         self.seen.add("torch")
         install(self)
-        observe.listen(partial(self.quietly, self._named))
+        self.leaves.append(observe.listen(partial(self.quietly, self._named)))
         # Workers and other forked children train nothing that could be written to this run.
         os.register_at_fork(after_in_child=self.stop)
 
     def stop(self) -> None:
-        """Stops for good; the patched functions do nothing from here on."""
+        """Stops for good; torch calls this tracker no more."""
         self._off = self.asleep = self.rests = True
-        observe.listen(None)
+        while self.leaves:
+            self.leaves.pop()()
         if self._clues is not None:
             self._clues.stop()
         if self._steps is not None:
@@ -252,8 +259,8 @@ class Tracker:
         from gradlens.tracking import sightings
         from gradlens.tracking.clues import Clues
 
-        if self.lens is None and active.present():
-            self._notice("own", "the script has a lens of its own; `gradlens track` leaves the training to it")
+        if self.lens is None and active.measured(sightings.leaves(roots)):
+            self._notice("own", "this model has a lens of its own already, which goes on alone")
             self.stop()
             return
         if "packed" in self.seen:

@@ -221,10 +221,8 @@ def test_nearly_every_function_is_reached(untracked, monkeypatch, tmp_path):
 
 START = (
     "gradlens.tracking.patches.install",
-    "gradlens.tracking.patches.watch_scalers",
-    "gradlens.tracking.patches._watched_loss",
-    "gradlens.tracking.patches._watch_loaders",
-    "gradlens.tracking.patches._watch_packing",
+    "gradlens.tracking.patches.listen",
+    "gradlens.guards.patches._place",
     "gradlens.compiled.keep_buffers",
     "gradlens.tracking.session.watch",
 )

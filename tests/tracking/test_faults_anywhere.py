@@ -31,14 +31,14 @@ from tests.tracking.in_process import trackers
 SOURCES = str(Path(gradlens.__file__).parent)
 # What torch and the script call themselves, and what takes faults: an error at their very entry has nobody to take it.
 ENTRANCES = {
-    "tracking/patches:_watch_loaders.<locals>.next_index",
-    "tracking/patches:_watch_loaders.<locals>.watched",
-    "tracking/patches:_watch_packing.<locals>.entered",
+    "tracking/patches:_watched_indices.<locals>.next_index",
+    "tracking/patches:_watched_loader.<locals>.watched",
+    "tracking/patches:_watched_packing.<locals>.entered",
     "tracking/patches:_watched_loss.<locals>.watched",
-    "tracking/patches:install.<locals>.autograd_backward",
-    "tracking/patches:install.<locals>.autograd_backward.<locals>.<lambda>",
-    "tracking/patches:install.<locals>.autograd_grad",
-    "tracking/patches:install.<locals>.autograd_grad.<locals>.<lambda>",
+    "tracking/patches:_watched_backward.<locals>.autograd_backward",
+    "tracking/patches:_watched_backward.<locals>.autograd_backward.<locals>.<lambda>",
+    "tracking/patches:_watched_gradients.<locals>.autograd_grad",
+    "tracking/patches:_watched_gradients.<locals>.autograd_grad.<locals>.<lambda>",
     "tracking/tracker:Tracker.quietly",
     "tracking/tracker:Tracker.guarded",
     "tracking/tracker:Tracker.fail",

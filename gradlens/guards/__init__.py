@@ -1,0 +1,1 @@
+"""What keeps gradlens from leaving a trace in the training that it measures."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradlens.claims import Claim, figure1_claims
+from gradlens.facts import nonfinite_text
 from gradlens.intervals import Interval, mean_interval
 from gradlens.pairing import PairError, common_groups, long_tailed_first, run_difference
 from gradlens.quantities import quantities
@@ -56,6 +57,7 @@ class Comparison:
         claims: Figure 1's claims; () where they make no sense.
         note: Why there are no claims, or "".
         mixed: Which run's phases are averaged together, or "" where neither has several.
+        nonfinite: How many steps of which run were left out since their gradient is not finite, or "".
         differences: Everything measured in both.
     """
 
@@ -66,6 +68,7 @@ class Comparison:
     claims: tuple[Claim, ...]
     note: str
     mixed: str
+    nonfinite: str
     differences: tuple[Difference, ...]
 
 
@@ -86,7 +89,7 @@ def compare(a: Run, b: Run) -> Comparison:
     except PairError as error:
         note = str(error)
     found = tuple(differences(a, b, groups[:MOST_GROUPS]))
-    return Comparison(a.name, b.name, groups, long_tailed.name, claims, note, mixed_phases(a, b), found)
+    return Comparison(a.name, b.name, groups, long_tailed.name, claims, note, mixed_phases(a, b), left_out(a, b), found)
 
 
 def mixed_phases(a: Run, b: Run) -> str:
@@ -98,6 +101,12 @@ def mixed_phases(a: Run, b: Run) -> str:
         return ""
     listed = "; ".join(f"{name}: {phases}" for name, phases in several.items())
     return f"Phases are mixed ({listed}): means are over all of them; the dashboard's page Dual-phase tells them apart."
+
+
+def left_out(a: Run, b: Run) -> str:
+    """Says how many measured steps of two runs have a gradient that is not finite; "" where all are finite."""
+    texts = [f"{run.name}: {text}" for run in dict.fromkeys((a, b)) if (text := nonfinite_text(run))]
+    return ". ".join(texts) + "." if texts else ""
 
 
 def differences(a: Run, b: Run, groups: tuple[str, ...]) -> list[Difference]:

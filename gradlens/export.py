@@ -18,7 +18,8 @@ from gradlens.runlog import Run, RunError
 # Rows that are turned into a table at a time.
 CHUNK = 65_536
 
-Column = tuple[str, NDArray[Any]]
+# Name, values [T], and where NaN was measured: a NaN anywhere else is no value.
+Column = tuple[str, NDArray[Any], NDArray[np.bool_]]
 
 
 def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -26,7 +27,8 @@ def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = 
 
     Columns: step, time, epoch, phase, residual, total_loss, seconds, distortion, norm/all; for every group count/, loss/,
     correct/ (sums over its samples) and mean_norm/; for every vector cosine/, norm/ and share/; and the Gram itself as gram/A:B.
-    Absent values are empty. Layers and probes are not in it: they are no series of numbers by step (``Run`` reads them).
+    Absent values are empty, and so is a cosine or share of a gradient that is zero. What was measured and is not finite is NaN
+    (in the Gram: inf). Layers and probes are not in it: they are no series of numbers by step (``Run`` reads them).
     TensorBoard gets the scalars without the Gram, at their step and time.
 
     Args:
@@ -57,22 +59,28 @@ def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = 
 
 
 def scalars(run: Run) -> Iterator[Column]:
-    """Yields the numbers of every measured step by name, each [T], without step, time and Gram."""
-    yield "epoch", run.epoch
-    for name in ("residual", "total_loss", "seconds"):
-        yield name, getattr(run, name)
-    yield "distortion", run.distortion()
-    yield "norm/all", run.norm("all")
+    """Yields the numbers of every measured step by name, without step, time and Gram."""
+    broken = run.nonfinite()
+    never, always = np.zeros_like(broken), np.ones_like(broken)
+    yield "epoch", run.epoch, never
+    yield "residual", run.residual, broken
+    yield "total_loss", run.total_loss, always
+    yield "seconds", run.seconds, never
+    yield "distortion", run.distortion(), broken
+    yield "norm/all", run.norm("all"), broken
     for k, group in enumerate(run.groups.names):
-        yield f"count/{group}", run.counts[:, k]
-        yield f"loss/{group}", run.loss[:, k]
-        yield f"correct/{group}", run.correct[:, k]
-        yield f"mean_norm/{group}", run.norm(group, per="mean")
+        own = run.nonfinite(group)
+        yield f"count/{group}", run.counts[:, k], never
+        yield f"loss/{group}", run.loss[:, k], own
+        yield f"correct/{group}", run.correct[:, k], never
+        yield f"mean_norm/{group}", run.norm(group, per="mean"), own
     for name in dict.fromkeys((*run.groups.names, *run.names)):
-        yield f"cosine/{name}", run.cosine(name)
-        yield f"norm/{name}", run.norm(name)
+        own, there = run.nonfinite(name), ~np.isnan(run.norm(name))
+        against = own | (broken & there)  # a vector that is finite has no cosine with a gradient that is not
+        yield f"cosine/{name}", run.cosine(name), against
+        yield f"norm/{name}", run.norm(name), own
         if name != UPDATE:  # it is no part of the gradient, so it has no share of it
-            yield f"share/{name}", run.share(name)
+            yield f"share/{name}", run.share(name), against
 
 
 def tables(run: Run) -> Iterator[pa.Table]:
@@ -86,13 +94,13 @@ def tables(run: Run) -> Iterator[pa.Table]:
         gram = run.gram(rows=rows)
         data = {"step": pa.array(steps[rows], pa.int64()), "time": _numbers(times[rows])}
         data["phase"] = pa.array(phases[rows], pa.string())
-        data |= {name: _numbers(values[rows]) for name, values in columns}
+        data |= {name: _numbers(values[rows], measured[rows]) for name, values, measured in columns}
         data |= {f"gram/{names[a]}:{names[b]}": _numbers(gram[:, a, b]) for a, b in pairs}
         yield pa.table(data)
 
 
-def _numbers(values: NDArray[Any]) -> pa.Array:
-    return pa.array(np.ascontiguousarray(values, dtype=np.float64), mask=np.isnan(values))
+def _numbers(values: NDArray[Any], measured: NDArray[np.bool_] | bool = False) -> pa.Array:
+    return pa.array(np.ascontiguousarray(values, dtype=np.float64), mask=np.isnan(values) & ~np.asarray(measured))
 
 
 def _phases(run: Run) -> list[str | None]:
@@ -139,8 +147,8 @@ def _tensorboard(run: Run, out: Path) -> None:
     columns = list(scalars(run))
     with SummaryWriter(str(out)) as writer:
         for row, (step, at) in enumerate(zip(run.steps.tolist(), run.time.tolist(), strict=True)):
-            # One record for all numbers of a step. NaN is absence, and TensorBoard would draw it as a mark.
-            present = [(name, float(values[row])) for name, values in columns if not np.isnan(values[row])]
+            # One record for all numbers of a step. TensorBoard draws NaN as a mark, so only a NaN that was measured is written.
+            present = [(name, float(v[row])) for name, v, measured in columns if measured[row] or not np.isnan(v[row])]
             summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in present])
             writer.file_writer.add_summary(summary, step, at)
         for phase in run.phases:

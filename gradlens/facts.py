@@ -24,6 +24,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("groups", repr(run.groups).removeprefix("ClassGroups(").removesuffix(")")),
         ("training images", _images(meta.class_counts)),
         ("measured", measured_text(run)),
+        ("not finite", nonfinite_text(run)),
         ("cadence", meta.cadence),
         ("engine", _joined(meta.engine, meta.engine_reason)),
         ("overhead", overhead_text(run)),
@@ -53,6 +54,15 @@ def training_steps(run: Run) -> int:
 def measured_text(run: Run) -> str:
     """Returns how many steps were measured, of how many."""
     return f"{len(run.steps):,} of {training_steps(run):,} steps" if len(run.steps) else "no step yet"
+
+
+def nonfinite_text(run: Run) -> str | None:
+    """Returns how many measured steps have a gradient of NaN or infinity, which no mean takes in; None where all are finite."""
+    steps = int(run.nonfinite().sum())
+    if not steps:
+        return None
+    have, them = ("has", "it") if steps == 1 else ("have", "them")
+    return f"{steps:,} of {len(run):,} measured steps {have} a gradient that is not finite; means leave {them} out"
 
 
 def overhead_text(run: Run) -> str | None:

@@ -1,8 +1,10 @@
 """Measurement, and the quantities people look at as pure functions of Gram arrays.
 
 Index notation, fixed for this module: v, w run over the V recorded vectors, k over the K groups, t over time. A Gram array has
-shape [..., V, V] with A[v, w] = <g_v, g_w>; NaN rows and columns belong to absent vectors. The first ``contributing``
-vectors (all but ``update``) add up to the gradient g.
+shape [..., V, V] with A[v, w] = <g_v, g_w>. NaN rows and columns belong to absent vectors; rows and columns of inf to vectors
+that were measured and are not finite. Of either there is no norm, cosine or share (NaN), but an absent vector adds nothing to
+the gradient, and one that is not finite leaves no gradient. The first ``contributing`` vectors (all but ``update``) add up to the
+gradient g.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class Measurement:
         time: Unix seconds.
         epoch: Epoch, where known.
         names: The V vectors: group names (or "component/group"), then "rest", then "update" where it is measured.
-        gram: [V, V] inner products over the whole model; NaN rows and columns = absent.
+        gram: [V, V] inner products over the whole model; NaN rows and columns = absent, inf = measured and not finite.
         layers: [L, V, V] the same layer by layer, or None.
         counts: [K] samples of each group (class mass where labels are soft). Those of several micro-batches add up; a batch
             whose losses are differentiated one by one, in several backward passes, counts once.
@@ -94,6 +96,12 @@ class Measurement:
         """Returns cos(g_a, g_b); negative where the two groups pull against each other."""
         return float(conflict(self._grouped(), self._index(a), self._index(b)))
 
+    def nonfinite(self, name: str = "all") -> bool:
+        """Says whether a vector was measured and is not finite; one without a norm that is finite is absent."""
+        if name == "all":
+            return bool(np.isinf(self.gram[: len(self.names) - (UPDATE in self.names)]).any())
+        return bool(np.isinf(self._grouped()[self._index(name), self._index(name)]))
+
     def _grouped(self) -> Floats:
         if len(self.groups) + 1 + (UPDATE in self.names) == len(self.names):
             return self.gram
@@ -116,18 +124,32 @@ def group_selection(names: Sequence[str]) -> Floats:
 def aggregate(gram: ArrayLike, selection: ArrayLike) -> Floats:
     """Returns [..., W, W] the Gram of coarser vectors, each the sum of those that ``selection`` [W, V] (0/1) marks.
 
-    An absent (NaN) vector is a missing term of the sum; a coarse vector all of whose terms are absent is absent.
+    An absent (NaN) vector is a missing term of the sum; a coarse vector all of whose terms are absent is absent. One with a term
+    that is not finite is not finite.
     """
     A, S = np.asarray(gram, dtype=np.float64), np.asarray(selection, dtype=np.float64)
-    present = ~np.isnan(np.diagonal(A, axis1=-2, axis2=-1))  # [..., V]
-    coarse = S @ np.where(present[..., :, None] & present[..., None, :], A, 0.0) @ S.T
-    kept = np.asarray((present[..., None, :] & (S > 0)).any(-1))  # [..., W]
-    return np.asarray(np.where(kept[..., :, None] & kept[..., None, :], coarse, np.nan))
+    squares = np.diagonal(A, axis1=-2, axis2=-1)  # [..., V]
+    finite = np.isfinite(squares)
+    coarse = S @ np.where(finite[..., :, None] & finite[..., None, :], A, 0.0) @ S.T
+    kept, broken = ((of[..., None, :] & (S > 0)).any(-1) for of in (~np.isnan(squares), np.isinf(squares)))  # [..., W]
+    return marked(coarse, np.asarray(kept), np.asarray(broken))
+
+
+def marked(gram: Floats, kept: NDArray[np.bool_], broken: NDArray[np.bool_]) -> Floats:
+    """Returns a Gram whose vectors that are not finite have rows and columns of inf, and those that are absent of NaN.
+
+    Args:
+        gram: [..., V, V].
+        kept: [..., V] False = absent.
+        broken: [..., V] True = measured and not finite.
+    """
+    infinite = np.where(broken[..., :, None] | broken[..., None, :], np.inf, gram)
+    return np.asarray(np.where(kept[..., :, None] & kept[..., None, :], infinite, np.nan))
 
 
 def norm(gram: ArrayLike, v: int) -> Floats:
-    """Returns |g_v| = sqrt(A[v, v]), shape [...]."""
-    return np.asarray(np.sqrt(np.asarray(gram, dtype=np.float64)[..., v, v]))
+    """Returns |g_v| = sqrt(A[v, v]), shape [...]; NaN where g_v is absent or not finite."""
+    return _finite(np.sqrt(np.asarray(gram, dtype=np.float64)[..., v, v]))
 
 
 def mean_norm(gram: ArrayLike, v: int, batch: ArrayLike, count: ArrayLike) -> Floats:
@@ -140,16 +162,19 @@ def mean_norm(gram: ArrayLike, v: int, batch: ArrayLike, count: ArrayLike) -> Fl
 
 
 def overall_norm(gram: ArrayLike, contributing: int) -> Floats:
-    """Returns |g| = sqrt(sum_vw A[v, w]) over the contributing vectors, shape [...]; absent ones add nothing."""
+    """Returns |g| = sqrt(sum_vw A[v, w]) over the contributing vectors, shape [...]; absent ones add nothing.
+
+    NaN where one of them is not finite.
+    """
     block = np.asarray(gram, dtype=np.float64)[..., :contributing, :contributing]
     # Rounding can leave a sum of cancelling terms a hair below zero.
-    return np.asarray(np.sqrt(np.maximum(_sum_present(block, (-2, -1)), 0.0)))
+    return _finite(np.sqrt(np.maximum(_sum_present(block, (-2, -1)), 0.0)))
 
 
 def dot_overall(gram: ArrayLike, v: int, contributing: int) -> Floats:
-    """Returns <g_v, g>, shape [...]; NaN where g_v is absent."""
+    """Returns <g_v, g>, shape [...]; NaN where g_v is absent, or it or g is not finite."""
     A = np.asarray(gram, dtype=np.float64)
-    return np.asarray(np.where(np.isnan(A[..., v, v]), np.nan, _sum_present(A[..., v, :contributing], -1)))
+    return _finite(np.where(np.isnan(A[..., v, v]), np.nan, _sum_present(A[..., v, :contributing], -1)))
 
 
 def cosine(gram: ArrayLike, v: int, contributing: int) -> Floats:
@@ -205,6 +230,10 @@ def _trailing_sum(x: Floats, window: int) -> Floats:
     total = np.concatenate([[0.0], np.cumsum(x)])
     stop = np.arange(1, len(x) + 1)
     return np.asarray(total[stop] - total[np.maximum(stop - window, 0)])
+
+
+def _finite(values: Floats) -> Floats:
+    return np.asarray(np.where(np.isinf(values), np.nan, values))
 
 
 def _sum_present(values: Floats, axis: int | tuple[int, ...]) -> Floats:

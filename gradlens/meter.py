@@ -124,7 +124,7 @@ class StepMeter:
         if self._checked is None:
             self._thorough = check
             self._checked = range(len(self.params)) if check else nearest_parameters(anchors[0], self.params)
-        if self._difference is None and present and self._has_total:
+        if self._difference is None and present and self._has_total and self._tells(losses):
             largest = max(with_mass, key=lambda k: seen.counts[k])
             self._difference = self._position(reached[0], largest)
         wanted = [pair for pair in present if self._position(*pair) != self._difference]
@@ -219,6 +219,10 @@ class StepMeter:
     def _agree(self, losses: Sequence[Tensor], reached: Sequence[int], rows: Rows) -> Rows:  # noqa: ARG002
         """Returns the rows with the counts that say which groups take part: in one process its own."""
         return rows
+
+    def _tells(self, losses: Sequence[Tensor]) -> bool:
+        """Whether the total less the other vectors can be a number: not where a loss is none. It waits for no device."""
+        return all(loss.device.type != "cpu" or bool(loss.detach().isfinite().all()) for loss in losses)
 
     def _products(self, vectors: Sequence[Grads], at: Sequence[int], layer_of: Sequence[int], layers: int) -> Tensor:
         """Returns [L, V, V] inner products of vectors over the parameters number ``at``."""

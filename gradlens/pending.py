@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradlens.gram import marked
+
 Floats = NDArray[np.float64]
 
 
@@ -33,11 +35,23 @@ class Plan:
     rounding: float = 0.0
 
     def expand(self, products: Floats) -> Floats:
-        """Returns [L, V, V] inner products of the recorded vectors, NaN where absent.
+        """Returns [L, V, V] inner products of the recorded vectors, NaN where absent and inf where not finite.
 
         Args:
             products: [L, W, W] inner products of the computed vectors.
         """
+        if np.isfinite(products).all():
+            return self._expanded(products)
+        broken = ~np.isfinite(np.diagonal(products, axis1=1, axis2=2))  # [L, W]
+        found = self._expanded(np.where(broken[:, :, None] | broken[:, None, :], 0.0, products))
+        at = np.zeros((len(products), self.size), dtype=np.bool_)
+        at[:, list(self.computed)] = broken[:, :-1]
+        if self.difference is not None:
+            counts = [p != self.update for p in self.computed]
+            at[:, self.difference] = broken[:, [*counts, True]].any(1)
+        return marked(found, ~np.isnan(np.diagonal(found, axis1=1, axis2=2)), at)
+
+    def _expanded(self, products: Floats) -> Floats:
         found = np.full((len(products), self.size, self.size), np.nan)
         at = np.array(self.computed, dtype=np.intp)
         width = len(at)
@@ -45,7 +59,6 @@ class Plan:
         d = self.difference
         if d is not None:
             weights = np.array([0.0 if p == self.update else -1.0 for p in self.computed] + [1.0])
-            # Only terms that count, so that a NaN in one group's gradient does not leak by way of 0 * NaN.
             used = weights != 0
             with_others = products[:, :, used] @ weights[used]  # [L, W]
             found[:, d, at] = found[:, at, d] = with_others[:, :width]
@@ -58,7 +71,7 @@ class Result:
     """What one step says, on the host: ``Measurement`` without step, time and epoch.
 
     Attributes:
-        layers: [L, V, V] inner products, NaN where absent.
+        layers: [L, V, V] inner products, NaN where absent and inf where not finite.
         counts: [K].
         loss: [K] summed cross-entropy.
         correct: [K].

@@ -41,6 +41,7 @@ def _stretch(run: Run, start: int, stop: int) -> Probe:
     """Returns the mean of a stretch of training steps as if it were a probe."""
     used = slice(max(start, stop - MOST_STEPS), stop)
     grams = run.gram(rows=used)  # [n, V, V]
+    grams = grams[~np.isinf(grams).any((1, 2))]  # without steps whose gradient is not finite
     present = np.isfinite(grams)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(present, grams, 0.0).sum(0) / present.sum(0)

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map
 
 from gradlens.engines import Grads
-from gradlens.gram import REST, Measurement
+from gradlens.gram import REST, Measurement, marked
 from gradlens.groups import ClassGroups
 from gradlens.inner import Layout, inner_products
 from gradlens.leaf_hooks import silenced
@@ -80,7 +80,7 @@ def probe(
     vectors: list[Grads] = [[None if g is None else g / total for g in vector] for vector in sums.vectors]
     layers = inner_products(vectors, params, [layout.layer_of[i] for i in at], len(layout.layers)).cpu().numpy()
     absent = np.append(sums.counts[:-1] == 0, False)
-    layers[:, absent, :] = layers[:, :, absent] = np.nan
+    layers = marked(layers, ~absent, ~np.isfinite(np.diagonal(layers, axis1=1, axis2=2)))
     return Measurement(
         step=step,
         time=time.time(),

@@ -126,10 +126,7 @@ class Recorder:
         self.last = m
         if self.writer is not None:
             self.writer.append(m)
-        finite = bool(np.isfinite(result.total_loss))
-        if not finite and self._finite:
-            self.event("nonfinite", item.step, message=f"the loss is {result.total_loss}")
-        self._finite = finite
+        self._note_finite(m)
         least = ROUNDINGS * item.pending.plan.rounding
         if result.disagreement > max(DISAGREEMENT_LIMIT, least):
             self.on_disagreement(f"differs by {result.disagreement:.1e} from the masked engine at step {item.step}")
@@ -140,6 +137,15 @@ class Recorder:
                 f"the groups' gradients miss the gradient by {result.residual:.1e} of its size at step {item.step}: something "
                 "else adds to .grad (a hook on parameters, another backward pass); see Run.residual",
             )
+
+    def _note_finite(self, m: Measurement) -> None:
+        broken = m.nonfinite()
+        finite = not broken and bool(np.isfinite(m.total_loss))
+        if not finite and self._finite:
+            loss = "" if np.isfinite(m.total_loss) else f"the loss is {m.total_loss}"
+            texts = [*([loss] if loss else []), *(["the gradient is not finite"] if broken else [])]
+            self.event("nonfinite", m.step, message=", ".join(texts))
+        self._finite = finite
 
 
 def _warn(message: str) -> None:

@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 from gradlens import figures
 from gradlens.claims import by_statement, notes_of
 from gradlens.compare import Comparison, compare
-from gradlens.facts import facts
+from gradlens.facts import facts, nonfinite_text
 from gradlens.figures import FigureError
 from gradlens.pairing import PairError, long_tailed_first
 from gradlens.quantities import filled_share
@@ -154,8 +154,12 @@ def _summary(runs: Sequence[Run]) -> str:
         "distortion",
         "who was in the batches, whose was the update",
     )
+    broken = "".join(
+        f'<p class="note">{_text(run.name)}: {_text(text)}.</p>' for run in runs if (text := nonfinite_text(run))
+    )
     return _table(head, rows, numeric=(4, 5)) + (
-        '<p class="note">Distortion: half the distance between the groups’ shares of the update and of the classes; 0 = every '
+        f'{broken}<p class="note">Distortion: half the '
+        "distance between the groups’ shares of the update and of the classes; 0 = every "
         "group steers the update in proportion to its classes.</p>"
     )
 
@@ -170,8 +174,8 @@ def _pair(page: _Page, a: Run, b: Run) -> list[tuple[str, str, str]]:
     other = page.figure(lambda: figures.figure1(long_tailed, balanced, per="mean", theme=page.theme))
     drawn += f"<details><summary>The same with norms of mean gradients</summary>{other}</details>"
     claims = _claims(found.claims) if found.claims else f'<p class="note">{_text(found.note)}</p>'
-    if found.mixed:
-        claims = f'<p class="note">{_text(found.mixed)}</p>{claims}'
+    for note in filter(None, (found.nonfinite, found.mixed)):
+        claims = f'<p class="note">{_text(note)}</p>{claims}'
     return [
         ("figure1", "Figure 1", drawn),
         ("claims", "What the paper says about it", claims),

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlens.claims import by_statement, notes_of
-from gradlens.facts import measured_text, overhead_text, span, training_steps
+from gradlens.facts import measured_text, nonfinite_text, overhead_text, span, training_steps
 from gradlens.gram import REST
 from gradlens.quantities import filled_share
 from gradlens.run_distortion import distortion
@@ -75,6 +75,7 @@ def runs_table(
     for path, run, status in opened:
         meta = run.meta
         remarks = [_cut(text, 60) for text in (status.reason, *run.warnings) if text]
+        remarks += [text for text in (nonfinite_text(run),) if text]
         cells = {
             "run": escape(str(path)) + "".join(f"\n[dim]{escape(remark)}[/]" for remark in remarks),
             "status": f"[{COLORS.get(status.state, 'white')}]{escape(status.state)}[/]",
@@ -128,6 +129,8 @@ def summary_table(run: Run) -> Table:
     ]
     overhead = overhead_text(run)
     measured = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
+    broken = nonfinite_text(run)
+    measured += f"\n{broken}" if broken else ""
     table.caption = f"{measured}\nmean norm: size of the group's own mean gradient, norm x batch / its samples"
     if rest is not None:
         table.caption += (
@@ -174,8 +177,8 @@ def comparison_tables(a: Run, b: Run, width: int = WIDE) -> list[RenderableType]
 
     found = compare(a, b)
     first = claims_table(found.claims, found.long_tailed) if found.claims else Text(f"No claims: {found.note}\n")
-    mixed = [Text(f"{found.mixed}\n", "yellow")] if found.mixed else []
-    return [*mixed, first, difference_table(found, width)]
+    notes = [Text(f"{note}\n", "yellow") for note in (found.mixed, found.nonfinite) if note]
+    return [*notes, first, difference_table(found, width)]
 
 
 def claims_table(claims: Sequence[Claim], long_tailed: str) -> RenderableType:

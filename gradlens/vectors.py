@@ -13,9 +13,11 @@ from gradlens.inner import dense, real
 
 def zeroed(gradients: Sequence[Tensor | None]) -> list[bool]:
     """Says which gradients are not there or zero; it waits for the device, between micro-batches of a measured step."""
-    present = [dense(g.detach()) for g in gradients if g is not None]
-    norms = iter(torch._foreach_norm(present)) if present else iter(())
-    return [g is None or float(next(norms)) == 0 for g in gradients]
+    parts = [None if g is None else dense(g.detach()) for g in gradients]
+    # The largest entry: the squares of small ones would be 0.
+    filled = [part for part in parts if part is not None and part.numel()]
+    largest = iter(torch._foreach_norm(filled, ord=torch.inf)) if filled else iter(())
+    return [part is None or not part.numel() or float(next(largest)) == 0 for part in parts]
 
 
 def summed(losses: Sequence[Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ from app.components.page import heading, plain, runs_or_stop
 from app.components.store import compared
 from app.components.tables import differences_table
 from gradlens import figures
+from gradlens.compare import left_out
 from gradlens.pairing import PairError, groups_in_common
 
 heading(
@@ -60,6 +61,9 @@ if len(chosen) > 1 and (groups or len(chosen) > 2):
         except PairError:
             st.info(f"No group is the same in {plain(first)} and {plain(second)}.", icon=":material/info:")
         else:
+            note = left_out(found.runs[first], found.runs[second])
+            if note:
+                st.warning(plain(note), icon=":material/exclamation:")
             if at:
                 st.caption(f"As of {at}; computed anew whenever a run has grown by a tenth.")
             differences_table((first, second), rows_of)

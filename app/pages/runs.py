@@ -12,6 +12,7 @@ from app.components.live import follow
 from app.components.page import empty, heading, plain
 from app.components.store import Shelf, overview_of, shelf
 from app.components.tables import plain_table
+from gradlens.facts import nonfinite_text
 
 STATES = {"running": "● live"}
 
@@ -132,6 +133,12 @@ else:
     if reasons:
         st.header("Ended early", anchor=False)
         plain_table(("run", "status", "why"), reasons)
+    broken = (
+        [(name, text) for name in shown["run"] if (text := nonfinite_text(found.runs[name]))] if not shown.empty else []
+    )
+    if broken:
+        st.header("Not finite", anchor=False)
+        plain_table(("run", "steps without a gradient"), broken)
 if found.broken:
     st.header("Cannot be read", anchor=False)
     plain_table(("folder", "why"), found.broken.items())

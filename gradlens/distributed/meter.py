@@ -186,6 +186,10 @@ class SharedMeter(StepMeter):
             self._difference = self._check = None
             self._all_checks = False
 
+    def _tells(self, losses: Sequence[Tensor]) -> bool:  # noqa: ARG002
+        """See ``StepMeter._tells``; all processes must take the same vector as the difference."""
+        return True
+
     def _require_same_weights(self) -> None:
         """Where no wrapper averages gradients, the weights tell whether somebody does: the optimizer has just stepped."""
         team = self._shared.team

@@ -69,7 +69,8 @@ class BackwardScale:
 def _products(expected: Tensor, actual: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the inner product of both, and the squared norm of the first."""
     dtype = torch.float32 if actual.device.type == "mps" else torch.float64
-    wide, passed = (_real(gradient).to(dtype) for gradient in (expected, actual))
+    # A sample whose loss is not finite tells nothing, and must not hide what the others tell.
+    wide, passed = (_real(gradient).to(dtype).nan_to_num(0.0, 0.0, 0.0) for gradient in (expected, actual))
     return (passed * wide).sum(), (wide * wide).sum()
 
 

@@ -90,7 +90,7 @@ def group_heat(run: Run, quantity: str, title: str, view: View) -> Sheet:
 
 def _gaps(cells: Floats) -> str:
     """Explains cells that are empty, which look much like a zero."""
-    return "gaps: no sample of the group" if np.isnan(cells).any() else ""
+    return "gaps: no sample of the group, or no finite gradient" if np.isnan(cells).any() else ""
 
 
 @drawing

@@ -104,6 +104,16 @@ def norm(name: str) -> Quantity:
     return value
 
 
+def nonfinite(name: str) -> Quantity:
+    """Returns 1 where a vector, or the gradient ("all"), was measured and is not finite, else 0."""
+
+    def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
+        gram = vectors.coarse(packed, vectors.selection(names, name)[None])
+        return np.isinf(gram[:, 0, 0]).astype(np.float64)
+
+    return value
+
+
 def conflict(a: str, b: str) -> Quantity:
     """Returns the cosine between two vectors."""
 

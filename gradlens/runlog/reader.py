@@ -31,7 +31,10 @@ MOST_TOGETHER = 144 << 20
 
 
 class Run:
-    """Reads a run. Arrays are over the T measured steps, float64 unless said otherwise, and NaN where something is absent.
+    """Reads a run. Arrays are over the T measured steps, float64 unless said otherwise, and NaN where there is no number.
+
+    There is none where a group is absent, where its gradient is not finite (``nonfinite`` says so), and no cosine or share where
+    one is zero.
 
     Steps are strictly increasing: where a training was resumed, the later session's steps supersede the earlier ones'. Files
     are memory-mapped, curves are computed in parts and kept, so that a long run costs little memory and ``refresh`` reads only
@@ -175,8 +178,21 @@ class Run:
         kept = [p for p in self._files.probes if all(p.step < at for s, at in starts.items() if s > p.session)]
         return sorted(kept, key=lambda probe: probe.step)
 
+    def nonfinite(self, name: str = "all", layer: str | None = None) -> NDArray[np.bool_]:
+        """Returns [T] bool: whether a vector (by default the whole gradient) was measured and is not finite.
+
+        A step without a norm is one of these, or the vector is absent.
+
+        Raises:
+            KeyError: No such name or layer.
+        """
+        without = np.isnan(self.norm(name, layer=layer))
+        if not without.any():
+            return without
+        return np.asarray(self._curve("nonfinite", name, layer, quantities.nonfinite(name)) == 1)
+
     def gram(self, layer: str | None = None, rows: slice | None = None) -> Floats:
-        """Returns [T, V, V] inner products of ``names``, of the whole model or of one layer.
+        """Returns [T, V, V] inner products of ``names``, of the whole model or of one layer; NaN = absent, inf = not finite.
 
         Args:
             layer: A name from ``layers``, or None.

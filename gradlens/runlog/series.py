@@ -122,11 +122,13 @@ class Series:
             if layout is None or not layout.layer_names or low == high:
                 continue
             S, contributing = vectors.against_all(layout.names, name)
-            packed = stretch.segment.take("layers", rows[low:high] - stretch.first)  # [n, L, P]
+            at = rows[low:high] - stretch.first
+            packed = stretch.segment.take("layers", at).reshape(-1, layout.pairs)  # [n * L, P]
+            if np.isnan(packed).any():
+                counts = np.repeat(stretch.segment.take("counts", at), len(layout.layer_names), axis=0)
+                packed = vectors.told_apart(packed, layout.names, layout.groups, counts)
             with np.errstate(invalid="ignore", over="ignore"):
-                values = quantity(vectors.coarse(packed.reshape(-1, layout.pairs), S), 1, contributing).reshape(
-                    high - low, -1
-                )
+                values = quantity(vectors.coarse(packed, S), 1, contributing).reshape(high - low, -1)
             out[low:high, [layers.index(layer) for layer in layout.layer_names]] = values
         return out
 
@@ -151,7 +153,13 @@ def _names(segment: Segment) -> tuple[str, ...]:
 
 
 def _packed(segment: Segment, low: int, high: int, layer: str | None) -> NDArray[Any] | None:
+    layout = segment.layout
+    if layout is None or (layer is not None and layer not in layout.layer_names):
+        return None
     if layer is None:
-        return segment.read("gram", low, high)
-    names = segment.layout.layer_names if segment.layout else ()
-    return segment.read("layers", low, high, names.index(layer)) if layer in names else None
+        packed = segment.read("gram", low, high)
+    else:
+        packed = segment.read("layers", low, high, layout.layer_names.index(layer))
+    if not np.isnan(packed).any():
+        return packed
+    return vectors.told_apart(packed, layout.names, layout.groups, segment.read("counts", low, high))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.gram import REST, UPDATE, Floats
+from gradlens.gram import REST, UPDATE, Floats, marked
 
 ALL = "all"
 
@@ -64,7 +64,10 @@ def product(a: Floats, b: Floats) -> Floats:
 
 
 def coarse(packed: NDArray[np.floating], S: Floats) -> Floats:
-    """Returns [n, W, W] the Gram of the vectors S [W, V] from packed rows [n, P]; one none of whose terms is there is NaN."""
+    """Returns [n, W, W] the Gram of the vectors S [W, V] from packed rows [n, P].
+
+    A vector none of whose terms is there is NaN; one with a term that is not finite is inf.
+    """
     W, V = S.shape
     rows, columns = np.triu_indices(V)
     left, right = np.triu_indices(W)
@@ -72,9 +75,31 @@ def coarse(packed: NDArray[np.floating], S: Floats) -> Floats:
     weights += np.where(rows == columns, 0.0, S[left][:, columns] * S[right][:, rows])
     used = np.flatnonzero(weights.any(0))
     values = packed[:, used].astype(np.float64, copy=False)
-    with np.errstate(invalid="ignore"):  # a gradient that overflowed makes infinities, and they stay what they are
-        sums = np.where(np.isnan(values), 0.0, values) @ weights[:, used].T
-    present = ~np.isnan(packed[:, rows == columns])  # [n, V]
-    kept = present @ S.T > 0  # [n, W]
-    A = unpack(sums, W)
-    return np.asarray(np.where(kept[:, :, None] & kept[:, None, :], A, np.nan))
+    sums = np.where(np.isfinite(values), values, 0.0) @ weights[:, used].T
+    squares = packed[:, rows == columns]  # [n, V]
+    kept, broken = (of @ S.T > 0 for of in (~np.isnan(squares), np.isinf(squares)))  # [n, W]
+    return marked(unpack(sums, W), kept, broken)
+
+
+def told_apart(
+    packed: NDArray[np.floating], names: Sequence[str], groups: Sequence[str], counts: Floats
+) -> NDArray[np.floating]:
+    """Returns packed rows in which groups with samples are never absent.
+
+    Earlier versions wrote a gradient of NaN as absent. Such a group had samples, so its gradient was not finite.
+
+    Args:
+        packed: [n, P].
+        names: The V vectors.
+        groups: K groups.
+        counts: [n, K] samples.
+    """
+    rows, columns = np.triu_indices(len(names))
+    silent = np.isnan(packed[:, rows == columns])  # [n, V]
+    sampled = np.stack(
+        [counts[:, groups.index(n)] > 0 if n in groups else np.zeros(len(counts), bool) for n in names], 1
+    )
+    broken = silent & sampled
+    if not broken.any():
+        return packed
+    return np.where(broken[:, rows] | broken[:, columns], np.inf, packed).astype(packed.dtype)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.jit import ScriptModule
 from torch.utils._pytree import tree_leaves
-from torch.utils.hooks import RemovableHandle
 
-from gradlens.engines._step_hook import StepHook
+from gradlens.engines._step_hook import Listening, StepHook
+from gradlens.engines._unseen import listen
 from gradlens.rows import LabelsError, rows_around_classes, rows_lead
 
 # Forward passes that are remembered between two backward passes; more can only be passes that nobody differentiates.
@@ -33,7 +33,7 @@ class AnchorWatch:
             fail: Takes errors of ours, which must not reach the forward pass of the training.
         """
         self._model, self._fail = model, fail
-        self._handle: RemovableHandle | None = None
+        self._handle: Listening | None = None
         self._outputs: list[Any] = []
         self.rounding = 0.0
 
@@ -42,7 +42,7 @@ class AnchorWatch:
         self.disarm()
         if isinstance(self._model, ScriptModule):  # takes no hooks: anchors are named, by the script or by a tracker
             return
-        self._handle = self._model.register_forward_hook(StepHook(self._seen, self._fail))
+        self._handle = listen(self._model, StepHook(self._seen, self._fail))
 
     def disarm(self) -> None:
         """Stops and forgets."""

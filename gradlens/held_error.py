@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+from torch.utils.hooks import unserializable_hook
 
 
 class HeldError:
@@ -22,6 +25,11 @@ class HeldError:
             hook(*args)
         except Exception as error:
             self.hold(error)
+
+    def hook(self, function: Callable[..., None], *args: Any) -> Callable[..., None]:
+        """Returns a hook for a tensor that runs ``function``; torch saves the tensor without it, and without a warning."""
+        hook: Callable[..., None] = unserializable_hook(partial(self.run, function, *args))  # type: ignore[no-untyped-call]
+        return hook
 
     def hold(self, error: Exception) -> None:
         """Keeps an error if it is the first."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -80,7 +79,7 @@ class RawGradients:
                 others = dict(hooks)
                 hooks.clear()  # ours comes first
                 try:
-                    handles.append(param.register_hook(partial(self._held.run, self._note, index)))  # type: ignore[no-untyped-call]
+                    handles.append(param.register_hook(self._held.hook(self._note, index)))  # type: ignore[no-untyped-call]
                 finally:
                     hooks.update(others)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -31,7 +30,7 @@ class BackwardScale:
     def __enter__(self) -> Self:
         for anchor, expected in zip(self._anchors, self._expected, strict=True):
             if expected is not None:
-                hook = partial(self._held.run, self._compare, expected)
+                hook = self._held.hook(self._compare, expected)
                 self._handles.append(anchor.register_hook(hook))  # type: ignore[no-untyped-call]
         return self
 

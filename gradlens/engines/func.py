@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
-from torch.utils.hooks import RemovableHandle
 
 from gradlens.engines._cotangent import bypasses, cotangents
 from gradlens.engines._protocol import EngineRefusal, Grads
 from gradlens.engines._replay import ForwardCall, untouched
-from gradlens.engines._step_hook import StepHook
+from gradlens.engines._step_hook import Listening, StepHook
+from gradlens.engines._unseen import listen
 from gradlens.held_error import HeldError
 from gradlens.rows import Rows, mask_rows
 
@@ -44,7 +44,7 @@ class FuncEngine:
         self._model = model
         self._params = list(params)
         self._chunk_size = chunk_size
-        self._handles: list[RemovableHandle] = []
+        self._handles: list[Listening] = []
         self._calls: list[ForwardCall] = []
         self._outputs: list[Any] = []
         self._held = HeldError()
@@ -57,8 +57,8 @@ class FuncEngine:
         if missing:
             raise EngineRefusal(f"func: a parameter of shape {missing[0]} is not in the model ({_name(self._model)})")
         self._handles = [
-            self._model.register_forward_pre_hook(StepHook(self._before, self._held.hold), with_kwargs=True),
-            self._model.register_forward_hook(StepHook(self._after, self._held.hold)),
+            listen(self._model, StepHook(self._before, self._held.hold), before=True, with_kwargs=True),
+            listen(self._model, StepHook(self._after, self._held.hold)),
         ]
 
     def disarm(self) -> None:

@@ -14,8 +14,9 @@ from torch.utils.hooks import RemovableHandle
 from gradlens.engines._graph import DirectUse, Region, audit, edge_of, enters
 from gradlens.engines._protocol import EngineRefusal, Grads
 from gradlens.engines._scale import BackwardScale
-from gradlens.engines._step_hook import StepHook
+from gradlens.engines._step_hook import Listening, StepHook
 from gradlens.engines._sums import GroupSums, plain_arithmetic, select
+from gradlens.engines._unseen import listen
 from gradlens.engines.layers import LayerKind, attention, direct, kind_of
 from gradlens.engines.layers._call import AttentionCall, LayerCall
 from gradlens.held_error import HeldError
@@ -39,7 +40,7 @@ class SplitEngine:
         self._model = model
         self._params = list(params)
         self._measured = {id(param) for param in params}
-        self._handles: list[RemovableHandle] = []
+        self._handles: list[Listening | RemovableHandle] = []
         self._calls: list[LayerCall | AttentionCall] = []
         self._recording = False
         self._sums: GroupSums | None = None
@@ -79,7 +80,7 @@ class SplitEngine:
             uses = self._check(losses, anchors, rows)
             sums = GroupSums(self._params, [select(rows, group) for _, group in wanted])
             scale = BackwardScale(losses[0], anchors)
-            self._handles += [use.node.register_prehook(partial(self._held.run, self._on_direct, use)) for use in uses]
+            self._handles += [use.node.register_prehook(self._held.hook(self._on_direct, use)) for use in uses]
             self._sums = sums
             with scale:
                 backward()
@@ -104,7 +105,7 @@ class SplitEngine:
             if inside:
                 self._require(path, module, inside, attention.refusal(module))  # type: ignore[arg-type]
                 hook = StepHook(partial(self._on_attention, path, inside), self._held.hold)
-                self._handles.append(module.register_forward_hook(hook, prepend=True, with_kwargs=True))
+                self._handles.append(listen(module, hook, first=True, with_kwargs=True))
             return
         if not owned:
             return
@@ -113,7 +114,7 @@ class SplitEngine:
             self._require(path, module, owned, _derived(owned) or kind.refusal(module))
             hook = StepHook(partial(self._on_forward, path, kind), self._held.hold)
             # First in line, so that it sees the layer's own output and not what other hooks make of it.
-            self._handles.append(module.register_forward_hook(hook, prepend=True, with_kwargs=True))
+            self._handles.append(listen(module, hook, first=True, with_kwargs=True))
         elif type(module).__module__.startswith("torch.nn.") and not isinstance(
             module, (nn.ParameterList, nn.ParameterDict)
         ):
@@ -145,7 +146,7 @@ class SplitEngine:
             region = _region(path, output, [inputs], self._owned(module._parameters).values())
             call = LayerCall(region, kind, module, inputs, inputs._version)
             self._calls.append(call)
-            output.register_hook(partial(self._held.run, self._on_gradient, call))  # type: ignore[no-untyped-call]
+            output.register_hook(self._held.hook(self._on_gradient, call))  # type: ignore[no-untyped-call]
 
     def _on_attention(
         self,
@@ -164,7 +165,7 @@ class SplitEngine:
             node = None if weights is None else weights.grad_fn
             call = AttentionCall(region, module, tuple(params.values()), arguments, node, [t._version for t in inputs])
             self._calls.append(call)
-            output.register_hook(partial(self._held.run, self._on_gradient, call))  # type: ignore[no-untyped-call]
+            output.register_hook(self._held.hook(self._on_gradient, call))  # type: ignore[no-untyped-call]
 
     def _check(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: Rows) -> tuple[DirectUse, ...]:
         self._held.check()

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from gradlens.anchors import tensors_in
-from gradlens.engines._step_hook import StepHook
+from gradlens.engines._step_hook import Listening, StepHook
+from gradlens.engines._unseen import listen
 
 # Forward passes that are remembered between two backward passes.
 REMEMBERED = 8
@@ -31,13 +31,13 @@ class Outputs:
         """
         self._modules, self._wanted, self._fail = modules, wanted, fail
         self._seen: list[Any] = []
-        self._handles: list[RemovableHandle] = []
+        self._handles: list[Listening] = []
         self.resume()
 
     def resume(self) -> None:
         """Watches (again)."""
         if not self._handles:
-            self._handles = [module.register_forward_hook(StepHook(self._ran, self._fail)) for module in self._modules]
+            self._handles = [listen(module, StepHook(self._ran, self._fail)) for module in self._modules]
 
     def take(self) -> list[Tensor]:
         """Returns the differentiable tensors among the outputs, each once, and forgets them."""

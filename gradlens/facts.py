@@ -62,7 +62,11 @@ def nonfinite_text(run: Run) -> str | None:
     if not steps:
         return None
     have, them = ("has", "it") if steps == 1 else ("have", "them")
-    return f"{steps:,} of {len(run):,} measured steps {have} a gradient that is not finite; means leave {them} out"
+    scaled = any(event["kind"] == "nonfinite" and event.get("scaled") for event in run.events)
+    usual = " (usual under a gradient scaler, which skips such steps)" if scaled else ""
+    return (
+        f"{steps:,} of {len(run):,} measured steps {have} a gradient that is not finite{usual}; means leave {them} out"
+    )
 
 
 def overhead_text(run: Run) -> str | None:

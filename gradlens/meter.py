@@ -292,6 +292,7 @@ class StepMeter:
             difference=self._difference,
             update=None if update is None else self._rest + 1,
             rounding=self._rounding,
+            scaled=self._scale is not None,
         )
         products = self._products([*vectors.values(), total], range(len(self.params)), self._layer_of, self._layers)
         loss = self._loss

@@ -26,6 +26,7 @@ class Plan:
         difference: Position of the vector that is the total less the others, or None where there is no total.
         update: Position of the update, which is no part of the total, or None.
         rounding: Relative rounding of the least exact dtype that took part; what agrees, agrees to within a few of it.
+        scaled: Whether a gradient scaler has multiplied the loss, so that gradients may overflow and steps be skipped.
     """
 
     size: int
@@ -33,6 +34,7 @@ class Plan:
     difference: int | None
     update: int | None
     rounding: float = 0.0
+    scaled: bool = False
 
     def expand(self, products: Floats) -> Floats:
         """Returns [L, V, V] inner products of the recorded vectors, NaN where absent and inf where not finite.

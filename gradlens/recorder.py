@@ -126,7 +126,7 @@ class Recorder:
         self.last = m
         if self.writer is not None:
             self.writer.append(m)
-        self._note_finite(m)
+        self._note_finite(m, scaled=item.pending.plan.scaled)
         least = ROUNDINGS * item.pending.plan.rounding
         if result.disagreement > max(DISAGREEMENT_LIMIT, least):
             self.on_disagreement(f"differs by {result.disagreement:.1e} from the masked engine at step {item.step}")
@@ -138,13 +138,16 @@ class Recorder:
                 "else adds to .grad (a hook on parameters, another backward pass); see Run.residual",
             )
 
-    def _note_finite(self, m: Measurement) -> None:
+    def _note_finite(self, m: Measurement, *, scaled: bool) -> None:
         broken = m.nonfinite()
         finite = not broken and bool(np.isfinite(m.total_loss))
         if not finite and self._finite:
             loss = "" if np.isfinite(m.total_loss) else f"the loss is {m.total_loss}"
             texts = [*([loss] if loss else []), *(["the gradient is not finite"] if broken else [])]
-            self.event("nonfinite", m.step, message=", ".join(texts))
+            facts = (
+                {"scaled": True} if scaled else {}
+            )  # a scaler tries scales that are too large: no fault of the training
+            self.event("nonfinite", m.step, message=", ".join(texts), **facts)
         self._finite = finite
 
 

@@ -75,7 +75,7 @@ def runs_table(
     for path, run, status in opened:
         meta = run.meta
         remarks = [_cut(text, 60) for text in (status.reason, *run.warnings) if text]
-        remarks += [text for text in (nonfinite_text(run),) if text]
+        remarks += [text.partition("; ")[0] for text in (nonfinite_text(run),) if text]
         cells = {
             "run": escape(str(path)) + "".join(f"\n[dim]{escape(remark)}[/]" for remark in remarks),
             "status": f"[{COLORS.get(status.state, 'white')}]{escape(status.state)}[/]",

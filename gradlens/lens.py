@@ -18,6 +18,7 @@ from gradlens.distributed import stepper_for, unwrapped
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
 from gradlens.guards.patches import listen
+from gradlens.labelled import Labelled
 from gradlens.lens_arguments import cadence_of, check_kinds, counts_of, parts_of
 from gradlens.meter import Taken
 from gradlens.probing import probe
@@ -161,6 +162,7 @@ class Lens:
         ignore_index: int = -100,
         class_dim: int | None = None,
         taken: Taken | None = None,
+        labelled: Sequence[Labelled] = (),
     ) -> None:
         """Runs ``backward`` exactly once, and measures it if this step is one to be measured.
 
@@ -172,6 +174,7 @@ class Lens:
             ignore_index: The label that belongs to no sample.
             class_dim: Where the anchors have their classes, if that is known.
             taken: Returns (parameter, gradient) pairs, where ``backward`` leaves nothing in ``.grad``.
+            labelled: The anchors again, where they have labels of their own.
 
         Raises:
             LabelsError: As ``backward``; the backward pass has not run then.
@@ -179,7 +182,15 @@ class Lens:
         if self.armed:
             self._stepper.take_outputs()
             self._stepper.measure(
-                (), [loss], list(anchors), labels, backward, ignore_index, class_dim=class_dim, taken=taken
+                (),
+                [loss],
+                list(anchors),
+                labels,
+                backward,
+                ignore_index,
+                class_dim=class_dim,
+                taken=taken,
+                labelled=labelled,
             )
         else:
             self._stepper.plain(backward)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -15,12 +14,12 @@ from gradlens.engines._cotangent import bypasses, cotangents, cut, nearest_param
 from gradlens.engines._pull import gradients
 from gradlens.groups import ClassGroups
 from gradlens.inner import Layout, inner_products
+from gradlens.labelled import outside, scores_of
 from gradlens.leaf_hooks import RawGradients
 from gradlens.pending import Floats, Pending, Plan
 from gradlens.rows import LabelsError, Rows
 from gradlens.same_samples import Samples
 from gradlens.scaling import scale_of
-from gradlens.scores import group_scores
 from gradlens.vectors import added, less, relative_difference, summed, zeroed
 
 # The gradients that a backward pass has returned, each with its parameter.
@@ -142,7 +141,7 @@ class StepMeter:
         dtypes = {tensor.dtype for tensor in (*anchors, *self.params)}
         self._rounding = max(self._rounding, rounding, *(torch.finfo(dtype).eps for dtype in dtypes))
         self._counts = self._counts if again else self._counts + np.asarray(rows.counts)
-        self._note(None if again else group_scores(anchors, labels, rows, self._groups, logits), losses)
+        self._note(None if again else scores_of(anchors, labels, rows, self._groups, logits), losses)
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
         """Runs a backward pass that passes through no samples: all of it belongs to ``rest``."""
@@ -249,9 +248,7 @@ class StepMeter:
             with cut(anchors):
                 found = gradients([loss], self.params, [None])
         if rows.untracked > 0:
-            left = (1 - rows.weights.sum(-1, keepdim=True)).clamp(min=0)
-            outside = replace(rows, weights=left)
-            through = pull_back([loss], anchors, outside, [(0, 0)], self.params)[0]
+            through = pull_back([loss], anchors, outside(rows), [(0, 0)], self.params)[0]
             found = through if found is None else added(found, through)
         return found
 

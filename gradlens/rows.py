@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
 from gradlens.groups import ClassGroups
 
@@ -30,6 +31,8 @@ class Rows:
         untracked: Rows in no group (fractions count): ignored labels and classes outside every group.
         index: K index tensors into the flattened rows: those with mass in the group.
         class_dim: Where the anchors have their classes, if that is known; else their shape says it.
+        parts: Where anchors have labels of their own: the rows of each anchor. The numbers above are then those of all
+            anchors together, and ``weights`` and ``index`` are empty.
     """
 
     weights: Tensor
@@ -37,6 +40,24 @@ class Rows:
     untracked: float
     index: tuple[Tensor, ...]
     class_dim: int | None = None
+    parts: tuple[AnchorRows, ...] = ()
+
+
+@dataclass(frozen=True)
+class AnchorRows:
+    """The rows of one of several anchors with labels of their own.
+
+    Attributes:
+        rows: Its rows.
+        labels: Its labels.
+        share: What part of a sample each row counts as; see ``gradlens.labelled.Labelled``.
+        terms: Loss calls on the anchor (where their results lie in the graph), each with the rows of labels of its own.
+    """
+
+    rows: Rows
+    labels: Tensor
+    share: float | Tensor
+    terms: tuple[tuple[GradientEdge, Rows], ...]
 
 
 def group_rows(

@@ -18,6 +18,7 @@ from gradlens.checks import is_checked
 from gradlens.error_text import in_one_line
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
+from gradlens.labelled import Labelled, rows_of
 from gradlens.measurement_schedule import MeasurementSchedule
 from gradlens.meter import Taken
 from gradlens.once import Once
@@ -183,6 +184,7 @@ class Stepper:
         logits: Tensor | None = None,
         class_dim: int | None = None,
         taken: Taken | None = None,
+        labelled: Sequence[Labelled] = (),
     ) -> None:
         """Runs ``backward`` exactly once and measures it.
 
@@ -196,6 +198,7 @@ class Stepper:
             logits: What loss and hits are counted from, where it is not an anchor of C columns.
             class_dim: Where the anchors have their classes, if that is known.
             taken: The gradients that ``backward`` has returned, where it leaves none in ``.grad``.
+            labelled: The anchors again, where they have labels of their own.
 
         Raises:
             LabelsError: Wrong use; the backward pass has not run then.
@@ -204,7 +207,10 @@ class Stepper:
         def measured(once: Once) -> None:
             if not anchors:
                 raise LabelsError("no anchors given; name at least one tensor whose rows are the samples")
-            rows = group_rows(labels, self._groups, anchors[0], ignore_index, class_dim=class_dim)
+            if labelled:
+                rows = rows_of(labelled, self._groups)
+            else:
+                rows = group_rows(labels, self._groups, anchors[0], ignore_index, class_dim=class_dim)
             self._recorder.drain()  # the labels' way to the host has waited for the device
             meter = self.fitting.meter_for(components)
             first = not meter.begun

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from gradlens.engines._cotangent import bypasses, cotangents
+from gradlens.engines._cotangent import bypasses
+from gradlens.engines._masks import GroupCotangents
 from gradlens.engines._protocol import EngineRefusal, Grads
 from gradlens.engines._replay import ForwardCall, untouched
 from gradlens.engines._step_hook import Listening, StepHook
 from gradlens.engines._unseen import listen
 from gradlens.held_error import HeldError
-from gradlens.rows import Rows, mask_rows
+from gradlens.rows import Rows
 
 # How far a replayed output may be from the one of training: other kernels, other order of sums, but the same function.
 TOLERANCE = 1e-3
@@ -129,14 +130,13 @@ class FuncEngine:
         leaves: Sequence[Tensor],
     ) -> list[list[Tensor | None]]:
         """Per wanted vector, the cotangents of the model's outputs."""
-        direct = {c: cotangents(losses[c], anchors) for c in dict.fromkeys(c for c, _ in wanted)}
+        direct = {c: GroupCotangents(losses[c], anchors, rows) for c in dict.fromkeys(c for c, _ in wanted)}
         found: list[list[Tensor | None]] = []
         for component, group in wanted:
             seed: list[Tensor | None] = [None] * len(leaves)
-            for anchor, cotangent in zip(anchors, direct[component], strict=True):
-                if cotangent is None:
+            for anchor, masked in zip(anchors, direct[component].of(group), strict=True):
+                if masked is None:
                     continue
-                masked = mask_rows(cotangent, rows.weights[..., group], rows.class_dim)
                 for number, part in self._at_outputs(anchor, masked, leaves):
                     present = seed[number]
                     seed[number] = part if present is None else present + part

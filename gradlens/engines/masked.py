@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from gradlens.engines._cotangent import cotangents
+from gradlens.engines._masks import GroupCotangents
 from gradlens.engines._protocol import Grads
 from gradlens.engines._pull import gradients
-from gradlens.rows import Rows, mask_rows
+from gradlens.rows import Rows
 
 
 class MaskedEngine:
@@ -55,14 +55,11 @@ def pull_back(
 
     One backward pass over the network each, plus one over the loss for each component.
     """
-    direct = {c: cotangents(losses[c], anchors) for c in dict.fromkeys(c for c, _ in wanted)}
+    direct = {c: GroupCotangents(losses[c], anchors, rows) for c in dict.fromkeys(c for c, _ in wanted)}
     found: list[Grads] = []
     for component, group in wanted:
-        reached = [
-            (anchor, mask_rows(grad, rows.weights[..., group], rows.class_dim))
-            for anchor, grad in zip(anchors, direct[component], strict=True)
-            if grad is not None
-        ]
+        pairs = zip(anchors, direct[component].of(group), strict=True)
+        reached = [(anchor, cotangent) for anchor, cotangent in pairs if cotangent is not None]
         if not reached or not params:
             found.append([None] * len(params))
             continue

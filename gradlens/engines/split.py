@@ -171,6 +171,8 @@ class SplitEngine:
         self._held.check()
         if len(losses) != 1:
             raise EngineRefusal(f"split: {len(losses)} loss components share one backward")
+        if rows.parts:
+            raise EngineRefusal("split: several loss calls have labels of their own")
         if rows.weights.ndim != 2:
             shape = list(rows.weights.shape[:-1])
             raise EngineRefusal(f"split: labels of shape {shape} give several rows to one sample")

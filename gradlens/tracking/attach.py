@@ -64,7 +64,13 @@ def attach(
 def _facts(owners: Owners, evidence: Evidence) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "command": tuple(sys.orig_argv),
-        "extra": {"tracked": True, "model": owners.name, "anchor": evidence.function, "optimizers": owners.optimizers},
+        "extra": {
+            "tracked": True,
+            "model": owners.name,
+            "anchor": evidence.function,
+            "optimizers": owners.optimizers,
+            **({"attribution": "by class mass"} if evidence.by_mass else {}),
+        },
     }
     seed = torch.initial_seed()
     return facts if seed == UNSEEDED else facts | {"seed": seed}
@@ -89,13 +95,20 @@ def announce(
     parts = [
         f"model {owners.name} ({parameters:,} parameters)",
         f"anchor {anchors} at {evidence.function}",
-        f"labels {labels}",
+        f"labels {labels}{_attribution(evidence)}",
         f"groups {groups}",
         *([] if engine is None else [f"engine {engine}"]),
         options.cadence,
         f"run {_shown(folder)}",
     ]
     say(", ".join(parts))
+
+
+def _attribution(evidence: Evidence) -> str:
+    """Says how contributions go to groups where a row has several labels."""
+    if any(item.terms for item in evidence.labelled):
+        return " (each loss call by its own labels)"
+    return " (class masses share out each row)" if evidence.by_mass else ""
 
 
 def described(groups: ClassGroups) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge
 
+from gradlens.labelled import Labelled, LossTerm
+from gradlens.tracking.classifiers import Edge, classifier_of, origin_of
+from gradlens.tracking.mixing import joined, masses, mixed, share_of, weights_of
 from gradlens.tracking.sightings import Found, Sighting
 
 # Rows from which on labels 0, 1, 2, ... are no batch of one sample of each class.
@@ -21,12 +24,14 @@ class Evidence:
 
     Attributes:
         anchors: Tensors whose rows are samples.
-        labels: [*R] class ids of those rows, or class masses [R, C].
+        labels: [*R] class ids of those rows, or class masses [R, C]; of several anchors with labels of their own those of all
+            samples, each once.
         ignore_index: The label that the loss ignores.
         num_classes: C.
         function: Where the anchors were seen, for people.
         left_out: How many loss calls with other labels count as ``rest``.
         class_dim: Where the anchors have their classes, if that is known.
+        labelled: The anchors with their labels, where they have labels of their own.
     """
 
     anchors: list[Tensor]
@@ -36,13 +41,25 @@ class Evidence:
     function: str
     left_out: int = 0
     class_dim: int | None = None
+    labelled: tuple[Labelled, ...] = ()
+
+    @property
+    def by_mass(self) -> bool:
+        """Whether contributions go by class masses, because nothing tells the terms of a row apart."""
+        return self.labels.is_floating_point() and not any(item.terms for item in self.labelled)
 
 
 def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | None) -> Evidence | None:
     """Makes evidence of the loss calls in a graph; None where there is none.
 
-    One call, or several with the same labels (auxiliary heads), give their anchors. Several on one anchor with different
-    labels (mixup, cutmix) give class masses. Of calls with different anchors and labels the first counts.
+    What flows through a call belongs to the groups of its own labels. Measured are the first call, the calls on logits of the
+    same classifier (chunks of a batch, time steps, further batches, mixup), and calls of other classifiers with the labels
+    of one of these (auxiliary heads). Other calls are about other classes: they are left out and counted.
+
+    Samples are counted at the first classifier. Calls on the same logits are about the same samples: their labels share
+    each of them out, as the losses enter the total. So are calls that were given the same labels, the very tensor, and calls of
+    one step whose labels are all equal (two views of a batch, or passes of a recurrent refinement): they count once. Else the
+    rows of each call are samples of their own.
 
     Args:
         found: Loss calls in the order of the forward pass.
@@ -52,17 +69,16 @@ def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | No
     fitting = [item for item in found if num_classes is None or class_count(item.sighting) == num_classes]
     if not fitting:
         return None
-    first = fitting[0].sighting
-    same_labels = [item for item in fitting if _same(item.sighting.labels, first.labels)]
-    same_anchor = [item for item in fitting if item.sighting.anchor is first.anchor]
-    classes = class_count(first)
-    if len(same_anchor) > len(same_labels):
-        labels = _mixed(same_anchor, roots, classes)
-        names = f"{len(same_anchor)} {first.function} calls"
-        return Evidence([first.anchor], labels, -100, classes, names, len(found) - len(same_anchor), class_dim(first))
-    anchors = list({id(item.sighting.anchor): item.sighting.anchor for item in same_labels}.values())
-    left_out = len(found) - len(same_labels)
-    return Evidence(anchors, first.labels, first.ignore_index, classes, first.function, left_out, class_dim(first))
+    own, others = _of_first(fitting)
+    classes = class_count(fitting[0].sighting)
+    shares = _shares(own, roots) | {id(item): 0.0 for item in others}
+    by_anchor: dict[int, list[Found]] = {}
+    for item in fitting:
+        if id(item) in shares:
+            by_anchor.setdefault(id(item.sighting.anchor), []).append(item)
+    labelled = [_labelled(calls, roots, classes, shares) for calls in by_anchor.values()]
+    left_out = len(found) - len(own) - len(others)
+    return _evidence(labelled, classes, own, left_out)
 
 
 def observed(named: Sequence[tuple[Tensor, Tensor]], num_classes: int | None) -> Evidence:
@@ -106,36 +122,96 @@ def _columns(outputs: Tensor, labels: Tensor) -> int:
     return int(shape[1] if len(shape) > 1 else shape[0])
 
 
+def _of_first(calls: Sequence[Found]) -> tuple[list[Found], list[Found]]:
+    """Returns the calls of the first call's classifier, and those of other classifiers that have labels of one of them."""
+    if len(calls) == 1:
+        return list(calls), []
+    first = calls[0].sighting.anchor
+    origin, classifier = origin_of(first), classifier_of(first)
+    own: list[Found] = []
+    strangers: list[Found] = []
+    for item in calls:
+        anchor = item.sighting.anchor
+        related = anchor is first or origin_of(anchor) == origin or bool(classifier & classifier_of(anchor))
+        (own if related else strangers).append(item)
+    known = [item.sighting.labels for item in own]
+    return own, [item for item in strangers if any(_same(item.sighting.labels, labels) for labels in known)]
+
+
+def _shares(own: Sequence[Found], roots: Sequence[Tensor]) -> dict[int, float | Tensor]:
+    """Returns, by the id of each call, what part of a sample its rows count as."""
+    if all(_same(item.sighting.labels, own[0].sighting.labels) for item in own[1:]):
+        return {id(item): float(item is own[0]) for item in own}
+    found: dict[int, float | Tensor] = {}
+    given: set[tuple[Any, ...]] = set()
+    by_origin: dict[Edge, list[Found]] = {}
+    for item in own:
+        by_origin.setdefault(origin_of(item.sighting.anchor), []).append(item)
+    for calls in by_origin.values():
+        places = {_place(item.sighting.labels) for item in calls}
+        again = places <= given
+        given |= places
+        if (
+            again
+            or all(item.sighting.anchor is calls[0].sighting.anchor for item in calls)
+            or len(_distinct(calls)) == 1
+        ):
+            found |= {id(item): float(item is calls[0] and not again) for item in calls}
+        else:
+            weights = weights_of(calls, roots)
+            found |= {id(item): share_of(n, weights) for n, item in enumerate(calls)}
+    return found
+
+
+def _labelled(
+    calls: Sequence[Found], roots: Sequence[Tensor], classes: int, shares: dict[int, float | Tensor]
+) -> Labelled:
+    """Returns an anchor with the labels of its calls; several labels share each row out."""
+    first, dim = calls[0].sighting, class_dim(calls[0].sighting)
+    distinct = _distinct(calls)
+    counted = [share for item in calls if isinstance(share := shares[id(item)], Tensor) or share]
+    if len(distinct) == 1:
+        share = 0.0 if not counted else counted[0] if len(counted) == 1 else _sum(counted)
+        return Labelled(first.anchor, first.labels, first.ignore_index, dim, share)
+    terms = [LossTerm(item.edge, item.sighting.labels, item.sighting.ignore_index) for item in calls]
+    labels = mixed([masses(term.labels, classes, dim) for term in terms], weights_of(calls, roots), dim)
+    return Labelled(first.anchor, labels, -100, dim, _sum(counted) if counted else 0.0, tuple(terms))
+
+
+def _evidence(labelled: Sequence[Labelled], classes: int, own: Sequence[Found], left_out: int) -> Evidence:
+    first = labelled[0]
+    anchors = [item.anchor for item in labelled]
+    function = own[0].sighting.function
+    alike = all(not item.terms and _same(item.labels, first.labels) for item in labelled)
+    once = [item for item in labelled if isinstance(item.share, Tensor) or item.share]
+    if alike and len(once) == 1:
+        return Evidence(anchors, first.labels, first.ignore_index, classes, function, left_out, first.class_dim)
+    names = f"{len(own)} {function} calls"
+    return Evidence(anchors, joined(once, classes), -100, classes, names, left_out, labelled=tuple(labelled))
+
+
+def _distinct(calls: Sequence[Found]) -> list[Found]:
+    """Returns the calls with different labels, each the first of those that have the same."""
+    found: list[Found] = []
+    for item in calls:
+        if not any(_same(item.sighting.labels, other.sighting.labels) for other in found):
+            found.append(item)
+    return found
+
+
+def _sum(shares: Sequence[float | Tensor]) -> float | Tensor:
+    total = shares[0]
+    for share in shares[1:]:
+        total = total + share
+    return total
+
+
+def _place(labels: Tensor) -> tuple[Any, ...]:
+    """Returns what tells memory apart."""
+    return labels.data_ptr(), labels.shape, labels.stride(), labels.dtype, labels.device
+
+
 def _same(a: Tensor, b: Tensor) -> bool:
-    if a is b:
+    if a is b or _place(a) == _place(b):
         return True
-    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
-        return False
-    return (a.data_ptr() == b.data_ptr() and a.stride() == b.stride()) or bool(torch.equal(a, b))
-
-
-def _mixed(found: Sequence[Found], roots: Sequence[Tensor], classes: int) -> Tensor:
-    """Returns [B, C] (or [B, C, ...]) class masses: each call's labels, weighted as its loss enters the total."""
-    edges = [GradientEdge(item.node, 0) for item in found]
-    weights: Sequence[Tensor | None] = torch.autograd.grad(list(roots), edges, retain_graph=True, allow_unused=True)
-    masses: list[Tensor] = []
-    for item, weight in zip(found, weights, strict=True):
-        if weight is None:
-            continue
-        hot = _masses(item.sighting, classes)
-        size = weight.detach().abs()
-        spread = size if size.ndim == 0 else size.reshape(*size.shape[:1], 1, *size.shape[1:])
-        masses.append(hot * spread)
-    total = torch.stack(masses).sum(0)
-    return total / total.sum(class_dim(found[0].sighting), keepdim=True).clamp(min=torch.finfo(total.dtype).tiny)
-
-
-def _masses(sighting: Sighting, classes: int) -> Tensor:
-    labels = sighting.labels.detach()
-    if labels.is_floating_point():
-        return labels.float()
-    dim = class_dim(sighting)
-    ids = torch.arange(classes, device=labels.device).reshape(
-        [classes if d == dim else 1 for d in range(labels.ndim + 1)]
-    )
-    return (labels.unsqueeze(dim) == ids).float()
+    return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device) and bool(a.equal(b))

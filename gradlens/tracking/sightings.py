@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.autograd.graph import GradientEdge
 
 KEY = "gradlens"
 # Nodes of a loss's graph that are searched: enough for any model, and a bound on the time that a search can take.
@@ -41,6 +42,11 @@ class Found:
 
     sighting: Sighting
     node: Any
+
+    @property
+    def edge(self) -> GradientEdge:
+        """Where the result of the call lies in the graph."""
+        return GradientEdge(self.node, 0)
 
 
 def is_trained(logits: Any, labels: Any, output: Any) -> bool:

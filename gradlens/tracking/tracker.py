@@ -350,6 +350,7 @@ class Tracker:
                 ignore_index=evidence.ignore_index,
                 class_dim=evidence.class_dim,
                 taken=taken,
+                labelled=evidence.labelled,
             )
         elif taken is None:
             self.lens.rest_backward(loss, backward=once)

@@ -1,7 +1,8 @@
 """What every sample contributes to the losses of ``scripts/losses.py`` and the others, written out once more in float64.
 
 Each formula takes the model (in float64), its inputs and what the script drew for this batch, and returns the samples' terms
-of the loss, [B], which add up to it, and their labels [B] (-1: of no sample) or class masses [B, C].
+of the loss, [B], which add up to it, and their labels [B] (-1: of no sample) or class masses [B, C]. Where a sample has several
+terms with labels of their own, [N] terms and labels, and third what part of a sample each of them counts as, [N].
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Batch:
         return nn.functional.one_hot(self.y.long(), 4).double()
 
 
-Terms = tuple[Tensor, Tensor]
+Terms = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
 Formula = Callable[[nn.Module, Batch], Terms]
 
 
@@ -115,6 +116,22 @@ def soft_targets(model, batch):
 def mixed(model, batch):
     targets = batch.lam * batch.hot + (1 - batch.lam) * batch.hot[batch.permutation]
     return soft_ce(logits_of(model, batch), targets) / len(batch.y), targets
+
+
+def two_terms(lam, model, batch):
+    """The two loss calls of mixup: one by each label."""
+    out, other = logits_of(model, batch), batch.y[batch.permutation]
+    share = torch.tensor([lam, 1 - lam], dtype=torch.float64).repeat_interleave(len(out))
+    labels = torch.cat([batch.y, other])
+    return share * torch.cat([ce(out, batch.y), ce(out, other)]) / len(out), labels, share
+
+
+def mixed_calls(model, batch):
+    return two_terms(batch.lam, model, batch)
+
+
+def cut_calls(model, batch):
+    return two_terms(1 - int(8 * (1 - batch.lam)) / 8, model, batch)
 
 
 def cut(model, batch):

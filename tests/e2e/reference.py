@@ -189,12 +189,12 @@ def gram_of(style: Style, calls: list[Call]) -> tuple[np.ndarray, np.ndarray, fl
         pairs = list(zip(call.module.parameters(), twin.parameters(), strict=True))
         for k, classes in enumerate(GROUPS):
             with torch.autocast(kind, call.reduced, enabled=call.reduced is not None):
-                terms, labels = style.formula(twin, batch)
+                terms, labels, *share = style.formula(twin, batch)
             if labels.is_floating_point():
                 weights = labels[:, list(classes)].sum(1)
             else:
                 weights = sum((labels == c).double() for c in classes)
-            counts[k] += float(weights.sum())
+            counts[k] += float((weights * share[0] if share else weights).sum())
             _add(sums[k], pairs, (weights * terms).sum())
         if style.rest is not None:
             _add(sums[-1], pairs, style.rest(twin))

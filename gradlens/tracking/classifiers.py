@@ -1,0 +1,81 @@
+"""Classifiers: whether the logits of two loss calls come from the same layer, or are even the same logits.
+
+Read off the graph above the network's last layer: its structure only, no arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+# A node of the graph, and which of its outputs.
+Edge: TypeAlias = tuple[Any, int]
+
+# Nodes between logits and the last layer's parameters that are searched.
+SEARCHED = 64
+# Casts, views and transposes between a layer and its own weight.
+BETWEEN = 4
+# Nodes whose inside cannot be seen; several outputs of one of them may be several classifiers.
+OPAQUE = ("CompiledFunctionBackward", "CheckpointFunctionBackward")
+
+
+def origin_of(logits: Tensor) -> Edge:
+    """Returns where logits come from, without the casts, views, scalings and activations that keep each entry.
+
+    Two tensors of one origin hold the same rows; slices of one tensor do not have its origin.
+    """
+    edge: Edge = (logits.grad_fn, logits.output_nr)
+    for _ in range(SEARCHED):
+        inputs = [child for child in edge[0].next_functions if child[0] is not None]
+        if len(inputs) != 1 or hasattr(inputs[0][0], "variable") or _entries(inputs[0]) != _entries(edge):
+            break
+        edge = inputs[0]
+    return edge
+
+
+def classifier_of(logits: Tensor) -> frozenset[int]:
+    """Returns the ids of the parameters of the layer that logits come from; empty where that cannot be seen."""
+    for node in _nearest_first(logits.grad_fn):
+        if node.name() in OPAQUE:
+            return frozenset()
+        own = [variable for child, _ in node.next_functions if (variable := _parameter(child)) is not None]
+        # A single number is a temperature, which several classifiers may share.
+        found = frozenset(id(variable) for variable in own if variable.numel() > 1)
+        if found:
+            return found
+    return frozenset()
+
+
+def _nearest_first(start: Any) -> Iterator[Any]:
+    waiting, seen = [start], {start}
+    while waiting and len(seen) < SEARCHED:
+        node = waiting.pop(0)
+        if hasattr(node, "variable"):
+            continue
+        yield node
+        for child, _ in node.next_functions:
+            if child is not None and child not in seen:
+                seen.add(child)
+                waiting.append(child)
+
+
+def _parameter(node: Any) -> Tensor | None:
+    """Returns the leaf at a node, or behind a few nodes of one input each (a cast, a transpose)."""
+    for _ in range(BETWEEN):
+        if node is None:
+            return None
+        variable: Tensor | None = getattr(node, "variable", None)
+        if variable is not None:
+            return variable
+        if len(node.next_functions) != 1:
+            return None
+        node = node.next_functions[0][0]
+    return None
+
+
+def _entries(edge: Edge) -> int | None:
+    known = getattr(edge[0], "_input_metadata", ())
+    return prod(known[edge[1]].shape) if edge[1] < len(known) else None

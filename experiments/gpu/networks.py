@@ -69,6 +69,7 @@ class Transformer(nn.Module):
 
 
 def mlp() -> nn.Module:
+    """Three linear layers with dropout."""
     return nn.Sequential(
         nn.Linear(32, 64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, CLASSES)
     )
@@ -83,6 +84,7 @@ def convolutions() -> nn.Module:
 
 
 def vision_transformer() -> nn.Module:
+    """A small one of torchvision's, on nn.MultiheadAttention."""
     from torchvision.models import VisionTransformer
 
     model = VisionTransformer(32, 8, 2, 4, 64, 128, num_classes=CLASSES, dropout=0.1)
@@ -91,16 +93,19 @@ def vision_transformer() -> nn.Module:
 
 
 def resnet18() -> nn.Module:
+    """As torchvision makes it, with BatchNorm."""
     from torchvision.models import resnet18
 
     return resnet18(num_classes=CLASSES)
 
 
 def images(batch: int) -> Tensor:
+    """Returns [B, 3, 32, 32]."""
     return torch.randn(batch, 3, 32, 32)
 
 
 def tokens(batch: int) -> Tensor:
+    """Returns [B, 24]."""
     return torch.randint(CLASSES, (batch, 24))
 
 

@@ -42,6 +42,8 @@ class Case:
 
 
 def torchvision_model(name: str) -> Callable[[], nn.Module]:
+    """Returns what makes a model of torchvision."""
+
     def make() -> nn.Module:
         from torchvision import models
 
@@ -51,6 +53,7 @@ def torchvision_model(name: str) -> Callable[[], nn.Module]:
 
 
 def pictures(size: int) -> Callable[[int], Tensor]:
+    """Returns what makes [B, 3, size, size]."""
     return lambda batch: torch.randn(batch, 3, size, size)
 
 
@@ -94,11 +97,13 @@ class Training:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-5, momentum=0.9)
 
     def loss(self) -> Tensor:
+        """Runs the forward pass."""
         with autocast(self.case.precision, self.device):
             output = self.model(self.inputs)
             return F.cross_entropy(output.flatten(0, -2), self.labels.flatten())
 
     def plain(self) -> None:
+        """Takes a training step that nobody measures."""
         self.optimizer.zero_grad()
         self.loss().backward()
         self.optimizer.step()
@@ -125,6 +130,7 @@ class Training:
         return step
 
     def measured(self, lens: Lens) -> None:
+        """Takes a step under a lens."""
         self.optimizer.zero_grad()
         lens.backward(self.loss(), self.labels)
         self.optimizer.step()

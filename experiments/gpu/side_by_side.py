@@ -10,6 +10,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,21 +98,20 @@ class SideBySide:
     def pack(self, out: Path, most: int) -> None:
         """Packs the runs without their checkpoints into archives that are small enough for the way back."""
         runs = sorted((self._folder / "runs").glob("*"), key=lambda run: run.stat().st_mtime)
-        archive, size, number = None, PART_BYTES, 0
+        archives: list[list[Path]] = []
+        size = PART_BYTES
         for run in runs:
             files = [path for path in run.rglob("*") if path.is_file() and not path.name.startswith("checkpoint")]
             weight = sum(path.stat().st_size for path in files)
             if size + weight > PART_BYTES:
-                if number == most:
-                    break
-                if archive is not None:
-                    archive.close()
-                archive, size, number = tarfile.open(out / f"runs-{number + 1}.tar.gz", "w:gz"), 0, number + 1
-            for path in files:
-                archive.add(path, path.relative_to(self._folder / "runs"))
+                archives.append([])
+                size = 0
+            archives[-1] += files
             size += weight
-        if archive is not None:
-            archive.close()
+        for number, files in enumerate(archives[:most], 1):
+            with tarfile.open(out / f"runs-{number}.tar.gz", "w:gz") as archive:
+                for path in files:
+                    archive.add(path, path.relative_to(self._folder / "runs"))
 
     def _start(self, method: str, imbalance: float, seed: int) -> None:
         name = f"{method}-if{imbalance:g}-s{seed}"
@@ -135,29 +135,23 @@ def multi_process_service(folder: Path) -> dict[str, str] | None:
     for path in pipe.values():
         Path(path).mkdir(parents=True, exist_ok=True)
     env = os.environ | pipe
-    probe = [sys.executable, "-c", "import torch; print(float(torch.ones(64, 64, device='cuda').mm(torch.ones(64, 64, device='cuda')).sum()))"]  # fmt: skip
+    code = "import torch; x = torch.ones(64, 64, device='cuda'); print(float(x.mm(x).sum()))"
+    probe = [sys.executable, "-c", code]
     try:
         subprocess.run(["nvidia-cuda-mps-control", "-d"], env=env, check=True, timeout=10, capture_output=True)
         done = subprocess.run(probe, env=env, check=True, timeout=45, capture_output=True, text=True)
         if done.stdout.strip() == str(64.0**3):
             return pipe
-    except (subprocess.SubprocessError, OSError):
-        pass
+    except (subprocess.SubprocessError, OSError) as error:
+        print(f"no multi-process service: {error}", flush=True)
     end_multi_process_service(pipe)
     return None
 
 
 def end_multi_process_service(pipe: dict[str, str]) -> None:
     """Ends the daemon."""
-    try:
+    command = ["nvidia-cuda-mps-control"]
+    with suppress(subprocess.SubprocessError, OSError):
         subprocess.run(
-            ["nvidia-cuda-mps-control"],
-            input="quit\n",
-            env=os.environ | pipe,
-            text=True,
-            timeout=15,
-            capture_output=True,
-            check=False,
+            command, input="quit\n", env=os.environ | pipe, text=True, timeout=15, capture_output=True, check=False
         )
-    except (subprocess.SubprocessError, OSError):
-        pass

@@ -54,11 +54,15 @@ class Child:
         """Lets it go on; its own deadline stays."""
         self._signal(signal.SIGCONT)
 
-    def end(self) -> None:
-        """Ends it with all its children."""
+    def ask_to_end(self) -> None:
+        """Asks it and all its children to end."""
         self.cut = True
         self._signal(signal.SIGCONT)
         self._signal(signal.SIGTERM)
+
+    def end(self) -> None:
+        """Ends it with all its children."""
+        self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE)
         self._signal(signal.SIGKILL)

@@ -82,16 +82,20 @@ class SideBySide:
     def end(self) -> None:
         """Ends what still runs."""
         self._waiting = []
-        for child in self._children:
-            if child.running:
-                child.end()
+        running = [child for child in self._children if child.running]
+        for child in running:
+            child.ask_to_end()
+        for child in running:
+            child.end()
 
     def facts(self) -> dict[str, Any]:
         """Returns the lines of every training so far."""
         found = {}
         for child in self._children:
             lines = self._folder / f"{child.name}.jsonl"
-            rows = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+            # The last line may be half written.
+            whole = lines.read_text().rpartition("\n")[0] if lines.exists() else ""
+            rows = [json.loads(line) for line in whole.splitlines()]
             found[child.name] = ({"running": True} if child.running else child.facts()) | {"rows": rows}
         return {"paused": self._paused, "waiting": self._waiting, "trainings": found}
 
@@ -120,7 +124,9 @@ class SideBySide:
         # The first seed's gradients are watched; the others are there for the spread of the accuracies.
         command += ["--untracked"] if seed else []
         command += ["--runs", str(self._folder / "runs"), "--lines", str(lines), *self._options]
-        self._children.append(Child(name, command, self._folder / f"{name}.log", self._until, self._env))
+        log = self._folder / f"{name}.log"
+        # Ended together by ``end``; this deadline is for one that does not end then.
+        self._children.append(Child(name, command, log, self._until + 10, self._env))
 
 
 def multi_process_service(folder: Path) -> dict[str, str] | None:

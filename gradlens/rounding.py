@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
@@ -27,7 +29,7 @@ def multiplies_in_tf32(model: nn.Module) -> bool:
     # Not `allow_tf32`: reading it is an error once a script has set precisions by the newer names.
     if torch.backends.cuda.matmul.fp32_precision == "tf32":
         return True
-    cudnn = torch.backends.cudnn
+    cudnn: Any = torch.backends.cudnn
     return any(
         (cudnn.conv.fp32_precision == "tf32" and isinstance(module, _ConvNd))
         or (cudnn.rnn.fp32_precision == "tf32" and isinstance(module, nn.RNNBase))

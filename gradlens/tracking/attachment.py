@@ -77,12 +77,13 @@ class Attachment:
             WrongUse: The groups asked for do not fit the classes.
         """
         first, self._first = self._first, False
-        groups = self.search.offer(evidence.labels, pass_over=passes > 1)
+        step = self._steps.of(self._owners.optimizer)
+        groups = self.search.offer(evidence.labels, step, pass_over=passes > 1)
         if groups is None:
             if first:
                 announce(self._options, self._folder, self._owners, evidence, self.search.waits)
             return None
-        unseen = any(_holds(param.grad) for param in self._owners.model.parameters())
+        unseen = self._steps.begun() or any(_holds(param.grad) for param in self._owners.model.parameters())
         self._groups = groups
         lens = attach(self._options, self._folder, groups, self.search.counts, self._owners, evidence)
         on_made(lens)
@@ -90,11 +91,11 @@ class Attachment:
             announce(self._options, self._folder, self._owners, evidence, described(groups), lens.engine_name)
         else:
             say(f"labels are counted: groups {described(groups)}, engine {lens.engine_name}")
-        lens.step = self._steps.of(self._owners.optimizer)
+        lens.step = step
         lens.epoch = max(passes - 1, 0)
-        if lens.armed and (not first or unseen or lens.engine_name != "masked"):
-            # Other engines need to see the forward pass, which is over; a later step may have begun before, and in the
-            # first one a backward pass without labels (a penalty on the weights) may have run before this one.
+        if lens.armed and (unseen or lens.engine_name != "masked"):
+            # Other engines need to see the forward pass, which is over; and a backward pass of this step may have run before
+            # this one, with labels or without (a penalty on the weights).
             lens.skip()
         return lens
 

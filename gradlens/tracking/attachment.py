@@ -23,6 +23,7 @@ from gradlens.tracking.model_search import find_owners
 from gradlens.tracking.options import TrackOptions
 from gradlens.tracking.sightings import leaves
 from gradlens.tracking.step_count import StepCount
+from gradlens.tracking.without_data import WithoutData
 
 
 class Attachment:
@@ -64,6 +65,7 @@ class Attachment:
         self.every_backward = self._owners.optimizer is None
         self.search = GroupSearch(options, evidence.num_classes, loaders, evidence.labels)
         self._groups: ClassGroups | None = None
+        self._without_data: WithoutData | None = None
 
     def lens(self, evidence: Evidence, passes: int, on_made: Callable[[Lens], None]) -> Lens | None:
         """Returns the lens, or None while labels are being counted. The lens skips this step if it cannot measure it.
@@ -84,7 +86,7 @@ class Attachment:
                 announce(self._options, self._folder, self._owners, evidence, self.search.waits)
             return None
         unseen = self._steps.begun() or any(_holds(param.grad) for param in self._owners.model.parameters())
-        self._groups = groups
+        self._groups, self._without_data = groups, WithoutData(groups)
         lens = attach(self._options, self._folder, groups, self.search.counts, self._owners, evidence)
         on_made(lens)
         if first:
@@ -98,6 +100,10 @@ class Attachment:
             # this one, with labels or without (a penalty on the weights).
             lens.skip()
         return lens
+
+    def unexpected(self, labels: Tensor) -> str | None:
+        """Returns what to say of labels whose classes belong to no group, the first time that there are some."""
+        return None if self._without_data is None else self._without_data.look(labels)
 
     def following(self, lens: Lens) -> Following:
         """Returns what notices that the training goes on with another optimizer or model than the lens's."""

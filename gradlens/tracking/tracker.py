@@ -342,6 +342,8 @@ class Tracker:
         assert self.lens is not None
         loss = roots[0] if len(roots) == 1 else sum(roots[1:], roots[0])
         if evidence is not None:
+            if self.attachment is not None and (text := self.attachment.unexpected(evidence.labels)):
+                self._notice("without data", text)
             self.lens.measured_backward(
                 loss,
                 anchors=evidence.anchors,

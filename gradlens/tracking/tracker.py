@@ -87,11 +87,13 @@ class Tracker:
     def start(self) -> None:
         """Has torch call this tracker; called when it has just been imported."""
         from gradlens.compiled import keep_buffers
+        from gradlens.guards import script_hooks
         from gradlens.tracking.patches import install
 
         keep_buffers()
         self.seen.add("torch")
         install(self)
+        self.leaves.append(script_hooks.hide())
         self.leaves.append(observe.listen(partial(self.quietly, self._named)))
         # Workers and other forked children train nothing that could be written to this run.
         os.register_at_fork(after_in_child=self.stop)

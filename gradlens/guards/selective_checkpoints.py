@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +27,7 @@ def _entered(original: Callable[..., Any], listeners: Listeners[None]) -> Callab
             self.storage = kept
         if _running and torch._C._is_key_in_tls(KEY) and torch._C._get_obj_in_tls(KEY):
             self._gradlens_store = self.storage
-            self.storage = {key: dict(entries) for key, entries in self.storage.items()}
+            self.storage = {key: copy.copy(entries) for key, entries in self.storage.items()}
         return original(self)
 
     return entered

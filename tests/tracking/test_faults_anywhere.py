@@ -51,6 +51,7 @@ ENTRANCES = {
     "guards/script_hooks:_retain_grad.<locals>.retain_grad",
     "guards/script_hooks:_wrapped",
     "guards/script_hooks:ScriptHook.__call__",
+    "guards/selective_checkpoints:_entered.<locals>.entered",
     "guards/script_hooks:ScriptHook.__getattr__",
     "tracking/following:Following._stepped",
     "tracking/step_count:StepCount._stepped",

@@ -124,8 +124,7 @@ class Pending:
             counts: [K], already on the host.
         """
         parts: Sequence[Tensor] = (products, residual, scores, loss, disagreement)
-        # What is made on the host (NaN for what was not measured) must not wait for the device.
-        packed = torch.cat([part.detach().to(products, non_blocking=True).reshape(-1) for part in parts])
+        packed = torch.cat([part.detach().to(products).reshape(-1) for part in parts])
         copied = None
         if packed.device.type == "cuda":
             pinned = torch.empty(packed.shape, dtype=packed.dtype, pin_memory=True)

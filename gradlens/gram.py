@@ -31,7 +31,7 @@ class Measurement:
         epoch: Epoch, where known.
         names: The V vectors: group names (or "component/group"), then "rest", then "update" where it is measured.
         gram: [V, V] inner products over the whole model; NaN rows and columns = absent, inf = measured and not finite.
-        layers: [L, V, V] the same layer by layer, or None.
+        layers: [L, V, V] the same layer by layer, or None; in float64 where float32 cannot hold them.
         counts: [K] samples of each group (class mass where labels are soft). Those of several micro-batches add up; a batch
             whose losses are differentiated one by one, in several backward passes, counts once.
         loss: [K] summed cross-entropy of the logits, whatever the loss is (of several losses of one batch, the logits of the
@@ -40,6 +40,8 @@ class Measurement:
         residual: |g - sum_k g_k - rest| / |g|, from pull-backs that are independent of each other.
         total_loss: The loss on which backward ran, summed over the step's backward passes.
         seconds: Wall time that measuring added to the step, as seen from the host.
+        exponent: The vectors of ``gram`` and ``layers`` are the gradients divided by 2 ** exponent: 0, but where float64 cannot
+            hold their squares (norms beyond 1e60 or below 1e-60). Norms are those of the gradients.
     """
 
     step: int
@@ -47,13 +49,14 @@ class Measurement:
     epoch: int | None
     names: tuple[str, ...]
     gram: Floats
-    layers: NDArray[np.float32] | None
+    layers: NDArray[np.floating] | None
     counts: Floats
     loss: Floats
     correct: Floats
     residual: float
     total_loss: float
     seconds: float
+    exponent: int = 0
 
     def __repr__(self) -> str:
         """Says which step it is and how the samples spread; the arrays would fill a screen."""
@@ -77,8 +80,8 @@ class Measurement:
         if per not in ("contribution", "mean"):
             raise ValueError(f"per={per!r}; choose 'contribution' or 'mean'")
         if name == "all":
-            return float(overall_norm(self._grouped(), len(self.groups) + 1))
-        value = float(norm(self._grouped(), self._index(name)))
+            return float(np.ldexp(overall_norm(self._grouped(), len(self.groups) + 1), self.exponent))
+        value = float(np.ldexp(norm(self._grouped(), self._index(name)), self.exponent))
         if per == "mean" and name in self.groups:
             count = self.counts[self.groups.index(name)]
             return value * float(self.counts.sum() / count) if count else float("nan")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gradlens.engines import EngineSwitch, Grads, pull_back
 from gradlens.engines._cotangent import bypasses, cotangents, cut, nearest_parameters
 from gradlens.engines._pull import gradients
+from gradlens.float_range import can_leave, in_range
 from gradlens.groups import ClassGroups
 from gradlens.inner import Layout, inner_products
 from gradlens.labelled import outside, scores_of
@@ -69,6 +70,7 @@ class StepMeter:
         trainable = layout.trainable()
         self.params: list[nn.Parameter] = [layout.params[i] for i in trainable]
         self._layer_of = [layout.layer_of[i] for i in trainable]
+        self._leaves_range = can_leave(self.params)
         self._rest = components * len(groups)
         # False once gradients were seen to vanish in the backward pass (an optimizer inside it): no difference then.
         self._has_total = True
@@ -227,6 +229,10 @@ class StepMeter:
         """Returns [L, V, V] inner products of vectors over the parameters number ``at``."""
         return inner_products(vectors, [self.params[i] for i in at], layer_of, layers)
 
+    def _in_range(self, vectors: Sequence[Grads], sized: Sequence[Grads]) -> tuple[Sequence[Grads], Tensor | None]:
+        """Returns vectors of whom ``sized`` have squares that fit, and the power of two they were divided by (None = 0)."""
+        return in_range(vectors, self.params[0].device, sized=sized) if self._leaves_range else (vectors, None)
+
     def _position(self, component: int, group: int) -> int:
         return component * len(self._groups) + group
 
@@ -291,7 +297,9 @@ class StepMeter:
             rounding=self._rounding,
             scaled=self._scale is not None,
         )
-        products = self._products([*vectors.values(), total], range(len(self.params)), self._layer_of, self._layers)
+        sized = [vector for position, vector in vectors.items() if position != plan.update]
+        computed, exponent = self._in_range([*vectors.values(), total], [*sized, total])
+        products = self._products(computed, range(len(self.params)), self._layer_of, self._layers)
         loss = self._loss
         if self._scale is not None:
             scale = self._scale.to(products)
@@ -310,6 +318,7 @@ class StepMeter:
             nothing if loss is None else loss,
             nothing if self._disagreement is None else self._disagreement,
             self._counts,
+            exponent,
         )
 
     def _residual(self, total: Grads) -> Tensor:
@@ -318,7 +327,8 @@ class StepMeter:
             return torch.tensor(torch.nan)
         at = list(self._checked)
         parts = [[vector[i] for i in at] for vector in self._vectors.values()]
-        compared = [*parts, self._check, [total[i] for i in at]]
+        whole = [*parts, self._check, [total[i] for i in at]]
+        compared, _ = self._in_range(whole, whole)
         products = self._products(compared, at, [0] * len(at), 1)[0]
         signs = torch.tensor([-1.0] * (len(parts) + 1) + [1.0], dtype=products.dtype).to(
             products.device, non_blocking=True

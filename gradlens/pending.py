@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -80,6 +79,7 @@ class Result:
         residual: |g - sum_k g_k - rest| / |g|; NaN where it was not checked.
         total_loss: The loss on which backward ran.
         disagreement: Largest relative difference between the engine's vectors and the masked ones; NaN if not compared.
+        exponent: Power of two by which the vectors were divided before they were multiplied.
     """
 
     layers: Floats
@@ -89,6 +89,7 @@ class Result:
     residual: float
     total_loss: float
     disagreement: float
+    exponent: int
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class Pending:
         loss: Tensor,
         disagreement: Tensor,
         counts: Floats,
+        exponent: Tensor | None = None,
     ) -> Self:
         """Packs the numbers of a step and starts their way to the host.
 
@@ -122,8 +124,9 @@ class Pending:
             loss: [] total.
             disagreement: [].
             counts: [K], already on the host.
+            exponent: [] power of two by which the vectors were divided; None = 0.
         """
-        parts: Sequence[Tensor] = (products, residual, scores, loss, disagreement)
+        parts = [products, residual, scores, loss, disagreement, *([] if exponent is None else [exponent])]
         packed = torch.cat([part.detach().to(products).reshape(-1) for part in parts])
         copied = None
         if packed.device.type == "cuda":
@@ -142,7 +145,7 @@ class Pending:
         layers, width = self.shape
         groups = len(self.counts)
         sizes = [layers * width * width, 1, 2 * groups, 1, 1]
-        products, residual, scores, loss, disagreement = np.split(values, np.cumsum(sizes)[:-1])
+        products, residual, scores, loss, disagreement, exponent = np.split(values, np.cumsum(sizes))
         return Result(
             layers=self.plan.expand(products.reshape(layers, width, width)),
             counts=self.counts,
@@ -151,4 +154,5 @@ class Pending:
             residual=float(residual[0]),
             total_loss=float(loss[0]),
             disagreement=float(disagreement[0]),
+            exponent=int(exponent[0]) if len(exponent) else 0,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradlens.float_range import stored
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
 from gradlens.pending import Pending
@@ -115,13 +116,14 @@ class Recorder:
             epoch=item.epoch,
             names=item.names,
             gram=gram,
-            layers=result.layers.astype(np.float32) if self.layers else None,
+            layers=stored(result.layers) if self.layers else None,
             counts=result.counts,
             loss=result.loss,
             correct=result.correct,
             residual=result.residual,
             total_loss=result.total_loss,
             seconds=item.seconds,
+            exponent=result.exponent,
         )
         self.last = m
         if self.writer is not None:

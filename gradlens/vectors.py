@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradlens.engines import Grads
+from gradlens.float_range import can_leave, in_range
 from gradlens.inner import dense, real
 
 
@@ -46,10 +47,15 @@ def relative_difference(found: Grads, truth: Grads) -> Tensor:
     pairs = [(f, t) for f, t in zip(found, truth, strict=True) if f is not None or t is not None]
     if not pairs:
         return torch.tensor(0.0)
-    home = next(g for pair in pairs for g in pair if g is not None).device
-    wrong, size = torch.zeros((), device=home), torch.zeros((), device=home)
+    there = [g for pair in pairs for g in pair if g is not None]
+    home = there[0].device
+    if can_leave(there):
+        (found, truth), _ = in_range([[f for f, _ in pairs], [t for _, t in pairs]], home)
+        pairs = list(zip(found, truth, strict=True))
+    wide = torch.float32 if home.type == "mps" else torch.float64  # the squares of float32 need float64
+    wrong, size = torch.zeros((), device=home, dtype=wide), torch.zeros((), device=home, dtype=wide)
     for f, t in pairs:
-        f_, t_ = (None if g is None else real(dense(g)).float() for g in (f, t))
+        f_, t_ = (None if g is None else real(dense(g)).to(wide) for g in (f, t))
         gap = f_ - t_ if f_ is not None and t_ is not None else f_ if f_ is not None else t_
         if gap is not None:
             wrong = wrong + gap.square().sum().to(home)

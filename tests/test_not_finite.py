@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from gradlens.overview import overview
 from gradlens.pending import Plan
 from gradlens.report import render
 from gradlens.runlog import Run, RunWriter
+from gradlens.runlog.schema import KEY
 from gradlens.runlog.vectors import told_apart
 from gradlens.tables import comparison_tables, runs_table, summary_table
 from tests.runlog.made import LAYERS, measurement, meta, vectors_at
@@ -185,6 +187,12 @@ def test_runs_of_earlier_versions_wrote_nan_as_absent(tmp_path: Path) -> None:
     with RunWriter(tmp_path / "run", meta()) as writer:
         writer.append(old)
         writer.append(absent)
+    file = tmp_path / "run" / "measurements-000.arrows"
+    with pa.ipc.open_stream(file) as stream:
+        facts, table = json.loads(stream.schema.metadata[KEY]), stream.read_all()
+    assert facts.pop("not_finite") == "inf"  # what earlier versions did not say
+    with pa.ipc.new_stream(file, table.schema.with_metadata({KEY: json.dumps(facts)})) as stream:
+        stream.write_table(table)
     run = Run(tmp_path / "run")
     assert np.isfinite(run.norm("all")).tolist() == [False, True]
     assert run.nonfinite("tail").tolist() == [True, False]

@@ -15,6 +15,7 @@ from gradlens.distributed.errors import TeamError
 from gradlens.distributed.team import Outcome, Phase, Team
 from gradlens.distributed.wrappers import Sharing, is_joint, replicas
 from gradlens.engines import EngineSwitch, Grads
+from gradlens.float_range import in_range
 from gradlens.groups import ClassGroups
 from gradlens.inner import Layout, dense, inner_products
 from gradlens.meter import StepMeter
@@ -189,6 +190,12 @@ class SharedMeter(StepMeter):
     def _tells(self, losses: Sequence[Tensor]) -> bool:  # noqa: ARG002
         """See ``StepMeter._tells``; all processes must take the same vector as the difference."""
         return True
+
+    def _in_range(self, vectors: Sequence[Grads], sized: Sequence[Grads]) -> tuple[Sequence[Grads], Tensor | None]:
+        """See ``StepMeter._in_range``; products of shards are added up, so all processes need one exponent."""
+        if self._leaves_range and self._shared.sharing is Sharing.SHARDS:
+            return in_range(vectors, self.params[0].device, sized=sized, agree=self._shared.team.max)
+        return super()._in_range(vectors, sized)
 
     def _require_same_weights(self) -> None:
         """Where no wrapper averages gradients, the weights tell whether somebody does: the optimizer has just stepped."""

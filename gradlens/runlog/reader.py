@@ -204,7 +204,7 @@ class Run:
         self._check_layer(layer)
         with self._lock:
             start, stop, _ = (rows or slice(None)).indices(len(self))
-            return self._series.gram(self.names, layer, start, stop)
+            return self._unscaled(self._series.gram(self.names, layer, start, stop), slice(start, stop), power=2)
 
     def norm(self, name: str = "all", per: str = "contribution", layer: str | None = None) -> Floats:
         """Returns [T] the norm of a vector's contribution or (``per="mean"``) of the group's mean gradient.
@@ -220,7 +220,7 @@ class Run:
         """
         if per not in ("contribution", "mean"):
             raise ValueError(f"per={per!r}; choose 'contribution' or 'mean'")
-        norms = self._curve("norm", name, layer, quantities.norm(name))
+        norms = self._unscaled(self._curve("norm", name, layer, quantities.norm(name)))
         if per == "contribution" or name not in self.groups.names:
             return norms
         counts = self.counts[: len(norms)]
@@ -283,7 +283,8 @@ class Run:
         self._check_name(name)
         with self._lock:
             index = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.intp)
-            return self._series.by_layer(name, self.layers, index, quantities.AGAINST_ALL[quantity])
+            found = self._series.by_layer(name, self.layers, index, quantities.AGAINST_ALL[quantity])
+            return self._unscaled(found, index) if quantity == "norm" else found
 
     def _curve(self, kind: quantities.Kind, name: str, layer: str | None, value: Quantity) -> Floats:
         self._check_name(name)
@@ -293,6 +294,14 @@ class Run:
             if (kind, name) in keys and 8 * len(keys) * rows <= MOST_TOGETHER:
                 return self._series.common((kind, name), keys, layer, V, rows)
             return self._series.curve((kind, name), layer, value, V, rows)
+
+    def _unscaled(self, values: Floats, rows: slice | NDArray[np.intp] | None = None, power: int = 1) -> Floats:
+        """Returns [n, ...] what was computed of gradients that were divided by a power of two, as of the gradients themselves."""
+        if not any(layout.wide for layout in self._layouts()):
+            return values
+        exponents = self.column("exponent")[: len(values)] if rows is None else self.column("exponent")[rows]
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(np.ldexp(values, power * exponents.reshape(-1, *(1,) * (values.ndim - 1))))
 
     def column(self, name: str) -> NDArray[Any]:
         """Returns [T] or [T, K] a column by its name in the files ("step", "loss")."""

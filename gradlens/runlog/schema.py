@@ -2,7 +2,7 @@
 
 A segment is an Arrow IPC stream of one schema, so any Arrow tool reads it. Symmetric matrices are stored as their upper triangle,
 row by row: P = V(V+1)/2 numbers. Absent entries are null, and the slot beneath a null holds NaN (for ``epoch``: -1), so that
-a reader may use the mapped values without looking at the validity bits.
+a reader may use the mapped values without looking at the validity bits. Entries of a vector that is not finite are inf.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from gradlens.runlog.errors import NotARun, RunError, RunTooNew
 from gradlens.runlog.meta import FORMAT, SCHEMA_VERSION
 
 KEY = b"gradlens"
+# Of segments with wide rows, which versions before them cannot read; all others stay readable there.
+WIDE_VERSION = SCHEMA_VERSION + 1
 NO_EPOCH = -1
 
 
@@ -35,12 +37,17 @@ class Layout:
         layer_names: The L layers, or () where the segment has none.
         groups: The K groups of counts, loss and correct.
         session: Which start of the training wrote the segment, from 0; a later one supersedes steps of an earlier one.
+        wide: Whether rows hold what the usual ones cannot: layers in float64, and ``exponent``, the power of two by which the
+            vectors were divided.
+        told_apart: Whether what is not finite is inf; earlier versions wrote it as absent where it was NaN.
     """
 
     names: tuple[str, ...]
     layer_names: tuple[str, ...]
     groups: tuple[str, ...]
     session: int = 0
+    wide: bool = False
+    told_apart: bool = True
 
     @cached_property
     def pairs(self) -> int:
@@ -62,13 +69,14 @@ class Layout:
             "time": ("<f8", ()),
             "epoch": ("<i4", ()),
             "gram": ("<f8", (P,)),
-            **({"layers": ("<f4", (L, P))} if L else {}),
+            **({"layers": ("<f8" if self.wide else "<f4", (L, P))} if L else {}),
             "counts": ("<f8", (K,)),
             "loss": ("<f8", (K,)),
             "correct": ("<f8", (K,)),
             "residual": ("<f8", ()),
             "total_loss": ("<f8", ()),
             "seconds": ("<f8", ()),
+            **({"exponent": ("<i4", ())} if self.wide else {}),
         }
 
     def schema(self, meta: dict[str, Any]) -> pa.Schema:
@@ -83,8 +91,10 @@ class Layout:
             fields.append(pa.field(column, kind, nullable=column in ("epoch", "gram", "layers")))
         facts = {
             "format": FORMAT,
-            "schema": SCHEMA_VERSION,
+            "schema": WIDE_VERSION if self.wide else SCHEMA_VERSION,
             "session": self.session,
+            **({"wide": True} if self.wide else {}),
+            "not_finite": "inf",
             "names": self.names,
             "layer_names": self.layer_names,
             "groups": self.groups,
@@ -103,7 +113,12 @@ class Layout:
         """
         facts = _facts(schema, source)
         layout = cls(
-            tuple(facts["names"]), tuple(facts["layer_names"]), tuple(facts["groups"]), int(facts.get("session", 0))
+            tuple(facts["names"]),
+            tuple(facts["layer_names"]),
+            tuple(facts["groups"]),
+            int(facts.get("session", 0)),
+            bool(facts.get("wide", False)),
+            "not_finite" in facts,
         )
         expected = layout.schema({})
         if not schema.equals(expected, check_metadata=False):
@@ -126,7 +141,7 @@ def pack(layout: Layout, m: Measurement) -> tuple[Any, ...]:
         raise RunError(f"step is {m.step}; steps count from 0")
     packed_layers = None
     if layers is not None:
-        layers = np.asarray(layers, dtype=np.float32)
+        layers = np.asarray(layers, dtype=np.float64 if layout.wide else np.float32)
         if layers.shape != (L, V, V):
             raise RunError(f"step {m.step}: layers has shape {layers.shape}; {L} layer names need {(L, V, V)}")
         packed_layers = layers.reshape(L, V * V).take(layout.triangle, axis=1)
@@ -139,7 +154,7 @@ def pack(layout: Layout, m: Measurement) -> tuple[Any, ...]:
             )
         rows.append(row)
     epoch = NO_EPOCH if m.epoch is None else int(m.epoch)
-    facts = (float(m.residual), float(m.total_loss), float(m.seconds))
+    facts = (float(m.residual), float(m.total_loss), float(m.seconds), int(m.exponent))
     return (int(m.step), float(m.time), epoch, gram.reshape(-1).take(layout.triangle), packed_layers, *rows, *facts)
 
 
@@ -151,7 +166,7 @@ def record_batch(layout: Layout, schema: pa.Schema, rows: list[tuple[Any, ...]])
         missing = None
         if name == "layers":
             missing = np.array([value is None for value in columns[name]])
-            none = np.full(shape, np.nan, dtype=np.float32)
+            none = np.full(shape, np.nan, dtype=dtype)
             values = np.array([none if value is None else value for value in columns[name]])
         else:
             values = np.array(columns[name], dtype=dtype)
@@ -174,9 +189,9 @@ def _facts(schema: pa.Schema, source: object) -> dict[str, Any]:
         version = int(facts["schema"])
     except (KeyError, TypeError, ValueError) as error:
         raise NotARun(f"{source} is an Arrow file that gradlens did not write") from error
-    if version > SCHEMA_VERSION:
+    if version > WIDE_VERSION:
         raise RunTooNew(
-            f"{source} has schema version {version}; this gradlens reads versions up to {SCHEMA_VERSION}: update gradlens"
+            f"{source} has schema version {version}; this gradlens reads versions up to {WIDE_VERSION}: update gradlens"
         )
     return dict(facts)
 
@@ -195,4 +210,4 @@ def _validity(absent: NDArray[np.bool_] | None) -> tuple[pa.Buffer | None, int]:
 
 
 _ARROW = {"<i8": pa.int64(), "<i4": pa.int32(), "<f8": pa.float64(), "<f4": pa.float32()}
-_PLAIN = ("counts", "loss", "correct", "residual", "total_loss", "seconds")
+_PLAIN = ("counts", "loss", "correct", "residual", "total_loss", "seconds", "exponent")

@@ -32,11 +32,13 @@ class Series:
         """Returns [rows] or [rows, K] a stored column."""
 
         def part(segment: Segment, low: int, high: int) -> NDArray[Any]:
+            if name == "exponent" and not (segment.layout and segment.layout.wide):
+                return np.zeros(high - low, dtype=np.int64)
             values = segment.read(name, low, high)
             return np.where(values == NO_EPOCH, np.nan, values.astype(np.float64)) if name == "epoch" else values
 
         shape = (self._groups,) if name in PER_GROUP else ()
-        dtype = np.int64 if name == "step" else np.float64
+        dtype = np.int64 if name in ("step", "exponent") else np.float64
         return self._curves.get(
             name,
             rows,
@@ -124,7 +126,7 @@ class Series:
             S, contributing = vectors.against_all(layout.names, name)
             at = rows[low:high] - stretch.first
             packed = stretch.segment.take("layers", at).reshape(-1, layout.pairs)  # [n * L, P]
-            if np.isnan(packed).any():
+            if not layout.told_apart and np.isnan(packed).any():
                 counts = np.repeat(stretch.segment.take("counts", at), len(layout.layer_names), axis=0)
                 packed = vectors.told_apart(packed, layout.names, layout.groups, counts)
             with np.errstate(invalid="ignore", over="ignore"):
@@ -160,6 +162,6 @@ def _packed(segment: Segment, low: int, high: int, layer: str | None) -> NDArray
         packed = segment.read("gram", low, high)
     else:
         packed = segment.read("layers", low, high, layout.layer_names.index(layer))
-    if not np.isnan(packed).any():
+    if layout.told_apart or not np.isnan(packed).any():
         return packed
     return vectors.told_apart(packed, layout.names, layout.groups, segment.read("counts", low, high))

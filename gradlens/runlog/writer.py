@@ -58,7 +58,7 @@ class RunWriter:
         meta, self.session = claim(self.path, meta, resume=resume)
         self._groups = tuple(meta.groups["groups"])
         self._layer_names = meta.layer_names
-        self._layouts: dict[tuple[tuple[str, ...], int], Layout] = {}
+        self._layouts: dict[tuple[tuple[str, ...], int, bool], Layout] = {}
         self._layout: Layout | None = None
         self._backlog = Backlog(self.path, meta, self.session)
         self._pid = os.getpid()
@@ -262,12 +262,15 @@ class RunWriter:
     def _layout_of(self, m: Measurement) -> Layout:
         L = 0 if m.layers is None else len(m.layers)
         last = self._layout
-        if last is not None and m.names == last.names and L in (0, len(last.layer_names)):
+        wide = m.exponent != 0 or (m.layers is not None and m.layers.dtype == np.float64)
+        fits = last is not None and (last.wide or not wide)
+        if last is not None and fits and m.names == last.names and L in (0, len(last.layer_names)):
             return last
         L = L or len(self._layer_names)
-        key = (tuple(m.names), L)
+        # Wide rows once, wide rows for good: each change begins another file.
+        key = (tuple(m.names), L, wide or (last is not None and last.wide))
         if key not in self._layouts:
-            self._layouts[key] = Layout(key[0], self._names_of_layers(L), self._groups, self.session)
+            self._layouts[key] = Layout(key[0], self._names_of_layers(L), self._groups, self.session, key[2])
         self._layout = self._layouts[key]
         return self._layout
 

@@ -188,12 +188,13 @@ def test_runs_of_earlier_versions_wrote_nan_as_absent(tmp_path: Path) -> None:
         writer.append(old)
         writer.append(absent)
     file = tmp_path / "run" / "measurements-000.arrows"
-    with pa.ipc.open_stream(file) as stream:
+    with pa.ipc.open_stream(file.read_bytes()) as stream:
         facts, table = json.loads(stream.schema.metadata[KEY]), stream.read_all()
     assert facts.pop("not_finite") == "inf"  # what earlier versions did not say
     with pa.ipc.new_stream(file, table.schema.with_metadata({KEY: json.dumps(facts)})) as stream:
         stream.write_table(table)
     run = Run(tmp_path / "run")
+    assert run.warnings == ()
     assert np.isfinite(run.norm("all")).tolist() == [False, True]
     assert run.nonfinite("tail").tolist() == [True, False]
     packed = np.full((1, 6), NAN)

@@ -17,7 +17,7 @@ class JoinListener:
     """Somebody who must not send anything while this process only answers.
 
     Attributes:
-        pause: Called when this process has no more data.
+        pause: Called when this process has no more data, and perhaps again.
         resume: Called when none has.
     """
 
@@ -27,16 +27,18 @@ class JoinListener:
 
 def _noticing(ordinary: Callable[..., Any], listeners: Listeners[JoinListener]) -> Callable[..., Any]:
     @functools.wraps(ordinary)
-    def leave(self: Join, kind: Any, value: Any, trace: Any) -> Any:
-        together = listeners.all if bool(getattr(self, "_enable", False)) and kind is None else ()
-        for listener in together:
+    def number_without_end(self: Join) -> Any:
+        for listener in listeners.all:
             listener.pause()
-        result = ordinary(self, kind, value, trace)
-        for listener in together:
-            listener.resume()
-        return result
+        number = ordinary(self)
+        if number == 0:
+            for listener in listeners.all:
+                listener.resume()
+        return number
 
-    return leave
+    return number_without_end
 
 
-JOIN = Patch(Join, "__exit__", _noticing)
+# Asked again and again by a process that has run out of data. Not ``__exit__``, which Python looks up when a ``with`` block
+# begins: a lens may be made inside of it.
+JOIN = Patch(Join, "_get_num_nonjoined_procs", _noticing)

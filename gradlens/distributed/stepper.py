@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
@@ -75,7 +76,9 @@ class SharedStepper(Stepper):
         self._ticks = self._next = 0
         self._speak: Callable[[str], None] = lambda _: None
         super().__init__(model, groups, cadence, engine, optimizer, update=update, strict=strict)
-        self._forget_joins = listen(JOIN, JoinListener(self._pause, self._resume))
+        self._forget_joins = listen(
+            JOIN, JoinListener(partial(self._guard, self._pause), partial(self._guard, self._resume))
+        )
 
     @property
     def writes(self) -> bool:

@@ -18,12 +18,16 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, _get_default_store
 
 from gradlens.distributed.errors import TeamError
+from gradlens.distributed.wrappers import in_join
 
 # Votes are held right after collectives of the training, so processes come to them at about the same time. One that does not
 # come within this time never will; then measuring stops and training goes on.
 PATIENCE = timedelta(seconds=120)
 # How long to wait for the lenses of the other processes, which are made in the same training step.
 MEETING = timedelta(seconds=60)
+# The same inside of a join: another process may have no data left, and answers collectives of the training only, which must not
+# wait longer than the training's own time limit.
+MEETING_IN_JOIN = timedelta(seconds=15)
 NUMBERS = 4
 AWAY = "away"
 
@@ -239,7 +243,7 @@ def _gather(number: int, text: str) -> list[str]:
     keys = [f"gradlens/{number}/{other}" for other in range(size)]
     store.set(keys[rank], text)
     try:
-        store.wait(keys, MEETING)
+        store.wait(keys, MEETING_IN_JOIN if in_join() else MEETING)
     except RuntimeError as error:
         store.set(keys[rank], AWAY)
         missing = [str(other) for other, key in enumerate(keys) if not store.check([key])]

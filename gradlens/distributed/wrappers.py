@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
@@ -39,12 +40,22 @@ def wrapper_of(model: nn.Module) -> DistributedDataParallel | None:
     """Returns the DDP wrapper that holds a model's parameters, or None."""
     wanted = {id(param) for param in model.parameters() if param.requires_grad}
     best: tuple[int, DistributedDataParallel] | None = None
+    for thing in _wrappers():
+        held = len(wanted & {id(param) for param in thing.parameters()})
+        if held and (best is None or held > best[0]):
+            best = (held, thing)
+    return None if best is None else best[1]
+
+
+def in_join() -> bool:
+    """Says whether some model may be inside of ``join``, where processes may have different numbers of batches."""
+    return any(wrapper._join_config.enable for wrapper in _wrappers())
+
+
+def _wrappers() -> Iterator[DistributedDataParallel]:
     for thing in gc.get_objects():
         if issubclass(type(thing), DistributedDataParallel) and "_modules" in vars(thing):
-            held = len(wanted & {id(param) for param in thing.parameters()})
-            if held and (best is None or held > best[0]):
-                best = (held, thing)
-    return None if best is None else best[1]
+            yield thing
 
 
 def sharing_of(model: nn.Module, wrapper: DistributedDataParallel | None) -> Sharing:

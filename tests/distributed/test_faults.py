@@ -88,19 +88,24 @@ def test_a_fault_in_one_process_is_said_there_and_logged(tmp_path):
     assert [path.name for path in tmp_path.glob("run*")] == ["run"]
 
 
-def joined(steps: tuple[int, int]):
-    """The processes have different numbers of batches, and the join of DDP; then they train on together."""
+def joined(steps: tuple[int, int], inside: bool, every: int):
+    """The processes have different numbers of batches, and the join of DDP; then they train on together.
+
+    Where ``inside``, the lens is made in the first step inside of the join, as `gradlens track` does it.
+    """
     rank = dist.get_rank()
     runs = []
     for lens in (False, True):
         plain = network()
         model = DistributedDataParallel(plain)
         optimizer = optimizer_of(model.parameters())
-        watch = Lens(model, groups(), optimizer=optimizer, every=1) if lens else None
+        watch = Lens(model, groups(), optimizer=optimizer, every=every) if lens and not inside else None
         seen = []
         for epoch in range(2):
             with model.join():
                 for step in range(steps[rank]):
+                    if lens and watch is None:
+                        watch = Lens(model, groups(), optimizer=optimizer, every=every)
                     inputs, labels = batches(steps=20)[10 * epoch + step][0][rank]
                     optimizer.zero_grad()
                     loss = F.cross_entropy(model(inputs), labels)
@@ -117,14 +122,18 @@ def joined(steps: tuple[int, int]):
     return all(torch.equal(runs[1][name], value) for name, value in runs[0].items()), seen
 
 
-def test_uneven_numbers_of_batches_with_join(tmp_path):
+@pytest.mark.parametrize(
+    ("inside", "every", "measured"),
+    [(False, 1, [0, 1, 2, 5, 6, 7]), (True, 1, [0, 1, 2, 5, 6, 7]), (True, 3, [0, 6])],
+)
+def test_uneven_numbers_of_batches_with_join(inside, every, measured, tmp_path):
     begun = time.monotonic()
-    found = together(tmp_path, joined, (5, 3))
+    found = together(tmp_path, joined, (5, 3), inside, every)
 
     assert [same for same, _ in found] == [True, True]
     # Steps 3 and 4 had no data in process 1 and are left out; the second epoch begins with step 5 in both.
-    assert sorted(set(found[0][1])) == [0, 1, 2, 5, 6, 7]
-    assert sorted(set(found[1][1])) == [0, 1, 2, 5, 6, 7]
+    assert sorted(set(found[0][1])) == measured
+    assert sorted(set(found[1][1])) == measured
     assert time.monotonic() - begun < 60
 
 

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from gradlens.compare import compare
 from gradlens.figures import ClassPair, conflicting_pairs
+from gradlens.gram import Measurement
 from gradlens.per_class import class_measurements
 from gradlens.runlog import Run, RunWriter
 from tests.dashboard_runs import NASTY, log, make_folder
@@ -283,3 +284,18 @@ def decoded(values):
     if isinstance(values, dict):
         return np.frombuffer(base64.b64decode(values["bdata"]), dtype=values["dtype"])
     return np.array([np.nan if v is None else v for v in values], dtype=float)
+
+
+def test_steps_whose_gradient_is_not_finite_are_counted(monkeypatch, tmp_path):
+    make_run(tmp_path / "fine", steps=12, seed=1)
+    run = make_run(tmp_path / "broken", steps=12, status=None)
+    with RunWriter(tmp_path / "broken", run.meta, resume=True) as writer:
+        gram = np.full((3, 3), np.inf)
+        nothing = np.zeros(2)
+        writer.append(
+            Measurement(12, 0.0, None, run.names, gram, None, nothing + 1, nothing, nothing, 0.0, float("nan"), 0.0)
+        )
+    said = "1 of 13 measured steps has a gradient that is not finite"
+    for page, query in (("runs", {}), ("run", {"run": "broken"}), ("compare", {"runs": ["broken", "fine"]})):
+        assert said in text(opened(monkeypatch, tmp_path, page, **query)).replace("\\", ""), page
+    assert said not in text(opened(monkeypatch, tmp_path, "run", run="fine"))

@@ -115,8 +115,8 @@ def summary_table(run: Run) -> Table:
     for k, name in enumerate(run.groups.names[:MOST_GROUPS]):
         table.add_row(
             escape(name), f"{fractions[k]:.1%}", percent(totals[k] / whole if whole else math.nan),
-            percent(_mean(filled_share(run, name))), number(_mean(run.cosine(name))), number(_mean(run.norm(name))),
-            number(_mean(run.norm(name, per="mean"))),
+            percent(_mean(filled_share(run, name))), number(_mean(run.cosine(name))), number(_mean(run.norm(name)), 0.0),
+            number(_mean(run.norm(name, per="mean")), 0.0),
         )  # fmt: skip
     rest = _rest_row(run)
     if rest is not None:
@@ -280,11 +280,16 @@ def _points(value: float) -> str:
     return percent(value).removesuffix("%")
 
 
-def number(value: float | None) -> str:
-    """Writes a number with three or four significant places; "-" where there is none."""
+def number(value: float | None, rounding: float = 1e-12) -> str:
+    """Writes a number with three or four significant places; "-" where there is none.
+
+    Args:
+        value: The number.
+        rounding: What is smaller is written as zero.
+    """
     if value is None or not math.isfinite(value):
         return "-"
-    if abs(value) < 1e-12:  # rounding
+    if value == 0 or abs(value) < rounding:
         return "0.000"
     if not 1e-3 <= abs(value) < 1e5:
         return f"{value:.2e}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -223,7 +224,7 @@ class StepMeter:
 
     def _tells(self, losses: Sequence[Tensor]) -> bool:
         """Whether the total less the other vectors can be a number: not where a loss is none. It waits for no device."""
-        return all(loss.device.type != "cpu" or bool(loss.detach().isfinite().all()) for loss in losses)
+        return all(loss.device.type != "cpu" or math.isfinite(loss.detach().sum().item()) for loss in losses)
 
     def _products(self, vectors: Sequence[Grads], at: Sequence[int], layer_of: Sequence[int], layers: int) -> Tensor:
         """Returns [L, V, V] inner products of vectors over the parameters number ``at``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ def mark(text: str) -> None:
         lens.mark(text)
 
 
-def measured(params: Iterable[Tensor]) -> bool:
-    """Says whether a lens at work in this process measures one of these parameters."""
-    own = {id(param) for lens in _lenses for param in lens.parameters}
-    return bool(own) and any(id(param) in own for param in params)
+def measured(params: Callable[[], Iterable[Tensor]], unless: Lens | None) -> bool:
+    """Says whether another lens at work in this process measures one of these parameters.
+
+    Args:
+        params: Finds them; not called where there is no other lens.
+        unless: The lens that does not count.
+    """
+    own = {id(param) for lens in _lenses if lens is not unless for param in lens.parameters}
+    return bool(own) and any(id(param) in own for param in params())

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from gradlens.engines._step_hook import Listening, StepHook
 from gradlens.engines._unseen import listen
+from gradlens.rounding import rounding_of
 from gradlens.rows import LabelsError, rows_around_classes, rows_lead
 
 # Forward passes that are remembered between two backward passes; more can only be passes that nobody differentiates.
@@ -22,7 +23,7 @@ class AnchorWatch:
     """Remembers what the model returned since the last backward pass, on the steps that are measured.
 
     Attributes:
-        rounding: Relative rounding of autocast's dtype in the last forward pass; 0 without autocast.
+        rounding: Relative rounding of the reduced precision in which the last forward pass ran; 0 without one.
     """
 
     def __init__(self, model: nn.Module, fail: Callable[[Exception], None]) -> None:
@@ -59,9 +60,7 @@ class AnchorWatch:
     def _seen(self, module: nn.Module, args: Any, output: Any) -> None:  # noqa: ARG002
         if torch.is_grad_enabled():
             self._outputs = [*self._outputs[1 - REMEMBERED :], output]
-            kind = next((p.device.type for p in module.parameters()), "cpu")
-            reduced = torch.is_autocast_enabled(kind)
-            self.rounding = torch.finfo(torch.get_autocast_dtype(kind)).eps if reduced else 0.0
+            self.rounding = rounding_of(module)
 
 
 def row_tensors(outputs: Iterable[Any], labels: Tensor) -> list[Tensor]:

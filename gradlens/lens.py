@@ -17,6 +17,7 @@ from gradlens.compiled import keep_buffers
 from gradlens.distributed import stepper_for, unwrapped
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.guards import script_hooks
 from gradlens.guards.patches import listen
 from gradlens.labelled import Labelled
 from gradlens.lens_arguments import cadence_of, check_kinds, counts_of, parts_of
@@ -101,6 +102,7 @@ class Lens:
         self.run_path = None if writer is None else writer.path
         self._closed = False
         self._forget_scalers = listen(SCALE, ScaleListener(lambda: self.armed, warn_that_scale_is_unknown))
+        self._show_hooks = script_hooks.hide()
         keep_buffers()
         self._recorder = Recorder(writer, layers, announce)
         active.enter(self)
@@ -312,6 +314,7 @@ class Lens:
         self._closed = True
         active.leave(self)
         self._forget_scalers()
+        self._show_hooks()
         writer = self._recorder.writer
         try:
             self._stepper.stop()

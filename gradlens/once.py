@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import torch
+
+from gradlens.guards.own_pass import KEY
+
 
 class Once:
     """Wraps the training loop's backward pass.
@@ -36,6 +40,7 @@ class Once:
         try:
             self.before()
         finally:  # whatever became of it
+            torch._C._stash_obj_in_tls(KEY, False)  # from here on the script's hooks run
             self._run()
 
     def _run(self) -> None:

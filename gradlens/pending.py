@@ -127,7 +127,8 @@ class Pending:
             exponent: [] power of two by which the vectors were divided; None = 0.
         """
         parts = [products, residual, scores, loss, disagreement, *([] if exponent is None else [exponent])]
-        packed = torch.cat([part.detach().to(products).reshape(-1) for part in parts])
+        # What is made on the host (NaN for what was not measured) must not wait for the device.
+        packed = torch.cat([part.detach().to(products, non_blocking=True).reshape(-1) for part in parts])
         copied = None
         if packed.device.type == "cuda":
             pinned = torch.empty(packed.shape, dtype=packed.dtype, pin_memory=True)

@@ -18,6 +18,8 @@ from gradlens.checks import is_checked
 from gradlens.error_text import in_one_line
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
+from gradlens.guards import preflight
+from gradlens.guards.refusal import Refusal
 from gradlens.labelled import Labelled, rows_of
 from gradlens.measurement_schedule import MeasurementSchedule
 from gradlens.meter import Taken
@@ -211,6 +213,7 @@ class Stepper:
                 rows = rows_of(labelled, self._groups)
             else:
                 rows = group_rows(labels, self._groups, anchors[0], ignore_index, class_dim=class_dim)
+            once.before = preflight.check(self.fitting.model, self._optimizer, losses, once.before)
             self._recorder.drain()  # the labels' way to the host has waited for the device
             meter = self.fitting.meter_for(components)
             first = not meter.begun
@@ -341,11 +344,15 @@ class Stepper:
 
     def _fault(self, error: Exception) -> None:
         """Takes an error of ours: this step is not measured, training goes on."""
-        self._faults += 1
+        refused = isinstance(error, Refusal)
+        self._faults += FAULTS if refused else 1
         self._disarm()
         self.fitting.reset()
         if self._strict:
             raise error
+        if refused:
+            self._recorder.warn("refused", self.schedule.step, f"{error}: not measured, training is untouched")
+            return
         over = "; measuring stops here" if self._faults >= FAULTS else ""
         self._recorder.warn(
             "internal-error",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.jit import ScriptModule
 
+from gradlens.guards.own_pass import OwnPass
 from gradlens.randomness import RandomState
 
 WRITES_GRADIENTS = (
@@ -26,7 +27,7 @@ class TrainingState:
     """
 
     def __init__(self, model: nn.Module, params: Sequence[nn.Parameter]) -> None:
-        """Takes the state down.
+        """Takes the state down; what follows are passes of ours, until ``restore``.
 
         Args:
             model: The model.
@@ -40,12 +41,14 @@ class TrainingState:
         self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if _is_plain(buffer)]
         self._gradients = [(param, param.grad, _version(param.grad), _copy(param.grad)) for param in params]
         self.gradients_written = False
+        self._passes = OwnPass().begin()
 
     def restore(self) -> None:
-        """Puts everything back; may be called again until training goes on.
+        """Ends our passes and puts everything back; may be called again until training goes on.
 
         ``gradients_written`` says afterwards whether ``.grad`` had been written.
         """
+        self._passes.end()
         self._random.restore()
         for module, attributes, buffers in self._attributes:
             _put_back(vars(module), attributes)

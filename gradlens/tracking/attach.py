@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gradlens.groups import ClassGroups
 from gradlens.lens import Lens
 from gradlens.tracking.evidence import Evidence
+from gradlens.tracking.group_choice import DATA
 from gradlens.tracking.messages import say
 from gradlens.tracking.model_search import Owners
 from gradlens.tracking.options import TrackOptions
@@ -115,7 +116,8 @@ def described(groups: ClassGroups) -> str:
     """Returns names, sizes and rule of groups."""
     sizes = [f"{name} {len(ids)}" for name, ids in zip(groups.names[:4], groups.classes[:4], strict=True)]
     more = f" + {len(groups) - 4} more" if len(groups) > 4 else ""
-    return f"{' + '.join(sizes)}{more} of {groups.num_classes} classes ({groups.rule})"
+    of = "outputs" if DATA in groups.rule else "classes"
+    return f"{' + '.join(sizes)}{more} of {groups.num_classes} {of} ({groups.rule})"
 
 
 def _shown(folder: Path) -> str:

@@ -23,6 +23,7 @@ from gradlens.tracking.model_search import find_owners
 from gradlens.tracking.options import TrackOptions
 from gradlens.tracking.sightings import leaves
 from gradlens.tracking.step_count import StepCount
+from gradlens.tracking.without_data import WithoutData
 
 
 class Attachment:
@@ -64,6 +65,7 @@ class Attachment:
         self.every_backward = self._owners.optimizer is None
         self.search = GroupSearch(options, evidence.num_classes, loaders, evidence.labels)
         self._groups: ClassGroups | None = None
+        self._without_data: WithoutData | None = None
 
     def lens(self, evidence: Evidence, passes: int, on_made: Callable[[Lens], None]) -> Lens | None:
         """Returns the lens, or None while labels are being counted. The lens skips this step if it cannot measure it.
@@ -77,26 +79,31 @@ class Attachment:
             WrongUse: The groups asked for do not fit the classes.
         """
         first, self._first = self._first, False
-        groups = self.search.offer(evidence.labels, pass_over=passes > 1)
+        step = self._steps.of(self._owners.optimizer)
+        groups = self.search.offer(evidence.labels, step, pass_over=passes > 1)
         if groups is None:
             if first:
                 announce(self._options, self._folder, self._owners, evidence, self.search.waits)
             return None
-        unseen = any(_holds(param.grad) for param in self._owners.model.parameters())
-        self._groups = groups
+        unseen = self._steps.begun() or any(_holds(param.grad) for param in self._owners.model.parameters())
+        self._groups, self._without_data = groups, WithoutData(groups)
         lens = attach(self._options, self._folder, groups, self.search.counts, self._owners, evidence)
         on_made(lens)
         if first:
             announce(self._options, self._folder, self._owners, evidence, described(groups), lens.engine_name)
         else:
             say(f"labels are counted: groups {described(groups)}, engine {lens.engine_name}")
-        lens.step = self._steps.of(self._owners.optimizer)
+        lens.step = step
         lens.epoch = max(passes - 1, 0)
-        if lens.armed and (not first or unseen or lens.engine_name != "masked"):
-            # Other engines need to see the forward pass, which is over; a later step may have begun before, and in the
-            # first one a backward pass without labels (a penalty on the weights) may have run before this one.
+        if lens.armed and (unseen or lens.engine_name != "masked"):
+            # Other engines need to see the forward pass, which is over; and a backward pass of this step may have run before
+            # this one, with labels or without (a penalty on the weights).
             lens.skip()
         return lens
+
+    def unexpected(self, labels: Tensor) -> str | None:
+        """Returns what to say of labels whose classes belong to no group, the first time that there are some."""
+        return None if self._without_data is None else self._without_data.look(labels)
 
     def following(self, lens: Lens) -> Following:
         """Returns what notices that the training goes on with another optimizer or model than the lens's."""

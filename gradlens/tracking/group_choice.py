@@ -9,6 +9,9 @@ from gradlens.groups import FEW_BELOW, ClassGroups, GroupsError
 from gradlens.tracking.errors import WrongUse
 from gradlens.tracking.options import TrackOptions
 
+# How a rule says that some outputs have no class of the data.
+DATA = "classes have data"
+
 
 def needs_counts(options: TrackOptions) -> bool:
     """Says whether the groups depend on the class counts."""
@@ -23,7 +26,7 @@ def choose_groups(
     Args:
         options: What was asked for.
         num_classes: C, of the logits.
-        counts: [C], where known; needed where ``needs_counts``.
+        counts: [C], where known; needed where ``needs_counts``. Classes without data belong to no group that follows from them.
         counts_source: Where they come from, for the rule's sentence.
 
     Raises:
@@ -33,14 +36,12 @@ def choose_groups(
         if options.groups_from is not None:
             return _taken(options, num_classes)
         if options.groups == "per-class":
-            return ClassGroups.per_class(num_classes)
+            return _per_class(num_classes, counts)
         if not needs_counts(options):
             return ClassGroups.parse(str(options.groups), num_classes)
         if counts is None:
             raise GroupsError("the class counts are not known")
-        chosen = ClassGroups.shots(counts) if options.groups == "shots" else ClassGroups.head_tail(counts)
-        groups = dict(zip(chosen.names, chosen.classes, strict=True))
-        return ClassGroups(groups, num_classes, rule=f"{chosen.rule}; counts from {counts_source}")
+        return _by_counts(options.groups == "shots", counts, f"counts from {counts_source}")
     except GroupsError as error:
         asked = f"--groups-from {options.groups_source}" if options.groups_from is not None else "--groups"
         raise WrongUse(f"{asked}: {error}") from error
@@ -53,11 +54,14 @@ def by_frequency(counts: NDArray[np.int64], of: str) -> ClassGroups:
         counts: [C] how often each class was seen.
         of: What was counted.
     """
+    # A class that was seen once says that more may come which were not: rare ones, which are tail. Without such a class, what
+    # was not seen has no data (Good and Turing: the chance of something new is the share of what was seen once).
+    known = counts + 1 if (counts == 1).any() else counts
     # So many of each that no class counts as few: what remains of the rule is the rank.
-    ranked = ClassGroups.head_tail((counts + 1) * FEW_BELOW)
+    ranked = _by_counts(False, known * FEW_BELOW, "")
     members = dict(zip(ranked.names, ranked.classes, strict=True))
     rule = f"70/30 by how often classes occur in the {of}, as the number of images of a class is not known"
-    return ClassGroups(members, len(counts), rule=rule)
+    return ClassGroups(members, len(counts), rule=_without_data(known) + rule)
 
 
 def fit(options: TrackOptions, num_classes: int) -> bool:
@@ -69,6 +73,30 @@ def fit(options: TrackOptions, num_classes: int) -> bool:
     except WrongUse:
         return False
     return True
+
+
+def _by_counts(shots: bool, counts: NDArray[np.int64], source: str) -> ClassGroups:
+    """Returns groups of the classes that have data; a single one is a group by itself."""
+    present = np.flatnonzero(counts)
+    if len(present) < 2:
+        return _per_class(len(counts), counts)
+    chosen = ClassGroups.shots(counts[present]) if shots else ClassGroups.head_tail(counts[present])
+    members = {name: present[list(ids)].tolist() for name, ids in zip(chosen.names, chosen.classes, strict=True)}
+    return ClassGroups(members, len(counts), rule=f"{_without_data(counts)}{chosen.rule}; {source}")
+
+
+def _per_class(num_classes: int, counts: NDArray[np.int64] | None) -> ClassGroups:
+    """Returns a group for each class that has data, or for each output where that is not known."""
+    if counts is None or not counts.any():
+        return ClassGroups.per_class(num_classes)
+    members = {str(c): [c] for c in np.flatnonzero(counts).tolist()}
+    return ClassGroups(members, num_classes, rule=f"{_without_data(counts)}every class by itself")
+
+
+def _without_data(counts: NDArray[np.int64]) -> str:
+    """Says how many outputs have classes with data, where some have not."""
+    present = int((counts > 0).sum())
+    return "" if present == len(counts) else f"{len(counts)} outputs, {present} {DATA}; "
 
 
 def _taken(options: TrackOptions, num_classes: int) -> ClassGroups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Sequence
 from functools import partial
@@ -19,9 +20,15 @@ from gradlens.tracking.drawn import Drawn
 from gradlens.tracking.group_choice import by_frequency, choose_groups, needs_counts
 from gradlens.tracking.label_counter import LabelCounter
 from gradlens.tracking.options import TrackOptions
+from gradlens.tracking.repeats import Repeats
 
 # Backward passes whose labels are counted where a pass over the data has no end that could be seen.
 COUNTED = 100
+# Batches of the longest pass whose end is waited for.
+LONGEST = 10_000
+# Passes' worth of batches after which the loader is not waited for: its batches are used again without a new pass
+# (itertools.cycle), or others train.
+PATIENCE = 2
 
 
 class GroupSearch:
@@ -66,36 +73,46 @@ class GroupSearch:
         self.counts = self._of_all(self.counts)
         # The data of a pass may be made anew for the next one, and must not be kept alive.
         self._loader = None if trains is None else weakref.ref(trains)
-        self._has_end = _length(trains) is not None
-        # The first labels; kept, so that no other tensor can take their place in memory.
-        self._first = labels
+        self._pass = _batches(trains)
+        # Other processes may train on other labels, and have to agree on when the labels are counted.
+        self._repeats: Repeats | None = None
+        self._may_repeat = (trains is None or self._pass == 1) and processes() == 1
 
-    def offer(self, labels: Tensor, *, pass_over: bool) -> ClassGroups | None:
+    def offer(self, labels: Tensor, step: int, *, pass_over: bool) -> ClassGroups | None:
         """Returns the groups, or None while labels are being counted.
 
         Args:
             labels: Labels of this backward pass.
+            step: Number of its training step.
             pass_over: Whether the first pass over the data has ended, this batch being of the next.
 
         Raises:
             WrongUse: The groups asked for do not fit the classes.
         """
-        full_batch = self._counter is not None and self._counter.batches == 1 and labels is self._first
-        long_enough = self._counter is not None and not self._has_end and self._counter.batches >= COUNTED
-        if self._counter is not None and (pass_over or full_batch):
+        counter, repeats = self._counter, self._repeats
+        again = repeats is not None and repeats.again(labels, step)
+        if repeats is not None and again and repeats.alone:
+            self._source, self.counts = "the labels of the first step, which came again", repeats.counts()
+        elif counter is not None and pass_over:
             self._source = "the labels of the first pass"
-            self.counts = self._of_all(self._counter.counts())
-        elif self._counter is not None and long_enough:
+            self.counts = self._of_all(counter.counts())
+        elif counter is not None and (again or counter.batches >= self._enough):
             # Several passes over the data, or a part of one: which classes are frequent is known, not how many images they have.
-            seen = self._of_all(self._counter.counts())
+            seen = self._of_all(counter.counts())
             assert seen is not None
-            return by_frequency(seen, f"labels of the first {COUNTED} backward passes")
+            return by_frequency(seen, f"labels of the first {counter.batches} backward passes")
         if self.counts is not None or not needs_counts(self._options):
             return choose_groups(self._options, self.num_classes, self.counts, self._source)
-        if self._counter is None:
-            self._counter = LabelCounter(self.num_classes)
-        self._counter.add(labels)
+        if counter is None:
+            counter = self._counter = LabelCounter(self.num_classes)
+            self._repeats = Repeats(labels, step, self.num_classes) if self._may_repeat else None
+        counter.add(labels)
         return None
+
+    @property
+    def _enough(self) -> int:
+        """Backward passes after which counting ends, whatever the loader does."""
+        return COUNTED if self._pass is None else max(COUNTED, PATIENCE * self._pass)
 
     @property
     def loader(self) -> DataLoader[Any] | None:
@@ -105,7 +122,7 @@ class GroupSearch:
     @property
     def waits(self) -> str:
         """Says, while labels are counted, until when."""
-        span = "the first pass over the data" if self._has_end else f"a first pass or {COUNTED} backward passes"
+        span = f"a first pass or {COUNTED} backward passes" if self._pass is None else "the first pass over the data"
         return (
             f"from counting the labels of {span}, as the training data does not tell its class counts; measured after it "
             "(--groups NAME=IDS,... measures from the start)"
@@ -154,9 +171,20 @@ def _whole(labels: Tensor, num_classes: int) -> NDArray[np.int64] | None:
     return np.bincount(ids, minlength=num_classes) if ids.min() >= 0 and ids.max() < num_classes else None
 
 
-def _length(loader: DataLoader[Any] | None) -> int | None:
+def _batches(loader: DataLoader[Any] | None) -> int | None:
+    """Returns the batches of a pass, where it has an end that is worth waiting for."""
+    batches = _length(loader)
+    if loader is None or batches is None or batches > LONGEST:
+        return None
+    samples = _length(loader.dataset)
+    # A sampler that draws with replacement may draw far more than there is.
+    longer = samples is not None and batches > math.ceil(samples / (loader.batch_size or 1))
+    return None if longer else batches
+
+
+def _length(sized: Any) -> int | None:
     try:
-        return None if loader is None else len(loader)
+        return len(sized)
     except Exception:  # an iterable dataset, or a sampler without a length
         return None
 

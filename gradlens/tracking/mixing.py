@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gradlens.guards.own_pass import OwnPass
 from gradlens.labelled import Labelled
 from gradlens.tracking.sightings import Found
 
 
 def weights_of(calls: Sequence[Found], roots: Sequence[Tensor]) -> list[Tensor]:
     """Returns for each loss call how much its result counts in the total: one number, or one for each row."""
-    found = torch.autograd.grad(list(roots), [call.edge for call in calls], retain_graph=True, allow_unused=True)
+    edges = [call.edge for call in calls]
+    with OwnPass():
+        found = torch.autograd.grad(list(roots), edges, retain_graph=True, allow_unused=True)
     return [torch.zeros(()) if weight is None else weight.detach().abs() for weight in found]
 
 

@@ -24,7 +24,7 @@ class StepCount:
         """
         self._fail = fail
         self._counts: WeakKeyDictionary[Optimizer, int] = WeakKeyDictionary()
-        self._backwards = 0
+        self._backwards = self._of_last_step = 0
         self._handle = register_optimizer_step_post_hook(self._stepped)
 
     def backward_ran(self) -> None:
@@ -35,6 +35,10 @@ class StepCount:
         """Returns how many steps an optimizer has taken, or, without one, how many backward passes came before this one."""
         return max(self._backwards - 1, 0) if optimizer is None else self._counts.get(optimizer, 0)
 
+    def begun(self) -> bool:
+        """Says whether a backward pass came before this one since an optimizer stepped."""
+        return self._backwards - self._of_last_step > 1
+
     def end(self) -> None:
         """Stops counting."""
         self._handle.remove()
@@ -42,5 +46,6 @@ class StepCount:
     def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
         try:
             self._counts[optimizer] = self._counts.get(optimizer, 0) + 1
+            self._of_last_step = self._backwards
         except Exception as error:  # in the training's own step
             self._fail(error)

@@ -36,6 +36,8 @@ PACKED = (
     "torch.autograd.graph.saved_tensors_hooks of the script or a library keep what autograd saves and may give it back only "
     "once, while a measurement needs it several times; track a training without them (torch's own save_on_cpu is measured)"
 )
+# Backward passes of a model with a lens of the script, after which no other training is expected.
+LEFT_ALONE = 20
 
 
 class Tracker:
@@ -82,16 +84,19 @@ class Tracker:
         self.busy = False
         self._passes = Passes()
         self._noticed: set[str] = set()
+        self._left_alone = 0
         self.leaves: list[Callable[[], None]] = []
 
     def start(self) -> None:
         """Has torch call this tracker; called when it has just been imported."""
         from gradlens.compiled import keep_buffers
+        from gradlens.guards import script_hooks
         from gradlens.tracking.patches import install
 
         keep_buffers()
         self.seen.add("torch")
         install(self)
+        self.leaves.append(script_hooks.hide())
         self.leaves.append(observe.listen(partial(self.quietly, self._named)))
         # Workers and other forked children train nothing that could be written to this run.
         os.register_at_fork(after_in_child=self.stop)
@@ -259,9 +264,11 @@ class Tracker:
         from gradlens.tracking import sightings
         from gradlens.tracking.clues import Clues
 
-        if self.lens is None and active.measured(sightings.leaves(roots)):
-            self._notice("own", "this model has a lens of its own already, which goes on alone")
-            self.stop()
+        if active.measured(lambda: sightings.leaves(roots), self.lens):
+            self._notice("own", "a model has a lens of its own already, which goes on alone")
+            self._left_alone += 1
+            if self.lens is None and self._left_alone >= LEFT_ALONE:
+                self.stop()
             return
         if "packed" in self.seen:
             raise RuntimeError(PACKED)
@@ -342,6 +349,8 @@ class Tracker:
         assert self.lens is not None
         loss = roots[0] if len(roots) == 1 else sum(roots[1:], roots[0])
         if evidence is not None:
+            if self.attachment is not None and (text := self.attachment.unexpected(evidence.labels)):
+                self._notice("without data", text)
             self.lens.measured_backward(
                 loss,
                 anchors=evidence.anchors,

@@ -72,8 +72,8 @@ def _loss(name: str, title: str, formula: f.Formula | None, **facts: Any) -> Sty
     return Style(f"loss-{name.replace('_', '-')}", "loss", title, "losses.py", (name,), formula, **facts)
 
 
-def _data(name: str, title: str, source: str, **facts: Any) -> Style:
-    return Style(f"data-{name}", "data", title, "data.py", (name,), options=(), source=source, **facts)
+def _data(name: str, title: str, source: str, formula: f.Formula = f.mean_ce, **facts: Any) -> Style:
+    return Style(f"data-{name}", "data", title, "data.py", (name,), formula, options=(), source=source, **facts)
 
 
 def _other_device(labels: str, title: str) -> Style:
@@ -172,6 +172,14 @@ _ALL = (
     _data("inline", "DataLoader made in the for statement", "TensorDataset.tensors[1]", quick=True),
     _other_device("host", "labels on the host, the model on another device"),
     _other_device("device", "model and data set on another device"),
+    _data(
+        "full-batch",
+        "one batch holds all data, its labels indexed anew",
+        "counts from the labels of the first step",
+        f.full_batch,
+        first=1,
+        quick=True,
+    ),
     _data("slices", "no DataLoader: slices of tensors", "the tensor that the labels are slices of"),
 )
 STYLES = {style.name: style for style in _ALL}

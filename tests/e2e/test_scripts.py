@@ -175,6 +175,19 @@ def test_labels_of_loader_workers_are_counted_in_the_first_pass(both, start):
 
 
 @pytest.mark.slow
+def test_a_sampler_that_draws_without_end(both):
+    done = both("data.py", "endless")
+
+    done.assert_same_training()
+    assert "counting the labels of a first pass or 100 backward passes" in done.tracked.said[0]
+    run = done.run
+    assert run.steps.tolist() == [100, 101, 102, 103]
+    # By rank, 70/30: the samples come at random, 36 : 24 : 12 : 8.
+    assert [list(ids) for ids in run.groups.classes] == [[0, 1, 2], [3]]
+    assert np.nanmax(run.residual) < 1e-5
+
+
+@pytest.mark.slow
 def test_separate_modules_with_an_optimizer_each(both):
     done = both("two_optimizers.py")
 

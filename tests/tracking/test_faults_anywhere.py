@@ -46,6 +46,13 @@ ENTRANCES = {
     "once:Once.__call__",
     "once:Once._run",
     # hooks
+    "guards/script_hooks:_tensor_hook.<locals>.register_hook",
+    "guards/script_hooks:_node_hook.<locals>.register",
+    "guards/script_hooks:_retain_grad.<locals>.retain_grad",
+    "guards/script_hooks:_wrapped",
+    "guards/script_hooks:ScriptHook.__call__",
+    "guards/selective_checkpoints:_entered.<locals>.entered",
+    "guards/script_hooks:ScriptHook.__getattr__",
     "tracking/following:Following._stepped",
     "tracking/step_count:StepCount._stepped",
     "step_hooks:StepHooks.over",

@@ -134,8 +134,8 @@ def test_labels_are_counted_where_the_data_do_not_tell(start, untracked, tmp_pat
     tracker.lens.close()
     run = Run(tmp_path / "run")
     assert run.meta.class_counts == (40, 30, 6)
-    assert run.steps.tolist() == [5, 6, 7]
-    assert run.epoch.tolist() == [1, 1, 1]
+    assert run.steps.tolist() == [4, 5, 6, 7]
+    assert run.epoch.tolist() == [1, 1, 1, 1]
 
 
 def test_class_counts_that_deny_the_labels_do_not_count(start):

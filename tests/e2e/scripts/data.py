@@ -11,6 +11,7 @@ from torch.utils.data import (
     DataLoader,
     Dataset,
     IterableDataset,
+    RandomSampler,
     Subset,
     WeightedRandomSampler,
     get_worker_info,
@@ -98,6 +99,9 @@ def make_loader(source):
         data = Labelled()
         weights = 1 / torch.bincount(torch.tensor(data.targets))[data.targets]
         return DataLoader(data, batch_size=20, sampler=WeightedRandomSampler(weights, len(data)))
+    if source == "endless":
+        sampler = RandomSampler(Records(), replacement=True, num_samples=int(1e10))
+        return DataLoader(Records(), batch_size=20, sampler=sampler)
     dataset = {
         "tensors": make_data,
         "targets": Labelled,
@@ -133,6 +137,20 @@ def main():
             for batch in DataLoader(make_data(), batch_size=20, shuffle=True):
                 loss = train(batch)
             print(epoch, loss)
+    elif source == "full-batch":
+        x, y = make_data().tensors
+        mask = torch.rand(len(x), generator=torch.Generator().manual_seed(0)) < 0.95
+        for step in range(6):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x)[mask], y[mask])
+            loss.backward()
+            optimizer.step()
+            print(step, loss.item())
+    elif source == "endless":
+        batches = iter(make_loader(source))
+        for _ in range(104):
+            loss = train(next(batches))
+        print(loss)
     elif source == "slices":
         x, y = make_data().tensors
         for epoch in range(3):

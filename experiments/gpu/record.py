@@ -1,0 +1,65 @@
+"""What every section of ``on_gpu.py`` shares: its arguments, and a file of rows that is whole after each row."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Returns a parser with the arguments of every section."""
+    found = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    found.add_argument("--device", default="cuda")
+    found.add_argument("--out", type=Path, required=True, help="JSON file of this section")
+    found.add_argument("--small", action="store_true", help="a few tiny rows, to try the section out")
+    return found
+
+
+class Record:
+    """Rows of facts in a JSON file, written anew after each row, so that a cut loses nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        self._begun = time.perf_counter()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._write()
+
+    def add(self, **facts: Any) -> dict[str, Any]:
+        """Adds a row and writes all."""
+        self.rows.append({**facts, "at": round(time.perf_counter() - self._begun, 2)})
+        self._write()
+        return self.rows[-1]
+
+    def attempt(self, facts: dict[str, Any], work: Callable[[], dict[str, Any]]) -> None:
+        """Adds the row that ``work`` returns, or the error that it ends with: one failure must not hide other rows."""
+        try:
+            self.add(**facts, **work())
+        except Exception as error:
+            self.add(**facts, failed=f"{type(error).__name__}: {str(error).strip()[:400]}")
+
+    def _write(self) -> None:
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.rows, indent=None, separators=(",", ":")))
+        os.replace(partial, self.path)
+
+
+def deterministic() -> None:
+    """Makes every kernel repeat itself bit for bit, where it can; the rest only warns."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def synchronize(device: str) -> None:
+    """Waits for the device."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()

@@ -1,0 +1,226 @@
+"""The script's hooks on tensors and nodes of the graph, wrapped where they are registered: no pass of ours runs them.
+
+Hooks of modules need nothing of their own: torch hangs them on nodes, through the very function that is wrapped here. Hooks
+on parameters are left as they are, see ``gradlens.leaf_hooks``. The wrapper stands for its hook in copies and pickles.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import _HookMixin
+from torch.utils.hooks import BackwardHook
+
+from gradlens.guards.own_pass import KEY, _running, note_retained
+from gradlens.guards.patches import Listeners, Patch, listen
+from gradlens.guards.selective_checkpoints import keep
+from gradlens.held_error import HeldError
+
+# Hooks without which a pass of ours would go wrong: torch's own for parameters in parts, and those of the measurement.
+NEEDED = ("torch.distributed.", "gradlens.")
+
+
+class Taken:
+    """What the script's hooks did in backward passes of training, while somebody listens.
+
+    Attributes:
+        changing: Names of those that returned another gradient, in the order of the passes.
+        listening: Whether anybody wants to know.
+        held: The first error of ours in a hook or its registration.
+    """
+
+    def __init__(self) -> None:
+        self.changing: dict[str, None] = {}
+        self.listening = False
+        self.held = HeldError()
+
+    @contextmanager
+    def listen(self) -> Iterator[None]:
+        """Notes hooks that run inside."""
+        self.listening = True
+        try:
+            yield
+        finally:
+            self.listening = False
+
+    def check(self) -> None:
+        """Raises the error that is held, if there is one, and forgets it.
+
+        Raises:
+            Exception: The first that was held.
+        """
+        held, self.held = self.held, HeldError()
+        held.check()
+
+    def note(self, hook: Any, given: Any, result: Any) -> None:
+        """Notes what a hook was given and what it returned."""
+        if _differs(result, given):
+            self.changing.update(dict.fromkeys(names_of(hook)))
+
+
+taken = Taken()
+
+
+class ScriptHook:
+    """A hook of the script that does not run in passes of ours; in every other respect it is the hook itself."""
+
+    __slots__ = ("__weakref__", "hook")
+
+    def __init__(self, hook: Callable[..., Any]) -> None:
+        self.hook = hook
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the hook."""
+        # As in_own_pass, without a function of ours that could fail inside the training's pass.
+        if _running and torch._C._is_key_in_tls(KEY) and torch._C._get_obj_in_tls(KEY):
+            return None
+        result = self.hook(*args, **kwargs)
+        if taken.listening and result is not None and args:
+            taken.held.run(taken.note, self.hook, args[0], result)
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.hook, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return operator.getitem, ((self.hook,), 0)
+
+
+def of_script(hook: Any) -> Any:
+    """Returns a hook as it is registered: wrapped, unless a pass of ours needs it."""
+    return hook if type(hook) is ScriptHook or not callable(hook) or is_needed(hook) else ScriptHook(hook)
+
+
+def is_needed(hook: Any) -> bool:
+    """Says whether a pass of ours needs a hook."""
+    home = _home(hook)
+    if home == "torch.autograd.graph.":  # it calls another one
+        return any(callable(value) and _home(value).startswith(NEEDED) for value in _cells(hook))
+    return home.startswith(NEEDED)
+
+
+def names_of(hook: Any) -> list[str]:
+    """Returns the names of a hook for people; of a function of torch that calls several, theirs."""
+    inside = _cells(hook)
+    of_module = next((value for value in inside if isinstance(value, BackwardHook)), None)
+    if of_module is not None:
+        kind = type(of_module.module).__name__
+        return [f"{_name(each)} (on {kind})" for each in (*of_module.user_pre_hooks, *of_module.user_hooks)]
+    if _home(hook) == "torch.autograd.graph.":
+        return [_name(value) for value in inside if callable(value)]
+    return [_name(hook)]
+
+
+class NodeHooks(Exception):
+    """Carries the hooks that a node of the graph has; see ``hooks_of``.
+
+    Attributes:
+        hooks: The dict of torch.
+    """
+
+    def __init__(self, hooks: Any) -> None:
+        super().__init__()
+        self.hooks = hooks
+
+
+def ask(*_: Any) -> None:
+    """No hook: who registers it wants to know the hooks that are there."""
+
+
+def hooks_of(node: Any) -> list[Any]:
+    """Returns the Python hooks of a node of the graph, which stays as it is.
+
+    Args:
+        node: The node; hooks must be hidden.
+    """
+    found: list[Any] = []
+    for register in (node.register_prehook, node.register_hook):
+        try:
+            register(ask).remove()
+        except NodeHooks as answer:
+            found += (answer.hooks or {}).values()
+    return found
+
+
+def hide() -> Callable[[], None]:
+    """Wraps what is registered from now on; returns what ends that."""
+    leaves = [keep(), *(listen(patch, taken) for patch in PATCHES)]
+
+    def show() -> None:
+        for leave in leaves:
+            leave()
+
+    return show
+
+
+def _tensor_hook(original: Callable[..., Any], listeners: Listeners[Taken]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def register_hook(self: Tensor, hook: Any) -> Any:
+        return original(self, hook if self.is_leaf or listeners.newest is None else _wrapped(hook))
+
+    return register_hook
+
+
+def _node_hook(original: Callable[..., Any], listeners: Listeners[Taken]) -> staticmethod[[Any, Any], Any]:
+    @functools.wraps(original)
+    def register(backward_hooks: Any, hook: Any) -> Any:
+        if hook is ask:
+            raise NodeHooks(backward_hooks)
+        return original(backward_hooks, hook if listeners.newest is None else _wrapped(hook))
+
+    return staticmethod(register)
+
+
+def _retain_grad(original: Callable[..., Any], listeners: Listeners[Taken]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def retain_grad(self: Tensor) -> None:
+        original(self)
+        if listeners.newest is not None and not self.is_leaf:
+            taken.held.run(note_retained, self)
+
+    return retain_grad
+
+
+PATCHES: tuple[Patch[Taken], ...] = (
+    Patch(Tensor, "register_hook", _tensor_hook),
+    Patch(Tensor, "retain_grad", _retain_grad),
+    # What registers a hook on any node, in C++ nodes as well.
+    Patch(_HookMixin, "_register_hook", _node_hook),
+)
+
+
+def _wrapped(hook: Any) -> Any:
+    try:
+        return of_script(hook)
+    except Exception as error:
+        taken.held.hold(error)
+        return hook
+
+
+def _home(hook: Any) -> str:
+    """The module of the function that a hook calls first, with a dot after it."""
+    while isinstance(hook, functools.partial):
+        hook = hook.func
+    return f"{getattr(hook, '__module__', None) or type(hook).__module__}."
+
+
+def _name(hook: Any) -> str:
+    while isinstance(hook, functools.partial):
+        hook = hook.func
+    return str(getattr(hook, "__qualname__", None) or type(hook).__qualname__)
+
+
+def _cells(hook: Any) -> list[Any]:
+    return [cell.cell_contents for cell in getattr(hook, "__closure__", None) or ()]
+
+
+def _differs(result: Any, given: Any) -> bool:
+    if isinstance(result, tuple) and isinstance(given, tuple):
+        return len(result) != len(given) or any(map(operator.is_not, result, given))
+    return result is not given

@@ -99,6 +99,14 @@ def cost(plain: Left, tracked: Left) -> float | None:
     return None if not all(seconds) else median(seconds[1]) / median(seconds[0])
 
 
+def rounding(truth: dict[str, Any]) -> float:
+    """Returns how far the parts of brute force are from adding up to the program's own gradient, relative to it.
+
+    Where every class is in a group and every term of the loss in brute force, that is what the arithmetic itself loses.
+    """
+    return max(float((gram[-1, -1] / gram.sum()).sqrt()) for gram in truth["grams"])
+
+
 def error(run: Run, truth: dict[str, Any]) -> tuple[int, float]:
     """Returns how many steps were compared with brute force, and the largest error.
 

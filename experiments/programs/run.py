@@ -28,7 +28,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import torch
-from compare import Left, cost, differences, error
+from compare import Left, cost, differences, error, rounding
 from data import MAKERS
 from environment import hardware, versions
 from page import page
@@ -133,6 +133,7 @@ def row(program: Program, source: Path, work: Path) -> dict[str, Any]:
         forced = left_by(program, files, work / "forced", python, json.dumps(ids))
         truth = torch.load(work / "forced" / "truth.pt")
         found["compared"], found["error"] = error(run, truth)
+        found["rounding"] = rounding(truth)
         found["differences"] += [f"with brute force: {d}" for d in differences(plain, forced, program.times)]
     return found
 

@@ -72,7 +72,7 @@ PROGRAMS = (
         folder="word_language_model",
         data=(("words", "words"),),
         times=(r"time: +[\d.]+s", r"ms/batch +[\d.]+"),
-        options=("--groups", "first=0-4,second=5-15"),
+        options=("--groups", "first=0-4,second=5-20"),
         exact=True,
     ),
     Program(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from gradlens.engines._cotangent import bypasses
+from gradlens.engines._fallback_warning import no_fallback_warning
 from gradlens.engines._masks import GroupCotangents
 from gradlens.engines._protocol import EngineRefusal, Grads
 from gradlens.engines._replay import ForwardCall, untouched
@@ -177,9 +177,7 @@ class FuncEngine:
             outputs, pull_back = torch.func.vjp(forward, varied)[:2]
             _check_same(outputs, expected, self._model)
             seeds = tuple(s.to(o.dtype) for s, o in zip(stacked, outputs, strict=True))
-            with warnings.catch_warnings():
-                # Where an operation has no batching rule, torch loops over the vectors and says so: slow but exact.
-                warnings.filterwarnings("ignore", message="There is a performance drop")
+            with no_fallback_warning():
                 gradients = torch.func.vmap(lambda *seed: pull_back(seed)[0], chunk_size=self._chunk_size)(*seeds)
         except (RuntimeError, IndexError, ValueError, AttributeError, TypeError, AssertionError) as error:
             # Whatever torch.func or the model's own code makes of wrapped tensors: the forward pass itself went well.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -186,9 +187,14 @@ def replace_file(path: Path, data: bytes | memoryview, *, new: bool = False) -> 
 
 def git_commit(folder: Path | None = None) -> str | None:
     """Returns the commit of the repository that holds ``folder`` (default: the working directory), or None."""
+    git = shutil.which("git")
+    if git is None:
+        return None
     try:
+        # With its folder: to look for it, Python would enter and leave a filter of warnings, after which each warning that the
+        # training has shown once is shown again.
         found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False, timeout=5
+            [git, "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False, timeout=5
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

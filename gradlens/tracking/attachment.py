@@ -61,7 +61,7 @@ class Attachment:
         self._options, self._folder, self._fail = options, folder, fail
         self._owners = find_owners(leaves(list(roots)))
         self._steps = steps
-        self._first = True
+        self._first, self._follows = True, False
         self.every_backward = self._owners.optimizer is None
         self.search = GroupSearch(options, evidence.num_classes, loaders, evidence.labels)
         self._groups: ClassGroups | None = None
@@ -108,7 +108,10 @@ class Attachment:
     def following(self, lens: Lens) -> Following:
         """Returns what notices that the training goes on with another optimizer or model than the lens's."""
         measured = {id(param) for param in self._owners.model.parameters()}
-        return Following(lens, self._owners.optimizer, measured, self._optimizer_found, self._fail)
+        others = self._steps.others
+        others.measuring(measured, from_start=not self._follows)
+        self._follows = True
+        return Following(lens, self._owners.optimizer, measured, self._optimizer_found, self._fail, others)
 
     def again(
         self,

@@ -70,10 +70,15 @@ class Ending:
                 if not self._explained:
                     say(why_nothing(tracker, self._status[0]))
                 return
+            beside = tracker.trained_beside()
+            if beside is not None:
+                tracker.lens.event("other models", message=beside)
             tracker.lens.close(*self._status)
             from gradlens.tracking.summary import print_summary
 
             print_summary(tracker.folder)
+            if beside is not None:
+                say(beside)
         except Exception as error:  # the training is over: its exit code is no longer ours to change
             say(f"the end of the run could not be written or shown: {type(error).__name__}: {error}")
         finally:

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from gradlens.lens import Lens
+from gradlens.tracking.other_models import OtherModels
 
 # Steps of another optimizer of the same parameters, without one of the known, after which it is the one that trains.
 ANOTHER_OPTIMIZER = 2
@@ -33,6 +34,7 @@ class Following:
         measured: set[int],
         on_new: Callable[[], None],
         fail: Callable[[Exception], None],
+        others: OtherModels,
     ) -> None:
         """Begins to watch.
 
@@ -42,11 +44,12 @@ class Following:
             measured: Ids of the parameters that it measures.
             on_new: Called before the lens follows another optimizer.
             fail: Takes errors of ours, which must not reach the step of the training.
+            others: Takes note of what trains beside.
         """
         self.on_lost: Callable[[], None] = lambda: None
         self._lost = False
         self._others = False  # whether another optimizer has stepped since the known one did
-        self._fail = fail
+        self._fail, self._beside = fail, others
         self._lens, self._known, self._measured, self._on_new = lens, optimizer, measured, on_new
         # By weak references: an optimizer holds as much memory as its model, and these are no reason to keep it.
         self._steps: dict[ref[Optimizer], int] = {}
@@ -85,6 +88,7 @@ class Following:
             self._lens.step += self._steps.get(ref(optimizer), 0)
         self._known = optimizer
         self._measured = self._measured | _owned(optimizer)
+        self._beside.measuring(self._measured, from_start=True)
         self._rest()
         self._lens.follow(optimizer)
 
@@ -101,6 +105,7 @@ class Following:
                 if self._others:
                     self._rest()
                 return
+            self._beside.stepped(optimizer)
             weak = ref(optimizer)
             if weak in self._strangers:
                 return

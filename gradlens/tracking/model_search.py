@@ -76,10 +76,10 @@ def _in_memory() -> tuple[list[nn.Module], list[Optimizer]]:
                 modules.append(thing)
         elif issubclass(kind, Optimizer) and "param_groups" in vars(thing):
             optimizers.append(thing)
-    return modules, [optimizer for optimizer in optimizers if not _hands_on(optimizer)]
+    return modules, [optimizer for optimizer in optimizers if not hands_on(optimizer)]
 
 
-def _hands_on(optimizer: Optimizer) -> bool:
+def hands_on(optimizer: Optimizer) -> bool:
     """Whether an optimizer only wraps another one that really steps (Accelerate's, Lightning's, SAM's)."""
     inner = [held for held in vars(optimizer).values() if issubclass(type(held), Optimizer)]
     return any(_owned(held) >= _owned(optimizer) for held in inner)

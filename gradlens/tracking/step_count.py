@@ -9,11 +9,16 @@ from weakref import WeakKeyDictionary
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from gradlens.tracking.other_models import OtherModels
+
 
 class StepCount:
     """Counts the steps of every optimizer, and backward passes, from the first backward pass on.
 
     Of every one, because whose steps are training steps is known only once labels are: they may be found some steps later.
+
+    Attributes:
+        others: What they train, of which some turns out not to be measured.
     """
 
     def __init__(self, fail: Callable[[Exception], None]) -> None:
@@ -23,6 +28,7 @@ class StepCount:
             fail: Takes errors of ours that happen in the training's own optimizer steps.
         """
         self._fail = fail
+        self.others = OtherModels()
         self._counts: WeakKeyDictionary[Optimizer, int] = WeakKeyDictionary()
         self._backwards = self._of_last_step = 0
         self._handle = register_optimizer_step_post_hook(self._stepped)
@@ -47,5 +53,6 @@ class StepCount:
         try:
             self._counts[optimizer] = self._counts.get(optimizer, 0) + 1
             self._of_last_step = self._backwards
+            self.others.stepped(optimizer)
         except Exception as error:  # in the training's own step
             self._fail(error)

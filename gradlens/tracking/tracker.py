@@ -174,6 +174,16 @@ class Tracker:
         self.count()
         self.measured(roots, plain, once, None, retains=retains)
 
+    def trained_beside(self) -> str | None:
+        """Returns the line that says which other models trained, where all of the process was seen and some did."""
+        if self._steps is None or self.failure is not None:
+            return None
+        try:
+            return self._steps.others.line()
+        except Exception as error:  # the run has still to be closed
+            self.fail(error)
+            return None
+
     def fail(self, error: Exception) -> None:
         """Takes an error of gradlens: training goes on without it, or ends if the user wants that.
 

@@ -188,6 +188,18 @@ def test_a_sampler_that_draws_without_end(both):
 
 
 @pytest.mark.slow
+def test_the_end_says_which_models_trained_unmeasured(both):
+    done = both("several_models.py", options=(*EVERY, *GROUPS))
+
+    done.assert_same_training()
+    assert done.run.steps.tolist() == [1, 2, 3, 4, 5]
+    assert done.tracked.said[-1].startswith(
+        "not measured: 12 optimizer steps by 2 optimizers of other models (SGD of Sequential); to measure them,"
+    )
+    assert [event["message"] for event in done.run.events if event["kind"] == "other models"] == [done.tracked.said[-1]]
+
+
+@pytest.mark.slow
 def test_separate_modules_with_an_optimizer_each(both):
     done = both("two_optimizers.py")
 

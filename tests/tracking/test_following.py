@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from gradlens.runlog import Run
 from gradlens.tracking.following import Following
+from gradlens.tracking.other_models import OtherModels
 
 
 def data(seed=0):
@@ -132,7 +133,7 @@ def test_an_optimizer_that_was_given_up_does_not_hide_the_next_one():
         return torch.optim.SGD([parameter], lr=0.1)
 
     known, stranger, new = optimizer(), optimizer(), optimizer()
-    following = Following(None, known, set(), lambda: None, lambda error: pytest.fail(str(error)))
+    following = Following(None, known, set(), lambda: None, lambda error: pytest.fail(str(error)), OtherModels())
     try:
         for _ in range(30):
             stranger.step()

@@ -38,15 +38,27 @@ def origin_of(logits: Tensor) -> Edge:
 
 def classifier_of(logits: Tensor) -> frozenset[int]:
     """Returns the ids of the parameters of the layer that logits come from; empty where that cannot be seen."""
+    node, layer = _layer(logits)
+    return frozenset() if node is None or node.name() in OPAQUE else frozenset(id(param) for param in layer)
+
+
+def has_outputs(logits: Tensor, count: int) -> bool:
+    """Says whether logits come from a layer with so many outputs: a parameter of it has a dimension of that size.
+
+    Similarities of embeddings come from a layer that makes embeddings.
+    """
+    return any(count in param.shape for param in _layer(logits)[1])
+
+
+def _layer(logits: Tensor) -> tuple[Any, list[Tensor]]:
+    """Returns the nearest node that uses parameters, and those."""
     for node in _nearest_first(logits.grad_fn):
-        if node.name() in OPAQUE:
-            return frozenset()
         own = [variable for child, _ in node.next_functions if (variable := _parameter(child)) is not None]
         # A single number is a temperature, which several classifiers may share.
-        found = frozenset(id(variable) for variable in own if variable.numel() > 1)
+        found = [variable for variable in own if variable.numel() > 1]
         if found:
-            return found
-    return frozenset()
+            return node, found
+    return None, []
 
 
 def _nearest_first(start: Any) -> Iterator[Any]:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from gradlens.anchors import row_tensors
 from gradlens.rows import LabelsError
-from gradlens.tracking.evidence import Evidence, class_count, contrasts, observed, weigh
+from gradlens.tracking.classifiers import classifier_of
+from gradlens.tracking.evidence import Evidence, class_count, observed, weigh
 from gradlens.tracking.label_search import find_labels
 from gradlens.tracking.model_search import find_owners
 from gradlens.tracking.outputs import Outputs
 from gradlens.tracking.sightings import Found, leaves
+from gradlens.tracking.targets import contrasts, is_taught, with_hard_labels
 
 # Tensors named by gradlens.observe that are kept until a backward pass comes; more are evaluations that nobody differentiates.
 OBSERVED = 4
 # Backward passes in whose graphs labels are looked for in vain, before that is given up.
 TRIES = 20
+NAME = "name the classes with gradlens.observe(outputs, labels) before loss.backward()"
 CONTRASTIVE = (
-    "a loss whose labels are the rows' own positions is contrastive and tells no classes: it counts as 'rest'; name the classes "
-    "with gradlens.observe(outputs, labels) before loss.backward()"
+    f"a loss whose labels are positions in the batch is contrastive and tells no classes: it counts as 'rest'; {NAME}"
+)
+TAUGHT = (
+    "a loss whose targets vary continuously, as a teacher's outputs do, tells no classes; where there are no other labels, "
+    f"{NAME}"
 )
 
 
@@ -42,6 +49,9 @@ class Clues:
         self._observed: list[tuple[Tensor, Tensor]] = []
         self._outputs: Outputs | None = None
         self._tries = 0
+        # Ids of parameters of layers whose logits had labels of classes, and of those whose logits had positions.
+        self._classifiers: frozenset[int] = frozenset()
+        self._refused: frozenset[int] = frozenset()
 
     def named(self, outputs: Any, labels: Any) -> None:
         """Takes what the script names with ``gradlens.observe``.
@@ -66,9 +76,7 @@ class Clues:
         named, self._observed = self._observed, []
         if named:
             return observed(named, classes)
-        naming = [item for item in found if not contrasts(item.sighting)]
-        if len(naming) < len(found):
-            self._notice("contrastive", CONTRASTIVE)
+        naming = self._naming(found)
         if found and not naming:
             return None
         if naming:
@@ -83,6 +91,23 @@ class Clues:
                 self._notice("other classes", text)
             return evidence
         return self._from_graph(roots, classes) if self._tries < TRIES else None
+
+    def _naming(self, found: list[Found]) -> list[Found]:
+        """Returns the loss calls whose labels are those of classes; the others are said to be rest."""
+        naming: list[Found] = []
+        for item in found:
+            if contrasts(item.sighting, self._classifiers, self._refused):
+                self._refused |= classifier_of(item.sighting.anchor)
+                self._notice("contrastive", CONTRASTIVE)
+            else:
+                naming.append(item)
+        taught = [item for item in naming if is_taught(item.sighting)]
+        if taught:
+            self._notice("teacher", TAUGHT)
+            naming = [item for item in naming if not any(item is other for other in taught)]
+        if not self._classifiers:
+            self._classifiers = frozenset().union(*(classifier_of(item.sighting.anchor) for item in naming))
+        return [replace(item, sighting=with_hard_labels(item.sighting)) for item in naming]
 
     def listen(self, wanted: bool) -> None:
         """Watches the model's outputs, if it ever did, or rests: a hook costs time in every forward pass."""
@@ -104,7 +129,10 @@ class Clues:
             self._outputs = Outputs(parts, self._wanted, self._fail)
             return None
         outputs = self._outputs.take()
-        found = find_labels(roots, outputs)
+        refused: list[str] = []
+        found = find_labels(roots, outputs, self._outputs.take_inputs(), refused.append)
+        if found is None and refused:
+            self._notice("no labels", f"the targets of the loss {refused[0]}: they are no labels; {NAME}")
         if found is None or (classes is not None and found[0].shape[1] != classes):
             if classes is None:
                 self._tries += 1

@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gradlens.labelled import Labelled, LossTerm
 from gradlens.tracking.classifiers import Edge, classifier_of, origin_of
 from gradlens.tracking.mixing import joined, masses, mixed, share_of, weights_of
 from gradlens.tracking.sightings import Found, Sighting
-
-# Rows from which on labels 0, 1, 2, ... are no batch of one sample of each class.
-POSITIONS = 8
 
 
 @dataclass(frozen=True)
@@ -92,16 +88,6 @@ def observed(named: Sequence[tuple[Tensor, Tensor]], num_classes: int | None) ->
     anchors = [outputs for outputs, its in named if _same(its, labels)]
     classes = num_classes or _columns(anchors[0], labels)
     return Evidence(anchors, labels, -100, classes, "gradlens.observe", len(named) - len(anchors))
-
-
-def contrasts(sighting: Sighting) -> bool:
-    """Says whether the labels of a loss call are the rows' own positions: a contrastive loss, in which nothing is a class."""
-    anchor, labels = sighting.anchor, sighting.labels
-    if anchor.ndim != 2 or labels.ndim != 1 or labels.is_floating_point() or len(labels) != anchor.shape[0]:
-        return False
-    if len(labels) < POSITIONS or anchor.shape[1] % len(labels):
-        return False  # columns are the batch, or the batches of several processes
-    return bool(torch.equal(labels - labels[0], torch.arange(len(labels), device=labels.device, dtype=labels.dtype)))
 
 
 def class_count(sighting: Sighting) -> int:

@@ -6,11 +6,13 @@ each of these keeps its labels in the autograd graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from gradlens.tracking.targets import IGNORED, cumulative, hardened, varies
 
 # Nodes between the model's output and the loss that are searched.
 SEARCHED = 2_000
@@ -29,18 +31,25 @@ _ONE_VS_ALL = ("BinaryCrossEntropyWithLogitsBackward0", "BinaryCrossEntropyBackw
 ROUNDING = 1e-3
 
 
-def find_labels(roots: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor] | None:
+def find_labels(
+    roots: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor] = (),
+    refuse: Callable[[str], None] = lambda _: None,
+) -> tuple[Tensor, Tensor] | None:
     """Returns (logits, labels): the output [B, C] and its class ids [B], or masses [B, C]; None where it is not certain.
 
     Args:
         roots: What is differentiated.
         outputs: What the model returned.
+        inputs: What the model was given: targets that it holds are none.
+        refuse: Takes what targets are instead of labels.
     """
     for output in outputs:
         if output.ndim != 2 or output.shape[1] < 2:
             continue
         rows, classes = output.shape
-        found = list(_labels(roots, outputs, rows, classes))
+        found = list(_labels(roots, outputs, rows, classes, inputs, refuse))
         ids = [labels for labels in found if not labels.is_floating_point()]
         masses = [labels for labels in found if labels.is_floating_point()]
         for candidates in (ids, masses):
@@ -51,12 +60,32 @@ def find_labels(roots: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[Ten
     return None
 
 
-def _labels(roots: Sequence[Tensor], outputs: Sequence[Tensor], rows: int, classes: int) -> Iterator[Tensor]:
+def _labels(
+    roots: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    rows: int,
+    classes: int,
+    inputs: Sequence[Tensor],
+    refuse: Callable[[str], None],
+) -> Iterator[Tensor]:
     for node in _between(roots, outputs):
         for labels in _kept(node, rows, classes):
             found = _hardened(labels)
-            if _are_labels(found, rows, classes, several=node.name() in _ONE_VS_ALL):
+            if not _are_labels(found, rows, classes, several=node.name() in _ONE_VS_ALL):
+                continue
+            if found.is_floating_point() and (why := _why_not(found, inputs)):
+                refuse(why)
+            else:
                 yield found
+
+
+def _why_not(masses: Tensor, inputs: Sequence[Tensor]) -> str | None:
+    """Says what [B, C] targets are instead of class masses, or None."""
+    if any(given.numel() == masses.numel() and torch.equal(given.reshape(masses.shape), masses) for given in inputs):
+        return "are what the model was given"
+    if varies(masses):
+        return "vary continuously, as a teacher's outputs or an autoencoder's inputs do"
+    return "are thresholds below a rank" if cumulative(masses) else None
 
 
 def _between(roots: Sequence[Tensor], outputs: Sequence[Tensor]) -> Iterator[Any]:
@@ -110,13 +139,12 @@ def _hardened(labels: Tensor) -> Tensor:
         labels = labels.float()
     if not labels.is_floating_point():
         return labels
-    hard = bool(((labels == 0) | (labels == 1)).all() & (labels.sum(1) == 1).all())
-    return labels.argmax(1) if hard else labels
+    return hardened(labels)
 
 
 def _are_labels(labels: Tensor, rows: int, classes: int, *, several: bool) -> bool:
     if not labels.is_floating_point():
-        return labels.shape == (rows,) and bool(((labels >= 0) & (labels < classes)).all())
+        return labels.shape == (rows,) and bool((((labels >= 0) & (labels < classes)) | (labels == IGNORED)).all())
     if labels.shape != (rows, classes) or bool((labels < 0).any()):
         return False
     # Masses of one are mixed or smoothed labels. Only a one-vs-all loss may name several classes for a sample, or none:

@@ -31,6 +31,7 @@ class Outputs:
         """
         self._modules, self._wanted, self._fail = modules, wanted, fail
         self._seen: list[Any] = []
+        self._given: list[Any] = []
         self._handles: list[Listening] = []
         self.resume()
 
@@ -45,13 +46,20 @@ class Outputs:
         found = [t for output in seen for t in tensors_in(output) if t.requires_grad and t.is_floating_point()]
         return list({id(tensor): tensor for tensor in found}.values())
 
+    def take_inputs(self) -> list[Tensor]:
+        """Returns the tensors that the modules were given, and forgets them."""
+        given, self._given = self._given, []
+        return [tensor for args in given for tensor in tensors_in(args)]
+
     def stop(self) -> None:
         """Stops watching."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
         self._seen.clear()
+        self._given.clear()
 
     def _ran(self, module: nn.Module, args: Any, output: Any) -> None:  # noqa: ARG002
         if torch.is_grad_enabled() and self._wanted():
             self._seen = [*self._seen[1 - REMEMBERED :], output]
+            self._given = [*self._given[1 - REMEMBERED :], args]

@@ -304,8 +304,9 @@ class Tracker:
 
     def _classes(self, found: list[Found]) -> int | None:
         """Returns C of the run: once known, or that of the first loss call which the groups asked for fit."""
-        from gradlens.tracking.evidence import class_count, contrasts
+        from gradlens.tracking.evidence import class_count
         from gradlens.tracking.group_choice import fit
+        from gradlens.tracking.targets import contrasts
 
         if self.attachment is not None:
             return self.attachment.search.num_classes

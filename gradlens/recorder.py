@@ -13,6 +13,8 @@ import numpy as np
 from gradlens.float_range import stored
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.guards.refusal import Refusal
+from gradlens.guards.script_hooks import taken
 from gradlens.pending import Pending
 
 if TYPE_CHECKING:
@@ -125,19 +127,25 @@ class Recorder:
             seconds=item.seconds,
             exponent=result.exponent,
         )
+        least = ROUNDINGS * item.pending.plan.rounding
+        if result.residual > max(RESIDUAL_LIMIT, least) and taken.changing:
+            raise Refusal(
+                f"the hook {', '.join(taken.changing)} changes gradients inside the graph, so the groups' gradients, which are "
+                f"pulled back without it, miss .grad by {result.residual:.1e} of its size"
+            )
         self.last = m
         if self.writer is not None:
             self.writer.append(m)
         self._note_finite(m, scaled=item.pending.plan.scaled)
-        least = ROUNDINGS * item.pending.plan.rounding
         if result.disagreement > max(DISAGREEMENT_LIMIT, least):
             self.on_disagreement(f"differs by {result.disagreement:.1e} from the masked engine at step {item.step}")
         if result.residual > max(RESIDUAL_LIMIT, least):
             self.warn(
                 "residual",
                 item.step,
-                f"the groups' gradients miss the gradient by {result.residual:.1e} of its size at step {item.step}: something "
-                "else adds to .grad (a hook on parameters, another backward pass); see Run.residual",
+                f"the groups' gradients miss the gradient by {result.residual:.1e} of its size at step {item.step}: another "
+                "backward pass adds to .grad, or a backward function is not linear in the gradient that it is given (float8, "
+                "gradients clipped on the way); see Run.residual",
             )
 
     def _note_finite(self, m: Measurement, *, scaled: bool) -> None:

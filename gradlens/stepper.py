@@ -18,8 +18,9 @@ from gradlens.checks import is_checked
 from gradlens.error_text import in_one_line
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
-from gradlens.guards import preflight
+from gradlens.guards.preflight import Preflight
 from gradlens.guards.refusal import Refusal
+from gradlens.guards.script_hooks import taken
 from gradlens.labelled import Labelled, rows_of
 from gradlens.measurement_schedule import MeasurementSchedule
 from gradlens.meter import Taken
@@ -85,6 +86,7 @@ class Stepper:
         self._hooks = StepHooks(before, self.schedule.rested, self._after_step, self._fault)
         self._engine = engine
         self._usage = Usage()
+        self._preflight = Preflight()
         self._running = False
         self._logged_layers = self.fitting.layout.layers
         self._measurements = self._faults = 0
@@ -213,11 +215,13 @@ class Stepper:
                 rows = rows_of(labelled, self._groups)
             else:
                 rows = group_rows(labels, self._groups, anchors[0], ignore_index, class_dim=class_dim)
-            once.before = preflight.check(self.fitting.model, self._optimizer, losses, once.before)
+            once.before = self._preflight.check(self.fitting.model, self._optimizer, losses, once.before)
             self._recorder.drain()  # the labels' way to the host has waited for the device
             meter = self.fitting.meter_for(components)
             first = not meter.begun
             check = first and is_checked(self._measurements, always_exact=self.fitting.switch.always_exact)
+            if check:
+                self._preflight.repeat(losses, anchors, meter.params)
             meter.measure(
                 losses, anchors, labels, rows, once,
                 check=check, rounding=self._watch.rounding, logits=logits, taken=taken,
@@ -262,6 +266,7 @@ class Stepper:
             if not once.ran:
                 once()
             self._fault(error)
+        taken.listening = False
         self._usage.backward()
         self.schedule.clock.own(time.perf_counter() - begun - once.seconds)
         self._end_without_optimizer()
@@ -344,14 +349,13 @@ class Stepper:
 
     def _fault(self, error: Exception) -> None:
         """Takes an error of ours: this step is not measured, training goes on."""
-        refused = isinstance(error, Refusal)
-        self._faults += FAULTS if refused else 1
+        self._faults += FAULTS if isinstance(error, Refusal) else 1
         self._disarm()
         self.fitting.reset()
         if self._strict:
             raise error
-        if refused:
-            self._recorder.warn("refused", self.schedule.step, f"{error}: not measured, training is untouched")
+        if isinstance(error, Refusal):
+            self._recorder.warn("refused", self.schedule.step, error.line)
             return
         over = "; measuring stops here" if self._faults >= FAULTS else ""
         self._recorder.warn(

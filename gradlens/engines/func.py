@@ -16,6 +16,7 @@ from gradlens.engines._protocol import EngineRefusal, Grads
 from gradlens.engines._replay import ForwardCall, untouched
 from gradlens.engines._step_hook import Listening, StepHook
 from gradlens.engines._unseen import listen
+from gradlens.guards.forward_hooks import script_forward_hooks
 from gradlens.held_error import HeldError
 from gradlens.rows import Rows
 
@@ -57,6 +58,11 @@ class FuncEngine:
         missing = [list(param.shape) for param in self._params if id(param) not in names]
         if missing:
             raise EngineRefusal(f"func: a parameter of shape {missing[0]} is not in the model ({_name(self._model)})")
+        hooks = script_forward_hooks(self._model)
+        if hooks:
+            raise EngineRefusal(
+                f"func: it runs the forward pass again, and with it the script's forward hook {hooks[0]}"
+            )
         self._handles = [
             listen(self._model, StepHook(self._before, self._held.hold), before=True, with_kwargs=True),
             listen(self._model, StepHook(self._after, self._held.hold)),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gradlens.guards.refusal import Refusal
+from gradlens.guards.repeatable import Passes, Repeatable
 from gradlens.guards.script_hooks import ScriptHook, hooks_of, is_needed, names_of, taken
 
 OPACUS = (
@@ -17,49 +18,75 @@ OPACUS = (
 )
 
 
-def check(
-    model: nn.Module, optimizer: Optimizer | None, losses: Sequence[Tensor], restore: Callable[[], None]
-) -> Callable[[], None]:
-    """Checks a graph and prepares it for passes of ours; returns what makes it as it was.
+class Preflight:
+    """Looks at one graph after another before passes of ours run over it."""
 
-    Structure only: no arithmetic, no synchronisation with a device, about two microseconds for each node.
+    def __init__(self) -> None:
+        self._repeatable = Repeatable()
+        self._passes: Passes | None = None
 
-    Args:
-        model: The model.
-        optimizer: Its optimizer.
-        losses: What is differentiated.
-        restore: Puts back what passes of ours change; belongs to what is returned.
+    def check(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer | None,
+        losses: Sequence[Tensor],
+        restore: Callable[[], None],
+    ) -> Callable[[], None]:
+        """Checks a graph and prepares it for passes of ours; returns what ends them and makes all as it was.
 
-    Raises:
-        Refusal: A hook of the script, or a library, that passes of ours would disturb.
-        Exception: What went wrong in the script's hooks on our side.
-    """
-    taken.check()
-    of_opacus = any(type(each).__module__.startswith("opacus.") for each in (optimizer, model, *model.children()))
-    if of_opacus:
-        raise Refusal(OPACUS)
-    consumed: list[Any] = []
-    for node in _nodes(losses):
-        for hook in hooks_of(node):
-            if not isinstance(hook, ScriptHook) and not is_needed(hook):
-                names = ", ".join(names_of(hook))
-                raise Refusal(
-                    f"the backward hook {names} was there before gradlens, so passes of a measurement would run it"
-                )
-        # torch's linear_cross_entropy in chunks hands out the gradients of its forward pass once, unless it is told otherwise.
-        if getattr(node, "allow_retain_graph", True) is False:
-            consumed.append(node)
-    for node in consumed:
-        node.allow_retain_graph = True
+        Structure only: no arithmetic, no synchronisation with a device, about two microseconds for each node.
 
-    def as_it_was() -> None:
-        try:
-            restore()
-        finally:
-            for node in consumed:
-                node.allow_retain_graph = False
+        Args:
+            model: The model.
+            optimizer: Its optimizer.
+            losses: What is differentiated.
+            restore: Puts back what passes of ours change; belongs to what is returned.
 
-    return as_it_was
+        Raises:
+            Refusal: A hook of the script, or a library, that passes of ours would disturb.
+            Exception: What went wrong in the script's hooks on our side.
+        """
+        taken.check()
+        if any(type(each).__module__.startswith("opacus.") for each in (optimizer, model, *model.children())):
+            raise Refusal(OPACUS)
+        nodes = list(_nodes(losses))
+        for node in nodes:
+            for hook in hooks_of(node):
+                if not isinstance(hook, ScriptHook) and not is_needed(hook):
+                    names = ", ".join(names_of(hook))
+                    raise Refusal(
+                        f"the backward hook {names} was there before gradlens, so passes of a measurement would run it"
+                    )
+        # torch's linear_cross_entropy in chunks hands out the gradients of its forward pass once, unless told otherwise.
+        consumed = [
+            node
+            for node in nodes
+            if getattr(node, "allow_retain_graph", True) is False and "linear_cross_entropy" in node.name()
+        ]
+        for node in consumed:
+            node.allow_retain_graph = True
+        passes = self._passes = self._repeatable.begin(nodes)
+
+        def as_it_was() -> None:
+            try:
+                restore()
+            finally:
+                passes.restore()
+                for node in consumed:
+                    node.allow_retain_graph = False
+
+        taken.changing.clear()
+        taken.listening = True
+        return as_it_was
+
+    def repeat(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], params: Sequence[nn.Parameter]) -> None:
+        """Has a pass run twice where the script's functions have not been seen to allow it; see ``Passes.check``.
+
+        Raises:
+            Refusal: The results differ.
+        """
+        if self._passes is not None:
+            self._passes.check(losses, anchors, params)
 
 
 def _nodes(losses: Sequence[Tensor]) -> Iterator[Any]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,15 +38,6 @@ class Taken:
         self.changing: dict[str, None] = {}
         self.listening = False
         self.held = HeldError()
-
-    @contextmanager
-    def listen(self) -> Iterator[None]:
-        """Notes hooks that run inside."""
-        self.listening = True
-        try:
-            yield
-        finally:
-            self.listening = False
 
     def check(self) -> None:
         """Raises the error that is held, if there is one, and forgets it.

@@ -67,7 +67,8 @@ def train(make, measure):
         loss.backward() if lens is None else lens.backward(loss, y)
         optimizer.step()
     if lens is not None:
-        assert lens.last.step == 3
+        # A backward function that gives another gradient each time cannot be measured; hooks on parameters can.
+        assert lens.last is None if make is noisy_function else lens.last.step == 3
         lens.close()
     return state(model, optimizer)
 

@@ -57,6 +57,8 @@ class Renewed(nn.Module):
 BODIES = {
     "batch norm": lambda: nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU()),
     "spectral norm": lambda: nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(8, 8)), nn.ReLU()),
+}
+CHANGING = {
     "counter": lambda: nn.Sequential(nn.Linear(8, 8), Counting(), nn.Tanh()),
     "renewed buffer": lambda: nn.Sequential(nn.Linear(8, 8), Renewed(), nn.Tanh()),
 }
@@ -86,6 +88,14 @@ def test_checkpointed_layers_are_as_if_they_had_run_again_once(body):
         warnings.simplefilter("ignore", GradlensWarning)
         found, measured = train(lambda: Checkpointed(body()), measure=True)
     assert measured
+    assert same(found, train(lambda: Checkpointed(body()), measure=False)[0])
+
+
+@pytest.mark.parametrize("body", CHANGING.values(), ids=CHANGING)
+def test_checkpointed_layers_that_change_with_every_run_are_refused_and_train_on(body):
+    with pytest.warns(GradlensWarning, match="runs again in each backward pass"):
+        found, measured = train(lambda: Checkpointed(body()), measure=True)
+    assert not measured
     assert same(found, train(lambda: Checkpointed(body()), measure=False)[0])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import random
+import sys
 import types
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,8 +20,8 @@ COPIED = 1 << 20
 CONTAINERS = (list, dict, set)
 # Entries of a container that is looked at; longer ones are data.
 LONGEST = 10_000
-# Code whose functions are known to remember nothing.
-KNOWN = ("torch", "numpy", "builtins", "math", "gradlens", "typing", "functools", "collections", "einops")
+# Where nothing is taken down: libraries that remember nothing, and what other threads may use meanwhile (locks, queues).
+KNOWN = sys.stdlib_module_names | {"torch", "numpy", "gradlens", "einops"}
 
 
 class ReachableState:

@@ -106,10 +106,15 @@ class Passes:
         rounding = max(torch.finfo(tensor.dtype).eps for tensor in (*outputs, *params))
         host = all(param.device.type == "cpu" for param in params)
         if gap > max(NOISE, ROUNDINGS * rounding) or (host and self._functions):
-            who = self._names() if self._functions else "a backward function"
+            if not self._functions:
+                raise Refusal(
+                    "a layer that runs again in each backward pass (activation checkpointing) gives another gradient each time; "
+                    "its attributes, buffers and random numbers have been put back",
+                    touched=True,
+                )
             raise Refusal(
-                f"{who} gives another gradient each time it runs (two passes differ by {gap:.1e} of its size); what it keeps "
-                "was not found and not put back, so this training may differ from one without gradlens",
+                f"{self._names()} gives another gradient each time it runs (two passes differ by {gap:.1e} of its size); what "
+                "it keeps was not found and not put back, so this training may differ from one without gradlens",
                 touched=True,
             )
         return self._on_same()

@@ -19,7 +19,9 @@ from gradlens import ClassGroups, Lens
 GROUPS = ClassGroups({"head": [0, 1], "tail": [2, 3]}, num_classes=4)
 
 
-def train(make: Callable[[], Callable[[Tensor], Tensor]], measured: bool, **options: Any) -> tuple[list[Tensor], Any, list[str]]:
+def train(
+    make: Callable[[], Callable[[Tensor], Tensor]], measured: bool, **options: Any
+) -> tuple[list[Tensor], Any, list[str]]:
     """Trains with what ``make`` returns between the layers; returns weights, the last measurement, and what was said."""
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
@@ -243,7 +245,7 @@ def test_a_hook_that_changes_the_gradient_is_refused_by_name() -> None:
 
 
 def test_a_module_hook_that_changes_the_gradient_is_refused_by_name() -> None:
-    def halved(_: Any, inputs: Any, outputs: Any) -> Any:  # noqa: ARG001
+    def halved(_: Any, inputs: Any, outputs: Any) -> Any:
         return (inputs[0] / 2,)
 
     def hooked() -> Callable[[Tensor], Tensor]:

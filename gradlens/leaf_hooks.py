@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gradlens.engines._protocol import Grads
@@ -33,15 +34,19 @@ def silenced(params: Sequence[Tensor]) -> Iterator[None]:
 
 
 class RawGradients:
-    """The gradients of parameters with hooks, before those hooks; of others ``.grad`` says the same."""
+    """The gradients of parameters with hooks, before those hooks; of others ``.grad`` says the same.
 
-    def __init__(self, params: Sequence[Tensor]) -> None:
+    A hook may step an optimizer and throw the gradient away, so that after the backward pass nothing is left of it.
+    """
+
+    def __init__(self, params: Sequence[Tensor], *, vanishing: bool) -> None:
         """Prepares.
 
         Args:
             params: P leaf tensors.
+            vanishing: Also note gradients that hooks may use up in the backward pass; not where processes average them.
         """
-        self._params = params
+        self._params, self._vanishing = params, vanishing
         self._found: dict[int, Tensor] = {}
         self._held = HeldError()
 
@@ -55,13 +60,20 @@ class RawGradients:
         return noted
 
     def put_into(self, total: Grads) -> Grads:
-        """Returns a gradient [P] that has what was noted in the place of what hooks made of it.
+        """Returns a gradient [P] that has what was noted in the place of what hooks made of it, or where it is gone.
 
         Raises:
             Exception: What went wrong while noting, which did not reach the backward pass.
         """
         self._held.check()
-        return [self._found.get(index, gradient) for index, gradient in enumerate(total)]
+        return [self._chosen(index, gradient) for index, gradient in enumerate(total)]
+
+    def _chosen(self, index: int, gradient: Tensor | None) -> Tensor | None:
+        noted = self._found.get(index)
+        if noted is None or gradient is None or gradient.is_sparse or self._params[index]._backward_hooks:
+            return gradient if noted is None else noted
+        # Zeroed in the backward pass; asking whether it was would wait for the device.
+        return torch.where((gradient == 0).all(), noted.to(gradient), gradient)
 
     def forget(self, indices: Iterable[int]) -> None:
         """Drops what was noted of parameters whose gradients were thrown away."""
@@ -74,14 +86,19 @@ class RawGradients:
     @contextmanager
     def _listening(self) -> Iterator[None]:
         handles: list[Any] = []
+        # One of them may step an optimizer of all parameters.
+        stepping = self._vanishing and any(param._post_accumulate_grad_hooks for param in self._params)
         for index, param in enumerate(self._params):
-            if hooks := param._backward_hooks:
-                others = dict(hooks)
-                hooks.clear()  # ours comes first
+            hooks = param._backward_hooks
+            if hooks or stepping:
+                others = dict(hooks or {})
+                if hooks:
+                    hooks.clear()  # ours comes first
                 try:
                     handles.append(param.register_hook(self._held.hook(self._note, index)))  # type: ignore[no-untyped-call]
                 finally:
-                    hooks.update(others)
+                    if hooks:
+                        hooks.update(others)
         try:
             yield
         finally:

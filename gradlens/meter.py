@@ -36,6 +36,8 @@ class StepMeter:
     checking steps over all) gives the residual, a proof that does not use the difference.
     """
 
+    # Whether no other process averages the gradients.
+    _alone = True
     # What belongs to one step; _restart begins the next.
     _vectors: dict[int, Grads]
     _difference: int | None
@@ -151,7 +153,7 @@ class StepMeter:
         self._begin()
         self._scale = scale_of(losses)
         before = [None if p.grad is None else p.grad.detach().clone() for p in self.params]
-        own = RawGradients(self.params)
+        own = RawGradients(self.params, vanishing=self._alone)
         self._raw.noting(own.noting(backward))()
         after = [p.grad for p in self.params]
         self._add(self._rest, own.put_into(less(after, before, copied=True)))
@@ -164,11 +166,11 @@ class StepMeter:
             keep: Keeps the vectors for ``finish(update)`` instead of their inner products.
         """
         after = [p.grad for p in self.params]
-        if self._taken is None and self._has_total and self._difference is not None and all(g is None for g in after):
-            self._has_total = False  # gradients vanish in the backward pass: from the next step on all are pulled back
-            self._difference = None
         total = less(after, self._before, copied=keep) if self._taken is None else self._taken
         total = self._raw.put_into(total)
+        if self._has_total and self._difference is not None and all(g is None for g in total):
+            self._has_total = False  # gradients vanish in the backward pass: from the next step on all are pulled back
+            self._difference = None
         self._evaluated = None if keep else self._evaluate(total, None)
         self._kept = total if keep else None
 
@@ -189,7 +191,7 @@ class StepMeter:
         self._samples = self._scores = self._loss = self._disagreement = None
         self._evaluated = self._kept = self._taken = self._scale = None
         self._rounding = 0.0
-        self._raw = RawGradients(self.params)
+        self._raw = RawGradients(self.params, vanishing=self._alone)
 
     def _begin(self, *, returned: bool = False) -> None:
         if self.begun and self._has_total and not returned:

@@ -57,6 +57,8 @@ class SharedMeter(StepMeter):
     shard, and only inner products are added up.
     """
 
+    _alone = False
+
     def __init__(
         self, shared: Shared, layout: Layout, groups: ClassGroups, components: int, switch: EngineSwitch
     ) -> None:

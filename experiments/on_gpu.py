@@ -43,13 +43,13 @@ EXACTNESS = [
     for p in ("float32", "default", "bfloat16", "float16")
 ]
 TIMED = [
-    Section("synchronisations", "synchronisations", (), 45),
     Section("overhead-resnet32", "overhead", ("--network", "resnet32", "--seconds", "0.8"), 50),
     Section("overhead-resnet50", "overhead", ("--network", "resnet50", "--seconds", "0.6"), 45),
     Section("overhead-vit-b-16", "overhead", ("--network", "vit-b-16", "--seconds", "0.6"), 40),
     Section("overhead-gpt", "overhead", ("--network", "gpt", "--seconds", "0.6"), 35),
 ]
 BESIDE = [
+    Section("synchronisations", "synchronisations", (), 120),
     Section("harmless-default", "harmless", ("--precision", "default"), 240),
     Section("harmless-bfloat16", "harmless", ("--precision", "bfloat16"), 240),
     Section("harmless-float16", "harmless", ("--precision", "float16"), 240),
@@ -185,7 +185,7 @@ def main() -> None:
         options = ["--device", args.device, "--dataset", args.dataset]
         options += ["--data", args.data] if args.data else []
         options += ["--epochs", str(args.epochs)] if args.epochs else []
-        options += ["--max-steps", "2"] if args.small else []
+        options += ["--max-steps", "2"] if args.small else ["--evaluate-every", "5"]
         trainings = SideBySide(
             work / "table3", list(jobs(args.imbalances, args.seeds)), at_once, until, env | (service or {}), options
         )

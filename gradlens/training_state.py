@@ -54,9 +54,8 @@ class TrainingState:
             _put_back(vars(module), attributes)
             _put_back(module._buffers, buffers)
         for buffer, values in self._buffers:
-            if not torch.equal(
-                buffer, values
-            ):  # the version does not tell: batch normalisation moves its statistics unseen
+            # The version does not tell: batch normalisation moves its statistics unseen. Comparing would wait for a device.
+            if _can_be_written(buffer) or not torch.equal(buffer, values):
                 _write(buffer, values)
         for param, gradient, written, copied in self._gradients:
             if param.grad is not gradient or _version(gradient) != written:
@@ -68,6 +67,11 @@ class TrainingState:
 
 def _is_plain(buffer: Tensor) -> bool:
     return type(buffer) in (Tensor, nn.Buffer) and buffer.layout is torch.strided and not buffer.is_meta
+
+
+def _can_be_written(buffer: Tensor) -> bool:
+    """Whether a buffer lies on a device with a place of its own for each entry (an expanded one has not)."""
+    return buffer.device.type != "cpu" and torch._prims_common.is_non_overlapping_and_dense_or_false(buffer)
 
 
 def _put_back(current: dict[str, Any], before: dict[str, Any]) -> None:

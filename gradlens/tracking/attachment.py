@@ -20,6 +20,7 @@ from gradlens.tracking.following import Following
 from gradlens.tracking.group_search import GroupSearch
 from gradlens.tracking.messages import say
 from gradlens.tracking.model_search import find_owners
+from gradlens.tracking.observed import classes_of
 from gradlens.tracking.options import TrackOptions
 from gradlens.tracking.sightings import leaves
 from gradlens.tracking.step_count import StepCount
@@ -63,7 +64,8 @@ class Attachment:
         self._steps = steps
         self._first, self._follows = True, False
         self.every_backward = self._owners.optimizer is None
-        self.search = GroupSearch(options, evidence.num_classes, loaders, evidence.labels)
+        classes = evidence.num_classes or classes_of(options, loaders, evidence.anchors[0], evidence.labels)
+        self.search = GroupSearch(options, classes, loaders, evidence.labels)
         self._groups: ClassGroups | None = None
         self._without_data: WithoutData | None = None
 

@@ -14,12 +14,11 @@ from gradlens.tracking.classifiers import classifier_of
 from gradlens.tracking.evidence import Evidence, class_count, observed, weigh
 from gradlens.tracking.label_search import find_labels
 from gradlens.tracking.model_search import find_owners
+from gradlens.tracking.observed import Observed
 from gradlens.tracking.outputs import Outputs
 from gradlens.tracking.sightings import Found, leaves
 from gradlens.tracking.targets import contrasts, is_taught, with_hard_labels
 
-# Tensors named by gradlens.observe that are kept until a backward pass comes; more are evaluations that nobody differentiates.
-OBSERVED = 4
 # Backward passes in whose graphs labels are looked for in vain, before that is given up.
 TRIES = 20
 NAME = "name the classes with gradlens.observe(outputs, labels) before loss.backward()"
@@ -46,7 +45,7 @@ class Clues:
             fail: Takes errors of ours that happen in the training's own forward pass.
         """
         self._notice, self._wanted, self._fail = notice, wanted, fail
-        self._observed: list[tuple[Tensor, Tensor]] = []
+        self._observed = Observed()
         self._outputs: Outputs | None = None
         self._tries = 0
         # Ids of parameters of layers whose logits had labels of classes, and of those whose logits had positions.
@@ -63,7 +62,7 @@ class Clues:
             kinds = f"{type(outputs).__name__} and {type(labels).__name__}"
             raise TypeError(f"gradlens.observe got {kinds}; give tensors: outputs [batch, classes] and labels [batch]")
         if outputs.requires_grad:
-            self._observed = [*self._observed[1 - OBSERVED :], (outputs, labels)]
+            self._observed.add(outputs, labels)
 
     def evidence(self, found: list[Found], roots: list[Tensor], classes: int | None) -> Evidence | None:
         """Returns the evidence of a backward pass, or None.
@@ -73,18 +72,17 @@ class Clues:
             roots: What is differentiated.
             classes: C of the run, once known.
         """
-        named, self._observed = self._observed, []
+        named = self._observed.take(roots)
         if named:
-            return observed(named, classes)
+            return self._told(observed(named, classes))
         naming = self._naming(found)
         if found and not naming:
             return None
         if naming:
             self.stop()
             evidence = weigh(naming, roots, classes)
-            if evidence is not None and evidence.left_out:
-                beside = f"{evidence.left_out} beside the measured"
-                self._notice("left out", f"loss calls with other labels count as 'rest' ({beside})")
+            if evidence is not None:
+                return self._told(evidence)
             if evidence is None:
                 others = ", ".join(sorted({str(class_count(item.sighting)) for item in naming}))
                 text = f"a loss over {others} classes counts as 'rest': the groups of this run are over {classes}"
@@ -109,6 +107,12 @@ class Clues:
             self._classifiers = frozenset().union(*(classifier_of(item.sighting.anchor) for item in naming))
         return [replace(item, sighting=with_hard_labels(item.sighting)) for item in naming]
 
+    def _told(self, evidence: Evidence) -> Evidence:
+        if evidence.left_out:
+            beside = f"{evidence.left_out} beside the measured"
+            self._notice("left out", f"loss calls with other labels count as 'rest' ({beside})")
+        return evidence
+
     def listen(self, wanted: bool) -> None:
         """Watches the model's outputs, if it ever did, or rests: a hook costs time in every forward pass."""
         if self._outputs is not None:
@@ -116,7 +120,7 @@ class Clues:
 
     def stop(self) -> None:
         """Forgets everything and looks no more into the graphs of losses without a loss call."""
-        self._observed = []
+        self._observed.forget()
         self._tries = TRIES
         if self._outputs is not None:
             self._outputs.stop()

@@ -23,7 +23,7 @@ class Evidence:
         labels: [*R] class ids of those rows, or class masses [R, C]; of several anchors with labels of their own those of all
             samples, each once.
         ignore_index: The label that the loss ignores.
-        num_classes: C.
+        num_classes: C; None where only the data tell it.
         function: Where the anchors were seen, for people.
         left_out: How many loss calls with other labels count as ``rest``.
         class_dim: Where the anchors have their classes, if that is known.
@@ -33,7 +33,7 @@ class Evidence:
     anchors: list[Tensor]
     labels: Tensor
     ignore_index: int
-    num_classes: int
+    num_classes: int | None
     function: str
     left_out: int = 0
     class_dim: int | None = None
@@ -80,14 +80,29 @@ def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | No
 def observed(named: Sequence[tuple[Tensor, Tensor]], num_classes: int | None) -> Evidence:
     """Makes evidence of what the script named itself.
 
+    The last pair counts, with all that have its labels or come from its layer (chunks, time steps), each by its own labels.
+    Samples are counted as in ``weigh``.
+
     Args:
-        named: (outputs, labels), at least one; those with the last labels count.
-        num_classes: C of the run, once known.
+        named: (outputs, labels), at least one; of a tensor that was named twice the last labels count.
+        num_classes: C of the run, once known; else masses have a column for each, and of class ids the data tell it.
     """
-    labels = named[-1][1]
-    anchors = [outputs for outputs, its in named if _same(its, labels)]
-    classes = num_classes or _columns(anchors[0], labels)
-    return Evidence(anchors, labels, -100, classes, "gradlens.observe", len(named) - len(anchors))
+    pairs = list({id(outputs): (outputs, labels) for outputs, labels in named}.values())
+    last, labels = named[-1]
+    layer = classifier_of(last)
+    own = [pair for pair in pairs if pair[0] is last or _same(pair[1], labels) or layer & classifier_of(pair[0])]
+    classes = num_classes or (labels.shape[min(1, labels.ndim - 1)] if labels.is_floating_point() else None)
+    left_out = len(pairs) - len(own)
+    if all(_same(its, labels) for _, its in own):
+        return Evidence([outputs for outputs, _ in own], labels, -100, classes, "gradlens.observe", left_out)
+    given: set[tuple[Any, ...]] = set()
+    labelled: list[Labelled] = []
+    for outputs, its in own:
+        labelled.append(Labelled(outputs, its, share=float(_place(its) not in given)))
+        given.add(_place(its))
+    once = joined([item for item in labelled if item.share], classes or 0)
+    names = f"{len(own)} calls of gradlens.observe"
+    return Evidence([outputs for outputs, _ in own], once, -100, classes, names, left_out, labelled=tuple(labelled))
 
 
 def class_count(sighting: Sighting) -> int:
@@ -98,14 +113,6 @@ def class_count(sighting: Sighting) -> int:
 def class_dim(sighting: Sighting) -> int:
     """Returns where logits of a loss call have their classes: torch says so, whatever the other dimensions are."""
     return min(1, sighting.anchor.ndim - 1)
-
-
-def _columns(outputs: Tensor, labels: Tensor) -> int:
-    """Returns C: the outputs' columns; one logit a sample tells two classes apart."""
-    shape = outputs.shape
-    if (labels.ndim == 1 and shape == labels.shape) or (len(shape) > 1 and shape[1] == 1):
-        return 2
-    return int(shape[1] if len(shape) > 1 else shape[0])
 
 
 def _of_first(calls: Sequence[Found]) -> tuple[list[Found], list[Found]]:

@@ -62,11 +62,11 @@ class GroupSearch:
         trains = loaders[0][0] if loaders else None
         found = None
         for loader, drawn in loaders:
-            found = count_classes(loader, num_classes, partial(_may_be, labels, drawn))
-            if found is not None and _fit(found, labels):
+            found = count_classes(loader, num_classes, partial(may_be, labels, drawn))
+            if found is not None and fits(found, labels):
                 trains = loader
                 break
-        if found is not None and _fit(found, labels):
+        if found is not None and fits(found, labels):
             self.counts, self._source = found.counts, found.source
         elif (whole := _whole(labels, num_classes)) is not None:
             self.counts, self._source = whole, "the tensor that the labels are slices of"
@@ -147,14 +147,15 @@ class GroupSearch:
         return f"{text}; from its counts: --groups " + ",".join(f"{name}={_ids(ids)}" for name, ids in pairs)
 
 
-def _may_be(labels: Tensor, drawn: Drawn, claimed: NDArray[np.int64]) -> bool:
+def may_be(labels: Tensor, drawn: Drawn, claimed: NDArray[np.int64]) -> bool:
     """Says whether the labels of a batch can be those that a dataset names for the samples drawn; if in doubt, yes."""
     if labels.is_floating_point() or labels.ndim != 1 or not len(drawn) or not drawn.complete:
         return True
     return drawn.agree(claimed, labels.detach().cpu().numpy().astype(np.int64))
 
 
-def _fit(found: ClassCounts, labels: Tensor) -> bool:
+def fits(found: ClassCounts, labels: Tensor) -> bool:
+    """Says whether class counts have samples of each label of a batch."""
     if labels.is_floating_point():
         return True
     ids = labels.detach().reshape(-1).cpu().numpy()

@@ -75,7 +75,7 @@ def attach(sighting: Sighting, output: Tensor) -> None:
 def find(roots: list[Tensor]) -> list[Found]:
     """Returns the sightings in the graphs of ``roots``, in the order of the forward pass."""
     found: list[Found] = []
-    for node in _nodes(roots):
+    for node in nodes(roots):
         sighting = node.metadata.get(KEY)
         if sighting is not None:
             found.append(Found(sighting, node))
@@ -91,7 +91,7 @@ def forget(found: list[Found]) -> None:
 def leaves(roots: list[Tensor]) -> list[Tensor]:
     """Returns the leaf tensors (parameters) that the graphs of ``roots`` reach."""
     variables: dict[int, Tensor] = {}
-    for node in _nodes(roots, below_sightings=True):
+    for node in nodes(roots, below_sightings=True):
         variable = getattr(node, "variable", None)
         if variable is not None:
             variables[id(variable)] = variable
@@ -100,10 +100,10 @@ def leaves(roots: list[Tensor]) -> list[Tensor]:
 
 def recomputes_unseen(roots: list[Tensor]) -> bool:
     """Says whether the graphs of ``roots`` hold reentrant checkpoints, whose layers are no part of the graph."""
-    return any(type(node).__name__ == "CheckpointFunctionBackward" for node in _nodes(roots, below_sightings=True))
+    return any(type(node).__name__ == "CheckpointFunctionBackward" for node in nodes(roots, below_sightings=True))
 
 
-def _nodes(roots: list[Tensor], *, below_sightings: bool = False) -> Iterator[Any]:
+def nodes(roots: list[Tensor], *, below_sightings: bool = False) -> Iterator[Any]:
     """Yields graph nodes, each once; not those below a loss call unless wanted."""
     waiting: list[Any] = [root.grad_fn for root in roots if root.grad_fn is not None]
     seen = set(waiting)

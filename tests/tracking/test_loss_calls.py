@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+import gradlens
 from gradlens.runlog import Run
 from tests.tracking.in_process import said
 
@@ -308,3 +309,34 @@ def test_ignored_labels_of_a_term_are_rest(start, tmp_path):
     run, _ = measured(tracker, tmp_path)
     assert run.residual.max() < 1e-5
     np.testing.assert_allclose(run.counts.sum(1), 12, rtol=1e-5)
+
+
+@pytest.mark.parametrize("way", ["chunks", "time steps"])
+def test_chunks_that_a_script_names_count_together(start, tmp_path, way):
+    tracker = start(every=1, groups=GROUPS)
+    torch.manual_seed(0)
+    model = Tagger()
+    params = list(model.parameters())
+    optimizer = torch.optim.SGD(params, lr=0.1)
+    truth, counts = [], []
+    for _ in range(3):
+        x, y = batch()
+        tracker.busy = True
+        losses, labels = (whole if way == "chunks" else stepwise)(model, x, y)
+        truth.append(norms(losses / y.numel(), labels, params))
+        tracker.busy = False
+        counts.append([int(torch.isin(y, HEAD).sum()), int((~torch.isin(y, HEAD)).sum())])
+        loss = 0
+        evaluated = model.head(model(x))  # nobody differentiates it
+        gradlens.observe(evaluated.flatten(0, 1), y.flatten())
+        parts = model.head(model(x)).unbind(1) if way == "chunks" else model.steps(x)
+        for part, t in zip(parts, y.unbind(1), strict=True):
+            gradlens.observe(part, t)
+            loss = loss - part.log_softmax(1).gather(1, t[:, None]).sum() / y.numel()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    run, found = measured(tracker, tmp_path)
+    np.testing.assert_allclose(found, np.array(truth)[run.steps], rtol=1e-5)
+    np.testing.assert_array_equal(run.counts, np.array(counts)[run.steps])
+    assert np.nan_to_num(run.norm("rest")).max() < 1e-6

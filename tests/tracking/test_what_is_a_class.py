@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+import gradlens
 from gradlens.runlog import Run
 from gradlens.tracking.group_choice import by_frequency, choose_groups
 from gradlens.tracking.options import TrackOptions
@@ -329,3 +330,42 @@ def test_mixed_and_smoothed_masses_are_labels(classes):
     padded[-3:] = 0
     assert hardened(padded).tolist() == [*hot.argmax(1)[:-3].tolist(), -100, -100, -100]
     assert varies(torch.randn(64, classes).softmax(1))
+
+
+def similar(z, y):
+    """Supervised contrastive loss."""
+    s = z @ z.T / 0.5 - torch.eye(len(z)) * 1e9
+    same = (y[:, None] == y) & ~torch.eye(len(z), dtype=torch.bool)
+    return -((s.log_softmax(1) * same).sum(1) / same.sum(1).clamp(min=1)).mean()
+
+
+@pytest.mark.parametrize("groups", [None, "a=0-1,b=2-3"])
+@pytest.mark.parametrize("width", [3, 16])
+def test_classes_of_embeddings_come_from_the_data(start, tmp_path, width, groups):
+    tracker = start(every=1, groups=groups)
+    torch.manual_seed(0)
+    y = torch.repeat_interleave(torch.arange(4), torch.tensor([60, 40, 12, 8]))
+    model = nn.Linear(20, width)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    truth = []
+    for x, t in DataLoader(TensorDataset(torch.randn(120, 20), y), 30, shuffle=True):
+        z = F.normalize(model(x))
+        gradlens.observe(z, t)
+        loss = similar(z, t)
+        (cotangent,) = torch.autograd.grad(loss, z, retain_graph=True)
+        tracker.busy = True
+        parts = ((t < 2)[:, None] * cotangent, (t >= 2)[:, None] * cotangent)
+        vectors = [torch.autograd.grad(z, list(model.parameters()), part, retain_graph=True) for part in parts]
+        truth.append([float(sum(g.square().sum() for g in vector) ** 0.5) for vector in vectors])
+        tracker.busy = False
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    run = finished(tracker, tmp_path)
+    assert run.groups.num_classes == 4
+    assert sorted(c for ids in run.groups.classes for c in ids) == [0, 1, 2, 3]
+    if width != 4:
+        assert np.isnan(run.loss).all()  # embeddings are no logits
+    if groups:
+        found = np.stack([run.norm("a"), run.norm("b")], 1)
+        np.testing.assert_allclose(found, np.array(truth)[run.steps], rtol=1e-4)

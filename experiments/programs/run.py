@@ -99,6 +99,24 @@ def left_by(program: Program, source: Path, place: Path, command: list[str], gro
     return Left(done.returncode, *texts, place)
 
 
+def described(program: Program) -> dict[str, Any]:
+    """Returns what a row says of its program before anything ran."""
+    remarks = [program.remark] if program.remark else []
+    if program.interrupted:
+        remarks.append(f"Ctrl-C after step {program.interrupted}")
+    if program.cpu:
+        remarks.append("asks for a GPU: `.cuda()` does nothing")
+    return {
+        "name": program.name,
+        "repository": program.repository,
+        "commit": program.commit,
+        "title": program.title,
+        "command": ["python", *program.command],
+        "options": list(program.options),
+        "remarks": remarks,
+    }
+
+
 def row(program: Program, source: Path, work: Path) -> dict[str, Any]:
     """Runs a program plainly, tracked and, if its row says so, with brute force; returns its row of the table."""
     files = checkout(program, source)
@@ -109,12 +127,7 @@ def row(program: Program, source: Path, work: Path) -> dict[str, Any]:
     tracked = left_by(program, files, work / "tracked", [*track, *program.command])
     run = Run(run_folder) if (run_folder / "run.json").exists() else None
     found: dict[str, Any] = {
-        "name": program.name,
-        "repository": program.repository,
-        "commit": program.commit,
-        "title": program.title,
-        "command": ["python", *program.command],
-        "remark": program.remark,
+        **described(program),
         "code": plain.code,
         "steps": len(plain.notes()["digests"]),
         "measured": 0 if run is None else len(run),
@@ -179,7 +192,7 @@ def main() -> None:
             found = rows[program.name] = row(program, args.source.resolve(), work)
             facts = ("code", "steps", "measured", "error", "cost", "differences")
             print(", ".join(f"{key} {found[key]}" for key in facts), flush=True)
-        kept = [rows[program.name] for program in programs if program.name in rows]
+        kept = [rows[program.name] | described(program) for program in programs if program.name in rows]
         used = {name: importlib.metadata.version(name) for name in table["PACKAGES"]}
         document = {"environment": versions() | used | hardware("cpu") | {"threads": 1}, "programs": kept}
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -88,7 +88,7 @@ PROGRAMS = (
         "vae",
         *EXAMPLES,
         "digits, a variational autoencoder",
-        ("main.py", "--epochs", "1", "--no-accel"),
+        ("main.py", "--epochs", "1", "--no-accel", "--batch-size", "59"),
         folder="vae",
         data=(("mnist", "../data"),),
     ),

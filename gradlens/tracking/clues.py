@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gradlens.anchors import row_tensors
 from gradlens.rows import LabelsError
 from gradlens.tracking.classifiers import classifier_of
+from gradlens.tracking.compiled_loss import is_inside
 from gradlens.tracking.evidence import Evidence, class_count, observed, weigh
 from gradlens.tracking.label_search import find_labels
 from gradlens.tracking.model_search import find_owners
@@ -32,7 +33,11 @@ TAUGHT = (
 
 
 class Clues:
-    """Loss calls, what the script observes, and the labels in the graph of a loss written by hand."""
+    """Loss calls, what the script observes, and the labels in the graph of a loss written by hand.
+
+    Attributes:
+        compiled: Whether a loss was seen that a compiled function had returned.
+    """
 
     def __init__(
         self, notice: Callable[[str, str], None], wanted: Callable[[], bool], fail: Callable[[Exception], None]
@@ -51,6 +56,7 @@ class Clues:
         # Ids of parameters of layers whose logits had labels of classes, and of those whose logits had positions.
         self._classifiers: frozenset[int] = frozenset()
         self._refused: frozenset[int] = frozenset()
+        self.compiled = False
 
     def named(self, outputs: Any, labels: Any) -> None:
         """Takes what the script names with ``gradlens.observe``.
@@ -73,6 +79,9 @@ class Clues:
             classes: C of the run, once known.
         """
         named = self._observed.take(roots)
+        if not found and is_inside(roots):  # its logits are no part of the loss's graph, even if the script names them
+            self.compiled = True
+            return None
         if named:
             return self._told(observed(named, classes))
         naming = self._naming(found)

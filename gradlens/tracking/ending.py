@@ -94,6 +94,12 @@ def why_nothing(tracker: Tracker, status: str) -> str:
         return tracker.attachment.search.unfinished()
     if "torch" not in tracker.seen:
         return "nothing was measured: the program did not import torch"
+    from gradlens.tracking.compiled_loss import functions, loss_line, step_line  # torch is there by now
+
+    if "compiled" in tracker.seen:
+        return f"nothing was measured: {loss_line()}"
+    if "backward" not in tracker.seen and (compiled := functions()) is not None:
+        return f"nothing was measured: {step_line(compiled)}"
     if "backward" not in tracker.seen:
         ended = "" if status == "finished" else f" before it {status}"
         return f"nothing was measured: no backward pass ran in this process{ended}"

@@ -292,6 +292,8 @@ class Tracker:
         try:
             classes = self._classes(found)
             evidence = self._clues.evidence(found, roots, classes) if plain else None
+            if self._clues.compiled:
+                self._compiled()
             if evidence is not None and self.lens is None:
                 self._attach(roots, evidence)
             elif self._following is not None and self._following.lost:
@@ -301,6 +303,13 @@ class Tracker:
         finally:
             if not retains:
                 sightings.forget(found)
+
+    def _compiled(self) -> None:
+        self.seen.add("compiled")
+        if self.lens is not None:
+            from gradlens.tracking.compiled_loss import loss_line
+
+            self._notice("compiled", f"a loss counts as 'rest': {loss_line()}")
 
     def _classes(self, found: list[Found]) -> int | None:
         """Returns C of the run: once known, or that of the first loss call which the groups asked for fit."""

@@ -200,6 +200,39 @@ def test_the_end_says_which_models_trained_unmeasured(both):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [
+        (
+            "loss",
+            "the loss is computed inside a function that torch.compile has compiled (forward (compiled_loss.py:16))",
+        ),
+        (
+            "observe",
+            "the loss is computed inside a function that torch.compile has compiled (forward (compiled_loss.py:16))",
+        ),
+        ("step", "no backward pass ran outside of the functions that torch.compile has compiled (train_step"),
+    ],
+)
+def test_what_is_inside_a_compiled_function_is_said(both, how, line):
+    done = both("compiled_loss.py", how, options=(*EVERY, *GROUPS))
+
+    done.assert_same_training()
+    assert len(done.tracked.said) == 1
+    assert done.tracked.said[0].startswith(f"nothing was measured: {line}")
+    assert not list((done.folder / "tracked" / "runs").iterdir())
+
+
+@pytest.mark.slow
+def test_the_advice_to_a_compiled_loss_works(both):
+    done = both("compiled_loss.py", "outside", options=(*EVERY, *GROUPS))
+
+    done.assert_same_training()
+    assert done.run.steps.tolist()[-1] == 5
+    assert np.nanmax(done.run.residual) < 1e-5
+
+
+@pytest.mark.slow
 def test_separate_modules_with_an_optimizer_each(both):
     done = both("two_optimizers.py")
 

@@ -1,0 +1,74 @@
+"""Losses that torch.compile computes: of a compiled function only inputs and outputs can be seen."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import gradlens
+
+NODE = "CompiledFunctionBackward"
+# Nodes above a compiled function that are searched: a loss is scaled and added up after it.
+SEARCHED = 200
+# Compiled functions that a line names.
+SHOWN = 3
+# Where code lies that torch.compile meets on its way through the script's: that of torch and of gradlens.
+NOT_THE_SCRIPTS = tuple(os.path.dirname(package.__file__) + os.sep for package in (torch, gradlens))
+
+
+def is_inside(roots: Sequence[Tensor]) -> bool:
+    """Says whether a compiled function returned the loss: scalars are all that reaches ``roots`` from it."""
+    waiting: list[tuple[Any, int]] = [(root.grad_fn, root.output_nr) for root in roots if root.grad_fn is not None]
+    seen = set(waiting)
+    found = False
+    while waiting and len(seen) < SEARCHED:
+        node, number = waiting.pop()
+        if node.name() == NODE:
+            if math.prod(node._input_metadata[number].shape) != 1:
+                return False
+            found = True
+            continue
+        fresh = [edge for edge in node.next_functions if edge[0] is not None and edge not in seen]
+        seen.update(fresh)
+        waiting += fresh
+    return found
+
+
+def functions() -> str | None:
+    """Returns the names and places of the functions that torch.compile has compiled; None where there are none."""
+    utils = sys.modules.get("torch._dynamo.utils")
+    if utils is None:
+        return None
+    named = dict.fromkeys(
+        f"{metrics.co_name} ({os.path.basename(metrics.co_filename)}:{metrics.co_firstlineno})"
+        for metrics in utils.get_compilation_metrics()
+        if metrics.co_name and metrics.co_filename and not metrics.co_filename.startswith(NOT_THE_SCRIPTS)
+    )
+    more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+    return ", ".join(list(named)[:SHOWN]) + more if named else None
+
+
+def loss_line() -> str:
+    """Returns what to say of a loss that a compiled function has returned."""
+    return (
+        f"the loss is computed inside a function that torch.compile has compiled ({functions() or 'its name is not known'}), "
+        "into which nothing can look; let it return the model's output, and call cross_entropy outside of it"
+    )
+
+
+def step_line(compiled: str) -> str:
+    """Returns what to say where backward passes can only have run inside of compiled functions.
+
+    Args:
+        compiled: The functions.
+    """
+    return (
+        f"no backward pass ran outside of the functions that torch.compile has compiled ({compiled}), into which nothing can "
+        "look; compile the model alone, and leave cross_entropy, backward and optimizer.step outside"
+    )

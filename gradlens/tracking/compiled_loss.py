@@ -18,8 +18,10 @@ NODE = "CompiledFunctionBackward"
 SEARCHED = 200
 # Compiled functions that a line names.
 SHOWN = 3
+# How torch.compile names what follows a break in a function that it has named already.
+REST_OF_A_FUNCTION = "torch_dynamo_resume_in_"
 # Where code lies that torch.compile meets on its way through the script's: that of torch and of gradlens.
-NOT_THE_SCRIPTS = tuple(os.path.dirname(package.__file__) + os.sep for package in (torch, gradlens))
+NOT_THE_SCRIPTS = tuple(os.path.dirname(str(package.__file__)) + os.sep for package in (torch, gradlens))
 
 
 def is_inside(roots: Sequence[Tensor]) -> bool:
@@ -48,7 +50,10 @@ def functions() -> str | None:
     named = dict.fromkeys(
         f"{metrics.co_name} ({os.path.basename(metrics.co_filename)}:{metrics.co_firstlineno})"
         for metrics in utils.get_compilation_metrics()
-        if metrics.co_name and metrics.co_filename and not metrics.co_filename.startswith(NOT_THE_SCRIPTS)
+        if metrics.co_name
+        and metrics.co_filename
+        and not metrics.co_name.startswith(REST_OF_A_FUNCTION)
+        and not metrics.co_filename.startswith(NOT_THE_SCRIPTS)
     )
     more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
     return ", ".join(list(named)[:SHOWN]) + more if named else None

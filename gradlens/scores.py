@@ -79,5 +79,9 @@ def _classes_last(logits: Tensor, rows: torch.Size, classes: int, class_dim: int
     if logits.is_complex():
         return None
     if classes_within(logits.shape, rows, class_dim):
-        return logits.movedim(1, -1) if logits.shape[1] == classes else None
-    return logits if logits.shape == (*rows, classes) else None
+        logits = logits.movedim(1, -1)
+    elif logits.shape[:-1] != rows:
+        return None
+    if class_dim is not None:  # logits for sure; classes to come have none yet
+        logits = _widened(logits, classes)
+    return logits if logits.shape[-1] == classes else None

@@ -260,13 +260,14 @@ class Stepper:
             once.before()
             raise
         except Exception as error:
-            if once.error is not None:
-                self.skip()  # what is there of this step is a part, whatever the script makes of the error
-                raise once.error from None
-            if not once.ran:
-                once()
-            self._fault(error)
+            if once.error is None:
+                if not once.ran:
+                    once()
+                self._fault(error)
         taken.listening = False
+        if once.error is not None:
+            self.skip()  # what is there of this step is a part, whatever the script makes of the error
+            raise once.error  # not above: there it would get other causes
         self._usage.backward()
         self.schedule.clock.own(time.perf_counter() - begun - once.seconds)
         self._end_without_optimizer()

@@ -16,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gradlens.cadence import Every
 from gradlens.claims import by_statement, notes_of
 from gradlens.facts import measured_text, nonfinite_text, overhead_text, span, training_steps
 from gradlens.gram import REST
@@ -125,7 +126,7 @@ def summary_table(run: Run) -> Table:
         table.add_row(f"[dim]... {len(run.groups) - MOST_GROUPS} more[/dim]")
     parts = [
         f"distortion {number(distortion(run))} (0 = none)",
-        f"measured {measured_text(run)}" + (", too few for means; --every 1 measures more" if len(run) < FEW else ""),
+        f"measured {measured_text(run)}{_too_few(run)}",
     ]
     overhead = overhead_text(run)
     measured = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
@@ -139,6 +140,14 @@ def summary_table(run: Run) -> Table:
         )
     table.caption_justify = "left"
     return table
+
+
+def _too_few(run: Run) -> str:
+    """Says that the means say little, and how to measure more, where that is possible."""
+    if len(run) >= FEW:
+        return ""
+    possible = training_steps(run) >= FEW and run.meta.cadence != str(Every(1))
+    return f", too few for means{'; --every 1 measures more' if possible else ''}"
 
 
 def _last_phase(run: Run) -> int | None:

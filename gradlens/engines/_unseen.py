@@ -60,7 +60,7 @@ def _hide() -> None:
         ordinary = getattr(owner, name, None)
         if ordinary is not None:
             setattr(owner, name, _without_hooks(ordinary))
-    nn.Module.__reduce_ex__ = _reduce  # type: ignore[method-assign, assignment]
+    nn.Module.__reduce_ex__ = _reduced_without_hooks()  # type: ignore[method-assign]
 
 
 def _without_hooks(ordinary: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,13 +74,17 @@ def _without_hooks(ordinary: Callable[..., Any]) -> Callable[..., Any]:
     return unheard
 
 
-def _reduce(self: nn.Module, protocol: Any) -> Any:
-    """Module.__reduce_ex__: what ``copy`` and ``pickle`` take of a module."""
-    reduced = super(nn.Module, self).__reduce_ex__(protocol)
-    if not listening() or not isinstance(reduced, tuple):
-        return reduced
-    make, args, *state = reduced
-    return (make, tuple(map(_cleaned, args)), *map(_cleaned, state))
+def _reduced_without_hooks() -> Callable[..., Any]:
+    """Returns ``__reduce_ex__`` of modules: what ``copy`` and ``pickle`` take of them."""
+
+    def reduce(self: nn.Module, protocol: Any) -> Any:
+        reduced = super(nn.Module, self).__reduce_ex__(protocol)
+        if not listening() or not isinstance(reduced, tuple):
+            return reduced
+        make, args, *state = reduced
+        return (make, tuple(map(_cleaned, args)), *map(_cleaned, state))
+
+    return reduce
 
 
 def _cleaned(part: Any) -> Any:

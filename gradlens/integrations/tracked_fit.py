@@ -102,7 +102,7 @@ class TrackedFit:
         elif isinstance(error, KeyboardInterrupt):
             tracker.lens.close("interrupted", "KeyboardInterrupt")
         else:
-            reason = error.message if isinstance(error, WrongUse) else f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, WrongUse) else f"{type(error).__name__}: {error}"
             tracker.lens.close("failed", reason)
 
 

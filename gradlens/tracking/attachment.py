@@ -15,14 +15,16 @@ from gradlens.lens import Lens
 from gradlens.shards import local
 from gradlens.tracking.attach import announce, attach, described
 from gradlens.tracking.drawn import Drawn
-from gradlens.tracking.evidence import Evidence
+from gradlens.tracking.evidence import Evidence, class_count
 from gradlens.tracking.following import Following
+from gradlens.tracking.group_choice import over
 from gradlens.tracking.group_search import GroupSearch
+from gradlens.tracking.growth import Head
 from gradlens.tracking.messages import say
-from gradlens.tracking.model_search import find_owners
+from gradlens.tracking.model_search import Owners, find_owners
 from gradlens.tracking.observed import classes_of
 from gradlens.tracking.options import TrackOptions
-from gradlens.tracking.sightings import leaves
+from gradlens.tracking.sightings import Found, leaves
 from gradlens.tracking.step_count import StepCount
 from gradlens.tracking.without_data import WithoutData
 
@@ -33,6 +35,7 @@ class Attachment:
     Attributes:
         search: The search for the groups.
         every_backward: Whether each backward pass is a step, because no optimizer was found.
+        grown: Whether the classifier has grown since the lens was made.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class Attachment:
         self.search = GroupSearch(options, classes, loaders, evidence.labels)
         self._groups: ClassGroups | None = None
         self._without_data: WithoutData | None = None
+        self._head = Head(evidence.anchors[0])
+        self.grown = False
 
     def lens(self, evidence: Evidence, passes: int, on_made: Callable[[Lens], None]) -> Lens | None:
         """Returns the lens, or None while labels are being counted. The lens skips this step if it cannot measure it.
@@ -78,7 +83,7 @@ class Attachment:
             on_made: Called with the lens as soon as it has been made.
 
         Raises:
-            WrongUse: The groups asked for do not fit the classes.
+            WrongUse: The counts make no groups.
         """
         first, self._first = self._first, False
         step = self._steps.of(self._owners.optimizer)
@@ -89,7 +94,8 @@ class Attachment:
             return None
         unseen = self._steps.begun() or any(_holds(param.grad) for param in self._owners.model.parameters())
         self._groups, self._without_data = groups, WithoutData(groups)
-        lens = attach(self._options, self._folder, groups, self.search.counts, self._owners, evidence)
+        counts = self.search.counts_of(groups)
+        lens = attach(self._options, self._folder, groups, counts, self._owners, evidence)
         on_made(lens)
         if first:
             announce(self._options, self._folder, self._owners, evidence, described(groups), lens.engine_name)
@@ -106,6 +112,15 @@ class Attachment:
     def unexpected(self, labels: Tensor) -> str | None:
         """Returns what to say of labels whose classes belong to no group, the first time that there are some."""
         return None if self._without_data is None else self._without_data.look(labels)
+
+    def classes(self, found: Sequence[Found]) -> int:
+        """Returns C, which these loss calls may show to have grown."""
+        grown = self._head.grown(found, self.search.num_classes, self._owners.model.parameters())
+        if grown is not None:
+            self.search.grow(grown)
+            self._head = Head(next(item.sighting.anchor for item in found if class_count(item.sighting) == grown))
+            self.grown = self._groups is not None
+        return self.search.num_classes
 
     def following(self, lens: Lens) -> Following:
         """Returns what notices that the training goes on with another optimizer or model than the lens's."""
@@ -135,8 +150,10 @@ class Attachment:
             on_made: Called with the lens of another model as soon as it has been made.
         """
         assert self._groups is not None
+        owners = find_owners(leaves(list(roots)))
+        if self.grown:
+            return self._renewed(owners, evidence, lens, following, on_made)
         optimizer = following.newcomer()
-        owners = replace(find_owners(leaves(list(roots))), optimizer=optimizer)
         known = {id(param) for param in owners.model.parameters()}
         if optimizer is None or not any(id(p) in known for group in optimizer.param_groups for p in group["params"]):
             return None
@@ -144,17 +161,37 @@ class Attachment:
             following.follow(optimizer)
             lens.skip()  # a step may have begun before
             return lens
+        return self._renewed(replace(owners, optimizer=optimizer), evidence, lens, following, on_made)
+
+    def _renewed(
+        self, owners: Owners, evidence: Evidence, lens: Lens, following: Following, on_made: Callable[[Lens], None]
+    ) -> Lens:
+        """Returns a lens that goes on in the run of one which ends."""
+        assert self._groups is not None
         following.stop()
         step, epoch = lens.step, lens.epoch
         lens.close()
-        lens = attach(self._options, self._folder, self._groups, self.search.counts, owners, evidence, resume=True)
+        self._groups = over(self._groups, self.search.num_classes)
+        self._without_data = WithoutData(self._groups)
+        counts = self.search.counts_of(self._groups)
+        lens = attach(self._options, self._folder, self._groups, counts, owners, evidence, resume=True)
         on_made(lens)
         announce(self._options, self._folder, owners, evidence, described(self._groups), lens.engine_name)
         self._owners = owners
         lens.step, lens.epoch = step, epoch
-        lens.event("model", message=f"training goes on with another model: {owners.name}", model=owners.name)
+        message = self._growth(self._groups) if self.grown else f"training goes on with another model: {owners.name}"
+        lens.event("model", message=message, model=owners.name)
+        if self.grown:
+            say(message)
+        self.grown = False
         lens.skip()
         return lens
+
+    def _growth(self, groups: ClassGroups) -> str:
+        message = f"the classifier has grown to {self.search.num_classes} classes"
+        if (groups.of_class() < 0).any():
+            message += "; those in no group count as 'rest': --groups NAME=IDS,... may name classes before they come"
+        return message
 
     def _optimizer_found(self) -> None:
         self.every_backward = False

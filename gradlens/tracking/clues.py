@@ -62,11 +62,13 @@ class Clues:
         """Takes what the script names with ``gradlens.observe``.
 
         Raises:
-            TypeError: No tensors.
+            LabelsError: No tensors.
         """
         if not isinstance(outputs, Tensor) or not isinstance(labels, Tensor):
             kinds = f"{type(outputs).__name__} and {type(labels).__name__}"
-            raise TypeError(f"gradlens.observe got {kinds}; give tensors: outputs [batch, classes] and labels [batch]")
+            raise LabelsError(
+                f"gradlens.observe got {kinds}; give tensors: outputs [batch, classes] and labels [batch]"
+            )
         if outputs.requires_grad:
             self._observed.add(outputs, labels)
 

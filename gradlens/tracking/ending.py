@@ -7,7 +7,6 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from gradlens.tracking.errors import WrongUse
 from gradlens.tracking.messages import say
 from gradlens.tracking.run_folder import remove_if_empty
 
@@ -33,7 +32,7 @@ class Ending:
         self.tracker: Tracker | None = None
         self._status: tuple[str, str | None] = ("finished", None)
         self._pid = os.getpid()
-        self._done = self._explained = False
+        self._done = False
         atexit.register(self.finish)
 
     def attached(self) -> None:
@@ -47,9 +46,6 @@ class Ending:
             error: What it raised, SystemExit included; None where it ran to its end.
         """
         self._status = _status(error)
-        if isinstance(error, WrongUse):
-            say(f"error: {error.message}")
-            self._explained = True
 
     def finish(self) -> None:
         """Closes the run and prints the table, or says why nothing was measured."""
@@ -67,8 +63,7 @@ class Ending:
                 if (tracker.folder / RUN).exists():
                     return  # a process that the script started has measured
                 remove_if_empty(tracker.folder)
-                if not self._explained:
-                    say(why_nothing(tracker, self._status[0]))
+                say(why_nothing(tracker, self._status[0]))
                 return
             beside = tracker.trained_beside()
             if beside is not None:
@@ -124,8 +119,6 @@ def _status(error: BaseException | None) -> tuple[str, str | None]:
         return "finished", None
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "KeyboardInterrupt"
-    if isinstance(error, WrongUse):
-        return "failed", error.message
     if isinstance(error, SystemExit):
         if error.code in (None, 0):
             return "finished", None

@@ -1,4 +1,4 @@
-"""Errors of `gradlens track` that end the command before, or at the first step of, the training."""
+"""Errors of `gradlens track`: one ends the command before the training starts, the other is said while it goes on."""
 
 from __future__ import annotations
 
@@ -7,12 +7,5 @@ class TrackError(Exception):
     """Something that the command line asked for and that cannot be done; the message says the cause and the fix."""
 
 
-class WrongUse(SystemExit):
-    """A wrong option that only training could show (a class id outside the classes); ends the script with exit code 2.
-
-    A SystemExit, so that a script's ``except Exception`` does not swallow it.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(2)
-        self.message = message
+class WrongUse(Exception):
+    """An option that cannot be followed, as only the training could show: it goes on without being measured."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.groups import FEW_BELOW, ClassGroups, GroupsError
+from gradlens.groups import FEW_BELOW, MOST_CLASSES, ClassGroups, GroupsError
 from gradlens.tracking.errors import WrongUse
 from gradlens.tracking.options import TrackOptions
 
 # How a rule says that some outputs have no class of the data.
 DATA = "classes have data"
+# In a rule: what the model's output has at the moment.
+COMING = "; the model's output has"
 
 
 def needs_counts(options: TrackOptions) -> bool:
@@ -25,26 +27,23 @@ def choose_groups(
 
     Args:
         options: What was asked for.
-        num_classes: C, of the logits.
+        num_classes: C, of the logits. Groups that are named class by class may hold classes to come, beyond these.
         counts: [C], where known; needed where ``needs_counts``. Classes without data belong to no group that follows from them.
         counts_source: Where they come from, for the rule's sentence.
 
     Raises:
-        WrongUse: The groups do not fit the classes.
+        WrongUse: The counts make no groups.
     """
     try:
-        if options.groups_from is not None:
-            return _taken(options, num_classes)
-        if options.groups == "per-class":
+        if options.groups == "per-class" and options.groups_from is None:
             return _per_class(num_classes, counts)
         if not needs_counts(options):
-            return ClassGroups.parse(str(options.groups), num_classes)
+            return over(_named(options), num_classes)
         if counts is None:
             raise GroupsError("the class counts are not known")
         return _by_counts(options.groups == "shots", counts, f"counts from {counts_source}")
     except GroupsError as error:
-        asked = f"--groups-from {options.groups_source}" if options.groups_from is not None else "--groups"
-        raise WrongUse(f"{asked}: {error}") from error
+        raise WrongUse(f"--groups {options.groups or 'head-tail'}: {error}") from error
 
 
 def by_frequency(counts: NDArray[np.int64], of: str) -> ClassGroups:
@@ -65,14 +64,11 @@ def by_frequency(counts: NDArray[np.int64], of: str) -> ClassGroups:
 
 
 def fit(options: TrackOptions, num_classes: int) -> bool:
-    """Says whether the groups asked for may be over so many classes; those that follow from counts fit any."""
-    if needs_counts(options):
+    """Says whether the groups asked for were meant for so many classes, where losses over several numbers of them are seen."""
+    if needs_counts(options) or options.groups == "per-class":
         return True
-    try:
-        choose_groups(options, num_classes, None, None)
-    except WrongUse:
-        return False
-    return True
+    groups = _named(options)
+    return groups.num_classes == num_classes if options.groups_from is not None else groups.num_classes <= num_classes
 
 
 def _by_counts(shots: bool, counts: NDArray[np.int64], source: str) -> ClassGroups:
@@ -99,12 +95,27 @@ def _without_data(counts: NDArray[np.int64]) -> str:
     return "" if present == len(counts) else f"{len(counts)} outputs, {present} {DATA}; "
 
 
-def _taken(options: TrackOptions, num_classes: int) -> ClassGroups:
-    groups = ClassGroups.from_json(options.groups_from or {})
-    if groups.num_classes != num_classes:
-        raise GroupsError(
-            f"these groups are over {groups.num_classes} classes, but the model's output has {num_classes}; take the groups of a "
-            "run with the same classes"
-        )
+def over(groups: ClassGroups, num_classes: int) -> ClassGroups:
+    """Returns the same groups over so many classes at least; their rule says which have no output yet.
+
+    Args:
+        groups: The groups.
+        num_classes: C, of the logits.
+    """
     members = dict(zip(groups.names, groups.classes, strict=True))
-    return ClassGroups(members, num_classes, rule=f"as in {options.groups_source}: {groups.rule}")
+    last = max(ids[-1] for ids in groups.classes)
+    rule = groups.rule.partition(COMING)[0]
+    if last >= num_classes:
+        rule += f"{COMING} {num_classes}: class ids from there on are absent until they come"
+    return ClassGroups(members, max(num_classes, last + 1), rule=rule)
+
+
+def _named(options: TrackOptions) -> ClassGroups:
+    """Returns the groups of another run, or those of NAME=IDS pairs, over as many classes as they name."""
+    if options.groups_from is None:
+        groups = ClassGroups.parse(str(options.groups), MOST_CLASSES + 1)
+        members = dict(zip(groups.names, groups.classes, strict=True))
+        return ClassGroups(members, max(ids[-1] for ids in groups.classes) + 1, rule=groups.rule)
+    groups = ClassGroups.from_json(options.groups_from)
+    members = dict(zip(groups.names, groups.classes, strict=True))
+    return ClassGroups(members, groups.num_classes, rule=f"as in {options.groups_source}: {groups.rule}")

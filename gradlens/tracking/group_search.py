@@ -87,7 +87,7 @@ class GroupSearch:
             pass_over: Whether the first pass over the data has ended, this batch being of the next.
 
         Raises:
-            WrongUse: The groups asked for do not fit the classes.
+            WrongUse: The counts make no groups.
         """
         counter, repeats = self._counter, self._repeats
         again = repeats is not None and repeats.again(labels, step)
@@ -108,6 +108,19 @@ class GroupSearch:
             self._repeats = Repeats(labels, step, self.num_classes) if self._may_repeat else None
         counter.add(labels)
         return None
+
+    def grow(self, num_classes: int) -> None:
+        """Takes note that the classifier is over more classes now; labels that are being counted may name them."""
+        more = num_classes - self.num_classes
+        self.num_classes = num_classes
+        if self.counts is not None:
+            self.counts = np.pad(self.counts, (0, more))
+        if self._counter is not None:
+            self._counter.grow(num_classes)
+
+    def counts_of(self, groups: ClassGroups) -> NDArray[np.int64] | None:
+        """Returns the class counts for groups that may hold classes to come, of which none was seen; None: not known."""
+        return None if self.counts is None else np.pad(self.counts, (0, groups.num_classes - len(self.counts)))
 
     @property
     def _enough(self) -> int:

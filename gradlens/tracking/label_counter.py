@@ -30,6 +30,13 @@ class LabelCounter:
         self._sum = counts if self._sum is None else self._sum + counts.to(self._sum.device)
         self.batches += 1
 
+    def grow(self, num_classes: int) -> None:
+        """Counts more classes from here on."""
+        more = num_classes - self._num_classes
+        self._num_classes = num_classes
+        if self._sum is not None:
+            self._sum = torch.nn.functional.pad(self._sum, (0, more))
+
     def counts(self) -> NDArray[np.int64]:
         """Returns [C] counts so far; masses are rounded."""
         if self._sum is None:

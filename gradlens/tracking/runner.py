@@ -9,7 +9,7 @@ from types import ModuleType, TracebackType
 
 from gradlens.tracking.errors import TrackError
 from gradlens.tracking.program import Program
-from gradlens.tracking.tracebacks import clean
+from gradlens.tracking.tracebacks import clean, clean_what_is_printed
 
 # The module that was __main__ before; its namespace must outlive the program (Python clears it with the last reference).
 _replaced: list[ModuleType] = []
@@ -31,6 +31,7 @@ def run(program: Program, arguments: list[str], on_end: Callable[[BaseException 
     # Isolated or safe-path mode: Python puts no folder there.
     if not sys.flags.safe_path:
         sys.path[0] = program.first_path
+    clean_what_is_printed()
     try:
         main = program.load()
         sys.argv[0] = main.argv0

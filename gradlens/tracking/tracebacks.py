@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+import traceback as tracebacks
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-# Code that stands between a script and torch; the rest of the package a script may call itself.
-_OWN = tuple(str(_PACKAGE / part) for part in ("tracking/", "engines/", "lens", "meter", "cli.py", "__main__.py"))
+_PACKAGE = str(Path(__file__).resolve().parents[1]) + "/"
+_TRACKING = f"{_PACKAGE}tracking/"
 # Where programs are compiled: an error there (a SyntaxError) is the program's, and Python shows no frame for it.
-_COMPILES = str(_PACKAGE / "tracking" / "program.py")
+_COMPILES = f"{_TRACKING}program.py"
+_RUNS = f"{_TRACKING}runner.py"
+# Functions of ``traceback`` by which all of its others read a traceback (the private one since Python 3.11).
+_READERS = ("walk_tb", "_walk_tb_with_full_positions")
 
 
 def clean(error: BaseException) -> None:
     """Removes our frames from the traceback of an error and of the errors that it came from.
 
-    What is above the program's first frame goes entirely; an error whose innermost frame is ours keeps it, being ours.
+    What is above the program's first frame goes entirely.
     """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
@@ -24,32 +30,75 @@ def clean(error: BaseException) -> None:
         if current is None or id(current) in seen:
             continue
         seen.add(id(current))
-        current.__traceback__ = _without_own(current.__traceback__)
+        current.__traceback__ = without_own(current.__traceback__, shown=isinstance(current, Exception))
         waiting += [current.__cause__, current.__context__]
         if isinstance(current, BaseExceptionGroup):
             waiting += current.exceptions
 
 
-def _without_own(traceback: TracebackType | None) -> TracebackType | None:
-    entries = []
+def clean_what_is_printed() -> None:
+    """Lets the script's own ``traceback.print_exc()`` and ``logging.exception()``, and errors in threads, look alike."""
+    for name in _READERS:
+        ordinary = getattr(tracebacks, name, None)
+        if ordinary is not None:
+            setattr(tracebacks, name, _reading(ordinary))
+    in_thread = threading.excepthook
+
+    def excepthook(args: Any) -> None:
+        if args.exc_value is not None:
+            clean(args.exc_value)
+            args = type(args)((args.exc_type, args.exc_value, args.exc_value.__traceback__, args.thread))
+        in_thread(args)
+
+    threading.excepthook = excepthook
+
+
+def without_own(traceback: TracebackType | None, *, shown: bool = True) -> TracebackType | None:
+    """Returns a traceback without our frames; one that is the innermost of an error of ours stays.
+
+    Of the package's frames those are ours that are called in the place of a function of torch, or from there on: a part of
+    the package that the script calls itself (``gradlens.longtail``, a ``Lens``) it would also see without tracking.
+
+    Args:
+        traceback: Is changed.
+        shown: Whether an innermost frame of ours stays: an interrupt there is no error of ours.
+    """
+    entries: list[TracebackType] = []
     while traceback is not None:
         entries.append(traceback)
         traceback = traceback.tb_next
     starts = [n for n, entry in enumerate(entries) if _is_runner(entry)]
     if starts:
         entries = entries[starts[-1] + 1 :]
-    kept = [entry for entry in entries[:-1] if not _is_own(entry)] + entries[-1:]
-    if kept and kept[-1].tb_frame.f_code.co_filename == _COMPILES:
-        kept.pop()
+    kept: list[TracebackType] = []
+    inside = own = False
+    for entry in entries:
+        packaged = entry.tb_frame.f_code.co_filename.startswith(_PACKAGE)
+        # Only the first of a row of our frames tells who called it: later ones were called by ours.
+        own = packaged and (own if inside else _stands_in(entry))
+        inside = packaged
+        if not own:
+            kept.append(entry)
+    if own and shown and entries[-1].tb_frame.f_code.co_filename != _COMPILES:
+        kept.append(entries[-1])
     for position, entry in enumerate(kept):
         entry.tb_next = kept[position + 1] if position + 1 < len(kept) else None
     return kept[0] if kept else None
 
 
+def _stands_in(entry: TracebackType) -> bool:
+    """Whether a frame is that of a function which the script calls unknowingly: all such are made by another function."""
+    code = entry.tb_frame.f_code
+    return code.co_filename.startswith(_TRACKING) or "<locals>" in code.co_qualname
+
+
 def _is_runner(entry: TracebackType) -> bool:
     code = entry.tb_frame.f_code
-    return code.co_name == "run" and code.co_filename == str(_PACKAGE / "tracking" / "runner.py")
+    return code.co_name == "run" and code.co_filename == _RUNS
 
 
-def _is_own(entry: TracebackType) -> bool:
-    return entry.tb_frame.f_code.co_filename.startswith(_OWN)
+def _reading(ordinary: Callable[..., Any]) -> Callable[..., Any]:
+    def read(traceback: Any) -> Any:
+        return ordinary(without_own(traceback) if isinstance(traceback, TracebackType) else traceback)
+
+    return read

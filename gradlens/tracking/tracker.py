@@ -12,6 +12,7 @@ from gradlens.tracking import observe
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
 from gradlens.tracking.passes import Passes
+from gradlens.tracking.tracebacks import without_own
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -243,7 +244,7 @@ class Tracker:
             if not once.ran:
                 once()
             elif once.error is not None:
-                raise once.error
+                raise once.error.with_traceback(without_own(once.error.__traceback__))
         finally:
             self.busy = False
 
@@ -296,7 +297,7 @@ class Tracker:
                 self._compiled()
             if evidence is not None and self.lens is None:
                 self._attach(roots, evidence)
-            elif self._following is not None and self._following.lost:
+            elif self._following is not None and (self._following.lost or (self.attachment and self.attachment.grown)):
                 self._attach_again(roots, evidence)
             if self.lens is not None:
                 self._measure(roots, evidence, once, taken)
@@ -318,7 +319,7 @@ class Tracker:
         from gradlens.tracking.targets import contrasts
 
         if self.attachment is not None:
-            return self.attachment.search.num_classes
+            return self.attachment.classes(found)
         counts = dict.fromkeys(class_count(item.sighting) for item in found if not contrasts(item.sighting))
         return next((count for count in counts if len(counts) > 1 and fit(self.options, count)), None)
 

@@ -202,7 +202,10 @@ ERRORS = {
     "uncaught": (RAISES, "train()"),
     "interrupt": ("raise KeyboardInterrupt", "train()"),
     "exit": ("sys.exit(3)", "train()"),
-    "cause": ("\n        try:\n            inner()\n        except Cause as e:\n            raise ValueError(1) from e", "train()"),
+    "cause": (
+        "\n        try:\n            inner()\n        except Cause as e:\n            raise ValueError(1) from e",
+        "train()",
+    ),
     "context": ("\n        try:\n            inner()\n        except Cause:\n            raise ValueError(2)", "train()"),
     "group": ("raise ExceptionGroup('g', [ValueError(1), Cause(2)])", "train()"),
     "group around": (RAISES, "try:\n    train()\nexcept RuntimeError as e:\n    raise ExceptionGroup('g', [e])"),

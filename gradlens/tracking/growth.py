@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor
 
 from gradlens.tracking.classifiers import classifier_of
-from gradlens.tracking.evidence import class_count, contrasts
+from gradlens.tracking.evidence import class_count
 from gradlens.tracking.sightings import Found
+from gradlens.tracking.targets import contrasts
 
 
 class Head:

@@ -45,3 +45,8 @@ def measured(params: Callable[[], Iterable[Tensor]], unless: Lens | None) -> boo
     """
     own = {id(param) for lens in _lenses if lens is not unless for param in lens.parameters}
     return bool(own) and any(id(param) in own for param in params())
+
+
+def present() -> bool:
+    """Says whether a lens is at work in this process."""
+    return bool(_lenses)

@@ -80,6 +80,11 @@ class StepMeter:
         self._restart()
 
     @property
+    def scale(self) -> Tensor | None:
+        """The scale of the gradient scaler that the step's losses went through, or None."""
+        return self._scale
+
+    @property
     def begun(self) -> bool:
         """Whether a backward pass of the current step was measured."""
         return self._loss is not None

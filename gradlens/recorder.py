@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
 from gradlens.float_range import stored
 from gradlens.gram import Measurement
@@ -27,6 +28,9 @@ DISAGREEMENT_LIMIT = 1e-4
 # In reduced precision both limits are so many roundings.
 ROUNDINGS = 4.0
 
+# Another direction, or scale, of what the optimizer steps on; rounding of 16-bit gradients is below it.
+STEPPED_LIMIT = 0.02
+
 
 class GradlensWarning(RuntimeWarning):
     """Something about a measurement that the user should know; training is untouched."""
@@ -40,6 +44,7 @@ class _Waiting:
     names: tuple[str, ...]
     pending: Pending
     seconds: float
+    stepped: Tensor | None
 
 
 class Recorder:
@@ -70,9 +75,17 @@ class Recorder:
         self._said: set[str] = set()
         self._finite = True
 
-    def take(self, step: int, epoch: int | None, names: tuple[str, ...], pending: Pending, seconds: float) -> None:
-        """Takes a result; on a CPU it is delivered at once."""
-        self._waiting.append(_Waiting(step, time.time(), epoch, names, pending, seconds))
+    def take(
+        self,
+        step: int,
+        epoch: int | None,
+        names: tuple[str, ...],
+        pending: Pending,
+        seconds: float,
+        stepped: Tensor | None = None,
+    ) -> None:
+        """Takes a result, and what ``SteppedGradient`` says of its step; on a CPU it is delivered at once."""
+        self._waiting.append(_Waiting(step, time.time(), epoch, names, pending, seconds, stepped))
         if not pending.packed.is_pinned():
             self.drain()
 
@@ -137,6 +150,8 @@ class Recorder:
         if self.writer is not None:
             self.writer.append(m)
         self._note_finite(m, scaled=item.pending.plan.scaled)
+        if item.stepped is not None:
+            self._note_stepped(item.step, *item.stepped.tolist())
         if result.disagreement > max(DISAGREEMENT_LIMIT, least):
             self.on_disagreement(f"differs by {result.disagreement:.1e} from the masked engine at step {item.step}")
         if result.residual > max(RESIDUAL_LIMIT, least):
@@ -147,6 +162,18 @@ class Recorder:
                 "backward pass adds to .grad, or a backward function is not linear in the gradient that it is given (float8, "
                 "gradients clipped on the way); see Run.residual",
             )
+
+    def _note_stepped(self, step: int, scale: float, rest: float) -> None:
+        if rest > STEPPED_LIMIT:
+            self.warn(
+                "stepped",
+                step,
+                f"what the optimizer steps on is not what was measured (step {step}: {min(rest, 1):.0%} of it is no multiple of "
+                "that): .grad was projected, masked, clipped by value or replaced after the backward pass; measured is what "
+                "backward left there",
+            )
+        elif abs(scale - 1) > STEPPED_LIMIT:  # a number that is none compares false
+            self.event("stepped scale", step, scale=scale)
 
     def _note_finite(self, m: Measurement, *, scaled: bool) -> None:
         broken = m.nonfinite()

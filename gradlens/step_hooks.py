@@ -45,6 +45,11 @@ class StepHooks:
             if (before := self._before) is not None:
                 self._handles.append(optimizer.register_step_pre_hook(lambda *_: None if self._inside else before()))
 
+    @property
+    def stepped(self) -> bool:
+        """Whether the optimizer has stepped inside of the last backward pass."""
+        return self._stepped
+
     def around(self, backward: Callable[[], None]) -> None:
         """Runs a backward pass."""
         self._inside, self._stepped = True, False

@@ -29,6 +29,7 @@ from gradlens.optimizer_update import OptimizerUpdate
 from gradlens.recorder import Recorder
 from gradlens.rows import LabelsError, group_rows
 from gradlens.step_hooks import StepHooks
+from gradlens.stepped_gradient import SteppedGradient
 from gradlens.training_state import WRITES_GRADIENTS, TrainingState
 from gradlens.usage import Usage
 
@@ -45,6 +46,9 @@ class Stepper:
         on_armed: Called whenever ``armed`` has been set.
         epoch: Epoch that the log gives to what follows.
     """
+
+    # Whether .grad is the same before and after other code of the training, such as an average over processes by hand.
+    _compares = True
 
     def __init__(
         self,
@@ -84,6 +88,7 @@ class Stepper:
         # The optimizer's hooks run in the middle of the training's own step.
         before = None if self._update is None else partial(self._guard, self._before_step)
         self._hooks = StepHooks(before, self.schedule.rested, self._after_step, self._fault)
+        self._stepped_gradient = SteppedGradient(self._fault)
         self._engine = engine
         self._usage = Usage()
         self._preflight = Preflight()
@@ -255,6 +260,8 @@ class Stepper:
                 raise RuntimeError(WRITES_GRADIENTS)
             self.fitting.meter.hold(keep=self._update is not None)
             if self._optimizer is not None:
+                if self._compares and not self._hooks.stepped:
+                    self._stepped_gradient.left(self.fitting.meter.params, self._optimizer)
                 self.fitting.switch.arm()  # another micro-batch may follow in this step
         except LabelsError:
             once.before()
@@ -306,6 +313,9 @@ class Stepper:
     def _commit(self) -> None:
         begun = time.perf_counter()
         taken_off = None if self._update is None else self._update.taken(self.fitting.meter.params)
+        scale, stepped = self.fitting.meter.scale, self._stepped_gradient.take()
+        if stepped is not None and scale is not None:  # what steps is unscaled
+            stepped = stepped * torch.stack([scale.to(stepped), torch.ones_like(stepped[0])])
         pending = self.fitting.meter.finish(taken_off)
         self.schedule.clock.own(time.perf_counter() - begun)
         if self._recorder.layers and self.fitting.layout.layers != self._logged_layers:
@@ -315,7 +325,7 @@ class Stepper:
             self._recorder.warn("layers", self.schedule.step, message)
         if pending is not None:
             names = self.names[: pending.plan.size]
-            self._recorder.take(self.schedule.step, self.epoch, names, pending, self.schedule.clock.owned)
+            self._recorder.take(self.schedule.step, self.epoch, names, pending, self.schedule.clock.owned, stepped)
 
     def _arm_if_due(self) -> None:
         if not self._running or self._faults >= FAULTS:
@@ -332,6 +342,7 @@ class Stepper:
 
     def _disarm(self) -> None:
         self.armed = False
+        self._stepped_gradient.take()
         self._watch.disarm()
         self.fitting.switch.engine.disarm()
 

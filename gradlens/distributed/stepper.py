@@ -39,6 +39,8 @@ class SharedStepper(Stepper):
     A process that leaves an open step early posts its vote and goes on training.
     """
 
+    _compares = False
+
     def __init__(
         self,
         team: Team,

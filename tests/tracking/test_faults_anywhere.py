@@ -57,6 +57,7 @@ ENTRANCES = {
     "tracking/step_count:StepCount._stepped",
     "step_hooks:StepHooks.over",
     "step_hooks:StepHooks.follow.<locals>.<lambda>",
+    "stepped_gradient:SteppedGradient._before_step",
     "stepper:Stepper._guard",
     "engines/_step_hook:StepHook.__call__",
     "held_error:HeldError.run",

@@ -155,7 +155,7 @@ PROGRAMS = (
         "2536330f2afdaa65618323cb5a5850efccce762a",
         "long-tailed CIFAR-10, focal loss with deferred class weights",
         (
-            *("cifar_train.py", "--dataset", "cifar10", "--arch", "resnet20", "--loss_type", "Focal", "--imb_factor"),
+            *("cifar_train.py", "--dataset", "cifar10", "--arch", "resnet32", "--loss_type", "Focal", "--imb_factor"),
             *("0.1", "--train_rule", "DRW", "--epochs", "2", "-b", "30", "-j", "0", "-p", "1", "--seed", "1"),
         ),
         data=(("cifar10", "data"),),

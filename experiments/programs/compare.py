@@ -46,11 +46,11 @@ class Left:
 
 def without_clock(text: str, patterns: tuple[str, ...]) -> list[str]:
     """Returns a program's lines without times, progress bars and the lines of gradlens."""
-    text = text.partition(SUMMARY)[0]
+    lines = re.split(r"[\r\n]+", text.partition(SUMMARY)[0])
+    text = "\n".join(line.rstrip() for line in lines if line.strip() and not PROGRESS.search(line) and not _ours(line))
     for pattern in (*patterns, *CLOCK):
         text = re.sub(pattern, "~", text)
-    lines = re.split(r"[\r\n]+", text)
-    return [line.rstrip() for line in lines if line.strip() and not PROGRESS.search(line) and not _ours(line)]
+    return text.splitlines()
 
 
 def _ours(line: str) -> bool:
@@ -68,6 +68,8 @@ def differences(plain: Left, other: Left, times: tuple[str, ...]) -> list[str]:
             pair = next((a, b) for a, b in _padded(*texts) if a != b)
             found.append(f"std{name}: {pair[0]!r} became {pair[1]!r}")
     notes = plain.notes(), other.notes()
+    if not notes[0]["digests"]:
+        found.append("no optimizer step was made")
     for name, key in (("weights", "digests"), ("states of random generators", "generators")):
         equal = [a == b for a, b in _padded(notes[0][key], notes[1][key])]
         if not all(equal):

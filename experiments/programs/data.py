@@ -64,10 +64,10 @@ def few_cifar10(folder: Path) -> None:
 
 
 def cifar100(folder: Path) -> None:
-    """CIFAR-100's files with 2,000 images to train on."""
+    """CIFAR-100's files with 10,000 images to train on."""
     place = folder / "cifar-100-python"
     place.mkdir(parents=True)
-    for part, count in (("train", 2000), ("test", 100)):
+    for part, count in (("train", 10000), ("test", 100)):
         (place / part).write_bytes(_cifar(np.arange(count) % 100, "fine_labels"))
     (place / "meta").write_bytes(pickle.dumps({"fine_label_names": [str(i) for i in range(100)]}))
     (folder / "cifar-100-python.tar.gz").write_bytes(b"")

@@ -57,7 +57,8 @@ def _row(row: dict[str, Any]) -> str:
     cost = "" if row["cost"] is None or not row["measured"] else f"{row['cost']:.1f}"
     remarks = list(row["remarks"])
     if not row["measured"]:
-        remarks.append("not measured: “{}”".format(" ".join(row["said"][-1:])))
+        reasons = [line for line in row["said"] if not line.startswith("model ")]
+        remarks.append("not measured: “{}”".format(reasons[0] if reasons else ""))
     measured, remark = f"{row['measured']} of {row['steps']}", "; ".join(remarks).replace("|", "/")
     cells = (f"{row['name']}: {link}", row["title"], measured, same, error, rounding, cost, remark)
     return "| " + " | ".join(cells) + " |"

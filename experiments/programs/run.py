@@ -133,7 +133,7 @@ def row(program: Program, source: Path, work: Path) -> dict[str, Any]:
         "measured": 0 if run is None else len(run),
         "differences": differences(plain, tracked, program.times),
         "cost": cost(plain, tracked),
-        "said": tracked.said(),
+        "said": [line.replace(f"{work}{os.sep}", "") for line in tracked.said()],
         "error": None,
         "compared": 0,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from program import Program
 
-PACKAGES = ("torchvision",)
+PACKAGES = ("torchvision", "tensorboardX", "matplotlib")  # ldam-drw needs the last two
 SECONDS = r"Time\s+[\d.]+ \([ \d.]+\)|Data\s+[\d.]+ \([ \d.]+\)"
 
 EXAMPLES = ("pytorch/examples", "77f55b912142e11fcfdf5b530231fb9c52f181e8")
@@ -136,6 +136,8 @@ PROGRAMS = (
         ("train.py", "-net", "squeezenet", "-b", "16"),
         data=(("cifar100", "data"),),
         interrupted=6,
+        options=("--groups", "first=0-49,second=50-99"),
+        exact=True,
         times=(r"consumed:[\d.]+s",),
     ),
     Program(
@@ -161,17 +163,6 @@ PROGRAMS = (
         data=(("cifar10", "data"),),
         cpu=True,
         times=(SECONDS,),
-    ),
-    Program(
-        "ride",
-        "frank-xwang/RIDE-LongTailRecognition",
-        "ab8be5c21124612493aff87c7cf235d950bda178",
-        "long-tailed CIFAR-100, three experts with a loss each and a diversity loss",
-        ("train.py", "-c", "configs/config_imbalance_cifar100_ride.json", "--bs", "16"),
-        data=(("cifar100", "data"),),
-        cpu=True,
-        interrupted=3,
-        times=(r"\d{4}-\d\d-\d\d \S+", r"\d{4}_\d{6}"),
     ),
     Program(
         "simclr",
@@ -204,15 +195,6 @@ PROGRAMS = (
         interrupted=40,
         options=("--groups", "negative=0,positive=1"),
         exact=True,
-    ),
-    Program(
-        "bert",
-        "graykode/nlp-tutorial",
-        "d05e31ec81d56d70c1db89b99ab07e948f7ebc11",
-        "masked words and following sentences, two losses with classes of their own",
-        ("BERT.py",),
-        folder="5-2.BERT",
-        interrupted=3,
     ),
     Program(
         "sam",

@@ -3,7 +3,7 @@
     python experiments/distortion.py --data ./data
 
 Trains `ce` on a balanced set, `ce` and `plain` on the long-tailed one and `dual-phase`; draws the distortion of all in one
-figure and writes its averages, phase by phase, and the groups' shares of the gradient, with 95 % block-bootstrap
+figure and writes its averages, phase by phase, and the groups' shares of the gradient, with 95 %
 intervals, and by how much the dual-phase method lowers the distortion against `ce`.
 """
 
@@ -83,7 +83,7 @@ def table(found: dict[str, Any], fallen: dict[str, Any]) -> str:
         for phase, row in phases.items()
     ]
     text = markdown(["training", "distortion", *shares], rows)
-    text += "\nMeans over the measured steps with 95 % block-bootstrap intervals. 0 = every group has its share of classes.\n"
+    text += "\nMeans over the measured steps with 95 % intervals. 0 = every group has its share of classes.\n"
     for name, value in fallen.items():
         text += f"\nDistortion of '{name}' less that of phase II: {_shown(value)}\n"
     return text

@@ -194,8 +194,8 @@ def main() -> None:
     _write_picture(*first, args.results / "figure1.png")
     for seed, judged in claims.items():
         print(f"seed {seed}", *judged, sep="\n")
-    everywhere = sum(all(claim.reproduced for claim in same) for same in zip(*claims.values(), strict=True))
-    print(f"{everywhere} of {len(claims[args.seeds[0]])} statements are reproduced with every seed")
+    everywhere = sum(all(claim.supported for claim in same) for same in zip(*claims.values(), strict=True))
+    print(f"{everywhere} of {len(claims[args.seeds[0]])} statements are supported with every seed")
     print(f"results in {args.results}")
 
 

@@ -11,7 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from gradlens.claims import Claim
+from gradlens.claims import VERDICTS, Claim
 from gradlens.intervals import Interval
 from gradlens.run_distortion import distortion
 from gradlens.runlog import Run
@@ -100,19 +100,19 @@ def comparison(stretches: Sequence[Stretch], accuracies: dict[str, dict[str, flo
 
 
 def claims_summary(claims: Sequence[Claim]) -> Table:
-    """Returns each statement of the paper's Figure 1 once, and by how many of its measures it is reproduced."""
+    """Returns each statement of the paper's Figure 1 once, and how many of its measures support it."""
     measured: dict[tuple[str, str], list[bool | None]] = {}
     for claim in claims:
-        measured.setdefault((claim.panel, claim.statement), []).append(claim.reproduced)
+        measured.setdefault((claim.panel, claim.statement), []).append(claim.supported)
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("What the paper's Figure 1 says")
     table.add_column("here", no_wrap=True)
     for (panel, statement), found in measured.items():
-        count = sum(verdict is True for verdict in found)
+        counts = {word: found.count(key) for key, word in VERDICTS.items()}
         if len(found) == 1:
-            verdict = {True: "reproduced", False: "not reproduced", None: "undecided"}[found[0]]
+            verdict = VERDICTS[found[0]]
         else:
-            verdict = f"reproduced by {count} of {len(found)} measures"
+            verdict = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
         table.add_row(escape(f"({panel}) {statement}"), verdict)
     return table
 
@@ -125,7 +125,7 @@ def change_text(phase: str, change: Interval) -> str:
         change: Distortion of the phase less that of the long-tailed run.
     """
     if not change.measurable:
-        verdict = f"undecided: {change.samples} measured steps are too few for an interval"
+        verdict = f"undecided: {change.why}"
     elif change.high < 0:
         verdict = "it falls"
     elif change.low > 0:

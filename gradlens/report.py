@@ -194,17 +194,18 @@ def _claims(claims: Sequence[Claim]) -> str:
             cells = (panel, statement, claim.measure, per, number(claim.effect), interval)
             footnote = f"<sup>{notes.index(claim.note) + 1}</sup>" if claim.note else ""
             rows.append(
-                [*map(_text, cells), f'<span class="{MARKS[claim.reproduced]}">{claim.verdict}</span>{footnote}']
+                [*map(_text, cells), f'<span class="{MARKS[claim.supported]}">{claim.verdict}</span>{footnote}']
             )
     head = ("panel", "statement", "measured as", "norms per", "effect", "95 % interval", "verdict")
     footnotes = [f'<p class="note"><sup>{at}</sup> {_text(note)}</p>' for at, note in enumerate(notes, 1)]
     return (
         _table(head, rows, numeric=(4, 5))
         + "".join(footnotes)
-        + '<p class="note">Reproduced: the whole interval lies above “no difference”, which is 0 for differences and '
-        "correlations and 1 for ratios. Intervals: moving-block bootstrap over the measured steps; the length of the blocks "
-        "follows from the series’ autocorrelation. Fluctuation: deviation from the running mean over a twentieth of the run. "
-        "They say how sure the averages of these two runs are, not how another seed would come out.</p>"
+        + '<p class="note">Supported: the whole interval lies above “no difference”, which is 0 for differences and '
+        "correlations and 1 for ratios; contradicted: the whole interval lies below it; undecided: it holds it. Each verdict is "
+        "taken for itself, without a correction for their number. Fluctuation: mean absolute deviation from the running mean "
+        "over a twentieth of the run. Intervals (cosine estimator of the long-run variance, Student’s t) say how sure the "
+        "averages of these two runs are, not how another seed would come out.</p>"
     )
 
 

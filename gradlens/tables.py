@@ -209,15 +209,13 @@ def claims_table(claims: Sequence[Claim], long_tailed: str) -> RenderableType:
         measures.add_column()
         for claim in same:
             measure = claim.measure + PER.get(claim.convention, "")
-            measures.add_row(Text(claim.verdict, VERDICT_COLORS[claim.reproduced]), Text(_effect(claim)), Text(measure))
+            measures.add_row(Text(claim.verdict, VERDICT_COLORS[claim.supported]), Text(_effect(claim)), Text(measure))
         parts += [Text(f"({same[0].panel}) {same[0].statement}", style="bold"), measures]
     explained = [f"Undecided: {note}." for note in notes_of(claims)]
-    blocks = sorted({claim.block for claim in claims if claim.block})
-    if blocks:
+    if any(claim.low is not None for claim in claims):
         explained.append(
-            f"Reproduced: the whole interval lies above 'no difference' (0, for ratios 1); not reproduced: it does "
-            f"not, though one around 'no difference' leaves it open. Moving-block bootstrap, blocks of "
-            f"{blocks[0]} to {blocks[-1]} measured steps."
+            "Supported: the whole interval lies above 'no difference' (0, for ratios 1); contradicted: the whole interval lies "
+            "below it; undecided: the interval holds it. Each verdict is taken for itself, without a correction for their number."
         )
     return Group(*parts, Text("\n" + "\n".join(explained) + "\n", style="dim italic"))
 

@@ -171,7 +171,7 @@ def test_compare_prints_claims_and_differences(gradlens, tmp_path, monkeypatch):
     code, out, _ = gradlens("compare", "lt", "balanced")
 
     assert code == 0
-    assert "reproduced" in out
+    assert "supported" in out
     code, _, said = gradlens("compare", "lt", "nowhere")
     assert code == 2
     assert "nowhere" in said

@@ -86,7 +86,7 @@ def test_the_fall_is_printed_with_its_interval(demo):
         (Interval(-0.2, -0.3, -0.1, 90, 4), "-0.200 [-0.300, -0.100]: it falls"),
         (Interval(0.2, 0.1, 0.3, 90, 4), "+0.200 [+0.100, +0.300]: it rises"),
         (Interval(-0.2, -0.5, 0.1, 90, 4), "-0.200 [-0.500, +0.100]: undecided: the interval holds 0"),
-        (Interval(-0.2, float("nan"), float("nan"), 5, 0), "-0.200: undecided: 5 measured steps are too few"),
+        (Interval.none(-0.2, 5), "-0.200: undecided: 5 measured steps have all that it takes; an interval needs 24"),
     ],
 )
 def test_a_fall_is_claimed_only_where_the_interval_says_so(change, says):
@@ -148,13 +148,13 @@ def test_the_balanced_run_states_its_own_class_counts(demo):
 
 
 def test_statements_with_several_measures_stand_once():
-    def claim(statement, reproduced):
-        return Claim("c", "mean", statement, "m", 1.0, 0.5, 1.5, 0.0, reproduced, 9, 1, "")
+    def claim(statement, supported):
+        return Claim("c", "mean", statement, "m", 1.0, 0.5, 1.5, 0.0, supported, 9, "")
 
     claims = [claim("one", True), claim("two", True), claim("two", False), claim("three", None)]
     statements, verdicts = (list(column.cells) for column in claims_summary(claims).columns)
     assert statements == ["(c) one", "(c) two", "(c) three"]
-    assert verdicts == ["reproduced", "reproduced by 1 of 2 measures", "undecided"]
+    assert verdicts == ["supported", "1 supported, 1 contradicted", "undecided"]
 
 
 def test_columns_of_the_table(demo):

@@ -65,7 +65,7 @@ def test_two_runs(tmp_path, runs):
     words = " ".join(page.texts)
     for part in (
         "Figure 1",
-        "not reproduced",
+        "undecided",
         "Everything measured",
         "largest residual",
         "abc123",
@@ -164,7 +164,7 @@ def test_a_browser_draws_it_offline(tmp_path, runs, width):
 def test_what_judges_a_statement_stands_below_it_and_reasons_stand_once(tmp_path):
     short = [make_run(tmp_path / name, steps=4, seed=seed) for seed, name in enumerate(("lt", "balanced"))]
     claims = compare(*short).claims
-    assert {claim.reproduced for claim in claims} == {None}
+    assert {claim.supported for claim in claims} == {None}
     text = render(short)
     statements = [claim.statement for claim in claims]
     repeated = next(statement for statement in statements if statements.count(statement) > 1)

@@ -82,7 +82,7 @@ def claims_table(claims: Iterable[Claim]) -> None:
                 "-" if claim.low is None or claim.high is None else f"{number(claim.low)} to {number(claim.high)}"
             )
             measured = (claim.measure + PER[claim.convention], number(claim.effect), low_high, f"{claim.threshold:g}")
-            key, sign = MARKS[claim.reproduced]
+            key, sign = MARKS[claim.supported]
             footnote = f"<sup>{notes.index(claim.note) + 1}</sup>" if claim.note else ""
             rows.append(
                 f'<tr><td data-label="{CLAIMS[0]}">{_text(claim.panel)}</td><th scope="row">{_text(statement)}</th>'
@@ -90,8 +90,9 @@ def claims_table(claims: Iterable[Claim]) -> None:
                 f'<td class="gl-verdict"><span class="gl-badge {key}">{sign} {claim.verdict}</span>{footnote}</td></tr>'
             )
     caption = "".join(f"{place}: {note}. " for place, note in enumerate(notes, 1)) + (
-        "Reproduced: the whole 95% interval lies above “no difference”. Intervals: moving-block bootstrap over the measured "
-        "steps. They say how sure the averages of these two runs are, not how another seed would come out."
+        "Supported: the whole 95% interval lies above “no difference”; contradicted: below it; undecided: it holds it. Each "
+        "verdict is taken for itself, without a correction for their number. Intervals say how sure the averages of these two "
+        "runs are, not how another seed would come out."
     )
     _write(_table(CLAIMS, range(3, 6), rows, caption), "statements with verdicts")
 
@@ -127,7 +128,7 @@ def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str],
         cells = _cells(head, texts, first=0, strong=len(head) - 1 if clear else None)
         found.append(f'<tr><th scope="row">{_text(quantity)}</th>{"".join(cells)}</tr>')
     caption = (
-        "Means over the measured steps with 95% intervals (moving-block bootstrap). Bold: the interval of the difference "
+        "Means over the measured steps with 95% intervals, where they can be had. Bold: the interval of the difference "
         f"leaves out 0. {more}"
     )
     _write(_table(("", *head), range(1, len(head) + 1), found, caption), f"means: {', '.join(head)}")

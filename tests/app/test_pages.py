@@ -108,8 +108,8 @@ def test_figure1_chooses_the_pair_and_judges_it(monkeypatch, folder):
     assert len({trace.get("xaxis", "x") for trace in figure["data"]}) == 4
     claims = compare(Run(folder / "lt"), Run(folder / "balanced")).claims
     page = text(at)
-    assert page.count("reproduced</span>") + page.count("undecided</span>") == len(claims)
-    assert page.count("✓ reproduced") == sum(c.reproduced is True for c in claims)
+    assert sum(page.count(f"{word}</span>") for word in ("supported", "contradicted", "undecided")) == len(claims)
+    assert page.count("✓ supported") == sum(c.supported is True for c in claims)
     at.button_group(key="norm").set_value("mean").run()
     assert not at.exception
     assert figure != charts(at)["figure1"]

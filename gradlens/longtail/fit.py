@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradlens.guards.cudnn_settings import cudnn_settings
 from gradlens.longtail.checkpoint import FILE, Checkpoint, load_checkpoint, phase_file, save_checkpoint
 from gradlens.longtail.divergence import DivergedError, LossWatch, check_parameters, way_out
 from gradlens.longtail.evaluation import evaluate
@@ -105,7 +106,7 @@ def fit(
     steps = stored.step if stored else 0
     split = next(iter(task.evaluations))
     accuracies: dict[str, float] = {}
-    with torch.random.fork_rng(devices=_forked(where)), torch.backends.cudnn.flags(deterministic=True):
+    with torch.random.fork_rng(devices=_forked(where)), cudnn_settings(deterministic=True):
         learner = _start(recipe, task, seed, where)
         for index, phase in enumerate(recipe.phases):
             optimizer, first = _enter(index, phase, learner, stored)

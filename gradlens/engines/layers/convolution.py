@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens.engines.layers._kind import LayerKind, total, trains
+from gradlens.guards.cudnn_settings import cudnn_settings
 
 
 def _gradients(module: Any, inputs: Tensor, grads: Tensor, each: bool) -> dict[str, Tensor]:
@@ -43,10 +44,9 @@ def _weight(
     weight_only = [False, True, False]
     arguments = (module.stride, padding, module.dilation, False, (0,) * spatial, groups, weight_only)
     backward = torch.ops.aten.convolution_backward.default
-    cudnn = torch.backends.cudnn
-    if inputs.is_cuda and cudnn.benchmark:
+    if inputs.is_cuda and torch.backends.cudnn.benchmark:
         # The number of rows changes every step: benchmarking algorithms for each would cost far more than it saves.
-        with cudnn.flags(cudnn.enabled, False, cudnn.benchmark_limit, cudnn.deterministic, cudnn.allow_tf32):
+        with cudnn_settings(benchmark=False):
             found: Tensor = backward(grads, inputs, weight, None, *arguments)[1]
     else:
         found = backward(grads, inputs, weight, None, *arguments)[1]

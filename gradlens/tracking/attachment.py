@@ -168,12 +168,12 @@ class Attachment:
     ) -> Lens:
         """Returns a lens that goes on in the run of one which ends."""
         assert self._groups is not None
-        following.stop()
-        step, epoch = lens.step, lens.epoch
-        lens.close()
         self._groups = over(self._groups, self.search.num_classes)
         self._without_data = WithoutData(self._groups)
         counts = self.search.counts_of(self._groups)
+        following.stop()
+        step, epoch = lens.step, lens.epoch
+        lens.close()
         lens = attach(self._options, self._folder, self._groups, counts, owners, evidence, resume=True)
         on_made(lens)
         announce(self._options, self._folder, owners, evidence, described(self._groups), lens.engine_name)

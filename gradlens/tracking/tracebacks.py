@@ -63,6 +63,13 @@ def without_own(traceback: TracebackType | None, *, shown: bool = True) -> Trace
         traceback: Is changed.
         shown: Whether an innermost frame of ours stays: an interrupt there is no error of ours.
     """
+    try:
+        return _kept(traceback, shown)
+    except Exception:  # the script's own error is on its way: nothing of ours may take its place
+        return traceback
+
+
+def _kept(traceback: TracebackType | None, shown: bool) -> TracebackType | None:
     entries: list[TracebackType] = []
     while traceback is not None:
         entries.append(traceback)

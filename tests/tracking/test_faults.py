@@ -30,6 +30,7 @@ MODULES = (
     "gradient_calls",
     "group_choice",
     "group_search",
+    "growth",
     "label_counter",
     "label_search",
     "model_search",

@@ -25,7 +25,7 @@ Column = tuple[str, NDArray[Any], NDArray[np.bool_]]
 def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Writes a run's measured steps, one row each.
 
-    Columns: step, time, epoch, phase, residual, total_loss, seconds, distortion, norm/all; for every group count/, loss/,
+    Columns: step, time, epoch, phase, residual, total_loss, seconds, share_distance, norm/all; for every group count/, loss/,
     correct/ (sums over its samples) and mean_norm/; for every vector cosine/, norm/ and share/; and the Gram itself as gram/A:B.
     Absent values are empty, and so is a cosine or share of a gradient that is zero. What was measured and is not finite is NaN
     (in the Gram: inf). Layers and probes are not in it: they are no series of numbers by step (``Run`` reads them).
@@ -66,7 +66,7 @@ def scalars(run: Run) -> Iterator[Column]:
     yield "residual", run.residual, broken
     yield "total_loss", run.total_loss, always
     yield "seconds", run.seconds, never
-    yield "distortion", run.distortion(), broken
+    yield "share_distance", run.share_distance(), broken
     yield "norm/all", run.norm("all"), broken
     for k, group in enumerate(run.groups.names):
         own = run.nonfinite(group)

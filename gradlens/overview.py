@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradlens import gram
 from gradlens.facts import training_steps
+from gradlens.noisy_distance import corrected, step_variances
 from gradlens.run_distortion import distortion
 
 if TYPE_CHECKING:
@@ -79,13 +79,15 @@ def last_accuracy(run: Run, name: str = "overall") -> float:
 
 
 def _sparks(run: Run) -> tuple[float, ...]:
-    """Returns the distortion of equal stretches, of their averaged shares: as ``gradlens.distortion`` of each of them."""
+    """Returns the distortion of equal stretches, of their averaged shares, without what noise adds to it."""
     shares = np.stack([run.share(name) for name in run.groups.names], axis=1)  # [T, K]
     measured = ~np.isnan(shares).all(1)
     edges = np.linspace(0, len(shares), min(SPARKS, len(shares)) + 1).astype(int)[:-1]
-    if not len(edges):
+    if not len(edges) or not measured.any():
         return ()
     sums = np.add.reduceat(np.where(np.isfinite(shares), shares, 0.0), edges, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = sums / np.add.reduceat(measured.astype(np.float64), edges)[:, None]
-    return tuple(float(x) for x in gram.distortion(means, run.groups.fractions()))
+        rows = np.add.reduceat(measured.astype(np.float64), edges)[:, None]
+        errors = np.sqrt(step_variances(np.nan_to_num(shares[measured])) / rows)
+        found = corrected(sums / rows - run.groups.fractions(), np.nan_to_num(errors))
+    return tuple(float(x) for x in np.where(rows[:, 0] > 0, np.maximum(found, 0.0), math.nan))

@@ -77,4 +77,4 @@ def filled_share(run: Run, name: str) -> Floats:
     NaN where the step has no shares at all.
     """
     share = run.share(name)
-    return np.asarray(np.where(np.isnan(share) & np.isfinite(run.distortion()), 0.0, share))
+    return np.asarray(np.where(np.isnan(share) & np.isfinite(run.share_distance()), 0.0, share))

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradlens import gram
-from gradlens.gram import Floats
-from gradlens.intervals import Interval, interval
+from gradlens.intervals import Floats, Interval
+from gradlens.noisy_distance import Distance, distance, distance_interval
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
 
 def distortion(run: Run, start: int | None = None, stop: int | None = None) -> float:
-    """Returns half the L1 distance between the groups' average shares of the update and their fractions of the classes.
+    """Returns half the L1 distance between the groups' expected shares of the update and their fractions of the classes.
 
-    Shares are averaged over the measured steps first (an absent group has share 0 in a step), so that the chance of single
-    batches does not count as distortion: 0 = over this stretch every group steered the update as its classes would.
+    0 = over this stretch every group steered the update as its classes would. It is estimated from the measured steps (an absent
+    group has share 0 in a step), without what the chance of batches adds to a distance: cadence and number of steps change how
+    precisely it is known (``distortion_interval``), not what it tends to. See ``gradlens.noisy_distance``.
 
     Args:
         run: The run.
@@ -27,17 +27,14 @@ def distortion(run: Run, start: int | None = None, stop: int | None = None) -> f
         stop: The step before which it ends; None = to the end.
 
     Returns:
-        The distortion; NaN without a measured step.
+        The distortion; NaN without a measured step. Of a single step, whose noise is unknown, it is biased upwards.
     """
-    shares = _shares(run, start, stop)
-    return float(gram.distortion(shares.mean(0), run.groups.fractions())) if len(shares) else float("nan")
+    return distance_of(run, start, stop).value
 
 
 def distortion_interval(run: Run, start: int | None = None, stop: int | None = None) -> Interval:
-    """Returns ``distortion`` with its block-bootstrap interval, which ends at 0 as distortion does; arguments as there."""
-    fractions = run.groups.fractions()
-    found = interval([_shares(run, start, stop)], lambda means: gram.distortion(means[0], fractions))
-    return found.within(0.0, math.inf)
+    """Returns ``distortion`` with its interval, which ends at 0 as distortion does; arguments as there."""
+    return distance_interval([distance_of(run, start, stop)]).within(0.0, math.inf)
 
 
 def distortion_difference(
@@ -46,7 +43,7 @@ def distortion_difference(
     a_span: tuple[int | None, int | None] = (None, None),
     b_span: tuple[int | None, int | None] = (None, None),
 ) -> Interval:
-    """Returns distortion(a) - distortion(b) with its block-bootstrap interval, each resampled by itself.
+    """Returns distortion(a) - distortion(b) with its interval, as of two independent trainings.
 
     Args:
         a: First run.
@@ -54,17 +51,19 @@ def distortion_difference(
         a_span: First step that counts in ``a``, and the step before which it ends.
         b_span: The same for ``b``.
     """
-    fractions = [run.groups.fractions() for run in (a, b)]
-    return interval(
-        [_shares(a, *a_span), _shares(b, *b_span)],
-        lambda means: gram.distortion(means[0], fractions[0]) - gram.distortion(means[1], fractions[1]),
-    )
+    return distance_interval([distance_of(a, *a_span), distance_of(b, *b_span)])
 
 
-def _shares(run: Run, start: int | None, stop: int | None) -> Floats:
-    """[T', K] the shares of the measured steps of a stretch, 0 where a group is absent."""
+def distance_of(run: Run, start: int | None = None, stop: int | None = None, layer: str | None = None) -> Distance:
+    """Returns the estimate behind ``distortion``, of the whole model or of a layer: with the level that noise alone reaches."""
     steps = np.asarray(run.steps)
     used = (steps >= (-np.inf if start is None else start)) & (steps < (np.inf if stop is None else stop))
-    shares = np.stack([run.share(name) for name in run.groups.names], axis=-1)[used]
-    measured = ~np.isnan(shares).all(-1)
-    return np.asarray(np.where(np.isnan(shares), 0.0, shares)[measured])
+    return distance(measured_shares(run, used, layer), run.groups.fractions())
+
+
+def measured_shares(run: Run, used: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], layer: str | None) -> Floats:
+    """Returns [T', K] the shares of those used steps that have any, 0 where a group is absent."""
+    layers = () if layer is None else (layer,)
+    shares = np.stack([run.share(name, *layers)[: len(used)][used] for name in run.groups.names], axis=-1)
+    absent = np.isnan(shares)
+    return np.asarray(np.where(absent, 0.0, shares)[~absent.all(-1)])

@@ -41,7 +41,7 @@ def check(table, run):
         np.testing.assert_allclose(table["mean_norm/tail"][row], m.norm("tail", "mean"), rtol=1e-9)
         np.testing.assert_allclose(table["norm/all"][row], m.norm(), rtol=1e-9)
         np.testing.assert_allclose(table["gram/head:update"][row], m.gram[0, 3], rtol=1e-12)
-    np.testing.assert_allclose(table["distortion"], run.distortion(), rtol=1e-12)
+    np.testing.assert_allclose(table["share_distance"], run.share_distance(), rtol=1e-12)
     np.testing.assert_array_equal(table["count/head"], 6)
     assert "share/update" not in table
     assert table["loss/tail"].isna().all()
@@ -76,7 +76,7 @@ def test_tensorboard(run, tmp_path):
     assert [e.step for e in found] == run.steps[present].tolist()
     np.testing.assert_allclose([e.value for e in found], run.cosine("tail")[present], rtol=1e-6)
     np.testing.assert_allclose([e.wall_time for e in found], run.time[present])
-    assert {"norm/all", "share/head", "loss/head", "distortion", "residual"} <= set(events.Tags()["scalars"])
+    assert {"norm/all", "share/head", "loss/head", "share_distance", "residual"} <= set(events.Tags()["scalars"])
     assert not any(tag.startswith("gram/") for tag in events.Tags()["scalars"])
 
 

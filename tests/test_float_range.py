@@ -50,7 +50,7 @@ def test_a_factor_of_the_loss(engine: str, power: int, tmp_path: Path) -> None:
             np.testing.assert_allclose(far.cosine(name, layer), usual.cosine(name, layer), atol=1e-6)
             np.testing.assert_allclose(far.share(name, layer), usual.share(name, layer), atol=1e-6)
     np.testing.assert_array_equal(far.conflict("head", "tail"), usual.conflict("head", "tail"))
-    np.testing.assert_array_equal(far.distortion(), usual.distortion())
+    np.testing.assert_array_equal(far.share_distance(), usual.share_distance())
     assert (far.residual < 1e-7).all()  # from inner products: no nearer than their rounding
     np.testing.assert_allclose(far.by_layer("norm", "tail"), np.ldexp(usual.by_layer("norm", "tail"), power), rtol=1e-6)
 

@@ -67,11 +67,11 @@ def test_components_add_up_to_groups() -> None:
 
 
 def test_distortion() -> None:
-    assert g.distortion([0.7, 0.3], [0.7, 0.3]) == 0
-    assert g.distortion([1.0, 0.0], [0.5, 0.5]) == 0.5
-    assert g.distortion([1.0, np.nan], [0.5, 0.5]) == 0.5  # an absent group steered nothing
-    assert np.isnan(g.distortion([np.nan, np.nan], [0.5, 0.5]))
-    np.testing.assert_allclose(g.distortion([[0.7, 0.3], [1.5, -0.5]], [0.7, 0.3]), [0, 0.8])
+    assert g.share_distance([0.7, 0.3], [0.7, 0.3]) == 0
+    assert g.share_distance([1.0, 0.0], [0.5, 0.5]) == 0.5
+    assert g.share_distance([1.0, np.nan], [0.5, 0.5]) == 0.5  # an absent group steered nothing
+    assert np.isnan(g.share_distance([np.nan, np.nan], [0.5, 0.5]))
+    np.testing.assert_allclose(g.share_distance([[0.7, 0.3], [1.5, -0.5]], [0.7, 0.3]), [0, 0.8])
 
 
 def test_coefficient_of_variation() -> None:

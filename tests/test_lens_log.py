@@ -231,9 +231,11 @@ def test_distortion_worked_by_hand(tmp_path: Path) -> None:
         writer.append_many([with_shares(0, 1, 0), with_shares(10, 1, 1), with_shares(20, 0.25, 0.75)])
     run = Run(tmp_path / "run")
     # Average shares (1 + 0.5 + 0.25) / 3 = 7/12 and (0 + 0.5 + 0.75) / 3 = 5/12, against 3/4 and 1/4.
-    assert gradlens.distortion(run) == pytest.approx(1 / 6)
-    # Only steps 10 and up: 0.375 and 0.625 against 0.75 and 0.25.
-    assert gradlens.distortion(run, start=1) == pytest.approx(0.375)
+    # Three steps of variance 0.1458 leave a standard error of 0.2205, so 1/6 is 0.756 of it, and what noise adds is taken off:
+    # 2 exp(-2 0.756^2) - 0.42 exp(-0.756^2 / 2) = 0.323 standard errors.
+    assert gradlens.distortion(run) == pytest.approx(1 / 6 - 0.323 * 0.2205, abs=1e-3)
+    # Only steps 10 and up: 0.375 and 0.625 against 0.75 and 0.25; the error is 0.125, a third of 0.375.
+    assert gradlens.distortion(run, start=1) == pytest.approx(0.375 + 0.42 * 0.125 * np.exp(-4.5), abs=1e-4)
     assert gradlens.distortion(run, start=5, stop=20) == pytest.approx(0.25)
     assert np.isnan(gradlens.distortion(run, start=21))
 

@@ -78,7 +78,7 @@ def test_a_run_tells_the_three_apart(run: Run) -> None:
     assert np.isfinite(run.cosine("head")).tolist() == [True, True, False, True, False, False]
     assert np.isfinite(run.share("rest")).tolist() == [True, True, False, True, False, False]
     assert np.isfinite(run.conflict("head", "tail")).tolist() == [True, False, False, True, False, False]
-    assert np.isfinite(run.distortion()).tolist() == [True, True, False, True, False, False]
+    assert np.isfinite(run.share_distance()).tolist() == [True, True, False, True, False, False]
     with pytest.raises(KeyError, match="no vector 'medium'"):
         run.nonfinite("medium")
 
@@ -107,7 +107,7 @@ def test_exports_leave_absent_cells_empty(run: Run, tmp_path: Path) -> None:
     column = {name.strip('"'): [line[place] for line in lines] for place, name in enumerate(head)}
     assert [value or "empty" for value in column["norm/tail"]][1:3] == ["empty", "nan"]
     assert float(column["norm/tail"][5]) == 0
-    assert [column[name][2] for name in ("norm/all", "cosine/head", "share/rest", "distortion")] == ["nan"] * 4
+    assert [column[name][2] for name in ("norm/all", "cosine/head", "share/rest", "share_distance")] == ["nan"] * 4
     assert [column[name][5] for name in ("cosine/head", "share/head", "cosine/tail")] == [""] * 3  # nothing to compare
     assert [column["total_loss"][row] for row in (2, 4)] == ["nan", "nan"]
     assert column["gram/tail:tail"][1:3] == ["", "inf"]

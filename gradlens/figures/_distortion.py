@@ -4,60 +4,89 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.figures._axis import add_events, axis_of
+from gradlens.figures._axis import Axis, add_events, axis_of
+from gradlens.figures._common_window import common_range, common_text, common_views
 from gradlens.figures._curves import NO_STEPS
 from gradlens.figures._describe import subtitle
-from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
-from gradlens.figures._sheet import Sheet, drawing
-from gradlens.figures._theme import FigureError, Style, cycle, dress, note
-from gradlens.gram import Floats, distortion
+from gradlens.figures._lines import Line, Options, View, add_lines, apart
+from gradlens.figures._sheet import Sheet, drawing, scatter
+from gradlens.figures._theme import FigureError, Style, cycle, dress, note, safe
+from gradlens.gram import Floats
+from gradlens.noisy_distance import FOLDED, corrected, step_variances
 from gradlens.quantities import filled_share
 from gradlens.smoothing import running_mean
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
+# Points of the line of noise at most.
+MOST_BENDS = 500
+
 
 @dataclass(frozen=True)
 class DistortionLine(Line):
-    """Distortion: the faint line is that of single steps, the strong one that of averaged shares.
+    """Distortion: the faint line is the distance of single steps, the strong one what lies behind it, without the noise.
 
     Attributes:
         shares: Each group's [T] shares, 0 where it had no sample.
         fractions: [K] the groups' fractions of the classes.
+        noise: Each group's [T] variance of a mean share over n steps, times n; the same throughout a phase.
+        each: Measured steps that a value stands for.
     """
 
     shares: tuple[Floats, ...] = ()
     fractions: Floats = field(default_factory=lambda: np.empty(0))
+    noise: tuple[Floats, ...] = ()
+    each: int = 1
 
     def part(self, rows: slice) -> DistortionLine:
         """Returns the line of some rows only."""
-        shares = tuple(share[rows] for share in self.shares)
-        return replace(self, values=self.values[rows], shares=shares, breaks=self.breaks_in(rows), kept={})
+        shares, noise = (tuple(of[rows] for of in columns) for columns in (self.shares, self.noise))
+        return replace(self, values=self.values[rows], shares=shares, noise=noise, breaks=self.breaks_in(rows), kept={})
 
     def shortened(self, starts: NDArray[np.intp]) -> DistortionLine:
         """Returns the line of the shares' means over the stretches that begin at the given rows."""
-        shares = tuple(Line("", share, self.style).shortened(starts).values for share in self.shares)
-        values = distortion(np.stack(shares, axis=-1), self.fractions)
-        return replace(self, values=values, shares=shares, breaks=(), kept={})
+        shares, noise = (
+            tuple(Line("", of, self.style).shortened(starts).values for of in columns)
+            for columns in (self.shares, self.noise)
+        )
+        each = -(-len(self.values) // max(len(starts), 1))
+        return replace(
+            self, values=np.zeros(len(starts)), shares=shares, noise=noise, each=each * self.each, breaks=(), kept={}
+        )
 
     def smoothed(self, window: int) -> Floats:
-        """Returns [T] the distortion of the shares' running means."""
-        return distortion(np.stack([running_mean(share, window) for share in self.shares], axis=-1), self.fractions)
+        """Returns [T] the distortion of the shares' running means, without what noise adds to it."""
+        means = np.stack([running_mean(share, window) for share in self.shares], axis=-1)
+        found = corrected(means - self.fractions, self._errors(window))
+        return np.asarray(np.maximum(found, 0.0))
+
+    def noise_level(self, window: int) -> Floats:
+        """Returns [T] the distortion that noise alone would show in running means, if it were not taken off."""
+        return np.asarray(0.5 * FOLDED * self._errors(window).sum(-1))
+
+    def _errors(self, window: int) -> Floats:
+        """[T, K] standard errors of the shares' running means."""
+        place = np.arange(len(self.values))
+        rows = np.minimum(place + (window - 1) // 2 + 1, len(place)) - np.maximum(place - window // 2, 0)
+        variances = np.stack([running_mean(noise, window) for noise in self.noise], axis=-1)
+        return np.asarray(np.sqrt(variances / (rows * self.each)[:, None]))
 
 
 @drawing
 def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     """Draws the distortion of runs over each other.
 
-    The strong line is the distortion of the shares' running means, as ``gradlens.distortion`` is of their mean over a run: the
-    chance of single batches, whose own distortion is drawn faint, does not count. Where one of the runs has phases, they are
-    shaded.
+    The strong line is the distortion of the shares' running means, estimated as ``gradlens.distortion`` is from their mean over
+    a run: what the chance of batches adds, which shows in the faint line of single steps, is taken off. All runs are averaged
+    over the same number of optimizer steps. Dotted is the level that noise alone would reach: a strong line well below it
+    cannot be told from none. Where one of the runs has phases, they are shaded.
 
     Raises:
         FigureError: No run, or an axis that one of them does not have.
@@ -66,13 +95,16 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     if not runs:
         raise FigureError("no run to draw; give at least one")
     sheet = Sheet()
-    lines = [line for i, run in enumerate(runs) for line in apart(run, [_line(run, cycle(i, view.theme), str(i))])]
+    lines = [_line(run, cycle(i, view.theme), str(i)) for i, run in enumerate(runs)]
     axes = [axis_of(run, view.x) for run in runs]
-    for axis, line in zip(axes, lines, strict=True):
-        add_lines(sheet, axis, [line], view, legend=True)
+    views = common_views(view, runs)
+    for axis, line, own in zip(axes, lines, views, strict=True):
+        add_lines(sheet, axis, [line], own, legend=True)
+        _add_noise_level(sheet, axis, line, own)
     title = "How far is the update from serving all classes alike? Distortion"
     about = "half the distance between shares of the update and of the classes, 0 = none"
-    dress(sheet, view.theme, title, subtitle(about, smoothing_text(view, *runs)))
+    dotted = "dotted: what noise alone would reach" if any((own.smooth or 1) > 1 for own in views) else ""
+    dress(sheet, view.theme, title, subtitle(about, common_text(view, runs), dotted))
     alone = len(runs) == 1
     phased = [i for i, run in enumerate(runs) if len(run.phases) > 1]
     banded = 0 if alone else phased[0] if len(phased) == 1 else None
@@ -82,12 +114,45 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     sheet.update_layout(showlegend=True)
     sheet.update_xaxes(title={"text": axes[0].title})
     sheet.update_yaxes(
-        title={"text": "distortion"}, range=robust_range(lines, view, headroom=banded is not None and bool(phased))
+        title={"text": "distortion"},
+        range=common_range(lines, views, headroom=banded is not None and bool(phased)),
     )
     return sheet if any(map(len, runs)) else note(sheet, view.theme, NO_STEPS)
 
 
 def _line(run: Run, style: Style, key: str) -> DistortionLine:
     shares = tuple(filled_share(run, name) for name in run.groups.names)
-    fractions = run.groups.fractions()
-    return DistortionLine(run.name, run.distortion(), style, format=".3f", key=key, fractions=fractions, shares=shares)
+    line = DistortionLine(
+        run.name, run.share_distance(), style, format=".3f", key=key, fractions=run.groups.fractions(), shares=shares,
+        noise=_noise(run, np.stack(shares, axis=-1)),
+    )  # fmt: skip
+    return apart(run, [line])[0]
+
+
+def _noise(run: Run, shares: Floats) -> tuple[Floats, ...]:
+    """Returns each group's [T] variance of a mean share over n steps, times n, from the steps of the phase a step is in."""
+    found = np.zeros_like(shares)
+    starts = np.searchsorted(run.steps[: len(shares)], [phase.start for phase in run.phases[1:]])
+    for first, stop in pairwise([0, *map(int, starts), len(shares)]):
+        whole = np.isfinite(shares[first:stop]).all(-1)
+        if whole.sum() > 1:
+            found[first:stop] = step_variances(shares[first:stop][whole])
+    return tuple(found.T)
+
+
+def _add_noise_level(sheet: Sheet, axis: Axis, line: DistortionLine, view: View) -> None:
+    """Draws what noise alone would reach, where it changes: between phases, and at the ends."""
+    n = min(len(axis.positions), len(line.values))
+    window = view.smoothing(n)
+    if window == 1 or n < 2:
+        return
+    level = line.part(slice(n)).noise_level(window)
+    changes = np.flatnonzero(np.abs(np.diff(level)) > 1e-3 * max(float(np.nanmax(level)), 1e-12))
+    kept = np.unique(np.concatenate([[0, n - 1], changes, changes + 1]))[:MOST_BENDS]
+    sheet.add_trace(
+        scatter(
+            x=axis.positions[kept], y=level[kept], mode="lines", name=safe(line.name), legendgroup=safe(line.key or line.name),
+            showlegend=False, line={"color": line.style.color, "width": 1, "dash": "dot"},
+            hovertemplate="%{y:.3f} of noise alone",
+        )
+    )  # fmt: skip

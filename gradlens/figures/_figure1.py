@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from gradlens.figures._axis import add_events, axis_of
+from gradlens.figures._common_window import common_range, common_text, common_views
 from gradlens.figures._curves import NO_STEPS, PERS
 from gradlens.figures._describe import groups_text, run_text, subtitle
-from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
+from gradlens.figures._lines import Line, Options, View, add_lines, apart
 from gradlens.figures._sheet import Sheet, drawing
 from gradlens.figures._theme import FigureError, dress, group_styles, note, safe
 from gradlens.pairing import common_groups
@@ -54,32 +55,37 @@ def figure1(
     every_cosine: list[Line] = []
     every_norm: list[Line] = []
     axis = axis_of(long_tailed, view.x)
-    for col, run in enumerate((long_tailed, balanced), start=1):
+    cosine_views: list[View] = []
+    norm_views: list[View] = []
+    views = common_views(view, (long_tailed, balanced))
+    for col, (run, own) in enumerate(zip((long_tailed, balanced), views, strict=True), start=1):
         axis = axis_of(run, view.x)
         cosines = [Line(name, run.cosine(name), styles[name], format=".3f") for name in names]
         norms = [Line(name, run.norm(name, per=per), styles[name]) for name in names]
         norms.append(Line("overall", run.norm("all"), styles["all"]))
         cosines, norms = apart(run, cosines), apart(run, norms)
-        add_lines(sheet, axis, cosines, view, row=1, col=col, legend=False)
-        add_lines(sheet, axis, norms, view, row=2, col=col, legend=col == 1)
+        add_lines(sheet, axis, cosines, own, row=1, col=col, legend=False)
+        add_lines(sheet, axis, norms, own, row=2, col=col, legend=col == 1)
         sheet.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below", row=1, col=col)
         every_cosine += cosines
         every_norm += norms
+        cosine_views += [own] * len(cosines)
+        norm_views += [own] * len(norms)
     text = subtitle(
         f"{run_text(long_tailed)} and {run_text(balanced)}", groups_text(long_tailed.groups),
-        smoothing_text(view, long_tailed, balanced),
+        common_text(view, (long_tailed, balanced)),
     )  # fmt: skip
     dress(sheet, view.theme, "Whose gradient does the model follow?", text, height=720, panel_titles=True)
     for col, run in enumerate((long_tailed, balanced), start=1):
         add_events(sheet, run, axis_of(run, view.x), view.theme, [(1, col), (2, col)])
     sheet.update_xaxes(title={"text": axis.title}, row=2)
-    lowest = robust_range(every_cosine, view)
+    lowest = common_range(every_cosine, cosine_views)
     sheet.update_yaxes(
         range=[min(lowest[0] if lowest else 0, -0.03), 1.04 if not (long_tailed.phases or balanced.phases) else 1.14],
         row=1,
     )
     sheet.update_yaxes(
-        range=robust_range(every_norm, view, headroom=bool(long_tailed.phases or balanced.phases)), row=2
+        range=common_range(every_norm, norm_views, headroom=bool(long_tailed.phases or balanced.phases)), row=2
     )
     sheet.update_yaxes(title={"text": "cosine"}, row=1, col=1)
     sheet.update_yaxes(

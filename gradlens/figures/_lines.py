@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,7 +164,10 @@ class Line:
             return np.asarray(running_mean(self.values * weights, window) / running_mean(weights, window))
 
 
-def apart(run: Run, lines: Sequence[Line]) -> list[Line]:
+_L = TypeVar("_L", bound=Line)
+
+
+def apart(run: Run, lines: Sequence[_L]) -> list[_L]:
     """Returns the lines of a run whose running means do not mix its phases."""
     breaks = tuple(int(row) for row in np.searchsorted(run.steps, [phase.start for phase in run.phases[1:]]))
     return [replace(line, breaks=breaks, kept={}) for line in lines] if breaks else list(lines)
@@ -282,9 +285,7 @@ def robust_range(
     return (bottom if zero and bottom == 0 else bottom - margin), top + margin * (2.6 if headroom else 1)
 
 
-def smoothing_text(view: View, *runs: Run) -> str:
-    """Says in a subtitle what the strong lines of the runs are."""
-    windows = {view.smoothing(len(run)) for run in runs if len(run)} or {1}
-    window = max(windows)
-    some = "up to " if len(windows) > 1 else ""
-    return f"mean of {some}{window:,} measured steps, single steps faint" if window > 1 else "every measured step"
+def smoothing_text(view: View, run: Run) -> str:
+    """Says in a subtitle what the strong lines of a run are."""
+    window = view.smoothing(len(run))
+    return f"mean of {window:,} measured steps, single steps faint" if window > 1 else "every measured step"

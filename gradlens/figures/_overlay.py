@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from gradlens.figures._axis import axis_of
+from gradlens.figures._common_window import common_range, common_text, common_views
 from gradlens.figures._describe import run_text, subtitle
-from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
+from gradlens.figures._lines import Line, Options, View, add_lines, apart
 from gradlens.figures._sheet import Sheet, drawing, scatter
 from gradlens.figures._theme import FigureError, Style, cycle, dress, note, safe
 from gradlens.gram import Floats
@@ -42,7 +43,7 @@ PERCENT = ("share", "accuracy")
 
 @drawing
 def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Options]) -> Sheet:
-    """Draws one quantity of one group in several runs.
+    """Draws one quantity of one group in several runs, all averaged over the same number of optimizer steps.
 
     Args:
         runs: One or more, all with that group.
@@ -70,14 +71,15 @@ def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Opt
     ]
     axes = [axis_of(run, view.x) for run in runs]
     sheet = Sheet()
-    for axis, line in zip(axes, lines, strict=True):
-        add_lines(sheet, axis, [line], view, legend=True)
-    about = subtitle(f"{len(runs)} runs" if len(runs) > 1 else run_text(runs[0]), smoothing_text(view, *runs))
+    views = common_views(view, runs)
+    for axis, line, own in zip(axes, lines, views, strict=True):
+        add_lines(sheet, axis, [line], own, legend=True)
+    about = subtitle(f"{len(runs)} runs" if len(runs) > 1 else run_text(runs[0]), common_text(view, runs))
     dress(sheet, view.theme, f"{safe(group)}: {text}", about)
     sheet.update_layout(showlegend=True)
     sheet.update_xaxes(title={"text": axes[0].title})
     percent: dict[str, Any] = {"tickformat": ".0%"} if measure in PERCENT else {}
-    sheet.update_yaxes(title={"text": text}, range=robust_range(lines, view), **percent)
+    sheet.update_yaxes(title={"text": text}, range=common_range(lines, views), **percent)
     return sheet if any(map(len, runs)) else note(sheet, view.theme, "No measured steps.")
 
 

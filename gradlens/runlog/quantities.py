@@ -124,7 +124,7 @@ def conflict(a: str, b: str) -> Quantity:
     return value
 
 
-def distortion(groups: tuple[str, ...], fractions: Floats) -> Quantity:
+def share_distance(groups: tuple[str, ...], fractions: Floats) -> Quantity:
     """Returns half the L1 distance between the groups' shares and ``fractions`` [K]."""
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
@@ -137,6 +137,6 @@ def distortion(groups: tuple[str, ...], fractions: Floats) -> Quantity:
             for k in groups
         ]
         whole = grams.overall_norm(gram, contributing)[:, None] ** 2
-        return grams.distortion(np.stack(dots, axis=-1) / np.where(whole > 0, whole, np.nan), fractions)
+        return grams.share_distance(np.stack(dots, axis=-1) / np.where(whole > 0, whole, np.nan), fractions)
 
     return value

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradlens.gram import REST, UPDATE, Floats
 from gradlens.groups import ClassGroups, GroupsError
+from gradlens.run_distortion import distance_of
 from gradlens.runlog import events as eventlog
 from gradlens.runlog import quantities, vectors
 from gradlens.runlog.errors import RunError
@@ -252,14 +253,24 @@ class Run:
         self._check_name(b)
         return self._curve(("conflict", b), a, layer, quantities.conflict(a, b))
 
-    def distortion(self, layer: str | None = None) -> Floats:
-        """Returns [T] half the L1 distance between the groups' shares and their fractions of the classes; 0 = undistorted.
+    def distortion(self, layer: str | None = None) -> np.float64:
+        """Returns ``gradlens.distortion`` of the run, or that of one layer: one number, the same under both names.
 
         Raises:
             KeyError: No such layer.
         """
-        value = quantities.distortion(self.groups.names, self.groups.fractions())
-        return self._curve("distortion", vectors.ALL, layer, value)
+        return np.float64(distance_of(self, layer=layer).value)
+
+    def share_distance(self, layer: str | None = None) -> Floats:
+        """Returns [T] half the L1 distance between each step's shares and the groups' fractions of the classes.
+
+        Of single steps, so mostly the chance of batches; ``distortion`` is about what lies behind it.
+
+        Raises:
+            KeyError: No such layer.
+        """
+        value = quantities.share_distance(self.groups.names, self.groups.fractions())
+        return self._curve("share_distance", vectors.ALL, layer, value)
 
     def sample(self, points: int) -> NDArray[np.intp]:
         """Returns the indices of at most ``points`` rows, evenly spread, the first and the last among them."""

@@ -8,9 +8,10 @@ import pytest
 
 from gradlens import figures
 from gradlens.figures import FigureError
+from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
 from gradlens.pairing import PairError
-from gradlens.runlog import Run, RunWriter
+from gradlens.runlog import Run, RunMeta, RunWriter
 from tests.made_runs import HEAD_TAIL, make_run
 
 SHOTS = ClassGroups({"many": range(35), "medium": range(35, 70), "few": range(70, 100)}, 100)
@@ -236,11 +237,42 @@ def test_class_figures_of_a_probe(tmp_path, runs):
 def test_distortion_of_several_runs(runs):
     figure = figures.distortion_curves(runs, smooth=1, x="fraction")
     for line, run in zip(figure.data, runs, strict=True):
-        np.testing.assert_allclose(line.y, run.distortion(), rtol=1e-6)
+        np.testing.assert_allclose(line.y, run.share_distance(), rtol=1e-6)
         assert line.name == run.name
         assert (line.x[0], line.x[-1]) == (0, 1)
     with pytest.raises(FigureError, match="no run"):
         figures.distortion_curves([])
+
+
+def test_one_training_at_two_cadences_is_drawn_alike(tmp_path):
+    """Shares 0.8 and 0.2 with noise, against fractions 0.5: distortion 0.3, measured at every step and at every 10th."""
+    rng = np.random.default_rng(0)
+    lines = []
+    runs = []
+    for every in (1, 10):
+        head = np.clip(0.8 + 0.1 * rng.standard_normal(3000 // every), 0.05, 0.95)
+        path = tmp_path / str(every)
+        writer = RunWriter(path, RunMeta.here(ClassGroups({"head": [0], "tail": [1]}, 2).to_json()))
+        for t, share in enumerate(head):
+            # orthogonal contributions with these squared norms have these shares
+            n = np.ones(2)
+            writer.append(
+                Measurement(
+                    t * every, 0.0, None, ("head", "tail", "rest"), np.diag([share, 1 - share, 0]), None, n, n, n, 0, 1, 0
+                )
+            )  # fmt: skip
+        writer.close()
+        runs.append(Run(path))
+    figure = figures.distortion_curves(runs)
+    for run in runs:
+        lines.append(next(t for t in figure.data if t.name == run.name and t.showlegend))
+        level = next(t for t in figure.data if t.name == run.name and t.line.dash == "dot")
+        # the noise of a share over the rows of a window: 0.1 sqrt(2 / pi) / sqrt(rows)
+        rows = {"1": 90, "10": 9}[run.name]
+        assert np.min(level.y) == pytest.approx(0.1 * np.sqrt(2 / np.pi) / np.sqrt(rows), rel=0.3)
+    assert "mean over 90 steps of training, 9 to 90 of them measured" in figure.layout.title.subtitle.text
+    for line in lines:
+        assert np.mean(line.y) == pytest.approx(0.3, abs=0.02)
 
 
 def test_components_have_norms(tmp_path):

@@ -46,8 +46,8 @@ def test_few_steps_are_dots_that_the_legend_leaves_out(short, long):
     ],
 )
 def test_the_subtitle_does_not_call_single_steps_means(short, long, draw):
-    assert "mean of up to 9 measured steps" in subtitle(draw(short, long))
-    assert "mean of 9 measured steps" in subtitle(draw(long, long))
+    assert "mean over 9 steps of training, 3 to 9 of them measured" in subtitle(draw(short, long))
+    assert "mean over 9 steps of training, 9 of them measured" in subtitle(draw(long, long))
     assert "every measured step" in subtitle(draw(short, short))
 
 

@@ -38,7 +38,7 @@ def test_quantities_are_those_of_the_vectors(tmp_path):
     np.testing.assert_allclose(sum(run.share(name) for name in NAMES), 1, rtol=1e-9)
     # Classes are 3 to 1, so undistorted shares would be 0.75 and 0.25.
     by_hand = 0.5 * (abs(run.share("head") - 0.75) + abs(run.share("tail") - 0.25))
-    np.testing.assert_allclose(run.distortion(), by_hand, rtol=1e-9)
+    np.testing.assert_allclose(run.share_distance(), by_hand, rtol=1e-9)
 
 
 def test_columns_come_back_exactly(tmp_path):
@@ -90,7 +90,7 @@ def test_absent_groups_are_null_on_disk_and_nan_in_memory(tmp_path):
     present = whole(2)[[0, 2]]  # without the tail the gradient is what is left
     np.testing.assert_allclose(run.cosine("head")[1], cosine(present[0], present.sum(0)), rtol=1e-9)
     # An absent group did not steer: its share is 0 in the distortion.
-    np.testing.assert_allclose(run.distortion()[1], 0.5 * (abs(run.share("head")[1] - 0.75) + 0.25), rtol=1e-9)
+    np.testing.assert_allclose(run.share_distance()[1], 0.5 * (abs(run.share("head")[1] - 0.75) + 0.25), rtol=1e-9)
 
     table = pa.ipc.open_stream(tmp_path / "run" / "measurements-000.arrows").read_all()
     assert table["gram"][1].as_py() == pytest.approx(
@@ -136,7 +136,7 @@ def test_loss_components_add_up_to_groups_and_may_begin_in_a_later_phase(tmp_pat
     assert np.isnan(run.cosine("ce")).tolist() == [True, False, True]
     np.testing.assert_allclose(run.cosine("head")[0], cosine(whole(1)[0], whole(1).sum(0)), rtol=1e-9)
     shares = np.array([expected[k] @ total / (total @ total) for k in ("head", "tail")])
-    np.testing.assert_allclose(run.distortion()[1], 0.5 * abs(shares - [0.75, 0.25]).sum(), rtol=1e-9)
+    np.testing.assert_allclose(run.share_distance()[1], 0.5 * abs(shares - [0.75, 0.25]).sum(), rtol=1e-9)
     gram = run.gram()
     np.testing.assert_allclose(gram[1, run.names.index("ce/head"), run.names.index("update")], g[0] @ g[5], rtol=1e-9)
     assert np.isnan(gram[1, 0]).all()
@@ -184,7 +184,7 @@ def test_an_empty_run_opens(tmp_path):
     run = Run(tmp_path / "run")
     assert len(run) == 0
     assert run.names == (*NAMES, "update")
-    for array in (run.steps, run.time, run.cosine("tail"), run.norm("update"), run.distortion(), run.sample(10)):
+    for array in (run.steps, run.time, run.cosine("tail"), run.norm("update"), run.share_distance(), run.sample(10)):
         assert array.shape == (0,)
     assert run.gram().shape == (0, 4, 4)
     assert run.counts.shape == (0, 2)

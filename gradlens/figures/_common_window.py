@@ -1,0 +1,46 @@
+"""One window of smoothing, in optimizer steps, for all runs of a figure: lines of one training look alike at every cadence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gradlens.figures._lines import Line, View, robust_range
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+
+def common_views(view: View, runs: Sequence[Run]) -> list[View]:
+    """Returns the view of each run: its window holds as many optimizer steps as the widest of them all."""
+    widest = window_of(view, runs)
+    return [replace(view, smooth=max(1, round(widest / _spacing(run)))) for run in runs]
+
+
+def window_of(view: View, runs: Sequence[Run]) -> int:
+    """Returns that number of optimizer steps."""
+    return max((round(view.smoothing(len(run)) * _spacing(run)) for run in runs if len(run)), default=1)
+
+
+def common_text(view: View, runs: Sequence[Run]) -> str:
+    """Says in a subtitle what the strong lines are."""
+    steps = window_of(view, runs)
+    rows = [own.smooth or 1 for own in common_views(view, runs)]
+    if max(rows, default=1) == 1:
+        return "every measured step"
+    measured = f"{min(rows):,}" if min(rows) == max(rows) else f"{min(rows):,} to {max(rows):,}"
+    return f"mean over {steps:,} steps of training, {measured} of them measured; single steps faint"
+
+
+def common_range(lines: Sequence[Line], views: Sequence[View], *, headroom: bool = False) -> tuple[float, float] | None:
+    """Returns the vertical range that holds all lines, each seen with its own view."""
+    ranges = [robust_range([line], own, headroom=headroom) for line, own in zip(lines, views, strict=True)]
+    known = [bounds for bounds in ranges if bounds is not None]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+
+def _spacing(run: Run) -> float:
+    """Returns optimizer steps per measured step."""
+    rows = len(run)
+    return max(1.0, float(run.steps[rows - 1] - run.steps[0]) / (rows - 1)) if rows > 1 else 1.0

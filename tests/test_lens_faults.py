@@ -36,7 +36,7 @@ def break_down(*_: Any, **__: Any) -> Any:
 STAGES = (
     "gradlens.stepper.group_rows",
     "gradlens.meter.cotangents",
-    "gradlens.meter.group_scores",
+    "gradlens.labelled.group_scores",
     "gradlens.meter.StepMeter.hold",
     "gradlens.meter.inner_products",
     "gradlens.meter.StepMeter.finish",
@@ -93,7 +93,7 @@ def test_one_fault_costs_one_measurement(monkeypatch: pytest.MonkeyPatch, tmp_pa
         calls.append(None)
         return break_down() if len(calls) == 3 else group_scores(*args)
 
-    monkeypatch.setattr("gradlens.meter.group_scores", third_time)
+    monkeypatch.setattr("gradlens.labelled.group_scores", third_time)
     with pytest.warns(GradlensWarning, match="out of luck"):
         train_tracked(5, out=tmp_path / "run")
     assert Run(tmp_path / "run").steps.tolist() == [0, 1, 3, 4]

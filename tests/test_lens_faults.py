@@ -85,7 +85,7 @@ def test_strict_raises_it(stage: str, monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_one_fault_costs_one_measurement(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from gradlens.meter import group_scores
+    from gradlens.scores import group_scores
 
     calls: list[None] = []
 

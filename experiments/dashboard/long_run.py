@@ -25,10 +25,11 @@ def make_long_run(path: Path, steps: int, layers: int, seed: int) -> int:
     rng = np.random.default_rng(seed)
     names = tuple(f"block{i // 4}.conv{i % 4}" for i in range(layers))
     meta = RunMeta.here(GROUPS.to_json(), layer_names=names, started=START, engine="masked", cadence="every step")
-    RunWriter(path, meta).close()
+    writer = RunWriter(path, meta)
+    writer.close()
     layout = Layout((*GROUPS.names, "rest"), names, GROUPS.names)
     pool = [pack(layout, measurement(rng, layers, layout.names)) for _ in range(POOL)]
-    sink = SegmentSink(path, layout, meta.to_json())
+    sink = SegmentSink(path, layout, writer.meta.to_json())
     for start in range(0, steps, BATCH_ROWS):
         rows = []
         for step, drawn in enumerate(rng.integers(POOL, size=min(BATCH_ROWS, steps - start)), start):

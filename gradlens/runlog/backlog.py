@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gradlens.gram import Measurement
+from gradlens.runlog.events import FILE as EVENTS
+from gradlens.runlog.events import LINE
 from gradlens.runlog.meta import FILE, RunMeta, write_meta
 from gradlens.runlog.probes import write_probe
 from gradlens.runlog.schema import Layout
@@ -22,6 +24,8 @@ MOST_PROBES = 16
 RETRY_SECONDS = 5.0
 # Readers on other machines cannot see the process; they see that run.json is touched.
 HEARTBEAT_SECONDS = 10.0
+# Pauses between the tries at the end, before what waits is given up.
+LAST_TRIES = (0.2, 0.5, 1.0)
 
 Row = tuple[Layout, tuple[Any, ...]]
 
@@ -50,7 +54,8 @@ class Backlog:
         self._disk = threading.RLock()
         self._writing = False
         self._segment: SegmentSink | None = None
-        self._event_file = EventSink(folder)
+        self._event_file = EventSink(folder, meta.id)
+        self._lines = 0
         self._retry_at = 0.0
         self._beat = time.monotonic()
 
@@ -67,6 +72,8 @@ class Backlog:
         """Takes an event."""
         event = {"kind": kind, "step": step, "time": time.time(), "session": self._session, **facts}
         with self._buffer:
+            event[LINE] = self._lines
+            self._lines += 1
             self._events.append(event)
             if len(self._events) > MOST_EVENTS:
                 self._events.popleft()
@@ -80,10 +87,10 @@ class Backlog:
                 self._probes.popleft()
                 self._lost["probes"] += 1
 
-    def set_meta(self, meta: RunMeta) -> None:
-        """Takes a new description."""
+    def change_meta(self, **changes: Any) -> None:
+        """Changes attributes of the description."""
         with self._buffer:
-            self.meta, self._meta_changed = meta, True
+            self.meta, self._meta_changed = replace(self.meta, **changes), True
 
     def note_trouble(self, error: OSError) -> None:
         """Remembers what the disk said, for the one warning, and when to try again."""
@@ -101,21 +108,29 @@ class Backlog:
             if self._writing:
                 return False  # a signal handler interrupted this thread's own write
             self._writing = True
+            done = True
             try:
-                self._write_rows()
-                self._write_probes()
-                self._write_events()
-                self._write_meta()
-            except OSError as error:
-                self.note_trouble(error)
-                return False
+                # What cannot be written keeps nothing else from being written: the description says what was lost.
+                for part in (self._write_rows, self._write_probes, self._write_events, self._write_meta):
+                    try:
+                        part()
+                    except OSError as error:
+                        self.note_trouble(error)
+                        done = False
             finally:
                 self._writing = False
-            return True
+            return done
 
-    def finish(self) -> None:
-        """Writes everything, says what was lost, ends the segment. Never raises for the disk."""
-        self.write()
+    def finish(self) -> dict[str, Any]:
+        """Writes everything, says what was lost, ends the segment. Never raises for the disk.
+
+        Returns:
+            What was lost: "rows", "events", "probes" where there were any, and "cause".
+        """
+        for pause in LAST_TRIES:
+            if self.write():
+                break
+            time.sleep(pause)
         with self._disk:
             with self._buffer:
                 for _ in range(len(self._rows)):
@@ -123,13 +138,16 @@ class Backlog:
                 self._lost["probes"] += len(self._probes)
                 self._probes.clear()
             try:
-                if self._segment is not None:
-                    self._segment.close()
+                self._end_segment()
             except OSError as error:
                 self.note_trouble(error)
-        if any(self._lost.values()):
-            self._say_what_was_lost()
+        lost = self._say_what_was_lost() if any(self._lost.values()) else {}
+        self.write()
+        if self._lines:
+            written = self._lines - len(self._events)
+            self._note_file(EVENTS, {"lines": {**self._earlier_lines(), str(self._session): written}})
             self.write()
+        return lost
 
     def _drop(self) -> None:
         """Gives up the oldest row; called with the buffer locked."""
@@ -167,17 +185,36 @@ class Backlog:
 
     def _write_to_segment(self, layout: Layout, rows: list[tuple[Any, ...]], fresh: bool) -> None:
         if fresh or self._segment is None:
-            if self._segment is not None:
-                old, self._segment = self._segment, None
-                old.close()
+            self._end_segment()
             self._segment = SegmentSink(self._folder, layout, self.meta.to_json())
-        self._segment.write(rows)
+        begun = self._segment.path is None
+        try:
+            self._segment.write(rows)
+        finally:
+            if begun and self._segment.path is not None:
+                self._note_file(self._segment.path.name, {"rows": None, "digest": None})
+
+    def _end_segment(self) -> None:
+        """Ends the segment and notes what it holds, so that a reader sees what it lacks."""
+        old, self._segment = self._segment, None
+        if old is None or old.path is None:
+            return
+        self._note_file(old.path.name, {"rows": old.rows, "digest": f"{old.digest:08x}"})
+        old.close()
+
+    def _note_file(self, name: str, facts: dict[str, Any]) -> None:
+        with self._buffer:
+            self.change_meta(files={**self.meta.files, name: facts})
+
+    def _earlier_lines(self) -> dict[str, int]:
+        return dict(self.meta.files.get(EVENTS, {}).get("lines") or {})
 
     def _write_probes(self) -> None:
         while self._probes:
             with self._buffer:
                 probe = self._probes[0]
-            write_probe(self._folder, *probe)
+            path = write_probe(self._folder, *probe, run=self.meta.id)
+            self._note_file(path.name, {})
             with self._buffer:
                 if self._probes and self._probes[0] is probe:
                     self._probes.popleft()
@@ -215,12 +252,17 @@ class Backlog:
             os.utime(self._folder / FILE)
             self._beat = now
 
-    def _say_what_was_lost(self) -> None:
-        lost = {key: count for key, count in self._lost.items() if count}
+    def _say_what_was_lost(self) -> dict[str, Any]:
+        lost: dict[str, Any] = {key: count for key, count in self._lost.items() if count}
         first, last = self._lost_steps or (None, None)
-        facts = {**lost, "first_step": first, "last_step": last, "cause": str(self.trouble)}
+        cause = "unknown" if self.trouble is None else self.trouble.strerror or str(self.trouble)
+        facts = {**lost, "first_step": first, "last_step": last, "cause": cause}
         self.add_event("lost", last, facts)
-        self.set_meta(replace(self.meta, extra={**self.meta.extra, "lost": facts}))
+        earlier = self.meta.extra.get("lost")
+        if isinstance(earlier, dict) and isinstance(earlier.get("rows"), int):  # by an earlier start of the training
+            facts["rows"] = facts.get("rows", 0) + earlier["rows"]
+        self.change_meta(extra={**self.meta.extra, "lost": facts})
+        return {**lost, "cause": cause}
 
 
 def _size(row: Row) -> int:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gradlens.runlog import process
 from gradlens.runlog.errors import RunError, RunExistsError
-from gradlens.runlog.files import read_description
+from gradlens.runlog.files import SEGMENTS, read_description
 from gradlens.runlog.meta import FILE, RunMeta, write_meta
+from gradlens.runlog.segment import Segment
+from gradlens.runlog.status import silence
+
+# A writer gives a sign every 10 s; a process that cannot be looked up and gave one within this time is writing.
+FRESH_SECONDS = 30.0
 
 
 def claim(path: Path, meta: RunMeta, *, resume: bool) -> tuple[RunMeta, int]:
@@ -31,7 +39,10 @@ def claim(path: Path, meta: RunMeta, *, resume: bool) -> tuple[RunMeta, int]:
         reason=None,
         pid=os.getpid(),
         pid_start=process.start_mark(os.getpid()),
+        pid_namespace=process.namespace(),
         host=process.host(),
+        id=secrets.token_hex(8),
+        files={},
         started=time.time(),
         ended=None,
     )
@@ -65,18 +76,35 @@ def claim(path: Path, meta: RunMeta, *, resume: bool) -> tuple[RunMeta, int]:
 
 def _continued(path: Path, meta: RunMeta) -> tuple[RunMeta, int]:
     old, _ = read_description(path)
-    if old.status == "running" and old.pid != os.getpid() and process.lives(old.pid, old.pid_start, old.host):
-        raise RunExistsError(
-            f"process {old.pid} is still writing the run {path}; stop it first, or choose another folder (--out)"
-        )
+    if old.status == "running" and old.pid != os.getpid():
+        alive = process.lives(old.pid, old.pid_start, old.host, old.pid_namespace)
+        if alive or (alive is None and silence(path) < FRESH_SECONDS):
+            raise RunExistsError(
+                f"process {old.pid} is still writing the run {path} (on {old.host}); stop it first, or choose another folder "
+                "(--out)"
+            )
     if old.groups.get("groups") != meta.groups["groups"]:
         mine, theirs = ", ".join(meta.groups["groups"]), ", ".join(old.groups.get("groups", {}))
         raise RunError(
             f"the run {path} has other groups ({theirs}) than this training ({mine}); resume it with the same groups"
         )
-    starts = int(old.extra.get("starts", 1))
+    starts = max(int(old.extra.get("starts", 1)), 1)
     extra = {**old.extra, **meta.extra, "starts": starts + 1}
-    return replace(meta, started=old.started, extra=extra), starts
+    # A run that began without proofs goes on without an id: its earlier lines and segments have none.
+    return replace(meta, started=old.started, extra=extra, id=old.id, files=_sealed(path, old)), starts
+
+
+def _sealed(path: Path, old: RunMeta) -> dict[str, dict[str, Any]]:
+    """Returns what the files hold: of a killed run, the segments that it could not close are closed now."""
+    files = dict(old.files)
+    for name, facts in old.files.items():
+        if SEGMENTS.fullmatch(name) and facts.get("rows") is None:
+            segment = Segment(path / name)
+            with contextlib.suppress(RunError):  # what cannot be read is said by whoever opens the run
+                segment.refresh()
+            if segment.layout is not None and not segment.problems:
+                files[name] = {"rows": segment.written, "digest": f"{segment.digest:08x}"}
+    return files
 
 
 def _some(names: list[str]) -> str:

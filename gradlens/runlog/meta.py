@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
 from gradlens.runlog import strict_json
 from gradlens.runlog.errors import NotARun, RunError, RunTooNew
+from gradlens.runlog.meta_fields import sound_fields
+from gradlens.runlog.proof import BLANK, TEXT_KEY, intact, proven_text
+from gradlens.runlog.regular import open_regular, reason
 
 SCHEMA_VERSION = 1
 FORMAT = "gradlens-run"
 FILE = "run.json"
+# Room for what is known at the end only.
+SPARE_BYTES = 1024
+MOST_BYTES = 64 << 20
+CHANGED = "it was changed or damaged since gradlens wrote it"
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,10 @@ class RunMeta:
         ended: Unix seconds of the end, or None.
         timings: Named seconds (or ratios) that the lens measured of itself.
         extra: Anything else.
+        id: What the run's files call it; None in runs that began with a version that wrote no proofs.
+        pid_namespace: Where the process's number counts.
+        files: Name -> what a file holds: "rows" and "digest" of a segment (None while it is written) or a probe, "lines" of each
+            session's events.
         schema: Version of the files' layout.
     """
 
@@ -79,6 +90,9 @@ class RunMeta:
     ended: float | None = None
     timings: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    id: str | None = None
+    pid_namespace: str | None = None
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
 
     @classmethod
@@ -104,26 +118,34 @@ class RunMeta:
         return {"format": FORMAT, **plain}
 
     @classmethod
-    def from_json(cls, obj: Any, source: Path | str = FILE) -> Self:
+    def from_json(cls, obj: Any, source: Path | str = FILE, problems: list[str] | None = None) -> Self:
         """Reads what ``to_json`` wrote; keys that this version does not know are left out.
+
+        Args:
+            obj: The object.
+            source: Where it comes from.
+            problems: Takes a text for each field that is left out since it is no such thing.
 
         Raises:
             NotARun: Something else than a run's description.
             RunTooNew: A later schema version.
+            RunError: No groups.
         """
-        if not isinstance(obj, dict) or obj.get("format") != FORMAT or not isinstance(obj.get("schema"), int):
+        version = obj.get("schema") if isinstance(obj, dict) else None
+        if not isinstance(obj, dict) or obj.get("format") != FORMAT or not isinstance(version, int) or version is True:
             raise NotARun(
                 f"{source} was not written by gradlens (no {FORMAT!r} format in it); give the folder of a run"
             )
-        if obj["schema"] > SCHEMA_VERSION:
+        if version > SCHEMA_VERSION:
             raise RunTooNew(
-                f"{source} has schema version {obj['schema']}, written by gradlens {obj.get('gradlens') or '?'}; this gradlens "
-                f"reads versions up to {SCHEMA_VERSION}: update gradlens"
+                f"{source} has schema version {version}, written by gradlens {str(obj.get('gradlens') or '?')[:40]}; this "
+                f"gradlens reads versions up to {SCHEMA_VERSION}: update gradlens"
             )
-        known = {f.name for f in fields(cls)}
-        values = {key: _frozen(key, value) for key, value in obj.items() if key in known}
-        if not isinstance(values.get("groups"), dict):
+        values, found = sound_fields(obj)
+        if "groups" not in values:
             raise RunError(f"{source} has no groups; the file is damaged")
+        if problems is not None:
+            problems += found
         return cls(**values)
 
 
@@ -135,29 +157,70 @@ def read_meta(folder: Path) -> RunMeta:
         RunTooNew: A later schema version.
         RunError: A run.json that cannot be read.
     """
+    return checked_meta(folder)[0]
+
+
+def checked_meta(folder: Path) -> tuple[RunMeta, list[str]]:
+    """Reads the run.json of a run's folder and says whether it is as it was written.
+
+    Returns:
+        The description, and what is wrong with it, one text each.
+
+    Raises:
+        NotARun: No folder, no run.json in it, or one that gradlens did not write.
+        RunTooNew: A later schema version.
+        RunError: A run.json that cannot be read.
+    """
     path = folder / FILE
     try:
-        text = path.read_bytes()
+        with open_regular(path, MOST_BYTES) as file:
+            text = file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         what = "holds no run.json" if folder.is_dir() else "is no folder"
         raise NotARun(f"{folder} {what}; give the folder of a run (gradlens ls lists them)") from error
     except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from error
+        raise RunError(f"cannot read {path}: {reason(error)}") from error
     try:
-        obj = json.loads(text)
+        obj = strict_json.readable(strict_json.loads(text))
     except ValueError as error:
         raise RunError(f"{path} is damaged: {error}") from error
-    return RunMeta.from_json(obj, path)
+    problems: list[str] = []
+    meta = RunMeta.from_json(obj, path, problems)
+    proven = intact(text)
+    if proven is False or (proven is None and meta.id is not None):
+        problems.insert(0, CHANGED)
+    return meta, [f"{FILE}: {problem}" for problem in problems]
 
 
 def write_meta(folder: Path, meta: RunMeta, *, new: bool = False) -> None:
     """Writes run.json so that a reader sees the old or the new one, never half of it.
 
+    Where there is no room for another file, it is written over the old one, which holds blanks for that: readers must hear
+    what was lost. A reader that sees half of it notices by the checksum.
+
     Raises:
         FileExistsError: ``new``, and there is one.
         OSError: The file system refuses.
     """
-    replace_file(folder / FILE, (strict_json.dumps(meta.to_json(), indent=1) + "\n").encode(), new=new)
+    text = strict_json.dumps({**meta.to_json(), TEXT_KEY: BLANK}, indent=1).encode()
+    spare = -(-(len(text) + SPARE_BYTES) // SPARE_BYTES) * SPARE_BYTES
+    try:
+        replace_file(folder / FILE, _padded(text, spare), new=new)
+    except OSError as error:
+        if new or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        with open(folder / FILE, "r+b", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < len(text) + 1:
+                raise
+            written = file.write(_padded(text, size))
+            if written != size:
+                raise
+
+
+def _padded(text: bytes, size: int) -> bytes:
+    body = text.removesuffix(b"\n}")
+    return proven_text(body + b" " * (size - len(body) - 3) + b"\n}\n")
 
 
 def replace_file(path: Path, data: bytes | memoryview, *, new: bool = False) -> None:
@@ -213,10 +276,3 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
-
-
-def _frozen(key: str, value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) and key in _TUPLES else value
-
-
-_TUPLES = frozenset({"names", "layer_names", "class_counts", "command"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,13 @@ from gradlens.groups import ClassGroups
 from gradlens.runlog import strict_json
 from gradlens.runlog.errors import NotARun
 from gradlens.runlog.meta import FORMAT, SCHEMA_VERSION, replace_file
+from gradlens.runlog.proof import BLANK, TEXT_KEY, intact, proven_text
+from gradlens.runlog.regular import open_regular, reason
 from gradlens.runlog.schema import KEY, Layout, pack, record_batch
 from gradlens.runlog.sink import next_path
 from gradlens.runlog.vectors import unpack
 
+MOST_BYTES = 1 << 30
 PATTERN = re.compile(r"probes-(\d+)\.arrow")
 
 
@@ -76,7 +78,9 @@ class Probe:
         return self.measurement.counts
 
 
-def write_probe(folder: Path, m: Measurement, groups: dict[str, Any], facts: dict[str, Any]) -> Path:
+def write_probe(
+    folder: Path, m: Measurement, groups: dict[str, Any], facts: dict[str, Any], run: str | None = None
+) -> Path:
     """Writes a probe as the next probes-NNN.arrow.
 
     Args:
@@ -84,6 +88,7 @@ def write_probe(folder: Path, m: Measurement, groups: dict[str, Any], facts: dic
         m: What was measured.
         groups: ``ClassGroups.to_json()`` of the probe's groups.
         facts: ``layer_names``, ``label`` and ``session``.
+        run: The run's id.
 
     Raises:
         RunError: Arrays whose shapes do not fit.
@@ -92,37 +97,53 @@ def write_probe(folder: Path, m: Measurement, groups: dict[str, Any], facts: dic
     layout = Layout(m.names, tuple(facts["layer_names"]), tuple(groups["groups"]))
     schema = layout.schema({})
     described = {"format": FORMAT, "schema": SCHEMA_VERSION, "names": m.names, "class_groups": groups, **facts}
+    described |= {"run_id": run, TEXT_KEY: BLANK}
     schema = schema.with_metadata({KEY: strict_json.dumps(described).encode()})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
         writer.write_batch(record_batch(layout, schema, [pack(layout, m)]))
     path = next_path(folder, "probes", "arrow")
-    replace_file(path, memoryview(sink.getvalue()))
+    replace_file(path, proven_text(sink.getvalue().to_pybytes()))
     return path
 
 
-def read_probe(path: Path) -> Probe:
+def read_probe(path: Path, run: str | None = None) -> Probe:
     """Reads a probe.
 
+    Args:
+        path: The file.
+        run: Id of the run that it must be of, or None.
+
     Raises:
-        NotARun: A file that gradlens did not write, of a later version, or damaged.
+        NotARun: A file that gradlens did not write, of another run, of a later version, or damaged.
     """
     try:
-        with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
-            facts = json.loads((reader.schema.metadata or {})[KEY])
+        with open_regular(path, MOST_BYTES) as opened:
+            data = opened.read()
+        proven = intact(data)
+        if proven is False or (proven is None and run is not None):
+            raise NotARun(f"{path} is damaged: it is not what gradlens wrote")
+        with pa.ipc.open_file(pa.py_buffer(data)) as reader:
+            facts = strict_json.loads((reader.schema.metadata or {})[KEY])
             if facts["format"] != FORMAT or facts["schema"] > SCHEMA_VERSION:
                 raise NotARun(
                     f"{path} has format {facts['format']} {facts['schema']}, which this gradlens does not read"
                 )
             row = reader.get_batch(0)
             row.validate(full=True)
+        facts = strict_json.readable(facts)
+        if run is not None and facts.get("run_id") != run:
+            raise NotARun(f"{path} belongs to another run")
         groups = ClassGroups.from_json(facts["class_groups"])
         layers = tuple(facts["layer_names"])
         m = _measurement(row, tuple(facts["names"]), len(layers))
-        return Probe(m, groups, layers, facts.get("label"), int(facts.get("session", 0)), path)
+        label = facts.get("label")
+        return Probe(m, groups, layers, None if label is None else str(label), int(facts.get("session", 0)), path)
     except NotARun:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except OSError as error:
+        raise NotARun(f"{path} cannot be read: {reason(error)}") from error
+    except (pa.ArrowException, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise NotARun(f"{path} is damaged or no probe: {error!r}") from error
 
 

@@ -14,6 +14,14 @@ def host() -> str:
     return socket.gethostname()
 
 
+def namespace() -> str | None:
+    """Returns a text that says where process numbers of this process count (a container has its own), or None if unknown."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
+
+
 def start_mark(pid: int) -> str | None:
     """Returns a text that differs for two processes that had the same ``pid``: boot and start time, or None if unknown.
 
@@ -28,10 +36,12 @@ def start_mark(pid: int) -> str | None:
     return None
 
 
-def lives(pid: int, mark: str | None, on_host: str) -> bool | None:
+def lives(pid: int, mark: str | None, on_host: str, in_namespace: str | None) -> bool | None:
     """Says whether the process ``pid`` that had start mark ``mark`` still lives; None where it cannot be known from here."""
     if on_host != host() or pid <= 0 or os.name != "posix":
         return None
+    if in_namespace != namespace():  # another container with the same host name, or a version that did not note it
+        return True if in_namespace is None and mark is not None and start_mark(pid) == mark else None
     now = start_mark(pid)
     return now is not None and (mark is None or now == mark)
 

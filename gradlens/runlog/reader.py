@@ -116,8 +116,13 @@ class Run:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What of the run could not be read, and why."""
-        return self._files.warnings
+        """What of the run is missing, foreign, changed or could not be read, and why."""
+        return self._files.warnings(live=self.status.live)
+
+    @property
+    def proven(self) -> bool:
+        """Whether everything carries checksums; what versions before them wrote is read without."""
+        return self._files.proven
 
     @property
     def names(self) -> tuple[str, ...]:

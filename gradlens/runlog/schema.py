@@ -7,8 +7,8 @@ a reader may use the mapped values without looking at the validity bits. Entries
 
 from __future__ import annotations
 
-import json
 import math
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -21,11 +21,48 @@ from gradlens.gram import Measurement
 from gradlens.runlog import strict_json
 from gradlens.runlog.errors import NotARun, RunError, RunTooNew
 from gradlens.runlog.meta import FORMAT, SCHEMA_VERSION
+from gradlens.runlog.proof import BLANK, TEXT_KEY
 
 KEY = b"gradlens"
 # Of segments with wide rows, which versions before them cannot read; all others stay readable there.
 WIDE_VERSION = SCHEMA_VERSION + 1
 NO_EPOCH = -1
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a segment comes from.
+
+    Attributes:
+        run: The run's id, or None.
+        place: Number of the segment in its run; None in files of versions that wrote no proofs.
+        seed: Checksum of what the segment says about its rows, with which those of its batches begin.
+        description: The copy of run.json.
+    """
+
+    run: str | None
+    place: int | None
+    seed: int
+    description: dict[str, Any]
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Self:
+        """Reads it out of what a schema says.
+
+        Raises:
+            ValueError: A place that is no number.
+        """
+        place, description = facts.get("place"), strict_json.readable(facts.get("run"))
+        if "place" in facts and (not isinstance(place, int) or isinstance(place, bool) or place < 0):
+            raise ValueError(f"its place is {place!r}")
+        described = {key: value for key, value in facts.items() if key not in ("run", TEXT_KEY)}
+        run = facts.get("run_id")
+        return cls(
+            run if isinstance(run, str) else None,
+            place,
+            zlib.crc32(strict_json.dumps(described).encode()),
+            description if isinstance(description, dict) else {},
+        )
 
 
 @dataclass(frozen=True)
@@ -79,11 +116,12 @@ class Layout:
             **({"exponent": ("<i4", ())} if self.wide else {}),
         }
 
-    def schema(self, meta: dict[str, Any]) -> pa.Schema:
+    def schema(self, meta: dict[str, Any], place: int | None = None) -> pa.Schema:
         """Returns the Arrow schema.
 
         Args:
             meta: ``RunMeta.to_json()``, kept in the schema so that a lost run.json does not make the rows unreadable.
+            place: Number of the segment in its run; None for what is no segment.
         """
         fields = []
         for column, (dtype, shape) in self.widths.items():
@@ -98,13 +136,15 @@ class Layout:
             "names": self.names,
             "layer_names": self.layer_names,
             "groups": self.groups,
+            **({} if place is None else {"run_id": meta.get("id"), "place": place}),
             "run": meta,
+            **({} if place is None else {TEXT_KEY: BLANK}),
         }
         return pa.schema(fields, metadata={KEY: strict_json.dumps(facts).encode()})
 
     @classmethod
-    def from_schema(cls, schema: pa.Schema, source: object) -> tuple[Self, dict[str, Any]]:
-        """Reads what ``schema`` wrote: the layout and the copy of the run's description.
+    def from_schema(cls, schema: pa.Schema, source: object) -> tuple[Self, Origin]:
+        """Reads what ``schema`` wrote: the layout, and where it comes from.
 
         Raises:
             NotARun: A schema that gradlens did not write.
@@ -112,19 +152,14 @@ class Layout:
             RunError: Columns that do not fit the description.
         """
         facts = _facts(schema, source)
-        layout = cls(
-            tuple(facts["names"]),
-            tuple(facts["layer_names"]),
-            tuple(facts["groups"]),
-            int(facts.get("session", 0)),
-            bool(facts.get("wide", False)),
-            "not_finite" in facts,
-        )
+        names, layer_names, groups = (_texts(facts[key]) for key in ("names", "layer_names", "groups"))
+        session, wide = int(facts.get("session", 0)), bool(facts.get("wide", False))
+        layout = cls(names, layer_names, groups, session, wide, "not_finite" in facts)
         expected = layout.schema({})
         if not schema.equals(expected, check_metadata=False):
             found, wanted = ", ".join(map(str, schema)), ", ".join(map(str, expected))
             raise RunError(f"{source} has columns {found}; its description asks for {wanted}; the file is damaged")
-        return layout, facts.get("run") or {}
+        return layout, Origin.of(facts)
 
 
 def pack(layout: Layout, m: Measurement) -> tuple[Any, ...]:
@@ -183,7 +218,7 @@ def record_batch(layout: Layout, schema: pa.Schema, rows: list[tuple[Any, ...]])
 
 def _facts(schema: pa.Schema, source: object) -> dict[str, Any]:
     try:
-        facts = json.loads((schema.metadata or {})[KEY])
+        facts = strict_json.loads((schema.metadata or {})[KEY])
         if facts["format"] != FORMAT:
             raise KeyError("format")
         version = int(facts["schema"])
@@ -194,6 +229,12 @@ def _facts(schema: pa.Schema, source: object) -> dict[str, Any]:
             f"{source} has schema version {version}; this gradlens reads versions up to {WIDE_VERSION}: update gradlens"
         )
     return dict(facts)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("its description holds something else than names")
+    return tuple(map(strict_json.printable, value))
 
 
 def _numbers(values: NDArray[Any], absent: NDArray[np.bool_] | None) -> pa.Array:

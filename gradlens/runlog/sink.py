@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
-from gradlens.runlog import strict_json
+import pyarrow as pa
+
 from gradlens.runlog.events import FILE as EVENTS
+from gradlens.runlog.events import line_of
+from gradlens.runlog.proof import proven_batch, proven_text
 from gradlens.runlog.schema import Layout, record_batch
 
 # Rows in a batch: few enough that a kill costs little, enough that their metadata (about 1.5 kB) stays small beside them.
@@ -22,16 +26,25 @@ class SegmentSink:
 
     A write that fails half-way leaves a torn tail, which readers skip; ``broken`` then tells that the next rows need a new
     segment.
+
+    Attributes:
+        rows: Rows that were written.
+        digest: Checksum of the proofs of all batches.
+        path: The file, once there is one.
     """
 
     def __init__(self, folder: Path, layout: Layout, meta: dict[str, Any]) -> None:
         self.layout = layout
         self.broken = False
         self.last_step: int | None = None
-        self._folder = folder
-        self._schema = layout.schema(meta)
-        self._handle: int | None = None
+        self.rows = self.digest = 0
         self.path: Path | None = None
+        self._folder = folder
+        self._meta = meta
+        self._schema = layout.schema(meta)
+        self._seed = 0
+        self._handle: int | None = None
+        self._file: tuple[int, int] = (0, 0)
 
     def write(self, rows: list[tuple[Any, ...]]) -> None:
         """Writes rows, all of them or (as far as readers can tell) a whole number of batches.
@@ -43,11 +56,14 @@ class SegmentSink:
         try:
             for start in range(0, len(rows), BATCH_ROWS):
                 part = rows[start : start + BATCH_ROWS]
-                data = record_batch(self.layout, self._schema, part).serialize()
+                batch = record_batch(self.layout, self._schema, part)
                 if self._handle is None:
-                    self._create(self._schema.serialize().to_pybytes() + data.to_pybytes())
+                    text = self._create(batch)
                 else:
+                    data, text = proven_batch(batch, self._schema, self.rows, self._seed)
                     self._write(memoryview(data))
+                self.rows += len(part)
+                self.digest = zlib.crc32(text, self.digest)
                 done += len(part)
                 self.last_step = part[-1][0]
         except OSError as error:
@@ -62,27 +78,40 @@ class SegmentSink:
         if self._handle is None:
             return
         handle, self._handle = self._handle, None
+        found = os.fstat(handle)
+        if (found.st_dev, found.st_ino) != self._file:
+            return  # the script has closed it, and its number is another file's now
         try:
             if not self.broken:
                 write_all(handle, memoryview(END_OF_STREAM))
         finally:
             os.close(handle)
 
-    def _create(self, data: bytes) -> None:
+    def _create(self, batch: pa.RecordBatch) -> bytes:
         path = next_path(self._folder, "measurements", "arrows")
+        schema = self.layout.schema(self._meta, place_of(path))
+        seed = Layout.from_schema(schema, path)[1].seed
+        data, text = proven_batch(batch, schema, 0, seed)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
         try:
-            write_all(handle, memoryview(data))
+            write_all(handle, memoryview(proven_text(schema.serialize().to_pybytes()) + data))
         except OSError:
             os.close(handle)
             os.unlink(path)  # holds no complete row, and the next try makes another
             raise
-        self._handle, self.path = handle, path
+        self._handle, self.path, self._schema, self._seed = handle, path, schema, seed
+        found = os.fstat(handle)
+        self._file = found.st_dev, found.st_ino
+        return text
 
     def _write(self, data: memoryview) -> None:
         assert self._handle is not None
         try:
-            if not os.fstat(self._handle).st_nlink:
+            found = os.fstat(self._handle)
+            if (found.st_dev, found.st_ino) != self._file:
+                self._handle = None  # it is the script's now
+                raise OSError(errno.EBADF, "the script has closed the file")
+            if not found.st_nlink:
                 raise FileNotFoundError(errno.ENOENT, "the run's folder was removed")
             write_all(self._handle, data)
         except OSError:
@@ -117,8 +146,9 @@ class PartialWriteError(OSError):
 class EventSink:
     """Appends events to events.jsonl, each in one write."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, run: str | None) -> None:
         self._path = folder / EVENTS
+        self._run = run
         # A line torn by a kill or a full disk is ended before the next one, so that it cannot spoil it.
         self._torn = self._path.exists()
 
@@ -128,7 +158,7 @@ class EventSink:
         Raises:
             SinkError: The file system refuses.
         """
-        data = "".join(strict_json.dumps(event) + "\n" for event in events).encode()
+        data = b"".join(line_of(event, self._run) for event in events)
         try:
             self._append(data)
         except PartialWriteError as error:
@@ -161,6 +191,11 @@ def write_all(handle: int, data: memoryview) -> None:
             done += os.write(handle, data[done:])
     except OSError as error:
         raise PartialWriteError(error, done) from error
+
+
+def place_of(path: Path) -> int:
+    """Returns the number in a file's name."""
+    return int(path.stem.rpartition("-")[2])
 
 
 def next_path(folder: Path, stem: str, suffix: str) -> Path:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from gradlens.runlog import process
-from gradlens.runlog.meta import FILE, RunMeta
+from gradlens.runlog.meta import RunMeta
 
-# A writer touches run.json every 10 s; after this long without it, a process that cannot be looked up is taken for dead.
+# A writer touches run.json every 10 s; after this long without a sign, a process that cannot be looked up is taken for dead.
 SILENT_SECONDS = 120.0
 
 
@@ -35,17 +36,20 @@ def status_of(folder: Path, meta: RunMeta) -> RunStatus:
     """Returns the status: what the writer left, or "killed" where it left "running" and is gone."""
     if meta.status != "running":
         return RunStatus(meta.status, meta.reason)
-    alive = process.lives(meta.pid, meta.pid_start, meta.host)
+    alive = process.lives(meta.pid, meta.pid_start, meta.host, meta.pid_namespace)
     if alive is None:
-        silent = _silence(folder)
+        silent = silence(folder)
         if silent > SILENT_SECONDS:
             return RunStatus("killed", f"no sign of process {meta.pid} on {meta.host} for {silent:.0f} s")
         alive = True
     return RunStatus("running") if alive else RunStatus("killed", f"process {meta.pid} ended without a word")
 
 
-def _silence(folder: Path) -> float:
+def silence(folder: Path) -> float:
+    """Returns the seconds since a run's files were written or touched; 0 where that cannot be known."""
     try:
-        return time.time() - (folder / FILE).stat().st_mtime
+        with os.scandir(folder) as entries:
+            times = [entry.stat(follow_symlinks=False).st_mtime for entry in entries if entry.is_file()]
     except OSError:
         return 0.0
+    return time.time() - max(times, default=time.time())

@@ -4,15 +4,58 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+DEEPEST = 64
+# All control characters but tab and newline; marks that change the direction of writing.
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
 
 def dumps(value: Any, indent: int | None = None) -> str:
     """Returns strict JSON; numbers that JSON lacks become null, objects that it lacks become text."""
     return json.dumps(strict(value), allow_nan=False, ensure_ascii=False, indent=indent)
+
+
+def loads(text: bytes | bytearray | str) -> Any:
+    """Reads JSON that may come from anywhere.
+
+    Raises:
+        ValueError: No JSON, or nested deeper than anything that gradlens writes.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def printable(text: str) -> str:
+    """Returns a text whose control characters, which could steer a terminal or turn its lines around, are written out."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def readable(value: Any, deeper: int = DEEPEST) -> Any:
+    """Returns what ``loads`` has read with all texts in it printable.
+
+    Args:
+        value: What was read.
+        deeper: Levels of nesting that are allowed.
+
+    Raises:
+        ValueError: It is nested deeper.
+    """
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, (dict, list)) and not deeper:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, dict):
+        return {printable(key): readable(item, deeper - 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [readable(item, deeper - 1) for item in value]
+    return value
 
 
 def strict(value: Any) -> Any:

@@ -63,6 +63,7 @@ class RunWriter:
         self._backlog = Backlog(self.path, meta, self.session)
         self._pid = os.getpid()
         self._closed = self._warned = False
+        self._taken = 0
         self._lock = threading.RLock()  # a signal handler may close the run in the middle of append
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._flush_regularly, name="gradlens-runlog", daemon=True)
@@ -97,6 +98,7 @@ class RunWriter:
                 layout = self._layout_of(m)
                 rows.append((layout, pack(layout, m)))
             waiting = self._backlog.add_rows(rows)
+            self._taken += len(rows)
         if waiting >= BATCH_ROWS:
             self._wake.set()
         self._warn()
@@ -198,7 +200,7 @@ class RunWriter:
                 self._layer_names = tuple(meta.layer_names)
                 self._layouts.clear()
                 self._layout = None
-            self._backlog.set_meta(meta)
+            self._backlog.change_meta(**changes)
         self._wake.set()
         self._warn()
 
@@ -221,7 +223,7 @@ class RunWriter:
             if self._closed:
                 return
             self._closed = True
-            self._backlog.set_meta(replace(self._backlog.meta, status=status, reason=reason, ended=time.time()))
+            self._backlog.change_meta(status=status, reason=reason, ended=time.time())
         self._wake.set()
         atexit.unregister(self._close_at_exit)
         if threading.current_thread() is not self._thread:
@@ -229,7 +231,14 @@ class RunWriter:
         if self._thread.is_alive():
             self._backlog.note_trouble(OSError("the file system did not answer in time"))
         else:
-            self._backlog.finish()
+            lost = self._backlog.finish()
+            if lost.get("rows"):
+                warnings.warn(
+                    f"{lost['rows']:,} of {self._taken:,} measured steps could not be written to the run {self.path} and are "
+                    f"lost: {lost['cause']}",
+                    RunLogWarning,
+                    stacklevel=2,
+                )
         self._warn()
 
     def __enter__(self) -> Self:

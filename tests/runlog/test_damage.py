@@ -9,7 +9,7 @@ import pytest
 
 from gradlens.runlog import NotARun, Run, RunError, RunTooNew, RunWriter, list_runs
 from gradlens.runlog.segment import Segment
-from tests.runlog.made import LAYERS, measurement, meta, write_run
+from tests.runlog.made import GROUPS, LAYERS, measurement, meta, write_run
 
 SEGMENT = "measurements-000.arrows"
 
@@ -145,6 +145,11 @@ def test_groups_that_are_none(run_path):
     obj = json.loads((run_path / "run.json").read_text())
     obj["groups"]["groups"]["tail"] = [0]
     (run_path / "run.json").write_text(json.dumps(obj))
+    run = Run(run_path)
+    assert run.groups == GROUPS
+    assert "changed or damaged" in run.warnings[0]
+    assert "its groups are not those of measurements-000.arrows, which are taken" in run.warnings[1]
+    (run_path / SEGMENT).unlink()
     with pytest.raises(RunError, match="no usable groups"):
         Run(run_path)
 
@@ -161,7 +166,7 @@ def test_damaged_event_lines_are_skipped(tmp_path):
     later.close()
     run = Run(tmp_path / "run")
     assert [m.text for m in run.marks] == ["a", "c"]
-    assert run.warnings == ("events.jsonl: 4 damaged lines are left out",)
+    assert run.warnings == ("events.jsonl: 5 damaged lines are left out",)
 
 
 def test_a_newer_version_is_refused(run_path, tmp_path):

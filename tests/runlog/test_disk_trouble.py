@@ -90,9 +90,14 @@ def test_disk_full_to_the_end_does_not_raise(small_disk):
     with pytest.warns(RunLogWarning) as caught:
         log(writer, range(300), close=True)
     writer.close("failed")
-    assert len(caught) == 1
     run = Run(small_disk / "run")
+    lost = 300 - len(run)
+    assert f"{lost} of 300 measured steps could not be written" in str(caught[1].message)
+    assert len(caught) == 2
     assert run.steps.tolist() == list(range(len(run)))
+    # There was no room for another file, so it was written over run.json.
+    assert (run.status.state, run.meta.extra["lost"]["rows"]) == ("finished", lost)
+    assert run.warnings == ()
 
 
 def test_what_a_bounded_memory_could_not_hold_is_said(small_disk, monkeypatch):
@@ -104,7 +109,8 @@ def test_what_a_bounded_memory_could_not_hold_is_said(small_disk, monkeypatch):
     with pytest.warns(RunLogWarning):
         log(writer, range(1, 1000))
     (small_disk / "ballast").unlink()
-    writer.close()
+    with pytest.warns(RunLogWarning, match="measured steps could not be written"):
+        writer.close()
     run = Run(small_disk / "run")
     (lost,) = [event for event in run.events if event["kind"] == "lost"]
     assert lost["rows"] + len(run) == 1000
@@ -163,7 +169,8 @@ def test_a_folder_removed_while_logging(tmp_path):
     assert run.cosine("tail").shape == (3,)
     with pytest.warns(RunLogWarning, match="folder was removed"):
         log(writer, [3])
-    log(writer, [4], close=True)
+    with pytest.warns(RunLogWarning, match="2 of 5 measured steps"):
+        log(writer, [4], close=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -176,7 +183,8 @@ def test_a_warning_turned_into_an_error_leaves_the_writer_usable(tmp_path):
         with pytest.raises(RunLogWarning):
             writer.flush()
         writer.append(measurement(4))
-        writer.close()
+        with pytest.raises(RunLogWarning, match=r"2 of 5 measured steps .* are lost"):
+            writer.close()
 
 
 def test_an_existing_folder_is_refused(tmp_path):

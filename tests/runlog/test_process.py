@@ -86,7 +86,8 @@ def test_a_process_on_another_machine_is_believed_while_it_gives_signs(tmp_path)
     wait_for(lambda: Run(tmp_path / "run").meta.host == "elsewhere")
     assert Run(tmp_path / "run").status.state == "running"
     long_ago = time.time() - 1000
-    os.utime(tmp_path / "run" / "run.json", (long_ago, long_ago))
+    for file in (tmp_path / "run").iterdir():
+        os.utime(file, (long_ago, long_ago))
     status = Run(tmp_path / "run").status
     assert status.state == "killed"
     assert "elsewhere" in status.reason
@@ -179,9 +180,13 @@ def test_a_signal_handler_may_close_the_run(tmp_path):
 def test_start_marks():
     mark = process.start_mark(os.getpid())
     assert mark
-    assert process.lives(os.getpid(), mark, process.host()) is True
-    assert process.lives(os.getpid(), "other", process.host()) is False
-    assert process.lives(os.getpid(), mark, "another machine") is None
+    here = process.host(), process.namespace()
+    assert process.lives(os.getpid(), mark, *here) is True
+    assert process.lives(os.getpid(), "other", *here) is False
+    assert process.lives(os.getpid(), mark, "another machine", here[1]) is None
+    assert process.lives(os.getpid(), mark, here[0], "pid:[1]") is None
+    assert process.lives(os.getpid(), mark, here[0], None) is True
+    assert process.lives(os.getpid(), "other", here[0], None) is None
     child = subprocess.Popen([sys.executable, "-c", ""])
     wait_for(lambda: process.start_mark(child.pid) is None)  # dead, and not reaped yet
     child.wait()

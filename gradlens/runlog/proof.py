@@ -1,0 +1,121 @@
+"""Proofs that what is read is what was written: checksums (CRC-32) of batches and of whole texts.
+
+A batch carries, as custom metadata of its message, the number of its first row, the checksum of its layers and the checksum of
+everything else in the message. Both begin with what the segment says about its rows (run, place, vectors, groups), so that a
+batch of another segment does not pass. A text (run.json, a line of events.jsonl, an Arrow schema, a probe) holds the checksum
+of its own bytes, counted with eight zeros in its place.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import NamedTuple
+
+import pyarrow as pa
+
+# Key of the batch's custom metadata.
+BATCH_KEY = b"gradlens"
+BATCH_PATTERN = re.compile(rb"row=([0-9a-f]{16}) layers=([0-9a-f]{8}) check=([0-9a-f]{8})")
+BATCH_BYTES = len(b"row=0123456789abcdef layers=01234567 check=01234567")
+# Of those, what ``check`` covers.
+SAID_BYTES = len(b"row=0123456789abcdef layers=01234567")
+TEXT_KEY = "gradlens_check"
+TEXT_PATTERN = re.compile(rb'"gradlens_check": "([0-9a-f]{8})"')
+TEXT_BLANK = b'"gradlens_check": "00000000"'
+BLANK = "00000000"
+
+
+class BatchProof(NamedTuple):
+    """What a batch says about itself.
+
+    Attributes:
+        row: Number of its first row in the segment.
+        text: The whole of it.
+        at: Where it stands in the message's metadata.
+    """
+
+    row: int
+    text: bytes
+    at: int
+
+
+def batch_proof(metadata: bytes) -> BatchProof | None:
+    """Returns the proof in a message's metadata, or None."""
+    at = metadata.find(b"row=")
+    found = BATCH_PATTERN.match(metadata, at) if at >= 0 else None
+    return None if found is None else BatchProof(int(found[1], 16), found[0], at)
+
+
+def head_check(prefix: bytes, metadata: bytes, seed: int) -> int:
+    """Returns the checksum of a message's prefix and of its metadata without the proof, with which those of batches begin."""
+    return zlib.crc32(metadata, zlib.crc32(prefix, seed))
+
+
+def batch_check(head: int, said: bytes, before: memoryview, after: memoryview) -> int:
+    """Returns the checksum of a batch: what its proof says, and its body before and after the layers."""
+    return zlib.crc32(after, zlib.crc32(before, zlib.crc32(said, head)))
+
+
+def proven_batch(batch: pa.RecordBatch, schema: pa.Schema, row: int, seed: int) -> tuple[bytearray, bytes]:
+    """Returns the encapsulated message of a batch with its proof, and that.
+
+    Args:
+        batch: The rows.
+        schema: Their schema.
+        row: Number of the first row in the segment.
+        seed: Checksum of what the segment says about its rows.
+    """
+    bare = schema.remove_metadata()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, bare) as writer:
+        blank = b"row=%016x layers=%08x check=%08x" % (row, 0, 0)
+        writer.write_batch(batch.replace_schema_metadata(None), custom_metadata={BATCH_KEY: blank})
+    stream = sink.getvalue()
+    start = len(bare.serialize())
+    message = bytearray(memoryview(stream)[start : len(stream) - 8])  # without the schema and the end of the stream
+    head = 8 + int.from_bytes(message[4:8], "little")
+    metadata = bytes(message[8:head])
+    at = metadata.index(blank)
+    inner = layers_part(batch, message, head)
+    with memoryview(message) as view:
+        layers = zlib.crc32(view[slice(*inner)], seed) if inner else 0
+        said = b"row=%016x layers=%08x" % (row, layers)
+        begun = head_check(bytes(message[:8]), metadata[:at] + metadata[at + BATCH_BYTES :], seed)
+        low, high = inner or (len(message), len(message))
+        check = batch_check(begun, said, view[head:low], view[high:])
+    text = said + b" check=%08x" % check
+    message[8 + at : 8 + at + BATCH_BYTES] = text
+    return message, text
+
+
+def layers_part(batch: pa.RecordBatch, message: bytearray, head: int) -> tuple[int, int] | None:
+    """Returns where the values of the layers stand in a message, or None where the batch has none."""
+    if batch.schema.get_field_index("layers") < 0:
+        return None
+    read = pa.ipc.read_record_batch(pa.ipc.read_message(pa.py_buffer(message)), batch.schema)
+    column = read.column("layers")
+    values = column.buffers()[-1]
+    start = values.address - pa.py_buffer(message).address
+    size = batch.num_rows * column.type.list_size * column.type.value_type.bit_width // 8
+    assert start >= head
+    return start, start + size
+
+
+def proven_text(data: bytes, seed: int = 0) -> bytes:
+    """Returns a text that holds the key ``TEXT_KEY`` with its checksum, begun with ``seed``, filled in."""
+    blank = TEXT_PATTERN.sub(TEXT_BLANK, data)
+    return blank.replace(TEXT_BLANK, b'"gradlens_check": "%08x"' % zlib.crc32(blank, seed))
+
+
+def intact(data: bytes, seed: int = 0) -> bool | None:
+    """Says whether a text is what was written; None where it holds no checksum."""
+    said = set(TEXT_PATTERN.findall(data))
+    if not said:
+        return None
+    return said == {b"%08x" % zlib.crc32(TEXT_PATTERN.sub(TEXT_BLANK, data), seed)}
+
+
+def run_seed(run: str | None) -> int:
+    """Returns with what the checksums of a run's lines begin, so that those of another run do not pass."""
+    return zlib.crc32((run or "").encode())

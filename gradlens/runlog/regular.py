@@ -1,0 +1,48 @@
+"""Regular files alone are opened: a pipe, a device or an endless link in a run's folder must not stop a reader."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+
+class NotRegularError(OSError):
+    """Something else than a regular file."""
+
+
+class TooLargeError(OSError):
+    """A file that is larger than any that gradlens writes."""
+
+
+def open_regular(path: Path, most: int | None = None) -> BinaryIO:
+    """Opens a file for reading.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+
+    Raises:
+        NotRegularError: A pipe, a socket, a device or a folder.
+        TooLargeError: More bytes.
+        OSError: It cannot be opened.
+    """
+    # Without waiting: a pipe without a writer would keep a reader for ever.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotRegularError(errno.EINVAL, "it is no regular file", str(path))
+        if most is not None and found.st_size > most:
+            raise TooLargeError(errno.EFBIG, f"it has {found.st_size:,} bytes, more than gradlens writes", str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def reason(error: OSError) -> str:
+    """Returns what the system says about an error, without the path."""
+    return error.strerror or type(error).__name__

@@ -161,6 +161,21 @@ def _opened(folder: Path) -> Run:
     return run
 
 
+def _readable(folders: list[Path]) -> list[Run]:
+    """Opens those of the runs that can be read; what is wrong with the others is said."""
+    from gradlens.runlog import RunError
+
+    found = []
+    for folder in folders:
+        try:
+            found.append(_opened(folder))
+        except RunError as error:
+            if len(folders) == 1:
+                raise
+            say(f"warning: {folder} is left out: {error}")
+    return found
+
+
 @app.command("compare")
 def compare_command(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="the long-tailed run")],
@@ -186,7 +201,7 @@ def report_command(
     with _refusals():
         from gradlens.report import write_report
 
-        write_report([_opened(run) for run in runs], out)
+        write_report(_readable(runs), out)
         typer.echo(out)
 
 

@@ -39,7 +39,9 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("machine", meta.host),
         *((f"hyper-parameter {key}", _setting(value)) for key, value in meta.hyperparameters.items()),
         ("folder", _folder(run.path)),
+        ("lost", lost_text(run)),
         ("could not be read", "; ".join(run.warnings)),
+        ("checksums", None if run.proven else "none: begun by an earlier version, so damage may go unnoticed"),
     ]
     return [(name, str(value)) for name, value in found if value not in (None, "")]
 
@@ -54,6 +56,15 @@ def training_steps(run: Run) -> int:
 def measured_text(run: Run) -> str:
     """Returns how many steps were measured, of how many."""
     return f"{len(run.steps):,} of {training_steps(run):,} steps" if len(run.steps) else "no step yet"
+
+
+def lost_text(run: Run) -> str | None:
+    """Returns how many measured steps could not be written, and why; None where none was lost."""
+    lost = run.meta.extra.get("lost")
+    rows = lost.get("rows") if isinstance(lost, dict) else None
+    if not isinstance(lost, dict) or not isinstance(rows, int) or rows <= 0:
+        return None
+    return f"{len(run):,} of {len(run) + rows:,} measured steps were written, {rows:,} lost: {lost.get('cause', 'unknown')}"
 
 
 def nonfinite_text(run: Run) -> str | None:

@@ -19,7 +19,8 @@ from plotly.offline import get_plotlyjs
 from gradlens import figures
 from gradlens.claims import by_statement, notes_of
 from gradlens.compare import Comparison, compare
-from gradlens.facts import facts, nonfinite_text
+from gradlens.error_text import in_one_line
+from gradlens.facts import facts, lost_text, nonfinite_text
 from gradlens.figures import FigureError
 from gradlens.pairing import PairError, long_tailed_first
 from gradlens.quantities import filled_share
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from gradlens.claims import Claim
     from gradlens.runlog import Run
 
+# A longer table is not read.
+MOST_EVENTS = 200
 # How a verdict is marked in the page's styles.
 MARKS = {True: "yes", False: "no", None: "open"}
 
@@ -91,7 +94,11 @@ def render(runs: Sequence[Run], *, theme: str = "light") -> str:
         curve = page.figure(lambda: figures.distortion_curves(runs, x="fraction", theme=page.theme))
         sections.append(("distortion", "Distortion", curve))
     for index, run in enumerate(runs):
-        sections.append((f"run-{index}", run.name, _run(page, run, alone=len(runs) == 1)))
+        try:
+            shown = _run(page, run, alone=len(runs) == 1)
+        except Exception as error:  # one bad run never takes down the others
+            shown = f'<p class="note">This run cannot be shown: {_text(in_one_line(error))}</p>'
+        sections.append((f"run-{index}", run.name, shown))
     contents = "".join(f'<a href="#{key}">{_text(title)}</a>' for key, title, _ in sections)
     body = "".join(f'<section id="{key}"><h2>{_text(title)}</h2>{inner}</section>' for key, title, inner in sections)
     template = Template(files("gradlens.figures").joinpath("report.html").read_text("utf-8"))
@@ -155,7 +162,10 @@ def _summary(runs: Sequence[Run]) -> str:
         "who was in the batches, whose was the update",
     )
     broken = "".join(
-        f'<p class="note">{_text(run.name)}: {_text(text)}.</p>' for run in runs if (text := nonfinite_text(run))
+        f'<p class="note">{_text(run.name)}: {_text(text)}.</p>'
+        for run in runs
+        for text in (lost_text(run), nonfinite_text(run), *run.warnings)
+        if text
     )
     return _table(head, rows, numeric=(4, 5)) + (
         f'{broken}<p class="note">Distortion: half the '
@@ -257,6 +267,8 @@ def _phases(run: Run) -> str:
     rows = [
         [_text(f"phase {p.name}"), f"{p.start:,}", f"{p.end - 1:,}" if p.end is not None else "end"] for p in run.phases
     ] + [[_text(mark.text), f"{mark.step:,}", ""] for mark in run.marks]
+    if len(rows) > MOST_EVENTS:
+        rows[MOST_EVENTS:] = [[f"… and {len(rows) - MOST_EVENTS:,} more, in events.jsonl of the run", "", ""]]
     return (
         f"<h3>Phases and marks</h3>{_table(('', 'from step', 'to step'), rows, numeric=(1, 2), narrow=True)}"
         if rows

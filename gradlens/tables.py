@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich import box
 from rich.console import Group
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from gradlens.cadence import Every
 from gradlens.claims import by_statement, notes_of
-from gradlens.facts import measured_text, nonfinite_text, overhead_text, span, training_steps
+from gradlens.error_text import in_one_line
+from gradlens.facts import lost_text, measured_text, nonfinite_text, overhead_text, span, training_steps
 from gradlens.gram import REST
+from gradlens.printable import printable
 from gradlens.quantities import filled_share
 from gradlens.run_distortion import distortion
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from gradlens.claims import Claim
     from gradlens.compare import Comparison, Difference
     from gradlens.intervals import Interval
-    from gradlens.runlog import Run, RunError
+    from gradlens.runlog import Run, RunError, RunStatus
 
 COLORS = {"running": "green", "finished": "blue", "failed": "red", "interrupted": "yellow", "killed": "red"}
 # Which norm of a group a claim is about.
@@ -43,6 +45,8 @@ SMALL_REST = 1e-3
 FEW = 10
 # A terminal narrower than this shows fewer columns rather than cut ones.
 WIDE = 120
+# Of a run with more damages than this, the first are shown.
+MOST_WARNINGS = 3
 
 
 def runs_table(
@@ -73,33 +77,51 @@ def runs_table(
     table.add_column("age", justify="right", no_wrap=True)
     opened = [(path, found, found.status) for path, found in listing if not isinstance(found, ValueError)]
     opened.sort(key=lambda item: (not item[2].live, -(item[1].meta.started or 0.0)))
+    broken = [(path, str(error)) for path, error in listing if isinstance(error, ValueError)]
+    shown = []
     for path, run, status in opened:
-        meta = run.meta
-        remarks = [_cut(text, 60) for text in (status.reason, *run.warnings) if text]
-        remarks += [text.partition("; ")[0] for text in (nonfinite_text(run),) if text]
-        cells = {
-            "run": escape(str(path)) + "".join(f"\n[dim]{escape(remark)}[/]" for remark in remarks),
-            "status": f"[{COLORS.get(status.state, 'white')}]{escape(status.state)}[/]",
-            "method": escape(meta.method or ""),
-            "data set": escape(meta.dataset or ""),
-            "steps": f"{training_steps(run):,}",
-            "measured": f"{len(run):,}",
-            "engine": escape(meta.engine or ""),
-            "cadence": escape(meta.cadence or ""),
-            "distortion": ("~" if _few(run) else "") + number(distortion(run, _last_phase(run))),
-            "age": span(max(now - meta.started, 0.0)) if meta.started is not None else "",
-        }
+        try:
+            cells = _cells(path, run, status, now)
+        except Exception as error:  # one bad run never takes down the others
+            broken.append((path, f"it cannot be shown: {in_one_line(error)}"))
+            continue
+        shown.append(run)
         table.add_row(*(cells[str(column.header)] for column in table.columns))
     notes = []
-    if any(_last_phase(run) is not None for _, run, _ in opened):
+    if any(_last_phase(run) is not None for run in shown):
         notes.append("distortion: of the last phase, where a run has several")
-    if any(_few(run) for _, run, _ in opened):
+    if any(map(_few, shown)):
         notes.append(f"~: of fewer than {FEW} measured steps, which say little")
     table.caption, table.caption_justify = "\n".join(notes) or None, "left"
-    for path, error in listing:
-        if isinstance(error, ValueError):
-            table.add_row(f"{escape(str(path))}\n[dim]{escape(_cut(str(error), 160))}[/]", "[red]unreadable[/]")
+    for path, why in broken:
+        table.add_row(f"{escape(str(path))}\n[dim]{escape(_cut(why, 160))}[/]", "[red]unreadable[/]")
     return table
+
+
+def _cells(path: Path, run: Run, status: RunStatus, now: float) -> dict[str, str]:
+    """Returns the row of a run by the columns' names."""
+    meta, warnings = run.meta, run.warnings
+    more = [f"and {len(warnings) - MOST_WARNINGS} more"] if len(warnings) > MOST_WARNINGS else []
+    remarks = [_cut(text, 60) for text in (status.reason,) if text]
+    remarks += [_cut(text, 100) for text in (lost_text(run), *warnings[:MOST_WARNINGS], *more) if text]
+    remarks += [text.partition("; ")[0] for text in (nonfinite_text(run),) if text]
+    return {
+        "run": escape(str(path)) + "".join(f"\n[dim]{escape(remark)}[/]" for remark in remarks),
+        "status": f"[{COLORS.get(status.state, 'white')}]{escape(status.state)}[/]",
+        "method": escape(meta.method or ""),
+        "data set": escape(meta.dataset or ""),
+        "steps": f"{training_steps(run):,}",
+        "measured": f"{len(run):,}",
+        "engine": escape(meta.engine or ""),
+        "cadence": escape(meta.cadence or ""),
+        "distortion": ("~" if _few(run) else "") + number(distortion(run, _last_phase(run))),
+        "age": span(max(now - meta.started, 0.0)) if meta.started is not None else "",
+    }
+
+
+def escape(text: str) -> str:
+    """Returns a text that can neither style the table nor steer the terminal."""
+    return escape_markup(printable(text))
 
 
 def summary_table(run: Run) -> Table:
@@ -130,8 +152,7 @@ def summary_table(run: Run) -> Table:
     ]
     overhead = overhead_text(run)
     measured = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
-    broken = nonfinite_text(run)
-    measured += f"\n{broken}" if broken else ""
+    measured += "".join(f"\n{text}" for text in (lost_text(run), nonfinite_text(run)) if text)
     table.caption = f"{measured}\nmean norm: size of the group's own mean gradient, norm x batch / its samples"
     if rest is not None:
         table.caption += (

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 from gradlens.groups import ClassGroups
+from gradlens.runlog import RunMeta
+from gradlens.runlog.events import line_of
+from gradlens.runlog.meta import read_meta, write_meta
 from tests.made_runs import make_run
 
 NASTY = "<img src=x onerror=alert(1)> $x$ %{y} *b* [l](u)"
@@ -65,11 +68,10 @@ def evaluate(run: Path, steps: tuple[int, ...], few: tuple[float, ...]) -> None:
 
 def rewrite(run: Path, **facts: object) -> None:
     """Changes facts in the run.json of a run that nobody writes any more."""
-    known = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**known, **facts}))
+    write_meta(run, RunMeta.from_json({**read_meta(run).to_json(), **facts}))
 
 
 def log(run: Path, **event: object) -> None:
     """Adds an event to a finished run."""
-    with open(run / "events.jsonl", "a") as file:
-        file.write(json.dumps({"time": 0.0, "session": 0, **event}) + "\n")
+    with open(run / "events.jsonl", "ab") as file:
+        file.write(line_of({"time": 0.0, "session": 0, **event}, read_meta(run).id))

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.components.page import plain
 from app.components.store import overview_of
-from gradlens.facts import nonfinite_text, overhead_text
+from gradlens.facts import lost_text, nonfinite_text, overhead_text
 from gradlens.runlog import Run
 from gradlens.tables import number
 
@@ -34,6 +34,9 @@ def summary(run: Run) -> None:
         st.warning(
             f"This training {'was ' if seen.state != 'failed' else ''}{seen.state}{why}. What it wrote until then is shown."
         )
+    lost = lost_text(run)
+    if lost:
+        st.warning(f"{plain(lost)}.", icon=":material/exclamation:")
     broken = nonfinite_text(run)
     if broken:
         st.warning(f"{broken[0].upper()}{broken[1:]}.", icon=":material/exclamation:")

@@ -12,6 +12,7 @@ from app.components.store import compared
 from app.components.tables import differences_table
 from gradlens import figures
 from gradlens.compare import left_out
+from gradlens.facts import lost_text
 from gradlens.pairing import PairError, groups_in_common
 
 heading(
@@ -29,6 +30,10 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     x = choose_axis(runs, fraction=True)
     smooth = choose_smoothing()
     follow(runs)
+for name in chosen:
+    for text in (lost_text(found.runs[name]), *found.runs[name].warnings):
+        if text:
+            st.warning(f"{plain(name)}: {plain(text)}", icon=":material/broken_image:")
 over = {"x": x, "smooth": smooth}
 rows = max(map(len, runs))
 chart("distortion", partial(figures.distortion_curves.sheet, runs, **over), name="distortion", revision=x, rows=rows)

@@ -12,8 +12,10 @@ from app.components.live import follow
 from app.components.page import empty, heading, plain
 from app.components.store import Shelf, overview_of, shelf
 from app.components.tables import plain_table
-from gradlens.facts import nonfinite_text
+from gradlens.facts import lost_text, nonfinite_text
 
+# Of a run with more damages than this, the first are shown; its own page shows all.
+MOST_WARNINGS = 5
 STATES = {"running": "● live"}
 
 
@@ -139,6 +141,15 @@ else:
     if broken:
         st.header("Not finite", anchor=False)
         plain_table(("run", "steps without a gradient"), broken)
+    damaged = [
+        (name, text)
+        for name, run in found.runs.items()
+        for text in (lost_text(run), *run.warnings[:MOST_WARNINGS])
+        if text
+    ]
+    if damaged:
+        st.header("Damaged or incomplete", anchor=False)
+        plain_table(("run", "what is missing or was changed"), damaged)
 if found.broken:
     st.header("Cannot be read", anchor=False)
     plain_table(("folder", "why"), found.broken.items())

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Unit = Literal["step", "epoch", "time", "fraction"]
 UNITS: tuple[Unit, ...] = ("step", "epoch", "time", "fraction")
+# More phases than this are no bands that one could tell apart.
+MOST_PHASES = 100
 # More marks than this are lines without their texts, which would cover each other.
 MOST_TEXTS = 12
 
@@ -115,7 +117,7 @@ def add_events(
     end = float(axis.positions[-1])
     layer = "above" if above else "below"
     # One phase from beginning to end would only colour the whole panel.
-    phases = run.phases if len(run.phases) > 1 else []
+    phases = run.phases[:MOST_PHASES] if len(run.phases) > 1 else []
     for index, phase in enumerate(phases):
         start, stop = (float(at) for at in axis.of_steps(run, [phase.start, phase.end or phase.start]))
         stop = stop if phase.end is not None else max(end, start)

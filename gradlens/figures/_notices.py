@@ -19,6 +19,7 @@ NONFINITE = "nonfinite"
 BOOKKEEPING = frozenset({"kind", "step", "time", "session", "message"})
 # What happens more often than this is no single event: it is listed, but a figure full of lines would show nothing.
 MOST_OF_A_KIND = 12
+MOST_MARKS = 200
 
 
 def notices(run: Run) -> list[Mark]:
@@ -32,7 +33,8 @@ def moments(run: Run) -> list[Mark]:
     others = [event for event in _others(run) if event["kind"] != NONFINITE or event["step"] not in drawn]
     often = Counter(event["kind"] for event in others)
     rare = [Mark(event["step"], _text(event, most=1)) for event in others if often[event["kind"]] <= MOST_OF_A_KIND]
-    return sorted([*run.marks, *rare, *_without_gradient(run)], key=lambda mark: mark.step)
+    # A figure full of lines would show nothing, and take minutes to draw: of very many marks, the first.
+    return sorted([*run.marks[:MOST_MARKS], *rare, *_without_gradient(run)], key=lambda mark: mark.step)
 
 
 def _without_gradient(run: Run) -> list[Mark]:

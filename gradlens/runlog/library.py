@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+from gradlens.printable import printable
 from gradlens.runlog.errors import RunError
 from gradlens.runlog.listing import run_folders
 from gradlens.runlog.reader import Run
@@ -44,14 +45,17 @@ class RunLibrary:
             if now or time.monotonic() - self._looked >= FRESH_SECONDS:
                 if not self.folder.is_dir():
                     raise RunError(f"{self.folder} is no folder; give the folder that holds the runs")
-                found = {self._name(path): path for path in run_folders(self.folder)}
+                unread: dict[Path, RunError] = {}
+                found = {self._name(path): path for path in run_folders(self.folder, unread=unread)}
                 self._shown = {name: self._show(name, path) for name, path in found.items()}
+                self._shown |= {self._name(path): error for path, error in unread.items()}
                 self._runs = {name: run for name, run in self._runs.items() if name in found}
                 self._looked = time.monotonic()
             return dict(self._shown)
 
     def _name(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix() if path != self.folder else path.resolve().name
+        name = path.relative_to(self.folder).as_posix() if path != self.folder else path.resolve().name
+        return printable(name)
 
     def _show(self, name: str, path: Path) -> Run | RunError:
         try:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gradlens.gram import Measurement
+from gradlens.printable import printable
 from gradlens.runlog import strict_json
 from gradlens.runlog.errors import NotARun, RunError, RunTooNew
 from gradlens.runlog.meta import FORMAT, SCHEMA_VERSION
@@ -234,7 +235,7 @@ def _facts(schema: pa.Schema, source: object) -> dict[str, Any]:
 def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError("its description holds something else than names")
-    return tuple(map(strict_json.printable, value))
+    return tuple(map(printable, value))
 
 
 def _numbers(values: NDArray[Any], absent: NDArray[np.bool_] | None) -> pa.Array:

@@ -275,6 +275,8 @@ class Segment:
 
     def _add(self, kind: Kind) -> None:
         """Indexes the complete batch at ``_end``."""
+        if not kind.rows:
+            return
         content, start = self._file.content(), self._end + kind.starts["step"]
         if self.first_step is None:
             self.first_step = STEP.unpack_from(content, start)[0]

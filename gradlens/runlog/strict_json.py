@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from gradlens.printable import printable
+
 DEEPEST = 64
-# All control characters but tab and newline; marks that change the direction of writing.
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
@@ -30,11 +29,6 @@ def loads(text: bytes | bytearray | str) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-
-
-def printable(text: str) -> str:
-    """Returns a text whose control characters, which could steer a terminal or turn its lines around, are written out."""
-    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def readable(value: Any, deeper: int = DEEPEST) -> Any:

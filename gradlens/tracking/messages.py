@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from gradlens.printable import printable
+
 PREFIX = "gradlens: "
 
 # Number of this process where another one of the same training speaks for it.
@@ -35,7 +37,7 @@ def say(text: str, *, everywhere: bool = False) -> None:
     if stream is None:
         return
     try:
-        stream.write(f"{PREFIX}{text}\n")
+        stream.write(f"{PREFIX}{printable(text)}\n")
         stream.flush()
     except (OSError, ValueError):
         return

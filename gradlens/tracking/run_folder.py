@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from gradlens.tracking.errors import TrackError
@@ -48,9 +49,28 @@ def remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
+def _held(folder: Path) -> bool:
+    """Holds an empty folder until the process ends; False where another process holds it."""
+    try:
+        import fcntl
+    except ImportError:  # only where there are no such locks
+        return True
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return False
+    except OSError:
+        os.close(handle)  # a file system without locks
+    return True
+
+
 def _make_asked(folder: Path, asked: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not _held(folder):
+            raise TrackError(f"{asked}: another training is about to write to {folder}; choose another name")
         if any(folder.iterdir()):
             raise TrackError(
                 f"{asked}: {folder} exists and is not empty; a run never overwrites another: choose another name, or remove it"

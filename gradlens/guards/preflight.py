@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gradlens.guards.one_pass import why_once
 from gradlens.guards.refusal import Refusal
 from gradlens.guards.repeatable import Passes, Repeatable
 from gradlens.guards.script_hooks import ScriptHook, hooks_of, is_needed, names_of, taken
@@ -51,6 +52,8 @@ class Preflight:
             raise Refusal(OPACUS)
         nodes = list(_nodes(losses))
         for node in nodes:
+            if (once := why_once(node)) is not None:
+                raise Refusal(once)
             for hook in hooks_of(node):
                 if not isinstance(hook, ScriptHook) and not is_needed(hook):
                     names = ", ".join(names_of(hook))

@@ -1,0 +1,32 @@
+"""Nodes of a graph whose backward pass writes into memory of its own, so that it gives right gradients only once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+GRAPHED = (
+    "torch.cuda.make_graphed_callables replays the backward pass into memory that it uses each time, so passes of a "
+    "measurement would overwrite the training's gradients; track the training without it"
+)
+DONATED = (
+    "torch.compile compiled the backward pass before gradlens was there, and lets it write into what the forward pass saved; "
+    "make the Lens before the compiled model first runs, or use `gradlens track`"
+)
+
+
+def why_once(node: Any) -> str | None:
+    """Returns why a node's backward pass must not be repeated, or None.
+
+    Args:
+        node: A node of the autograd graph.
+    """
+    function = getattr(type(node), "_forward_cls", None)  # that of a torch.autograd.Function
+    if function is None:
+        return None
+    if function.__module__ == "torch.cuda.graphs":
+        return GRAPHED
+    # Set when the backward pass was compiled, and empty where donating was switched off by then. torch itself refuses
+    # only while the setting is on.
+    if getattr(getattr(function, "metadata", None), "bw_donated_idxs", None):
+        return DONATED
+    return None

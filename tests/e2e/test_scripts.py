@@ -205,11 +205,11 @@ def test_the_end_says_which_models_trained_unmeasured(both):
     [
         (
             "loss",
-            "the loss is computed inside a function that torch.compile has compiled (forward (compiled_loss.py:15))",
+            "the loss is computed inside a function that torch.compile has compiled (forward (compiled_loss.py:19))",
         ),
         (
             "observe",
-            "the loss is computed inside a function that torch.compile has compiled (forward (compiled_loss.py:15))",
+            "the loss is computed inside a function that torch.compile has compiled (forward (compiled_loss.py:19))",
         ),
         ("step", "no backward pass ran outside of the functions that torch.compile has compiled (train_step"),
     ],

@@ -1,11 +1,15 @@
 """python compiled_loss.py [observe|step|outside]: what is compiled beside the model."""
 
+import logging
 import sys
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+# A line of its log holds the time of day.
+logging.getLogger("torch._logging._internal").setLevel(logging.ERROR)
+logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
 HOW = sys.argv[1] if len(sys.argv) > 1 else "loss"
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4))

@@ -128,7 +128,7 @@ class Backlog:
             What was lost: "rows", "events", "probes" where there were any, and "cause".
         """
         for pause in LAST_TRIES:
-            if self.write():
+            if self.write() or not self._folder.exists():
                 break
             time.sleep(pause)
         with self._disk:

@@ -23,7 +23,7 @@ def sound_fields(obj: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
             continue
         try:
             kept[name] = read(obj[name])
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             problems.append(f"{name} is {_short(obj[name])}, {wanted} is needed; it is left out")
     extra = kept.get("extra", {})
     for name in ("steps", "starts"):

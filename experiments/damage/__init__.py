@@ -1,0 +1,1 @@
+"""Damages to the folder of a run, and what a reader makes of them."""

@@ -1,0 +1,89 @@
+"""What a reader makes of a damaged run, held against the run as it was: every number is right, or something is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from gradlens.report import render
+from gradlens.runlog import Run, RunError, list_runs
+from gradlens.tables import runs_table
+
+META = ("groups", "class_counts", "seed", "method", "dataset", "hyperparameters", "status", "engine")
+COLUMNS = ("time", "epoch", "counts", "loss", "correct", "residual", "total_loss", "seconds")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Everything that a sound run says: by step, and as a whole."""
+
+    steps: np.ndarray
+    arrays: dict[str, np.ndarray]
+    whole: dict[str, Any]
+    meta: dict[str, Any]
+
+    @classmethod
+    def of(cls, run: Run) -> Truth:
+        """Reads it."""
+        arrays = {name: run.column({"time": "time"}.get(name, name)) for name in COLUMNS}
+        arrays["gram"] = run.gram()
+        arrays |= {f"layer {name}": run.gram(name) for name in run.layers}
+        arrays |= {f"share {name}": run.share(name) for name in run.groups.names}
+        whole = {
+            "phases": run.phases,
+            "marks": run.marks,
+            "evaluations": run.evaluations,
+            "probes": [(p.step, p.gram.tobytes(), p.counts.tobytes()) for p in run.probes],
+        }
+        return cls(run.steps, arrays, whole, {name: getattr(run.meta, name) for name in META})
+
+
+def differences(found: Truth, truth: Truth, *, meta: bool) -> list[str]:
+    """Returns what a damaged run says otherwise than the sound one.
+
+    Args:
+        found: The damaged run.
+        truth: The sound one.
+        meta: Whether facts count.
+    """
+    other = [] if np.array_equal(found.steps, truth.steps) else ["steps"]
+    shared, at, of = np.intersect1d(found.steps, truth.steps, return_indices=True)
+    if len(shared) < len(found.steps):
+        other.append("steps that were never measured")
+    for name, values in truth.arrays.items():
+        if name not in found.arrays or not np.array_equal(found.arrays[name][at], values[of], equal_nan=True):
+            other.append(name)
+    other += [name for name, value in truth.whole.items() if found.whole[name] != value]
+    return other + [name for name, value in truth.meta.items() if meta and found.meta[name] != value]
+
+
+def verdict(folder: Path, truth: Truth, *, meta: bool, report: bool) -> tuple[str, str]:
+    """Returns "same", "told", "refused" or "SILENT", and details.
+
+    Args:
+        folder: Folder of the damaged run and of a sound one ("sound").
+        truth: What the damaged one was.
+        meta: Whether facts count.
+        report: Whether a report of both is written, which takes a second.
+    """
+    listing = list_runs(folder)
+    with Console(file=open("/dev/null", "w"), width=150) as console:
+        console.print(runs_table(listing))
+    runs = [run for _, run in listing if isinstance(run, Run)]
+    if not any(run.path.name == "sound" and len(run) == len(truth.steps) for run in runs):
+        return "SILENT", "the sound run beside it is not listed"
+    if report:
+        render(runs)
+    try:
+        run = Run(folder / "damaged")
+    except RunError as error:
+        return "refused", str(error)[:200]
+    other = differences(Truth.of(run), truth, meta=meta)
+    said = [*run.warnings, *([run.status.reason] if run.status.reason else [])]
+    if not other:
+        return ("told" if said else "same"), "; ".join(said)[:200]
+    return ("told", "; ".join(said)[:200]) if said else ("SILENT", ", ".join(other)[:200])

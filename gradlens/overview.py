@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradlens.facts import training_steps
+from gradlens.headline import Headline, headline
 from gradlens.noisy_distance import corrected, step_variances
-from gradlens.run_distortion import distortion
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -31,8 +31,7 @@ class Overview:
         measured: Measured steps.
         engine: Engine that measures, or "".
         cadence: How often, or "".
-        distortion: Of the whole run (``gradlens.distortion``), or NaN.
-        last_phase: Distortion of the last phase where there are several, or NaN.
+        headline: Its distortion, and the groups that it is about.
         accuracy: Overall accuracy of the last evaluation in percent, or NaN.
         sparks: [<= 32] distortion of equal stretches of the run; NaN where there is none.
         started: Unix seconds, or NaN.
@@ -46,8 +45,7 @@ class Overview:
     measured: int
     engine: str
     cadence: str
-    distortion: float
-    last_phase: float
+    headline: Headline
     accuracy: float
     sparks: tuple[float, ...]
     started: float
@@ -60,11 +58,11 @@ class Overview:
 
 def overview(run: Run) -> Overview:
     """Returns the row of a run."""
-    meta, status, steps, phases = run.meta, run.status, run.steps, run.phases
-    last = distortion(run, start=phases[-1].start) if len(phases) > 1 else math.nan
+    meta, status, steps = run.meta, run.status, run.steps
+    seen = headline(run)
     return Overview(
         status.state, status.reason or "", meta.method or "", meta.dataset or "", training_steps(run),
-        len(steps), meta.engine or "", meta.cadence or "", distortion(run), last, last_accuracy(run), _sparks(run),
+        len(steps), meta.engine or "", meta.cadence or "", seen, last_accuracy(run), _sparks(run),
         meta.started if meta.started is not None else math.nan,
     )  # fmt: skip
 

@@ -22,10 +22,10 @@ from gradlens.compare import Comparison, compare
 from gradlens.error_text import in_one_line
 from gradlens.facts import facts, lost_text, nonfinite_text
 from gradlens.figures import FigureError
+from gradlens.headline import NOT_RANKED, groups_differ, headline, two_groups_text
 from gradlens.pairing import PairError, long_tailed_first
 from gradlens.quantities import filled_share
-from gradlens.run_distortion import distortion
-from gradlens.tables import difference_cells, number, percent
+from gradlens.tables import difference_cells, headline_text, number, percent
 
 if TYPE_CHECKING:
     from gradlens.claims import Claim
@@ -143,13 +143,14 @@ def _summary(runs: Sequence[Run]) -> str:
             f"{_text(name)} {percent(n)} of the samples, {percent(s)} of the update"
             for name, n, s in zip(groups, samples, shares, strict=False)
         )
-        more = f"; {len(run.groups) - 6} more groups" if len(run.groups) > 6 else ""
+        apart = f"; {_text(told)}" if (told := two_groups_text(run)) else ""
+        more = apart + f"; {len(run.groups) - 6} more groups" if len(run.groups) > 6 else ""
         cells = (
             run.status.state,
             run.meta.method or "",
             run.meta.dataset or "",
             f"{len(run):,}",
-            number(distortion(run)),
+            headline_text(headline(run)),
         )
         rows.append([_text(run.name), *map(_text, cells), parts + more])
     head = (
@@ -167,9 +168,10 @@ def _summary(runs: Sequence[Run]) -> str:
         for text in (lost_text(run), nonfinite_text(run), *run.warnings)
         if text
     )
+    differ = f'<p class="note">{_text(NOT_RANKED)}.</p>' if groups_differ(runs) else ""
     return _table(head, rows, numeric=(4, 5)) + (
-        f'{broken}<p class="note">Distortion: half the '
-        "distance between the groups’ shares of the update and of the classes; 0 = every "
+        f'{broken}{differ}<p class="note">Distortion, of the whole run (and of its last phase, where there are several): half '
+        "the distance between the groups’ shares of the update and of the classes; 0 = every "
         "group steers the update in proportion to its classes.</p>"
     )
 

@@ -21,6 +21,7 @@ from gradlens.claims import by_statement, notes_of
 from gradlens.error_text import in_one_line
 from gradlens.facts import lost_text, measured_text, nonfinite_text, overhead_text, span, training_steps
 from gradlens.gram import REST
+from gradlens.headline import FEW, NOT_RANKED, Headline, groups_differ, headline, two_groups_text
 from gradlens.printable import printable
 from gradlens.quantities import filled_share
 from gradlens.run_distortion import distortion
@@ -41,8 +42,6 @@ VERDICT_COLORS = {True: "green", False: "red", None: "yellow"}
 MOST_GROUPS = 20
 # A rest smaller than this part of the gradient is not worth a row.
 SMALL_REST = 1e-3
-# Means of fewer measured steps than this say little.
-FEW = 10
 # A terminal narrower than this shows fewer columns rather than cut ones.
 WIDE = 120
 # Of a run with more damages than this, the first are shown.
@@ -75,22 +74,27 @@ def runs_table(
         table.add_column("cadence")
     table.add_column("distortion", justify="right", no_wrap=True)
     table.add_column("age", justify="right", no_wrap=True)
-    opened = [(path, found, found.status) for path, found in listing if not isinstance(found, ValueError)]
+    opened = [(path, run, run.status) for path, run in listing if not isinstance(run, ValueError)]
+    found: list[Headline] = []
     opened.sort(key=lambda item: (not item[2].live, -(item[1].meta.started or 0.0)))
     broken = [(path, str(error)) for path, error in listing if isinstance(error, ValueError)]
     shown = []
     for path, run, status in opened:
         try:
-            cells = _cells(path, run, status, now)
+            seen = headline(run)
+            cells = _cells(path, run, status, seen, now)
         except Exception as error:  # one bad run never takes down the others
             broken.append((path, f"it cannot be shown: {in_one_line(error)}"))
             continue
         shown.append(run)
+        found.append(seen)
         table.add_row(*(cells[str(column.header)] for column in table.columns))
     notes = []
-    if any(_last_phase(run) is not None for run in shown):
-        notes.append("distortion: of the last phase, where a run has several")
-    if any(map(_few, shown)):
+    if any(seen.phase for seen in found):
+        notes.append("distortion: of the whole run, and of the last phase where there are several")
+    if groups_differ(shown):
+        notes.append(NOT_RANKED)
+    if any(seen.few for seen in found):
         notes.append(f"~: of fewer than {FEW} measured steps, which say little")
     table.caption, table.caption_justify = "\n".join(notes) or None, "left"
     for path, why in broken:
@@ -98,13 +102,14 @@ def runs_table(
     return table
 
 
-def _cells(path: Path, run: Run, status: RunStatus, now: float) -> dict[str, str]:
+def _cells(path: Path, run: Run, status: RunStatus, seen: Headline, now: float) -> dict[str, str]:
     """Returns the row of a run by the columns' names."""
     meta, warnings = run.meta, run.warnings
     more = [f"and {len(warnings) - MOST_WARNINGS} more"] if len(warnings) > MOST_WARNINGS else []
     remarks = [_cut(text, 60) for text in (status.reason,) if text]
     remarks += [_cut(text, 100) for text in (lost_text(run), *warnings[:MOST_WARNINGS], *more) if text]
     remarks += [text.partition("; ")[0] for text in (nonfinite_text(run),) if text]
+    remarks.append(f"groups: {seen.groups}")
     return {
         "run": escape(str(path)) + "".join(f"\n[dim]{escape(remark)}[/]" for remark in remarks),
         "status": f"[{COLORS.get(status.state, 'white')}]{escape(status.state)}[/]",
@@ -114,7 +119,7 @@ def _cells(path: Path, run: Run, status: RunStatus, now: float) -> dict[str, str
         "measured": f"{len(run):,}",
         "engine": escape(meta.engine or ""),
         "cadence": escape(meta.cadence or ""),
-        "distortion": ("~" if _few(run) else "") + number(distortion(run, _last_phase(run))),
+        "distortion": escape(headline_text(seen)),
         "age": span(max(now - meta.started, 0.0)) if meta.started is not None else "",
     }
 
@@ -122,6 +127,13 @@ def _cells(path: Path, run: Run, status: RunStatus, now: float) -> dict[str, str
 def escape(text: str) -> str:
     """Returns a text that can neither style the table nor steer the terminal."""
     return escape_markup(printable(text))
+
+
+def headline_text(seen: Headline) -> str:
+    """Writes the distortion of a run and, where there are several phases, that of the last one."""
+    few = "~" if seen.few else ""
+    last = f" ({few}{seen.phase}: {number(seen.last_phase)})" if seen.phase else ""
+    return f"{'' if last else few}{number(seen.distortion)}{last}"
 
 
 def summary_table(run: Run) -> Table:
@@ -151,7 +163,10 @@ def summary_table(run: Run) -> Table:
         f"measured {measured_text(run)}{_too_few(run)}",
     ]
     overhead = overhead_text(run)
-    measured = "; ".join([*parts, *([f"measuring cost {overhead}"] if overhead else [])])
+    apart = two_groups_text(run)
+    measured = (f"{escape(apart)}\n" if apart else "") + "; ".join(
+        [*parts, *([f"measuring cost {overhead}"] if overhead else [])]
+    )
     measured += "".join(f"\n{text}" for text in (lost_text(run), nonfinite_text(run)) if text)
     table.caption = f"{measured}\nmean norm: size of the group's own mean gradient, norm x batch / its samples"
     if rest is not None:
@@ -169,18 +184,6 @@ def _too_few(run: Run) -> str:
         return ""
     possible = training_steps(run) >= FEW and run.meta.cadence != str(Every(1))
     return f", too few for means{'; --every 1 measures more' if possible else ''}"
-
-
-def _last_phase(run: Run) -> int | None:
-    """Returns the step at which the last phase began that was measured; None where nothing was measured before it."""
-    starts = [phase.start for phase in run.phases if len(run.steps) and run.steps[0] < phase.start <= run.steps[-1]]
-    return starts[-1] if starts else None
-
-
-def _few(run: Run) -> bool:
-    """Says whether what was measured, of the last phase where there are several, is too little for a mean."""
-    start = _last_phase(run)
-    return 0 < int(np.sum(np.asarray(run.steps) >= (0 if start is None else start))) < FEW
 
 
 def _rest_row(run: Run) -> tuple[str, ...] | None:

@@ -12,6 +12,7 @@ from gradlens.facts import facts, overhead_text, span
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
 from gradlens.intervals import Interval, difference, mean_interval
+from gradlens.overview import overview
 from gradlens.pairing import PairError
 from gradlens.quantities import Quantity, filled_share
 from gradlens.report import render
@@ -20,6 +21,7 @@ from gradlens.runlog import Run, RunMeta, RunWriter, list_runs
 from gradlens.tables import (
     comparison_tables,
     difference_text,
+    headline_text,
     interval_text,
     number,
     percent,
@@ -228,10 +230,15 @@ def test_the_list_says_what_the_last_phase_came_to(tmp_path):
     run = make_run(tmp_path / "dual", steps=40, weights=(1.0, 0.3), noise=(0.3, 0.9))
     phases(tmp_path / "dual", I=0, II=30)
     text = printed(runs_table(list_runs(tmp_path)), width=200)
-    shares = np.stack([run.share(name)[30:].mean() for name in run.groups.names])
-    assert f" {np.abs(shares - run.groups.fractions()).sum() / 2:.3f} " in text
-    assert f" {distortion(run):.3f} " not in text
-    assert "of the last phase" in text
+    assert f" {distortion(run):.3f} (II: {distortion(run, 30):.3f}) " in text
+    assert "of the whole run, and of the last phase" in text
+    assert "head (70), tail (30)" in text
+    # the report and the dashboard's table say the same
+    assert f"{distortion(run):.3f} (II: {distortion(run, 30):.3f})" in render([Run(tmp_path / "dual")])
+    assert (
+        headline_text(overview(Run(tmp_path / "dual")).headline)
+        == f"{distortion(run):.3f} (II: {distortion(run, 30):.3f})"
+    )
     assert "~" not in text
     phases(tmp_path / "dual", III=40)  # nothing of it was measured yet
     assert printed(runs_table(list_runs(tmp_path)), width=200) == text
@@ -241,8 +248,26 @@ def test_the_list_counts_what_came_before_the_first_name_as_a_phase(tmp_path):
     run = make_run(tmp_path / "named-late", steps=40, weights=(1.0, 0.3), noise=(0.3, 0.9))
     phases(tmp_path / "named-late", II=35)
     text = printed(runs_table(list_runs(tmp_path)), width=200)
-    shares = np.stack([run.share(name)[35:].mean() for name in run.groups.names])
-    assert f" ~{np.abs(shares - run.groups.fractions()).sum() / 2:.3f} " in text, "of five steps"
+    assert f" {distortion(run):.3f} (~II: {distortion(run, 35):.3f}) " in text, "of five steps"
+
+
+def test_numbers_of_different_groups_are_not_ranked(tmp_path):
+    make_run(tmp_path / "one", steps=20)
+    assert "not to be ranked" not in printed(runs_table(list_runs(tmp_path)))
+    make_run(tmp_path / "two", steps=20, groups=ClassGroups({"many": range(50), "few": range(50, 100)}, 100))
+    for width in (80, 200):
+        text = printed(runs_table(list_runs(tmp_path), width=width), width=width)
+        assert "the groups differ" in text
+        assert "many (50)" in text
+    assert "not to be ranked" in render([Run(tmp_path / name) for name in ("one", "two")])
+
+
+def test_with_two_groups_the_last_ones_share_stands_beside_its_samples_and_classes(runs):
+    share = filled_share(runs[0], "tail").mean()
+    counts = runs[0].counts.sum(0)
+    says = " ".join(printed(summary_table(runs[0])).split())
+    beside = f"of the update, {counts[1] / counts.sum():.1%} of the samples, 30.0% of the classes"
+    assert re.search(rf"tail: {share:.1%} \[\S+%, \S+%\] {beside}: {100 * (share - 0.3):.1f} points", says)
 
 
 def test_tables_fit_a_terminal_of_80_columns(tmp_path, runs):

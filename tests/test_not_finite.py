@@ -148,7 +148,7 @@ def test_means_and_verdicts_leave_them_out(run: Run, tmp_path: Path) -> None:
                 writer.append(made(step, way))
     without = Run(tmp_path / "kept")
     assert distortion(run) == pytest.approx(distortion(without))
-    assert overview(run).distortion == pytest.approx(overview(without).distortion)
+    assert overview(run).headline.distortion == pytest.approx(overview(without).headline.distortion)
     rows = {(row.group, row.quantity): row.a for row in compare(run, without).differences}
     there = [float(np.linalg.norm(whole(step)[1])) for step in (0, 3, 4)]
     assert rows["tail", "norm of the contribution"].value == pytest.approx(np.mean([*there, 0.0]))

@@ -9,8 +9,9 @@ import streamlit as st
 from app.components.page import plain
 from app.components.store import overview_of
 from gradlens.facts import lost_text, nonfinite_text, overhead_text
+from gradlens.headline import two_groups_text
 from gradlens.runlog import Run
-from gradlens.tables import number
+from gradlens.tables import headline_text
 
 
 def summary(run: Run) -> None:
@@ -22,13 +23,17 @@ def summary(run: Run) -> None:
         ("method", seen.method or "–"),
         ("data set", seen.dataset or "–"),
         ("measured steps", f"{seen.measured:,}"),
-        ("distortion", number(seen.distortion)),
+        ("groups", seen.headline.groups),
+        ("distortion", headline_text(seen.headline)),
         ("accuracy", f"{seen.accuracy:.1f}%" if math.isfinite(seen.accuracy) else "–"),
         ("engine", seen.engine or "–"),
         ("overhead", (overhead_text(run) or "–").replace(" of the training time", "")),
     ]
     parts = " &nbsp;·&nbsp; ".join(f":gray[{title}] **{plain(value)}**" for title, value in cells if value != "–")
     st.markdown(parts)
+    apart = two_groups_text(run)
+    if apart:
+        st.caption(plain(apart))
     if seen.state in ("failed", "killed", "interrupted"):
         why = f": {plain(seen.reason)}" if seen.reason else ""
         st.warning(

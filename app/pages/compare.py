@@ -13,6 +13,7 @@ from app.components.tables import differences_table
 from gradlens import figures
 from gradlens.compare import left_out
 from gradlens.facts import lost_text
+from gradlens.headline import NOT_RANKED, groups_differ
 from gradlens.pairing import PairError, groups_in_common
 
 heading(
@@ -34,6 +35,8 @@ for name in chosen:
     for text in (lost_text(found.runs[name]), *found.runs[name].warnings):
         if text:
             st.warning(f"{plain(name)}: {plain(text)}", icon=":material/broken_image:")
+if groups_differ(runs):
+    st.info(f"{NOT_RANKED[0].upper()}{NOT_RANKED[1:]}.", icon=":material/info:")
 over = {"x": x, "smooth": smooth}
 rows = max(map(len, runs))
 chart("distortion", partial(figures.distortion_curves.sheet, runs, **over), name="distortion", revision=x, rows=rows)

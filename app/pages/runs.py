@@ -13,6 +13,7 @@ from app.components.page import empty, heading, plain
 from app.components.store import Shelf, overview_of, shelf
 from app.components.tables import plain_table
 from gradlens.facts import lost_text, nonfinite_text
+from gradlens.headline import NOT_RANKED, groups_differ
 
 # Of a run with more damages than this, the first are shown; its own page shows all.
 MOST_WARNINGS = 5
@@ -31,8 +32,9 @@ def table(found: Shelf, search: str) -> pd.DataFrame:
                 {
                     "run": name,
                     "status": state,
-                    "distortion": seen.distortion,
-                    "last phase": seen.last_phase,
+                    "groups": seen.headline.groups,
+                    "distortion": seen.headline.distortion,
+                    "last phase": seen.headline.last_phase,
                     "course": list(seen.sparks),
                     "accuracy": seen.accuracy,
                     "method": seen.method,
@@ -74,6 +76,7 @@ COLUMNS = {
     "status": st.column_config.TextColumn("Status", width=75),
     "method": st.column_config.TextColumn("Method", width=90),
     "data set": st.column_config.TextColumn("Data set", width=115),
+    "groups": st.column_config.TextColumn("Groups", width=110, help="Number of classes in brackets"),
     "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width=80, help="0 = none; whole run"),
     "last phase": st.column_config.NumberColumn(
         "Last phase", format="%.3f", width=80, help="Distortion of the last phase"
@@ -109,6 +112,8 @@ else:
     if shown.empty:
         st.info(f"No run matches {plain(search)}.", icon=":material/search_off:")
     else:
+        if groups_differ([found.runs[str(name)] for name in shown["run"]]):
+            st.caption(NOT_RANKED[0].upper() + NOT_RANKED[1:] + ".")
         unused = [c for c in OPTIONAL if shown[c].isna().all() or (shown[c] == "").all()]
         names = [str(name) for name in shown["run"]]
         key, rows = selection(names)

@@ -1,0 +1,299 @@
+"""How often intervals and verdicts hold what they say, on simulated series whose truth is known.
+
+    python experiments/statistics/coverage.py [--like RUN]
+
+Writes experiments/results/statistics/coverage.json and coverage.md: per quantity, process and number of steps how often an
+interval is given, how often those that are given cover the truth (95 % would be right), and in how many of all series one was
+shown that misses it; bias and coverage of distortion; and how often each of Figure 1's claims is supported or contradicted
+between two runs of one distribution. With --like, the claims are also tried on runs like recorded ones: their smooth course plus
+their own deviations from it, drawn step by step with replacement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.signal import lfilter
+from scipy.stats import spearmanr
+
+from gradlens import ClassGroups, Run
+from gradlens.claims import figure1_claims
+from gradlens.intervals import Floats, Interval, difference, interval, mean_interval
+from gradlens.noisy_distance import distance, distance_interval
+from gradlens.rank_correlation import rank_correlation
+from gradlens.smoothing import fluctuations, running_mean
+
+OUT = Path(__file__).parents[1] / "results" / "statistics"
+STEPS = (12, 30, 60, 130, 300, 1000, 5000)
+PROCESSES = [(phi, heavy, False) for phi in (0.0, 0.5, 0.9) for heavy in (False, True)] + [(0.5, False, True)]
+
+
+def noise(steps: int, columns: int, phi: float, heavy: bool, rng: np.random.Generator) -> Floats:
+    """Returns [steps, columns] stationary AR(1) with unit variance; innovations normal or t with 3 degrees of freedom."""
+    shape = (steps + 200, columns)
+    drawn = rng.standard_t(3, shape) / np.sqrt(3) if heavy else rng.standard_normal(shape)
+    return np.asarray(lfilter([1], [1, -phi], drawn, axis=0)[200:] * np.sqrt(1 - phi**2))
+
+
+def named(phi: float, heavy: bool, trend: bool) -> str:
+    """Says which process it is."""
+    return f"AR(1) {phi:g}, {'t(3)' if heavy else 'normal'}{', trend' if trend else ''}"
+
+
+def means(x: Floats, _: Floats) -> Interval:
+    """The mean of a series; the truth is 0."""
+    return mean_interval(x)
+
+
+def differences(x: Floats, y: Floats) -> Interval:
+    """The difference of the means of two runs; the truth is 0."""
+    return difference(x, y)
+
+
+def ratios(x: Floats, y: Floats) -> Interval:
+    """The logarithm of the ratio of two runs' mean absolute fluctuations ("fluctuates more"); the truth is 0."""
+    window = max(10, len(x) // 20)
+    columns = [np.abs(fluctuations(of, window))[:, None] for of in (x, y)]
+    return interval(columns, lambda m: np.log(m[0][0]) - np.log(m[1][0]))
+
+
+def correlations(x: Floats, y: Floats) -> Interval:
+    """The rank correlation of x with 0.6 x + 0.8 y; its truth is found from a long series."""
+    return rank_correlation(x, 0.6 * x + 0.8 * y)
+
+
+QUANTITIES: dict[str, Callable[[Floats, Floats], Interval]] = {
+    "mean": means, "difference of two runs": differences, "ratio of fluctuations": ratios, "rank correlation": correlations,
+}  # fmt: skip
+
+
+def counted(found: list[Interval], truth: float) -> dict[str, float]:
+    """Returns how often intervals are given, cover, and are shown and miss."""
+    given = [i for i in found if i.measurable]
+    covers = sum(i.low <= truth <= i.high for i in given)
+    return {
+        "given": len(given) / len(found),
+        "covers of those given": covers / len(given) if given else float("nan"),
+        "shown and missed of all": (len(given) - covers) / len(found),
+    }
+
+
+def intervals(repeats: int, seed: int) -> list[dict[str, Any]]:
+    """Tries every quantity on every process."""
+    rows = []
+    for place, (phi, heavy, trend) in enumerate(PROCESSES):
+        long = noise(1_000_000, 2, phi, heavy, np.random.default_rng(seed))
+        truth = float(spearmanr(long[:, 0], 0.6 * long[:, 0] + 0.8 * long[:, 1]).statistic)
+        for steps in STEPS:
+            rng = np.random.default_rng([seed, place, steps])
+            found: dict[str, list[Interval]] = {name: [] for name in QUANTITIES}
+            course = 2 * np.exp(-3 * np.arange(steps) / steps)[:, None] if trend else 0.0
+            for _ in range(repeats if steps < 1000 else repeats // 2):
+                x, y = (noise(steps, 2, phi, heavy, rng) + course - np.mean(course)).T
+                for name, of in QUANTITIES.items():
+                    if not (trend and name == "rank correlation"):
+                        found[name].append(of(x, y))
+            for name, those in found.items():
+                if those:
+                    row = {"quantity": name, "process": named(phi, heavy, trend), "steps": steps}
+                    rows.append(row | counted(those, truth if name == "rank correlation" else 0.0))
+        print(named(phi, heavy, trend), flush=True)
+    return rows
+
+
+def distortions(repeats: int, seed: int) -> list[dict[str, Any]]:
+    """Estimates distortion from shares with known expectation; noise of a step is 1 / groups a group."""
+    rows = []
+    for groups in (2, 3, 10, 100):
+        fractions = np.full(groups, 1 / groups)
+        slope = np.linspace(1, -1, groups) / (0.5 * np.abs(np.linspace(1, -1, groups)).sum())
+        for truth in (0.0, 0.05, 0.3):
+            for phi in (0.0, 0.5, 0.9):
+                for steps in (8, 30, 130, 1000, 5000):
+                    rng = np.random.default_rng([seed, groups, int(100 * truth), int(10 * phi), steps])
+                    values, plain, level, found = [], [], [], []
+                    for _ in range(max(40, min(repeats, repeats * 40_000 // (groups * steps)))):
+                        drawn = noise(steps, groups, phi, False, rng) / groups
+                        shares = fractions + truth * slope + drawn - drawn.mean(1, keepdims=True)
+                        one = distance(shares, fractions)
+                        values.append(one.value)
+                        level.append(one.noise)
+                        plain.append(0.5 * np.abs(shares.mean(0) - fractions).sum())
+                        found.append(distance_interval([one]).within(0.0, np.inf))
+                    row = {
+                        "groups": groups,
+                        "truth": truth,
+                        "process": f"AR(1) {phi:g}",
+                        "steps": steps,
+                        "series": len(found),
+                    }
+                    row |= {"bias": np.mean(values) - truth, "bias of the plug-in": np.mean(plain) - truth}
+                    rows.append(row | {"noise level": float(np.mean(level))} | counted(found, truth))
+        print(groups, "groups", flush=True)
+    return rows
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Columns of a run by name, as the claims ask for them."""
+
+    name: str
+    columns: dict[str, Floats]
+    groups: ClassGroups = field(default_factory=lambda: ClassGroups.parse("head=0-6,tail=7-9", 10))
+
+    @property
+    def steps(self) -> np.ndarray[Any, Any]:
+        """The steps, every 10th."""
+        return 10 * np.arange(len(self))
+
+    def __len__(self) -> int:
+        return len(self.columns["cosine head"])
+
+    def cosine(self, name: str) -> Floats:
+        """[T]."""
+        return self.columns[f"cosine {name}"]
+
+    def share(self, name: str) -> Floats:
+        """[T]."""
+        return self.columns[f"share {name}"]
+
+    def norm(self, name: str, per: str = "contribution") -> Floats:
+        """[T]."""
+        return self.columns["norm all" if name == "all" else f"{per} {name}"]
+
+
+def from_vectors(steps: int, phi: float, heavy: bool, rng: np.random.Generator) -> Simulated:
+    """Returns a run of head and tail gradients in 20 dimensions with a falling size."""
+    size = np.exp(-np.arange(steps) / steps)[:, None] * np.exp(0.3 * noise(steps, 2, phi, heavy, rng))
+    directions = noise(steps, 40, 0.0, heavy, rng).reshape(steps, 2, 20) / 5
+    directions[..., 0] += 1
+    vectors = directions * (size * (1.0, 0.3))[..., None]
+    g = vectors.sum(1)
+    length = np.linalg.norm(g, axis=1)
+    columns = {"norm all": length}
+    count = 1 + rng.poisson(3, steps)
+    for k, group in enumerate(("head", "tail")):
+        own, dot = np.linalg.norm(vectors[:, k], axis=1), (vectors[:, k] * g).sum(1)
+        columns |= {
+            f"cosine {group}": dot / own / length,
+            f"share {group}": dot / length**2,
+            f"contribution {group}": own,
+        }
+        columns[f"mean {group}"] = own * 64 / (count if group == "tail" else 64 - count)
+    return Simulated("simulated", columns)
+
+
+def like(run: Run, rng: np.random.Generator) -> Simulated:
+    """Returns a run with the smooth course of a recorded one and its deviations, whole steps drawn with replacement."""
+    names = run.groups.names[0], run.groups.names[-1]
+    columns = {"norm all": run.norm("all")}
+    for role, name in zip(("head", "tail"), names, strict=True):
+        columns |= {f"cosine {role}": run.cosine(name), f"share {role}": run.share(name)}
+        columns |= {f"{per} {role}": run.norm(name, per=per) for per in ("contribution", "mean")}
+    drawn = rng.integers(0, len(run), len(run))
+    window = max(10, len(run) // 20)
+    made = {}
+    for name, values in columns.items():
+        scale = (lambda x: x) if name.startswith(("cosine", "share")) else np.log
+        back = (lambda x: x) if name.startswith(("cosine", "share")) else np.exp
+        course = running_mean(scale(values), window)
+        made[name] = np.asarray(back(course + (scale(values) - course)[drawn]))
+    return Simulated("like", made)
+
+
+def verdicts(pairs: int, make: Callable[[], Simulated]) -> list[dict[str, Any]]:
+    """Judges pairs of runs of one distribution; a claim about both that is not undecided is wrong."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    any_wrong = 0
+    for _ in range(pairs):
+        claims = figure1_claims(make(), make())  # type: ignore[arg-type]
+        both = [claim for claim in claims if "balanced" in claim.measure]
+        any_wrong += any(claim.supported is not None for claim in both)
+        for claim in claims:
+            counts.setdefault((claim.measure, claim.convention), Counter())[
+                "no interval" if claim.low is None else claim.verdict
+            ] += 1
+    rows = [
+        {"claim": f"{measure} [{per}]", "two runs": "balanced" in measure}
+        | {word: found[word] / pairs for word in ("supported", "contradicted", "undecided", "no interval")}
+        for (measure, per), found in counts.items()
+    ]
+    return [*rows, {"claim": "any of those about two runs", "two runs": True, "wrong": any_wrong / pairs}]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Returns a Markdown table."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
+    lines += ["| " + " | ".join(_cell(row.get(key, "")) for key in keys) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    return ("-" if np.isnan(value) else f"{value:.3f}") if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Runs all simulations and writes both files."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=400, help="series a row")
+    parser.add_argument("--pairs", type=int, default=400, help="pairs of runs for the claims")
+    parser.add_argument(
+        "--like", type=Path, nargs="*", default=[], help="recorded runs that the claims are also tried on"
+    )
+    args = parser.parse_args()
+    rng = np.random.default_rng(args.seed)
+    judged = {
+        f"{steps} measured steps, size AR(1) {phi:g}, {'t(3)' if heavy else 'normal'}": verdicts(
+            args.pairs, lambda steps=steps, phi=phi, heavy=heavy: from_vectors(steps, phi, heavy, rng)
+        )
+        for steps, phi, heavy in ((130, 0.0, False), (530, 0.0, True), (530, 0.5, True))
+    }
+    print("verdicts", flush=True)
+    for path in args.like:
+        recorded = Run(path)
+        judged[f"like the recorded run {recorded.name}, {len(recorded)} measured steps"] = verdicts(
+            args.pairs, lambda recorded=recorded: like(recorded, rng)
+        )
+    found = {
+        "verdicts": judged,
+        "distortion": distortions(args.repeats, args.seed),
+        "intervals": intervals(args.repeats, args.seed),
+    }
+    environment = {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()}
+    command = ["python", "experiments/statistics/coverage.py", *(Path(a).name if "/" in a else a for a in sys.argv[1:])]
+    OUT.mkdir(parents=True, exist_ok=True)
+    document = {
+        "command": command,
+        "seed": args.seed,
+        "repeats": args.repeats,
+        "pairs": args.pairs,
+        "environment": environment,
+        **found,
+    }
+    (OUT / "coverage.json").write_text(json.dumps(document, indent=1) + "\n")
+    text = [f"Seed {args.seed}, {args.repeats} series a row (half of them from 1,000 steps on). {' '.join(command)}\n"]
+    text += ["## Intervals at 95 %\n", table(found["intervals"]), "\n## Distortion\n", table(found["distortion"])]
+    text += ["\n## Claims of Figure 1 between two runs of one distribution\n", f"{args.pairs} pairs. {NOTE}"]
+    for title, rows in judged.items():
+        text += [f"\n### {title}\n", table(rows)]
+    (OUT / "coverage.md").write_text("\n".join(text) + "\n")
+
+
+NOTE = (
+    "For claims about two runs, supported and contradicted are both wrong (5 % together would be right); those about one run may "
+    "be true. Verdicts are not corrected for the number of claims: the last row says how often any of them errs."
+)
+
+if __name__ == "__main__":
+    main()

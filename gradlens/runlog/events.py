@@ -22,6 +22,7 @@ LINE = "gradlens_line"
 # A program that writes more marks than this has made a mistake; to keep and draw them all would take down every viewer.
 MOST_EVENTS = 100_000
 CHUNK_BYTES = 16 << 20
+MOST_BYTES = 1 << 30
 LARGEST_STEP = 1 << 53
 LATEST = 1e11  # Unix seconds, in the year 5138
 Event = dict[str, Any]
@@ -104,7 +105,7 @@ class EventFile:
         """
         self.run, self.unopened = run, None
         try:
-            with open_regular(self.path) as file:
+            with open_regular(self.path, MOST_BYTES) as file:
                 if os.fstat(file.fileno()).st_size < self._offset:
                     self._start_over()  # cut short by another program
                 file.seek(self._offset)

@@ -24,6 +24,8 @@ PREFIX = struct.Struct("<4si")
 # Arrow pads metadata to 8 bytes, and ours is about 1.5 kB; the schema's holds the run's description. More is damage.
 LARGEST_METADATA = 64 << 20
 KINDS_KEPT = 4096
+# Bytes in which a next batch is looked for behind a damage; a file that a mistake has made huge takes no minutes.
+MOST_SKIPPED = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Messages:
             return None
         try:
             self.schema = pa.ipc.read_schema(pa.ipc.read_message(pa.py_buffer(self.file.content())))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, EOFError) as error:
             raise ValueError((str(error) or type(error).__name__).splitlines()[0]) from error
         return 8 + length, proof.intact(self.file.content()[: 8 + length])
 
@@ -130,7 +132,7 @@ class Messages:
             begun = proof.head_check(self.file.content()[at : at + 8], key, self.seed)
             try:
                 kind = self._parse(at, 8 + len(metadata), layout, begun)
-            except (pa.ArrowException, OSError, ValueError, OverflowError):
+            except (pa.ArrowException, OSError, EOFError, ValueError, OverflowError):
                 return None
             if kind is not None:
                 if len(self._kinds) >= KINDS_KEPT:
@@ -157,7 +159,7 @@ class Messages:
         """Returns where the next complete, sound batch behind byte ``after`` starts, None where there is none."""
         at = after
         content = self.file.content()
-        while (at := content.find(MARKER, at + 1)) >= 0:
+        while (at := content.find(MARKER, at + 1, after + MOST_SKIPPED)) >= 0:
             if at % 8 == 0 and self.batch(at, layout) is not None:
                 return at
         return None

@@ -196,6 +196,29 @@ def square_rows(model, batch):
     return ce(out, places) / len(places), places
 
 
+def linear_cross_entropy(model, batch):
+    """What is observed are the inputs of the head, so that the head's own gradient is rest."""
+    head = model.head.linear
+    out = model.body(batch.inputs[0]) @ head.weight.detach().T + head.bias.detach()
+    return ce(out, batch.y) / len(batch.y), batch.y
+
+
+def own_gradient_of_the_head(model, batch):
+    out = model.head.linear(model.body(batch.inputs[0]).detach())
+    return ce(out, batch.y).mean()
+
+
+def last_of_two(model, batch):
+    """The gradient of the head's loss was zeroed before the backward pass of the tail's."""
+    terms, labels = mean_ce(model, batch)
+    return terms * (labels >= 2), labels
+
+
+def not_finite(model, batch):
+    terms, labels = mean_ce(model, batch)
+    return torch.where(batch.inputs[0][:, 0] > 3, terms * torch.nan, terms), labels
+
+
 def full_batch(model, batch):
     """A fixed part of the samples is trained on."""
     part = torch.rand(len(batch.y), generator=torch.Generator().manual_seed(0)) < 0.95
@@ -213,5 +236,5 @@ def contrastive(model, batch):
     return (cotangent * out).sum(1), batch.y
 
 
-def penalty(model):
+def penalty(model, batch):
     return 1e-2 * sum(p.square().sum() for p in model.parameters() if p.ndim > 1)

@@ -29,8 +29,6 @@ from torch.utils.data import dataloader
 from tests.e2e.formulas import Batch
 from tests.e2e.styles import SCRIPTS, STYLES, Style
 
-GROUPS = ((0, 1), (2, 3))
-
 
 @dataclass
 class Call:
@@ -176,8 +174,8 @@ def _tensors(output: Any) -> list[Tensor]:
 
 def gram_of(style: Style, calls: list[Call]) -> tuple[np.ndarray, np.ndarray, float]:
     """Brute force in float64: [K, K] inner products of the groups' gradients, [K] samples, and the norm of the rest."""
-    sums: list[dict[int, Tensor]] = [{} for _ in range(len(GROUPS) + 1)]
-    counts = np.zeros(len(GROUPS))
+    sums: list[dict[int, Tensor]] = [{} for _ in range(len(style.classes) + 1)]
+    counts = np.zeros(len(style.classes))
     for call in calls:
         wide = torch.float64 if call.reduced is None else torch.float32  # autocast leaves float64 alone
         twin = call.twin.to(wide)
@@ -187,7 +185,7 @@ def gram_of(style: Style, calls: list[Call]) -> tuple[np.ndarray, np.ndarray, fl
         kind = inputs[0].device.type
         batch = Batch(call.batch.y, call.batch.permutation, call.batch.lam, inputs)
         pairs = list(zip(call.module.parameters(), twin.parameters(), strict=True))
-        for k, classes in enumerate(GROUPS):
+        for k, classes in enumerate(style.classes):
             with torch.autocast(kind, call.reduced, enabled=call.reduced is not None):
                 terms, labels, *share = style.formula(twin, batch)
             if labels.is_floating_point():
@@ -197,7 +195,7 @@ def gram_of(style: Style, calls: list[Call]) -> tuple[np.ndarray, np.ndarray, fl
             counts[k] += float((weights * share[0] if share else weights).sum())
             _add(sums[k], pairs, (weights * terms).sum())
         if style.rest is not None:
-            _add(sums[-1], pairs, style.rest(twin))
+            _add(sums[-1], pairs, style.rest(twin, batch))
     vectors = [{key: gradient.double() for key, gradient in vector.items()} for vector in sums]
     dots = np.array([[sum(float((a[key] * b[key]).sum()) for key in a if key in b) for b in vectors] for a in vectors])
     return dots[:-1, :-1], counts, float(np.sqrt(dots[-1, -1]))

@@ -33,7 +33,10 @@ class Style:
         options: Options of `gradlens track`.
         tolerance: How far Grams may be from the truth, in units of the vectors' norms.
         first: The first step that is measured.
+        changes: Steps in which the model is found to be another, which are not measured.
+        classes: Classes of the two groups.
         instead: Where it is not supported: the line that says so, and what to do.
+        says: What a line says beside the measurement.
         source: Where class counts must have been found: part of the groups' rule.
         alone: Whether it needs a process that is no fork: its own workers, or a compiler's threads.
         compiles: Whether it needs a C++ compiler.
@@ -47,12 +50,15 @@ class Style:
     script: str
     arguments: tuple[str, ...]
     formula: f.Formula | None = f.mean_ce
-    rest: Callable[[Any], Any] | None = None
+    rest: Callable[[Any, Any], Any] | None = None
     step: str = "optimizer"
     options: tuple[str, ...] = GROUPS
     tolerance: float = 1e-4
     first: int = 0
+    changes: tuple[int, ...] = ()
+    classes: tuple[tuple[int, ...], ...] = ((0, 1), (2, 3))
     instead: str = ""
+    says: str = ""
     source: str = ""
     alone: bool = False
     compiles: bool = False
@@ -116,6 +122,11 @@ _ALL = (
     _step("autograd-grad", "torch.autograd.grad, then an optimizer", first=1),
     _step("autograd-grad-by-hand", "torch.autograd.grad, updates by hand", step="backward", first=1),
     _step("step-in-backward", "optimizers that step inside the backward pass", step="backward"),
+    _step(
+        "step-in-backward-split",
+        "optimizers that step inside the backward pass, without batch normalisation",
+        step="backward",
+    ),
     _step("sam", "sharpness-aware minimisation by hand", step="last backward"),
     _step("inputs", "backward(inputs=...) for all parameters"),
     _step(
@@ -123,6 +134,33 @@ _ALL = (
         "losses of samples, backward(gradient)",
         formula=None,
         instead="write (losses * gradient).sum().backward()",
+    ),
+    _loop("checkpoint-selective", "selective activation checkpointing"),
+    _step("module-hooks", "module hooks with a state, which the learning rate depends on"),
+    _step(
+        "surgery",
+        "gradient surgery (PCGrad by hand): the last of its backward passes",
+        formula=f.last_of_two,
+        says="what the optimizer steps on is not what was measured",
+    ),
+    _step("not-finite", "NaN gradients, which the script replaces", formula=f.not_finite),
+    _step("growing-head", "a head that grows from two classes to four", changes=(3,)),
+    _step("jit-script", "a part of the model goes through torch.jit.script in each step"),
+    _step(
+        "stateful-function",
+        "a backward function that draws from a generator of its own",
+        formula=None,
+        instead="Rounded gives another gradient each time",
+    ),
+    Style(
+        "loop-several-models",
+        "loop",
+        "several models in turns (federated averaging): the first one",
+        "several_models.py",
+        (),
+        step="last backward",
+        first=1,
+        says="not measured: 12 optimizer steps by 2 optimizers of other models",
     ),
     _step("func", "torch.func.grad", formula=None, instead="no backward pass ran in this process"),
     _loss("class_weights", "class weights", f.class_weights),
@@ -153,6 +191,44 @@ _ALL = (
     _loss("inside_the_model", "loss inside the model", f.inside),
     _loss("logit_adjusted", "logit adjustment", f.logit_adjusted),
     _loss("square_rows", "labels of places, as many places as classes", f.square_rows, quick=True),
+    _loss("smoothing_by_hand", "label smoothing by hand", f.smoothed(0.1), first=1),
+    _loss("chunks", "cross_entropy in chunks of the batch", f.mean_ce, quick=True),
+    _loss("chunks_observed", "cross_entropy in chunks, gradlens.observe on each", f.mean_ce),
+    _loss("time_steps", "cross_entropy of each time step", f.square_rows),
+    _loss(
+        "linear_cross_entropy",
+        "linear_cross_entropy in chunks, its inputs named with gradlens.observe",
+        f.linear_cross_entropy,
+        rest=f.own_gradient_of_the_head,
+    ),
+    Style(
+        "loss-compiled",
+        "loss",
+        "the loss inside of torch.compile",
+        "compiled_loss.py",
+        ("loss",),
+        None,
+        instead="the loss is computed inside a function that torch.compile has compiled",
+        alone=True,
+    ),
+    Style(
+        "loss-autoencoder",
+        "loss",
+        "an autoencoder: its targets are its inputs",
+        "no_classes.py",
+        ("autoencoder",),
+        None,
+        instead="the targets of the loss are what the model was given: they are no labels",
+    ),
+    Style(
+        "loss-infonce",
+        "loss",
+        "InfoNCE by cross_entropy with label 0 for each row",
+        "no_classes.py",
+        ("infonce",),
+        None,
+        instead=OBSERVE,
+    ),
     _loss("contrastive", "contrastive loss", None, instead=OBSERVE),
     _loss("observed", "contrastive loss with gradlens.observe", f.contrastive),
     _data("fork", "forked loader workers", COUNTED),
@@ -179,6 +255,14 @@ _ALL = (
         f.full_batch,
         first=1,
         quick=True,
+    ),
+    _data("unused-outputs", "a head with 1000 outputs for 4 classes of data", "TensorDataset.tensors[1]"),
+    _data(
+        "endless",
+        "a sampler that draws without end",
+        "labels of the first 100 backward passes",
+        first=100,
+        classes=((0, 1, 2), (3,)),
     ),
     _data("slices", "no DataLoader: slices of tensors", "the tensor that the labels are slices of"),
 )

@@ -82,7 +82,8 @@ def _row(title: str, note: dict[str, Any] | None, cost: tuple[float, float, floa
     time = "" if cost is None else "{:.2f} [{:.2f}, {:.2f}]".format(*cost)
     if note is None:
         return f"| {title} | not shown: its test failed or did not run | | | {time} | |"
-    tracked = "yes" if note["tracked"] else f"no; says “{note['instead']}”"
+    said = note.get("says") or note["instead"]
+    tracked = ("yes" if note["tracked"] else "no") + (f"; says “{said}”" if said else "")
     error = "" if note["exact"] is None else f"{note['exact']:.0e}"
     identical = "" if note["identical"] is None else "yes" if note["identical"] else "**no**"
     return f"| {title} | {tracked} | {error} | {identical} | {time} | {note.get('engine', '')} |"

@@ -104,6 +104,7 @@ def make_loader(source):
         return DataLoader(Records(), batch_size=20, sampler=sampler)
     dataset = {
         "tensors": make_data,
+        "unused-outputs": make_data,
         "targets": Labelled,
         "no-targets": Records,
         "dicts": Named,
@@ -121,7 +122,8 @@ def make_loader(source):
 def main():
     source = sys.argv[1]
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(FEATURES, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, CLASSES))
+    outputs = 1000 if source == "unused-outputs" else CLASSES
+    model = nn.Sequential(nn.Linear(FEATURES, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, outputs))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
 
     def train(batch):

@@ -6,7 +6,7 @@ import sys
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts, noop_context_fn
 from torch.utils.data import DataLoader, TensorDataset
 
 CLASSES, FEATURES = 4, 8
@@ -26,14 +26,14 @@ class Net(nn.Module):
         self.stem = nn.Sequential(nn.Linear(FEATURES, 16), norm(16), nn.ReLU())
         self.body = nn.Sequential(nn.Linear(16, 16), nn.ReLU())
         self.head = nn.Linear(16, CLASSES)
-        self.checkpointing = None
+        self.checkpointing, self.contexts = None, noop_context_fn
 
     def forward(self, x):
         x = self.stem(x)
         if self.checkpointing is None:
             x = self.body(x)
         else:
-            x = checkpoint(self.body, x, use_reentrant=self.checkpointing)
+            x = checkpoint(self.body, x, use_reentrant=self.checkpointing, context_fn=self.contexts)
         return self.head(x)
 
 
@@ -234,6 +234,14 @@ def checkpointed(model, reentrant):
     plain(model, torch.optim.SGD(model.parameters(), lr=0.1))
 
 
+def selective(model):
+    def policy(ctx, op, *args, **kwargs):
+        return CheckpointPolicy.MUST_SAVE if op == torch.ops.aten.addmm.default else CheckpointPolicy.PREFER_RECOMPUTE
+
+    model.contexts = lambda: create_selective_checkpoint_contexts(policy)
+    checkpointed(model, False)
+
+
 def compiled(model, backend):
     plain(torch.compile(model, backend=backend), torch.optim.SGD(model.parameters(), lr=0.1))
 
@@ -258,6 +266,7 @@ STYLES = {
     "schedule": schedule,
     "checkpoint": lambda model: checkpointed(model, False),
     "checkpoint-reentrant": lambda model: checkpointed(model, True),
+    "checkpoint-selective": selective,
     "compile-aot": lambda model: compiled(model, "aot_eager"),
     "compile-inductor": lambda model: compiled(model, "inductor"),
 }

@@ -1,11 +1,13 @@
 """python other_steps.py STYLE [TIMES]: steps that are not one backward pass followed by optimizer.step()."""
 
+import copy
 import sys
 
 import torch
 import torch.nn.functional as F
 from loops import TIMES, criterion, loader, main, make_data
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 
 def lbfgs(model):
@@ -130,6 +132,113 @@ def gradient(model):
     print(losses.mean().item())
 
 
+def surgery(model):
+    """PCGrad: a backward pass for each of two losses; of what conflicts, only what does not is left."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    params = list(model.parameters())
+    for x, y in loader:
+        losses = F.cross_entropy(model(x), y, reduction="none") / len(y)
+        found = []
+        for part in (losses[y < 2].sum(), losses[y >= 2].sum()):
+            optimizer.zero_grad()
+            part.backward(retain_graph=True)
+            found.append(torch.cat([p.grad.flatten() for p in params]))
+        a, b = found
+        dot = a @ b
+        total = a + b if dot >= 0 else a - dot / (b @ b) * b + b - dot / (a @ a) * a
+        for p, part in zip(params, total.split([p.numel() for p in params])):
+            p.grad = part.view_as(p).clone()
+        optimizer.step()
+    print(total.sum().item())
+
+
+def not_finite(model):
+    """Some losses are NaN; the script puts zeros in their gradients' place."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in loader:
+        optimizer.zero_grad()
+        losses = F.cross_entropy(model(x), y, reduction="none")
+        torch.where(x[:, 0] > 3, losses * float("nan"), losses).mean().backward()
+        for p in model.parameters():
+            p.grad = torch.nan_to_num(p.grad, 0, 0, 0)
+        optimizer.step()
+    print(losses.mean().item())
+
+
+def module_hooks(model):
+    """Backward hooks with a state: one uses up what a forward hook has left, and the learning rate depends on its sum."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    stack, seen = [], [0.0]
+
+    def uses_up(module, inputs, outputs):
+        seen[0] += float(stack.pop().norm() * outputs[0].norm())
+
+    model.head.register_forward_hook(lambda module, inputs, output: stack.append(inputs[0].detach()))
+    model.head.register_full_backward_hook(uses_up)
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.param_groups[0]["lr"] = 0.1 / (1 + seen[0])
+        optimizer.step()
+    print(loss.item(), seen)
+
+
+def stateful_function(model):
+    """A backward function draws from a generator of its own."""
+    own = torch.Generator().manual_seed(5)
+
+    class Rounded(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            return g + 0.01 * torch.randn(g.shape, generator=own)
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = criterion(Rounded.apply(model(x)), y)
+        loss.backward()
+        optimizer.step()
+    print(loss.item())
+
+
+def growing_head(model):
+    """Two classes, then four: the head is replaced by a wider one that keeps what it has learned."""
+    model.head = nn.Linear(16, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = make_data().tensors
+    for classes in (2, 4):
+        if classes > 2:
+            old, model.head = model.head, nn.Linear(16, classes)
+            with torch.no_grad():
+                model.head.weight[:2], model.head.bias[:2] = old.weight, old.bias
+            optimizer.param_groups[0]["params"] = list(model.parameters())
+        task = TensorDataset(x[y < classes], y[y < classes])
+        for inputs, labels in DataLoader(task, batch_size=20, shuffle=True):
+            optimizer.zero_grad()
+            loss = criterion(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+        print(classes, loss.item())
+
+
+def scripted(model):
+    """In each step a part of the model is scripted, copied and saved."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        torch.jit.script(model.stem).save("stem.pt")
+        torch.save(copy.deepcopy(model), "whole.pt")
+        optimizer.step()
+    print(loss.item(), torch.jit.load("stem.pt")(x).sum().item())
+
+
 def func(model):
     from torch.func import functional_call, grad
 
@@ -152,11 +261,18 @@ STYLES = {
     "autograd-grad": autograd_grad,
     "autograd-grad-by-hand": autograd_grad_by_hand,
     "step-in-backward": in_backward,
+    "step-in-backward-split": in_backward,
     "sam": sam,
+    "surgery": surgery,
+    "not-finite": not_finite,
+    "module-hooks": module_hooks,
+    "stateful-function": stateful_function,
+    "growing-head": growing_head,
+    "jit-script": scripted,
     "inputs": inputs,
     "gradient": gradient,
     "func": func,
 }
 
 if __name__ == "__main__":
-    main(STYLES, nn.LayerNorm if sys.argv[1] == "func" else nn.BatchNorm1d)
+    main(STYLES, nn.LayerNorm if sys.argv[1] in ("func", "step-in-backward-split") else nn.BatchNorm1d)

@@ -11,6 +11,8 @@ from typing import Any
 
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + "/"
 _TRACKING = f"{_PACKAGE}tracking/"
+# Where the script's hooks are called in their place.
+_GUARDS = f"{_PACKAGE}guards/"
 # Where programs are compiled: an error there (a SyntaxError) is the program's, and Python shows no frame for it.
 _COMPILES = f"{_TRACKING}program.py"
 _RUNS = f"{_TRACKING}runner.py"
@@ -78,15 +80,17 @@ def _kept(traceback: TracebackType | None, shown: bool) -> TracebackType | None:
     if starts:
         entries = entries[starts[-1] + 1 :]
     kept: list[TracebackType] = []
-    inside = own = False
+    inside = own = alone = False
     for entry in entries:
         packaged = entry.tb_frame.f_code.co_filename.startswith(_PACKAGE)
         # Only the first of a row of our frames tells who called it: later ones were called by ours.
         own = packaged and (own if inside else _stands_in(entry))
+        alone = packaged and not inside
         inside = packaged
         if not own:
             kept.append(entry)
-    if own and shown and entries[-1].tb_frame.f_code.co_filename != _COMPILES:
+    # A call that fails before the function begins (wrong arguments) has no frame but that of who called it in its place.
+    if own and shown and not alone and entries[-1].tb_frame.f_code.co_filename != _COMPILES:
         kept.append(entries[-1])
     for position, entry in enumerate(kept):
         entry.tb_next = kept[position + 1] if position + 1 < len(kept) else None
@@ -96,7 +100,7 @@ def _kept(traceback: TracebackType | None, shown: bool) -> TracebackType | None:
 def _stands_in(entry: TracebackType) -> bool:
     """Whether a frame is that of a function which the script calls unknowingly: all such are made by another function."""
     code = entry.tb_frame.f_code
-    return code.co_filename.startswith(_TRACKING) or "<locals>" in code.co_qualname
+    return code.co_filename.startswith((_TRACKING, _GUARDS)) or "<locals>" in code.co_qualname
 
 
 def _is_runner(entry: TracebackType) -> bool:

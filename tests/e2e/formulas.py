@@ -214,11 +214,6 @@ def last_of_two(model, batch):
     return terms * (labels >= 2), labels
 
 
-def not_finite(model, batch):
-    terms, labels = mean_ce(model, batch)
-    return torch.where(batch.inputs[0][:, 0] > 3, terms * torch.nan, terms), labels
-
-
 def full_batch(model, batch):
     """A fixed part of the samples is trained on."""
     part = torch.rand(len(batch.y), generator=torch.Generator().manual_seed(0)) < 0.95

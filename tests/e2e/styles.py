@@ -143,7 +143,6 @@ _ALL = (
         formula=f.last_of_two,
         says="what the optimizer steps on is not what was measured",
     ),
-    _step("not-finite", "NaN gradients, which the script replaces", formula=f.not_finite),
     _step("growing-head", "a head that grows from two classes to four", changes=(3,)),
     _step("jit-script", "a part of the model goes through torch.jit.script in each step"),
     _step(

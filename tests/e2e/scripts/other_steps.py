@@ -152,19 +152,6 @@ def surgery(model):
     print(total.sum().item())
 
 
-def not_finite(model):
-    """Some losses are NaN; the script puts zeros in their gradients' place."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for x, y in loader:
-        optimizer.zero_grad()
-        losses = F.cross_entropy(model(x), y, reduction="none")
-        torch.where(x[:, 0] > 3, losses * float("nan"), losses).mean().backward()
-        for p in model.parameters():
-            p.grad = torch.nan_to_num(p.grad, 0, 0, 0)
-        optimizer.step()
-    print(losses.mean().item())
-
-
 def module_hooks(model):
     """Backward hooks with a state: one uses up what a forward hook has left, and the learning rate depends on its sum."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -264,7 +251,6 @@ STYLES = {
     "step-in-backward-split": in_backward,
     "sam": sam,
     "surgery": surgery,
-    "not-finite": not_finite,
     "module-hooks": module_hooks,
     "stateful-function": stateful_function,
     "growing-head": growing_head,

@@ -18,6 +18,7 @@ from gradlens.checks import is_checked
 from gradlens.error_text import in_one_line
 from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
+from gradlens.guards.capture import check_capture
 from gradlens.guards.preflight import Preflight
 from gradlens.guards.refusal import Refusal
 from gradlens.guards.script_hooks import taken
@@ -253,6 +254,7 @@ class Stepper:
         begun = time.perf_counter()
         once = Once(backward)
         try:
+            check_capture()
             state = TrainingState(self.fitting.model, self.fitting.meter.params)
             once.before = state.restore
             measured(once)

@@ -217,7 +217,7 @@ def test_nearly_every_function_is_reached(untracked, monkeypatch, tmp_path):
         with trackers(tmp_path / name) as start:
             start(every=2)
             training()
-    assert len(reached) > 0.8 * len(FUNCTIONS)
+    assert len(reached) > 0.75 * len(FUNCTIONS)
 
 
 START = (
@@ -231,7 +231,7 @@ START = (
 
 @pytest.mark.parametrize("function", START)
 def test_a_fault_at_the_start_does_not_break_the_import_of_torch(function, start, untracked, monkeypatch, tmp_path):
-    start()  # has its patches taken away by the fixture
+    start().stop()  # has its patches taken away by the fixture
     tracker = Tracker(TrackOptions(every=2), tmp_path / "other", lambda: None)
     monkeypatch.setattr(function, fault)
     session._start(tracker)

@@ -150,8 +150,9 @@ def first_gram_of_mixup():
     vectors = []
     for classes in ([0, 1], [2, 3]):
         net.zero_grad()
-        losses = -(targets * net.head(net.body[:3](x) * kept).log_softmax(1)).sum(1)  # [30]
-        (losses * targets[:, classes].sum(1)).mean().backward()
+        # A group has the loss terms whose own label is in it.
+        likelihoods = net.head(net.body[:3](x) * kept).log_softmax(1)[:, classes]
+        (-(targets[:, classes] * likelihoods).sum(1)).mean().backward()
         vectors.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
     return (torch.stack(vectors) @ torch.stack(vectors).T).numpy()
 

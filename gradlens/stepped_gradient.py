@@ -42,11 +42,16 @@ class SteppedGradient:
 
     def take(self) -> Tensor | None:
         """Returns [2], once: scale of what steps over what was left, and the relative rest that no scale explains."""
-        found, self._found, self._left = self._found, None, None
+        found = self._found
+        self.forget()
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
         return found
+
+    def forget(self) -> None:
+        """Drops what was noted. The hook stays: torch may be going through the optimizer's hooks, which must not change then."""
+        self._found = self._left = None
 
     def _before_step(self, optimizer: Any, *_: Any) -> None:
         try:

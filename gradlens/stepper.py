@@ -125,6 +125,7 @@ class Stepper:
         """Removes every hook and delivers what is waiting."""
         self._say_misuse(self._usage.end() if self._running else None)
         self._hooks.follow(None)
+        self._stepped_gradient.take()
         self._running = False
         self._disarm()
         self._guard(self._recorder.drain)
@@ -344,7 +345,7 @@ class Stepper:
 
     def _disarm(self) -> None:
         self.armed = False
-        self._stepped_gradient.take()
+        self._stepped_gradient.forget()
         self._watch.disarm()
         self.fitting.switch.engine.disarm()
 

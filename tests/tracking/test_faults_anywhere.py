@@ -210,6 +210,7 @@ def objects_of_other_tests_are_not_searched():
     gc.unfreeze()
 
 
+@pytest.mark.timeout(900)  # hundreds of trainings; half of that on two busy cores
 @pytest.mark.parametrize("which", ["first", pytest.param("last", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CASES)
 def test_training_survives_one_fault_in_any_function(name, which, tmp_path):

@@ -72,24 +72,24 @@ def select(names: list[str], chosen: list[str]) -> None:
 
 
 COLUMNS = {
-    "run": st.column_config.TextColumn("Run", pinned=True, width=150),
+    "run": st.column_config.TextColumn("Run", pinned=True, width=140),
     "status": st.column_config.TextColumn("Status", width=75),
-    "method": st.column_config.TextColumn("Method", width=90),
-    "data set": st.column_config.TextColumn("Data set", width=115),
-    "groups": st.column_config.TextColumn("Groups", width=110, help="Number of classes in brackets"),
+    "method": st.column_config.TextColumn("Method", width=80),
+    "data set": st.column_config.TextColumn("Data set", width=95),
+    "groups": st.column_config.TextColumn("Groups", width=75, help="Number of classes in brackets"),
     "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width=80, help="0 = none; whole run"),
     "last phase": st.column_config.NumberColumn(
         "Last phase", format="%.3f", width=80, help="Distortion of the last phase"
     ),
-    "course": st.column_config.LineChartColumn("Over the run", y_min=0, width=95, help="Distortion, beginning to end"),
+    "course": st.column_config.LineChartColumn("Over the run", y_min=0, width=80, help="Distortion, beginning to end"),
     "accuracy": st.column_config.NumberColumn(
         "Accuracy", format="%.1f%%", width=75, help="Last evaluation, overall, in percent"
     ),
     "steps": st.column_config.NumberColumn("Steps", format="localized", width=62, help="Optimizer steps"),
     "measured": st.column_config.NumberColumn("Measured", format="localized", width=78, help="Measured steps"),
-    "cadence": st.column_config.TextColumn("Cadence", width=100),
+    "cadence": st.column_config.TextColumn("Cadence", width=85),
     "engine": st.column_config.TextColumn("Engine", width=70),
-    "started": st.column_config.DatetimeColumn("Started", format="distance", width=100),
+    "started": st.column_config.DatetimeColumn("Started", format="distance", width=85),
 }
 
 OPTIONAL = ("method", "data set", "last phase", "accuracy", "cadence", "engine", "started")

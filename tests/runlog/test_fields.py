@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 def shown(folder):
     out = io.StringIO()
-    Console(file=out, width=200).print(runs_table(list_runs(folder)))
+    Console(file=out, width=1000).print(runs_table(list_runs(folder)))
     assert "\x1b" not in out.getvalue()
     assert "good" in out.getvalue()
     return out.getvalue()

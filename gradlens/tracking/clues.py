@@ -22,13 +22,14 @@ from gradlens.tracking.targets import contrasts, is_taught, with_hard_labels
 
 # Backward passes in whose graphs labels are looked for in vain, before that is given up.
 TRIES = 20
-NAME = "name the classes with gradlens.observe(outputs, labels) before loss.backward()"
+NAME = "to name classes, add gradlens.observe(outputs, labels) before loss.backward()"
 CONTRASTIVE = (
-    f"a loss whose labels are positions in the batch is contrastive and tells no classes: it counts as 'rest'; {NAME}"
+    "a loss whose labels are positions in the batch is contrastive and tells no classes (beside a loss that is measured it "
+    f"counts as 'rest'); {NAME}"
 )
 TAUGHT = (
-    "a loss whose targets vary continuously, as a teacher's outputs do, tells no classes; where there are no other labels, "
-    f"{NAME}"
+    "a loss whose targets vary continuously, as a teacher's outputs do, tells no classes (beside a loss that is measured it "
+    f"counts as 'rest'); {NAME}"
 )
 
 

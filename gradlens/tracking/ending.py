@@ -100,6 +100,8 @@ def why_nothing(tracker: Tracker, status: str) -> str:
         return f"nothing was measured: no backward pass ran in this process{ended}"
     if "partial" in tracker.seen and "whole" not in tracker.seen:
         return f"nothing was measured: {PARTIAL}"
+    if tracker.noticed:  # whatever was seen of the losses is the cause
+        return f"nothing was measured: {'; and '.join(tracker.noticed.values())}"
     return f"nothing was measured: no cross_entropy or nll_loss call led to a backward pass; {WHAT_TO_ADD}"
 
 

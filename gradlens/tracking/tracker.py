@@ -55,6 +55,7 @@ class Tracker:
         seen: What was seen so far: "torch", "backward", "whole" and "partial" (backward passes that ask for all gradients of a
             scalar, and others), "gradients", "loss".
         failure: The first error of gradlens itself.
+        noticed: What was said once of the training, by its kind.
         leaves: What ends that the patched functions of torch call this tracker.
         gradient_calls: Tells which gradients that the script computes train something.
     """
@@ -84,7 +85,7 @@ class Tracker:
         self._off = False
         self.busy = False
         self._passes = Passes()
-        self._noticed: set[str] = set()
+        self.noticed: dict[str, str] = {}
         self._left_alone = 0
         self.leaves: list[Callable[[], None]] = []
 
@@ -398,9 +399,9 @@ class Tracker:
 
     def _notice(self, kind: str, text: str) -> None:
         """Says something once, here and in the log."""
-        if kind in self._noticed:
+        if kind in self.noticed:
             return
-        self._noticed.add(kind)
+        self.noticed[kind] = text
         say(text, everywhere=kind == "internal-error")
         if self.lens is not None:
             self.lens.event(kind, message=text)

@@ -273,6 +273,25 @@ def test_a_loss_without_cross_entropy_is_told_what_to_add(both):
     )
 
 
+@pytest.mark.parametrize(
+    ("loss", "cause"),
+    [
+        ("infonce", "a loss whose labels are positions in the batch is contrastive and tells no classes"),
+        pytest.param("autoencoder", "the targets of the loss are what the model was given", marks=pytest.mark.slow),
+        pytest.param(
+            "distillation", "a loss whose targets vary continuously, as a teacher's outputs do", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_the_end_repeats_why_losses_name_no_classes(both, loss, cause):
+    done = both("no_classes.py", loss)
+
+    done.assert_same_training()
+    first, last = done.tracked.said
+    assert first.startswith(cause)
+    assert last == f"nothing was measured: {first}"
+
+
 @pytest.mark.slow
 def test_a_loss_written_by_hand_is_measured(both):
     done = both("focal.py")

@@ -1,4 +1,4 @@
-"""python no_classes.py autoencoder|infonce: losses that look like those of a classifier, and name no classes."""
+"""python no_classes.py autoencoder|infonce|distillation: losses that look like those of a classifier, and name no classes."""
 
 import sys
 
@@ -23,9 +23,14 @@ def infonce(model, x):
     return F.cross_entropy(logits, torch.zeros(len(x), dtype=torch.long))
 
 
+def distillation(model, x):
+    return F.cross_entropy(model(x), teacher(x).softmax(1))
+
+
 torch.manual_seed(0)
-loss_of = {"autoencoder": autoencoder, "infonce": infonce}[sys.argv[1]]
+loss_of = {"autoencoder": autoencoder, "infonce": infonce, "distillation": distillation}[sys.argv[1]]
 model = nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, FEATURES))
+teacher = nn.Linear(FEATURES, FEATURES).requires_grad_(False)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 for epoch in range(2):
     for x, _ in DataLoader(make_data(), batch_size=20, shuffle=True):

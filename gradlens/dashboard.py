@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradlens.freed_memory import give_back_large_arrays
+from gradlens.same_origin import LOOPBACK, SameOrigin, content_policy
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -30,6 +31,10 @@ FOLDER_VARIABLE = "GRADLENS_RUNS"
 # as an error; told where the server is, it does not.
 PAGES = ("", "figure1", "run", "dual-phase", "compare", "classes")
 SERVER_IS_HERE = "<script>window.__streamlit = { BACKEND_BASE_URL: window.location.origin };</script>"
+# A figure that finds no script of plotly's asks for it itself. The policy of content allows no attribute `onerror`.
+TRY_AGAIN_LATER = """<script>
+      document.currentScript.previousElementSibling.addEventListener("error", (event) => event.target.remove())
+    </script>"""
 APP = Path(__file__).resolve().parent.parent / "app"
 # plotly.js is served from plotly's own package data: no network is needed.
 PLOTLY_ROUTE = "/gradlens/plotly.min.js"
@@ -47,6 +52,12 @@ CONFIG: dict[str, Any] = {
     "server.headless": True,
     "server.fileWatcherType": "none",
     "server.showEmailPrompt": False,
+    # A user's own settings of Streamlit may not open what SameOrigin closes.
+    "server.enableCORS": True,
+    "server.enableXsrfProtection": True,
+    "server.corsAllowedOrigins": [],
+    "server.allowedHosts": [name.strip("[]") for name in LOOPBACK],
+    "server.enableAgentApi": False,
     "browser.gatherUsageStats": False,
     "browser.serverAddress": ADDRESS,
     "client.toolbarMode": "viewer",
@@ -85,8 +96,8 @@ def start(runs_dir: str | os.PathLike[str] = "runs", port: int | None = None, op
             f"{folder} is no folder; give the folder that holds the runs (gradlens track SCRIPT and gradlens demo make one)"
         )
     give_back_large_arrays()
-    app = make_app(folder)
     chosen = free_port(FIRST_PORT if port is None else port)
+    app = make_app(folder, chosen)
     url = f"http://{ADDRESS}:{chosen}"
     if port is not None and chosen != port:
         print(f"Port {port} is in use; taking {chosen}.")
@@ -99,8 +110,12 @@ def start(runs_dir: str | os.PathLike[str] = "runs", port: int | None = None, op
     print("Dashboard stopped.", flush=True)
 
 
-def make_app(folder: Path) -> st.App:
+def make_app(folder: Path, port: int) -> st.App:
     """Returns the Streamlit application of a folder of runs; one a process.
+
+    Args:
+        folder: Holds the runs.
+        port: Where the server listens; it answers to its own pages there and to nobody else.
 
     Raises:
         DashboardError: streamlit or plotly is not installed, or the app's files are not there.
@@ -110,6 +125,7 @@ def make_app(folder: Path) -> st.App:
     try:
         import plotly
         import streamlit as st
+        from starlette.middleware import Middleware
         from starlette.responses import HTMLResponse, Response
         from starlette.routing import Route
         from streamlit.runtime.pages_manager import PagesManager
@@ -132,14 +148,15 @@ def make_app(folder: Path) -> st.App:
 
     shell = (Path(st.__file__).parent / "static" / "index.html").read_text("utf-8")
     # The browser loads and compiles plotly beside Streamlit's own scripts, before the first figure asks for it.
-    early = f'<script async src="{plotly_address()}" onerror="this.remove()"></script>'
+    early = f'<script async src="{plotly_address()}"></script>\n    {TRY_AGAIN_LATER}'
     shell = shell.replace("<script", f"{SERVER_IS_HERE}\n    {early}\n    <script", 1)
 
     async def page(request: object) -> HTMLResponse:  # noqa: ARG001
         return HTMLResponse(shell, headers={"Cache-Control": "no-cache"})
 
     pages = [Route(f"/{path}", page) for path in PAGES]
-    return st.App(APP / "main.py", routes=[Route(PLOTLY_ROUTE, plotly_js), *pages])
+    door = Middleware(SameOrigin, port=port, policy=content_policy(shell, port))
+    return st.App(APP / "main.py", routes=[Route(PLOTLY_ROUTE, plotly_js), *pages], middleware=[door])
 
 
 def plotly_address() -> str:

@@ -12,6 +12,9 @@ import numpy as np
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
+# Where runs are listed, so many damages of each are said; its own page says all.
+MOST_DAMAGES = 3
+
 
 def facts(run: Run) -> list[tuple[str, str]]:
     """Returns (name, text) of everything that is known about a run, in reading order; what is unknown is left out."""
@@ -65,6 +68,13 @@ def lost_text(run: Run) -> str | None:
     if not isinstance(lost, dict) or not isinstance(rows, int) or rows <= 0:
         return None
     return f"{len(run):,} of {len(run) + rows:,} measured steps were written, {rows:,} lost: {lost.get('cause', 'unknown')}"
+
+
+def incomplete_texts(run: Run) -> list[str]:
+    """Returns what is missing of a run, damaged or not its own: lost steps first; of many damages the first few."""
+    lost, found = lost_text(run), run.warnings
+    more = [f"and {len(found) - MOST_DAMAGES} more"] if len(found) > MOST_DAMAGES else []
+    return [*([lost] if lost else []), *found[:MOST_DAMAGES], *more]
 
 
 def nonfinite_text(run: Run) -> str | None:

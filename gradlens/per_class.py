@@ -13,6 +13,7 @@ from gradlens.runlog import Probe
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
+# Of so many stretches at most is a training shown.
 STRETCHES = 20
 # Measured steps of a stretch whose Grams are averaged: with 100 classes each takes 80 kB.
 MOST_STEPS = 200
@@ -23,7 +24,7 @@ FEWEST_GROUPS = 3
 
 
 def class_measurements(run: Run) -> list[Probe]:
-    """Returns what a run says about single classes, in order of training: its probes, else the means of equal stretches.
+    """Returns what a run says about single classes, in order of training: its probes, else the means of stretches.
 
     Stretches are made of the training batches of runs in which every group is one class. Without either, an empty list.
     """
@@ -33,8 +34,22 @@ def class_measurements(run: Run) -> list[Probe]:
     single = len(run.groups) >= FEWEST_GROUPS and all(len(ids) == 1 for ids in run.groups.classes)
     if not single or run.components or not len(run):
         return []
-    edges = np.linspace(0, len(run), min(STRETCHES, len(run)) + 1).astype(int)
-    return [_stretch(run, int(a), int(b)) for a, b in pairwise(edges)]
+    return [_stretch(run, a, b) for a, b in pairwise(_edges(len(run)))]
+
+
+def _edges(rows: int) -> list[int]:
+    """Returns where stretches begin, and the end of the last one.
+
+    Their length is a power of two, so while a run grows, stretches stay as they are until two and two become one; only the last
+    one changes. It is never shorter than half the others.
+    """
+    length = 1
+    while length * STRETCHES < rows:
+        length *= 2
+    starts = list(range(0, rows, length))
+    if len(starts) > 1 and rows - starts[-1] < length / 2:
+        starts.pop()
+    return [*starts, rows]
 
 
 def _stretch(run: Run, start: int, stop: int) -> Probe:

@@ -19,7 +19,15 @@ from rich.text import Text
 from gradlens.cadence import Every
 from gradlens.claims import by_statement, notes_of
 from gradlens.error_text import in_one_line
-from gradlens.facts import lost_text, measured_text, nonfinite_text, overhead_text, span, training_steps
+from gradlens.facts import (
+    incomplete_texts,
+    lost_text,
+    measured_text,
+    nonfinite_text,
+    overhead_text,
+    span,
+    training_steps,
+)
 from gradlens.gram import REST
 from gradlens.headline import FEW, NOT_RANKED, Headline, groups_differ, headline, two_groups_text
 from gradlens.printable import printable
@@ -44,8 +52,6 @@ MOST_GROUPS = 20
 SMALL_REST = 1e-3
 # A terminal narrower than this shows fewer columns rather than cut ones.
 WIDE = 120
-# Of a run with more damages than this, the first are shown.
-MOST_WARNINGS = 3
 
 
 def runs_table(
@@ -104,10 +110,9 @@ def runs_table(
 
 def _cells(path: Path, run: Run, status: RunStatus, seen: Headline, now: float) -> dict[str, str]:
     """Returns the row of a run by the columns' names."""
-    meta, warnings = run.meta, run.warnings
-    more = [f"and {len(warnings) - MOST_WARNINGS} more"] if len(warnings) > MOST_WARNINGS else []
+    meta = run.meta
     remarks = [_cut(text, 60) for text in (status.reason,) if text]
-    remarks += [_cut(text, 100) for text in (lost_text(run), *warnings[:MOST_WARNINGS], *more) if text]
+    remarks += [_cut(text, 100) for text in incomplete_texts(run)]
     remarks += [text.partition("; ")[0] for text in (nonfinite_text(run),) if text]
     remarks.append(f"groups: {seen.groups}")
     return {

@@ -87,6 +87,6 @@ def keep(key: str, values: Sequence[str]) -> None:
         values: What is chosen; nothing takes the name out of the address.
     """
     st.session_state.setdefault("choices", set()).add(key)
-    with st.container(key=f"gl-address-{key}"):  # takes no room: see the style of the pages
+    with st.container(key=f"gl-unseen-{key}"):  # takes no room: see the style of the pages
         data = {"path": here(), "name": key, "values": list(values)}
         _component()(key=f"address-{key}", data=data)

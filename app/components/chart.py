@@ -11,12 +11,15 @@ from typing import Any, Protocol
 import streamlit as st
 
 from app.components.address import here, remember
+from app.components.theme import theme
 from app.components.view import window
 from gradlens.dashboard import plotly_address
 from gradlens.figures import FigureError, Sheet, figure_csv
 from gradlens.pairing import PairError
 
 HERE = Path(__file__).parent
+# Parts of one script, which Streamlit takes as one text.
+SCRIPTS = ("layout.js", "chart.js")
 # Rows of a CSV that a browser takes without trouble; above, lines keep the smallest and largest of each stretch.
 MOST_ROWS = 300_000
 
@@ -32,15 +35,10 @@ class Draw(Protocol):
 def _component() -> Any:
     return st.components.v2.component(
         "gradlens.chart",
-        js=(HERE / "chart.js").read_text("utf-8").replace("PLOTLY_ADDRESS", plotly_address()),
+        js="\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS).replace("PLOTLY_ADDRESS", plotly_address()),
         css=(HERE / "chart.css").read_text("utf-8"),
         isolate_styles=False,
     )
-
-
-def theme() -> str:
-    """Returns the theme that the viewer's browser shows: "light" or "dark"."""
-    return "dark" if st.context.theme.type == "dark" else "light"
 
 
 @st.fragment

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.address import asked, keep, preset
+from app.components.address import asked, keep, preset, remember
 from app.components.page import plain
 from app.components.store import Shelf
 from gradlens.figures import units
@@ -16,6 +16,8 @@ from gradlens.runlog import Run
 
 AXES = {"step": "Step", "epoch": "Epoch", "time": "Time", "fraction": "Part of training"}
 NORMS = {"contribution": "Contribution", "mean": "Mean gradient"}
+# What the address says of who goes on to the latest of several things.
+LATEST = "latest"
 SMOOTHING = {"auto": "Automatic", "1": "None", "5": "5 steps", "20": "20 steps", "100": "100 steps", "500": "500 steps"}
 
 
@@ -132,22 +134,39 @@ def choose_norm() -> str:
     )  # fmt: skip
 
 
-def choose_place(label: str, places: Sequence[str], key: str, **more: Any) -> int:
-    """Lets the viewer choose one of several things in a row and returns its index; the last one at first.
+def choose_step(label: str, steps: Sequence[int], key: str, **more: Any) -> int:
+    """Lets the viewer choose one of several measurements and returns its index: the latest one until he picks another.
+
+    Who has picked none, or the latest, goes on to the new latest one when more come, and the address says "latest". A picked
+    one stays, and the address says its step.
 
     Args:
         label: Of the slider.
-        places: What each is called; no two alike.
-        key: Of the control, and its name in the address, where they count from 1.
+        steps: At which step each was made, in order.
+        key: Of the control, and its name in the address; "120.2" is the second one at step 120.
         more: Options of the slider.
     """
-    last = len(places)
-    if st.session_state.get(key) not in range(1, last + 1):
-        wanted = next((int(text) for text in asked(key) if text.isdecimal()), last)
-        st.session_state[key] = wanted if 1 <= wanted <= last else last
-    chosen = int(st.select_slider(label, range(1, last + 1), key=key, format_func=lambda i: places[i - 1], **more))
-    keep(key, [str(chosen)] if chosen != last else [])
-    return chosen - 1
+    names = [f"{step}.{n}" if (n := steps[: i + 1].count(step)) > 1 else f"{step}" for i, step in enumerate(steps)]
+    words = [f"{number} of {len(steps)}: step {step:,}" for number, step in enumerate(steps, 1)]
+    known = st.session_state.get(f"{key}:picked", "".join(asked(key)[:1]))
+    # Stretches of a growing run may become one: then the one that has taken in what was picked.
+    step = known.partition(".")[0]
+    near = next((name for name, s in zip(names, steps, strict=True) if step.isdecimal() and s >= int(step)), LATEST)
+    picked = known if known in names else near
+    remember(f"{key}:picked", picked)
+    # Always set anew: of a row that has grown, Streamlit would show the first.
+    st.session_state[key] = names[-1] if picked == LATEST else picked
+
+    def pick(last: str) -> None:
+        chosen = st.session_state[key]
+        st.session_state[f"{key}:picked"] = LATEST if chosen == last else chosen
+
+    chosen = st.select_slider(
+        label, names, key=key, on_change=pick, args=(names[-1],),
+        format_func=lambda name: words[names.index(name)], **more,
+    )  # fmt: skip
+    keep(key, [picked])
+    return names.index(chosen)
 
 
 def choose_whether(label: str, key: str, **more: Any) -> bool:

@@ -9,11 +9,12 @@ import streamlit as st
 
 from app.components.address import arrive
 from app.components.store import Shelf, shelf
+from app.components.theme import follow_theme
 
 STYLE = """
 <style>
 .stMainBlockContainer { padding: 4.2rem 2.2rem 4rem; max-width: 1500px; }
-div:has(> [class*="st-key-gl-address"]), [class*="st-key-gl-address"] {
+div:has(> [class*="st-key-gl-unseen"]), [class*="st-key-gl-unseen"] {
   position: absolute; width: 0; height: 0; overflow: hidden;
 }
 h1 { font-size: 1.7rem !important; padding: 0 0 0.1rem !important; }
@@ -38,6 +39,7 @@ def heading(title: str, lead: str) -> None:
     """
     arrive(title)
     st.html(STYLE)
+    follow_theme()
     st.title(title, anchor=False)
     st.markdown(lead)
 

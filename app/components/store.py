@@ -72,7 +72,7 @@ def shelf() -> Shelf:
 
 def stamp(run: Run) -> tuple[object, ...]:
     """Returns what changes whenever there is something new to see of a run."""
-    return (run.meta.started, len(run), run.status.state, len(run.events), len(run.probes))
+    return (run.meta.started, len(run), run.status.state, len(run.events), len(run.probes), tuple(run.warnings))
 
 
 def overview_of(run: Run) -> Overview:

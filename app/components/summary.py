@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import streamlit as st
 
 from app.components.page import plain
-from app.components.store import overview_of
-from gradlens.facts import lost_text, nonfinite_text, overhead_text
+from app.components.store import Shelf, overview_of
+from gradlens.facts import incomplete_texts, lost_text, nonfinite_text, overhead_text
 from gradlens.headline import two_groups_text
 from gradlens.runlog import Run
 from gradlens.tables import headline_text
@@ -47,3 +48,10 @@ def summary(run: Run) -> None:
         st.warning(f"{broken[0].upper()}{broken[1:]}.", icon=":material/exclamation:")
     for warning in run.warnings:
         st.warning(plain(warning), icon=":material/broken_image:")
+
+
+def say_damage(found: Shelf, names: Iterable[str]) -> None:
+    """Says what is missing of runs that stand beside each other, or damaged."""
+    for name in dict.fromkeys(names):
+        for text in incomplete_texts(found.runs[name]):
+            st.warning(f"{plain(name)}: {plain(text)}", icon=":material/broken_image:")

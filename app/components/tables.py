@@ -34,8 +34,7 @@ STYLE = """
 .gl-narrow tbody th { white-space: nowrap; padding-right: 1.6rem; }
 .gl-verdict { white-space: nowrap; } .gl-table sup { margin-left: 0.15em; line-height: 0; opacity: 0.8; }
 .gl-badge { display: inline-block; white-space: nowrap; font-weight: 600; }
-.gl-yes { color: #00795A; } .gl-no { color: #B34700; } .gl-open { opacity: 0.7; }
-.gl-dark .gl-yes { color: #2CC295; } .gl-dark .gl-no { color: #FF8A3D; }
+.gl-yes { color: light-dark(#00795A, #2CC295); } .gl-no { color: light-dark(#B34700, #FF8A3D); } .gl-open { opacity: 0.7; }
 @media (max-width: 640px) {
   .gl-cards thead { display: none; }
   .gl-cards tr { display: block; padding: 0.5rem 0; border-top: 1px solid color-mix(in srgb, currentColor 14%, transparent); }
@@ -185,7 +184,9 @@ def _cells(head: Sequence[str], texts: Sequence[str], *, first: int, strong: int
 def _head(names: Sequence[str], numeric: Sequence[int]) -> str:
     return (
         "<tr>"
-        + "".join(f'<th scope="col"{_class(i in numeric)}>{_text(n)}</th>' for i, n in enumerate(names))
+        + "".join(
+            f'<th scope="col"{_class(i in numeric)}>{_text(n)}</th>' if n else "<td></td>" for i, n in enumerate(names)
+        )
         + "</tr>"
     )
 
@@ -196,9 +197,8 @@ def _class(numeric: bool) -> str:
 
 def _write(table: str, holds: str) -> None:
     """Writes a table; whoever comes to it by keyboard, to scroll it, hears what it holds."""
-    dark = " gl-dark" if st.context.theme.type == "dark" else ""
     st.html(
-        f'{STYLE}<div class="gl-scroll{dark}" role="region" aria-label="Table of {_text(holds)}" tabindex="0">{table}</div>'
+        f'{STYLE}<div class="gl-scroll" role="region" aria-label="Table of {_text(holds)}" tabindex="0">{table}</div>'
     )
 
 

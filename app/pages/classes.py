@@ -3,10 +3,11 @@
 import streamlit as st
 
 from app.components.chart import chart
-from app.components.choices import choose_place, choose_run
+from app.components.choices import choose_run, choose_step
 from app.components.live import follow
 from app.components.page import heading, runs_or_stop
 from app.components.store import classes_of
+from app.components.summary import say_damage
 from app.components.tables import plain_table
 from gradlens import figures
 
@@ -28,13 +29,14 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     name = choose_run(found, "Run", "run", names=able)
     run = found.runs[name]
     follow([run])
+say_damage(found, [name])
 probes = classes_of(run)
 index = len(probes) - 1
 if len(probes) > 1:
-    places = [f"{number} of {len(probes)}: step {probe.step:,}" for number, probe in enumerate(probes, 1)]
-    index = choose_place(
-        "Measurement", places, "at",
-        help="Probes of whole data in order of training, or stretches of training where every class is a group.",
+    index = choose_step(
+        "Measurement", [probe.step for probe in probes], "at",
+        help="Probes of whole data in order of training, or stretches of training where every class is a group. At the right "
+        "end, the page goes on to the latest one as they come.",
     )  # fmt: skip
 probe = probes[index]
 

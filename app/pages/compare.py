@@ -9,10 +9,10 @@ from app.components.choices import choose, choose_axis, choose_runs, choose_smoo
 from app.components.live import follow
 from app.components.page import heading, plain, runs_or_stop
 from app.components.store import compared
+from app.components.summary import say_damage
 from app.components.tables import differences_table
 from gradlens import figures
 from gradlens.compare import left_out
-from gradlens.facts import lost_text
 from gradlens.headline import NOT_RANKED, groups_differ
 from gradlens.pairing import PairError, groups_in_common
 
@@ -31,10 +31,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     x = choose_axis(runs, fraction=True)
     smooth = choose_smoothing()
     follow(runs)
-for name in chosen:
-    for text in (lost_text(found.runs[name]), *found.runs[name].warnings):
-        if text:
-            st.warning(f"{plain(name)}: {plain(text)}", icon=":material/broken_image:")
+say_damage(found, chosen)
 if groups_differ(runs):
     st.info(f"{NOT_RANKED[0].upper()}{NOT_RANKED[1:]}.", icon=":material/info:")
 over = {"x": x, "smooth": smooth}

@@ -9,6 +9,7 @@ from app.components.choices import choose_axis, choose_norm, choose_run, choose_
 from app.components.live import follow
 from app.components.page import heading, plain, runs_or_stop
 from app.components.store import claims_of
+from app.components.summary import say_damage
 from app.components.tables import claims_table
 from gradlens import figures
 from gradlens.default_pair import default_pair
@@ -32,6 +33,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     per = choose_norm()
     smooth = choose_smoothing()
     follow(runs)
+say_damage(found, (left, right))
 if left == right:
     st.info("Both sides show the same run; choose another one on either side.", icon=":material/info:")
 try:

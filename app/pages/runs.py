@@ -12,12 +12,12 @@ from app.components.live import follow
 from app.components.page import empty, heading, plain
 from app.components.store import Shelf, overview_of, shelf
 from app.components.tables import plain_table
-from gradlens.facts import lost_text, nonfinite_text
+from gradlens.facts import incomplete_texts, nonfinite_text
 from gradlens.headline import NOT_RANKED, groups_differ
 
-# Of a run with more damages than this, the first are shown; its own page shows all.
-MOST_WARNINGS = 5
 STATES = {"running": "● live"}
+# Stands before the status of a run that is damaged or not complete.
+DAMAGED = "⚠"
 
 
 def table(found: Shelf, search: str) -> pd.DataFrame:
@@ -26,6 +26,8 @@ def table(found: Shelf, search: str) -> pd.DataFrame:
     for name, run in found.runs.items():
         seen = overview_of(run)
         state = STATES.get(seen.state, seen.state)
+        if incomplete_texts(run):
+            state = f"{DAMAGED} {state}"
         if all(word in f"{name} {seen.method} {seen.dataset} {state}".lower() for word in search.lower().split()):
             started = pd.to_datetime(seen.started, unit="s") if math.isfinite(seen.started) else None
             rows.append(
@@ -73,7 +75,9 @@ def select(names: list[str], chosen: list[str]) -> None:
 
 COLUMNS = {
     "run": st.column_config.TextColumn("Run", pinned=True, width=140),
-    "status": st.column_config.TextColumn("Status", width=75),
+    "status": st.column_config.TextColumn(
+        "Status", width=80, help=f"{DAMAGED}: damaged or not complete; what is missing is said below the table"
+    ),
     "method": st.column_config.TextColumn("Method", width=80),
     "data set": st.column_config.TextColumn("Data set", width=95),
     "groups": st.column_config.TextColumn("Groups", width=75, help="Number of classes in brackets"),
@@ -81,7 +85,6 @@ COLUMNS = {
     "last phase": st.column_config.NumberColumn(
         "Last phase", format="%.3f", width=80, help="Distortion of the last phase"
     ),
-    "course": st.column_config.LineChartColumn("Over the run", y_min=0, width=80, help="Distortion, beginning to end"),
     "accuracy": st.column_config.NumberColumn(
         "Accuracy", format="%.1f%%", width=75, help="Last evaluation, overall, in percent"
     ),
@@ -91,6 +94,17 @@ COLUMNS = {
     "engine": st.column_config.TextColumn("Engine", width=70),
     "started": st.column_config.DatetimeColumn("Started", format="distance", width=85),
 }
+
+
+def course(shown: pd.DataFrame) -> dict[str, object]:
+    """Returns the column of small curves, all on one scale, so that they can be compared."""
+    highest = max((value for curve in shown["course"] for value in curve if math.isfinite(value)), default=0.0)
+    place = 10.0 ** math.floor(math.log10(highest)) if highest > 0 else 1.0
+    top = float(f"{max(math.ceil(highest / place), 1) * place:.0e}")  # one digit, so that it seldom changes
+    words = f"Distortion, beginning to end; the curves of all runs shown have one scale, from 0 to {top:g}"
+    column = st.column_config.LineChartColumn("Over the run", y_min=0, y_max=top, width=80, help=words)
+    return {"course": column}
+
 
 OPTIONAL = ("method", "data set", "last phase", "accuracy", "cadence", "engine", "started")
 
@@ -118,7 +132,7 @@ else:
         names = [str(name) for name in shown["run"]]
         key, rows = selection(names)
         picked = st.dataframe(
-            shown.drop(columns=unused), column_config=COLUMNS, hide_index=True, on_select="rerun", key=key,
+            shown.drop(columns=unused), column_config=COLUMNS | course(shown), hide_index=True, on_select="rerun", key=key,
             selection_default={"selection": {"rows": rows}}, selection_mode="multi-row", placeholder="–",
             alt=f"Table of {len(shown)} runs with status, distortion and accuracy",
         )  # fmt: skip
@@ -135,26 +149,20 @@ else:
             if not chosen:
                 st.caption("Select rows at their left edge to compare runs.")
     # The table has no room for whole sentences.
-    early = [(name, overview_of(found.runs[name])) for name in shown["run"]] if not shown.empty else []
+    runs = [] if shown.empty else [(name, found.runs[name]) for name in shown["run"]]
+    damaged = [(name, text) for name, run in runs for text in incomplete_texts(run)]
+    if damaged:
+        st.header("Damaged or not complete", anchor=False)
+        plain_table(("run", "what is missing or was changed"), damaged)
+    early = [(name, overview_of(run)) for name, run in runs]
     reasons = [(name, seen.state, seen.reason) for name, seen in early if seen.reason]
     if reasons:
         st.header("Ended early", anchor=False)
         plain_table(("run", "status", "why"), reasons)
-    broken = (
-        [(name, text) for name in shown["run"] if (text := nonfinite_text(found.runs[name]))] if not shown.empty else []
-    )
+    broken = [(name, text) for name, run in runs if (text := nonfinite_text(run))]
     if broken:
         st.header("Not finite", anchor=False)
         plain_table(("run", "steps without a gradient"), broken)
-    damaged = [
-        (name, text)
-        for name, run in found.runs.items()
-        for text in (lost_text(run), *run.warnings[:MOST_WARNINGS])
-        if text
-    ]
-    if damaged:
-        st.header("Damaged or incomplete", anchor=False)
-        plain_table(("run", "what is missing or was changed"), damaged)
 if found.broken:
     st.header("Cannot be read", anchor=False)
     plain_table(("folder", "why"), found.broken.items())

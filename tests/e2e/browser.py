@@ -36,3 +36,16 @@ def figures_drawn(page):
         "() => { const f = [...document.querySelectorAll('.gl-figure')]; return f.length && f.every(x => x.dataset.drawn) }"
     )
     assert not page.locator(".gl-figure[data-drawn='failed']").all_inner_texts()
+
+
+def shown_in(page, scheme):
+    """Waits until the page and all figures on it are in this theme."""
+    colour = {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}[scheme]
+    page.wait_for_function(
+        """(colour) => {
+          const drawn = [...document.querySelectorAll(".gl-plot .main-svg:first-child")].map((svg) => svg.style.background);
+          const app = getComputedStyle(document.querySelector("[data-testid='stApp']")).backgroundColor;
+          return [app, ...drawn].every((found) => found === colour);
+        }""",
+        arg=colour,
+    )

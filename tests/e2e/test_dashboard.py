@@ -37,7 +37,9 @@ def test_every_page_paints_without_an_error(page, address):
         if path:
             figures_drawn(page)
             assert page.locator(".gl-plot .main-svg").count() > 0
-            assert all(plot.get_attribute("aria-label") for plot in page.locator(".gl-plot").all())
+            images = page.locator(".gl-plot .main-svg:not([aria-hidden])")
+            assert images.count() == page.locator(".gl-plot:has(.main-svg)").count()
+            assert all(image.get_attribute("aria-label") for image in images.all())
 
 
 def test_navigation_choices_in_the_address_and_back(page, address):
@@ -55,15 +57,15 @@ def test_navigation_choices_in_the_address_and_back(page, address):
     titled(page, "Compare")
     page.go_back()  # one step, and all that was chosen is there again
     titled(page, "Run")
-    page.wait_for_selector("h3:has-text('Accuracy per group')")
+    page.wait_for_selector("h2:has-text('Accuracy per group')")
     assert page.url == link
     page.go_back()
     titled(page, "Runs")
     page.go_forward()
-    page.wait_for_selector("h3:has-text('Accuracy per group')")
+    page.wait_for_selector("h2:has-text('Accuracy per group')")
     assert page.url == link
     page.goto(link)
-    page.wait_for_selector("h3:has-text('Accuracy per group')")
+    page.wait_for_selector("h2:has-text('Accuracy per group')")
     assert page.locator(".gl-plot .xtitle").first.inner_html() == "epoch"
 
 
@@ -114,12 +116,12 @@ def test_downloads(page, address, tmp_path):
 def test_a_click_on_a_layer_shows_its_curves(page, address):
     page.goto(f"{address}/run?run=lt&show=layers")
     figures_drawn(page)
-    page.wait_for_selector("h3:has-text('Layer block.2.conv')")
+    page.wait_for_selector("h2:has-text('Layer block.2.conv')")
     area = page.locator(".gl-plot .nsewdrag").first.bounding_box()
     page.mouse.move(area["x"] + area["width"] / 2, area["y"] + area["height"] / 6)
     page.wait_for_timeout(300)
     page.mouse.click(area["x"] + area["width"] / 2, area["y"] + area["height"] / 6)
-    page.wait_for_selector("h3:has-text('Layer block.0.conv')")
+    page.wait_for_selector("h2:has-text('Layer block.0.conv')")
     page.wait_for_url("**layer=block.0.conv*")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.browser import NEEDS_BROWSER, PAGES, figures_drawn, ready, titled
+from tests.e2e.browser import NEEDS_BROWSER, PAGES, figures_drawn, ready, shown_in, titled
 
 pytestmark = NEEDS_BROWSER
 # Contrast of an element's text with its background, as WCAG defines it.
@@ -35,6 +35,36 @@ def test_text_on_the_primary_colour_can_be_read(page, address, scheme):
     titled(page, "Compare")
     ready(page)
     assert page.locator("[data-tag]:visible").first.evaluate(CONTRAST) > 4.5
+
+
+def test_figures_follow_the_theme_as_soon_as_it_is_changed(page, address):
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{address}/run?run=lt&smooth=1&zoom.cosines=x+50+100")
+    figures_drawn(page)
+    ready(page)
+    shown_in(page, "light")
+    page.emulate_media(color_scheme="dark")  # the viewer's system
+    shown_in(page, "dark")
+    for theme in ("Light", "Dark", "Light"):
+        page.get_by_test_id("stMainMenuButton").click()
+        page.get_by_role("menuitemradio", name=theme).click()
+        page.keyboard.press("Escape")
+        shown_in(page, theme.lower())
+    page.get_by_role("link", name="Figure 1").click()
+    titled(page, "Figure 1")
+    figures_drawn(page)
+    shown_in(page, "light")
+    verdict = page.locator(".gl-badge").first
+    light = verdict.evaluate("e => getComputedStyle(e).color")
+    page.get_by_test_id("stMainMenuButton").click()
+    page.get_by_role("menuitemradio", name="System").click()
+    shown_in(page, "dark")
+    assert verdict.evaluate("e => getComputedStyle(e).color") != light
+    page.go_back()
+    titled(page, "Run")
+    figures_drawn(page)
+    shown_in(page, "dark")
+    assert page.evaluate("document.querySelector('.gl-plot')._fullLayout.xaxis.range") == [50, 100]
 
 
 def test_the_table_of_runs_needs_no_scrolling_at_1280(page, address):

@@ -1,12 +1,33 @@
 """What a viewer sees of a figure is in the address: zoom and the lines that the legend hides."""
 
 import re
+import subprocess
+import sys
 from urllib.parse import parse_qs, urlsplit
 
 from tests.e2e.browser import NEEDS_BROWSER, figures_drawn, ready
 
 pytestmark = NEEDS_BROWSER
 PLOT = "document.querySelector('.gl-plot')"
+# Probes its data class by class every second.
+PROBING = """
+import sys, time, torch
+from gradlens import ClassGroups, Lens
+torch.manual_seed(0)
+x, y = torch.randn(60, 8), torch.arange(60) % 4
+model = torch.nn.Linear(8, 4)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+groups = ClassGroups({"head": range(2), "tail": range(2, 4)}, 4)
+with Lens(model, groups, out=sys.argv[1], optimizer=optimizer) as lens:
+    while True:
+        for _ in range(10):
+            loss = torch.nn.functional.cross_entropy(model(x), y)
+            lens.backward(loss, y)
+            optimizer.step()
+            optimizer.zero_grad()
+        lens.probe([(x, y)], groups=ClassGroups.per_class(4))
+        time.sleep(1)
+"""
 
 
 def test_zoom_and_legend_open_again_from_a_copied_link(page, address):
@@ -43,6 +64,62 @@ def test_a_double_click_takes_the_zoom_out_of_the_address(page, address):
     page.locator(".gl-plot .nsewdrag").first.dblclick(position={"x": 20, "y": 20})
     page.wait_for_url(re.compile("^((?!zoom).)*$"))
     page.wait_for_function(f"() => {PLOT}._fullData[0].x.length === 200 && {PLOT}._fullLayout.xaxis.range[1] > 190")
+
+
+def test_the_classes_of_a_live_run_are_the_latest_until_one_is_picked(page, address, folder):
+    run = folder / "probed"
+    training = subprocess.Popen([sys.executable, "-c", PROBING, str(run)])
+    try:
+        while len(list(run.glob("probes-*.arrow"))) < 3:
+            assert training.poll() is None
+            page.wait_for_timeout(100)
+        page.goto(f"{address}/classes?run=probed")
+        page.wait_for_url("**at=latest")
+        first = probed(page)
+        later = probed(page, f"step > {first} + 20")  # two more at the least
+        assert later % 10 == first % 10 == 0
+        assert page.url.endswith("/classes?run=probed&at=latest")
+        assert place(page)[0] == place(page)[1]
+        slider = page.locator(".stSlider [role=slider], .stSlider input").first
+        slider.focus()
+        page.keyboard.press("Home")
+        page.wait_for_url("**at=10")
+        assert probed(page, "step === 10") == 10
+        before = place(page)[1]
+        page.wait_for_function(f"() => ({PLACE})[1] >= {before} + 2")  # others come meanwhile
+        ready(page)
+        assert place(page)[0] == 1
+        assert probed(page) == 10
+        link = page.url
+        assert link.endswith("/classes?run=probed&at=10")
+        page.goto("about:blank")
+        page.goto(link)
+        assert probed(page, "step === 10") == 10
+        slider.focus()
+        page.keyboard.press("End")
+        page.wait_for_url("**at=latest")
+        assert probed(page, f"step > {later} + 20") > later
+    finally:
+        training.kill()
+        training.wait(30)
+
+
+# The place of the slider and how many there are.
+PLACE = "document.querySelector('.stSlider').innerText.match(/(\\d+) of (\\d+): step/).slice(1).map(Number)"
+
+
+def place(page):
+    return page.evaluate(PLACE)
+
+
+def probed(page, condition="true"):
+    """Returns the step of the whole-data probe that the first figure shows, as soon as the condition holds for it."""
+    found = f"""() => {{
+      const text = document.querySelector('.gl-figure[data-drawn] p')?.textContent ?? '';
+      const step = Number(/whole data at step ([\\d,]+)/.exec(text)?.[1].replaceAll(',', ''));
+      return step && {condition} ? step : false;
+    }}"""
+    return page.wait_for_function(found).json_value()
 
 
 def choices(link):

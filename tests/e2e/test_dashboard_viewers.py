@@ -16,12 +16,12 @@ def test_two_viewers_do_not_disturb_each_other(page, context, address):
         ready(page)
         page.locator(".stSlider [role=slider], .stSlider input").first.focus()
         page.keyboard.press("ArrowLeft")  # the slider of the measurements takes the keyboard
-        page.wait_for_url("**at=19*")
-        page.locator("p:has-text('training batches of steps 180 to 189')").first.wait_for()
+        page.wait_for_url("**at=191*")
+        page.locator("p:has-text('training batches of steps 176 to 191')").first.wait_for()
         other.get_by_text("Epoch", exact=True).click()
         other.wait_for_url("**/run?run=dual&x=epoch")
         ready(other)
-        assert page.url.endswith("/classes?run=classes&at=19")
+        assert page.url.endswith("/classes?run=classes&at=191")
         assert "dual" in other.locator(".gl-figure p").first.inner_text()
         assert other.locator(".gl-plot .xtitle").first.inner_html() == "epoch"
     finally:

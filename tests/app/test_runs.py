@@ -1,0 +1,91 @@
+"""The page of runs: small curves on one scale, and what `gradlens ls` says of damaged runs."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
+
+from gradlens.groups import ClassGroups
+from gradlens.overview import overview
+from gradlens.runlog import Run
+from gradlens.runlog.listing import list_runs
+from gradlens.tables import runs_table
+from tests.app.test_pages import opened, text
+from tests.dashboard_runs import phases, rewrite
+from tests.made_runs import make_run
+
+
+def scale(at):
+    """Returns the lowest and highest value of the small curves, and what the column's help says."""
+    column = json.loads(at.dataframe[0].proto.columns)["course"]
+    return column["type_config"]["y_min"], column["type_config"]["y_max"], column["help"]
+
+
+def test_small_curves_share_one_scale_and_say_it(monkeypatch, tmp_path):
+    make_run(tmp_path / "low", weights=(1.0, 1.0))
+    make_run(tmp_path / "high", weights=(1.0, 0.05), noise=(0.01, 0.01))
+    high = max(overview(Run(tmp_path / "high")).sparks)
+    low = max(overview(Run(tmp_path / "low")).sparks)
+    assert 0.2 < high < 0.3
+    assert 0 < low < 0.09
+    lowest, highest, words = scale(opened(monkeypatch, tmp_path, "runs"))
+    assert (lowest, highest) == (0, 0.3)
+    assert "all runs shown have one scale, from 0 to 0.3" in words
+    alone = scale(opened(monkeypatch, tmp_path, "runs", search="low"))[1]  # of the runs that are shown
+    assert low <= alone < 0.1
+
+
+def test_the_scale_of_runs_without_distortion(monkeypatch, tmp_path):
+    make_run(tmp_path / "empty", steps=0)
+    assert scale(opened(monkeypatch, tmp_path, "runs"))[:2] == (0, 1)
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A whole run, and one of each kind of damage; of kinds that every page shows."""
+    for name in ("whole", *SAID):
+        make_run(tmp_path / name, steps=100, groups=ClassGroups.per_class(3), weights=(1.0, 0.5, 0.1))
+        phases(tmp_path / name, I=0, II=50)
+    log = tmp_path / "torn" / "measurements-000.arrows"
+    log.write_bytes(log.read_bytes()[:-777])
+    shutil.copy(tmp_path / "whole" / "measurements-000.arrows", tmp_path / "foreign" / "measurements-001.arrows")
+    rewrite(tmp_path / "lossy", extra={"lost": {"rows": 54, "cause": "[Errno 28] No space left on device"}})
+    return tmp_path
+
+
+SAID = {
+    "torn": "bytes at the end are damaged and left out, with the last",  # how many depends on when it was flushed
+    "foreign": "measurements-001.arrows belongs to another run; its rows are left out",
+    "lossy": "100 of 154 measured steps were written, 54 lost: [Errno 28] No space left on device",
+}
+
+
+def test_a_damaged_run_says_so_as_the_terminal_does(monkeypatch, damaged):
+    from rich.console import Console
+
+    console = Console(width=250)
+    with console.capture() as terminal:
+        console.print(runs_table(list_runs(damaged), width=250))
+    at = opened(monkeypatch, damaged, "runs")
+    status = at.dataframe[0].value.set_index("run")["status"]
+    assert status["whole"] == "finished"
+    for name, said in SAID.items():
+        assert status[name] == "⚠ finished"
+        assert re.search(rf"<td>{name}</td><td>[^<]*{re.escape(said)}", text(at))
+        assert said[:90] in terminal.get()
+    assert text(at).count("<tr><td>") == len(SAID)
+    help_ = json.loads(at.dataframe[0].proto.columns)["status"]["help"]
+    assert "⚠: damaged or not complete" in help_
+    assert list(opened(monkeypatch, damaged, "runs", search="⚠").dataframe[0].value["run"]) == sorted(SAID)
+    assert "Damaged" not in text(opened(monkeypatch, damaged, "runs", search="whole"))
+
+
+@pytest.mark.parametrize("page", ["run", "figure1", "dual_phase", "compare", "classes"])
+def test_every_other_page_says_what_is_damaged(monkeypatch, damaged, page):
+    for name in SAID:
+        query = {"compare": {"runs": [name, "whole"]}, "figure1": {"lt": name, "balanced": "whole"}}
+        at = opened(monkeypatch, damaged, page, **query.get(page, {"run": name}))
+        assert SAID[name] in "\n".join(w.value for w in at.warning).replace("\\", "")

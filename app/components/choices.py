@@ -11,6 +11,7 @@ from app.components.address import asked, keep, preset, remember
 from app.components.page import plain
 from app.components.store import Shelf
 from gradlens.figures import units
+from gradlens.likeness import unlike
 from gradlens.pairing import groups_in_common
 from gradlens.runlog import Run
 
@@ -87,7 +88,8 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
         shelf: The runs.
         label: Of the control.
         key: Of the control, and its name in the address.
-        most: So many that have measured steps and the groups of the first such one are chosen where the address says nothing.
+        most: So many that have measured steps and are of the kind of the first such one, or else have its groups, are chosen
+            where the address says nothing.
     """
     options = list(shelf.runs)
     known = st.session_state.get(key)
@@ -96,8 +98,10 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
     if known is None or there != wanted:
         _missing(key, [name for name in wanted if name not in options])
         worth = shelf.worth_showing
-        alike = [name for name in worth if groups_in_common([shelf.runs[worth[0]], shelf.runs[name]])]
-        st.session_state[key] = there or alike[:most]
+        first = shelf.runs[worth[0]]
+        common = [name for name in worth if groups_in_common([first, shelf.runs[name]])]
+        alike = [name for name in common if not unlike(first, shelf.runs[name])]
+        st.session_state[key] = there or (alike if len(alike) > 1 else common)[:most]
     gone = st.session_state.get(f"{key}:missing")
     if gone:
         names = ", ".join(map(plain, gone))

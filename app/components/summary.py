@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
@@ -11,6 +11,7 @@ from app.components.page import plain
 from app.components.store import Shelf, overview_of
 from gradlens.facts import incomplete_texts, lost_text, nonfinite_text, overhead_text
 from gradlens.headline import two_groups_text
+from gradlens.likeness import unlike
 from gradlens.runlog import Run
 from gradlens.tables import headline_text
 
@@ -55,3 +56,10 @@ def say_damage(found: Shelf, names: Iterable[str]) -> None:
     for name in dict.fromkeys(names):
         for text in incomplete_texts(found.runs[name]):
             st.warning(f"{plain(name)}: {plain(text)}", icon=":material/broken_image:")
+
+
+def say_unlike(runs: Sequence[Run]) -> None:
+    """Says in what runs are of different kinds, so that nobody takes that for an effect of what he compares."""
+    found = dict.fromkeys(text for run in runs[1:] for text in unlike(runs[0], run))
+    if found:
+        st.info(f"Trainings of different kinds stand beside each other: they differ in {plain('; '.join(found))}.")

@@ -9,7 +9,7 @@ from app.components.choices import choose, choose_axis, choose_runs, choose_smoo
 from app.components.live import follow
 from app.components.page import heading, plain, runs_or_stop
 from app.components.store import compared
-from app.components.summary import say_damage
+from app.components.summary import say_damage, say_unlike
 from app.components.tables import differences_table
 from gradlens import figures
 from gradlens.compare import left_out
@@ -32,6 +32,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     smooth = choose_smoothing()
     follow(runs)
 say_damage(found, chosen)
+say_unlike(runs)
 if groups_differ(runs):
     st.info(f"{NOT_RANKED[0].upper()}{NOT_RANKED[1:]}.", icon=":material/info:")
 over = {"x": x, "smooth": smooth}

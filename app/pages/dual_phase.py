@@ -9,7 +9,7 @@ from app.components.choices import choose_axis, choose_run, choose_smoothing
 from app.components.live import follow
 from app.components.page import heading, plain, runs_or_stop
 from app.components.store import story_of
-from app.components.summary import say_damage
+from app.components.summary import say_damage, say_unlike
 from app.components.tables import accuracy_table, story_table
 from gradlens import figures
 from gradlens.default_pair import default_baseline
@@ -45,6 +45,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     smooth = choose_smoothing()
     follow(both)
 say_damage(found, (name,) if baseline is None else (name, against))
+say_unlike(both)
 over = {"x": x, "smooth": smooth}
 rows = max(map(len, both))
 revision = (tuple(r.name for r in both), x)

@@ -9,10 +9,10 @@ from app.components.choices import choose_axis, choose_norm, choose_run, choose_
 from app.components.live import follow
 from app.components.page import heading, plain, runs_or_stop
 from app.components.store import claims_of
-from app.components.summary import say_damage
+from app.components.summary import say_damage, say_unlike
 from app.components.tables import claims_table
 from gradlens import figures
-from gradlens.default_pair import default_pair
+from gradlens.default_pair import default_pair, long_tailed_and_balanced
 from gradlens.pairing import PairError
 
 heading(
@@ -36,12 +36,13 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 say_damage(found, (left, right))
 if left == right:
     st.info("Both sides show the same run; choose another one on either side.", icon=":material/info:")
+say_unlike(runs)
 try:
     claims, at = claims_of(*runs)
 except PairError as error:
     st.info(plain(f"{error}"[:1].upper() + f"{error}"[1:]), icon=":material/info:")
     st.stop()
-titles = ("long-tailed", "balanced") if pair and runs == pair else (left, right)
+titles = ("long-tailed", "balanced") if pair and runs == pair and long_tailed_and_balanced(*runs) else (left, right)
 draw = partial(figures.figure1.sheet, *runs, per, titles=titles, x=x, smooth=smooth)
 chart("figure1", draw, name=f"figure1-{left}-{right}", revision=(left, right, x), rows=max(map(len, runs)))
 

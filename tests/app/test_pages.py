@@ -127,6 +127,27 @@ def test_runs_without_a_common_group_are_explained(monkeypatch, folder):
     assert "No group is the same in classes and lt" in text(at)
 
 
+def test_runs_of_different_kinds_are_not_put_beside_each_other_unsaid(monkeypatch, tmp_path):
+    for name, weights, dataset in (
+        ("photos", (1.0, 0.01), "photos"),
+        ("lt", (1.0, 0.15), "digits"),
+        ("even", (1.0, 1.0), "digits-balanced"),
+    ):
+        make_run(tmp_path / name, steps=40, weights=weights, meta={"dataset": dataset})
+    at = opened(monkeypatch, tmp_path, "figure1")
+    assert (at.selectbox(key="lt").value, at.selectbox(key="balanced").value) == ("lt", "even")
+    assert "different kinds" not in text(at)
+    titles_ = [a["text"] for a in charts(at)["figure1"]["layout"]["annotations"]]
+    assert any("long-tailed" in title for title in titles_)
+    at.selectbox(key="lt").set_value("photos").run()
+    assert "they differ in data set (photos, digits-balanced)" in text(at).replace("\\", "")
+    assert not any("long-tailed" in annotation["text"] for annotation in charts(at)["figure1"]["layout"]["annotations"])
+    at = opened(monkeypatch, tmp_path, "compare")
+    assert at.multiselect(key="runs").value == ["even", "lt"]
+    at.multiselect(key="runs").set_value(["even", "lt", "photos"]).run()
+    assert "they differ in data set (digits-balanced, photos)" in text(at).replace("\\", "")
+
+
 def test_run_shows_what_was_measured(monkeypatch, folder):
     at = opened(monkeypatch, folder, "run", run="lt")
     run = Run(folder / "lt")

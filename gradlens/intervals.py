@@ -25,7 +25,7 @@ Statistic = Callable[[list[Floats]], Floats]
 
 LEVEL = 0.95
 # Fewest values from which an interval is made.
-FEWEST = 24
+FEWEST = 40
 # Longer series are averaged in equal bins first: that changes no mean, keeps the slow changes and bounds the time.
 MOST = 8192
 TOO_SLOW = "too few measured steps for how slowly this changes"
@@ -145,7 +145,9 @@ def interval(runs: list[Floats], statistic: Statistic, *, level: float = LEVEL) 
     return linear_interval(value, influences, level=level)
 
 
-def linear_interval(value: float, influences: Sequence[Floats], *, level: float = LEVEL) -> Interval:
+def linear_interval(
+    value: float, influences: Sequence[Floats], *, level: float = LEVEL, slowness: float = 0.0
+) -> Interval:
     """Returns an estimate with the interval that its influence series give it.
 
     Args:
@@ -153,6 +155,7 @@ def linear_interval(value: float, influences: Sequence[Floats], *, level: float 
         influences: Per independent run, [T] in time order: how each step moves the estimate, to first order; that of the mean
             of a series is the series itself.
         level: Probability with which the interval should cover the truth.
+        slowness: The least coefficient of the AR(1) process that stands for a series, where more is known than it says.
 
     Raises:
         ValueError: A level outside (0, 1).
@@ -162,7 +165,7 @@ def linear_interval(value: float, influences: Sequence[Floats], *, level: float 
     samples = min(len(x) for x in influences)
     if samples < FEWEST or not math.isfinite(value):
         return Interval.none(value, samples)
-    found = [_variance_of_mean(x) for x in influences]
+    found = [_variance_of_mean(x, slowness) for x in influences]
     if any(freedom == 0 for _, freedom in found):
         return Interval.none(value, samples, TOO_SLOW)
     total = sum(variance for variance, _ in found)
@@ -173,7 +176,7 @@ def linear_interval(value: float, influences: Sequence[Floats], *, level: float 
     return Interval(value, value - reach, value + reach, samples, freedom)
 
 
-def _variance_of_mean(x: Floats) -> tuple[float, int]:
+def _variance_of_mean(x: Floats, slowness: float) -> tuple[float, int]:
     """Returns the variance of the mean of a series [T] and its degrees of freedom; 0 of them = unknown."""
     bins = _binned(x, MOST)
     n = len(bins)
@@ -181,7 +184,7 @@ def _variance_of_mean(x: Floats) -> tuple[float, int]:
     if not spread > 1e-12 * float(np.abs(bins).max(initial=0.0)):  # constant but for rounding
         return 0.0, n - 1
     power = powers(bins / spread)
-    count = usable(power)
+    count = usable(power, slowness)
     return (spread**2 * float(power[:count].mean()) / n if count else math.nan), count
 
 

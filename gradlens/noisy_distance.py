@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradlens.intervals import FEWEST, LEVEL, MOST, Floats, Interval, linear_interval
+from gradlens.intervals import LEVEL, MOST, Floats, Interval, linear_interval
 from gradlens.low_frequencies import FEWEST_POWERS, powers, usable
 
 # |z| less these bumps, (height, width): E of the result is within BIAS of |delta| for z ~ N(delta, 1), whatever delta is.
@@ -105,6 +105,6 @@ def step_variances(shares: Floats) -> Floats:
     found = np.zeros(K)
     if len(power):
         together = (power / np.maximum(power.mean(1, keepdims=True), 1e-300)).mean(0)
-        count = (usable(together) if len(bins) >= FEWEST else 0) or FEWEST_POWERS
+        count = usable(together) or FEWEST_POWERS
         found[varies] = power[:, :count].mean(1) * size
     return found

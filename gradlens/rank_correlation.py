@@ -11,9 +11,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradlens.intervals import LEVEL, Interval, linear_interval
+from gradlens.intervals import FEWEST, LEVEL, Interval, linear_interval
+from gradlens.low_frequencies import ar1_coefficient, at_most, powers
 
 Floats = NDArray[np.float64]
+
+# Standard errors that are added to the coefficients of both series.
+CAUTION = 0.5
 
 
 def rank_correlation(x: ArrayLike, y: ArrayLike, *, level: float = LEVEL) -> Interval:
@@ -39,8 +43,18 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, *, level: float = LEVEL) -> Int
     sure = 1 - value**2
     if sure < 1e-9:
         return linear_interval(value, [np.zeros(n)], level=level)
-    found = linear_interval(math.atanh(value), [influence / sure], level=level)
+    slowness = _slowness(u) * _slowness(v) if n >= FEWEST else 0.0
+    found = linear_interval(math.atanh(value), [influence / sure], level=level, slowness=slowness)
     return replace(found, value=value, low=math.tanh(found.low), high=math.tanh(found.high))
+
+
+def _slowness(ranks: Floats) -> float:
+    """Returns the AR(1) coefficient of ranks [T], or 0 where it is negative.
+
+    The product of two independent AR(1) processes has the product of their coefficients (Bartlett 1935): the ranks tell more
+    precisely than their product how slowly it changes.
+    """
+    return at_most(max(ar1_coefficient(powers(ranks)), 0.0), len(ranks), CAUTION)
 
 
 def _ranks(x: Floats) -> Floats:

@@ -45,8 +45,8 @@ def by_measure(claims: list[Claim]) -> dict[tuple[str, str], Claim]:
 
 def test_effects_by_hand(tmp_path):
     # head (4, 0), tail (0, 3): |g| = 5, cosines 0.8 and 0.6; balanced both (1, 0), (0, 1): cosines 1 / sqrt 2
-    long_tailed = write(tmp_path / "lt", [4.0] * 30, [3.0] * 30)
-    balanced = write(tmp_path / "b", [1.0] * 30, [1.0] * 30, counts=(45, 19))
+    long_tailed = write(tmp_path / "lt", [4.0] * 40, [3.0] * 40)
+    balanced = write(tmp_path / "b", [1.0] * 40, [1.0] * 40, counts=(45, 19))
     found = by_measure(figure1_claims(long_tailed, balanced))
     root = 1 / np.sqrt(2)
     for measure, effect in [
@@ -69,21 +69,23 @@ def test_norm_effects_by_hand(tmp_path):
     long_tailed = write(tmp_path / "lt", [10.0, 11.0] * (T // 2), [1.0, 3.0] * (T // 2))
     balanced = write(tmp_path / "b", [10.0, 10.5] * (T // 2), [1.5, 2.5] * (T // 2))
     claims = by_measure(figure1_claims(long_tailed, balanced))
-    # std / mean: tail 1 / 2, head 0.5 / 10.5; counts do not change, so both conventions agree
+    # of two values in turns, each is half the logarithm of their ratio away from their middle; counts do not change, so both
+    # conventions agree
     for per in ("contribution", "mean"):
-        assert claims["relative fluctuation, tail / head", per].effect == pytest.approx(
-            (1 / 2) / (0.5 / 10.5), rel=1e-3
+        within = np.log(3) / np.log(1.1)
+        assert claims["relative fluctuation, tail / head", per].effect == pytest.approx(within, rel=1e-3)
+        between = np.log(3) / np.log(2.5 / 1.5)
+        assert claims["relative fluctuation of tail, long-tailed / balanced", per].effect == pytest.approx(
+            between, rel=1e-3
         )
-        assert claims["relative fluctuation of tail, long-tailed / balanced", per].effect == pytest.approx(2, rel=1e-3)
     overall = [np.sqrt([101, 130]), np.sqrt([102.25, 116.5])]
-    # of two values in turns, the mean absolute deviation is half their distance, as the standard deviation is
     halves = [np.ptp(x) / 2 for x in overall]
     for measure, ratio in [
-        ("mean absolute deviation over the whole run, long-tailed / balanced", halves[0] / halves[1]),
-        ("mean absolute fluctuation, long-tailed / balanced", halves[0] / halves[1]),
+        ("absolute deviation from the median of the run, long-tailed / balanced", halves[0] / halves[1]),
+        ("absolute fluctuation, long-tailed / balanced", halves[0] / halves[1]),
         (
             "relative fluctuation, long-tailed / balanced",
-            (overall[0].std() / overall[0].mean()) / (overall[1].std() / overall[1].mean()),
+            np.log(overall[0][1] / overall[0][0]) / np.log(overall[1][1] / overall[1][0]),
         ),
     ]:
         claim = claims[measure, "both"]
@@ -91,7 +93,7 @@ def test_norm_effects_by_hand(tmp_path):
         assert claim.threshold == 1
         assert claim.supported
     # without the tail the norm is the head's: 10, 11
-    cause = claims["mean absolute fluctuation, overall / overall without tail", "contribution"]
+    cause = claims["absolute fluctuation, overall / overall without tail", "contribution"]
     assert cause.effect == pytest.approx(halves[0] / 0.5, rel=1e-3)
     assert claims["rank correlation of the fluctuations", "contribution"].effect == pytest.approx(1)
 
@@ -149,7 +151,7 @@ def test_claims_are_strict_json_and_one_line(tmp_path):
     undecided = [c for c in figure1_claims(*runs) if c.supported is None]
     assert undecided
     assert all(c.note for c in undecided if c.low is None)
-    assert any("needs 24" in c.note for c in undecided)
+    assert any("needs 40" in c.note for c in undecided)
 
 
 def test_an_empty_run_decides_nothing(tmp_path):

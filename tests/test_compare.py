@@ -68,7 +68,7 @@ def test_differences_are_those_of_the_means(runs):
 
 
 def test_intervals_end_where_their_quantities_do(tmp_path):
-    run = make_run(tmp_path / "short", steps=24, absent=0.93, seed=5)  # of few steps: wide intervals
+    run = make_run(tmp_path / "short", steps=40, absent=0.97, seed=5)  # of few steps: wide intervals
     assert mean_interval(run.counts[:, 1] / run.counts.sum(1)).low < 0
     rows = {row.group: row.a for row in compare(run, run).differences if row.quantity == "share of the samples"}
     assert rows["tail"].low == 0
@@ -79,8 +79,8 @@ def test_intervals_end_where_their_quantities_do(tmp_path):
 def test_intervals_of_differences_end_where_those_of_their_quantities_do():
     accuracy = Quantity("tail", "accuracy", np.array([0.0, 1.0]), True, (0.0, 1.0))
     assert accuracy.range_of_differences == (-1.0, 1.0)
-    # Of 24 values of which one differs, symmetric ends reach beyond what accuracies can differ by.
-    ends = difference([1.0] * 24, [0.0] * 10 + [0.3] + [0.0] * 13)
+    # Of 40 values of which one differs, symmetric ends reach beyond what accuracies can differ by.
+    ends = difference([1.0] * 40, [0.0] * 10 + [0.3] + [0.0] * 29)
     assert ends.within(-0.97, 0.97).high == 0.97 < ends.high
     assert Quantity("", "norm", np.zeros(1), range=(0.0, np.inf)).range_of_differences == (-np.inf, np.inf)
 
@@ -158,7 +158,7 @@ def test_undecided_statements_say_why(tmp_path):
     run = make_run(tmp_path / "short", steps=5)
     text = " ".join(printed(*comparison_tables(run, run)).split())
     assert "undecided" in text
-    assert "Undecided: 5 measured steps have all that it takes; an interval needs 24" in text
+    assert "Undecided: 5 measured steps have all that it takes; an interval needs 40" in text
 
 
 def test_differences_of_percentages_are_percentage_points():

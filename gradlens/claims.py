@@ -7,8 +7,9 @@ conventions. Cosines and the overall gradient are the same under both.
 
 How much a norm fluctuates is measured by the geometric mean of the sizes of its fluctuations: norms have heavy tails, and of a
 variance, which hangs on a few steps, no interval holds what it says (logarithms of absolute deviations make a robust test of
-spread: Miller 1968, Conover, Johnson and Johnson 1981). A relative fluctuation is that of the logarithm of the norm. Every verdict
-is taken at 95 % for itself; it is not corrected for the number of claims. How often claims err is in
+spread: Miller 1968, Conover, Johnson and Johnson 1981). A relative fluctuation is that of the logarithm of the norm.
+
+Every verdict is taken at 95 % for itself; it is not corrected for the number of claims. How often claims err is in
 experiments/results/statistics.
 """
 

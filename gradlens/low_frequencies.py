@@ -7,8 +7,8 @@ no noise. How many may be averaged follows from the series: so many that an AR(1
 the powers (Whittle 1953) still has about the same power in all of them.
 
 That process is fitted to the powers above the fewest that are averaged. Powers at different frequencies are independent of each
-other (asymptotically), so series that are let through are not those whose lowest powers happen to be small: where few series get an
-interval, those intervals hold what they say as well.
+other (asymptotically), so series that are let through are not those whose lowest powers happen to be small: where few series get
+an interval, those intervals hold what they say as well.
 """
 
 from __future__ import annotations

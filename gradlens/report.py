@@ -216,8 +216,8 @@ def _claims(claims: Sequence[Claim]) -> str:
         + '<p class="note">Supported: the whole interval lies above “no difference”, which is 0 for differences and '
         "correlations and 1 for ratios; contradicted: the whole interval lies below it; undecided: it holds it. Each verdict is "
         "taken for itself, without a correction for their number. Fluctuation: deviation from the running mean over a "
-        "twentieth of the run; ratios compare geometric means of their sizes. Intervals (cosine estimator of the long-run variance, Student’s t) say how sure the "
-        "averages of these two runs are, not how another seed would come out.</p>"
+        "twentieth of the run; ratios compare geometric means of their sizes. Intervals (cosine estimator of the long-run "
+        "variance, Student’s t) say how sure the averages of these two runs are, not how another seed would come out.</p>"
     )
 
 

@@ -5,8 +5,9 @@
 Writes experiments/results/statistics/coverage.json and coverage.md: per quantity, process and number of steps how often an
 interval is given, how often those that are given cover the truth (95 % would be right), and in how many of all series one was
 shown that misses it; bias and coverage of distortion; and how often each of Figure 1's claims is supported or contradicted
-between two runs of one distribution. With --like, the claims are also tried on runs like recorded ones: their smooth course plus
-their own deviations from it, drawn step by step with replacement.
+between two runs of one distribution. With --like, also intervals of series like recorded ones: their smooth course plus an AR(1)
+process with the coefficient and the innovations of their deviations from it; and the claims on runs like them, whose deviations
+are drawn step by step with replacement.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ from scipy.stats import spearmanr
 
 from gradlens import ClassGroups, Run
 from gradlens.claims import figure1_claims
-from gradlens.intervals import Floats, Interval, difference, interval, mean_interval
+from gradlens.intervals import Floats, Interval, difference, mean_interval, paired_difference
 from gradlens.noisy_distance import distance, distance_interval
 from gradlens.rank_correlation import rank_correlation
 from gradlens.smoothing import fluctuations, running_mean
 
 OUT = Path(__file__).parents[1] / "results" / "statistics"
+GOAL = (0.92, 0.97)
+# Where fewer series than this get an interval, it counts as refused.
+REFUSED = 0.05
 STEPS = (12, 30, 60, 130, 300, 1000, 5000)
 PROCESSES = [(phi, heavy, False) for phi in (0.0, 0.5, 0.9) for heavy in (False, True)] + [(0.5, False, True)]
 
@@ -60,10 +64,9 @@ def differences(x: Floats, y: Floats) -> Interval:
 
 
 def ratios(x: Floats, y: Floats) -> Interval:
-    """The logarithm of the ratio of two runs' mean absolute fluctuations ("fluctuates more"); the truth is 0."""
+    """The logarithm of the ratio of the sizes of two runs' fluctuations ("fluctuates more"); the truth is 0."""
     window = max(10, len(x) // 20)
-    columns = [np.abs(fluctuations(of, window))[:, None] for of in (x, y)]
-    return interval(columns, lambda m: np.log(m[0][0]) - np.log(m[1][0]))
+    return difference(*(np.log(np.abs(fluctuations(of, window))) for of in (x, y)))
 
 
 def correlations(x: Floats, y: Floats) -> Interval:
@@ -71,12 +74,18 @@ def correlations(x: Floats, y: Floats) -> Interval:
     return rank_correlation(x, 0.6 * x + 0.8 * y)
 
 
+def pairs(x: Floats, y: Floats) -> Interval:
+    """The difference of the means of two series of the same steps; the truth is 0."""
+    return paired_difference(x, y)
+
+
 QUANTITIES: dict[str, Callable[[Floats, Floats], Interval]] = {
-    "mean": means, "difference of two runs": differences, "ratio of fluctuations": ratios, "rank correlation": correlations,
+    "mean": means, "difference of two runs": differences, "difference in pairs": pairs,
+    "ratio of fluctuations": ratios, "rank correlation": correlations,
 }  # fmt: skip
 
 
-def counted(found: list[Interval], truth: float) -> dict[str, float]:
+def counted(found: list[Interval], truth: float) -> dict[str, Any]:
     """Returns how often intervals are given, cover, and are shown and miss."""
     given = [i for i in found if i.measurable]
     covers = sum(i.low <= truth <= i.high for i in given)
@@ -84,7 +93,16 @@ def counted(found: list[Interval], truth: float) -> dict[str, float]:
         "given": len(given) / len(found),
         "covers of those given": covers / len(given) if given else float("nan"),
         "shown and missed of all": (len(given) - covers) / len(found),
+        "holds": _judged(len(found), len(given), covers),
     }
+
+
+def _judged(series: int, given: int, covers: int) -> str:
+    """Says whether those given cover in 92 to 97 % of cases, but for two standard errors of the simulation."""
+    if given < REFUSED * series:
+        return "refused"
+    part, error = covers / given, 2 * np.sqrt(0.05 * 0.95 / given)
+    return "less" if part < GOAL[0] - error else "more" if part > GOAL[1] + error else "yes"
 
 
 def intervals(repeats: int, seed: int) -> list[dict[str, Any]]:
@@ -97,7 +115,7 @@ def intervals(repeats: int, seed: int) -> list[dict[str, Any]]:
             rng = np.random.default_rng([seed, place, steps])
             found: dict[str, list[Interval]] = {name: [] for name in QUANTITIES}
             course = 2 * np.exp(-3 * np.arange(steps) / steps)[:, None] if trend else 0.0
-            for _ in range(repeats if steps < 1000 else repeats // 2):
+            for _ in range(repeats):
                 x, y = (noise(steps, 2, phi, heavy, rng) + course - np.mean(course)).T
                 for name, of in QUANTITIES.items():
                     if not (trend and name == "rank correlation"):
@@ -121,7 +139,7 @@ def distortions(repeats: int, seed: int) -> list[dict[str, Any]]:
                 for steps in (8, 30, 130, 1000, 5000):
                     rng = np.random.default_rng([seed, groups, int(100 * truth), int(10 * phi), steps])
                     values, plain, level, found = [], [], [], []
-                    for _ in range(max(40, min(repeats, repeats * 40_000 // (groups * steps)))):
+                    for _ in range(max(60, min(repeats, repeats * 20_000 // (groups * steps)))):
                         drawn = noise(steps, groups, phi, False, rng) / groups
                         shares = fractions + truth * slope + drawn - drawn.mean(1, keepdims=True)
                         one = distance(shares, fractions)
@@ -210,6 +228,33 @@ def like(run: Run, rng: np.random.Generator) -> Simulated:
     return Simulated("like", made)
 
 
+def fitted(run: Run, repeats: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Tries the interval of the mean on series fitted to a recorded run, at its number of steps and at fewer."""
+    head, tail = run.groups.names[0], run.groups.names[-1]
+    recorded = {
+        f"cosine of {tail}": run.cosine(tail),
+        f"share of {tail}": run.share(tail),
+        f"cosine of {head} less that of {tail}": run.cosine(head) - run.cosine(tail),
+        "norm of the gradient": run.norm("all"),
+        f"mean gradient's norm of {tail}": run.norm(tail, per="mean"),
+    }
+    rows = []
+    for name, values in recorded.items():
+        x = values[np.isfinite(values)]
+        course = running_mean(x, max(10, len(x) // 20))
+        phi = float(np.corrcoef(x[1:] - course[1:], x[:-1] - course[:-1])[0, 1])
+        drawn_from = (x - course)[1:] - phi * (x - course)[:-1]
+        drawn_from -= drawn_from.mean()
+        for steps in (130, 300, len(x)):
+            smooth = np.interp(np.linspace(0, len(x) - 1, steps), np.arange(len(x)), course)
+            drawn = lfilter([1], [1, -phi], rng.choice(drawn_from, (repeats, steps + 200)))[:, 200:]
+            found = [mean_interval(smooth + one) for one in drawn]
+            tails = float(((drawn_from / drawn_from.std()) ** 4).mean())
+            row = {"like": f"{run.name}: {name}", "AR(1)": phi, "kurtosis": tails, "steps": steps}
+            rows.append(row | counted(found, float(smooth.mean())))
+    return rows
+
+
 def verdicts(pairs: int, make: Callable[[], Simulated]) -> list[dict[str, Any]]:
     """Judges pairs of runs of one distribution; a claim about both that is not undecided is wrong."""
     counts: dict[tuple[str, str], Counter[str]] = {}
@@ -236,6 +281,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
     lines += ["| " + " | ".join(_cell(row.get(key, "")) for key in keys) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def tally(rows: list[dict[str, Any]]) -> str:
+    """Says how many rows hold, and names those that cover too little."""
+    counts = Counter(row["holds"] for row in rows)
+    return (
+        ", ".join(f"{word}: {counts[word]}" for word in ("yes", "more", "less", "refused")) + f" of {len(rows)} rows.\n"
+    )
 
 
 def _cell(value: Any) -> str:
@@ -265,8 +318,8 @@ def main() -> None:
         judged[f"like the recorded run {recorded.name}, {len(recorded)} measured steps"] = verdicts(
             args.pairs, lambda recorded=recorded: like(recorded, rng)
         )
-    found = {
-        "verdicts": judged,
+    found: dict[str, list[dict[str, Any]]] = {
+        "fitted": [row for path in args.like for row in fitted(Run(path), args.repeats, rng)],
         "distortion": distortions(args.repeats, args.seed),
         "intervals": intervals(args.repeats, args.seed),
     }
@@ -279,17 +332,30 @@ def main() -> None:
         "repeats": args.repeats,
         "pairs": args.pairs,
         "environment": environment,
+        "verdicts": judged,
         **found,
     }
     (OUT / "coverage.json").write_text(json.dumps(document, indent=1) + "\n")
-    text = [f"Seed {args.seed}, {args.repeats} series a row (half of them from 1,000 steps on). {' '.join(command)}\n"]
-    text += ["## Intervals at 95 %\n", table(found["intervals"]), "\n## Distortion\n", table(found["distortion"])]
+    text = [f"Seed {args.seed}, {args.repeats} series a row. {' '.join(command)}\n", HOLDS]
+    text += ["## Intervals at 95 %\n", tally(found["intervals"]), table(found["intervals"])]
+    if found["fitted"]:
+        text += ["\n## Means of series fitted to recorded runs\n", tally(found["fitted"]), table(found["fitted"])]
+    text += ["\n## Distortion\n", DISTORTION, tally(found["distortion"]), table(found["distortion"])]
     text += ["\n## Claims of Figure 1 between two runs of one distribution\n", f"{args.pairs} pairs. {NOTE}"]
     for title, rows in judged.items():
         text += [f"\n### {title}\n", table(rows)]
     (OUT / "coverage.md").write_text("\n".join(text) + "\n")
 
 
+HOLDS = (
+    f'The column "holds" says whether the intervals that are given cover the truth in {GOAL[0]:.0%} to {GOAL[1]:.0%} of cases, '
+    f"but for two standard errors of the simulation: yes, more, less; refused: fewer than {REFUSED:.0%} of the series get an "
+    "interval, the others get the reason why not.\n"
+)
+DISTORTION = (
+    "Intervals of distortion cover more than 95 % where a group's gap is small against its noise: they are wider by the bound of "
+    "the bias that no estimator can take off there. Series in a row: 60 or more, as many as the time allows.\n"
+)
 NOTE = (
     "For claims about two runs, supported and contradicted are both wrong (5 % together would be right); those about one run may "
     "be true. Verdicts are not corrected for the number of claims: the last row says how often any of them errs."

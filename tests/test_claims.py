@@ -98,6 +98,44 @@ def test_norm_effects_by_hand(tmp_path):
     assert claims["rank correlation of the fluctuations", "contribution"].effect == pytest.approx(1)
 
 
+@dataclasses.dataclass(frozen=True)
+class HeavyTailed:
+    """A run whose gradients have sizes with heavy tails, alike in every run of one number of steps but for chance."""
+
+    seed: int
+    name: str = "heavy"
+    groups: ClassGroups = HEAD_TAIL
+
+    def sizes(self, column):
+        return np.exp(0.3 * np.random.default_rng([self.seed, column]).standard_t(3, len(self)))
+
+    def __len__(self):
+        return 400
+
+    @property
+    def steps(self):
+        return np.arange(len(self)) * (2 if self.seed % 2 else 1)  # two runs have no steps in pairs
+
+    def cosine(self, name):
+        return np.tanh(np.log(self.sizes(len(name))))
+
+    share = cosine
+
+    def norm(self, name, per="contribution"):
+        return self.sizes(10 + len(name))
+
+
+def test_two_runs_of_one_heavy_tailed_distribution_seldom_get_a_verdict():
+    wrong = {}
+    for pair in range(120):
+        for claim in figure1_claims(HeavyTailed(2 * pair), HeavyTailed(2 * pair + 1)):
+            if "fluctuat" in claim.measure and "balanced" in claim.measure:
+                wrong.setdefault(claim.measure, []).append(claim.supported is not None)
+    assert len(wrong) == 3
+    # By the ratio of mean absolute fluctuations to the mean it was every fifth pair.
+    assert max(np.mean(found) for found in wrong.values()) <= 0.11
+
+
 def test_the_mean_convention_multiplies_by_batch_over_count(tmp_path):
     rng = np.random.default_rng(0)
     T, n = 300, 64

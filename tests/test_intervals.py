@@ -40,6 +40,23 @@ def test_where_steps_are_too_few_an_interval_is_refused_rather_than_wrong(phi, s
     assert refused <= {TOO_SLOW, f"{steps} measured steps have all that it takes; an interval needs 40"}
 
 
+@pytest.mark.parametrize(("phi", "steps"), [(0.5, 60), (0.8, 300)])
+def test_where_few_series_get_an_interval_those_hold_as_well(phi, steps):
+    # Judged from all powers, those that got one had the smallest low powers by chance: 0.87 and less.
+    found = [mean_interval(x) for x in autoregressive(steps, phi, 4000 if steps < 100 else 1500, seed=10)]
+    given = [i for i in found if i.measurable]
+    assert 300 < len(given) < 0.9 * len(found)
+    assert 0.9 <= np.mean([i.low <= 0 <= i.high for i in given]) <= 0.98
+
+
+def test_a_rank_correlation_of_slow_series_is_refused_not_wrong():
+    # By their product alone, which is noisier, every second pair got an interval, and 0.85 of those held.
+    a, b = autoregressive(130, 0.9, 300, seed=11), autoregressive(130, 0.9, 300, seed=12)
+    found = [rank_correlation(x, 0.6 * x + 0.8 * y) for x, y in zip(a, b, strict=True)]
+    assert np.mean([i.measurable for i in found]) < 0.05
+    assert {i.why for i in found if not i.measurable} == {TOO_SLOW}
+
+
 def test_a_trend_is_no_noise():
     trend = 2 * np.exp(-3 * np.arange(500) / 500)
     found = [mean_interval(x + trend) for x in autoregressive(500, 0.0, 300, seed=5)]
@@ -73,10 +90,9 @@ def test_two_runs_of_one_heavy_tailed_distribution_do_not_differ():
     runs = [autoregressive(500, 0.0, 300, seed=seed, heavy=True) for seed in (6, 7)]
     verdicts = []
     for a, b in zip(*runs, strict=True):
-        columns = [np.abs(fluctuations(x, 25))[:, None] for x in (a, b)]
-        verdicts.append(interval(columns, lambda m: np.log(m[0][0]) - np.log(m[1][0])).verdict())
+        verdicts.append(difference(*(np.log(np.abs(fluctuations(x, 25))) for x in (a, b))).verdict())
     # Of squares instead, a tenth and more; 15 to 25 % with resampled blocks.
-    assert np.mean([verdict is not None for verdict in verdicts]) <= 0.1
+    assert np.mean([verdict is not None for verdict in verdicts]) <= 0.08
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.7])

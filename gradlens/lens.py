@@ -264,6 +264,10 @@ class Lens:
         """Why this engine."""
         return self._stepper.fitting.switch.reason
 
+    def foresee(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
+        """Chooses the engine again by a backward pass that is about to run; see ``SplitEngine.foresee``."""
+        self._stepper.fitting.switch.foresee(roots, anchors, dims, several=several)
+
     @property
     def overhead(self) -> float | None:
         """Time that measuring added, over time that training took; None before the second step."""

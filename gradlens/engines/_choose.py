@@ -82,7 +82,7 @@ class EngineSwitch:
         try:
             self.engine, self.reason = choose_engine(name, model, params)
         except EngineRefusal as refusal:
-            self.engine, self.reason = MaskedEngine(params), f"instead of {name}: {refusal}"
+            self.engine, self.reason = MaskedEngine(params), _instead(name, str(refusal))
             on_change(self.engine.name, self.reason)
 
     @property
@@ -112,9 +112,21 @@ class EngineSwitch:
             self.replace(str(refusal))
             return self.engine.measure(losses, anchors, rows, wanted, backward)
 
+    def foresee(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
+        """Has the masked engine measure from the start where the split one could not; see ``SplitEngine.foresee``."""
+        if isinstance(self.engine, SplitEngine):
+            try:
+                self.engine.foresee(roots, anchors, dims, several=several)
+            except EngineRefusal as refusal:
+                self.replace(str(refusal))
+
     def replace(self, reason: str) -> None:
         """Puts the masked engine in the place of the one in use."""
         self.engine.disarm()
-        self.reason = f"instead of {self.engine.name}: {reason}"
+        self.reason = _instead(self.engine.name, reason)
         self.engine = MaskedEngine(self._params)
         self._on_change(self.engine.name, self.reason)
+
+
+def _instead(name: str, reason: str) -> str:
+    return f"instead of {name}: {reason.removeprefix(f'{name}: ')}"

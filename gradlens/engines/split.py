@@ -11,7 +11,7 @@ from torch.jit import ScriptModule
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
-from gradlens.engines._graph import DirectUse, Region, audit, edge_of, enters
+from gradlens.engines._graph import Account, DirectUse, Region, audit, edge_of, enters
 from gradlens.engines._protocol import EngineRefusal, Grads
 from gradlens.engines._scale import BackwardScale
 from gradlens.engines._step_hook import Listening, StepHook
@@ -92,6 +92,20 @@ class SplitEngine:
         finally:
             self.disarm()
 
+    def foresee(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
+        """Raises where a backward pass whose forward pass was not seen tells already that this engine cannot measure such.
+
+        Args:
+            roots: What is differentiated.
+            anchors: The tensors whose rows are samples.
+            dims: Dimensions of the labels.
+            several: Whether anchors or loss calls have labels of their own.
+
+        Raises:
+            EngineRefusal: Why not.
+        """
+        self._account(roots, anchors, dims, several=several)
+
     def _arm_module(self, path: str, module: nn.Module) -> None:
         if _mixes(module):
             raise _refusal(path, module, MIXES)
@@ -171,18 +185,8 @@ class SplitEngine:
         self._held.check()
         if len(losses) != 1:
             raise EngineRefusal(f"split: {len(losses)} loss components share one backward")
-        if rows.parts:
-            raise EngineRefusal("split: several loss calls have labels of their own")
-        if rows.weights.ndim != 2:
-            shape = list(rows.weights.shape[:-1])
-            raise EngineRefusal(f"split: labels of shape {shape} give several rows to one sample")
-        for path, module in self._model.named_modules():
-            if _mixes(module):  # put into train mode since the hooks were installed
-                raise _refusal(path, module, MIXES)
         count = rows.weights.shape[0]
-        account = audit(anchors, [call.region for call in self._calls], self._measured)
-        if enters(losses[0], anchors, account.nodes):
-            raise EngineRefusal("split: the loss uses activations of the network on a path around its anchor")
+        account = self._account(losses, anchors, rows.weights.ndim - 1, several=bool(rows.parts))
         for call in self._calls:
             if call.region.entry in account.nodes:
                 reason = call.refusal(count, account.nodes)
@@ -193,6 +197,19 @@ class SplitEngine:
             if reason is not None:
                 raise EngineRefusal(f"split: {self._name_of(use.param)} {reason}")
         return account.direct
+
+    def _account(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> Account:
+        if several:
+            raise EngineRefusal("split: several loss calls have labels of their own")
+        if dims != 1:
+            raise EngineRefusal(f"split: labels of {dims} dimensions give several rows to one sample")
+        for path, module in self._model.named_modules():
+            if _mixes(module):  # put into train mode since the hooks were installed
+                raise _refusal(path, module, MIXES)
+        account = audit(anchors, [call.region for call in self._calls], self._measured)
+        if any(enters(root, anchors, account.nodes) for root in roots):
+            raise EngineRefusal("split: the loss uses activations of the network on a path around its anchor")
+        return account
 
     def _name_of(self, param: Tensor) -> str:
         for path, module in self._model.named_modules():

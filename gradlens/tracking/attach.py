@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gradlens.groups import ClassGroups
 from gradlens.lens import Lens
@@ -28,6 +30,7 @@ def attach(
     groups: ClassGroups,
     counts: NDArray[np.int64] | None,
     owners: Owners,
+    roots: Sequence[Tensor],
     evidence: Evidence,
     *,
     resume: bool = False,
@@ -40,10 +43,11 @@ def attach(
         groups: The groups to measure.
         counts: [C] class counts, where known.
         owners: Model and optimizer.
-        evidence: Anchors and labels of the first backward pass.
+        roots: What the first backward pass differentiates.
+        evidence: Its anchors and labels.
         resume: Whether the run in the folder goes on, with another model.
     """
-    return Lens(
+    lens = Lens(
         owners.model,
         groups,
         out=None if options.follows else folder,
@@ -60,6 +64,8 @@ def attach(
         # Not as warnings: a script may turn those into errors.
         announce=say,
     )
+    lens.foresee(roots, evidence.anchors, evidence.dims, several=bool(evidence.labelled))
+    return lens
 
 
 def _facts(owners: Owners, evidence: Evidence) -> dict[str, Any]:
@@ -88,7 +94,7 @@ def announce(
         owners: Model and optimizer.
         evidence: Anchors and labels of the first backward pass.
         groups: The groups, or how they will be found.
-        engine: What measures, once that is known.
+        engine: What measures, as ``engine_of`` says it, once that is known.
     """
     parameters = sum(p.numel() for p in owners.model.parameters() if p.requires_grad)
     anchors = " + ".join(str(list(anchor.shape)) for anchor in evidence.anchors)
@@ -98,11 +104,17 @@ def announce(
         f"anchor {anchors} at {evidence.function}",
         f"labels {labels}{_attribution(evidence)}",
         f"groups {groups}",
-        *([] if engine is None else [f"engine {engine}"]),
+        *([] if engine is None else [engine]),
         options.cadence,
         f"run {_shown(folder)}",
     ]
     say(", ".join(parts))
+
+
+def engine_of(lens: Lens, asked: str) -> str:
+    """Returns which engine measures, and why where it is not the one that was asked for."""
+    name = lens.engine_name
+    return f"engine {name}" if asked in ("auto", name) else f"engine {name} ({lens.engine_reason})"
 
 
 def _attribution(evidence: Evidence) -> str:

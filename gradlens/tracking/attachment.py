@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from gradlens.groups import ClassGroups
 from gradlens.lens import Lens
 from gradlens.shards import local
-from gradlens.tracking.attach import announce, attach, described
+from gradlens.tracking.attach import announce, attach, described, engine_of
 from gradlens.tracking.drawn import Drawn
 from gradlens.tracking.evidence import Evidence, class_count
 from gradlens.tracking.following import Following
@@ -72,12 +72,16 @@ class Attachment:
         self._groups: ClassGroups | None = None
         self._without_data: WithoutData | None = None
         self._head = Head(evidence.anchors[0])
+        self._engine = ""
         self.grown = False
 
-    def lens(self, evidence: Evidence, passes: int, on_made: Callable[[Lens], None]) -> Lens | None:
+    def lens(
+        self, roots: Sequence[Tensor], evidence: Evidence, passes: int, on_made: Callable[[Lens], None]
+    ) -> Lens | None:
         """Returns the lens, or None while labels are being counted. The lens skips this step if it cannot measure it.
 
         Args:
+            roots: What the script differentiates.
             evidence: Anchors and labels of this backward pass.
             passes: Passes over the data that have begun.
             on_made: Called with the lens as soon as it has been made.
@@ -95,12 +99,12 @@ class Attachment:
         unseen = self._steps.begun() or any(_holds(param.grad) for param in self._owners.model.parameters())
         self._groups, self._without_data = groups, WithoutData(groups)
         counts = self.search.counts_of(groups)
-        lens = attach(self._options, self._folder, groups, counts, self._owners, evidence)
+        lens = attach(self._options, self._folder, groups, counts, self._owners, roots, evidence)
         on_made(lens)
         if first:
-            announce(self._options, self._folder, self._owners, evidence, described(groups), lens.engine_name)
+            announce(self._options, self._folder, self._owners, evidence, described(groups), self._engine_of(lens))
         else:
-            say(f"labels are counted: groups {described(groups)}, engine {lens.engine_name}")
+            say(f"labels are counted: groups {described(groups)}, {self._engine_of(lens)}")
         lens.step = step
         lens.epoch = max(passes - 1, 0)
         if lens.armed and (unseen or lens.engine_name != "masked"):
@@ -112,6 +116,17 @@ class Attachment:
     def unexpected(self, labels: Tensor) -> str | None:
         """Returns what to say of labels whose classes belong to no group, the first time that there are some."""
         return None if self._without_data is None else self._without_data.look(labels)
+
+    def engine_changed(self, lens: Lens) -> str | None:
+        """Returns what to say where another engine measures than was last said, after a backward pass."""
+        if lens.engine_name == self._engine:
+            return None
+        self._engine = lens.engine_name
+        return f"engine {lens.engine_name} measures, {lens.engine_reason}"
+
+    def _engine_of(self, lens: Lens) -> str:
+        self._engine = lens.engine_name
+        return engine_of(lens, self._options.engine)
 
     def classes(self, found: Sequence[Found]) -> int:
         """Returns C, which these loss calls may show to have grown."""
@@ -152,7 +167,7 @@ class Attachment:
         assert self._groups is not None
         owners = find_owners(leaves(list(roots)))
         if self.grown:
-            return self._renewed(owners, evidence, lens, following, on_made)
+            return self._renewed(owners, roots, evidence, lens, following, on_made)
         optimizer = following.newcomer()
         known = {id(param) for param in owners.model.parameters()}
         if optimizer is None or not any(id(p) in known for group in optimizer.param_groups for p in group["params"]):
@@ -161,10 +176,16 @@ class Attachment:
             following.follow(optimizer)
             lens.skip()  # a step may have begun before
             return lens
-        return self._renewed(replace(owners, optimizer=optimizer), evidence, lens, following, on_made)
+        return self._renewed(replace(owners, optimizer=optimizer), roots, evidence, lens, following, on_made)
 
     def _renewed(
-        self, owners: Owners, evidence: Evidence, lens: Lens, following: Following, on_made: Callable[[Lens], None]
+        self,
+        owners: Owners,
+        roots: Sequence[Tensor],
+        evidence: Evidence,
+        lens: Lens,
+        following: Following,
+        on_made: Callable[[Lens], None],
     ) -> Lens:
         """Returns a lens that goes on in the run of one which ends."""
         assert self._groups is not None
@@ -174,9 +195,9 @@ class Attachment:
         following.stop()
         step, epoch = lens.step, lens.epoch
         lens.close()
-        lens = attach(self._options, self._folder, self._groups, counts, owners, evidence, resume=True)
+        lens = attach(self._options, self._folder, self._groups, counts, owners, roots, evidence, resume=True)
         on_made(lens)
-        announce(self._options, self._folder, owners, evidence, described(self._groups), lens.engine_name)
+        announce(self._options, self._folder, owners, evidence, described(self._groups), self._engine_of(lens))
         self._owners = owners
         lens.step, lens.epoch = step, epoch
         message = self._growth(self._groups) if self.grown else f"training goes on with another model: {owners.name}"

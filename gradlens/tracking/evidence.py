@@ -40,6 +40,11 @@ class Evidence:
     labelled: tuple[Labelled, ...] = ()
 
     @property
+    def dims(self) -> int:
+        """How many dimensions number the rows: 1 unless a sample has several (tokens, pixels)."""
+        return self.labels.ndim - self.labels.is_floating_point()
+
+    @property
     def by_mass(self) -> bool:
         """Whether contributions go by class masses, because nothing tells the terms of a row apart."""
         return self.labels.is_floating_point() and not any(item.terms for item in self.labelled)

@@ -335,7 +335,7 @@ class Tracker:
             candidates = self._passes.candidates
             self.attachment = Attachment(self.options, self.folder, roots, evidence, candidates, self._steps, self.fail)
             self._passes.settle(self.attachment.search.loader)
-        if self.attachment.lens(evidence, self._passes.count, self._made) is not None:
+        if self.attachment.lens(roots, evidence, self._passes.count, self._made) is not None:
             assert self.lens is not None
             self._follow(self.lens)
 
@@ -383,6 +383,8 @@ class Tracker:
                 taken=taken,
                 labelled=evidence.labelled,
             )
+            if self.attachment is not None and (text := self.attachment.engine_changed(self.lens)):
+                say(text)
         elif taken is None:
             self.lens.rest_backward(loss, backward=once)
 

@@ -176,8 +176,9 @@ def summary_table(run: Run) -> Table:
     table.caption = f"{measured}\nmean norm: size of the group's own mean gradient, norm x batch / its samples"
     if rest is not None:
         table.caption += (
-            "\nrest: what goes around the samples' outputs, such as a penalty on weights; a loss on other outputs counts for "
-            "its groups once gradlens.observe(outputs, labels) names each of them"
+            "\nrest: samples without a label of a group (ignored, or with no label at all), and what goes around the samples' "
+            "outputs, such as a penalty on weights; a loss on other outputs counts for its groups once gradlens.observe(outputs, "
+            "labels) names each of them"
         )
     table.caption_justify = "left"
     return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gradlens.engines import CHOICES
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import METHODS, find_method
+from gradlens.longtail.no_interval import no_interval
 from gradlens.longtail.processes import started
 from gradlens.longtail.recipe import Recipe
 from gradlens.longtail.settings import parse_assignments
@@ -205,8 +205,8 @@ def _distortion(folder: Path) -> str | None:
     found = [distortion_interval(run, *part.span) for part in parts]
     means = [interval_text(interval, fraction=False) for interval in found]
     line = "distortion (0 = none): " + "  ".join(name + mean for name, mean in zip(names, means, strict=True))
-    if few := [name.strip() or "the run" for name, interval in zip(names, found, strict=True) if isnan(interval.low)]:
-        return f"{line}  (too few measured steps for an interval: {', '.join(few)}; --every 1 measures more)"
+    if why := no_interval(run, parts, found):
+        return f"{line}  ({why})"
     if len(parts) > 1:
         change = distortion_difference(run, run, parts[-1].span, parts[0].span)
         line += f"  last less first: {difference_text(change, fraction=False)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from gradlens.tracking.messages import say
@@ -22,6 +23,15 @@ WHAT_TO_ADD = (
 PARTIAL = (
     "each backward pass was given a gradient=, create_graph=True, or inputs= with some of what it trains; measured is that of a "
     "scalar loss for all of it: write (losses * gradient).sum().backward() and leave inputs= out"
+)
+JACOBIANS = (
+    "torch.autograd.grad was given grad_outputs=, create_graph=True or tensors inside the network, which is not taken for "
+    "training: measured is loss.backward(), or the gradients of a scalar loss for all that it trains"
+)
+TORCHJD = (
+    "TorchJD (mtl_backward, backward, jac_to_grad) differentiates each loss by itself and makes the gradient of them by a rule "
+    "of its own, so that there is no sum with parts of groups; gradlens.group_gradients(model, loss, labels, groups) tells "
+    "those of one loss"
 )
 
 
@@ -97,12 +107,19 @@ def why_nothing(tracker: Tracker, status: str) -> str:
         return f"nothing was measured: {step_line(compiled)}"
     if "backward" not in tracker.seen:
         ended = "" if status == "finished" else f" before it {status}"
-        return f"nothing was measured: no backward pass ran in this process{ended}"
+        return f"nothing was measured: no backward pass ran in this process{ended}{_instead_of_backward(tracker)}"
     if "partial" in tracker.seen and "whole" not in tracker.seen:
         return f"nothing was measured: {PARTIAL}"
     if tracker.noticed:  # whatever was seen of the losses is the cause
         return f"nothing was measured: {'; and '.join(tracker.noticed.values())}"
     return f"nothing was measured: no cross_entropy or nll_loss call led to a backward pass; {WHAT_TO_ADD}"
+
+
+def _instead_of_backward(tracker: Tracker) -> str:
+    """Says what computed gradients in a script that never calls backward."""
+    if "other gradients" not in tracker.seen:
+        return ""
+    return f"; {TORCHJD if 'torchjd.autojac' in sys.modules else JACOBIANS}"
 
 
 def _remember_interrupt() -> None:

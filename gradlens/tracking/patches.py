@@ -109,6 +109,8 @@ def _watched_gradients(ordinary: Callable[..., Any], trackers: Listeners[Tracker
             if _trains(outputs, inputs, args, kwargs):
                 wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
                 calls.gradients(_roots(outputs), wanted, kwargs, once, found)
+            else:
+                tracker.seen.add("other gradients")
 
         tracker.guarded(measured, lambda: found.append(ordinary(outputs, inputs, *args, **kwargs)))
         return found[0]

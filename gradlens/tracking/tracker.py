@@ -53,7 +53,7 @@ class Tracker:
         rests: Whether there is nothing to see in the current step's forward pass: it is not measured, or tracking is over.
         busy: Whether code of ours runs, inside of which the script's functions are not to be watched.
         seen: What was seen so far: "torch", "backward", "whole" and "partial" (backward passes that ask for all gradients of a
-            scalar, and others), "gradients", "loss".
+            scalar, and others), "gradients", "other gradients" (that ``GradientCalls`` takes for no training), "loss".
         failure: The first error of gradlens itself.
         noticed: What was said once of the training, by its kind.
         leaves: What ends that the patched functions of torch call this tracker.

@@ -1,0 +1,123 @@
+"""A Python that has read torch already: it starts programs by forking, each in seconds less than a fresh interpreter.
+
+Run as a program with the path of a socket; ``processes.py`` asks it. A program finds torch not imported, as in a fresh
+interpreter: its own import takes effect (finders see it), only that nothing is read from disk. It ends when its input does.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import select
+import signal
+import socket
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+import torch
+
+
+class Kept(MetaPathFinder, Loader):
+    """Hands out a package that was imported before and then forgotten."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        own = [key for key in sys.modules if key == name or key.startswith(name + ".")]
+        self._modules = {key: sys.modules.pop(key) for key in own}
+        self._spec: Any = self._modules[name].__spec__
+        sys.meta_path.insert(0, self)
+
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Finds the package; what is in it comes along."""
+        if fullname != self._name or not self._modules:
+            return None
+        return ModuleSpec(fullname, self, origin=self._spec.origin, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Returns the package as it was."""
+        return self._modules[self._name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Makes its modules known again."""
+        sys.modules.update(self._modules)
+        module.__spec__, module.__loader__ = self._spec, self._spec.loader
+        self._modules = {}
+
+
+def serve(address: str) -> dict[str, Any]:
+    """Forks for each request; returns in the process of a program what it is to run.
+
+    A request is a line of JSON (program, cwd, env, out, err: the two are paths); the answer is the number of the process, and,
+    once it has ended, its exit code in a line each.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(64)
+        print("ready", flush=True)
+        while True:
+            ready, _, _ = select.select([listener, sys.stdin], [], [])
+            if sys.stdin in ready:
+                os._exit(0)
+            caller, _ = listener.accept()
+            if os.fork():
+                caller.close()
+                continue
+            listener.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            job: dict[str, Any] = json.loads(caller.makefile().readline())
+            pid = os.fork()
+            if not pid:
+                caller.close()
+                return job
+            caller.sendall(f"{pid}\n".encode())
+            _, status = os.waitpid(pid, 0)
+            caller.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+            os._exit(0)
+
+
+def prepare(job: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Makes this process that of the program; returns its code and the names it starts with."""
+    for path, number in ((os.devnull, 0), (job["out"], 1), (job["err"], 2)):
+        handle = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_APPEND)
+        os.dup2(handle, number)
+        os.close(handle)
+    os.chdir(job["cwd"])
+    os.environ.clear()
+    os.environ.update(job["env"])
+    random.seed()
+    program = job["program"]
+    sys.argv[:] = program
+    sys.path[0] = os.path.dirname(os.path.realpath(program[0]))
+    path = os.path.abspath(program[0])
+    main = ModuleType("__main__")
+    main.__dict__.update(__file__=path, __builtins__=__builtins__, __spec__=None)
+    sys.modules["__main__"] = main
+    with open(path, "rb") as file:
+        return compile(file.read(), path, "exec"), main.__dict__
+
+
+def run(code: Any, names: dict[str, Any]) -> int | None:
+    """Runs a program; returns the exit code after an error, which is shown as Python shows it."""
+    try:
+        exec(code, names)
+    except SystemExit:
+        raise
+    except BaseException:
+        kind, error, traceback = sys.exc_info()
+        sys.excepthook(kind, error, traceback and traceback.tb_next)
+        return 1
+    return None
+
+
+if __name__ == "__main__":
+    for package in sys.argv[2:]:
+        importlib.import_module(package)
+    torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])  # the first optimizer imports as much as torch itself
+    Kept("torch")
+    sys.exit(run(*prepare(serve(sys.argv[1]))))

@@ -6,6 +6,7 @@ interpreter: its own import takes effect (finders see it), only that nothing is 
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -120,4 +121,5 @@ if __name__ == "__main__":
         importlib.import_module(package)
     torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])  # the first optimizer imports as much as torch itself
     Kept("torch")
+    gc.freeze()  # what is there already stays shared with the programs
     sys.exit(run(*prepare(serve(sys.argv[1]))))

@@ -12,7 +12,11 @@ from tests.manual_clock import ManualClock
 
 
 def pytest_configure() -> None:
-    """Lets programs that tests start be interrupted, also where a shell started the tests in the background."""
+    """Readies this process, and by its environment those that tests start."""
+    # Else each of hundreds of processes compiles torch's modules anew, which takes most of its time.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    # Programs can be interrupted, also where a shell started the tests in the background.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

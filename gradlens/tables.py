@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,8 @@ COLORS = {"running": "green", "finished": "blue", "failed": "red", "interrupted"
 # Which norm of a group a claim is about.
 PER = {"contribution": "; norm of its contribution", "mean": "; norm of its mean gradient"}
 VERDICT_COLORS = {True: "green", False: "red", None: "yellow"}
+# What is smaller, next to one, is the rounding of a difference or of an angle.
+ROUNDING = 1e-12
 # A table with more groups than this is longer than a screen.
 MOST_GROUPS = 20
 # A rest smaller than this part of the gradient is not worth a row.
@@ -198,7 +201,7 @@ def _rest_row(run: Run) -> tuple[str, ...] | None:
     if not norm > SMALL_REST * _mean(run.norm("all")):
         return None
     share = percent(_mean(filled_share(run, REST)))
-    return ("[dim]rest (no group)[/dim]", "", "", share, number(cosine), number(norm), "")
+    return ("[dim]rest (no group)[/dim]", "", "", share, number(cosine), number(norm, 0.0), "")
 
 
 def comparison_tables(a: Run, b: Run, width: int = WIDE) -> list[RenderableType]:
@@ -291,19 +294,26 @@ def difference_cells(row: Difference) -> tuple[str, str, str]:
     return (
         interval_text(row.a, fraction=row.percent),
         interval_text(row.b, fraction=row.percent),
-        difference_text(row.difference, fraction=row.percent),
+        difference_text(row.difference, (row.a, row.b), fraction=row.percent),
     )
 
 
 def interval_text(x: Interval, *, fraction: bool) -> str:
-    """Writes an estimate and its interval: fractions in percent."""
-    write = percent if fraction else number
+    """Writes an estimate and its interval: fractions in percent, others however small they are."""
+    write = percent if fraction else partial(number, rounding=0.0)
     return write(x.value) + _low_high(x, write)
 
 
-def difference_text(x: Interval, *, fraction: bool) -> str:
-    """Writes a difference, with its sign, and its interval: differences of fractions in percentage points."""
-    write = _points if fraction else number
+def difference_text(x: Interval, means: Sequence[Interval], *, fraction: bool) -> str:
+    """Writes a difference, with its sign, and its interval: differences of fractions in percentage points.
+
+    Args:
+        x: The difference.
+        means: What it is the difference of: next to them rounding is zero.
+        fraction: Whether these are fractions.
+    """
+    size = max((abs(mean.value) for mean in means if math.isfinite(mean.value)), default=0.0)
+    write = _points if fraction else partial(number, rounding=ROUNDING * size)
     sign = "+" if 0 < x.value < math.inf else ""
     unit = " points" if fraction and math.isfinite(x.value) else ""
     return sign + write(x.value) + unit + _low_high(x, write)
@@ -317,7 +327,7 @@ def _points(value: float) -> str:
     return percent(value).removesuffix("%")
 
 
-def number(value: float | None, rounding: float = 1e-12) -> str:
+def number(value: float | None, rounding: float = ROUNDING) -> str:
     """Writes a number with three or four significant places; "-" where there is none.
 
     Args:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from gradlens.run_distortion import distortion
 from gradlens.runlog import Run, RunMeta, RunWriter, list_runs
 from gradlens.tables import (
     comparison_tables,
+    difference_cells,
     difference_text,
     headline_text,
     interval_text,
@@ -163,10 +165,10 @@ def test_undecided_statements_say_why(tmp_path):
 
 def test_differences_of_percentages_are_percentage_points():
     difference = Interval(-0.401, -0.415, -0.386, 50, 2)
-    assert difference_text(difference, fraction=True) == "-40.1 points [-41.5, -38.6]"
-    assert difference_text(Interval(0.119, 0.051, 0.196, 50, 2), fraction=True) == "+11.9 points [5.1, 19.6]"
+    assert difference_text(difference, (), fraction=True) == "-40.1 points [-41.5, -38.6]"
+    assert difference_text(Interval(0.119, 0.051, 0.196, 50, 2), (), fraction=True) == "+11.9 points [5.1, 19.6]"
     assert interval_text(difference, fraction=True) == "-40.1% [-41.5%, -38.6%]"
-    assert difference_text(difference, fraction=False) == "-0.401 [-0.415, -0.386]"
+    assert difference_text(difference, (), fraction=False) == "-0.401 [-0.415, -0.386]"
 
 
 def test_the_summary_of_a_run(runs):
@@ -201,9 +203,28 @@ def test_the_summary_counts_all_steps_and_shows_what_is_in_no_group(tmp_path):
     text = " ".join(printed(summary_table(Run(tmp_path / "rest"))).split())
     # <rest, g> / <g, g> = 5 / 10; <rest, g> / (|rest| |g|) = 5 / sqrt(5 * 10)
     assert "rest (no group) 50.0% 0.707 2.236" in text
+    assert "rest: samples without a label of a group (ignored, or with no label at all), and what goes around" in text
     assert "a loss on other outputs counts for its groups once gradlens.observe(outputs, labels) names each" in text
     assert "measured 12 of 12 steps" in text
     assert "too few" not in text
+
+
+def test_tiny_norms_are_written_as_they_are(tmp_path):
+    runs = [
+        make_run(tmp_path / name, weights=(size, size / 2), noise=(size / 9, size / 9))
+        for name, size in (("a", 1e-15), ("b", 3e-15))
+    ]
+    means = [np.sqrt(run.gram()[:, 1, 1]).mean() for run in runs]  # of the tail's contribution
+    found = compare(*runs)
+    (row,) = [r for r in found.differences if (r.group, r.quantity) == ("tail", "norm of the contribution")]
+    low_high = row.difference.low, row.difference.high
+    expected = (f"{means[0]:.2e}", f"{means[1]:.2e}", "{:.2e} [{:.2e}, {:.2e}]".format(means[0] - means[1], *low_high))
+    cells = difference_cells(row)
+    assert [text.split(" [")[0] for text in cells[:2]] == list(expected[:2])
+    assert cells[2] == expected[2]
+    # The rounding of a difference is none.
+    same = replace(row, difference=replace(row.difference, value=means[0] * 1e-14, low=0.0, high=means[0] * 1e-13))
+    assert difference_cells(same)[2] == "+0.000 [0.000, 0.000]"
 
 
 def test_the_list_of_runs(tmp_path):

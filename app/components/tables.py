@@ -111,7 +111,7 @@ def story_table(titles: Sequence[str], rows: Iterable[StoryRow]) -> None:
     found = []
     for row in rows:
         means = [interval_text(mean, fraction=row.percent) for mean in row.means]
-        change = difference_text(row.change, fraction=row.percent)
+        change = difference_text(row.change, row.means, fraction=row.percent)
         found.append((row.group, row.quantity, (*means, change), row.clear))
     _by_group((*titles, "last - first"), found)
 

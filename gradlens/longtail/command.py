@@ -209,5 +209,5 @@ def _distortion(folder: Path) -> str | None:
         return f"{line}  ({why})"
     if len(parts) > 1:
         change = distortion_difference(run, run, parts[-1].span, parts[0].span)
-        line += f"  last less first: {difference_text(change, fraction=False)}"
+        line += f"  last less first: {difference_text(change, (found[-1], found[0]), fraction=False)}"
     return line

@@ -205,9 +205,9 @@ class Lens:
         """Takes note of a backward pass that has run in a step that is not measured."""
         self._stepper.passed()
 
-    def follow(self, optimizer: torch.optim.Optimizer) -> None:
-        """Takes the steps of another optimizer as training steps from now on."""
-        self._stepper.follow(optimizer)
+    def follow(self, optimizer: torch.optim.Optimizer, *, stepped: bool = False) -> None:
+        """Takes the steps of another optimizer as training steps from now on; ``stepped``: with the one it has just taken."""
+        self._stepper.follow(optimizer, stepped=stepped)
 
     def on_armed(self, changed: Callable[[], None]) -> None:
         """Calls ``changed`` whenever ``armed`` may have changed, for who would have to ask too often."""

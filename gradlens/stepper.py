@@ -114,12 +114,21 @@ class Stepper:
         self._hooks.follow(self._optimizer)
         self._arm_if_due()
 
-    def follow(self, optimizer: torch.optim.Optimizer) -> None:
-        """Takes the steps of another optimizer as training steps; the current step is not measured."""
+    def follow(self, optimizer: torch.optim.Optimizer, *, stepped: bool = False) -> None:
+        """Takes the steps of another optimizer as training steps.
+
+        Args:
+            optimizer: It.
+            stepped: Whether it has just taken the current one, which else is not measured (nor is its update).
+        """
         self._optimizer = optimizer
         self._hooks.follow(optimizer)
-        self.skip()
-        self._arm_if_due()
+        if not stepped or self._update is not None:
+            self.skip()
+        if stepped:
+            self._hooks.over()
+        else:
+            self._arm_if_due()
 
     def stop(self) -> None:
         """Removes every hook and delivers what is waiting."""

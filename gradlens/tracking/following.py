@@ -12,10 +12,13 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from gradlens.lens import Lens
 from gradlens.tracking.other_models import OtherModels
 
-# Steps of another optimizer of the same parameters, without one of the known, after which it is the one that trains.
+# Steps of another optimizer of some of the parameters, without one of the known, after which it is the one that trains.
 ANOTHER_OPTIMIZER = 2
 # The same for an optimizer of other parameters: adversaries and the like take turns of a few steps each.
 ANOTHER_MODEL = 20
+# Steps of the known one after which an optimizer of all its parameters that steps for the first time goes on in its place: those
+# that wrap one another or step in turn have shown by then that they do.
+SETTLED = 2
 
 
 class Following:
@@ -54,6 +57,8 @@ class Following:
         # By weak references: an optimizer holds as much memory as its model, and these are no reason to keep it.
         self._steps: dict[ref[Optimizer], int] = {}
         self._strangers: set[ref[Optimizer]] = set()
+        self._ever: set[ref[Optimizer]] = set()
+        self._since = lens.step
         self._handle = register_optimizer_step_post_hook(self._stepped)
 
     @property
@@ -81,16 +86,17 @@ class Following:
         self._strangers.update(self._steps)
         self._rest()
 
-    def follow(self, optimizer: Optimizer) -> None:
-        """Goes on with this optimizer: its steps are those of the lens."""
+    def follow(self, optimizer: Optimizer, *, stepped: bool = False) -> None:
+        """Goes on with this optimizer: its steps are those of the lens; ``stepped``: with the one it has just taken."""
         self._on_new()
         if self._known is not None:
-            self._lens.step += self._steps.get(ref(optimizer), 0)
+            self._ever.add(ref(self._known))
+            self._lens.step += 0 if stepped else self._steps.get(ref(optimizer), 0)
         self._known = optimizer
         self._measured = self._measured | _owned(optimizer)
         self._beside.measuring(self._measured, from_start=True)
         self._rest()
-        self._lens.follow(optimizer)
+        self._lens.follow(optimizer, stepped=stepped)
 
     def _rest(self) -> None:
         if self._lost:
@@ -111,10 +117,20 @@ class Following:
                 return
             self._others = True
             steps = self._steps[weak] = self._steps.get(weak, 0) + 1
-            if steps >= ANOTHER_OPTIMIZER:
+            if weak not in self._ever:
+                self._ever.add(weak)
+                if self._succeeds(optimizer):
+                    self.follow(optimizer, stepped=True)
+            elif steps >= ANOTHER_OPTIMIZER:
                 self._weigh(optimizer, steps)
         except Exception as error:
             self._fail(error)
+
+    def _succeeds(self, optimizer: Optimizer) -> bool:
+        """Says whether an optimizer that has just stepped for the first time was made to go on in place of the known one."""
+        if self._known is None or self._lens.step - self._since < SETTLED:
+            return False
+        return _owned(self._known) <= _owned(optimizer)
 
     def _weigh(self, optimizer: Optimizer, steps: int) -> None:
         """Decides what it means that another optimizer steps again and the known one does not."""

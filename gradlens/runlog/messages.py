@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from gradlens.runlog import proof
 from gradlens.runlog.mapped import MappedFile
-from gradlens.runlog.proof import BATCH_BYTES, SAID_BYTES, BatchProof
+from gradlens.runlog.proof import BATCH_BYTES, ROW, SAID_BYTES, BatchProof
 from gradlens.runlog.schema import Layout
 
 MARKER = b"\xff\xff\xff\xff"
@@ -124,6 +124,35 @@ class Messages:
             if b"%08x" % check != found.text[-8:]:
                 return None
         return kind, found
+
+    def following(self, at: int, kind: Kind, before: BatchProof, most: int) -> list[bytes]:
+        """Returns the proofs of the sound batches that continue another one, as nearly all do; others need a closer look.
+
+        Args:
+            at: Where the other one ends.
+            kind: Its kind, which these have too.
+            before: Its proof; the numbers of these batches' first rows go on from there.
+            most: How many at most.
+        """
+        content, size, begun, row = self.file.content(), kind.size, kind.begun, before.row
+        start, head, (low, high) = 8 + before.at, kind.head, kind.layers
+        behind = start + BATCH_BYTES
+        same = content[at - size : at - size + start], content[at - size + behind : at - size + head]
+        found: list[bytes] = []
+        with memoryview(content) as view:
+            for here in range(at, at + min(most, (self.file.size - at) // size) * size, size):
+                row += kind.rows
+                text = content[here + start : here + behind]
+                if (content[here : here + start], content[here + behind : here + head]) != same:
+                    break
+                if text[: len(ROW) + 16] != b"%b%016x" % (ROW, row):
+                    break
+                said = text[:SAID_BYTES]
+                check = proof.batch_check(begun, said, view[here + head : here + low], view[here + high : here + size])
+                if b"%08x" % check != text[-8:]:
+                    break
+                found.append(text)
+        return found
 
     def _kind(self, at: int, metadata: bytes, found: BatchProof | None, layout: Layout) -> Kind | None:
         key = metadata if found is None else metadata[: found.at] + metadata[found.at + BATCH_BYTES :]

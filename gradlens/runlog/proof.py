@@ -16,6 +16,7 @@ import pyarrow as pa
 
 # Key of the batch's custom metadata.
 BATCH_KEY = b"gradlens"
+ROW = b"row="
 BATCH_PATTERN = re.compile(rb"row=([0-9a-f]{16}) layers=([0-9a-f]{8}) check=([0-9a-f]{8})")
 BATCH_BYTES = len(b"row=0123456789abcdef layers=01234567 check=01234567")
 # Of those, what ``check`` covers.
@@ -42,7 +43,7 @@ class BatchProof(NamedTuple):
 
 def batch_proof(metadata: bytes) -> BatchProof | None:
     """Returns the proof in a message's metadata, or None."""
-    at = metadata.find(b"row=")
+    at = metadata.find(ROW)
     found = BATCH_PATTERN.match(metadata, at) if at >= 0 else None
     return None if found is None else BatchProof(int(found[1], 16), found[0], at)
 

@@ -250,12 +250,17 @@ class Segment:
                 self._end = at
             return at is not None
         kind, proof = found
+        count = 1
         if proof is None:
             self._add_unproven(kind)
         elif self._in_place(kind, proof):
-            self._add(kind)
-        self._end += kind.size
-        self._release(kind.size)
+            following = self._messages.following(self._end + kind.size, kind, proof, MOST_MAPPED // kind.size)
+            count += len(following)
+            self._add(kind, count)
+            self.digest = zlib.crc32(b"".join(following), self.digest)
+            self.written += len(following) * kind.rows
+        self._end += count * kind.size
+        self._release(count * kind.size)
         return True
 
     def _in_place(self, kind: Kind, proof: BatchProof) -> bool:
@@ -273,28 +278,24 @@ class Segment:
         self.written = proof.row + kind.rows
         return True
 
-    def _add(self, kind: Kind) -> None:
-        """Indexes the complete batch at ``_end``."""
+    def _add(self, kind: Kind, count: int = 1) -> None:
+        """Indexes the complete batches of one kind that begin at ``_end``."""
         if not kind.rows:
             return
-        content, start = self._file.content(), self._end + kind.starts["step"]
         if self.first_step is None:
-            self.first_step = STEP.unpack_from(content, start)[0]
-        last = STEP.unpack_from(content, start + 8 * (kind.rows - 1))[0]
-        before_last = (
-            STEP.unpack_from(content, start + 8 * (kind.rows - 2))[0] if kind.rows > 1 else self._last_steps[1]
-        )
-        self._last_steps = (before_last, last)
+            self.first_step = STEP.unpack_from(self._file.content(), self._end + kind.starts["step"])[0]
         block = self._blocks[-1] if self._blocks else None
         if block is None or block.kind is not kind or block.start + block.count * kind.size != self._end:
             block = _Block(kind, self._end, 0, self.rows, [])
             self._blocks.append(block)
-        block.count += 1
-        block.sound.append(None)
-        self.rows += kind.rows
-        self._checked += kind.layers[1] - kind.layers[0]
-        if self.proven and self._checked <= CHECKED_AT_ONCE:
-            self._unsound(block, (block.count - 1,))
+        block.count += count
+        block.sound += [None] * count
+        self.rows += count * kind.rows
+        layers = kind.layers[1] - kind.layers[0]
+        if self.proven and layers:
+            at_once = min(count, (CHECKED_AT_ONCE - self._checked) // layers)
+            self._unsound(block, range(block.count - count, block.count - count + at_once))
+            self._checked += count * layers
 
     def _add_unproven(self, kind: Kind) -> None:
         """Indexes a batch without a proof. Written steps always grow: where they do not, something is damaged."""
@@ -310,6 +311,7 @@ class Segment:
             self._leave_out(self._blocks[-1].kind.rows)
             self._take_back()
         self._add(kind)
+        self._last_steps = (int(steps[-2]) if kind.rows > 1 else self._last_steps[1], int(steps[-1]))
         self.written = self.rows
 
     def _take_back(self) -> None:

@@ -40,7 +40,12 @@ def test_a_refresh_indexes_and_computes_only_what_is_new(tmp_path, monkeypatch):
         "read",
         lambda self, c, low, high, *a: read.append(high - low) or real_read(self, c, low, high, *a),
     )
-    monkeypatch.setattr(segment.Segment, "_add", lambda self, kind: added.append(kind.rows) or real_add(self, kind))
+
+    def add(self, kind, count=1):
+        added.append(count * kind.rows)
+        real_add(self, kind, count)
+
+    monkeypatch.setattr(segment.Segment, "_add", add)
     writer.append_many([measurement(step) for step in range(1000, 1010)])
     writer.flush()
     assert run.refresh()

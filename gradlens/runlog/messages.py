@@ -6,6 +6,7 @@ parses each kind once and the rest is recognised by its bytes.
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import zlib
@@ -15,17 +16,20 @@ import numpy as np
 import pyarrow as pa
 
 from gradlens.runlog import proof
-from gradlens.runlog.mapped import MappedFile
-from gradlens.runlog.proof import BATCH_BYTES, ROW, SAID_BYTES, BatchProof
+from gradlens.runlog.growing import GrowingFile
+from gradlens.runlog.proof import BATCH_BYTES, SAID_BYTES, BatchProof
 from gradlens.runlog.schema import Layout
 
 MARKER = b"\xff\xff\xff\xff"
 PREFIX = struct.Struct("<4si")
 # Arrow pads metadata to 8 bytes, and ours is about 1.5 kB; the schema's holds the run's description. More is damage.
 LARGEST_METADATA = 64 << 20
+# Of a file that does not begin as ours do, so much is looked at.
+BEGINNING = 4096
 KINDS_KEPT = 4096
 # Bytes in which a next batch is looked for behind a damage; a file that a mistake has made huge takes no minutes.
 MOST_SKIPPED = 256 << 20
+SEARCHED_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Kind:
 
 
 class Messages:
-    """Recognises the messages in a mapped file.
+    """Recognises the messages in a file.
 
     Attributes:
         file: The file.
@@ -59,7 +63,7 @@ class Messages:
         proven: Whether every batch must carry a proof.
     """
 
-    def __init__(self, file: MappedFile) -> None:
+    def __init__(self, file: GrowingFile) -> None:
         self.file = file
         self.schema: pa.Schema | None = None
         self.seed = 0
@@ -75,7 +79,7 @@ class Messages:
         """Returns marker and metadata length at byte ``at``; marker b"" where the file ends before."""
         if at + PREFIX.size > self.size:
             return b"", 0
-        marker, length = PREFIX.unpack_from(self.file.content(), at)
+        marker, length = PREFIX.unpack(self.file.read(at, PREFIX.size))
         return marker, length
 
     def read_schema(self) -> tuple[int, bool | None] | None:
@@ -88,13 +92,15 @@ class Messages:
             ValueError: It is damaged.
         """
         marker, length = self.head(0)
-        if marker == b"" or (marker == MARKER and 0 < length <= LARGEST_METADATA and 8 + length > self.size):
+        usual = marker == MARKER and 0 < length <= LARGEST_METADATA
+        if marker == b"" or (usual and 8 + length > self.size):
             return None
+        beginning = self.file.read(0, 8 + length if usual else min(self.size, BEGINNING))
         try:
-            self.schema = pa.ipc.read_schema(pa.ipc.read_message(pa.py_buffer(self.file.content())))
+            self.schema = pa.ipc.read_schema(pa.ipc.read_message(pa.py_buffer(beginning)))
         except (pa.ArrowException, OSError, EOFError) as error:
             raise ValueError((str(error) or type(error).__name__).splitlines()[0]) from error
-        return 8 + length, proof.intact(self.file.content()[: 8 + length])
+        return len(beginning), proof.intact(beginning)
 
     def ends(self, at: int) -> bool:
         """Whether the file ends at byte ``at``, or does so after the mark of the stream's end."""
@@ -103,13 +109,11 @@ class Messages:
 
     def batch(self, at: int, layout: Layout) -> tuple[Kind, BatchProof | None] | None:
         """Returns kind and proof of the batch whose message starts at byte ``at``, None where there is no complete, sound one."""
-        content, size = self.file.content(), self.file.size
-        if at + PREFIX.size > size:
-            return None
-        marker, length = PREFIX.unpack_from(content, at)
+        size = self.file.size
+        marker, length = self.head(at)
         if marker != MARKER or not 0 < length <= LARGEST_METADATA or at + 8 + length > size:
             return None
-        metadata = content[at + 8 : at + 8 + length]
+        metadata = self.file.read(at + 8, length)
         found = proof.batch_proof(metadata)
         if found is None and self.proven:
             return None
@@ -118,47 +122,48 @@ class Messages:
             return None
         if found is not None:
             low, high = kind.layers
-            with memoryview(content) as view:
-                before, after = view[at + kind.head : at + low], view[at + high : at + kind.size]
-                check = proof.batch_check(kind.begun, found.text[:SAID_BYTES], before, after)
-            if b"%08x" % check != found.text[-8:]:
+            before, after = self.file.read(at + kind.head, low - kind.head), self.file.read(at + high, kind.size - high)
+            if b"%08x" % proof.batch_check(kind.begun, found.text[:SAID_BYTES], before, after) != found.text[-8:]:
                 return None
         return kind, found
 
-    def following(self, at: int, kind: Kind, before: BatchProof, most: int) -> list[bytes]:
+    def following(self, at: int, kind: Kind, before: BatchProof) -> list[bytes]:
         """Returns the proofs of the sound batches that continue another one, as nearly all do; others need a closer look.
 
         Args:
             at: Where the other one ends.
             kind: Its kind, which these have too.
             before: Its proof; the numbers of these batches' first rows go on from there.
-            most: How many at most.
         """
-        content, size, begun, row = self.file.content(), kind.size, kind.begun, before.row
-        start, head, (low, high) = 8 + before.at, kind.head, kind.layers
-        behind = start + BATCH_BYTES
-        same = content[at - size : at - size + start], content[at - size + behind : at - size + head]
+        size, head, (low, high), row = kind.size, kind.head, kind.layers, before.row
+        start, stop, rest = 8 + before.at, 8 + before.at + BATCH_BYTES, kind.size - high
+        last = at + (self.size - at) // size * size
+
+        def behind_layers(of: int) -> bytes:
+            """Returns what stands behind the layers of one message and before those of the next, in one reading."""
+            return self.file.read(of + high, rest + (low if of + size < last else 0))
+
+        one, here = self.file.read(at - size, head), behind_layers(at - size)
+        same = one[:start], one[stop:]
         found: list[bytes] = []
-        with memoryview(content) as view:
-            for here in range(at, at + min(most, (self.file.size - at) // size) * size, size):
-                row += kind.rows
-                text = content[here + start : here + behind]
-                if (content[here : here + start], content[here + behind : here + head]) != same:
-                    break
-                if text[: len(ROW) + 16] != b"%b%016x" % (ROW, row):
-                    break
-                said = text[:SAID_BYTES]
-                check = proof.batch_check(begun, said, view[here + head : here + low], view[here + high : here + size])
-                if b"%08x" % check != text[-8:]:
-                    break
-                found.append(text)
+        for message in range(at, last, size):
+            row += kind.rows
+            text, body = here[rest + start : rest + stop], memoryview(here)[rest + head :]
+            if (here[rest : rest + start], here[rest + stop : rest + head]) != same:
+                break
+            if not text.startswith(b"%b%016x" % (proof.ROW, row)):
+                break
+            here = behind_layers(message)
+            if b"%08x" % proof.batch_check(kind.begun, text[:SAID_BYTES], body, memoryview(here)[:rest]) != text[-8:]:
+                break
+            found.append(text)
         return found
 
     def _kind(self, at: int, metadata: bytes, found: BatchProof | None, layout: Layout) -> Kind | None:
         key = metadata if found is None else metadata[: found.at] + metadata[found.at + BATCH_BYTES :]
         kind = self._kinds.get(key)
         if kind is None:
-            begun = proof.head_check(self.file.content()[at : at + 8], key, self.seed)
+            begun = proof.head_check(self.file.read(at, 8), key, self.seed)
             try:
                 kind = self._parse(at, 8 + len(metadata), layout, begun)
             except (pa.ArrowException, OSError, EOFError, ValueError, OverflowError):
@@ -169,39 +174,35 @@ class Messages:
                 self._kinds[key] = kind
         return kind
 
-    def layers_sound(self, at: int, kind: Kind) -> bool:
-        """Whether the layers of the batch at byte ``at`` are what was written; true where nothing proves it."""
-        content = self.file.content()
-        found = proof.batch_proof(content[at + 8 : at + kind.head])
+    def layers(self, at: int, kind: Kind) -> bytes | None:
+        """Returns the values of the layers of the batch at byte ``at``, None where they are not what was written."""
+        found = proof.batch_proof(self.file.read(at + 8, kind.head - 8))
         low, high = kind.layers
-        with memoryview(content) as view:
-            return (
-                found is None
-                or low == high
-                or (
-                    b"%08x" % zlib.crc32(view[at + low : at + high], self.seed)
-                    == found.text[SAID_BYTES - 8 : SAID_BYTES]
-                )
-            )
+        values = self.file.read(at + low, high - low)
+        if found is None or low == high:
+            return values
+        check = b"%08x" % zlib.crc32(values, self.seed)
+        return values if check == found.text[SAID_BYTES - 8 : SAID_BYTES] else None
 
     def next_batch(self, after: int, layout: Layout) -> int | None:
         """Returns where the next complete, sound batch behind byte ``after`` starts, None where there is none."""
-        at = after
-        content = self.file.content()
-        while (at := content.find(MARKER, at + 1, after + MOST_SKIPPED)) >= 0:
-            if at % 8 == 0 and self.batch(at, layout) is not None:
-                return at
+        stop = min(self.size, after + MOST_SKIPPED)
+        for start in range(after + 1, stop, SEARCHED_AT_ONCE):
+            # A marker may begin in this part and end in the next one.
+            part = self.file.read(start, min(SEARCHED_AT_ONCE + len(MARKER) - 1, stop - start))
+            found = -1
+            while (found := part.find(MARKER, found + 1)) >= 0:
+                if (start + found) % 8 == 0 and self.batch(start + found, layout) is not None:
+                    return start + found
         return None
 
     def _parse(self, at: int, head: int, layout: Layout, begun: int) -> Kind | None:
-        arrow = pa.py_buffer(self.file.content())
-        source = pa.BufferReader(arrow.slice(at))
-        message = pa.ipc.read_message(source)
+        message = pa.ipc.read_message(pa.PythonFile(_Part(self.file, at), mode="r"))
         if message.type != "record batch":
             return None
         batch = pa.ipc.read_record_batch(message, self.schema)
         batch.validate(full=True)
-        size, base = source.tell(), arrow.address + at
+        size, base = head + message.body.size, message.body.address - head
         starts, layers = {}, (size, size)
         for column, (dtype, shape) in layout.widths.items():
             values = batch.column(column).buffers()[-1]
@@ -212,3 +213,19 @@ class Messages:
             if column == "layers" and needed:
                 layers = (start, start + needed)
         return Kind(batch.num_rows, size, starts, head, layers, begun)
+
+
+class _Part(io.RawIOBase):
+    """What stands in a file from one byte on, for Arrow to read."""
+
+    def __init__(self, file: GrowingFile, start: int) -> None:
+        self._file, self._at = file, start
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, count: int = -1) -> bytes:
+        rest = max(self._file.size - self._at, 0)
+        found = self._file.read(self._at, rest if count < 0 else min(count, rest))
+        self._at += len(found)
+        return found

@@ -53,7 +53,7 @@ def head_check(prefix: bytes, metadata: bytes, seed: int) -> int:
     return zlib.crc32(metadata, zlib.crc32(prefix, seed))
 
 
-def batch_check(head: int, said: bytes, before: memoryview, after: memoryview) -> int:
+def batch_check(head: int, said: bytes, before: bytes | memoryview, after: bytes | memoryview) -> int:
     """Returns the checksum of a batch: what its proof says, and its body before and after the layers."""
     return zlib.crc32(after, zlib.crc32(before, zlib.crc32(said, head)))
 

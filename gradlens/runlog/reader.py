@@ -37,8 +37,8 @@ class Run:
     There is none where a group is absent, where its gradient is not finite (``nonfinite`` says so), and no cosine or share where
     one is zero.
 
-    Steps are strictly increasing: where a training was resumed, the later session's steps supersede the earlier ones'. Files
-    are memory-mapped, curves are computed in parts and kept, so that a long run costs little memory and ``refresh`` reads only
+    Steps are strictly increasing: where a training was resumed, the later session's steps supersede the earlier ones'. Curves
+    are computed in parts and kept, so that a long run costs little memory and ``refresh`` reads only
     what is new. Safe to use from several threads.
     """
 

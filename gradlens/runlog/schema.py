@@ -2,7 +2,7 @@
 
 A segment is an Arrow IPC stream of one schema, so any Arrow tool reads it. Symmetric matrices are stored as their upper triangle,
 row by row: P = V(V+1)/2 numbers. Absent entries are null, and the slot beneath a null holds NaN (for ``epoch``: -1), so that
-a reader may use the mapped values without looking at the validity bits. Entries of a vector that is not finite are inf.
+a reader may use the values without looking at the validity bits. Entries of a vector that is not finite are inf.
 """
 
 from __future__ import annotations

@@ -1,50 +1,31 @@
-"""One measurements-NNN.arrows, read through a memory map, again and again as it grows.
+"""One measurements-NNN.arrows, read again and again as it grows.
 
-Batches of one kind that follow each other form one regular block of the file, from which a column is read with a single strided
-copy.
+Batches of one kind that follow each other form one regular block of the file, in which the place of any value can be computed.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradlens.runlog.block import Block
 from gradlens.runlog.errors import RunError
-from gradlens.runlog.mapped import MappedFile
+from gradlens.runlog.growing import FileChangedError, GrowingFile
 from gradlens.runlog.messages import Kind, Messages
 from gradlens.runlog.proof import BatchProof
 from gradlens.runlog.regular import reason
 from gradlens.runlog.schema import Layout, Origin
 
-MOST_MAPPED = 64 << 20
 # Layers are checked when the file is opened where they are few, else when they are read.
 CHECKED_AT_ONCE = 8 << 20
 STEP = struct.Struct("<q")
-
-
-@dataclass
-class _Block:
-    """``count`` messages of one kind in a row, the first of them at ``start`` and holding the segment's row ``first``.
-
-    ``sound`` says of each whether its layers are what was written; None where they were not checked.
-    """
-
-    kind: Kind
-    start: int
-    count: int
-    first: int
-    sound: list[bool | None]
-
-    @property
-    def stop(self) -> int:
-        return self.first + self.count * self.kind.rows
 
 
 class Segment:
@@ -68,7 +49,7 @@ class Segment:
         self.path = path
         self.problems: list[str] = []
         self.unopened: str | None = None
-        self._file = MappedFile(path)
+        self._file = GrowingFile(path)
         self.generation = 0
         self._start_over()
 
@@ -78,11 +59,11 @@ class Segment:
         self.rows = self.written = self.digest = 0
         self.first_step: int | None = None
         self._messages = Messages(self._file)
-        self._blocks: list[_Block] = []
+        self._blocks: list[Block] = []
         self._end = 0
         self._last_steps = (-1, -1)  # of the last two rows
         self._broken = False
-        self._touched = self._checked = 0
+        self._checked = 0
 
     @property
     def proven(self) -> bool:
@@ -105,28 +86,36 @@ class Segment:
         self.unopened = None
         try:
             size = self._file.look()
+            if size < known:
+                # Nothing of gradlens does this.
+                self.problems.append(f"{self.path.name} was cut to {size} bytes by another program")
+                self._forget()
+                known, size = 0, self._file.look()
         except FileNotFoundError:
-            return 0  # vanished: what is mapped already stays readable
+            return self.rows - before  # vanished: what is open stays readable
         except OSError as error:
             self.unopened = f"{self.path.name} cannot be read: {reason(error)}"
-            return 0
-        if size < known:
-            # Nothing of gradlens does this, and to touch what was mapped of the lost end would be fatal.
-            self.problems.append(f"{self.path.name} was cut to {size} bytes by another program")
-            self.generation += 1
-            self._file.forget()
-            self._start_over()
-            known = 0
-            self._file.look()
+            return self.rows - before
         if self._broken or size <= known:
             return self.rows - before
+        try:
+            self._index()
+        except FileChangedError as error:  # perhaps it is being written anew: the next look will tell
+            self.unopened = str(error)
+            self._forget()
+        return self.rows - before
+
+    def _index(self) -> None:
         if self.layout is None:
             self._read_schema()
         if self.layout is not None:
             while self._step_over(self.layout):
                 pass
-            self._release(size - self._end)
-        return self.rows - before
+
+    def _forget(self) -> None:
+        self.generation += 1
+        self._file.forget()
+        self._start_over()
 
     def read(self, column: str, start: int, stop: int, layer: int | None = None) -> NDArray[Any]:
         """Returns rows ``start`` to ``stop`` of a column as a copy, [n, ...]; ``layer`` picks one of [n, L, P]."""
@@ -134,19 +123,10 @@ class Segment:
         dtype, shape = self.layout.widths[column]
         out = np.empty((stop - start, *(shape if layer is None else shape[1:])), dtype=dtype)
         for block in self._blocks:
-            low, high = max(start, block.first), min(stop, block.stop)
-            if low >= high:
-                continue
-            n = block.kind.rows
-            first, last = (low - block.first) // n, -(-(high - block.first) // n)
-            view = self._view(block, column, layer)[first:last]
-            skip = low - block.first - first * n
-            out[low - start : high - start] = view.reshape(-1, *out.shape[1:])[skip : skip + high - low]
-            if column == "layers" and self.proven:
-                for index in self._unsound(block, range(first, last)):
-                    at = block.first + index * n - start
-                    out[max(at, 0) : max(at + n, 0)] = np.nan
-            self._release((last - first) * block.kind.size)
+            low, high, n = max(start, block.first), min(stop, block.stop), block.kind.rows
+            for first in range(low - (low - block.first) % n, high, n):
+                rows = slice(max(low, first), min(high, first + n))
+                self._copy(block, column, rows, layer, out[rows.start - start : rows.stop - start])
         return out
 
     def take(self, column: str, rows: NDArray[np.intp], layer: int | None = None) -> NDArray[Any]:
@@ -155,13 +135,9 @@ class Segment:
         dtype, shape = self.layout.widths[column]
         out = np.empty((len(rows), *(shape if layer is None else shape[1:])), dtype=dtype)
         for block in self._blocks:
-            low, high = np.searchsorted(rows, (block.first, block.stop))
-            if low < high:
-                inside = rows[low:high] - block.first
-                of = inside // block.kind.rows
-                out[low:high] = self._view(block, column, layer)[of, inside % block.kind.rows]
-                if column == "layers" and self.proven:
-                    out[low:high][np.isin(of, self._unsound(block, np.unique(of).tolist()))] = np.nan
+            for at in range(*np.searchsorted(rows, (block.first, block.stop))):
+                row = int(rows[at])
+                self._copy(block, column, slice(row, row + 1), layer, out[at : at + 1])
         return out
 
     def rows_before(self, step: int) -> int:
@@ -175,45 +151,40 @@ class Segment:
                 high = middle
         return low
 
-    def _view(self, block: _Block, column: str, layer: int | None) -> NDArray[Any]:
+    def _copy(self, block: Block, column: str, rows: slice, layer: int | None, out: NDArray[Any]) -> None:
+        """Copies rows that stand in one batch; layers that are not what was written become NaN."""
         assert self.layout is not None
+        kind = block.kind
+        index, first = divmod(rows.start - block.first, kind.rows)
         dtype, shape = self.layout.widths[column]
-        inner = [np.dtype(dtype).itemsize]
-        for length in reversed(shape):
-            inner.insert(0, inner[0] * length)
-        view: NDArray[Any] = np.ndarray(
-            (block.count, block.kind.rows, *shape),
-            dtype=dtype,
-            buffer=self._file.content(),
-            offset=block.start + block.kind.starts[column],
-            strides=(block.kind.size, *inner),
-        )
-        return view if layer is None else view[:, :, layer]
+        if column == "layers" and self.proven and not block.sound[index]:
+            checked = self._check_layers(block, index)
+            whole = None if checked is None else np.frombuffer(checked, dtype).reshape(kind.rows, *shape)
+            out[...] = (
+                np.nan if whole is None else whole[first : first + len(out), slice(None) if layer is None else layer]
+            )
+            return
+        at = block.start + index * kind.size + kind.starts[column] + first * np.dtype(dtype).itemsize * math.prod(shape)
+        if layer is None:
+            self._file.fill(at, out)
+        else:
+            several = np.empty((len(out), *shape), dtype=dtype)
+            self._file.fill(at, several)
+            out[...] = several[:, layer]
 
-    def _unsound(self, block: _Block, batches: Iterable[int]) -> list[int]:
-        """Returns which of a block's batches have layers that are not what was written; each is checked once."""
-        found = []
-        for index in batches:
-            if block.sound[index] is None:
-                at = block.start + index * block.kind.size
-                block.sound[index] = sound = self._messages.layers_sound(at, block.kind)
-                self._release(block.kind.size)
-                if not sound:
-                    first = block.first + index * block.kind.rows
-                    self.problems.append(
-                        f"{self.path.name}: the layers of rows {first} to {first + block.kind.rows - 1} are damaged and shown "
-                        "as missing"
-                    )
-            if not block.sound[index]:
-                found.append(index)
+    def _check_layers(self, block: Block, index: int) -> bytes | None:
+        """Returns the layers of one of a block's batches, None where they are not what was written, which is noted once."""
+        found = None
+        if block.sound[index] is not False:
+            found = self._messages.layers(block.start + index * block.kind.size, block.kind)
+            block.sound[index] = found is not None
+            if found is None:
+                first = block.first + index * block.kind.rows
+                self.problems.append(
+                    f"{self.path.name}: the layers of rows {first} to {first + block.kind.rows - 1} are damaged and shown "
+                    "as missing"
+                )
         return found
-
-    def _release(self, touched: int) -> None:
-        """Lets go of mapped pages from time to time."""
-        self._touched += touched
-        if self._touched > MOST_MAPPED:
-            self._file.release()
-            self._touched = 0
 
     def _read_schema(self) -> None:
         try:
@@ -254,13 +225,12 @@ class Segment:
         if proof is None:
             self._add_unproven(kind)
         elif self._in_place(kind, proof):
-            following = self._messages.following(self._end + kind.size, kind, proof, MOST_MAPPED // kind.size)
+            following = self._messages.following(self._end + kind.size, kind, proof)
             count += len(following)
             self._add(kind, count)
             self.digest = zlib.crc32(b"".join(following), self.digest)
             self.written += len(following) * kind.rows
         self._end += count * kind.size
-        self._release(count * kind.size)
         return True
 
     def _in_place(self, kind: Kind, proof: BatchProof) -> bool:
@@ -283,10 +253,10 @@ class Segment:
         if not kind.rows:
             return
         if self.first_step is None:
-            self.first_step = STEP.unpack_from(self._file.content(), self._end + kind.starts["step"])[0]
+            self.first_step = STEP.unpack(self._file.read(self._end + kind.starts["step"], STEP.size))[0]
         block = self._blocks[-1] if self._blocks else None
         if block is None or block.kind is not kind or block.start + block.count * kind.size != self._end:
-            block = _Block(kind, self._end, 0, self.rows, [])
+            block = Block(kind, self._end, 0, self.rows, [])
             self._blocks.append(block)
         block.count += count
         block.sound += [None] * count
@@ -294,14 +264,15 @@ class Segment:
         layers = kind.layers[1] - kind.layers[0]
         if self.proven and layers:
             at_once = min(count, (CHECKED_AT_ONCE - self._checked) // layers)
-            self._unsound(block, range(block.count - count, block.count - count + at_once))
+            for index in range(block.count - count, block.count - count + at_once):
+                self._check_layers(block, index)
             self._checked += count * layers
 
     def _add_unproven(self, kind: Kind) -> None:
         """Indexes a batch without a proof. Written steps always grow: where they do not, something is damaged."""
-        steps = np.frombuffer(self._file.content(), "<i8", kind.rows, self._end + kind.starts["step"])
         if not kind.rows:
             return
+        steps = np.frombuffer(self._file.read(self._end + kind.starts["step"], 8 * kind.rows), "<i8")
         earlier, last = self._last_steps
         first = int(steps[0])
         if not (steps[1:] > steps[:-1]).all() or first <= earlier:

@@ -1,4 +1,4 @@
-"""The files that a writer appends to. They only ever grow: what a reader has mapped is never cut off or overwritten."""
+"""The files that a writer appends to. They only ever grow: what a reader has seen is never cut off or overwritten."""
 
 from __future__ import annotations
 

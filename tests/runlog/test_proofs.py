@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gradlens.runlog import Run, RunWriter, list_runs, mapped
+from gradlens.runlog import Run, RunWriter, growing, list_runs
 from gradlens.runlog.meta import read_meta
 from tests.runlog.made import LAYERS, NAMES, measurement, meta, write_run
 
@@ -170,13 +170,13 @@ def test_seven_hundred_runs_open_few_files(tmp_path):
     found = list_runs(tmp_path / "runs")
     assert len(os.listdir("/proc/self/fd")) - before <= 64
     assert [len(run) for _, run in found] == [5] * 700
-    assert all(len(run.cosine("tail")) == 5 for _, run in found)  # mapped again
+    assert all(len(run.cosine("tail")) == 5 for _, run in found)  # opened again
     assert len(os.listdir("/proc/self/fd")) - before <= 64
-    assert len(mapped._OPEN) <= mapped.MOST_OPEN
+    assert len(growing._OPEN) <= growing.MOST_OPEN
 
 
 def test_a_file_that_cannot_be_opened_is_said(run_path, monkeypatch):
-    from gradlens.runlog import mapped as module
+    from gradlens.runlog import growing as module
 
     def full(path, most=None):
         raise OSError(24, "Too many open files")

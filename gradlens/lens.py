@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -120,6 +121,7 @@ class Lens:
         *,
         ignore_index: int = -100,
         logits: Tensor | None = None,
+        retain_graph: bool = False,
     ) -> None:
         """Does what ``loss.backward()`` does, and measures if this step is one to be measured.
 
@@ -131,6 +133,7 @@ class Lens:
             ignore_index: The label that belongs to no sample.
             logits: [B, c] scores of the first c classes, from which loss and accuracy per group are counted; by default the
                 first of ``outputs`` with a column for each class.
+            retain_graph: Keeps the graph for the backward pass of another loss, as torch's own does.
 
         Raises:
             LabelsError: Labels that fit no output or hold an unknown class id, or a loss that does not depend on the outputs.
@@ -139,8 +142,9 @@ class Lens:
         """
         names, losses = parts_of(loss)
         total = losses[0] if len(losses) == 1 else torch.stack([part.reshape(()) for part in losses]).sum()
+        backward = partial(total.backward, retain_graph=True) if retain_graph else total.backward
         if not self.armed:
-            self._stepper.plain(total.backward)
+            self._stepper.plain(backward)
             return
         seen = self._stepper.take_outputs()
         chosen = seen if outputs is None else [outputs] if isinstance(outputs, Tensor) else list(outputs)
@@ -149,9 +153,10 @@ class Lens:
             losses,
             row_tensors(chosen, dense_labels(labels)),
             labels,
-            total.backward,
+            backward,
             ignore_index,
             logits=logits,
+            retains=retain_graph,
         )
 
     def measured_backward(
@@ -165,6 +170,7 @@ class Lens:
         class_dim: int | None = None,
         taken: Taken | None = None,
         labelled: Sequence[Labelled] = (),
+        retains: bool = False,
     ) -> None:
         """Runs ``backward`` exactly once, and measures it if this step is one to be measured.
 
@@ -177,6 +183,7 @@ class Lens:
             class_dim: Where the anchors have their classes, if that is known.
             taken: Returns (parameter, gradient) pairs, where ``backward`` leaves nothing in ``.grad``.
             labelled: The anchors again, where they have labels of their own.
+            retains: Whether ``backward`` keeps the graph for a pass over another loss.
 
         Raises:
             LabelsError: As ``backward``; the backward pass has not run then.
@@ -193,6 +200,7 @@ class Lens:
                 class_dim=class_dim,
                 taken=taken,
                 labelled=labelled,
+                retains=retains,
             )
         else:
             self._stepper.plain(backward)

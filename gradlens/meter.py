@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,11 +17,13 @@ from gradlens.groups import ClassGroups
 from gradlens.inner import Layout, inner_products
 from gradlens.labelled import outside, scores_of
 from gradlens.leaf_hooks import RawGradients
-from gradlens.pending import Floats, Pending, Plan
+from gradlens.pending import Pending, Plan
 from gradlens.rows import LabelsError, Rows
 from gradlens.same_samples import Samples
 from gradlens.scaling import scale_of
-from gradlens.vectors import added, less, relative_difference, summed, zeroed
+from gradlens.step_passes import StepPasses
+from gradlens.step_sums import StepSums
+from gradlens.vectors import added, less, relative_difference, summed
 
 # The gradients that a backward pass has returned, each with its parameter.
 Taken: TypeAlias = Callable[[], Iterable[tuple[Tensor, Tensor | None]]]
@@ -39,21 +40,12 @@ class StepMeter:
     # Whether no other process averages the gradients.
     _alone = True
     # What belongs to one step; _restart begins the next.
-    _vectors: dict[int, Grads]
+    _passes: StepPasses
     _difference: int | None
-    _before: Grads
     _checked: Sequence[int] | None
     _thorough: bool
-    _check: Grads | None
-    _counts: Floats
     _samples: Samples | None
-    _scores: Tensor | None
-    _loss: Tensor | None
-    _disagreement: Tensor | None
     _evaluated: Pending | None
-    _kept: Grads | None
-    _raw: RawGradients
-    _taken: Grads | None
     _scale: Tensor | None
     _rounding: float
 
@@ -87,7 +79,12 @@ class StepMeter:
     @property
     def begun(self) -> bool:
         """Whether a backward pass of the current step was measured."""
-        return self._loss is not None
+        return self._sums.begun
+
+    @property
+    def passes(self) -> StepPasses:
+        """The step's backward passes."""
+        return self._passes
 
     def measure(
         self,
@@ -101,6 +98,7 @@ class StepMeter:
         rounding: float = 0.0,
         logits: Tensor | None = None,
         taken: Taken | None = None,
+        retains: bool = False,
     ) -> None:
         """Runs ``backward`` once and adds what it contributes to the current step.
 
@@ -114,11 +112,14 @@ class StepMeter:
             rounding: Relative rounding of the forward pass where it is more than that of anchors and parameters.
             logits: What loss and hits are counted from, where it is not an anchor of C columns.
             taken: The gradients that ``backward`` has returned, where it leaves none in ``.grad``.
+            retains: Whether ``backward`` keeps the graph for a pass over another loss.
 
         Raises:
             LabelsError: The loss does not depend on the anchors.
         """
         self._begin(returned=taken is not None)
+        if retains:
+            self._passes.retains()
         self._scale = scale_of(losses)
         reached = [c for c, loss in enumerate(losses) if any(g is not None for g in cotangents(loss, anchors))]
         if not reached:
@@ -138,20 +139,21 @@ class StepMeter:
             self._difference = self._position(reached[0], largest)
         wanted = [pair for pair in present if self._position(*pair) != self._difference]
         tested = [pair for pair in present if self._position(*pair) == self._difference]
-        self._add(self._rest, self._around(summed(losses), anchors, seen))
+        self._sums.add(self._rest, self._around(summed(losses), anchors, seen))
         if self._checked:
             near = [self.params[i] for i in self._checked]
             for vector in pull_back(losses, anchors, rows, tested, near):
-                self._check = vector if self._check is None else added(self._check, vector)
-        found = self._pulled(losses, anchors, rows, wanted, self._raw.noting(backward), self._thorough)
+                self._sums.check = vector if self._sums.check is None else added(self._sums.check, vector)
+        found = self._pulled(losses, anchors, rows, wanted, self._sums.raw.noting(backward), self._thorough)
         for pair, vector in zip(wanted, found, strict=True):
-            self._add(self._position(*pair), vector)
+            self._sums.add(self._position(*pair), vector)
         if taken is not None:
-            self._take(taken())
+            self._sums.take(taken())
         dtypes = {tensor.dtype for tensor in (*anchors, *self.params)}
         self._rounding = max(self._rounding, rounding, *(torch.finfo(dtype).eps for dtype in dtypes))
-        self._counts = self._counts if again else self._counts + np.asarray(rows.counts)
-        self._note(None if again else scores_of(anchors, labels, rows, self._groups, logits), losses)
+        if not (again and self._sums.counts.any()):
+            self._sums.count(rows.counts, scores_of(anchors, labels, rows, self._groups, logits), again=again)
+        self._sums.note(losses)
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
         """Runs a backward pass that passes through no samples: all of it belongs to ``rest``."""
@@ -159,10 +161,10 @@ class StepMeter:
         self._scale = scale_of(losses)
         before = [None if p.grad is None else p.grad.detach().clone() for p in self.params]
         own = RawGradients(self.params, vanishing=self._alone)
-        self._raw.noting(own.noting(backward))()
+        self._sums.raw.noting(own.noting(backward))()
         after = [p.grad for p in self.params]
-        self._add(self._rest, own.put_into(less(after, before, copied=True)))
-        self._note(None, losses)
+        self._sums.add(self._rest, own.put_into(less(after, before, copied=True)))
+        self._sums.note(losses)
 
     def hold(self, *, keep: bool) -> None:
         """Evaluates the step so far, while ``.grad`` is what the backward passes left there (not yet clipped or unscaled).
@@ -170,14 +172,12 @@ class StepMeter:
         Args:
             keep: Keeps the vectors for ``finish(update)`` instead of their inner products.
         """
-        after = [p.grad for p in self.params]
-        total = less(after, self._before, copied=keep) if self._taken is None else self._taken
-        total = self._raw.put_into(total)
+        kept = self._passes.hold(copied=keep)
+        total = self._sums.total or []
         if self._has_total and self._difference is not None and all(g is None for g in total):
             self._has_total = False  # gradients vanish in the backward pass: from the next step on all are pulled back
             self._difference = None
-        self._evaluated = None if keep else self._evaluate(total, None)
-        self._kept = total if keep else None
+        self._evaluated = None if kept else self._evaluate(total, None)
 
     def finish(self, update: Grads | None = None) -> Pending | None:
         """Ends the step and returns its result; None where nothing was measured.
@@ -185,40 +185,27 @@ class StepMeter:
         Args:
             update: What the optimizer took off the parameters, after ``hold(keep=True)``.
         """
-        pending = self._evaluated if self._kept is None else self._evaluate(self._kept, update)
+        total = self._sums.total
+        pending = self._evaluate(total, update) if self._evaluated is None and total is not None else self._evaluated
         self._restart()
         return pending
 
+    @property
+    def _sums(self) -> StepSums:
+        return self._passes.sums
+
     def _restart(self) -> None:
-        self._vectors, self._before = {}, []
-        self._difference = self._checked = self._check = None
-        self._counts = np.zeros(len(self._groups))
-        self._samples = self._scores = self._loss = self._disagreement = None
-        self._evaluated = self._kept = self._taken = self._scale = None
+        self._passes = StepPasses(self.params, len(self._groups), alone=self._alone)
+        self._choose_anew()
+
+    def _choose_anew(self) -> None:
+        self._difference = self._checked = self._samples = None
+        self._evaluated = self._scale = None
         self._rounding = 0.0
-        self._raw = RawGradients(self.params, vanishing=self._alone)
 
     def _begin(self, *, returned: bool = False) -> None:
-        if self.begun and self._has_total and not returned:
-            self._throw_away(zeroed([p.grad for p in self.params]))
-        if not self.begun:
-            self._before = [None if p.grad is None else p.grad.detach().clone() for p in self.params]
-
-    def _throw_away(self, gone: Sequence[bool]) -> None:
-        """Forgets what earlier backward passes of the step gave to parameters whose gradients were zeroed since.
-
-        All of them are where an optimizer skipped a step (a gradient scaler does), some where several take turns.
-        """
-        if all(gone):
-            self._restart()
-            return
-        if not any(gone):
-            return
-        self._vectors = {position: _without(vector, gone) for position, vector in self._vectors.items()}
-        self._before = _without(self._before, gone)
-        self._raw.forget(index for index, no in enumerate(gone) if no)
-        if self._check is not None and self._checked is not None:
-            self._check = _without(self._check, [gone[i] for i in self._checked])
+        if self._passes.begin(self._checked, looks=self._has_total and not returned):
+            self._choose_anew()
 
     def _again(self, samples: Samples) -> bool:
         """Whether these are the samples of the backward pass before, with another loss of theirs."""
@@ -243,17 +230,6 @@ class StepMeter:
 
     def _position(self, component: int, group: int) -> int:
         return component * len(self._groups) + group
-
-    def _add(self, position: int, vector: Grads | None) -> None:
-        if vector is None:
-            return
-        known = self._vectors.get(position)
-        self._vectors[position] = vector if known is None else added(known, vector)
-
-    def _take(self, pairs: Iterable[tuple[Tensor, Tensor | None]]) -> None:
-        of_param = {id(param): gradient for param, gradient in pairs}
-        vector = [None if (g := of_param.get(id(param))) is None else g.detach() for param in self.params]
-        self._taken = vector if self._taken is None else added(self._taken, vector)
 
     def _around(self, loss: Tensor, anchors: Sequence[Tensor], rows: Rows) -> Grads | None:
         """What reaches the parameters around the anchors, or through rows of no group; None where nothing can."""
@@ -281,19 +257,13 @@ class StepMeter:
         found = self._switch.measure(losses, anchors, rows, wanted, backward)
         if wanted:
             gaps = [relative_difference(f, t) for f, t in zip(found, truth, strict=True)]
-            self._disagreement = torch.stack(
-                [*gaps, *([] if self._disagreement is None else [self._disagreement])]
-            ).max()
+            known = self._sums.disagreement
+            self._sums.disagreement = torch.stack([*gaps, *([] if known is None else [known])]).max()
         return truth
 
-    def _note(self, scores: Tensor | None, losses: Sequence[Tensor]) -> None:
-        total = summed([loss.detach() for loss in losses])
-        self._loss = total if self._loss is None else self._loss + total
-        if scores is not None:
-            self._scores = scores if self._scores is None else self._scores + scores
-
     def _evaluate(self, total: Grads, update: Grads | None) -> Pending:
-        vectors = dict(self._vectors)
+        sums = self._sums
+        vectors = dict(sums.vectors)
         vectors.setdefault(self._rest, [None] * len(self.params))
         if update is not None:
             vectors[self._rest + 1] = update
@@ -308,7 +278,7 @@ class StepMeter:
         sized = [vector for position, vector in vectors.items() if position != plan.update]
         computed, exponent = self._in_range([*vectors.values(), total], [*sized, total])
         products = self._products(computed, range(len(self.params)), self._layer_of, self._layers)
-        loss = self._loss
+        loss = sums.loss
         if self._scale is not None:
             scale = self._scale.to(products)
             factors = torch.stack(
@@ -317,25 +287,25 @@ class StepMeter:
             products = products * factors * factors[:, None]
             loss = None if loss is None else loss / self._scale.to(loss)
         nothing = torch.tensor(torch.nan)
-        scores = torch.full((2, len(self._groups)), torch.nan) if self._scores is None else self._scores
+        scores = torch.full((2, len(self._groups)), torch.nan) if sums.scores is None else sums.scores
         return Pending.start(
             plan,
             products,
             self._residual(total),
             scores,
             nothing if loss is None else loss,
-            nothing if self._disagreement is None else self._disagreement,
-            self._counts,
+            nothing if sums.disagreement is None else sums.disagreement,
+            sums.counts,
             exponent,
         )
 
     def _residual(self, total: Grads) -> Tensor:
         """|total - all vectors| / |total| over the checked parameters, with the largest group pulled back on its own."""
-        if not self._checked or self._check is None or self._difference is None:
+        if not self._checked or self._sums.check is None or self._difference is None:
             return torch.tensor(torch.nan)
         at = list(self._checked)
-        parts = [[vector[i] for i in at] for vector in self._vectors.values()]
-        whole = [*parts, self._check, [total[i] for i in at]]
+        parts = [[vector[i] for i in at] for vector in self._sums.vectors.values()]
+        whole = [*parts, self._sums.check, [total[i] for i in at]]
         compared, _ = self._in_range(whole, whole)
         products = self._products(compared, at, [0] * len(at), 1)[0]
         signs = torch.tensor([-1.0] * (len(parts) + 1) + [1.0], dtype=products.dtype).to(
@@ -343,7 +313,3 @@ class StepMeter:
         )
         # In float64 and from inner products: exact to about 1e-8 of the gradient, far below what float32 leaves.
         return (signs @ products @ signs).clamp(min=0).sqrt() / products[-1, -1].sqrt()
-
-
-def _without(vector: Grads, gone: Sequence[bool]) -> Grads:
-    return [None if no else gradient for gradient, no in zip(vector, gone, strict=True)]

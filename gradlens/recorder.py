@@ -169,8 +169,8 @@ class Recorder:
                 "stepped",
                 step,
                 f"what the optimizer steps on is not what was measured (step {step}: {min(rest, 1):.0%} of it is no multiple of "
-                "that): .grad was projected, masked, clipped by value or replaced after the backward pass; measured is what "
-                "backward left there",
+                "that): .grad was projected, masked, clipped by value or replaced after the backward pass; measured is what the "
+                "backward passes gave",
             )
         elif abs(scale - 1) > STEPPED_LIMIT:  # a number that is none compares false
             self.event("stepped scale", step, scale=scale)

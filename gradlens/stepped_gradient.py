@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from gradlens.engines import Grads
 from gradlens.shards import local
+from gradlens.step_passes import StepPasses
+from gradlens.stepped_passes import step_together
 
 
 class SteppedGradient:
@@ -18,6 +21,9 @@ class SteppedGradient:
 
     Both are told by two numbers for each parameter: the norm and the sum of its gradient. Another scale (clipping by norm)
     changes all of them alike; projections, clipped values, masks and replaced gradients do not.
+
+    Attributes:
+        together: Whether it steps on what several passes gave, though ``.grad`` was zeroed between them; until ``take``.
     """
 
     def __init__(self, fail: Callable[[Exception], None]) -> None:
@@ -28,15 +34,28 @@ class SteppedGradient:
         """
         self._fail = fail
         self._left: Tensor | None = None
-        self._params: Sequence[Tensor] = ()
+        self._params: Sequence[nn.Parameter] = ()
+        self._passes: Sequence[Grads] = ()
         self._found: Tensor | None = None
+        self.together = False
         self._handle: RemovableHandle | None = None
 
-    def left(self, params: Sequence[Tensor], optimizer: Optimizer) -> None:
-        """Notes what a backward pass left, and waits for the optimizer's step."""
+    def left(self, params: Sequence[nn.Parameter], passes: StepPasses, optimizer: Optimizer) -> None:
+        """Notes what the backward passes left, and waits for the optimizer's step.
+
+        Args:
+            params: The measured parameters.
+            passes: Passes over them.
+            optimizer: Steps on their gradients.
+        """
         owned = {id(param) for group in optimizer.param_groups for param in group["params"]}
-        self._params = [param for param in params if id(param) in owned]  # others may be zeroed before
-        self._left, self._found = _signature(self._params), None
+        at = [i for i, param in enumerate(params) if id(param) in owned]  # others may be zeroed before
+        self._params = [params[i] for i in at]
+        whole = [*passes.totals, passes.sums.total] if passes.totals else []
+        self._passes = [[vector[i] for i in at] for vector in whole if vector is not None]
+        taken = passes.sums.taken
+        left = [param.grad for param in self._params] if taken is None else [taken[i] for i in at]
+        self._left, self._found, self.together = _signature(left), None, False
         if self._handle is None:
             self._handle = optimizer.register_step_pre_hook(self._before_step)
 
@@ -52,23 +71,32 @@ class SteppedGradient:
     def forget(self) -> None:
         """Drops what was noted. The hook stays: torch may be going through the optimizer's hooks, which must not change then."""
         self._found = self._left = None
+        self._passes, self.together = (), False
 
     def _before_step(self, optimizer: Any, *_: Any) -> None:
         try:
             left, self._left = self._left, None
-            now = _signature(self._params)
-            if left is not None and now is not None:
-                if (factor := getattr(optimizer, "grad_scale", None)) is not None:
-                    now = now / factor.to(now)  # a fused optimizer takes the scaler's scale off by itself
+            passes, self._passes = self._passes, ()
+            stepped = [param.grad for param in self._params]
+            if left is None or (now := _signature(stepped)) is None:
+                return
+            together = step_together(stepped, passes, self._params) if passes else None
+            if together is not None:
+                self.together = True
+                scale, rest = torch.tensor([together.scale, together.rest]).to(now)
+            else:
                 scale = (left @ now) / (left @ left)
-                self._found = torch.stack([scale, (now - scale * left).norm() / now.norm()])
+                rest = (now - scale * left).norm() / now.norm()
+            if (factor := getattr(optimizer, "grad_scale", None)) is not None:
+                scale = scale / factor.to(now)  # a fused optimizer takes the scaler's scale off by itself
+            self._found = torch.stack([scale, rest])
         except Exception as error:
             self._fail(error)
 
 
-def _signature(params: Sequence[Tensor]) -> Tensor | None:
+def _signature(gradients: Grads) -> Tensor | None:
     """Returns [2 P] norms and sums of gradients, the sums over the root of the number of entries; None without gradients."""
-    parts = [None if param.grad is None else local(param.grad.detach()) for param in params]
+    parts = [None if gradient is None else local(gradient.detach()) for gradient in gradients]
     home = next((part.device for part in parts if part is not None), None)
     if home is None:
         return None

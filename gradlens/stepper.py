@@ -205,6 +205,7 @@ class Stepper:
         class_dim: int | None = None,
         taken: Taken | None = None,
         labelled: Sequence[Labelled] = (),
+        retains: bool = False,
     ) -> None:
         """Runs ``backward`` exactly once and measures it.
 
@@ -219,6 +220,7 @@ class Stepper:
             class_dim: Where the anchors have their classes, if that is known.
             taken: The gradients that ``backward`` has returned, where it leaves none in ``.grad``.
             labelled: The anchors again, where they have labels of their own.
+            retains: Whether ``backward`` keeps the graph for a pass over another loss.
 
         Raises:
             LabelsError: Wrong use; the backward pass has not run then.
@@ -240,7 +242,7 @@ class Stepper:
                 self._preflight.repeat(losses, anchors, meter.params)
             meter.measure(
                 losses, anchors, labels, rows, once,
-                check=check, rounding=self._watch.rounding, logits=logits, taken=taken,
+                check=check, rounding=self._watch.rounding, logits=logits, taken=taken, retains=retains,
             )  # fmt: skip
             self._measurements += first
 
@@ -273,7 +275,8 @@ class Stepper:
             self.fitting.meter.hold(keep=self._update is not None)
             if self._optimizer is not None:
                 if self._compares and not self._hooks.stepped:
-                    self._stepped_gradient.left(self.fitting.meter.params, self._optimizer)
+                    meter = self.fitting.meter
+                    self._stepped_gradient.left(meter.params, meter.passes, self._optimizer)
                 self.fitting.switch.arm()  # another micro-batch may follow in this step
         except LabelsError:
             once.before()
@@ -325,6 +328,8 @@ class Stepper:
     def _commit(self) -> None:
         begun = time.perf_counter()
         taken_off = None if self._update is None else self._update.taken(self.fitting.meter.params)
+        if self._stepped_gradient.together:
+            self.fitting.meter.passes.join()
         scale, stepped = self.fitting.meter.scale, self._stepped_gradient.take()
         if stepped is not None and scale is not None:  # what steps is unscaled
             stepped = stepped * torch.stack([scale.to(stepped), torch.ones_like(stepped[0])])

@@ -33,11 +33,11 @@ def measure(meter: StepMeter, model: nn.Module, x: Tensor, y: Tensor, check: boo
 
 def spoil(meter: StepMeter, position: int, parameter: int, size: float) -> None:
     """Puts an error of a relative size into one vector, as a wrong engine would."""
-    vector: Grads = list(meter._vectors[position])
+    vector: Grads = list(meter._sums.vectors[position])
     wrong = vector[parameter]
     assert wrong is not None
     vector[parameter] = wrong * (1 + size)
-    meter._vectors[position] = vector
+    meter._sums.vectors[position] = vector
 
 
 # The layer nearest the anchor is compared in every step, all of them in steps that check; parameters 0, 1 and 2, 3.
@@ -49,8 +49,8 @@ def test_the_residual_proves_the_vectors_and_not_the_difference(check: bool, par
     measure(meter, model, x, y, check)
     total = gram([[p.grad for p in model.parameters()]])[0, 0]
     near = gram([[p.grad for p in list(model.parameters())[2:]]])[0, 0]
-    assert 0 not in meter._vectors  # the head has most samples: it is what remains
-    tail = meter._vectors[2][parameter]
+    assert 0 not in meter._sums.vectors  # the head has most samples: it is what remains
+    tail = meter._sums.vectors[2][parameter]
     assert tail is not None
     size = float(tail.norm())
     spoil(meter, 2, parameter, 0.01)

@@ -94,17 +94,17 @@ class SharedMeter(StepMeter):
         Raises:
             StepDropped: The processes hold different things.
         """
-        if self._kept is None:
+        if self._sums.total is None:
             raise StepDropped("nothing was held")
         self._compare()
         if self._shared.sharing is Sharing.BY_HAND and self._shared.committed % CHECK_EVERY == 0:
             self._require_same_weights()
         if self._shared.sharing is Sharing.SHARDS:
-            self._vectors = {p: self._vectors.get(p, [None] * len(self.params)) for p in self._present}
+            self._sums.vectors = {p: self._sums.vectors.get(p, [None] * len(self.params)) for p in self._present}
         else:
             self._reduce_vectors()
         self._reduce_scores()
-        self._shared.seen = self._shared.seen + self._counts
+        self._shared.seen = self._shared.seen + self._sums.counts
         self._shared.committed += 1
         pending = super().finish(update)
         self._restarts = self._rests = 0
@@ -157,18 +157,18 @@ class SharedMeter(StepMeter):
     def _compare(self) -> None:
         """Adds up the numbers that lie on the host, and makes sure that all processes are about to send the same."""
         team, positions = self._shared.team, self._rest + 1
-        loss = 0.0 if self._loss is None else float(self._loss)
+        loss = 0.0 if self._sums.loss is None else float(self._sums.loss)
         size = float(sum(param.numel() for param in self.params))
-        local = not self._synced or self._taken is not None or len(self._raw) > 0  # not averaged yet
-        facts = torch.zeros(len(self._counts) + positions + 10, dtype=torch.float64)
-        k = len(self._counts)
-        facts[:k] = torch.from_numpy(self._counts)
-        for position in self._vectors:
+        local = not self._synced or self._sums.taken is not None or len(self._sums.raw) > 0  # not averaged yet
+        facts = torch.zeros(len(self._sums.counts) + positions + 10, dtype=torch.float64)
+        k = len(self._sums.counts)
+        facts[:k] = torch.from_numpy(self._sums.counts)
+        for position in self._sums.vectors:
             facts[k + position] = 1
         own = [
             size, float(len(self._checked or ())), float(self._difference is None), self._restarts + 1000.0 * self._rests,
-            float(self._scores is not None), float(self._check is not None), float(local),
-            float(self._joint_seen), loss, float(self._disagreement is not None),
+            float(self._sums.scores is not None), float(self._sums.check is not None), float(local),
+            float(self._joint_seen), loss, float(self._sums.disagreement is not None),
         ]  # fmt: skip
         facts[k + positions :] = torch.tensor(own, dtype=torch.float64)
         total = team.sum(facts).tolist()
@@ -177,16 +177,16 @@ class SharedMeter(StepMeter):
             if mine * team.size != all_of:
                 raise StepDropped("the processes measured different things in this step")
         self._present = [position for position in range(positions) if total[k + position]]
-        self._counts = np.array(total[:k])
+        self._sums.counts = np.array(total[:k])
         self._all_scores, self._all_checks = sizes[4] > 0, sizes[5] > 0
         self._send_total = sizes[6] > 0 or self._shared.sharing is Sharing.BY_HAND
         self._shared.joint = sizes[7] > 0 or self._shared.sharing is Sharing.SHARDS
-        self._loss = torch.tensor(sizes[8] / team.size, dtype=torch.float64)
+        self._sums.loss = torch.tensor(sizes[8] / team.size, dtype=torch.float64)
         if sizes[9]:
-            found = -1.0 if self._disagreement is None else float(self._disagreement)
-            self._disagreement = team.max(torch.tensor(found, dtype=torch.float64))
+            found = -1.0 if self._sums.disagreement is None else float(self._sums.disagreement)
+            self._sums.disagreement = team.max(torch.tensor(found, dtype=torch.float64))
         if self._difference is not None and not self._is_there(self._difference):
-            self._difference = self._check = None
+            self._difference = self._sums.check = None
             self._all_checks = False
 
     def _tells(self, losses: Sequence[Tensor]) -> bool:  # noqa: ARG002
@@ -214,30 +214,30 @@ class SharedMeter(StepMeter):
 
     def _is_there(self, position: int) -> bool:
         """Whether a group has samples in any process. The difference has no vector of its own that would tell."""
-        return bool(self._counts[position % len(self._groups)] > 0)
+        return bool(self._sums.counts[position % len(self._groups)] > 0)
 
     def _reduce_vectors(self) -> None:
-        assert self._kept is not None
+        assert self._sums.total is not None
         whole = range(len(self.params))
         near = self._checked or ()
         nothing: Grads = [None] * len(self.params)
-        parts: list[tuple[Sequence[int], Grads]] = [(whole, self._vectors.get(p, nothing)) for p in self._present]
+        parts: list[tuple[Sequence[int], Grads]] = [(whole, self._sums.vectors.get(p, nothing)) for p in self._present]
         if self._all_checks:
-            parts.append((near, self._check or [None] * len(near)))
+            parts.append((near, self._sums.check or [None] * len(near)))
         if self._send_total:
-            parts.append((whole, self._kept))
+            parts.append((whole, self._sums.total))
         if parts:
             means = _means(parts, self.params, self._shared.team)
             if self._send_total:
-                self._kept = means.pop()
-            self._check = means.pop() if self._all_checks else None
-            self._vectors = dict(zip(self._present, means, strict=True))
+                self._sums.total = means.pop()
+            self._sums.check = means.pop() if self._all_checks else None
+            self._sums.vectors = dict(zip(self._present, means, strict=True))
 
     def _reduce_scores(self) -> None:
         if self._all_scores:
             home = self.params[0].device
-            scores = torch.zeros(2, len(self._groups), device=home) if self._scores is None else self._scores
-            self._scores = self._shared.team.sum(scores.detach().double().clone())
+            scores = torch.zeros(2, len(self._groups), device=home) if self._sums.scores is None else self._sums.scores
+            self._sums.scores = self._shared.team.sum(scores.detach().double().clone())
 
     def _products(self, vectors: Sequence[Grads], at: Sequence[int], layer_of: Sequence[int], layers: int) -> Tensor:
         """See ``StepMeter._products``; of shards the sum over all processes."""

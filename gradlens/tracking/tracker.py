@@ -301,7 +301,7 @@ class Tracker:
             elif self._following is not None and (self._following.lost or (self.attachment and self.attachment.grown)):
                 self._attach_again(roots, evidence)
             if self.lens is not None:
-                self._measure(roots, evidence, once, taken)
+                self._measure(roots, evidence, once, taken, retains)
         finally:
             if not retains:
                 sightings.forget(found)
@@ -367,7 +367,9 @@ class Tracker:
             self._steps.end()
         self._on_attached()
 
-    def _measure(self, roots: list[Tensor], evidence: Evidence | None, once: Once, taken: Taken | None) -> None:
+    def _measure(
+        self, roots: list[Tensor], evidence: Evidence | None, once: Once, taken: Taken | None, retains: bool
+    ) -> None:
         assert self.lens is not None
         loss = roots[0] if len(roots) == 1 else sum(roots[1:], roots[0])
         if evidence is not None:
@@ -382,6 +384,7 @@ class Tracker:
                 class_dim=evidence.class_dim,
                 taken=taken,
                 labelled=evidence.labelled,
+                retains=retains,
             )
             if self.attachment is not None and (text := self.attachment.engine_changed(self.lens)):
                 say(text)

@@ -208,12 +208,6 @@ def own_gradient_of_the_head(model, batch):
     return ce(out, batch.y).mean()
 
 
-def last_of_two(model, batch):
-    """The gradient of the head's loss was zeroed before the backward pass of the tail's."""
-    terms, labels = mean_ce(model, batch)
-    return terms * (labels >= 2), labels
-
-
 def full_batch(model, batch):
     """A fixed part of the samples is trained on."""
     part = torch.rand(len(batch.y), generator=torch.Generator().manual_seed(0)) < 0.95

@@ -139,10 +139,17 @@ _ALL = (
     _step("module-hooks", "module hooks with a state, which the learning rate depends on"),
     _step(
         "surgery",
-        "gradient surgery (PCGrad by hand): the last of its backward passes",
-        formula=f.last_of_two,
+        "gradient surgery (PCGrad by hand), a backward pass for each loss",
         says="what the optimizer steps on is not what was measured",
     ),
+    _step(
+        "surgery-shared",
+        "gradient surgery on the parameters that two heads share, zeroed in place",
+        formula=f.two_heads,
+        says="what the optimizer steps on is not what was measured",
+    ),
+    _step("surgery-grad", "gradient surgery, torch.autograd.grad for each loss", first=1),
+    _step("looks", "the gradient of each loss looked at, then a step on their sum"),
     _step("growing-head", "a head that grows from two classes to four", changes=(3,)),
     _step("jit-script", "a part of the model goes through torch.jit.script in each step"),
     _step(

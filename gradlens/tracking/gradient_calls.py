@@ -50,6 +50,8 @@ class GradientCalls:
         options: dict[str, Any],
         once: Once,
         found: Sequence[Sequence[Tensor | None]],
+        *,
+        retains: bool,
     ) -> None:
         """Measures gradients that are asked for, where they train a model, while ``guarded``.
 
@@ -61,6 +63,7 @@ class GradientCalls:
             options: The call's other arguments by name.
             once: Computes them.
             found: Holds them as its only entry when ``once`` has run.
+            retains: Whether the call keeps the graph for another one.
         """
         seen = self._tracker.seen
         if "backward" in seen or not all_that_is_trained(roots, inputs):
@@ -68,7 +71,7 @@ class GradientCalls:
         self._tracker.count()
         if "gradients" in seen:
             seen.add("returned")
-            self._tracker.measured(roots, True, once, lambda: zip(inputs, found[0], strict=True))
+            self._tracker.measured(roots, True, once, lambda: zip(inputs, found[0], strict=True), retains=retains)
             self._last = list(map(id, inputs)), options
         seen.add("gradients")
 

@@ -108,7 +108,8 @@ def _watched_gradients(ordinary: Callable[..., Any], trackers: Listeners[Tracker
         def measured(once: Once) -> None:
             if _trains(outputs, inputs, args, kwargs):
                 wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-                calls.gradients(_roots(outputs), wanted, kwargs, once, found)
+                retains = _retains(args, kwargs)
+                calls.gradients(_roots(outputs), wanted, kwargs, once, found, retains=retains)
             else:
                 tracker.seen.add("other gradients")
 

@@ -34,6 +34,7 @@ class Headline:
         last_phase: Distortion of that phase, or NaN.
         few: Whether these are of so few measured steps that they say little.
         groups: Which groups they are about.
+        apart: With two groups, how far the last one's share of the update is from its classes; "" with more.
     """
 
     distortion: float
@@ -41,6 +42,7 @@ class Headline:
     last_phase: float
     few: bool
     groups: str
+    apart: str
 
 
 def headline(run: Run) -> Headline:
@@ -50,7 +52,8 @@ def headline(run: Run) -> Headline:
     start = later[-1].start if later else None
     few = 0 < int(np.sum(steps >= (0 if start is None else start))) < FEW
     last = distortion(run, start) if later else math.nan
-    return Headline(distortion(run), later[-1].name if later else "", last, few, groups_named(run))
+    phase = later[-1].name if later else ""
+    return Headline(distortion(run), phase, last, few, groups_named(run), two_groups_text(run))
 
 
 def groups_named(run: Run) -> str:

@@ -143,8 +143,9 @@ def _summary(runs: Sequence[Run]) -> str:
             f"{_text(name)} {percent(n)} of the samples, {percent(s)} of the update"
             for name, n, s in zip(groups, samples, shares, strict=False)
         )
-        apart = f"; {_text(told)}" if (told := two_groups_text(run)) else ""
-        more = apart + f"; {len(run.groups) - 6} more groups" if len(run.groups) > 6 else ""
+        more = f"; {len(run.groups) - 6} more groups" if len(run.groups) > 6 else ""
+        if told := two_groups_text(run):
+            parts, more = _text(told), ""
         cells = (
             run.status.state,
             run.meta.method or "",

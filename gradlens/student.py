@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from statistics import NormalDist
 
 # More degrees of freedom than this are the normal distribution to six digits.
 MOST = 1e7
@@ -25,13 +26,15 @@ def t_quantile(probability: float, freedom: float) -> float:
             f"probability={probability}, freedom={freedom}; give a probability in [0.5, 1) and freedom above 0"
         )
     v = min(freedom, MOST)
-    low, high = 0.0, 1.0
-    while _t_probability(high, v) < probability:
-        low, high = high, 2 * high
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _t_probability(middle, v) < probability else (low, middle)
-    return (low + high) / 2
+    front = math.exp(math.lgamma((v + 1) / 2) - math.lgamma(v / 2)) / math.sqrt(v * math.pi)
+    # Newton's steps from the left, where the normal quantile lies: the probability is concave, so none passes the root.
+    found = NormalDist().inv_cdf(probability)
+    for _ in range(200):
+        step = (probability - _t_probability(found, v)) / (front * (1 + found * found / v) ** (-(v + 1) / 2))
+        found += step
+        if step <= 1e-13 * found:
+            break
+    return max(found, 0.0)
 
 
 def f_probability(ratio: float, numerator: float, denominator: float) -> float:

@@ -117,7 +117,7 @@ def _cells(path: Path, run: Run, status: RunStatus, seen: Headline, now: float) 
     remarks = [_cut(text, 60) for text in (status.reason,) if text]
     remarks += [_cut(text, 100) for text in incomplete_texts(run)]
     remarks += [text.partition("; ")[0] for text in (nonfinite_text(run),) if text]
-    remarks.append(f"groups: {seen.groups}")
+    remarks += [f"groups: {seen.groups}", *([seen.apart] if seen.apart else [])]
     return {
         "run": escape(str(path)) + "".join(f"\n[dim]{escape(remark)}[/]" for remark in remarks),
         "status": f"[{COLORS.get(status.state, 'white')}]{escape(status.state)}[/]",

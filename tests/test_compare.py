@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from gradlens.compare import compare
 from gradlens.facts import facts, overhead_text, span
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.headline import two_groups_text
 from gradlens.intervals import Interval, difference, mean_interval
 from gradlens.overview import overview
 from gradlens.pairing import PairError
@@ -289,6 +291,9 @@ def test_with_two_groups_the_last_ones_share_stands_beside_its_samples_and_class
     says = " ".join(printed(summary_table(runs[0])).split())
     beside = f"of the update, {counts[1] / counts.sum():.1%} of the samples, 30.0% of the classes"
     assert re.search(rf"tail: {share:.1%} \[\S+%, \S+%\] {beside}: {100 * (share - 0.3):.1f} points", says)
+    listed = " ".join(printed(runs_table([(runs[0].path, runs[0])], width=400), width=400).split())
+    assert two_groups_text(runs[0]) in listed
+    assert two_groups_text(runs[0]) in unescape(render([runs[0]]))
 
 
 def test_tables_fit_a_terminal_of_80_columns(tmp_path, runs):

@@ -10,7 +10,6 @@ import streamlit as st
 from app.components.page import plain
 from app.components.store import Shelf, overview_of
 from gradlens.facts import incomplete_texts, lost_text, nonfinite_text, overhead_text
-from gradlens.headline import two_groups_text
 from gradlens.likeness import unlike
 from gradlens.runlog import Run
 from gradlens.tables import headline_text
@@ -33,9 +32,8 @@ def summary(run: Run) -> None:
     ]
     parts = " &nbsp;·&nbsp; ".join(f":gray[{title}] **{plain(value)}**" for title, value in cells if value != "–")
     st.markdown(parts)
-    apart = two_groups_text(run)
-    if apart:
-        st.caption(plain(apart))
+    if seen.headline.apart:
+        st.caption(plain(seen.headline.apart))
     if seen.state in ("failed", "killed", "interrupted"):
         why = f": {plain(seen.reason)}" if seen.reason else ""
         st.warning(
@@ -56,6 +54,14 @@ def say_damage(found: Shelf, names: Iterable[str]) -> None:
     for name in dict.fromkeys(names):
         for text in incomplete_texts(found.runs[name]):
             st.warning(f"{plain(name)}: {plain(text)}", icon=":material/broken_image:")
+
+
+def say_apart(runs: Sequence[Run]) -> None:
+    """Says of each run with two groups how far the last one's share of the update is from its classes."""
+    texts = {run.name: overview_of(run).headline.apart for run in runs}
+    lines = [f"{plain(name)}: {plain(text)}" for name, text in texts.items() if text]
+    if lines:
+        st.caption("  \n".join(lines))
 
 
 def say_unlike(runs: Sequence[Run]) -> None:

@@ -9,7 +9,7 @@ from app.components.choices import choose, choose_axis, choose_runs, choose_smoo
 from app.components.live import follow
 from app.components.page import heading, plain, runs_or_stop
 from app.components.store import compared
-from app.components.summary import say_damage, say_unlike
+from app.components.summary import say_apart, say_damage, say_unlike
 from app.components.tables import differences_table
 from gradlens import figures
 from gradlens.compare import left_out
@@ -38,6 +38,7 @@ if groups_differ(runs):
 over = {"x": x, "smooth": smooth}
 rows = max(map(len, runs))
 chart("distortion", partial(figures.distortion_curves.sheet, runs, **over), name="distortion", revision=x, rows=rows)
+say_apart(runs)
 
 groups = groups_in_common(runs)
 if not groups:

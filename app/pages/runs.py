@@ -11,6 +11,7 @@ from app.components.choices import ask_text
 from app.components.live import follow
 from app.components.page import empty, heading, plain
 from app.components.store import Shelf, overview_of, shelf
+from app.components.summary import say_apart
 from app.components.tables import plain_table
 from gradlens.facts import incomplete_texts, nonfinite_text
 from gradlens.headline import NOT_RANKED, groups_differ
@@ -148,6 +149,7 @@ else:
                 st.switch_page("pages/figure1.py", query_params={"lt": chosen[0], "balanced": chosen[1]})
             if not chosen:
                 st.caption("Select rows at their left edge to compare runs.")
+        say_apart([found.runs[name] for name in chosen or [first]])
     # The table has no room for whole sentences.
     runs = [] if shown.empty else [(name, found.runs[name]) for name in shown["run"]]
     damaged = [(name, text) for name, run in runs for text in incomplete_texts(run)]

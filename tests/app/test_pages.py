@@ -9,9 +9,11 @@ import pytest
 pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
 from streamlit.testing.v1 import AppTest
 
+from app.components.page import plain
 from gradlens.compare import compare
 from gradlens.figures import ClassPair, conflicting_pairs
 from gradlens.gram import Measurement
+from gradlens.headline import two_groups_text
 from gradlens.per_class import class_measurements
 from gradlens.runlog import Run, RunWriter
 from tests.dashboard_runs import NASTY, log, make_folder
@@ -249,6 +251,9 @@ def test_compare_draws_every_run_and_the_difference(monkeypatch, folder):
     at = opened(monkeypatch, folder, "compare", runs=["lt", "balanced", "dual"])
     assert {t["name"] for t in charts(at)["overlay"]["data"]} == {"lt", "balanced", "dual"}
     assert at.selectbox(key="first").value == "lt"
+    for name in ("lt", "balanced"):
+        assert f"{name}: {plain(two_groups_text(Run(folder / name)))}" in text(at)
+    assert plain(two_groups_text(Run(folder / "lt"))) in text(opened(monkeypatch, folder, "runs", pick=["lt"]))
     rows = compare(Run(folder / "lt"), Run(folder / "balanced")).differences
     assert text(at).count('data-label="difference"') == len(rows)
     at.multiselect(key="runs").set_value([]).run()

@@ -18,6 +18,7 @@ from gradlens.figures._lines import Line, Options, View, add_lines, apart
 from gradlens.figures._sheet import Sheet, drawing, scatter
 from gradlens.figures._theme import FigureError, Style, cycle, dress, note, safe
 from gradlens.gram import Floats
+from gradlens.headline import groups_differ
 from gradlens.noisy_distance import FOLDED, corrected, step_variances
 from gradlens.quantities import filled_share
 from gradlens.smoothing import running_mean
@@ -104,7 +105,8 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     title = "How far is the update from serving all classes alike? Distortion"
     about = "half the distance between shares of the update and of the classes, 0 = none"
     dotted = "dotted: what noise alone would reach" if any((own.smooth or 1) > 1 for own in views) else ""
-    dress(sheet, view.theme, title, subtitle(about, common_text(view, runs), dotted))
+    differ = "the groups of the runs differ" if groups_differ(runs) else ""
+    dress(sheet, view.theme, title, subtitle(about, common_text(view, runs), dotted, differ))
     alone = len(runs) == 1
     phased = [i for i, run in enumerate(runs) if len(run.phases) > 1]
     banded = 0 if alone else phased[0] if len(phased) == 1 else None

@@ -74,7 +74,9 @@ def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Opt
     views = common_views(view, runs)
     for axis, line, own in zip(axes, lines, views, strict=True):
         add_lines(sheet, axis, [line], own, legend=True)
-    about = subtitle(f"{len(runs)} runs" if len(runs) > 1 else run_text(runs[0]), common_text(view, runs))
+    classes = {run.groups.classes[run.groups.names.index(group)] for run in runs}
+    differ = f"{safe(group)} has other classes in some of the runs" if len(classes) > 1 else ""
+    about = subtitle(f"{len(runs)} runs" if len(runs) > 1 else run_text(runs[0]), common_text(view, runs), differ)
     dress(sheet, view.theme, f"{safe(group)}: {text}", about)
     sheet.update_layout(showlegend=True)
     sheet.update_xaxes(title={"text": axes[0].title})

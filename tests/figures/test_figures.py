@@ -234,6 +234,18 @@ def test_class_figures_of_a_probe(tmp_path, runs):
     np.testing.assert_allclose(shares.x, counts)
 
 
+def test_figures_say_where_the_groups_of_runs_differ(tmp_path):
+    one = make_run(tmp_path / "one", steps=60)
+    more = make_run(tmp_path / "more", steps=60, groups=ClassGroups({"head": range(50), "tail": range(50, 100)}, 100))
+    said = {
+        "the groups of the runs differ": figures.distortion_curves,
+        "tail has other classes in some of the runs": lambda runs: figures.overlay(runs, "share", "tail"),
+    }
+    for text, draw in said.items():
+        assert text in draw([one, more]).layout.title.subtitle.text
+        assert text not in draw([one, one]).layout.title.subtitle.text
+
+
 def test_distortion_of_several_runs(runs):
     figure = figures.distortion_curves(runs, smooth=1, x="fraction")
     for line, run in zip(figure.data, runs, strict=True):

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from gradlens.engines import Grads
 from gradlens.gram import REST, Measurement, marked
 from gradlens.groups import ClassGroups
+from gradlens.guards.own_pass import OwnPass
 from gradlens.inner import Layout, inner_products
 from gradlens.leaf_hooks import silenced
 from gradlens.rows import LabelsError
@@ -117,7 +118,7 @@ class _Sums:
                 )
             wide = torch.promote_types(logits.dtype, torch.float32)
             loss = F.cross_entropy(logits.to(wide), labels, reduction="sum")
-            with silenced(self._params):
+            with silenced(self._params), OwnPass():
                 found = torch.autograd.grad(loss, self._params, allow_unused=True)
         known = self.vectors[group]
         for i, gradient in enumerate(found):

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from gradlens.groups import ClassGroups
+from gradlens.guards.preflight import nodes_of
+from gradlens.guards.script_hooks import out_of_sight
 from gradlens.inner import dense
 from gradlens.leaf_hooks import silenced
 from gradlens.rows import LabelsError, dense_labels, group_rows, mask_rows, rows_around_classes, rows_lead
@@ -48,13 +50,25 @@ def group_gradients(
     """
     labels = dense_labels(labels)
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    params = [param for _, param in named]
-    if not params:
+    if not named:
         raise ValueError("the model has no parameter that wants a gradient; unfreeze some before computing the loss")
     if loss.grad_fn is None:
         raise LabelsError(
             "the loss has no graph: it was detached, or computed under no_grad; give what backward would run on"
         )
+    with out_of_sight(nodes_of([loss])):
+        return _by_group(loss, labels, groups, outputs, named, ignore_index)
+
+
+def _by_group(
+    loss: Tensor,
+    labels: Tensor,
+    groups: ClassGroups,
+    outputs: Tensor | None,
+    named: list[tuple[str, nn.Parameter]],
+    ignore_index: int,
+) -> dict[str, dict[str, Tensor]]:
+    params = [param for _, param in named]
     anchors: list[Any] = [outputs] if outputs is not None else _anchor_edges(loss, labels, groups.num_classes)
     seeds = [_direct(loss, anchor, [other for other in anchors if other is not anchor]) for anchor in anchors]
     if all(seed is None for seed in seeds):

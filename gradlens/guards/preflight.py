@@ -50,7 +50,7 @@ class Preflight:
         taken.check()
         if any(type(each).__module__.startswith("opacus.") for each in (optimizer, model, *model.children())):
             raise Refusal(OPACUS)
-        nodes = list(_nodes(losses))
+        nodes = list(nodes_of(losses))
         for node in nodes:
             if (once := why_once(node)) is not None:
                 raise Refusal(once)
@@ -92,7 +92,7 @@ class Preflight:
             self._passes.check(losses, anchors, params)
 
 
-def _nodes(losses: Sequence[Tensor]) -> Iterator[Any]:
+def nodes_of(losses: Sequence[Tensor]) -> Iterator[Any]:
     """Yields the nodes of a graph, each once, without those that accumulate: passes of ours do not run them."""
     waiting: list[Any] = [loss.grad_fn for loss in losses if loss.grad_fn is not None]
     seen = set(waiting)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import _HookMixin
 from torch.utils.hooks import BackwardHook
 
-from gradlens.guards.own_pass import KEY, _running, note_retained
+from gradlens.guards.own_pass import KEY, OwnPass, _running, note_retained
 from gradlens.guards.patches import Listeners, Patch, listen
 from gradlens.guards.selective_checkpoints import keep
 from gradlens.held_error import HeldError
@@ -129,13 +130,48 @@ def hooks_of(node: Any) -> list[Any]:
     Args:
         node: The node; hooks must be hidden.
     """
-    found: list[Any] = []
+    return [hook for hooks in _kept_by(node) for hook in hooks.values()]
+
+
+@contextmanager
+def out_of_sight(nodes: Iterable[Any]) -> Iterator[None]:
+    """Runs passes of ours over a graph that may have been made while nobody listened: its hooks rest meanwhile.
+
+    Not those of its tensors (``Tensor.register_hook``), which torch shows to nobody.
+
+    Args:
+        nodes: The nodes of the graph.
+    """
+    show = hide()
+    resting: list[tuple[dict[Any, Any], dict[Any, Any]]] = []
+    try:
+        for node in nodes:
+            for hooks in _kept_by(node):
+                needed = {key: hook for key, hook in hooks.items() if type(hook) is ScriptHook or is_needed(hook)}
+                if len(needed) < len(hooks):
+                    resting.append((hooks, dict(hooks)))
+                    _fill(hooks, needed)
+        with OwnPass():
+            yield
+    finally:
+        for hooks, before in resting:
+            _fill(hooks, before)
+        show()
+
+
+def _fill(hooks: dict[Any, Any], those: dict[Any, Any]) -> None:
+    hooks.clear()  # torch calls what it finds in this very dict
+    hooks.update(those)
+
+
+def _kept_by(node: Any) -> Iterator[dict[Any, Any]]:
+    """Yields the dicts in which torch keeps the Python hooks of a node; hooks must be hidden."""
     for register in (node.register_prehook, node.register_hook):
         try:
             register(ask).remove()
         except NodeHooks as answer:
-            found += (answer.hooks or {}).values()
-    return found
+            if answer.hooks:
+                yield answer.hooks
 
 
 def hide() -> Callable[[], None]:

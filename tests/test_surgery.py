@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -427,3 +428,103 @@ def test_what_steps_counts_and_nothing_else(case: Case, engine: str, tmp_path) -
     assert all("what the optimizer steps on" in text or "engine" in text for text in directions)
     if case.says is not None:
         assert any("what the optimizer steps on" in text for text in directions) == case.says
+
+
+def trained(program: Callable[[Training, Tensor, Tensor], None], **options: Any) -> tuple[Lens, list[str], bool]:
+    """Trains three steps with a lens and without; returns the lens, what was said, and whether both ended alike."""
+    measured, plain = Net(), Net()
+    optimizers = [torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9) for m in (measured, plain)]
+    with (
+        warnings.catch_warnings(record=True) as said,
+        Lens(measured, GROUPS, optimizer=optimizers[0], every=1, **options) as lens,
+    ):
+        warnings.simplefilter("always")
+        for x, y in batches(3, rows=24):
+            program(Training(lens, measured, optimizers[0]), x, y)
+            program(Training(None, plain, optimizers[1]), x, y)
+    alike = same(state(measured, optimizers[0]), state(plain, optimizers[1]))
+    return lens, [str(w.message) for w in said if issubclass(w.category, GradlensWarning)], alike
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_the_scale_of_a_gradient_scaler_is_left_out(update: bool, tmp_path) -> None:
+    scalers = {alone: torch.amp.GradScaler("cpu", init_scale=1024.0) for alone in (True, False)}
+    before: list[Net] = []
+
+    def scaled(t: Training, x: Tensor, y: Tensor) -> None:
+        scaler = scalers[t.lens is None]
+        before.append(copy.deepcopy(t.model))
+        out = t.model(x)
+        each = F.cross_entropy(out, y, reduction="none") / len(y)
+        passes = [t.backward(scaler.scale(of(ids, each, y).sum()), y, out) for ids in PARTS]
+        for p, g in zip(t.params, combined(passes, (1, 1)), strict=True):
+            p.grad = g
+        scaler.step(t.optimizer)
+        scaler.update()
+
+    lens, said, alike = trained(scaled, out=tmp_path / "run", update=update)
+    assert alike
+    assert said == []
+    assert lens.last is not None
+    assert not [event for event in Run(tmp_path / "run").events if event["kind"] == "stepped scale"]
+    x, y = batches(3, rows=24)[-1]
+    vectors = [gradient(before[-1], partial(part_of, ids, mean, x=x, y=y)) for ids in GROUPS.classes]
+    assert apart(lens.last.gram[: len(GROUPS), : len(GROUPS)], gram(vectors)) < 1e-4
+
+
+def test_gradients_are_let_go_when_the_step_is_over() -> None:
+    lens, _, alike = trained(pcgrad)
+    assert alike
+    meter = lens._stepper.fitting.meter
+    assert meter.passes.totals == ()
+    assert meter.passes.sums.total is None
+    assert lens._stepper._stepped_gradient._passes == ()
+
+
+@pytest.mark.parametrize(
+    "broken", ["gradlens.stepped_gradient.step_together", "gradlens.step_passes.StepPasses._take_away"]
+)
+def test_a_fault_of_ours_does_not_reach_the_training(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise ArithmeticError("ours")
+
+    monkeypatch.setattr(broken, fails)
+    lens, said, alike = trained(pcgrad)
+    assert alike
+    assert lens.last is None
+    assert any("could not be measured (ArithmeticError: ours)" in text for text in said)
+
+
+def test_returned_gradients_are_compared_with_what_steps(tmp_path) -> None:
+    """What lies in .grad is that of the step before."""
+
+    def by_autograd(t: Training, x: Tensor, y: Tensor) -> None:
+        out, passes = t.model(x), []
+        each = F.cross_entropy(out, y, reduction="none") / len(y)
+        for loss in (of(ids, each, y).sum() for ids in PARTS):
+            found: list[Any] = []
+
+            def compute(loss: Tensor = loss, found: list[Any] = found) -> None:
+                found.extend(torch.autograd.grad(loss, t.params, retain_graph=True, allow_unused=True))
+
+            if t.lens is None:
+                compute()
+            else:
+                t.lens.measured_backward(
+                    loss,
+                    anchors=[out],
+                    labels=y,
+                    backward=compute,
+                    taken=lambda found=found: zip(t.params, found, strict=True),
+                )
+            passes.append([torch.zeros_like(p) if g is None else g for p, g in zip(t.params, found, strict=True)])
+        for p, g in zip(t.params, combined(passes, (1, 1)), strict=True):
+            p.grad = g
+        t.optimizer.step()
+
+    _, said, alike = trained(by_autograd, out=tmp_path / "run")
+    assert alike
+    assert said == []
+    run = Run(tmp_path / "run")
+    assert len(run) == 3
+    assert not [event for event in run.events if event["kind"].startswith("stepped")]

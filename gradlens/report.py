@@ -91,7 +91,11 @@ def render(runs: Sequence[Run], *, theme: str = "light") -> str:
     if len(runs) == 2:
         sections += _pair(page, *runs)
     if len(runs) > 1:
-        curve = page.figure(lambda: figures.distortion_curves(runs, x="fraction", theme=page.theme))
+        # Where one still trains, nobody knows which part of it has been done.
+        ended = all("fraction" in figures.units(run) for run in runs)
+        curve = page.figure(
+            lambda: figures.distortion_curves(runs, x="fraction" if ended else "step", theme=page.theme)
+        )
         sections.append(("distortion", "Distortion", curve))
     for index, run in enumerate(runs):
         try:
@@ -106,7 +110,7 @@ def render(runs: Sequence[Run], *, theme: str = "light") -> str:
         title=_text("gradlens: " + ", ".join(run.name for run in runs)),
         heading=_text(", ".join(run.name for run in runs)),
         written=time.strftime("%Y-%m-%d %H:%M %Z"),
-        scheme=colors.name, paper=colors.paper, ink=colors.ink, muted=colors.muted, grid=colors.grid, accent=colors.first,
+        scheme=colors.name, paper=colors.paper, ink=colors.ink, muted=colors.muted, grid=colors.grid, accent=colors.accent,
         contents=contents, body=body, plotly=get_plotlyjs(), figures=",\n".join(page.figures),
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Figures of runs with plotly. Pure functions of Run objects: no files, no server."""
 
 from gradlens.figures._axis import UNITS, units
+from gradlens.figures._class_matrix import class_cosines, frequency_order
 from gradlens.figures._csv import figure_csv
 from gradlens.figures._curves import (
     accuracies,
@@ -13,9 +14,10 @@ from gradlens.figures._curves import (
 )
 from gradlens.figures._distortion import distortion_curves
 from gradlens.figures._figure1 import figure1
-from gradlens.figures._heat import class_cosines, frequency_order, layer_heatmap
+from gradlens.figures._heat import layer_heatmap
 from gradlens.figures._layers import layer_curves
 from gradlens.figures._lines import Options
+from gradlens.figures._names import Style, style_of, whole_style
 from gradlens.figures._notices import notices
 from gradlens.figures._overlay import MEASURES, evaluated_names, evaluations, overlay
 from gradlens.figures._pairs import ClassPair, conflicting_pairs
@@ -32,6 +34,7 @@ __all__ = [
     "FigureError",
     "Options",
     "Sheet",
+    "Style",
     "Theme",
     "accuracies",
     "class_cosines",
@@ -53,7 +56,9 @@ __all__ = [
     "notices",
     "overlay",
     "shares",
+    "style_of",
     "theme_of",
     "units",
     "update_cosines",
+    "whole_style",
 ]

@@ -23,6 +23,9 @@ UNITS: tuple[Unit, ...] = ("step", "epoch", "time", "fraction")
 MOST_PHASES = 100
 # More marks than this are lines without their texts, which would cover each other.
 MOST_TEXTS = 12
+# Of so few steps plotly would label halves.
+FEW_STEPS = 8
+STILL_TRAINS = "still trains, so which part of training its steps are is not known yet"
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,19 @@ class Axis:
 
 
 def units(run: Run) -> list[Unit]:
-    """Returns the axes that a run can be drawn over: "epoch" only where it has epochs."""
-    return [unit for unit in UNITS if unit != "epoch" or _has_epochs(run)]
+    """Returns the axes that a run can be drawn over: "epoch" only where it has epochs, "fraction" only when it has ended."""
+    able = {"epoch": lambda: _has_epochs(run), "fraction": lambda: not run.status.live}
+    return [unit for unit in UNITS if unit not in able or able[unit]()]
+
+
+def horizontal(*axes: Axis) -> dict[str, Any]:
+    """Returns what the horizontal axis of a figure is for plotly; of several runs, all over the same unit.
+
+    Steps are whole numbers, also where there are few.
+    """
+    ends = [end for axis in axes if len(axis.positions) for end in (axis.positions[0], axis.positions[-1])]
+    few = axes[0].unit == "step" and bool(ends) and max(ends) - min(ends) < FEW_STEPS
+    return {"title": {"text": axes[0].title}, **({"dtick": 1} if few else {})}
 
 
 def _has_epochs(run: Run) -> bool:
@@ -72,7 +86,7 @@ def axis_of(run: Run, unit: str) -> Axis:
         unit: "step" (optimizer steps), "epoch" (fractional), "time" (since the start of the run) or "fraction" (of training).
 
     Raises:
-        FigureError: Another unit, or epochs where the run has none.
+        FigureError: Another unit, epochs where the run has none, or the part of training of a run that still trains.
     """
     steps = run.steps
     if unit == "step":
@@ -80,6 +94,8 @@ def axis_of(run: Run, unit: str) -> Axis:
     if unit == "time":
         return _time(run)
     if unit == "fraction":
+        if run.status.live:
+            raise FigureError(f"run {run.name!r} {STILL_TRAINS}; draw it over 'step' or 'time'")
         last = float(steps[-1]) if len(steps) else 1.0
         return Axis(steps / max(last, 1.0), "part of training", "part")
     if unit == "epoch":

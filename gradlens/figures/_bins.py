@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradlens.gram import Floats
 from gradlens.runlog.events import Phase
+from gradlens.smoothing import running_mean
 
 
 def edges_of(steps: NDArray[Any], bins: int, phases: Sequence[Phase]) -> NDArray[np.intp]:
@@ -36,6 +37,25 @@ def binned(values: Floats, edges: NDArray[np.intp]) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         sums = np.add.reduceat(np.where(present, values, 0.0), edges[:-1], axis=0)
         return np.asarray(sums / np.add.reduceat(present.astype(np.float64), edges[:-1], axis=0))
+
+
+def phase_rows(steps: NDArray[Any], phases: Sequence[Phase]) -> list[int]:
+    """Returns the rows with which phases begin, but for the first phase."""
+    return [int(row) for row in np.searchsorted(steps, [phase.start for phase in phases[1:]])]
+
+
+def running(values: Floats, window: int, starts: Sequence[int]) -> Floats:
+    """Returns [T] running means that end and begin where phases do; NaN where a whole window is absent.
+
+    Args:
+        values: [T].
+        window: Values in a mean; 1 = the values themselves.
+        starts: Rows with which phases begin.
+    """
+    if window == 1:
+        return values
+    inner = [row for row in starts if 0 < row < len(values)]
+    return np.concatenate([running_mean(part, window) for part in np.split(values, inner)])
 
 
 def edge_positions(positions: Floats, edges: NDArray[np.intp]) -> Floats:

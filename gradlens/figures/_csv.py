@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from gradlens.figures._color_scale import LOGARITHMS
+
 
 def figure_csv(figure: go.Figure) -> str:
     """Returns the figure's data as CSV, one point a row: panel, series, x, y, value.
@@ -40,6 +42,8 @@ def figure_csv(figure: go.Figure) -> str:
 
 def _cells(trace: Any, panel: int) -> list[tuple[Any, ...]]:
     z = np.asarray(trace.z)
+    if trace.meta == LOGARITHMS:
+        z = np.array([[cell[1] for cell in row] for row in trace.customdata], dtype=np.float64)
     x, y = np.asarray(trace.x), np.asarray(trace.y)
     # Cells may be given by their borders.
     left, top = (places[: z.shape[1 - i]] for i, places in enumerate((x, y)))

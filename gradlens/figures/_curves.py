@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from gradlens.figures._axis import add_events, axis_of
-from gradlens.figures._describe import groups_text, run_text, some_groups, some_groups_text, subtitle
+from gradlens.figures._axis import add_events, axis_of, horizontal
+from gradlens.figures._describe import PERS, groups_text, run_text, some_groups, some_groups_text, subtitle
 from gradlens.figures._heat import group_heat
 from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
+from gradlens.figures._names import pair_style, style_of, styles_of, whole_style
+from gradlens.figures._scale import log_norms
 from gradlens.figures._sheet import Sheet, drawing, scatter
-from gradlens.figures._theme import FigureError, cycle, dress, group_styles, note, safe
+from gradlens.figures._theme import FigureError, dress, note, safe
 from gradlens.gram import Floats
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 # More lines than this cannot be told apart; groups beyond it become rows of a heat map.
 MOST_LINES = 8
-PERS = {"contribution": "contribution to the batch gradient", "mean": "mean gradient of the group's own samples"}
+SHOTS = ("many", "medium", "few")
 NO_STEPS = "No measured steps."
 NO_LOGITS = "The loss of single samples is unknown in this run: what was measured were no class scores."
 
@@ -33,7 +34,7 @@ def cosines(run: Run, **options: Unpack[Options]) -> Sheet:
     title = "Which way does the overall gradient point? Cosine of each group with it"
     if len(run.groups) > MOST_LINES:
         return group_heat(run, "cosine", title, view)
-    styles = group_styles(run.groups.names, view.theme)
+    styles = styles_of("group", run.groups.names, view.theme)
     lines = [Line(name, run.cosine(name), styles[name], format=".3f") for name in run.groups.names]
     return _over_training(run, lines, view, title, "cosine with the overall gradient", zero_line=True)
 
@@ -56,14 +57,11 @@ def norms(run: Run, per: str = "contribution", *, log: bool = False, **options: 
         raise FigureError(f"per={per!r}; choose one of {', '.join(PERS)}")
     title = "How strong is each group's gradient?"
     if len(run.groups) > MOST_LINES:
-        return group_heat(run, "norm", title, view)
-    styles = group_styles(run.groups.names, view.theme)
+        return group_heat(run, "norm", title, view, per=per, log=log)
+    styles = styles_of("group", run.groups.names, view.theme)
     lines = [Line(name, run.norm(name, per=per), styles[name]) for name in run.groups.names]
-    lines.append(Line("overall", run.norm("all"), styles["all"]))
-    sheet = _over_training(run, lines, view, title, "norm", about=f"norm of each group's {PERS[per]}")
-    if log:
-        sheet.update_yaxes(type="log", range=None, autorange=True, dtick=1 if _decades(lines) > 2 else "D2")
-    return sheet
+    lines.append(Line("overall", run.norm("all"), whole_style(view.theme)))
+    return _over_training(run, lines, view, title, "norm", about=f"norm of each group's {PERS[per]}", log=log)
 
 
 @drawing
@@ -77,9 +75,7 @@ def conflicts(run: Run, **options: Unpack[Options]) -> Sheet:
     about = "cosine between two groups' gradients; below 0 they conflict"
     if len(pairs) > MOST_LINES:
         pairs, about = _most_conflicting(run, pairs), f"the {MOST_LINES} of {len(pairs)} pairs that conflict most"
-    lines = [
-        Line(f"{a} and {b}", run.conflict(a, b), cycle(i, view.theme), format=".3f") for i, (a, b) in enumerate(pairs)
-    ]
+    lines = [Line(f"{a} and {b}", run.conflict(a, b), pair_style(a, b, view.theme), format=".3f") for a, b in pairs]
     return _over_training(run, lines, view, title, "cosine between the groups", about=about, zero_line=True)
 
 
@@ -88,7 +84,7 @@ def losses(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws the mean loss per sample of every group, and the loss on which backward ran."""
     view = View.of(options)
     title = "How well is each group fitted? Training loss per sample"
-    lines = [*_per_sample(run, run.loss, view), Line("whole loss", run.total_loss, group_styles([], view.theme)["all"])]
+    lines = [*_per_sample(run, run.loss, view), Line("whole loss", run.total_loss, whole_style(view.theme))]
     return _over_training(run, lines, view, title, "loss", about=_drawn(run))
 
 
@@ -114,14 +110,13 @@ def accuracies(run: Run, **options: Unpack[Options]) -> Sheet:
             sheet.add_trace(
                 scatter(
                     x=axis.of_steps(run, steps), y=values, name=safe(name), legendgroup=safe(name), showlegend=not shown,
-                    mode="lines+markers", marker={"size": 5}, hovertemplate="%{y:.1f}%" + f" ({safe(split)})",
-                    line={"color": style.color, "width": style.width, "dash": style.dash},
+                    hovertemplate="%{y:.1f}%" + f" ({safe(split)})", line=style.line, **style.points(5),
                 ), row=1, col=1 + both,
             )  # fmt: skip
     text = subtitle(run_text(run), _drawn(run), smoothing_text(view, run) if training else "")
     dress(sheet, view.theme, title, text, panel_titles=True)
     add_events(sheet, run, axis, view.theme, [(1, col) for col in range(1, 2 + both)])
-    sheet.update_xaxes(title={"text": axis.title})
+    sheet.update_xaxes(**horizontal(axis))
     sheet.update_yaxes(range=[0, 110 if run.phases else 101], ticksuffix="%", dtick=20)
     return sheet
 
@@ -135,23 +130,32 @@ def update_cosines(run: Run, **options: Unpack[Options]) -> Sheet:
         text = "The optimizer's step was not measured in this run (update=True measures it)."
         return note(dress(Sheet(), view.theme, title, run_text(run)), view.theme, text)
     names = some_groups(run.groups, MOST_LINES)
-    styles = group_styles(names, view.theme)
+    styles = styles_of("group", names, view.theme)
     lines = [Line(name, run.conflict(name, "update"), styles[name], format=".3f") for name in names]
-    lines.append(Line("overall gradient", run.cosine("update"), styles["all"], format=".3f"))
+    lines.append(Line("overall gradient", run.cosine("update"), whole_style(view.theme), format=".3f"))
     return _over_training(run, lines, view, title, "cosine with the update", about=_drawn(run), zero_line=True)
 
 
 @drawing
-def component_norms(run: Run, **options: Unpack[Options]) -> Sheet:
-    """Draws the norm of every loss component's gradient: what holds the old knowledge in place."""
+def component_norms(run: Run, *, log: bool = False, **options: Unpack[Options]) -> Sheet:
+    """Draws the norm of every loss component's gradient: what holds the old knowledge in place.
+
+    Args:
+        run: The run.
+        log: Logarithmic vertical axis.
+        **options: See ``Options``.
+
+    Raises:
+        FigureError: An axis that the run does not have.
+    """
     view = View.of(options)
     title = "Which loss term moves the model? Norm of each term's gradient"
     if not run.components:
         text = "The loss of this run is not split into terms."
         return note(dress(Sheet(), view.theme, title, run_text(run)), view.theme, text)
-    lines = [Line(name, run.norm(name), cycle(i, view.theme)) for i, name in enumerate(run.components)]
-    lines.append(Line("overall", run.norm("all"), group_styles([], view.theme)["all"]))
-    return _over_training(run, lines, view, title, "norm")
+    lines = [Line(name, run.norm(name), style_of("term", name, view.theme)) for name in run.components]
+    lines.append(Line("overall", run.norm("all"), whole_style(view.theme)))
+    return _over_training(run, lines, view, title, "norm", log=log)
 
 
 def _over_training(
@@ -163,6 +167,7 @@ def _over_training(
     *,
     about: str = "",
     zero_line: bool = False,
+    log: bool = False,
 ) -> Sheet:
     axis = axis_of(run, view.x)
     sheet = Sheet()
@@ -171,9 +176,11 @@ def _over_training(
     text = subtitle(run_text(run), about or groups_text(run.groups), smoothing_text(view, run))
     dress(sheet, view.theme, title, text)
     add_events(sheet, run, axis, view.theme, [(1, 1)])
-    sheet.update_xaxes(title={"text": axis.title})
+    sheet.update_xaxes(**horizontal(axis))
     limits = robust_range(lines, view, headroom=bool(run.phases), around=zero_line)
     sheet.update_yaxes(title={"text": vertical}, range=limits)
+    if log:
+        sheet.update_yaxes(**log_norms(lines, headroom=bool(run.phases)))
     if zero_line:
         sheet.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below")
     return sheet if len(run) else note(sheet, view.theme, NO_STEPS)
@@ -187,7 +194,7 @@ def _drawn(run: Run) -> str:
 def _per_sample(run: Run, sums: Floats, view: View) -> list[Line]:
     """Returns the lines of sums [T, K] over samples, or none where nothing is known; of 8 groups at most."""
     names = some_groups(run.groups, MOST_LINES)
-    styles = group_styles(names, view.theme)
+    styles = styles_of("group", names, view.theme)
     counts = run.counts
     n = min(len(counts), len(sums))
     lines = []
@@ -202,11 +209,10 @@ def _per_sample(run: Run, sums: Floats, view: View) -> list[Line]:
 
 def _evaluated(run: Run, view: View) -> dict[str, dict[str, Any]]:
     """Returns per split and name the steps, accuracies in percent and style; fractions are turned into percent."""
-    names = [*run.groups.names, *(n for n in ("many", "medium", "few", "overall") if n not in run.groups.names)]
-    styles = group_styles(run.groups.names, view.theme)
-    for i, name in enumerate(("many", "medium", "few")):
-        styles.setdefault(name, group_styles(("many", "medium", "few"), view.theme)[name] if i < 3 else styles["all"])
-    styles["overall"] = styles["all"]
+    groups = some_groups(run.groups, MOST_LINES)
+    names = [*groups, *(name for name in SHOTS if name not in groups)]
+    styles = {**styles_of("group", names, view.theme), "overall": whole_style(view.theme)}
+    names += ["overall"] if "overall" not in names else []
     found: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
     for evaluation in run.evaluations:
         split = str(evaluation.get("split", "held-out data"))
@@ -219,7 +225,7 @@ def _evaluated(run: Run, view: View) -> dict[str, dict[str, Any]]:
     everything = [v for curves in found.values() for _, values in curves.values() for v in values]
     scale = 100.0 if everything and max(everything) <= 1 else 1.0
     return {
-        split: {name: (s, scale * np.array(v), styles[name]) for name, (s, v) in list(curves.items())[:MOST_LINES]}
+        split: {name: (s, scale * np.array(v), styles[name]) for name, (s, v) in curves.items()}
         for split, curves in found.items()
     }
 
@@ -236,8 +242,3 @@ def _most_conflicting(run: Run, pairs: list[tuple[str, str]]) -> list[tuple[str,
         cosine = A / (root[:, :, None] * root[:, None, :])
     means = np.nansum(cosine, 0) / np.maximum(np.isfinite(cosine).sum(0), 1)
     return sorted(pairs, key=lambda pair: means[names.index(pair[0]), names.index(pair[1])])[:MOST_LINES]
-
-
-def _decades(lines: Sequence[Line]) -> float:
-    values = np.concatenate([line.values[np.isfinite(line.values) & (line.values > 0)] for line in lines])
-    return float(np.log10(values.max() / values.min())) if len(values) else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,9 @@ from gradlens.per_class import BATCHES
 if TYPE_CHECKING:
     from gradlens.groups import ClassGroups
     from gradlens.runlog import Probe, Run
+
+
+PERS = {"contribution": "contribution to the batch gradient", "mean": "mean gradient of the group's own samples"}
 
 
 def run_text(run: Run) -> str:
@@ -30,13 +34,29 @@ def groups_text(groups: ClassGroups, most: int = 4) -> str:
 
 def some_groups(groups: ClassGroups, most: int) -> list[str]:
     """Returns the groups, or of more than ``most`` so many from the first to the last, evenly spread: head, middle and tail."""
-    places = np.linspace(0, len(groups) - 1, min(most, len(groups))).round().astype(int)
-    return [groups.names[place] for place in places]
+    return some_names(groups.names, most)
+
+
+def some_names(names: Sequence[str], most: int) -> list[str]:
+    """Returns the names, or of more than ``most`` so many from the first to the last, evenly spread."""
+    places = np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int)
+    return [names[place] for place in places]
 
 
 def some_groups_text(groups: ClassGroups, most: int) -> str:
     """Returns what ``some_groups`` has chosen, as text; "" where that is all groups."""
-    return f"{most} of {len(groups)} groups, from the first to the last" if len(groups) > most else ""
+    return some_names_text(groups.names, most)
+
+
+def some_names_text(names: Sequence[str], most: int) -> str:
+    """Returns what ``some_names`` has chosen, as text; "" where that is all."""
+    return f"{most} of {len(names)} groups, from the first to the last" if len(names) > most else ""
+
+
+def run_keys(runs: Sequence[Run]) -> list[str]:
+    """Returns what the legend and the address call each run: its name, and of runs with one name the later with a number."""
+    names = [run.name for run in runs]
+    return [f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name for i, name in enumerate(names)]
 
 
 def probe_text(probe: Probe) -> str:

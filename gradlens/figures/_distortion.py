@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.figures._axis import Axis, add_events, axis_of
+from gradlens.figures._axis import Axis, add_events, axis_of, horizontal
 from gradlens.figures._common_window import common_range, common_text, common_views
 from gradlens.figures._curves import NO_STEPS
-from gradlens.figures._describe import subtitle
+from gradlens.figures._describe import run_keys, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, apart
+from gradlens.figures._names import Style, run_style
 from gradlens.figures._sheet import Sheet, drawing, scatter
-from gradlens.figures._theme import FigureError, Style, cycle, dress, note, safe
+from gradlens.figures._theme import FigureError, dress, note, safe
 from gradlens.gram import Floats
 from gradlens.headline import groups_differ
 from gradlens.noisy_distance import FOLDED, corrected, step_variances
@@ -96,7 +97,7 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     if not runs:
         raise FigureError("no run to draw; give at least one")
     sheet = Sheet()
-    lines = [_line(run, cycle(i, view.theme), str(i)) for i, run in enumerate(runs)]
+    lines = [_line(run, run_style(run, view.theme), key) for run, key in zip(runs, run_keys(runs), strict=True)]
     axes = [axis_of(run, view.x) for run in runs]
     views = common_views(view, runs)
     for axis, line, own in zip(axes, lines, views, strict=True):
@@ -114,7 +115,7 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
         of = "" if alone else runs[banded].name
         add_events(sheet, runs[banded], axes[banded], view.theme, [(1, 1)], of=of)
     sheet.update_layout(showlegend=True)
-    sheet.update_xaxes(title={"text": axes[0].title})
+    sheet.update_xaxes(**horizontal(*axes))
     sheet.update_yaxes(
         title={"text": "distortion"},
         range=common_range(lines, views, headroom=banded is not None and bool(phased)),
@@ -154,7 +155,7 @@ def _add_noise_level(sheet: Sheet, axis: Axis, line: DistortionLine, view: View)
     sheet.add_trace(
         scatter(
             x=axis.positions[kept], y=level[kept], mode="lines", name=safe(line.name), legendgroup=safe(line.key or line.name),
-            showlegend=False, line={"color": line.style.color, "width": 1, "dash": "dot"},
+            showlegend=False, line={"color": line.style.color, "width": 1, "dash": line.style.dots},
             hovertemplate="%{y:.3f} of noise alone",
         )
     )  # fmt: skip

@@ -22,6 +22,6 @@ def dots_on(drawn: Trace, window: int) -> list[Trace]:
     if not dotted.any():
         return []
     shared = {key: drawn[key] for key in ("legendgroup", "name")}
-    marker = {"color": drawn["line"]["color"], "size": 5}
+    marker = {"color": drawn["line"]["color"], "size": 5, "symbol": drawn.get("marker", {}).get("symbol", "circle")}
     x = drawn["x"][dotted]
     return [scatter(x=x, y=y[dotted], mode="markers", marker=marker, hoverinfo="skip", showlegend=False, **shared)]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from gradlens.figures._axis import add_events, axis_of
+from gradlens.figures._axis import add_events, axis_of, horizontal
 from gradlens.figures._common_window import common_range, common_text, common_views
-from gradlens.figures._curves import NO_STEPS, PERS
-from gradlens.figures._describe import groups_text, run_text, subtitle
+from gradlens.figures._curves import MOST_LINES, NO_STEPS
+from gradlens.figures._describe import PERS, groups_text, run_text, some_names, some_names_text, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, apart
+from gradlens.figures._names import styles_of, whole_style
+from gradlens.figures._scale import log_norms
 from gradlens.figures._sheet import Sheet, drawing
-from gradlens.figures._theme import FigureError, dress, group_styles, note, safe
+from gradlens.figures._theme import FigureError, dress, note, safe
 from gradlens.pairing import common_groups
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ def figure1(
     balanced: Run,
     per: str = "contribution",
     *,
+    log: bool = False,
     titles: tuple[str, str] = ("long-tailed", "balanced"),
     **options: Unpack[Options],
 ) -> Sheet:
@@ -32,6 +35,7 @@ def figure1(
         long_tailed: Run on long-tailed data.
         balanced: Run on balanced data, measured with the same groups.
         per: Norms of "contribution" or "mean" gradients.
+        log: Logarithmic axis of the norms.
         titles: What the two columns are called.
         **options: See ``Options``.
 
@@ -42,8 +46,9 @@ def figure1(
     view = View.of(options)
     if per not in PERS:
         raise FigureError(f"per={per!r}; choose one of {', '.join(PERS)}")
-    names = common_groups(long_tailed, balanced)[:8]
-    styles = group_styles(names, view.theme)
+    shared = common_groups(long_tailed, balanced)
+    names = some_names(shared, MOST_LINES)
+    styles = styles_of("group", names, view.theme)
     left, right = (safe(title) for title in titles)
     sheet = Sheet(
         2, 2, shared_yaxes=True, horizontal_spacing=0.035, vertical_spacing=0.1,
@@ -62,7 +67,7 @@ def figure1(
         axis = axis_of(run, view.x)
         cosines = [Line(name, run.cosine(name), styles[name], format=".3f") for name in names]
         norms = [Line(name, run.norm(name, per=per), styles[name]) for name in names]
-        norms.append(Line("overall", run.norm("all"), styles["all"]))
+        norms.append(Line("overall", run.norm("all"), whole_style(view.theme)))
         cosines, norms = apart(run, cosines), apart(run, norms)
         add_lines(sheet, axis, cosines, own, row=1, col=col, legend=False)
         add_lines(sheet, axis, norms, own, row=2, col=col, legend=col == 1)
@@ -72,13 +77,14 @@ def figure1(
         cosine_views += [own] * len(cosines)
         norm_views += [own] * len(norms)
     text = subtitle(
-        f"{run_text(long_tailed)} and {run_text(balanced)}", groups_text(long_tailed.groups),
+        f"{run_text(long_tailed)} and {run_text(balanced)}",
+        some_names_text(shared, MOST_LINES) or groups_text(long_tailed.groups),
         common_text(view, (long_tailed, balanced)),
     )  # fmt: skip
     dress(sheet, view.theme, "Whose gradient does the model follow?", text, height=720, panel_titles=True)
     for col, run in enumerate((long_tailed, balanced), start=1):
         add_events(sheet, run, axis_of(run, view.x), view.theme, [(1, col), (2, col)])
-    sheet.update_xaxes(title={"text": axis.title}, row=2)
+    sheet.update_xaxes(**horizontal(*(axis_of(run, view.x) for run in (long_tailed, balanced))), row=2)
     lowest = common_range(every_cosine, cosine_views)
     sheet.update_yaxes(
         range=[min(lowest[0] if lowest else 0, -0.03), 1.04 if not (long_tailed.phases or balanced.phases) else 1.14],
@@ -87,6 +93,8 @@ def figure1(
     sheet.update_yaxes(
         range=common_range(every_norm, norm_views, headroom=bool(long_tailed.phases or balanced.phases)), row=2
     )
+    if log:
+        sheet.update_yaxes(**log_norms(every_norm, headroom=bool(long_tailed.phases or balanced.phases)), row=2)
     sheet.update_yaxes(title={"text": "cosine"}, row=1, col=1)
     sheet.update_yaxes(
         title={"text": f"norm ({'contribution' if per == 'contribution' else 'mean gradient'})"}, row=2, col=1

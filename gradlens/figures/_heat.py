@@ -1,23 +1,24 @@
-"""Heat maps: layers over training, many groups over training, class against class."""
+"""Heat maps over training: of layers, and of more groups than can be lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.figures._axis import Axis, add_events, axis_of
-from gradlens.figures._bins import binned, edge_positions, edges_of
-from gradlens.figures._describe import probe_text, run_text, subtitle
+from gradlens.figures._axis import Axis, add_events, axis_of, horizontal
+from gradlens.figures._bins import binned, edge_positions, edges_of, phase_rows, running
+from gradlens.figures._color_scale import add_missing, color_bar, color_scale
+from gradlens.figures._describe import PERS, run_text, subtitle
 from gradlens.figures._lines import Options, View
 from gradlens.figures._sheet import Sheet, drawing, heatmap
-from gradlens.figures._theme import FigureError, Theme, dress, note, safe, theme_of
-from gradlens.gram import REST, UPDATE, Floats
+from gradlens.figures._theme import FigureError, Theme, dress, note, safe
+from gradlens.gram import Floats
+from gradlens.quantities import filled_share
 
 if TYPE_CHECKING:
-    from gradlens.runlog import Probe, Run
+    from gradlens.runlog import Run
 
 BINS = 160
 # Rows that are read for a layer heat map: more would change no cell visibly.
@@ -30,14 +31,17 @@ QUANTITIES = {
 
 
 @drawing
-def layer_heatmap(run: Run, name: str | None = None, quantity: str = "cosine", **options: Unpack[Options]) -> Sheet:
+def layer_heatmap(
+    run: Run, name: str | None = None, quantity: str = "cosine", *, log: bool = False, **options: Unpack[Options]
+) -> Sheet:
     """Draws one group's cosine, share or norm in every layer over training, first layer on top.
 
     Args:
         run: The run.
         name: A group (or another vector); the last group, the tail, by default.
         quantity: "cosine", "share" or "norm".
-        **options: See ``Options``; ``smooth`` has no meaning here.
+        log: Colours by the logarithm of the norm; of norms only.
+        **options: See ``Options``; by default a cell is the mean of its own steps only.
 
     Raises:
         FigureError: Another quantity, an unknown group, or an axis that the run does not have.
@@ -64,132 +68,106 @@ def layer_heatmap(run: Run, name: str | None = None, quantity: str = "cosine", *
             f"run {run.name!r} has no vector {name!r}; choose one of {', '.join(run.groups.names)}"
         ) from error
     axis = axis_of(run, view.x)
-    height = int(np.clip(150 + 16 * len(layers), 320, 1100))
+    window = view.smooth or 1
     sampled = Axis(axis.positions[rows], axis.title, axis.unit)
     edges = edges_of(run.steps[rows], BINS, run.phases)
-    cells = binned(values, edges).T  # [L, bins]
-    sheet = _over_time(cells, edges, [_tail(layer) for layer in layers], quantity, sampled, view.theme)
-    return _dressed(sheet, run, axis, view.theme, title, subtitle(about, _gaps(cells)), height)
+    starts = phase_rows(run.steps[rows], run.phases)
+    smooth = [running(column, max(1, round(window * len(rows) / len(run))), starts) for column in values.T]
+    cells = np.stack([binned(column, edges) for column in smooth])  # [L, bins]
+    labels = [_tail(layer) for layer in layers]
+    height = int(np.clip(150 + 16 * len(layers), 320, 1100))
+    sheet, told = _over_time(cells, edges, labels, quantity, sampled, view.theme, log=log)
+    about = subtitle(about, _averaged(len(run), cells, window), told)
+    return _dressed(sheet, run, axis, view.theme, title, about, height)
 
 
-def group_heat(run: Run, quantity: str, title: str, view: View) -> Sheet:
-    """Draws the cosine, share or norm of many groups over training, one row each."""
-    about = subtitle(run_text(run), f"{len(run.groups)} groups", "first group on top")
-    if not len(run):
-        return note(dress(Sheet(), view.theme, title, about), view.theme, "No measured steps.")
-    measures: dict[str, Callable[[str], Floats]] = {"cosine": run.cosine, "share": run.share, "norm": run.norm}
-    measure = measures[quantity]
-    values = np.stack([measure(name) for name in run.groups.names], axis=1)  # [T, K]
-    axis = axis_of(run, view.x)
-    edges = edges_of(run.steps[: len(values)], BINS, run.phases)
-    cells = binned(values, edges).T  # [K, bins]
-    sheet = _over_time(cells, edges, [safe(name) for name in run.groups.names], quantity, axis, view.theme)
-    height = int(np.clip(150 + 14 * len(run.groups), 320, 1100))
-    return _dressed(sheet, run, axis, view.theme, title, subtitle(about, _gaps(cells)), height)
+def group_heat(
+    run: Run, quantity: str, title: str, view: View, *, per: str = "contribution", log: bool = False
+) -> Sheet:
+    """Draws the cosine, share or norm of many groups over training, one row each.
 
-
-def _gaps(cells: Floats) -> str:
-    """Explains cells that are empty, which look much like a zero."""
-    return "gaps: no sample of the group, or no finite gradient" if np.isnan(cells).any() else ""
-
-
-@drawing
-def class_cosines(probe: Probe, *, theme: str = "light") -> Sheet:
-    """Draws the cosine between the gradients of every two groups of a probe (often: classes), most frequent first.
+    The share of a group that has no sample in a step is 0 there, so that the shares of a moment add up to 1; where it had none
+    in all steps that a cell stands for, the cell is empty.
 
     Args:
-        probe: A whole-data measurement.
-        theme: "light" or "dark".
-
-    Raises:
-        FigureError: An unknown theme.
+        run: The run.
+        quantity: "cosine", "share" or "norm".
+        title: Of the figure.
+        view: How it is drawn; by default a cell is the mean of its own steps only.
+        per: Norms of "contribution" or "mean" gradients.
+        log: Colours by the logarithm of the norm; of norms only.
     """
-    colors = theme_of(theme)
-    order, cosine = frequency_order(probe)
-    counts = probe.counts[[probe.groups.names.index(name) for name in order]]
-    labels = [safe(name) for name in order]
-    hover = [f"{label} ({count:,.0f} samples)" for label, count in zip(labels, counts, strict=True)]
-    size = len(order)
-    sheet = Sheet()
-    sheet.add_trace(
-        heatmap(
-            z=cosine.astype(np.float32), x=np.arange(size), y=np.arange(size), zmin=-1, zmax=1, colorscale=colors.diverging(),
-            customdata=np.stack(np.broadcast_arrays(np.array(hover)[:, None], np.array(hover)[None]), axis=-1).tolist(),
-            hovertemplate="%{customdata[0]}<br>and %{customdata[1]}<br>cosine %{z:.3f}<extra></extra>",
-            hoverongaps=False, colorbar=_bar("cosine", colors), xgap=1 if size <= 30 else 0, ygap=1 if size <= 30 else 0,
-        )
-    )  # fmt: skip
-    dress(
-        sheet, colors, "Which classes pull together? Cosine between their gradients",
-        subtitle(probe_text(probe), "most frequent first", "blue: together, orange: against each other"), height=640,
-    )  # fmt: skip
-    shown = np.unique(np.linspace(0, size - 1, min(size, 25)).round().astype(int))
-    ticks: dict[str, Any] = {
-        "tickvals": shown,
-        "ticktext": [labels[i] for i in shown],
-        "showgrid": False,
-        "automargin": True,
-    }
-    sheet.update_xaxes(**ticks, title={"text": "class, by number of samples"}, constrain="domain")
-    sheet.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain")
-    sheet.update_layout(hovermode="closest")
-    return sheet
+    what = f"norm of each group's {PERS[per]}" if quantity == "norm" else ""
+    about = subtitle(run_text(run), what, f"{len(run.groups)} groups", "first group on top")
+    if not len(run):
+        return note(dress(Sheet(), view.theme, title, about), view.theme, "No measured steps.")
+    axis = axis_of(run, view.x)
+    rows = len(axis.positions)
+    edges = edges_of(run.steps[:rows], BINS, run.phases)
+    starts = phase_rows(run.steps[:rows], run.phases)
+    window = view.smooth or 1
+
+    def cells_of(values: Floats) -> Floats:
+        return binned(running(values[:rows], window, starts), edges)
+
+    def row_of(name: str) -> Floats:
+        if quantity == "norm":
+            return cells_of(run.norm(name, per=per))
+        if quantity == "cosine":
+            return cells_of(run.cosine(name))
+        present = np.isfinite(cells_of(run.share(name)))
+        return np.where(present, cells_of(filled_share(run, name)), np.nan)
+
+    cells = np.stack([row_of(name) for name in run.groups.names])  # [K, bins]
+    labels = [safe(name) for name in run.groups.names]
+    sheet, told = _over_time(cells, edges, labels, quantity, axis, view.theme, log=log)
+    height = int(np.clip(150 + 14 * len(run.groups), 320, 1100))
+    return _dressed(sheet, run, axis, view.theme, title, subtitle(about, _averaged(rows, cells, window), told), height)
 
 
-def frequency_order(probe: Probe) -> tuple[list[str], Floats]:
-    """Returns a probe's groups from most to fewest samples and their cosines [K, K] in that order; NaN = no sample."""
-    names = [name for name in probe.names if name not in (REST, UPDATE) and name in probe.groups.names]
-    counts = np.array([probe.counts[probe.groups.names.index(name)] for name in names])
-    order = np.argsort(-counts, kind="stable")
-    places = np.array([probe.names.index(names[i]) for i in order], dtype=np.intp)
-    A = probe.gram[np.ix_(places, places)]
-    root = np.sqrt(np.diagonal(A))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosine = np.where(np.outer(root, root) > 0, A / np.outer(root, root), np.nan)
-    return [names[i] for i in order], np.asarray(np.clip(cosine, -1, 1))
+def _averaged(rows: int, cells: Floats, window: int) -> str:
+    """Says over what is averaged, where it is."""
+    each = round(rows / max(cells.shape[1], 1))
+    return subtitle(
+        f"mean of {window:,} measured steps" if window > 1 else "",
+        f"each cell about {each:,} measured steps" if each > 1 else "",
+    )
 
 
 def _over_time(
-    cells: Floats, edges: NDArray[np.intp], labels: list[str], quantity: str, axis: Axis, theme: Theme
-) -> Sheet:
-    scale: dict[str, Any] = {"zmin": -1, "zmax": 1, "colorscale": theme.diverging()}
-    if quantity == "share":
-        bound = float(np.nanquantile(np.abs(cells), 0.98)) if np.isfinite(cells).any() else 1.0
-        scale |= {"zmin": -max(bound, 0.1), "zmax": max(bound, 0.1)}
-    elif quantity == "norm":
-        top = float(np.nanquantile(cells, 0.99)) if np.isfinite(cells).any() else 1.0
-        scale = {"zmin": 0, "zmax": top or 1.0, "colorscale": theme.sequential()}
+    cells: Floats, edges: NDArray[np.intp], labels: list[str], quantity: str, axis: Axis, theme: Theme, *, log: bool
+) -> tuple[Sheet, str]:
+    """Returns the heat map of cells [rows, columns], and what its colours need as explanation."""
+    scale = color_scale(cells, quantity, theme, log=log)
+    x, y = edge_positions(axis.positions, edges), np.arange(len(labels))
+    names = np.repeat(np.array(labels, dtype=object)[:, None], cells.shape[1], axis=1)
+    number = "%{customdata[1]:.3~g}" if scale.log else "%{z:.3f}"
+    name = "%{customdata[0]}" if scale.log else "%{customdata}"
     sheet = Sheet()
     sheet.add_trace(
         heatmap(
-            z=cells.astype(np.float32), x=edge_positions(axis.positions, edges), y=np.arange(len(labels)), **scale,
-            customdata=np.repeat(np.array(labels)[:, None], cells.shape[1], axis=1).tolist(), hoverongaps=False,
-            hovertemplate=f"%{{customdata}}<br>{axis.unit} %{{x:.4~g}}<br>{quantity} %{{z:.3f}}<extra></extra>",
-            colorbar=_bar(quantity, theme),
-        ), row=1, col=1,
+            z=scale.z.astype(np.float32), x=x, y=y, **scale.settings, hoverongaps=False,
+            customdata=(np.stack([names, cells.astype(object)], axis=-1) if scale.log else names).tolist(),
+            hovertemplate=f"{name}<br>{axis.unit} %{{x:.4~g}}<br>{quantity} {number}<extra></extra>",
+            colorbar=color_bar(quantity, theme, **scale.bar),
+        )
     )  # fmt: skip
+    told = add_missing(sheet, cells, x, y, theme, "no sample, or no finite gradient")
     shown = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), 68)).round().astype(int))
     sheet.update_yaxes(
         autorange="reversed", tickvals=shown, ticktext=[labels[i] for i in shown],
         tickfont={"size": 11 if len(labels) <= 48 else 10}, ticklabelstep=1, automargin=True,
     )  # fmt: skip
-    return sheet
+    return sheet, told
 
 
 def _dressed(sheet: Sheet, run: Run, axis: Axis, theme: Theme, title: str, about: str, height: int) -> Sheet:
     dress(sheet, theme, title, about, height=height)
     add_events(sheet, run, axis, theme, [(1, 1)], above=True)
-    sheet.update_xaxes(title={"text": axis.title})
+    sheet.update_xaxes(**horizontal(axis))
     sheet.update_yaxes(showgrid=False)
     sheet.update_layout(hovermode="closest")
     return sheet
-
-
-def _bar(quantity: str, theme: Theme) -> dict[str, Any]:
-    return {
-        "title": {"text": quantity, "side": "top", "font": {"size": 13}}, "thickness": 12, "outlinewidth": 0, "len": 0.95,
-        "tickcolor": theme.muted,
-    }  # fmt: skip
 
 
 def _tail(layer: str, most: int = 34) -> str:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from gradlens.figures._axis import add_events, axis_of
+from gradlens.figures._axis import add_events, axis_of, horizontal
 from gradlens.figures._curves import MOST_LINES
 from gradlens.figures._describe import run_text, some_groups, some_groups_text, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
+from gradlens.figures._names import styles_of, whole_style
+from gradlens.figures._scale import log_norms
 from gradlens.figures._sheet import Sheet, drawing
-from gradlens.figures._theme import FigureError, dress, group_styles, safe
+from gradlens.figures._theme import FigureError, dress, safe
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
 
 @drawing
-def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> Sheet:
+def layer_curves(run: Run, layer: str, *, log: bool = False, **options: Unpack[Options]) -> Sheet:
     """Draws the groups' cosines with a layer's gradient and the norms of their contributions to it; of 8 groups at most.
 
     Args:
         run: The run.
         layer: A name from ``run.layers``.
+        log: Logarithmic axis of the norms.
         **options: See ``Options``.
 
     Raises:
@@ -31,11 +34,11 @@ def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> Sheet:
     if layer not in run.layers:
         raise FigureError(f"run {run.name!r} has no layer {layer!r}; it has {', '.join(run.layers) or 'none'}")
     names = some_groups(run.groups, MOST_LINES)
-    styles = group_styles(names, view.theme)
+    styles = styles_of("group", names, view.theme)
     axis = axis_of(run, view.x)
     cosines = [Line(name, run.cosine(name, layer), styles[name], format=".3f") for name in names]
     norms = [Line(name, run.norm(name, layer=layer), styles[name]) for name in names]
-    norms.append(Line("overall", run.norm("all", layer=layer), styles["all"]))
+    norms.append(Line("overall", run.norm("all", layer=layer), whole_style(view.theme)))
     cosines, norms = apart(run, cosines), apart(run, norms)
     sheet = Sheet(
         1, 2, horizontal_spacing=0.07,
@@ -47,8 +50,10 @@ def layer_curves(run: Run, layer: str, **options: Unpack[Options]) -> Sheet:
     dress(sheet, view.theme, f"Layer {safe(layer)}", text, panel_titles=True)
     add_events(sheet, run, axis, view.theme, [(1, 1), (1, 2)])
     sheet.add_hline(0, line={"color": view.theme.muted, "width": 1}, layer="below", row=1, col=1)
-    sheet.update_xaxes(title={"text": axis.title})
+    sheet.update_xaxes(**horizontal(axis))
     headroom = bool(run.phases)
     sheet.update_yaxes(title={"text": "cosine"}, range=robust_range(cosines, view, headroom=headroom), col=1)
     sheet.update_yaxes(title={"text": "norm"}, range=robust_range(norms, view, headroom=headroom), col=2)
+    if log:
+        sheet.update_yaxes(**log_norms(norms, headroom=headroom), col=2)
     return sheet

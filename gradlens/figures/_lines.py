@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from gradlens.downsample import rows_seen, visible
 from gradlens.figures._axis import Axis, Unit
 from gradlens.figures._dots import dots_on
+from gradlens.figures._names import Style
 from gradlens.figures._sheet import Sheet, Trace, scatter
-from gradlens.figures._theme import Style, Theme, safe, theme_of
+from gradlens.figures._theme import Theme, safe, theme_of
 from gradlens.gram import Floats
 from gradlens.smoothing import running_mean
 
@@ -226,14 +227,14 @@ def _strong(
     else:
         kept = visible(x, values, view.points, view.window)
         y = values[kept]
-    trace: dict[str, Any] = {"mode": "lines", "hovertemplate": f"%{{y:{line.format}}}"}
+    trace: dict[str, Any] = {**line.style.marked, "hovertemplate": f"%{{y:{line.format}}}"}
     if window > 1:
         trace["customdata"] = compact(values[kept])
         trace["hovertemplate"] += f" (this step %{{customdata:{line.format}}})"
     return scatter(
         x=compact(x[kept]),
         y=compact(y),
-        line={"color": line.style.color, "width": line.style.width, "dash": line.style.dash},
+        line=line.style.line,
         showlegend=legend,
         **trace,
         **shared,

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from gradlens.figures._axis import axis_of
+from gradlens.figures._axis import axis_of, horizontal
 from gradlens.figures._common_window import common_range, common_text, common_views
-from gradlens.figures._describe import run_text, subtitle
+from gradlens.figures._describe import run_keys, run_text, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, apart
+from gradlens.figures._names import run_style
+from gradlens.figures._scale import log_norms
 from gradlens.figures._sheet import Sheet, drawing, scatter
-from gradlens.figures._theme import FigureError, Style, cycle, dress, note, safe
+from gradlens.figures._theme import FigureError, dress, note, safe
 from gradlens.gram import Floats
 from gradlens.quantities import filled_share
 
@@ -39,16 +41,18 @@ MEASURES: dict[str, tuple[str, Measure]] = {
     "accuracy": ("training accuracy", lambda run, group: _per_sample(run.correct, run, group)),
 }
 PERCENT = ("share", "accuracy")
+NORMS = ("norm", "mean norm")
 
 
 @drawing
-def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Options]) -> Sheet:
+def overlay(runs: Sequence[Run], measure: str, group: str, *, log: bool = False, **options: Unpack[Options]) -> Sheet:
     """Draws one quantity of one group in several runs, all averaged over the same number of optimizer steps.
 
     Args:
         runs: One or more, all with that group.
         measure: A key of ``MEASURES``.
         group: The group.
+        log: Logarithmic vertical axis; of norms only, since other quantities may be zero or less.
         **options: See ``Options``.
 
     Raises:
@@ -66,8 +70,10 @@ def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Opt
     form = ".1%" if measure in PERCENT else ".3~g"
     lines = [
         line
-        for i, run in enumerate(runs)
-        for line in apart(run, [Line(run.name, values_of(run, group), cycle(i, view.theme), format=form, key=str(i))])
+        for run, key in zip(runs, run_keys(runs), strict=True)
+        for line in apart(
+            run, [Line(run.name, values_of(run, group), run_style(run, view.theme), format=form, key=key)]
+        )
     ]
     axes = [axis_of(run, view.x) for run in runs]
     sheet = Sheet()
@@ -79,9 +85,11 @@ def overlay(runs: Sequence[Run], measure: str, group: str, **options: Unpack[Opt
     about = subtitle(f"{len(runs)} runs" if len(runs) > 1 else run_text(runs[0]), common_text(view, runs), differ)
     dress(sheet, view.theme, f"{safe(group)}: {text}", about)
     sheet.update_layout(showlegend=True)
-    sheet.update_xaxes(title={"text": axes[0].title})
+    sheet.update_xaxes(**horizontal(*axes))
     percent: dict[str, Any] = {"tickformat": ".0%"} if measure in PERCENT else {}
     sheet.update_yaxes(title={"text": text}, range=common_range(lines, views), **percent)
+    if log and measure in NORMS:
+        sheet.update_yaxes(**log_norms(lines))
     return sheet if any(map(len, runs)) else note(sheet, view.theme, "No measured steps.")
 
 
@@ -109,20 +117,19 @@ def evaluations(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
         subplot_titles=[f"<b>{safe(name)}</b>" for name in names],
     )  # fmt: skip
     axes = [axis_of(run, view.x) for run in runs]
-    for i, (run, axis) in enumerate(zip(runs, axes, strict=True)):
-        style: Style = cycle(i, view.theme)
+    for run, axis, key in zip(runs, axes, run_keys(runs), strict=True):
+        style = run_style(run, view.theme)
         for col, name in enumerate(names, start=1):
             points = [(e["step"], float(e[name])) for e in run.evaluations if _is_number(e.get(name))]
             sheet.add_trace(
                 scatter(
                     x=axis.of_steps(run, [step for step, _ in points]), y=[value for _, value in points], name=safe(run.name),
-                    legendgroup=str(i), showlegend=col == 1, mode="lines+markers", marker={"size": 4},
-                    hovertemplate="%{y:.1f}%", line={"color": style.color, "dash": style.dash, "width": style.width},
+                    legendgroup=safe(key), showlegend=col == 1, hovertemplate="%{y:.1f}%", line=style.line, **style.points(4),
                 ), row=1, col=col,
             )  # fmt: skip
     dress(sheet, view.theme, title, subtitle(*(run_text(run) for run in runs)), panel_titles=True)
     sheet.update_layout(showlegend=True)
-    sheet.update_xaxes(title={"text": axes[0].title})
+    sheet.update_xaxes(**horizontal(*axes))
     sheet.update_yaxes(range=[0, 101], ticksuffix="%", dtick=20)
     return sheet
 

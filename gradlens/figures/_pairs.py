@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradlens.figures._heat import frequency_order
+from gradlens.figures._class_matrix import frequency_order
 
 if TYPE_CHECKING:
     from gradlens.runlog import Probe

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.figures._axis import add_events, axis_of
+from gradlens.figures._axis import add_events, axis_of, horizontal
 from gradlens.figures._bins import edge_positions, edges_of
 from gradlens.figures._curves import MOST_LINES, NO_STEPS
 from gradlens.figures._describe import probe_text, run_text, subtitle
 from gradlens.figures._heat import group_heat
 from gradlens.figures._lines import Options, View
+from gradlens.figures._names import rest_style, styles_of
+from gradlens.figures._scale import counts_axis
 from gradlens.figures._sheet import Sheet, bar, drawing, scatter
-from gradlens.figures._theme import dress, group_styles, note, safe, theme_of
+from gradlens.figures._theme import dress, note, safe, theme_of
 from gradlens.gram import REST, Floats, share
 
 if TYPE_CHECKING:
@@ -61,14 +63,17 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
     n = min(len(axis.positions), *(len(v) for v in values.values()))
     edges = _edges(run, view, n)
     x = edge_positions(axis.positions[:n], edges) if n else np.array([])
-    styles = group_styles(names, view.theme)
+    styles = {**styles_of("group", names, view.theme), REST: rest_style(view.theme)}
     heights = _mean_shares({name: value[:n] for name, value in values.items()}, edges)
     for name in values:
         sheet.add_trace(
             bar(
                 x=(x[1:] + x[:-1]) / 2, width=np.diff(x), y=heights[name], name=safe(name),
                 # Lines of the same colour: bars that end within a pixel would leave stripes.
-                marker={"color": styles[name].color, "line": {"width": 0.6, "color": styles[name].color}},
+                marker={
+                    "color": styles[name].color, "line": {"width": 0.6, "color": styles[name].color},
+                    **({"pattern": {"shape": styles[name].pattern}} if styles[name].pattern else {}),
+                },
                 hovertemplate="%{y:.1%}",
             )
         )  # fmt: skip
@@ -80,7 +85,7 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
         sheet.add_hline(float(border), line={"color": view.theme.ink, "width": 1.5, "dash": "dash"})
     add_events(sheet, run, axis, view.theme, [(1, 1)])
     sheet.update_layout(barmode="relative", bargap=0)
-    sheet.update_xaxes(title={"text": axis.title})
+    sheet.update_xaxes(**horizontal(axis))
     if len(edges) <= FEW_BARS and np.issubdtype(
         axis.positions.dtype, np.integer
     ):  # plotly would write below their middles
@@ -150,18 +155,14 @@ def class_shares(probe: Probe, *, theme: str = "light") -> Sheet:
             x=counts, y=values, mode="markers+text" if len(names) <= 20 else "markers", textposition="top center",
             text=[safe(name) if alone else "" for name, alone in zip(names, _readable(counts, values), strict=True)],
             hovertext=[safe(name) for name in names],
-            marker={"color": colors.first, "size": 9, "opacity": 0.8, "line": {"width": 1, "color": colors.paper}},
+            marker={"color": colors.muted, "size": 9, "opacity": 0.8, "line": {"width": 1, "color": colors.paper}},
             hovertemplate="%{hovertext}<br>%{x:,.0f} samples<br>share %{y:.2%}<extra></extra>",
         )
     )  # fmt: skip
     text = subtitle(probe_text(probe), f"dashed: equal shares, {fair:.1%} each")
     dress(sheet, colors, "Do frequent classes own the update?", text)
     sheet.add_hline(fair, line={"color": colors.muted, "width": 1.5, "dash": "dash"})
-    sheet.update_xaxes(
-        type="log",
-        title={"text": "samples of the class"},
-        dtick="D2" if np.ptp(np.log10(counts[counts > 0] + 1e-9)) > 1.2 else None,
-    )
+    sheet.update_xaxes(title={"text": "samples of the class"}, **counts_axis(counts))
     sheet.update_yaxes(title={"text": "share of the gradient"}, tickformat=".1~%")
     sheet.update_layout(hovermode="closest", showlegend=False)
     return sheet

@@ -1,17 +1,13 @@
-"""How figures look: colours that colour-blind people and printers keep apart, light and dark; and text made safe for plotly."""
+"""How figures look: their colours, light and dark; and text made safe for plotly."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gradlens.figures._sheet import Sheet
 
-# Okabe and Ito (2008), "Color universal design".
-BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-ORANGE, SKY, YELLOW = "#E69F00", "#56B4E9", "#F0E442"
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif"
 
 
@@ -30,11 +26,11 @@ class Theme:
         muted: Secondary text, marks.
         grid: Grid lines.
         band: Fill of every second phase.
-        first: Colour of the first group (the head).
-        last: Colour of the last group (the tail).
-        others: Colours of the groups between, in order.
+        colors: Of names: the same eight hues in both themes, each at least 3:1 against paper and band (WCAG 1.4.11), the first
+            three those of Okabe and Ito (2008), "Color universal design".
         veil: Half transparent background of small texts.
         middle: Neutral middle of diverging colour scales.
+        missing: Cells of a heat map without a value: a grey that no colour scale has.
     """
 
     name: str
@@ -43,19 +39,23 @@ class Theme:
     muted: str
     grid: str
     band: str
-    first: str
-    last: str
-    others: tuple[str, ...]
+    colors: tuple[str, ...]
     veil: str
     middle: str
+    missing: str
+
+    @property
+    def accent(self) -> str:
+        """Colour of what has no name."""
+        return self.colors[0]
 
     def diverging(self) -> list[list[Any]]:
-        """Returns a colour scale for -1 .. 0 .. 1: last colour, neutral, first colour."""
-        return [[0.0, "#B34700"], [0.25, VERMILLION], [0.5, self.middle], [0.75, self.first], [1.0, self._deep]]
+        """Returns a colour scale for -1 .. 0 .. 1: orange, neutral, blue."""
+        return [[0.0, "#B34700"], [0.25, "#D55E00"], [0.5, self.middle], [0.75, self.accent], [1.0, self._deep]]
 
     def sequential(self) -> list[list[Any]]:
         """Returns a colour scale from nothing to much."""
-        return [[0.0, self.middle], [0.5, self.first], [1.0, self._deep]]
+        return [[0.0, self.middle], [0.5, self.accent], [1.0, self._deep]]
 
     @property
     def _deep(self) -> str:
@@ -63,22 +63,15 @@ class Theme:
 
 
 LIGHT = Theme(
-    "light", "#FFFFFF", "#1A1A1A", "#5F6770", "#E4E7EB", "rgba(0,0,0,0.045)", BLUE, VERMILLION,
-    (GREEN, PURPLE, ORANGE, SKY, "#8C6D00"), "rgba(255,255,255,0.75)", "#F4F5F6",
+    "light", "#FFFFFF", "#1A1A1A", "#5F6770", "#E4E7EB", "rgba(0,0,0,0.045)",
+    ("#0072B2", "#D55E00", "#009E73", "#BE4C94", "#7D6B00", "#6A3FC4", "#8E1B34", "#338AD8"),
+    "rgba(255,255,255,0.75)", "#F4F5F6", "#868F99",
 )  # fmt: skip
 DARK = Theme(
-    "dark", "#0E1117", "#F2F4F7", "#A3ACB8", "#2A313C", "rgba(255,255,255,0.06)", SKY, "#FF8A3D",
-    ("#2CC295", "#E7A6C8", YELLOW, "#3D9BE0", ORANGE), "rgba(14,17,23,0.75)", "#20262F",
+    "dark", "#0E1117", "#F2F4F7", "#A3ACB8", "#2A313C", "rgba(255,255,255,0.06)",
+    ("#56B4E9", "#FF8A3D", "#2CC295", "#F08CC8", "#F0E442", "#9B7BFF", "#C05A5A", "#8BE8F0"),
+    "rgba(14,17,23,0.75)", "#20262F", "#78838F",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Style:
-    """How one line is drawn: the dash keeps lines apart where colours do not."""
-
-    color: str
-    dash: str = "solid"
-    width: float = 2.0
 
 
 def theme_of(name: str) -> Theme:
@@ -90,31 +83,6 @@ def theme_of(name: str) -> Theme:
     if name not in ("light", "dark"):
         raise FigureError(f"theme={name!r}; choose 'light' or 'dark'")
     return LIGHT if name == "light" else DARK
-
-
-def group_styles(names: Sequence[str], theme: Theme) -> dict[str, Style]:
-    """Returns a style for each group (head first and tail last, as in ClassGroups) and for "all", "rest" and "update"."""
-    styles = {}
-    for index, name in enumerate(names):
-        if index == 0:
-            styles[name] = Style(theme.first)
-        elif index == len(names) - 1:
-            styles[name] = Style(theme.last, "10px,3px")
-        else:
-            place = index - 1
-            dashes = ("solid", "6px,3px", "2px,3px")
-            styles[name] = Style(theme.others[place % len(theme.others)], dashes[place // len(theme.others) % 3])
-    styles["all"] = Style(theme.ink, "2px,3px", 2.2)
-    styles["rest"] = Style(theme.muted, "dashdot", 1.5)
-    styles["update"] = Style(theme.others[1], "6px,3px")
-    return styles
-
-
-def cycle(index: int, theme: Theme) -> Style:
-    """Returns the style of the index-th of many equal things (runs, pairs of groups)."""
-    colors = (theme.first, theme.last, *theme.others)
-    dashes = ("solid", "10px,3px", "dot")
-    return Style(colors[index % len(colors)], dashes[index // len(colors) % 3])
 
 
 def safe(text: object) -> str:

@@ -1,0 +1,76 @@
+"""Logarithmic axes and colour scales whose labels are the numbers themselves, and axes that count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gradlens.figures._lines import RANGED, Line
+from gradlens.gram import Floats
+
+# Without a format plotly writes "2" and "5" for 20 and 50. This one writes the number, without an exponent.
+PLAIN = ",~r"
+# A logarithmic axis reaches down at most so many decades from its top: rounding errors are no measurements.
+MOST_DECADES = 12
+
+
+def log_axis(low: float, high: float) -> dict[str, Any]:
+    """Returns what makes an axis logarithmic, for numbers from low to high.
+
+    Plotly chooses the ticks, also of what is zoomed to, but so few that it never writes all of 1, 2, ..., 9 over each other.
+    """
+    decades = math.log10(high / low) if 0 < low < high else 0.0
+    return {"type": "log", "tickformat": PLAIN, "nticks": min(max(math.ceil(decades / 0.7), 3), 4)}
+
+
+def log_norms(lines: Sequence[Line], *, headroom: bool = False) -> dict[str, Any]:
+    """Returns a logarithmic vertical axis that holds the lines, but for outliers; nothing where no value is above zero.
+
+    Args:
+        lines: What is drawn.
+        headroom: Leave room at the top for the names of phases.
+    """
+    bounds = log_bounds([line.values for line in lines])
+    if bounds is None:
+        return {}
+    low, high = bounds
+    margin = 0.04 * max(math.log10(high / low), 0.1)
+    ends = [math.log10(low) - margin, math.log10(high) + margin * (3 if headroom else 1)]
+    return {**log_axis(low, high), "range": ends}
+
+
+def log_bounds(columns: Sequence[Floats]) -> tuple[float, float] | None:
+    """Returns the least and largest of the positive values but for outliers, or None where there are none."""
+    thinned = [values[:: max(1, len(values) // RANGED)] for values in columns]
+    low, high = [], []
+    for values in thinned:
+        positive = values[np.isfinite(values) & (values > 0)]
+        if len(positive):
+            ends = np.quantile(positive, (0.003, 0.997))
+            low.append(float(ends[0]))
+            high.append(float(ends[1]))
+    return (max(min(low), max(high) / 10**MOST_DECADES), max(high)) if low else None
+
+
+def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Returns the ticks of a colour scale of logarithms from log10(low) to log10(high): places, and the numbers there."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    within = math.log10(high / low)
+    steps = (1,) if within > 3 else (1, 2, 5) if within > 0.7 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+    # Rounding must not lose a tick at the very end.
+    numbers = [s * 10.0**e for e in decades for s in steps if low * (1 - 1e-9) <= s * 10.0**e <= high * (1 + 1e-9)]
+    return [math.log10(number) for number in numbers], [f"{number:,.10g}" for number in numbers]
+
+
+def counts_axis(counts: Floats) -> dict[str, Any]:
+    """Returns a logarithmic axis of numbers of samples, whose ticks are whole numbers."""
+    known = counts[np.isfinite(counts) & (counts > 0)]
+    if not len(known):
+        return {"type": "log", "tickformat": PLAIN}
+    low, high = float(known.min()), float(known.max())
+    axis = log_axis(low, high)
+    # Of a narrow range plotly would label halves.
+    return axis | {"dtick": "L1"} if 0 < high - low < 5 and high / low < 10 else axis

@@ -16,6 +16,7 @@ from gradlens.pairing import groups_in_common
 from gradlens.runlog import Run
 
 AXES = {"step": "Step", "epoch": "Epoch", "time": "Time", "fraction": "Part of training"}
+SCALES = {"linear": "Linear", "log": "Logarithmic"}
 NORMS = {"contribution": "Contribution", "mean": "Mean gradient"}
 # What the address says of who goes on to the latest of several things.
 LATEST = "latest"
@@ -112,20 +113,28 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
 
 
 def choose_axis(runs: Sequence[Run], *, fraction: bool = False) -> str:
-    """Lets the viewer choose what the horizontal axis counts and returns the unit."""
+    """Lets the viewer choose what the horizontal axis counts and returns the unit.
+
+    Args:
+        runs: What is drawn.
+        fraction: Whether part of training can be chosen, unless one of the runs still trains: the control says so.
+    """
     shared = {
         unit: words
         for unit, words in AXES.items()
         if all(unit in units(run) for run in runs) and (fraction or unit != "fraction")
     }
-    return choose(st.segmented_control, "Horizontal axis", shared, next(iter(shared)), "x")
+    training = ", ".join(plain(run.name) for run in runs if run.status.live) if fraction else ""
+    why = f"Not by part of training: how long {training} will train is not known yet." if training else None
+    return choose(st.segmented_control, "Horizontal axis", shared, next(iter(shared)), "x", help=why)
 
 
 def choose_smoothing() -> int | None:
     """Lets the viewer choose the running mean and returns its measured steps; None = what suits its length."""
     chosen = choose(
         st.selectbox, "Running mean over", SMOOTHING, "auto", "smooth", width=190,
-        help="Measured steps that the strong line averages; single steps stay faint behind it.",
+        help="Measured steps that the strong line averages; single steps stay faint behind it. "
+        "Bars and cells average over as many at least.",
     )  # fmt: skip
     return None if chosen == "auto" else int(chosen)
 
@@ -136,6 +145,11 @@ def choose_norm() -> str:
         st.segmented_control, "Norm of a group's", NORMS, "contribution", "norm",
         help="Contribution: what the group's samples add to the batch gradient. Mean gradient: the average over its own samples.",
     )  # fmt: skip
+
+
+def choose_scale() -> bool:
+    """Lets the viewer choose the scale of norms and returns whether it is logarithmic."""
+    return choose(st.segmented_control, "Scale of norms", SCALES, "linear", "scale") == "log"
 
 
 def choose_step(label: str, steps: Sequence[int], key: str, **more: Any) -> int:

@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.chart import chart
-from app.components.choices import choose
+from app.components.choices import choose, choose_scale
 from gradlens import figures
 from gradlens.runlog import Run
 
@@ -26,14 +26,15 @@ def layers(run: Run, name: str, x: str, smooth: int | None) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         group = choose(st.selectbox, "Group", names, names[-1], "group", width=260)
         quantity = choose(st.segmented_control, "Colour shows", QUANTITIES, "cosine", "colour")
+        log = choose_scale()
 
     def clicked(row: int) -> None:
         st.session_state["layer"] = run.layers[min(max(row, 0), len(run.layers) - 1)]
 
-    heat = partial(figures.layer_heatmap.sheet, run, group, quantity, x=x)
+    heat = partial(figures.layer_heatmap.sheet, run, group, quantity, log=log, x=x, smooth=smooth)
     chart("heat", heat, name=f"{name}-layers", revision=(name, x), over_training=False, on_click=clicked)
     layer = choose(
         st.selectbox, "Layer", run.layers, run.layers[-1], "layer", width=420, help="Or click on a row of the heat map."
     )
-    curves = partial(figures.layer_curves.sheet, run, layer, x=x, smooth=smooth)
-    chart("curves", curves, name=f"{name}-{layer}", revision=(name, layer, x), rows=len(run))
+    curves = partial(figures.layer_curves.sheet, run, layer, log=log, x=x, smooth=smooth)
+    chart("curves", curves, name=f"{name}-{layer}", revision=(name, layer, x, log), rows=len(run))

@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.chart import chart
-from app.components.choices import choose, choose_axis, choose_runs, choose_smoothing
+from app.components.choices import choose, choose_axis, choose_runs, choose_scale, choose_smoothing
 from app.components.live import follow
 from app.components.page import heading, plain, runs_or_stop
 from app.components.store import compared
@@ -52,8 +52,9 @@ else:
         group = choose(st.selectbox, "Group", groups, groups[-1], "group", width=220)
         measures = {key: text[0].upper() + text[1:] for key, (text, _) in figures.MEASURES.items()}
         measure = choose(st.selectbox, "Quantity", measures, "share", "quantity", width=320)
-    overlay = partial(figures.overlay.sheet, runs, measure, group, **over)
-    chart("overlay", overlay, name=f"{group}-{measure}", revision=(x, measure, group), rows=rows)
+        log = choose_scale() if measure in figures.NORMS else False
+    overlay = partial(figures.overlay.sheet, runs, measure, group, log=log, **over)
+    chart("overlay", overlay, name=f"{group}-{measure}", revision=(x, measure, group, log), rows=rows)
 
 if len(chosen) > 1 and (groups or len(chosen) > 2):
     st.header("Two of them in numbers", anchor=False)

@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.chart import chart
-from app.components.choices import choose_axis, choose_run, choose_smoothing
+from app.components.choices import choose_axis, choose_run, choose_scale, choose_smoothing
 from app.components.live import follow
 from app.components.page import heading, plain, runs_or_stop
 from app.components.store import story_of
@@ -75,9 +75,9 @@ chart(
 )
 accuracy_table(both)
 if run.components:
-    chart(
-        "terms", partial(figures.component_norms.sheet, run, **over), name=f"{name}-terms", revision=revision, rows=rows
-    )
+    log = choose_scale()
+    terms = partial(figures.component_norms.sheet, run, log=log, **over)
+    chart("terms", terms, name=f"{name}-terms", revision=(revision, log), rows=rows)
 
 st.header("Before and after", anchor=False)
 groups = groups_in_common(both)

@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.chart import chart
-from app.components.choices import choose_axis, choose_norm, choose_run, choose_smoothing
+from app.components.choices import choose_axis, choose_norm, choose_run, choose_scale, choose_smoothing
 from app.components.live import follow
 from app.components.page import heading, plain, runs_or_stop
 from app.components.store import claims_of
@@ -31,6 +31,7 @@ runs = (found.runs[left], found.runs[right])
 with st.container(horizontal=True, vertical_alignment="bottom"):
     x = choose_axis(runs, fraction=True)
     per = choose_norm()
+    log = choose_scale()
     smooth = choose_smoothing()
     follow(runs)
 say_damage(found, (left, right))
@@ -43,8 +44,8 @@ except PairError as error:
     st.info(plain(f"{error}"[:1].upper() + f"{error}"[1:]), icon=":material/info:")
     st.stop()
 titles = ("long-tailed", "balanced") if pair and runs == pair and long_tailed_and_balanced(*runs) else (left, right)
-draw = partial(figures.figure1.sheet, *runs, per, titles=titles, x=x, smooth=smooth)
-chart("figure1", draw, name=f"figure1-{left}-{right}", revision=(left, right, x), rows=max(map(len, runs)))
+draw = partial(figures.figure1.sheet, *runs, per, log=log, titles=titles, x=x, smooth=smooth)
+chart("figure1", draw, name=f"figure1-{left}-{right}", revision=(left, right, x, log), rows=max(map(len, runs)))
 
 st.header("What the paper says about it", anchor=False)
 if at:

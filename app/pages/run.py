@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.chart import chart
-from app.components.choices import choose, choose_axis, choose_norm, choose_run, choose_smoothing
+from app.components.choices import choose, choose_axis, choose_norm, choose_run, choose_scale, choose_smoothing
 from app.components.live import follow
 from app.components.page import heading, runs_or_stop
 from app.components.summary import summary
@@ -42,7 +42,7 @@ over = {"x": x, "smooth": smooth}
 def show(key: str, draw: object, **more: object) -> None:
     """Shows a figure of the run over training."""
     figure = partial(draw, run, **{**over, **more})  # type: ignore[operator]
-    chart(key, figure, name=f"{name}-{key}", revision=(name, x), rows=len(run))
+    chart(key, figure, name=f"{name}-{key}", revision=(name, x, *more.values()), rows=len(run))
 
 
 if part == "gradient":
@@ -51,8 +51,10 @@ with top:
     summary(run)
 if part == "gradient":
     show("shares", figures.shares.sheet)
-    per = choose_norm()
-    show("norms", figures.norms.sheet, per=per)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        per = choose_norm()
+        log = choose_scale()
+    show("norms", figures.norms.sheet, per=per, log=log)
     show("conflicts", figures.conflicts.sheet)
 elif part == "layers":
     from app.components.layers import layers
@@ -63,7 +65,8 @@ elif part == "fit":
     show("accuracies", figures.accuracies.sheet)
 elif part == "update":
     show("update", figures.update_cosines.sheet)
-    show("terms", figures.component_norms.sheet)
+    log = choose_scale() if run.components else False
+    show("terms", figures.component_norms.sheet, log=log)
 else:
     facts_table(run)
     others = figures.notices(run)

@@ -19,7 +19,7 @@ from gradlens.figures._layers import layer_curves
 from gradlens.figures._lines import Options
 from gradlens.figures._names import Style, style_of, whole_style
 from gradlens.figures._notices import notices
-from gradlens.figures._overlay import MEASURES, evaluated_names, evaluations, overlay
+from gradlens.figures._overlay import MEASURES, NORMS, evaluated_names, evaluations, overlay
 from gradlens.figures._pairs import ClassPair, conflicting_pairs
 from gradlens.figures._shares import class_shares, shares
 from gradlens.figures._sheet import Sheet
@@ -29,6 +29,7 @@ __all__ = [
     "DARK",
     "LIGHT",
     "MEASURES",
+    "NORMS",
     "UNITS",
     "ClassPair",
     "FigureError",

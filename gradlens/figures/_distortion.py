@@ -78,7 +78,8 @@ class DistortionLine(Line):
         place = np.arange(len(self.values))
         rows = np.minimum(place + (window - 1) // 2 + 1, len(place)) - np.maximum(place - window // 2, 0)
         variances = np.stack([running_mean(noise, window) for noise in self.noise], axis=-1)
-        return np.asarray(np.sqrt(variances / (rows * self.each)[:, None]))
+        # Beside a phase with noise, running sums leave rounding where there is none: a head alone has all of every update.
+        return np.asarray(np.sqrt(np.maximum(variances, 0.0) / (rows * self.each)[:, None]))
 
 
 @drawing

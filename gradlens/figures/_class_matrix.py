@@ -45,8 +45,8 @@ def class_cosines(probe: Probe, *, theme: str = "light") -> Sheet:
             hoverongaps=False, colorbar=color_bar("cosine", colors), xgap=gap, ygap=gap,
         )
     )  # fmt: skip
-    told = add_missing(sheet, cosine, np.arange(size), np.arange(size), colors, "no sample of the class", gap=gap)
-    ends = f"colours end at ±{bound:g}; a class with itself, 1, lies beyond" if bound < 1 else ""
+    told = add_missing(sheet, cosine, np.arange(size), np.arange(size), colors, "no sample of both at once", gap=gap)
+    ends = f"colours end at ±{bound:g}, the diagonal is 1" if bound < 1 else ""
     dress(
         sheet, colors, "Which classes pull together? Cosine between their gradients",
         subtitle(probe_text(probe), "most frequent first", "blue: together, orange: against each other", ends, told),

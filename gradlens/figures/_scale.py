@@ -11,8 +11,8 @@ import numpy as np
 from gradlens.figures._lines import RANGED, Line
 from gradlens.gram import Floats
 
-# Without a format plotly writes "2" and "5" for 20 and 50. This one writes the number, without an exponent.
-PLAIN = ",~r"
+# Without a format plotly writes "2" and "5" for 20 and 50. This one writes the number, with an exponent only below a millionth.
+PLAIN = ",~g"
 # A logarithmic axis reaches down at most so many decades from its top: rounding errors are no measurements.
 MOST_DECADES = 12
 
@@ -62,7 +62,11 @@ def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     steps = (1,) if within > 3 else (1, 2, 5) if within > 0.7 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
     # Rounding must not lose a tick at the very end.
     numbers = [s * 10.0**e for e in decades for s in steps if low * (1 - 1e-9) <= s * 10.0**e <= high * (1 + 1e-9)]
-    return [math.log10(number) for number in numbers], [f"{number:,.10g}" for number in numbers]
+    return [math.log10(number) for number in numbers], [_text(number) for number in numbers]
+
+
+def _text(number: float) -> str:
+    return np.format_float_positional(number, 10, trim="-", fractional=False) if number < 1 else f"{number:,.10g}"
 
 
 def counts_axis(counts: Floats) -> dict[str, Any]:

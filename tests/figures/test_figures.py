@@ -278,7 +278,7 @@ def test_one_training_at_two_cadences_is_drawn_alike(tmp_path):
     figure = figures.distortion_curves(runs)
     for run in runs:
         lines.append(next(t for t in figure.data if t.name == run.name and t.showlegend))
-        level = next(t for t in figure.data if t.name == run.name and t.line.dash == "dot")
+        level = next(t for t in figure.data if t.name == run.name and t.line.width == 1 and t.hoverinfo != "skip")
         # the noise of a share over the rows of a window: 0.1 sqrt(2 / pi) / sqrt(rows)
         rows = {"1": 90, "10": 9}[run.name]
         assert np.min(level.y) == pytest.approx(0.1 * np.sqrt(2 / np.pi) / np.sqrt(rows), rel=0.3)
@@ -325,7 +325,7 @@ def test_styles_differ_without_color(runs):
 
 def test_shots_have_their_own_colors(tmp_path):
     run = make_run(tmp_path / "shots", steps=5, groups=SHOTS, weights=(1.0, 0.5, 0.1))
-    assert [t.line.color for t in traces(figures.cosines(run), mode="lines")] == ["#0072B2", "#009E73", "#D55E00"]
+    assert [t.line.color for t in traces(figures.cosines(run), mode="lines")] == ["#009E73", "#7D6B00", "#BE4C94"]
 
 
 def test_an_unknown_theme():

@@ -87,5 +87,5 @@ def test_gaps_in_heat_maps_are_explained(tmp_path):
     gaps = make_run(tmp_path / "gaps", steps=40, groups=groups, layers=2, absent=0.5)
     full = make_run(tmp_path / "full", steps=40, groups=groups, layers=2)
     for draw in (figures.cosines, figures.layer_heatmap):
-        assert "gaps: no sample" in subtitle(draw(gaps))
-        assert "gaps: " not in subtitle(draw(full))
+        assert "grey: no sample" in subtitle(draw(gaps))
+        assert "grey: " not in subtitle(draw(full))

@@ -62,6 +62,8 @@ def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     steps = (1,) if within > 3 else (1, 2, 5) if within > 0.7 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
     # Rounding must not lose a tick at the very end.
     numbers = [s * 10.0**e for e in decades for s in steps if low * (1 - 1e-9) <= s * 10.0**e <= high * (1 + 1e-9)]
+    if len(numbers) < 2:  # all norms are almost the same
+        numbers = [float(f"{end:.4g}") for end in (low, high)]
     return [math.log10(number) for number in numbers], [_text(number) for number in numbers]
 
 

@@ -133,7 +133,7 @@ class _Page:
         self.figures.append(f'["{key}",{str(figure.to_json()).replace("<", chr(92) + "u003c")}]')
         title = figure.layout.title.text.removeprefix("<b>").removesuffix("</b>")  # what is left is escaped already
         height = figure.layout.height
-        return f'<div class="figure" id="{key}" role="img" aria-label="{title}" style="min-height:{height}px"></div>'
+        return f'<div class="figure" id="{key}" data-title="{title}" style="min-height:{height}px"></div>'
 
 
 def _summary(runs: Sequence[Run]) -> str:
@@ -291,7 +291,7 @@ def _table(
     def cell(tag: str, index: int, inner: str) -> str:
         return f'<{tag} class="n">{inner}</{tag}>' if index in numeric else f"<{tag}>{inner}</{tag}>"
 
-    top = "".join(cell("th", i, _text(text)) for i, text in enumerate(head)) if any(head) else ""
+    top = "".join(cell("th" if text else "td", i, _text(text)) for i, text in enumerate(head)) if any(head) else ""
     body = "".join(f"<tr>{''.join(cell('td', i, inner) for i, inner in enumerate(row))}</tr>" for row in rows)
     kind = ' class="facts"' if narrow else ""
     header = f"<thead><tr>{top}</tr></thead>" if top else ""

@@ -4,6 +4,8 @@ from importlib.resources import files
 
 import pytest
 
+from gradlens.report import write_report
+from gradlens.runlog import Run
 from tests.e2e.browser import NEEDS_BROWSER, figures_drawn, ready, shown_in
 
 pytestmark = NEEDS_BROWSER
@@ -60,6 +62,19 @@ def test_axe_finds_nothing(page, address, axe, view):
         assert len(found["passes"]) > 15  # it has looked
         assert [seen(violation) for violation in found["violations"]] == [], scheme
         assert page.evaluate(FAINT) == [], scheme
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_a_report(page, axe, folder, tmp_path, theme):
+    runs = [Run(folder / name) for name in ("lt", "balanced")]
+    page.goto(write_report(runs, tmp_path / "report.html", theme=theme).as_uri())
+    page.wait_for_selector(".figure [role=img]")
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert len(found["passes"]) > 10
+    assert [seen(violation) for violation in found["violations"]] == []
+    image = page.locator(".figure [role=img]").first
+    assert image.get_attribute("aria-label") == "Whose gradient does the model follow?"
 
 
 def test_axe_finds_what_is_wrong(page, address, axe):

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracking.processes import Outcome, plain, run, tracked
+from tests.tracking.processes import Outcome, run
+
+
+def plain(cwd: Path, *program: str, **environment: str) -> Outcome:
+    """Runs ``python program...`` in a fresh interpreter, whose every habit counts here."""
+    return run([sys.executable, *program], cwd, **environment)
+
+
+def tracked(cwd: Path, *program: str, **environment: str) -> Outcome:
+    """Runs ``gradlens track program...``, likewise."""
+    return run([str(Path(sys.executable).with_name("gradlens")), "track", *program], cwd, **environment)
+
 
 # What a program finds around it.
 SURROUNDINGS = """

@@ -6,6 +6,8 @@ interpreter: its own import takes effect (finders see it), only that nothing is 
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import gc
 import importlib.util
 import json
@@ -15,10 +17,11 @@ import select
 import signal
 import socket
 import sys
+import threading
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -82,8 +85,8 @@ def serve(address: str) -> dict[str, Any]:
             os._exit(0)
 
 
-def prepare(job: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Makes this process that of the program; returns its code and the names it starts with."""
+def become(job: dict[str, Any]) -> NoReturn:
+    """Makes this process that of the program, runs it as Python does, and ends."""
     for path, number in ((os.devnull, 0), (job["out"], 1), (job["err"], 2)):
         handle = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_APPEND)
         os.dup2(handle, number)
@@ -96,24 +99,25 @@ def prepare(job: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     sys.argv[:] = program
     sys.path[0] = os.path.dirname(os.path.realpath(program[0]))
     path = os.path.abspath(program[0])
+    with open(path, "rb"):  # else the next lines end with a signal
+        pass
     main = ModuleType("__main__")
-    main.__dict__.update(__file__=path, __builtins__=__builtins__, __spec__=None)
+    main.__dict__.update(__builtins__=__builtins__, __spec__=None)
     sys.modules["__main__"] = main
-    with open(path, "rb") as file:
-        return compile(file.read(), path, "exec"), main.__dict__
-
-
-def run(code: Any, names: dict[str, Any]) -> int | None:
-    """Runs a program; returns the exit code after an error, which is shown as Python shows it."""
-    try:
-        exec(code, names)
-    except SystemExit:
-        raise
-    except BaseException:
-        kind, error, traceback = sys.exc_info()
-        sys.excepthook(kind, error, traceback and traceback.tb_next)
-        return 1
-    return None
+    atexit.register(gc.unfreeze)  # comes last; else libraries report what has not been collected
+    # Python's own way to run a file: no frame and no handler of ours is around it.
+    opened, run = ctypes.CDLL(None).fopen, ctypes.pythonapi.PyRun_SimpleFileExFlags
+    opened.restype, run.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p]
+    failed = run(opened(path.encode(), b"rb"), path.encode(), 1, None)
+    if failed and issubclass(sys.last_type, KeyboardInterrupt):  # which ends Python itself by the signal
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    ctypes.pythonapi.Py_Exit(1 if failed else 0)
+    raise AssertionError("Py_Exit does not return")
 
 
 if __name__ == "__main__":
@@ -122,4 +126,4 @@ if __name__ == "__main__":
     torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])  # the first optimizer imports as much as torch itself
     Kept("torch")
     gc.freeze()  # what is there already stays shared with the programs
-    sys.exit(run(*prepare(serve(sys.argv[1]))))
+    become(serve(sys.argv[1]))

@@ -14,6 +14,8 @@ import streamlit as st
 from gradlens.claims import Claim, figure1_claims
 from gradlens.compare import MOST_GROUPS, Difference, differences
 from gradlens.dashboard import FOLDER_VARIABLE
+from gradlens.error_text import in_one_line
+from gradlens.facts import incomplete_texts, nonfinite_text
 from gradlens.overview import Overview, overview
 from gradlens.pairing import common_groups
 from gradlens.per_class import class_measurements
@@ -86,6 +88,19 @@ def overview_of(run: Run) -> Overview:
     row = overview(run)
     kept[run.path] = (key, row)
     return row
+
+
+def showable(found: Shelf) -> Shelf:
+    """Returns the shelf with those runs among the broken ones of which no row can be made: they never take down the others."""
+    runs, broken = {}, dict(found.broken)
+    for name, run in found.runs.items():
+        try:
+            overview_of(run), incomplete_texts(run), nonfinite_text(run)
+        except Exception as error:
+            broken[name] = f"it cannot be shown: {in_one_line(error)}"
+        else:
+            runs[name] = run
+    return replace(found, runs=runs, broken=broken)
 
 
 @st.cache_resource(show_spinner=False)

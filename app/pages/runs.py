@@ -10,7 +10,7 @@ from app.components.address import asked, keep
 from app.components.choices import ask_text
 from app.components.live import follow
 from app.components.page import empty, heading, plain
-from app.components.store import Shelf, overview_of, shelf
+from app.components.store import Shelf, overview_of, shelf, showable
 from app.components.summary import say_apart
 from app.components.tables import plain_table
 from gradlens.facts import incomplete_texts, nonfinite_text
@@ -114,7 +114,7 @@ heading(
     "Every training that gradlens has watched in this folder. Distortion says how far the update was from serving all classes "
     "alike (0 = every group steers it in proportion to its classes); the small curve is its course over the run.",
 )
-found = shelf()
+found = showable(shelf())
 if not found.runs:
     empty(found, 1)
 else:

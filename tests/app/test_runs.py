@@ -89,3 +89,23 @@ def test_every_other_page_says_what_is_damaged(monkeypatch, damaged, page):
         query = {"compare": {"runs": [name, "whole"]}, "figure1": {"lt": name, "balanced": "whole"}}
         at = opened(monkeypatch, damaged, page, **query.get(page, {"run": name}))
         assert SAID[name] in "\n".join(w.value for w in at.warning).replace("\\", "")
+
+
+@pytest.mark.parametrize("part", ["overview", "incomplete_texts", "nonfinite_text"])
+def test_a_run_that_cannot_be_shown_leaves_the_others(monkeypatch, tmp_path, part):
+    for name in ("bad", "good"):
+        make_run(tmp_path / name, steps=20)
+    from app.components import store
+
+    real = getattr(store, part)
+
+    def failing(run):
+        if run.name == "bad":
+            raise KeyError("no <b>such</b> thing")
+        return real(run)
+
+    monkeypatch.setattr(store, part, failing)
+    at = opened(monkeypatch, tmp_path, "runs")
+    assert list(at.dataframe[0].value["run"]) == ["good"]
+    said = "it cannot be shown: KeyError: &#x27;no &lt;b&gt;such&lt;/b&gt; thing&#x27;"
+    assert f"<td>bad</td><td>{said}</td>" in text(at)

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lab import SHOTS, Lab, accuracies, error_bars, markdown, options, shown
+from lab import SHOTS, Lab, accuracies, error_bars, look_of, markdown, options, shown
 
 from gradlens.longtail.checkpoint import phase_file
 from gradlens.longtail.methods import find_method
@@ -77,21 +77,22 @@ def table(points: list[dict[str, Any]]) -> str:
 
 def picture(points: list[dict[str, Any]]) -> Any:
     """Draws two panels: accuracy of each shot against memory size and against lambda."""
-    from plotly.colors import qualitative
     from plotly.subplots import make_subplots
 
     titles = {"memory": "(a) exemplars of each class", "retention_weight": "(b) lambda"}
     figure = make_subplots(1, 2, subplot_titles=list(titles.values()), shared_yaxes=True)
     for column, setting in enumerate(titles, start=1):
         own = [point for point in points if point["setting"] == setting]
-        for shot, colour in zip(SHOTS, qualitative.Safe, strict=False):
+        for shot in SHOTS:
             cells = [point["accuracy"].get(shot) for point in own]
             if all(cells) and own:
                 figure.add_scatter(
                     x=[point["value"] for point in own], y=[cell["mean"] for cell in cells], name=shot,
                     error_y=error_bars(cells),
-                    line_color=colour, showlegend=column == 1, mode="lines+markers", row=1, col=column,
+                    line=look_of(shot).line, showlegend=column == 1, mode="lines+markers", row=1, col=column,
                 )  # fmt: skip
+    sizes = sorted({point["value"] for point in points if point["setting"] == "memory"})
+    figure.update_xaxes(tickvals=sizes, col=1)  # numbers of images have no halves
     return figure.update_layout(template="plotly_white", yaxis_title="top-1 accuracy (%)", title="Dual-phase ablations")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from lab import SHOTS, Lab, accuracies, error_bars, markdown, options, shown
+from lab import SHOTS, Lab, accuracies, error_bars, look_of, markdown, options, shown
 
 from gradlens.longtail.counts import head_size
 
@@ -40,20 +40,19 @@ def table(points: list[dict[str, Any]], rule: int) -> str:
 def picture(points: list[dict[str, Any]], rule: int) -> Any:
     """Draws accuracy of each shot against C1."""
     import plotly.graph_objects as go
-    from plotly.colors import qualitative
 
     figure = go.Figure()
     x = [point["head_classes"] for point in points]
-    for shot, colour in zip(SHOTS, qualitative.Safe, strict=False):
+    for shot in SHOTS:
         cells = [point["accuracy"].get(shot) for point in points]
         if all(cells):
             figure.add_scatter(
-                x=x, y=[cell["mean"] for cell in cells], name=shot, line_color=colour, mode="lines+markers",
+                x=x, y=[cell["mean"] for cell in cells], name=shot, line=look_of(shot).line, mode="lines+markers",
                 error_y=error_bars(cells),
             )  # fmt: skip
     figure.add_vline(rule, line_dash="dot", annotation_text="the paper's rule")
     return figure.update_layout(
-        template="plotly_white", xaxis_title="C1, classes of phase I", yaxis_title="top-1 accuracy (%)",
+        template="plotly_white", xaxis_tickvals=x, xaxis_title="C1, classes of phase I", yaxis_title="top-1 accuracy (%)",
         title="Disentanglement point",
     )  # fmt: skip
 

@@ -26,6 +26,8 @@ from gradlens.runlog.meta import git_commit
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from gradlens.figures import Style
+
 HERE = Path(__file__).resolve().parent
 SHOTS = ("many", "medium", "few", "overall")
 # So many measured steps draw every curve smoothly and give intervals; more would only cost time.
@@ -160,6 +162,13 @@ def error_bars(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Returns plotly's error bars of spreads, none where there is one seed only."""
     known = any(cell["std"] is not None for cell in cells)
     return {"type": "data", "array": [cell["std"] or 0 for cell in cells]} if known else None
+
+
+def look_of(shot: str) -> Style:
+    """Returns how the line of a shot, or of all classes, looks in every figure."""
+    from gradlens.figures import LIGHT, style_of, whole_style
+
+    return whole_style(LIGHT) if shot == "overall" else style_of("group", shot, LIGHT)
 
 
 def accuracies(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

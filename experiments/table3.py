@@ -56,15 +56,22 @@ def table(cells: list[dict[str, Any]]) -> str:
 def picture(cells: list[dict[str, Any]]) -> Any:
     """Draws overall accuracies as points with their spread, the paper's as crosses."""
     import plotly.graph_objects as go
-    from plotly.colors import qualitative
 
-    figure = go.Figure().update_layout(colorway=qualitative.Safe)
+    from gradlens.figures import LIGHT, style_of
+
+    figure = go.Figure()
     for method in dict.fromkeys(cell["method"] for cell in cells):
         own = [cell for cell in cells if cell["method"] == method]
         x = [f"imbalance {cell['imbalance']:g}" for cell in own]
         overall = [cell["accuracy"]["overall"] for cell in own]
+        style = style_of("method", method, LIGHT)
         figure.add_bar(
-            x=x, y=[value["mean"] for value in overall], name=method, error_y=error_bars(overall), offsetgroup=method
+            x=x,
+            y=[value["mean"] for value in overall],
+            name=method,
+            error_y=error_bars(overall),
+            offsetgroup=method,
+            marker={"color": style.color, "pattern": {"shape": style.pattern}},
         )
         paper = [cell["paper"] for cell in own]
         if any(paper):

@@ -22,8 +22,9 @@ def log_axis(low: float, high: float) -> dict[str, Any]:
 
     Plotly chooses the ticks, also of what is zoomed to, but so few that it never writes all of 1, 2, ..., 9 over each other.
     """
-    decades = math.log10(high / low) if 0 < low < high else 0.0
-    return {"type": "log", "tickformat": PLAIN, "nticks": min(max(math.ceil(decades / 0.7), 3), 4)}
+    decades = 1.2 * math.log10(high / low) if 0 < low < high else 0.0  # with the margins
+    few = {"nticks": min(max(math.ceil(decades / 0.7), 3), 4)} if decades > 1 else {}
+    return {"type": "log", "tickformat": PLAIN, **few}
 
 
 def log_norms(lines: Sequence[Line], *, headroom: bool = False) -> dict[str, Any]:

@@ -164,8 +164,11 @@ def choose_step(label: str, steps: Sequence[int], key: str, **more: Any) -> int:
         key: Of the control, and its name in the address; "120.2" is the second one at step 120.
         more: Options of the slider.
     """
-    names = [f"{step}.{n}" if (n := steps[: i + 1].count(step)) > 1 else f"{step}" for i, step in enumerate(steps)]
-    words = [f"{number} of {len(steps)}: step {step:,}" for number, step in enumerate(steps, 1)]
+    nth = [steps[: place + 1].count(step) for place, step in enumerate(steps)]
+    names = [f"{step}.{n}" if n > 1 else f"{step}" for step, n in zip(steps, nth, strict=True)]
+    # Words stay the same while the row grows: a move that was made meanwhile is understood by them.
+    words = [f"step {step:,} ({n})" if n > 1 else f"step {step:,}" for step, n in zip(steps, nth, strict=True)]
+    said = {**dict(zip(names[:-1], words[:-1], strict=True)), LATEST: "latest"}
     known = st.session_state.get(f"{key}:picked", "".join(asked(key)[:1]))
     # Stretches of a growing run may become one: then the one that has taken in what was picked.
     step = known.partition(".")[0]
@@ -173,18 +176,14 @@ def choose_step(label: str, steps: Sequence[int], key: str, **more: Any) -> int:
     picked = known if known in names else near
     remember(f"{key}:picked", picked)
     # Always set anew: of a row that has grown, Streamlit would show the first.
-    st.session_state[key] = names[-1] if picked == LATEST else picked
+    st.session_state[key] = picked if picked in said else LATEST
 
-    def pick(last: str) -> None:
-        chosen = st.session_state[key]
-        st.session_state[f"{key}:picked"] = LATEST if chosen == last else chosen
+    def pick() -> None:
+        st.session_state[f"{key}:picked"] = st.session_state[key]
 
-    chosen = st.select_slider(
-        label, names, key=key, on_change=pick, args=(names[-1],),
-        format_func=lambda name: words[names.index(name)], **more,
-    )  # fmt: skip
+    st.select_slider(label, list(said), key=key, format_func=said.__getitem__, on_change=pick, **more)
     keep(key, [picked])
-    return names.index(chosen)
+    return names.index(picked) if picked in names else len(names) - 1
 
 
 def choose_whether(label: str, key: str, **more: Any) -> bool:

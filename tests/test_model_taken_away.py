@@ -181,7 +181,7 @@ def test_what_is_taken_away_is_as_without_a_lens(way, moment, engine, plain):
 
 
 @pytest.mark.parametrize("way", ["pickle", "torch.save", "fx, saved"])
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["masked", *(pytest.param(e, marks=pytest.mark.slow) for e in ENGINES[1:])])
 def test_a_file_is_loaded_where_gradlens_is_not_installed(way, engine, tmp_path):
     model = network()
     lens = Lens(model, GROUPS, every=1, engine=engine, strict=True)

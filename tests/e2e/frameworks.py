@@ -25,6 +25,7 @@ class Framework:
         steps: Optimizer steps of two epochs.
         launcher: What starts its processes; () for ``python``.
         same_as: Program, started by torchrun, that trains the same and that the oracle can follow; None: this one.
+        left_out: Steps in which a process has no data, which are not measured.
     """
 
     title: str
@@ -32,6 +33,7 @@ class Framework:
     steps: int
     launcher: tuple[str, ...] = ()
     same_as: tuple[str, ...] | None = None
+    left_out: tuple[int, ...] = ()
 
     @property
     def area(self) -> str:
@@ -53,6 +55,14 @@ _CASES = (
     Framework("torchrun, DDP", ("ddp.py",), 8, TORCHRUN),
     Framework("torchrun, DDP, no_sync", ("ddp.py", "--accumulate", "2"), 4, TORCHRUN),
     Framework("torchrun, fully_shard", ("ddp.py", "--sharded"), 8, TORCHRUN, same_as=("ddp.py",)),
+    Framework(
+        "torchrun, DDP, uneven batches with join()",
+        ("ddp.py", "--uneven", "join"),
+        8,
+        TORCHRUN,
+        same_as=("ddp.py", "--uneven", "empty"),
+        left_out=(3, 7),
+    ),
     Framework("torchrun, Lightning", ("lightning_fit.py", "--devices", "2"), 4, TORCHRUN),
     Framework("accelerate launch", ("accelerated.py",), 6, ACCELERATE),
     Framework("torch.multiprocessing.spawn", ("spawn.py",), 8, same_as=("ddp.py",)),

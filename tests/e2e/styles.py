@@ -42,6 +42,7 @@ class Style:
         compiles: Whether it needs a C++ compiler.
         reference: Arguments for the recorder of a script that starts workers, where they must be forked there.
         quick: Whether the default tests run it.
+        finite: The least part of the steps whose gradients are finite, 1 unless some are NaN.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Style:
     compiles: bool = False
     reference: tuple[str, ...] = ()
     quick: bool = False
+    finite: float = 1.0
 
 
 def _loop(name: str, title: str, **facts: Any) -> Style:
@@ -150,6 +152,7 @@ _ALL = (
     ),
     _step("surgery-grad", "gradient surgery, torch.autograd.grad for each loss", first=1),
     _step("looks", "the gradient of each loss looked at, then a step on their sum"),
+    _step("not-finite", "batches with NaN gradients, which the script replaces", formula=f.not_finite, finite=0.5),
     _step("growing-head", "a head that grows from two classes to four", changes=(3,)),
     _step("jit-script", "a part of the model goes through torch.jit.script in each step"),
     _step(

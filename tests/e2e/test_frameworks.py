@@ -58,7 +58,8 @@ def test_framework(tmp_path, case):
     assert measured.status.state == "finished"
     assert measured.groups.names == ("head", "tail")
     # An engine that needs the forward pass begins with the second step.
-    assert measured.steps.tolist() in (list(range(case.steps)), list(range(1, case.steps)))
+    steps = [step for step in range(case.steps) if step not in case.left_out]
+    assert measured.steps.tolist() in (steps, steps[1:])
     assert not np.nanmax(measured.residual, initial=0) > 1e-6
     # The same training, by means that the oracle can follow.
     twin = (TORCHRUN, case.same_as) if case.same_as else (case.launcher, case.program)

@@ -335,6 +335,21 @@ def test_a_training_that_ends_badly_leaves_a_readable_run(both, how, state, reas
         assert run.status.reason == reason
 
 
+def test_a_training_that_becomes_nan(both):
+    done = both("becomes_nan.py", options=(*EVERY, *GROUPS, "--engine", "masked"))
+
+    done.assert_same_training()
+    assert done.untracked.code == 0
+    assert done.untracked.out.count("nan") == 6
+    run = done.run
+    assert run.steps.tolist() == list(range(12))
+    assert run.nonfinite().tolist() == [False] * 6 + [True] * 6
+    assert np.isfinite(run.norm("all")).tolist() == [True] * 6 + [False] * 6
+    assert run.residual[:6].max() < 1e-5
+    text = " ".join(done.tracked.err.split())
+    assert "6 of 12 measured steps have a gradient that is not finite; means leave them out" in text
+
+
 @pytest.mark.parametrize("swallows", [False, True])
 def test_strict_exits_with_an_error_where_training_cannot_be_measured(tmp_path, swallows):
     shutil.copy(SCRIPTS / "loops.py", tmp_path)

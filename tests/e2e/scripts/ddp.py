@@ -1,6 +1,7 @@
 """Trains on several processes: torchrun --nproc-per-node 2 ddp.py"""
 
 import argparse
+import contextlib
 import os
 
 import torch
@@ -28,6 +29,9 @@ def main():
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--sharded", action="store_true")
+    parser.add_argument(
+        "--uneven", choices=["join", "empty"], help="process 1 has no last batch, or one that weighs nothing"
+    )
     args = parser.parse_args()
     dist.init_process_group("gloo")
     rank = dist.get_rank()
@@ -45,19 +49,24 @@ def main():
         net = model
     else:
         net = DistributedDataParallel(model)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    # A process without data takes no step: join() hands it the others' weights, but not their momentum.
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.0 if args.uneven else 0.9)
     for epoch in range(args.epochs):
         sampler.set_epoch(epoch)
-        for number, (x, y) in enumerate(loader):
-            last = (number + 1) % args.accumulate == 0 or number + 1 == len(loader)
-            if hasattr(net, "require_backward_grad_sync"):
-                net.require_backward_grad_sync = last
-            loss = F.cross_entropy(net(x), y)
-            (loss / args.accumulate).backward()
-            if last:
-                nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-                optimizer.step()
-                optimizer.zero_grad()
+        with net.join() if args.uneven == "join" else contextlib.nullcontext():
+            for number, (x, y) in enumerate(loader):
+                ended = args.uneven and rank == 1 and number + 1 == len(loader)
+                if ended and args.uneven == "join":
+                    break
+                last = (number + 1) % args.accumulate == 0 or number + 1 == len(loader)
+                if hasattr(net, "require_backward_grad_sync"):
+                    net.require_backward_grad_sync = last
+                loss = F.cross_entropy(net(x), y) * (0.0 if ended else 1.0)
+                (loss / args.accumulate).backward()
+                if last:
+                    nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+                    optimizer.step()
+                    optimizer.zero_grad()
         if rank == 0:
             print(f"epoch {epoch}: {loss.item():.17g}")
     state = {k: v.full_tensor() if args.sharded else v for k, v in model.state_dict().items()}

@@ -156,6 +156,21 @@ def surgery(model):
     print(total.sum().item())
 
 
+def not_finite(model):
+    """The losses of some batches are NaN; the script puts zeros in the place of their gradients."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        for x, y in loader:
+            losses = F.cross_entropy(model(x), y, reduction="none")
+            loss = (losses * (torch.nan if y[0] == 1 else 1.0)).sum() / len(y)
+            optimizer.zero_grad()
+            loss.backward()
+            for p in model.parameters():
+                p.grad.nan_to_num_(0.0, 0.0, 0.0)
+            optimizer.step()
+            print(loss.item())
+
+
 class TwoHeads(nn.Module):
     def __init__(self, model):
         super().__init__()
@@ -320,6 +335,7 @@ STYLES = {
     "step-in-backward-split": in_backward,
     "sam": sam,
     "surgery": surgery,
+    "not-finite": not_finite,
     "surgery-shared": surgery_shared,
     "surgery-grad": surgery_grad,
     "looks": looks,

@@ -325,3 +325,35 @@ def test_steps_whose_gradient_is_not_finite_are_counted(monkeypatch, tmp_path):
     for page, query in (("runs", {}), ("run", {"run": "broken"}), ("compare", {"runs": ["broken", "fine"]})):
         assert said in text(opened(monkeypatch, tmp_path, page, **query)).replace("\\", ""), page
     assert said not in text(opened(monkeypatch, tmp_path, "run", run="fine"))
+
+
+def test_norms_can_be_logarithmic_on_every_page_that_shows_them(monkeypatch, folder):
+    shown = [
+        ("run", {}, "norms", "yaxis"),
+        ("run", {"run": "lt", "show": "layers"}, "curves", "yaxis2"),
+        ("run", {"run": "dual", "show": "update"}, "terms", "yaxis"),
+        ("figure1", {}, "figure1", "yaxis3"),
+        ("compare", {"quantity": "norm"}, "overlay", "yaxis"),
+        ("dual_phase", {}, "terms", "yaxis"),
+    ]
+    for page, query, key, axis in shown:
+        at = opened(monkeypatch, folder, page, **query)
+        assert "type" not in charts(at)[key]["layout"][axis], (page, key)
+        at.button_group(key="scale").set_value("log").run()
+        assert not at.exception
+        assert charts(at)[key]["layout"][axis]["type"] == "log", (page, key)
+    at = opened(monkeypatch, folder, "compare", quantity="share")
+    assert "scale" not in [widget.key for widget in at.get("button_group")]
+
+
+def test_part_of_training_is_offered_when_all_runs_have_ended(monkeypatch, tmp_path):
+    for name in ("done", "training"):
+        make_run(tmp_path / name, steps=30)
+    axis = opened(monkeypatch, tmp_path, "compare", x="fraction").button_group(key="x")
+    assert (axis.value, axis.help) == ("fraction", "")
+    writer = RunWriter(tmp_path / "training", Run(tmp_path / "training").meta, resume=True)
+    axis = opened(monkeypatch, tmp_path, "compare", x="fraction").button_group(key="x")
+    writer.close()
+    assert axis.value == "step"
+    assert "Part of training" not in axis.options
+    assert "how long training will train is not known" in axis.help

@@ -23,14 +23,9 @@ import atexit
 import gc
 import json
 import os
-import shutil
-import socket
 import sys
 import tempfile
 import time
-import traceback
-from dataclasses import dataclass
-from math import comb
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -41,61 +36,19 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from environment import hardware, versions
-from styles_timed import OVER, TURNS
+from in_turns import TIMED, Timed, calibrated, in_turns, median_interval, start_anew, words
 
 from gradlens.runlog import Run
 from gradlens.tracking import program as programs
 from gradlens.tracking.options import DEFAULT_BUDGET, TrackOptions
 from gradlens.tracking.runner import run
 from gradlens.tracking.session import track
-from tests.e2e.frameworks import ACCELERATE, FRAMEWORKS, OFFLINE
-from tests.e2e.styles import GROUPS, SCRIPTS, STYLES
 
-DRIVER = Path(__file__).resolve().parent / "styles_timed.py"
 # Backward passes of the start at least, as a fraction of all.
 START = 0.1
 LIMIT = 1.10
-# How often a script's data is repeated, at least (in forks, and in processes that start anew) and at most.
-FEWEST, FEWEST_ANEW, MOST = 20, 4, 2000
-# Processes of a launcher at most, and seconds of a turn, about.
-RANKS, TURN = 2, 0.005
 # The style whose untracked run is held against itself.
 CONTROL = "loop-clip-norm"
-# Their training runs in processes that the script starts, out of sight of what takes the times.
-STARTS_PROCESSES = "distributed-torch-multiprocessing-spawn"
-
-
-@dataclass(frozen=True)
-class Timed:
-    """A style as it is timed.
-
-    Attributes:
-        title: What it is, for people.
-        program: Script and arguments; how often its data is repeated comes after them.
-        options: Options of `gradlens track`.
-        launcher: What starts its processes; () for ``python``.
-        fork: Whether it may run in a fork of this process, which has imported torch already.
-    """
-
-    title: str
-    program: tuple[str, ...]
-    options: tuple[str, ...]
-    launcher: tuple[str, ...] = ()
-    fork: bool = True
-
-
-TIMED = {
-    **{
-        name: Timed(style.title, (style.script, *style.arguments), style.options, fork=not style.alone)
-        for name, style in STYLES.items()
-        if not style.instead
-    },
-    **{
-        name: Timed(case.title, (*case.program, "--epochs"), GROUPS, case.launcher, fork=False)
-        for name, case in FRAMEWORKS.items()
-        if name != STARTS_PROCESSES
-    },
-}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -111,91 +64,23 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def child(style: Timed, times: int, folder: Path, *, tracked: bool) -> None:
-    """Runs the style's script, in the process that this is called in."""
-    os.chdir(folder)
-    words = [str(DRIVER), str(folder / "stamps.json"), *style.program, str(times)]
+def tracked(style: Timed, times: int, folder: Path) -> None:
+    """Runs the style's script under `gradlens track`, in the process that this is called in."""
+    program = words(style, times, folder)
     if not style.fork:
-        os.environ.update(OFFLINE, OMP_NUM_THREADS="1")
-        command = [*(style.launcher or (sys.executable,))]
-        if style.launcher == ACCELERATE:  # which does not look for a port of its own: two at once would want the same
-            command += ["--main_process_port", str(unused_port())]
-        command += ["-m", "gradlens", "track", "--out", "run", *style.options] if tracked else []
-        os.execv(command[0], [*command, *words])
-    sys.argv = ["gradlens", "track", *words]
-    if tracked:
-        groups = style.options[1] if style.options else None
-        track(TrackOptions(groups=groups, out=Path("run")), words[0], words[1:], is_module=False)
-        atexit._run_exitfuncs()
-    else:
-        run(programs.script(words[0]), words[1:], lambda _: None)
+        start_anew(style, ["-m", "gradlens", "track", "--out", "run", *style.options], program)
+    sys.argv = ["gradlens", "track", *program]
+    groups = style.options[1] if style.options else None
+    track(TrackOptions(groups=groups, out=Path("run")), program[0], program[1:], is_module=False)
+    atexit._run_exitfuncs()
 
 
-def unused_port() -> int:
-    """Returns a port that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def started(style: Timed, times: int, folder: Path, *, tracked: bool, turns: str | None = None) -> int:
-    """Starts a style in a fork of this process; returns the fork's id."""
-    shutil.copytree(SCRIPTS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    pid = os.fork()
-    if not pid:
-        if turns is not None:
-            os.environ[TURNS] = turns
-        _in_child(style, times, folder, tracked)
-    return pid
-
-
-def _in_child(style: Timed, times: int, folder: Path, tracked: bool) -> None:
-    code = 1
-    try:
-        atexit._clear()
-        for stream, name in ((1, "out.txt"), (2, "err.txt")):
-            os.dup2(os.open(folder / name, os.O_CREAT | os.O_WRONLY), stream)
-        child(style, times, folder, tracked=tracked)
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def stamps_of(style: Timed, folder: Path, status: int) -> list[list[float]]:
-    """Returns what the driver noted in a run that ended with this status."""
-    if code := os.waitstatus_to_exitcode(status):
-        raise RuntimeError(f"{style.title} exited with {code}: {(folder / 'err.txt').read_text()[-2000:]}")
-    return json.loads((folder / "stamps.json").read_text())
-
-
-def both(style: Timed, times: int, passes: int, folders: tuple[Path, Path], tracked: tuple[bool, bool]) -> list[Any]:
-    """Runs a style twice at the same time, in turns of so many backward passes; returns the stamps of both."""
-    # A pipe for each process of each run: whoever reads a byte from his own has the turn.
-    names = [str(folder) + ".{rank}" for folder in folders]
-    pipes = []
-    for name in names:
-        for rank in range(RANKS):
-            os.mkfifo(name.format(rank=rank))
-            pipes.append(os.open(name.format(rank=rank), os.O_RDWR))
-    for pipe in pipes[:RANKS]:
-        os.write(pipe, b".")
-    runs = {}
-    for at, folder in enumerate(folders):
-        turns = f"{passes} {names[at]} {names[1 - at]}"
-        runs[started(style, times, folder, tracked=tracked[at], turns=turns)] = at
-    statuses = {}
-    while len(statuses) < len(runs):
-        pid, status = os.wait()
-        statuses[runs[pid]] = status
-        for pipe in pipes:  # the other one has all turns now
-            os.write(pipe, OVER)
-    for pipe in pipes:
-        os.close(pipe)
-    return [stamps_of(style, folder, statuses[at]) for at, folder in enumerate(folders)]
+def untracked(style: Timed, times: int, folder: Path) -> None:
+    """Runs the style's script as it is, in the process that this is called in."""
+    program = words(style, times, folder)
+    if not style.fork:
+        start_anew(style, [], program)
+    run(programs.script(program[0]), program[1:], lambda _: None)
 
 
 def ratios(plain: list[list[float]], own: list[list[float]], begun: float) -> dict[str, float]:
@@ -224,7 +109,8 @@ def pair(style: Timed, times: int, passes: int, *, tracked_first: bool) -> dict[
     """Runs a style untracked and tracked in turns; returns the two times' ratio and what explains it."""
     with tempfile.TemporaryDirectory() as name:
         folders = (Path(name) / "first", Path(name) / "second")
-        stamps = both(style, times, passes, folders, (tracked_first, not tracked_first))
+        children = (tracked, untracked) if tracked_first else (untracked, tracked)
+        stamps = in_turns(style, times, passes, folders, children)
         plain, own = reversed(stamps) if tracked_first else stamps
         log = Run(folders[not tracked_first] / "run")
     if len(plain) != len(own):
@@ -236,46 +122,21 @@ def pair(style: Timed, times: int, passes: int, *, tracked_first: bool) -> dict[
 
 def control(args: argparse.Namespace) -> dict[str, float]:
     """Returns median and interval of the ratio of two untracked runs."""
-    times, passes = calibrated(TIMED[CONTROL], args.seconds)
+    times, passes = calibrated(TIMED[CONTROL], args.seconds, untracked)
     found = []
     for _ in range(args.rounds):
         with tempfile.TemporaryDirectory() as name:
             folders = (Path(name) / "first", Path(name) / "second")
-            found.append(ratios(*both(TIMED[CONTROL], times, passes, folders, (False, False)), 0.0)["ratio"])
+            stamps = in_turns(TIMED[CONTROL], times, passes, folders, (untracked, untracked))
+            found.append(ratios(*stamps, 0.0)["ratio"])
     low, high = median_interval(found)
     return {"ratio": median(found), "low": low, "high": high}
-
-
-def median_interval(values: list[float]) -> tuple[float, float]:
-    """Returns the 95 % interval of the median from order statistics; of fewer than six values all of them."""
-    n, inside = len(values), sorted(values)
-    outside, k = 0.0, 0
-    while (outside := outside + comb(n, k) / 2**n) <= 0.025 and k < n // 2:
-        k += 1
-    rank = max(k - 1, 0)
-    return inside[rank], inside[n - 1 - rank]
 
 
 def decided(ratios: list[float]) -> bool:
     """Says whether the interval of the median lies on one side of the limit."""
     low, high = median_interval(ratios)
     return high <= LIMIT or low > LIMIT
-
-
-def calibrated(style: Timed, seconds: float) -> tuple[int, int]:
-    """Returns how often a script's data is to be repeated for a loop of so many seconds, and the backward passes of a turn."""
-    fewest = FEWEST if style.fork else FEWEST_ANEW
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "alone"
-        status = os.waitpid(started(style, fewest, folder, tracked=False), 0)[1]
-        stamps = stamps_of(style, folder, status)
-    # From the middle on: a compiler works in the first passes.
-    middle = len(stamps) // 2
-    cpu, took = (stamps[-1][clock] - stamps[middle][clock] for clock in (0, 1))
-    a_pass = took / (len(stamps) - 1 - middle)
-    times = min(max(round(fewest * seconds / (a_pass * len(stamps))), fewest), MOST)
-    waits_for_its_own = not style.launcher and cpu < 0.5 * took
-    return times, times * len(stamps) if waits_for_its_own else max(round(TURN / a_pass), 1)
 
 
 def measure(style: Timed, known: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
@@ -286,7 +147,7 @@ def measure(style: Timed, known: dict[str, Any], args: argparse.Namespace) -> di
         seconds, rounds, most = 3 * seconds, rounds // 2, most // 2
     # Pairs without turns are of another kind.
     again = known.get("seconds") == seconds and "passes" in known
-    times, passes = (known["times"], known["passes"]) if again else calibrated(style, seconds)
+    times, passes = (known["times"], known["passes"]) if again else calibrated(style, seconds, untracked)
     pairs = list(known["pairs"]) if again else []
     while len(pairs) < rounds or (len(pairs) < most and not decided([each["ratio"] for each in pairs])):
         pairs.append(pair(style, times, passes, tracked_first=len(pairs) % 2 == 1))

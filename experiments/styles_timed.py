@@ -65,18 +65,27 @@ def take_turns(rank: str) -> Callable[[], None]:
     return turns.passed
 
 
-def stamped(
-    ordinary: Callable[..., Any], stamps: list[tuple[float, float]], passed: Callable[[], None]
-) -> Callable[..., Any]:
+def asked(ordinary: Callable[..., Any], passed: Callable[[], None]) -> Callable[..., Any]:
     """Wraps a function of torch; passes that gradlens adds, or a compiler, are part of what is timed, not marks of their own."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if not sys._getframe(1).f_globals["__name__"].startswith(NOT_THE_SCRIPT):
             passed()
-            stamps.append((time.process_time(), time.perf_counter()))
         return ordinary(*args, **kwargs)
 
     return wrapper
+
+
+def run_script(passed: Callable[[], None]) -> None:
+    """Runs the script that the command line names, and calls ``passed`` before each of its backward passes."""
+    torch.Tensor.backward = asked(torch.Tensor.backward, passed)  # type: ignore[method-assign]
+    torch.autograd.grad = asked(torch.autograd.grad, passed)
+    sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
 
 
 def main() -> None:
@@ -84,15 +93,13 @@ def main() -> None:
     file, sys.argv = Path(sys.argv[1]), sys.argv[2:]
     stamps: list[tuple[float, float]] = []
     rank = os.environ.get("RANK", "0")
-    passed = take_turns(rank)
-    torch.Tensor.backward = stamped(torch.Tensor.backward, stamps, passed)  # type: ignore[method-assign]
-    torch.autograd.grad = stamped(torch.autograd.grad, stamps, passed)
-    sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
-    try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            raise
+    take_turn = take_turns(rank)
+
+    def passed() -> None:
+        take_turn()
+        stamps.append((time.process_time(), time.perf_counter()))
+
+    run_script(passed)
     if rank == "0":
         file.write_text(json.dumps(stamps))
 

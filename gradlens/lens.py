@@ -102,7 +102,7 @@ class Lens:
         )
         self.run_path = None if writer is None else writer.path
         self._closed = False
-        self._forget_scalers = listen(SCALE, ScaleListener(lambda: self.armed, warn_that_scale_is_unknown))
+        self._forget_scalers = listen(SCALE, ScaleListener(lambda: self._stepper.armed, warn_that_scale_is_unknown))
         self._show_hooks = script_hooks.hide()
         keep_buffers()
         self._recorder = Recorder(writer, layers, announce)

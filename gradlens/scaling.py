@@ -49,8 +49,10 @@ def _noting(ordinary: Callable[..., Any], listeners: Listeners[ScaleListener]) -
         scaled = ordinary(self, outputs)
         for listener in listeners.all:
             try:
+                if not listener.wanted():  # in most steps nobody needs it, so this comes first
+                    continue
                 factor = getattr(self, "_scale", None)
-                if isinstance(factor, Tensor) and listener.wanted() and self.is_enabled():
+                if isinstance(factor, Tensor) and self.is_enabled():
                     _note(scaled, factor)
                     break
             except Exception as error:

@@ -86,7 +86,8 @@ class SteppedGradient:
                 scale, rest = torch.tensor([together.scale, together.rest]).to(now)
             else:
                 scale = (left @ now) / (left @ left)
-                rest = (now - scale * left).norm() / now.norm()
+                norm = torch.linalg.vector_norm
+                rest = norm(now - scale * left) / norm(now)
             if (factor := getattr(optimizer, "grad_scale", None)) is not None:
                 scale = scale / factor.to(now)  # a fused optimizer takes the scaler's scale off by itself
             self._found = torch.stack([scale, rest])
@@ -96,17 +97,29 @@ class SteppedGradient:
 
 def _signature(gradients: Grads) -> Tensor | None:
     """Returns [2 P] norms and sums of gradients, the sums over the root of the number of entries; None without gradients."""
-    parts = [None if gradient is None else local(gradient.detach()) for gradient in gradients]
-    home = next((part.device for part in parts if part is not None), None)
-    if home is None:
+    values = [None if gradient is None else _entries(local(gradient.detach())) for gradient in gradients]
+    alike: dict[tuple[torch.device, torch.dtype], list[tuple[int, Tensor]]] = {}
+    for index, entries in enumerate(values):
+        if entries is not None and entries.numel():
+            alike.setdefault((entries.device, entries.dtype), []).append((index, entries))
+    if not alike:
         return None
-    numbers: list[Tensor] = []
-    for part in parts:
-        if part is None or not part.numel():
-            numbers += [torch.zeros((), device=home)] * 2
-            continue
-        values = part.coalesce().values() if part.is_sparse else part
-        values = torch.view_as_real(values) if values.is_complex() else values
-        wide = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
-        numbers += [wide.norm(), wide.sum() / max(wide.numel(), 1) ** 0.5]
-    return torch.stack([number.to(home, torch.float32) for number in numbers])
+    home = next(iter(alike))[0]
+    nothing = torch.zeros((), device=home, dtype=torch.float32)
+    norms, sums, roots = [nothing] * len(gradients), [nothing] * len(gradients), [1.0] * len(gradients)
+    for found in alike.values():
+        # One call for all norms: with many small parameters the calls are what takes the time.
+        for (index, entries), norm in zip(found, torch._foreach_norm([each for _, each in found]), strict=True):
+            norms[index], sums[index], roots[index] = norm, entries.sum(), entries.numel() ** 0.5
+    numbers = norms + sums
+    if alike.keys() != {(home, torch.float32)}:
+        numbers = [number.to(home, torch.float32) for number in numbers]
+    divisors = torch.tensor([1.0] * len(gradients) + roots, dtype=torch.float32)
+    return torch.stack(numbers) / divisors.to(home, non_blocking=True)
+
+
+def _entries(gradient: Tensor) -> Tensor:
+    """Returns the entries of a gradient as real numbers that can be added up."""
+    values = gradient.coalesce().values() if gradient.is_sparse else gradient
+    values = torch.view_as_real(values) if values.is_complex() else values
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

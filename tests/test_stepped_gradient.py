@@ -11,6 +11,7 @@ from torch import nn
 from gradlens import Lens
 from gradlens.recorder import GradlensWarning
 from gradlens.runlog import Run
+from gradlens.stepped_gradient import _signature
 from tests.engines.zoo import GROUPS
 from tests.lens_training import batches, loss_of, mlp
 
@@ -84,3 +85,20 @@ def test_another_direction_is_said_once(change, tmp_path):
     assert len(said) == 1
     assert "what the optimizer steps on is not what was measured" in said[0]
     assert [event["step"] for event in run.events if event["kind"] == "stepped"] == [0, 1, 2]
+
+
+def test_gradients_of_every_kind_are_told_by_their_norm_and_sum():
+    gradients = [
+        torch.tensor([[3.0, 4.0]]),
+        None,
+        torch.tensor([1.0, 2.0, -2.0], dtype=torch.float64),
+        torch.tensor([3.0 + 4.0j]),
+        torch.sparse_coo_tensor([[0, 0]], [1.0, 3.0], (5,)),
+        torch.tensor([6.0, -8.0], dtype=torch.bfloat16),
+        torch.empty(0),
+    ]
+    norms = [5.0, 0.0, 3.0, 5.0, 4.0, 10.0, 0.0]
+    # Over the root of the number of entries: of a complex number two, of a sparse gradient those that are stored.
+    sums = [7 / 2**0.5, 0.0, 1 / 3**0.5, 7 / 2**0.5, 4.0, -2 / 2**0.5, 0.0]
+    assert torch.allclose(_signature(gradients), torch.tensor(norms + sums))
+    assert _signature([gradients[1], gradients[6]]) is None

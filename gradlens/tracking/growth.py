@@ -34,6 +34,8 @@ class Head:
             classes: C so far.
             params: The model's parameters now.
         """
+        if all(class_count(item.sighting) <= classes for item in found):
+            return None
         calls = [item.sighting for item in found if not contrasts(item.sighting)]
         if not self._params or any(class_count(call) == classes for call in calls):
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -39,22 +39,23 @@ class OtherModels:
     def __init__(self) -> None:
         self._measured: set[int] = set()
         self._records: list[_Record] = []
-        self._record_of: WeakKeyDictionary[Optimizer, _Record | None] = WeakKeyDictionary()
+        # By weak references, as in a WeakKeyDictionary, but this is asked in each step of each optimizer beside the measured.
+        self._record_of: dict[ref[Optimizer], _Record | None] = {}
         # A search of the process for the model costs some 50 ms, and copies of one model may come by the hundred.
         self._names: dict[tuple[object, ...], str] = {}
 
     def stepped(self, optimizer: Optimizer) -> None:
         """Counts one step."""
-        if optimizer in self._record_of:
-            record = self._record_of[optimizer]
-        else:
-            record = self._record_of[optimizer] = self._new(optimizer)
+        try:
+            record = self._record_of[ref(optimizer)]
+        except KeyError:
+            record = self._record_of[ref(optimizer, self._record_of.pop)] = self._new(optimizer)
         if record is not None:
             record.steps += 1
 
     def of(self, optimizer: Optimizer) -> int:
         """Returns how many steps of an optimizer were counted."""
-        record = self._record_of.get(optimizer)
+        record = self._record_of.get(ref(optimizer))
         return 0 if record is None else record.steps
 
     def measuring(self, measured: set[int], *, from_start: bool) -> None:
@@ -67,10 +68,9 @@ class OtherModels:
         self._measured = measured
         if from_start:
             self._records = [record for record in self._records if not record.trains(measured)]
-        for optimizer in list(self._record_of):
-            record = self._record_of[optimizer]
+        for weak, record in list(self._record_of.items()):
             if record is None or record.trains(measured):
-                del self._record_of[optimizer]  # to be looked at anew
+                self._record_of.pop(weak, None)  # to be looked at anew
 
     def line(self) -> str | None:
         """Returns the line that says what trained unmeasured; None where nothing did."""

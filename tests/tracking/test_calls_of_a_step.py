@@ -1,0 +1,114 @@
+"""A step that is not measured: how many functions of gradlens Python enters in it. Counted, not timed: always the same."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import gradlens
+
+PACKAGE = str(Path(gradlens.__file__).parent)
+CLASSES, BATCH = 4, 5
+
+
+def is_own(frame) -> bool:
+    return frame.f_code.co_filename.startswith(PACKAGE)
+
+
+class Calls:
+    """Notes calls of functions of gradlens, and of other functions by them (those that are wrapped, too), while it is entered."""
+
+    def __init__(self) -> None:
+        self.functions: list[str] = []
+
+    def __call__(self, frame, event, argument) -> None:
+        if event == "call" and (is_own(frame) or (frame.f_back is not None and is_own(frame.f_back))):
+            self.functions.append(frame.f_code.co_qualname)
+        elif event == "c_call" and is_own(frame):
+            self.functions.append(getattr(argument, "__qualname__", str(argument)))
+
+    def __enter__(self):
+        sys.setprofile(self)
+        return self
+
+    def __exit__(self, *_):
+        sys.setprofile(None)
+
+
+class Training:
+    """A model of two layers, its optimizer, and the batches of one pass over the data."""
+
+    def __init__(self, *, by_hand: bool) -> None:
+        self.model = nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, CLASSES))
+        self.optimizer = None if by_hand else torch.optim.SGD(self.model.parameters(), lr=0.1)
+        self.beside = [torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1) for _ in range(3)]
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+        labels = torch.arange(40 * BATCH) % CLASSES
+        x = torch.randn(len(labels), 8, generator=torch.Generator().manual_seed(0))
+        self.batches = iter(DataLoader(TensorDataset(x, labels), batch_size=BATCH))
+
+    def loss(self):
+        x, y = next(self.batches)
+        return F.cross_entropy(self.model(x), y)
+
+
+def plain(training: Training) -> None:
+    training.optimizer.zero_grad()
+    training.loss().backward()
+    training.optimizer.step()
+
+
+def accumulated(training: Training) -> None:
+    training.optimizer.zero_grad()
+    training.loss().backward()
+    training.loss().backward()
+    training.optimizer.step()
+
+
+def scaled(training: Training) -> None:
+    training.optimizer.zero_grad()
+    training.scaler.scale(training.loss()).backward()
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
+
+
+def by_hand(training: Training) -> None:
+    params = list(training.model.parameters())
+    gradients = torch.autograd.grad(training.loss(), params)
+    with torch.no_grad():
+        for param, gradient in zip(params, gradients, strict=True):
+            param -= 0.1 * gradient
+
+
+def beside(training: Training) -> None:
+    plain(training)
+    for optimizer in training.beside:
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("step", "most"),
+    [(plain, 14), (accumulated, 22), (scaled, 19), (by_hand, 27), (beside, 25)],
+    ids=["plain", "accumulated", "scaled", "by hand", "optimizers beside"],
+)
+def test_a_step_that_is_not_measured_calls_few_functions(step, most, start):
+    tracker = start(every=1000, groups="a=0,b=1-3")
+    training = Training(by_hand=step is by_hand)
+    for _ in range(6):
+        step(training)
+    assert tracker.lens is not None
+    assert not tracker.lens.armed
+    found = []
+    for _ in range(5):
+        with Calls() as calls:
+            step(training)
+        found.append(calls.functions)
+    assert tracker.failure is None
+    assert found[0] == found[1] == found[2] == found[3] == found[4]
+    assert 0 < len(found[0]) <= most, found[0]

@@ -40,6 +40,11 @@ class Difference:
     percent: bool
 
     @property
+    def intervals(self) -> tuple[Interval, Interval, Interval]:
+        """Both means and their difference."""
+        return self.a, self.b, self.difference
+
+    @property
     def clear(self) -> bool:
         """Whether the interval of the difference leaves out zero."""
         return self.difference.measurable and not self.difference.low <= 0 <= self.difference.high

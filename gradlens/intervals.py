@@ -10,7 +10,7 @@ given instead: an interval that covers less than it says would be worse than non
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,8 @@ LEVEL = 0.95
 FEWEST = 40
 # Longer series are averaged in equal bins first: that changes no mean, keeps the slow changes and bounds the time.
 MOST = 8192
+# So many reasons are listed.
+REASONS = 3
 TOO_SLOW = "too few measured steps for how slowly this changes"
 
 
@@ -79,6 +81,13 @@ class Interval:
         if not self.measurable:
             return f"{self.value:.3g}" if math.isfinite(self.value) else "not measurable"
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def why_none(found: Iterable[Interval]) -> str:
+    """Says in one sentence why some of these have no interval; "" where all that have a value have one."""
+    reasons = list(dict.fromkeys(x.why for x in found if not x.measurable and math.isfinite(x.value)))
+    more = "; ..." if len(reasons) > REASONS else ""
+    return f"Without an interval: {'; '.join(reasons[:REASONS])}{more}." if reasons else ""
 
 
 def _clamped(value: float, least: float, most: float) -> float:

@@ -23,6 +23,7 @@ from gradlens.error_text import in_one_line
 from gradlens.facts import facts, lost_text, nonfinite_text
 from gradlens.figures import FigureError
 from gradlens.headline import NOT_RANKED, groups_differ, headline, two_groups_text
+from gradlens.intervals import why_none
 from gradlens.pairing import PairError, long_tailed_first
 from gradlens.quantities import filled_share
 from gradlens.tables import difference_cells, headline_text, number, percent
@@ -236,8 +237,10 @@ def _differences(found: Comparison) -> str:
         a, b, delta = (_text(cell) for cell in difference_cells(row))
         rows.append([_text(row.quantity), a, b, f"<b>{delta}</b>" if row.clear else delta])
     head = ("mean over the measured steps [95 % interval]", found.a, found.b, "difference")
+    why = why_none(x for row in found.differences for x in row.intervals)
     return (
-        _table(head, rows, numeric=(1, 2, 3)) + '<p class="note">Bold: the interval of the difference leaves out 0.</p>'
+        _table(head, rows, numeric=(1, 2, 3))
+        + f'<p class="note">Bold: the interval of the difference leaves out 0. {_text(why)}</p>'
     )
 
 

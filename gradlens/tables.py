@@ -31,6 +31,7 @@ from gradlens.facts import (
 )
 from gradlens.gram import REST
 from gradlens.headline import FEW, NOT_RANKED, Headline, groups_differ, headline, two_groups_text
+from gradlens.intervals import why_none
 from gradlens.printable import printable
 from gradlens.quantities import filled_share
 from gradlens.run_distortion import distortion
@@ -284,7 +285,8 @@ def difference_table(comparison: Comparison, width: int = WIDE) -> Table:
         table.add_row(
             Padding(Text(row.quantity), (0, 0, 0, 2)), a, b, f"[bold]{delta} *[/]" if row.clear else f"{delta}  "
         )
-    table.caption = "*: the interval of the difference leaves out 0"
+    why = why_none(x for row in comparison.differences for x in row.intervals)
+    table.caption = "*: the interval of the difference leaves out 0" + (f"\n{why}" if why else "")
     table.caption_justify = "left"
     return table
 

@@ -14,7 +14,7 @@ from gradlens.facts import facts, overhead_text, span
 from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
 from gradlens.headline import two_groups_text
-from gradlens.intervals import Interval, difference, mean_interval
+from gradlens.intervals import Interval, difference, mean_interval, why_none
 from gradlens.overview import overview
 from gradlens.pairing import PairError
 from gradlens.quantities import Quantity, filled_share
@@ -24,6 +24,7 @@ from gradlens.runlog import Run, RunMeta, RunWriter, list_runs
 from gradlens.tables import (
     comparison_tables,
     difference_cells,
+    difference_table,
     difference_text,
     headline_text,
     interval_text,
@@ -163,6 +164,16 @@ def test_undecided_statements_say_why(tmp_path):
     text = " ".join(printed(*comparison_tables(run, run)).split())
     assert "undecided" in text
     assert "Undecided: 5 measured steps have all that it takes; an interval needs 40" in text
+
+
+def test_means_without_an_interval_say_why(tmp_path, runs):
+    few = make_run(tmp_path / "few", steps=20)
+    reason = "Without an interval: 20 measured steps have all that it takes; an interval needs 40"
+    assert reason in " ".join(printed(difference_table(compare(few, few), width=200), width=200).split())
+    assert reason in render([few, runs[1]])
+    found = [Interval.none(1.0, 0, why) for why in "aabcd"]
+    assert why_none([Interval(0.9, 0.7, 1.1, 50, 5), *found]) == "Without an interval: a; b; c; ...."
+    assert why_none([Interval(0.9, 0.7, 1.1, 50, 5), Interval.none(np.nan, 0)]) == ""
 
 
 def test_differences_of_percentages_are_percentage_points():

@@ -12,6 +12,7 @@ from gradlens.claims import Claim, by_statement, notes_of
 from gradlens.compare import Difference
 from gradlens.facts import facts
 from gradlens.figures import evaluated_names
+from gradlens.intervals import why_none
 from gradlens.overview import last_accuracy
 from gradlens.phase_story import StoryRow
 from gradlens.runlog import Run
@@ -102,18 +103,21 @@ def differences_table(names: tuple[str, str], rows: Iterable[Difference]) -> Non
         "Where both runs measured the same steps, the difference is taken over those alone, step by step; it need not be that of "
         "the two means."
     )
+    rows = list(rows)
     found = [(row.group, row.quantity, difference_cells(row), row.clear) for row in rows]
-    _by_group((*names, "difference"), found, paired)
+    why = why_none(x for row in rows for x in row.intervals)
+    _by_group((*names, "difference"), found, f"{paired} {why}")
 
 
 def story_table(titles: Sequence[str], rows: Iterable[StoryRow]) -> None:
     """Writes the means of every stretch and how the last differs from the first, group by group."""
-    found = []
+    found, intervals = [], []
     for row in rows:
+        intervals += [*row.means, row.change]
         means = [interval_text(mean, fraction=row.percent) for mean in row.means]
         change = difference_text(row.change, row.means, fraction=row.percent)
         found.append((row.group, row.quantity, (*means, change), row.clear))
-    _by_group((*titles, "last - first"), found)
+    _by_group((*titles, "last - first"), found, why_none(intervals))
 
 
 def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str], bool]], more: str = "") -> None:

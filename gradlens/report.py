@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from gradlens import figures
-from gradlens.claims import by_statement, notes_of
+from gradlens.claims import NOT_CORRECTED, by_statement, notes_of
 from gradlens.compare import Comparison, compare
 from gradlens.error_text import in_one_line
 from gradlens.facts import facts, lost_text, nonfinite_text
@@ -220,9 +220,8 @@ def _claims(claims: Sequence[Claim]) -> str:
         _table(head, rows, numeric=(4, 5))
         + "".join(footnotes)
         + '<p class="note">Supported: the whole interval lies above “no difference”, which is 0 for differences and '
-        "correlations and 1 for ratios; contradicted: the whole interval lies below it; undecided: it holds it. Each verdict is "
-        "taken for itself, without a correction for their number. Fluctuation: deviation from the running mean over a "
-        "twentieth of the run; ratios compare geometric means of their sizes. Intervals (cosine estimator of the long-run "
+        "correlations and 1 for ratios; contradicted: the whole interval lies below it; undecided: it holds it. "
+        f"{NOT_CORRECTED} Fluctuation: deviation from the running mean over a twentieth of the run; ratios compare geometric means of their sizes. Intervals (cosine estimator of the long-run "
         "variance, Student’s t) say how sure the averages of these two runs are, not how another seed would come out.</p>"
     )
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlens.cadence import Every
-from gradlens.claims import by_statement, notes_of
+from gradlens.claims import NOT_CORRECTED, by_statement, notes_of
 from gradlens.error_text import in_one_line
 from gradlens.facts import (
     incomplete_texts,
@@ -249,7 +249,7 @@ def claims_table(claims: Sequence[Claim], long_tailed: str) -> RenderableType:
     if any(claim.low is not None for claim in claims):
         explained.append(
             "Supported: the whole interval lies above 'no difference' (0, for ratios 1); contradicted: the whole interval lies "
-            "below it; undecided: the interval holds it. Each verdict is taken for itself, without a correction for their number."
+            f"below it; undecided: the interval holds it. {NOT_CORRECTED}"
         )
     return Group(*parts, Text("\n" + "\n".join(explained) + "\n", style="dim italic"))
 

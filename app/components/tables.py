@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from gradlens.claims import Claim, by_statement, notes_of
+from gradlens.claims import NOT_CORRECTED, Claim, by_statement, notes_of
 from gradlens.compare import Difference
 from gradlens.facts import facts
 from gradlens.figures import evaluated_names
@@ -90,8 +90,8 @@ def claims_table(claims: Iterable[Claim]) -> None:
                 f'<td class="gl-verdict"><span class="gl-badge {key}">{sign} {claim.verdict}</span>{footnote}</td></tr>'
             )
     caption = "".join(f"{place}: {note}. " for place, note in enumerate(notes, 1)) + (
-        "Supported: the whole 95% interval lies above “no difference”; contradicted: below it; undecided: it holds it. Each "
-        "verdict is taken for itself, without a correction for their number. Intervals say how sure the averages of these two "
+        "Supported: the whole 95% interval lies above “no difference”; contradicted: below it; undecided: it holds it. "
+        f"{NOT_CORRECTED} Intervals say how sure the averages of these two "
         "runs are, not how another seed would come out."
     )
     _write(_table(CLAIMS, range(3, 6), rows, caption), "statements with verdicts")

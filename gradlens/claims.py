@@ -37,8 +37,8 @@ CONVENTIONS: tuple[Convention, ...] = ("contribution", "mean")
 WINDOW_SHARE = 20
 SMALLEST_WINDOW = 10
 NOT_CORRECTED = (
-    "Each verdict is taken for itself, without a correction for their number: of two runs that do not differ, about 3 pairs in 10 "
-    "get a verdict somewhere."
+    "Each verdict is taken for itself, without a correction for their number: of two runs that do not differ, about 3 pairs in "
+    "10 get a verdict somewhere."
 )
 VERDICTS = {True: "supported", False: "contradicted", None: "undecided"}
 

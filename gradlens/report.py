@@ -221,8 +221,9 @@ def _claims(claims: Sequence[Claim]) -> str:
         + "".join(footnotes)
         + '<p class="note">Supported: the whole interval lies above “no difference”, which is 0 for differences and '
         "correlations and 1 for ratios; contradicted: the whole interval lies below it; undecided: it holds it. "
-        f"{NOT_CORRECTED} Fluctuation: deviation from the running mean over a twentieth of the run; ratios compare geometric means of their sizes. Intervals (cosine estimator of the long-run "
-        "variance, Student’s t) say how sure the averages of these two runs are, not how another seed would come out.</p>"
+        f"{NOT_CORRECTED} Fluctuation: deviation from the running mean over a twentieth of the run; ratios compare geometric "
+        "means of their sizes. Intervals (cosine estimator of the long-run variance, Student’s t) say how sure the averages of "
+        "these two runs are, not how another seed would come out.</p>"
     )
 
 

@@ -350,8 +350,8 @@ def main() -> None:
 HOLDS = (
     f'The column "holds" says whether the intervals that are given cover the truth in {GOAL[0]:.0%} to {GOAL[1]:.0%} of cases, '
     f"but for two standard errors of the simulation: yes, more, less; refused: fewer than {REFUSED:.0%} of the series get an "
-    "interval, the others get the reason why not. Series with a strong trend get more: what is left of it above the lowest cosine "
-    "counts as noise.\n"
+    "interval, the others get the reason why not. Series with a strong trend get more: what is left of it above the lowest "
+    "cosine counts as noise.\n"
 )
 DISTORTION = (
     "Intervals of distortion cover more than 95 % where a group's gap is small against its noise: they are wider by the bound of "

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gradlens.anchors import row_tensors
 from gradlens.rows import LabelsError
+from gradlens.tracking.chunked_loss import CHUNKED, in_chunks
 from gradlens.tracking.classifiers import classifier_of
 from gradlens.tracking.compiled_loss import is_inside
 from gradlens.tracking.evidence import Evidence, class_count, observed, weigh
@@ -57,6 +58,7 @@ class Clues:
         # Ids of parameters of layers whose logits had labels of classes, and of those whose logits had positions.
         self._classifiers: frozenset[int] = frozenset()
         self._refused: frozenset[int] = frozenset()
+        self._chunks_looked_for = False
         self.compiled = False
 
     def named(self, outputs: Any, labels: Any) -> None:
@@ -85,6 +87,10 @@ class Clues:
         if not found and is_inside(roots):  # its logits are no part of the loss's graph, even if the script names them
             self.compiled = True
             return None
+        if (named or not found) and not self._chunks_looked_for:
+            self._chunks_looked_for = True
+            if in_chunks(roots):
+                self._notice("chunks", CHUNKED)
         if named:
             return self._told(observed(named, classes))
         naming = self._naming(found)

@@ -209,6 +209,7 @@ _ALL = (
         "linear_cross_entropy in chunks, its inputs named with gradlens.observe",
         f.linear_cross_entropy,
         rest=f.own_gradient_of_the_head,
+        says="the weights inside a linear_cross_entropy with chunks",
     ),
     Style(
         "loss-compiled",

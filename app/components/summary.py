@@ -68,4 +68,7 @@ def say_unlike(runs: Sequence[Run]) -> None:
     """Says in what runs are of different kinds, so that nobody takes that for an effect of what he compares."""
     found = dict.fromkeys(text for run in runs[1:] for text in unlike(runs[0], run))
     if found:
-        st.info(f"Trainings of different kinds stand beside each other: they differ in {plain('; '.join(found))}.")
+        words = plain("; ".join(found))
+        st.info(
+            f"Trainings of different kinds stand beside each other: they differ in {words}.", icon=":material/info:"
+        )

@@ -36,8 +36,8 @@ from gradlens.groups import ClassGroups
 from gradlens.runlog import Run, RunMeta, RunWriter
 
 SECONDS = 60.0
-# More than a reader needs by far; mapped files count as well.
-MOST_MEMORY = 64 << 30
+# More than a reader needs by far.
+MOST_MEMORY = 16 << 30
 LAYERS = ("conv", "fc")
 GROUPS = ClassGroups({"head": [0, 1, 2], "tail": [3]}, num_classes=4)
 NAMES = ("head", "tail", "rest")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import json
+import subprocess
 import sys
 
 import pytest
@@ -106,7 +107,7 @@ def test_groups_of_another_run_are_taken(planned, tmp_path):
         (["--groups", "a=0-3,b=3", "t.py"], "class 3 is in both 'a' and 'b'"),
         (["--groups", "shotss", "t.py"], "or one of the rules head-tail, shots, per-class"),
         (["--groups", "shots", "--groups-from", "x", "t.py"], "--groups and --groups-from were both given"),
-        (["--groups-from", "nowhere", "t.py"], "--groups-from nowhere: cannot read nowhere/run.json"),
+        (["--groups-from", "nowhere", "t.py"], "--groups-from nowhere: nowhere is no folder; give the folder of a run"),
         (["--every", "2", "--budget", "5%", "t.py"], "--every and --budget were both given"),
         (["--budget", "0%", "t.py"], "--budget '0%' is no fraction of training time"),
         (["--budget", "lots", "t.py"], "write it as 5% or 0.05"),
@@ -140,6 +141,29 @@ def test_groups_from_a_folder_that_is_no_run_are_refused(gradlens, tmp_path):
         code, _, said = gradlens("track", "--groups-from", "other", "t.py")
         assert code == 2
         assert "--groups-from other: " in said
+
+
+def test_groups_of_a_run_whose_description_was_changed_are_refused(gradlens, tmp_path):
+    make_run(tmp_path / "other", steps=3)
+    path = tmp_path / "other" / "run.json"
+    text = path.read_text()
+    changed = text.replace('"num_classes": ', '"num_classes": 1', 1)
+    assert changed != text
+    path.write_text(changed)
+    code, _, said = gradlens("track", "--groups-from", "other", "t.py")
+    assert code == 2
+    assert said.splitlines() == [
+        "gradlens: error: --groups-from other: run.json: it was changed or damaged since gradlens wrote it: its groups may be "
+        "others; give them with --groups"
+    ]
+
+
+def test_the_groups_of_another_run_are_read_before_anything_that_the_script_may_import():
+    program = (
+        "import sys, gradlens.tracking.options, gradlens.runlog.meta; print({'torch', 'pyarrow'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize("option", ["--evry=3", "--every=0", "--ever=1"])

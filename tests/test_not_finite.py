@@ -24,8 +24,8 @@ from gradlens.overview import overview
 from gradlens.pending import Plan
 from gradlens.report import render
 from gradlens.runlog import Run, RunWriter
-from gradlens.runlog.proof import TEXT_KEY
 from gradlens.runlog.schema import KEY
+from gradlens.runlog.text_proof import TEXT_KEY
 from gradlens.runlog.vectors import told_apart
 from gradlens.tables import comparison_tables, runs_table, summary_table
 from tests.runlog.made import LAYERS, measurement, meta, vectors_at

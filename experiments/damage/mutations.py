@@ -13,7 +13,7 @@ import numpy as np
 
 from gradlens.runlog.events import LINE, line_of
 from gradlens.runlog.meta import read_meta
-from gradlens.runlog.proof import proven_text
+from gradlens.runlog.text_proof import proven_text
 
 Random = np.random.Generator
 WRONG = (None, True, -1, 10**30, 1e300, "x", "\x1b[2J", [], {}, [[]], {"a": {}}, "1", 0.5, [None], {"x": "y"})

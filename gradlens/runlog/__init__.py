@@ -1,13 +1,16 @@
 """The run log: the only code that knows the files of a run."""
 
-from gradlens.runlog.errors import NotARun, RunError, RunExistsError, RunLogWarning, RunTooNew
-from gradlens.runlog.events import Mark, Phase
-from gradlens.runlog.listing import list_runs
-from gradlens.runlog.meta import RunMeta
-from gradlens.runlog.probes import Probe
-from gradlens.runlog.reader import Run
-from gradlens.runlog.status import RunStatus
-from gradlens.runlog.writer import RunWriter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradlens.runlog.errors import NotARun, RunError, RunExistsError, RunLogWarning, RunTooNew
+    from gradlens.runlog.events import Mark, Phase
+    from gradlens.runlog.listing import list_runs
+    from gradlens.runlog.meta import RunMeta
+    from gradlens.runlog.probes import Probe
+    from gradlens.runlog.reader import Run
+    from gradlens.runlog.status import RunStatus
+    from gradlens.runlog.writer import RunWriter
 
 __all__ = [
     "Mark",
@@ -24,3 +27,34 @@ __all__ = [
     "RunWriter",
     "list_runs",
 ]
+
+# Loaded when first used: a run's description can be read before a script has imported what the rows need.
+_HOMES = {
+    "Mark": "events",
+    "NotARun": "errors",
+    "Phase": "events",
+    "Probe": "probes",
+    "Run": "reader",
+    "RunError": "errors",
+    "RunExistsError": "errors",
+    "RunLogWarning": "errors",
+    "RunMeta": "meta",
+    "RunStatus": "status",
+    "RunTooNew": "errors",
+    "RunWriter": "writer",
+    "list_runs": "listing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gradlens.runlog' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"gradlens.runlog.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

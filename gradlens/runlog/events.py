@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gradlens.runlog import strict_json
-from gradlens.runlog.proof import BLANK, TEXT_KEY, intact, proven_text, run_seed
 from gradlens.runlog.regular import open_regular, reason
+from gradlens.runlog.text_proof import BLANK, TEXT_KEY, intact, proven_text, run_seed
 
 FILE = "events.jsonl"
 # Number of a line among those of its session.

@@ -19,6 +19,7 @@ from gradlens.runlog import proof
 from gradlens.runlog.growing import GrowingFile
 from gradlens.runlog.proof import BATCH_BYTES, SAID_BYTES, BatchProof
 from gradlens.runlog.schema import Layout
+from gradlens.runlog.text_proof import intact
 
 MARKER = b"\xff\xff\xff\xff"
 PREFIX = struct.Struct("<4si")
@@ -100,7 +101,7 @@ class Messages:
             self.schema = pa.ipc.read_schema(pa.ipc.read_message(pa.py_buffer(beginning)))
         except (pa.ArrowException, OSError, EOFError) as error:
             raise ValueError((str(error) or type(error).__name__).splitlines()[0]) from error
-        return len(beginning), proof.intact(beginning)
+        return len(beginning), intact(beginning)
 
     def ends(self, at: int) -> bool:
         """Whether the file ends at byte ``at``, or does so after the mark of the stream's end."""

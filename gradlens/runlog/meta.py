@@ -16,8 +16,8 @@ from typing import Any, Self
 from gradlens.runlog import strict_json
 from gradlens.runlog.errors import NotARun, RunError, RunTooNew
 from gradlens.runlog.meta_fields import sound_fields
-from gradlens.runlog.proof import BLANK, TEXT_KEY, intact, proven_text
 from gradlens.runlog.regular import open_regular, reason
+from gradlens.runlog.text_proof import BLANK, TEXT_KEY, intact, proven_text
 
 SCHEMA_VERSION = 1
 FORMAT = "gradlens-run"

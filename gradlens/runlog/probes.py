@@ -15,10 +15,10 @@ from gradlens.groups import ClassGroups
 from gradlens.runlog import strict_json
 from gradlens.runlog.errors import NotARun
 from gradlens.runlog.meta import FORMAT, SCHEMA_VERSION, replace_file
-from gradlens.runlog.proof import BLANK, TEXT_KEY, intact, proven_text
 from gradlens.runlog.regular import open_regular, reason
 from gradlens.runlog.schema import KEY, Layout, pack, record_batch
 from gradlens.runlog.sink import next_path
+from gradlens.runlog.text_proof import BLANK, TEXT_KEY, intact, proven_text
 from gradlens.runlog.vectors import unpack
 
 MOST_BYTES = 1 << 30

@@ -1,9 +1,8 @@
-"""Proofs that what is read is what was written: checksums (CRC-32) of batches and of whole texts.
+"""Proofs that a batch is what was written: checksums (CRC-32).
 
 A batch carries, as custom metadata of its message, the number of its first row, the checksum of its layers and the checksum of
 everything else in the message. Both begin with what the segment says about its rows (run, place, vectors, groups), so that a
-batch of another segment does not pass. A text (run.json, a line of events.jsonl, an Arrow schema, a probe) holds the checksum
-of its own bytes, counted with eight zeros in its place.
+batch of another segment does not pass.
 """
 
 from __future__ import annotations
@@ -21,10 +20,6 @@ BATCH_PATTERN = re.compile(rb"row=([0-9a-f]{16}) layers=([0-9a-f]{8}) check=([0-
 BATCH_BYTES = len(b"row=0123456789abcdef layers=01234567 check=01234567")
 # Of those, what ``check`` covers.
 SAID_BYTES = len(b"row=0123456789abcdef layers=01234567")
-TEXT_KEY = "gradlens_check"
-TEXT_PATTERN = re.compile(rb'"gradlens_check": "([0-9a-f]{8})"')
-TEXT_BLANK = b'"gradlens_check": "00000000"'
-BLANK = "00000000"
 
 
 class BatchProof(NamedTuple):
@@ -101,22 +96,3 @@ def layers_part(batch: pa.RecordBatch, message: bytearray, head: int) -> tuple[i
     size = batch.num_rows * column.type.list_size * column.type.value_type.bit_width // 8
     assert start >= head
     return start, start + size
-
-
-def proven_text(data: bytes, seed: int = 0) -> bytes:
-    """Returns a text that holds the key ``TEXT_KEY`` with its checksum, begun with ``seed``, filled in."""
-    blank = TEXT_PATTERN.sub(TEXT_BLANK, data)
-    return blank.replace(TEXT_BLANK, b'"gradlens_check": "%08x"' % zlib.crc32(blank, seed))
-
-
-def intact(data: bytes, seed: int = 0) -> bool | None:
-    """Says whether a text is what was written; None where it holds no checksum."""
-    said = set(TEXT_PATTERN.findall(data))
-    if not said:
-        return None
-    return said == {b"%08x" % zlib.crc32(TEXT_PATTERN.sub(TEXT_BLANK, data), seed)}
-
-
-def run_seed(run: str | None) -> int:
-    """Returns with what the checksums of a run's lines begin, so that those of another run do not pass."""
-    return zlib.crc32((run or "").encode())

@@ -22,7 +22,7 @@ from gradlens.printable import printable
 from gradlens.runlog import strict_json
 from gradlens.runlog.errors import NotARun, RunError, RunTooNew
 from gradlens.runlog.meta import FORMAT, SCHEMA_VERSION
-from gradlens.runlog.proof import BLANK, TEXT_KEY
+from gradlens.runlog.text_proof import BLANK, TEXT_KEY
 
 KEY = b"gradlens"
 # Of segments with wide rows, which versions before them cannot read; all others stay readable there.

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from gradlens.runlog.events import FILE as EVENTS
 from gradlens.runlog.events import line_of
-from gradlens.runlog.proof import proven_batch, proven_text
+from gradlens.runlog.proof import proven_batch
 from gradlens.runlog.schema import Layout, record_batch
+from gradlens.runlog.text_proof import proven_text
 
 # Rows in a batch: few enough that a kill costs little, enough that their metadata (about 1.5 kB) stays small beside them.
 BATCH_ROWS = 64

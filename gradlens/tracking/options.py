@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,19 +90,21 @@ def read_groups(run: Path) -> dict[str, object]:
     Raises:
         TrackError: Not the folder of a run, or one without usable groups.
     """
-    # The run's JSON alone is read: opening the whole run would import what the script has not imported yet.
-    path = run / "run.json"
+    # The run's description alone is read: opening the whole run would import what the script has not imported yet.
+    from gradlens.runlog.errors import RunError
+    from gradlens.runlog.meta import checked_meta
+
     try:
-        groups = json.loads(path.read_text())["groups"]
-    except OSError as error:
+        meta, problems = checked_meta(run)
+    except RunError as error:
+        raise TrackError(f"--groups-from {run}: {error}") from error
+    if problems:
         raise TrackError(
-            f"--groups-from {run}: cannot read {path} ({error.strerror}); give the folder of a run"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrackError(f"--groups-from {run}: {path} does not describe a run; give the folder of a run") from error
+            f"--groups-from {run}: {'; '.join(problems)}: its groups may be others; give them with --groups"
+        )
     from gradlens.groups import ClassGroups, GroupsError
 
     try:
-        return ClassGroups.from_json(groups).to_json()
+        return ClassGroups.from_json(meta.groups).to_json()
     except GroupsError as error:
         raise TrackError(f"--groups-from {run}: {error}") from error

@@ -13,7 +13,7 @@ from gradlens.runlog import Run, RunError, list_runs, process
 from gradlens.runlog.events import line_of
 from gradlens.runlog.meta import read_meta
 from gradlens.runlog.meta_fields import FIELDS
-from gradlens.runlog.proof import proven_text
+from gradlens.runlog.text_proof import proven_text
 from gradlens.tables import runs_table
 from tests.runlog.made import measurement, meta, wait_for, write_run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
@@ -65,7 +67,8 @@ class RunWriter:
         self._closed = self._warned = False
         self._taken = 0
         self._lock = threading.RLock()  # a signal handler may close the run in the middle of append
-        self._wake = threading.Event()
+        # Not an Event: a signal handler that closes the run in the middle of its set() would wait for itself.
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._thread = threading.Thread(target=self._flush_regularly, name="gradlens-runlog", daemon=True)
         self._thread.start()
         atexit.register(self._close_at_exit)
@@ -100,7 +103,7 @@ class RunWriter:
             waiting = self._backlog.add_rows(rows)
             self._taken += len(rows)
         if waiting >= BATCH_ROWS:
-            self._wake.set()
+            self._wake.put(None)
         self._warn()
 
     def event(self, kind: str, step: int | None = None, **facts: Any) -> None:
@@ -114,7 +117,7 @@ class RunWriter:
         with self._lock:
             self._check_open()
             self._backlog.add_event(kind, None if step is None else int(step), facts)
-        self._wake.set()
+        self._wake.put(None)
         self._warn()
 
     def probe(
@@ -174,7 +177,7 @@ class RunWriter:
             self._backlog.add_probe(
                 measured, groups, {"layer_names": layer_names, "label": label, "session": self.session}
             )
-        self._wake.set()
+        self._wake.put(None)
         self._warn()
 
     def update_meta(self, **changes: Any) -> None:
@@ -201,7 +204,7 @@ class RunWriter:
                 self._layouts.clear()
                 self._layout = None
             self._backlog.change_meta(**changes)
-        self._wake.set()
+        self._wake.put(None)
         self._warn()
 
     def flush(self) -> None:
@@ -224,7 +227,7 @@ class RunWriter:
                 return
             self._closed = True
             self._backlog.change_meta(status=status, reason=reason, ended=time.time())
-        self._wake.set()
+        self._wake.put(None)
         atexit.unregister(self._close_at_exit)
         if threading.current_thread() is not self._thread:
             self._thread.join(JOIN_SECONDS)
@@ -256,8 +259,10 @@ class RunWriter:
 
     def _flush_regularly(self) -> None:
         while not self._closed:
-            self._wake.wait(FLUSH_SECONDS)
-            self._wake.clear()
+            with contextlib.suppress(Empty):
+                self._wake.get(timeout=FLUSH_SECONDS)
+                while True:
+                    self._wake.get_nowait()
             self._backlog.write_if_due()
 
     def _close_at_exit(self) -> None:

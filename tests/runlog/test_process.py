@@ -177,6 +177,34 @@ def test_a_signal_handler_may_close_the_run(tmp_path):
     assert len(run) >= len(lines)
 
 
+# Sends the signal while the training's thread is inside what wakes the writing thread, if any Python of ours or threading's runs.
+WOKEN = """
+import os, signal, sys
+from pathlib import Path
+from tests.runlog.made import meta
+from gradlens.runlog import RunWriter
+signal.alarm(20)
+writer = RunWriter(Path(sys.argv[1]), meta())
+signal.signal(signal.SIGTERM, lambda *_: (writer.close("interrupted", "SIGTERM"), os._exit(9)))
+def profile(frame, event, argument):
+    if event == "call" and frame.f_code.co_name == "notify_all":
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGTERM)
+sys.setprofile(profile)
+writer.event("mark", 0, text="begin")
+sys.setprofile(None)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_signal_handler_may_close_the_run_while_the_writing_thread_is_woken(tmp_path):
+    child = start(tmp_path / "run", 0, WOKEN)
+    child.communicate(timeout=60)
+    assert child.returncode == 9
+    run = Run(tmp_path / "run")
+    assert (run.status.state, [mark.text for mark in run.marks], run.warnings) == ("interrupted", ["begin"], ())
+
+
 def test_start_marks():
     mark = process.start_mark(os.getpid())
     assert mark

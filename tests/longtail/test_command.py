@@ -84,7 +84,8 @@ def test_a_tracked_training_is_one_run_of_two_phases(tmp_path):
     assert run.counts[30:].sum(0).tolist() == [150, 99]
     # the head's share alone in phase I; what is printed of phase II from its shares, by hand
     head = run.share("head")[30:].mean()
-    why = "no interval of phase II: 9 measured [^;]*; an interval needs 40; a longer training has more"
+    few = "measured [^;]*; an interval needs 40"
+    why = f"no interval of phase I: 30 {few}, phase II: 9 {few}; a longer training has more"
     says = re.search(rf"phase I 0\.500 .* phase II (\S+)  \({why}\)", done.output)
     assert float(says.group(1)) == pytest.approx(abs(head - 0.5), abs=6e-4)
     assert run.residual[np.isfinite(run.residual)].max() < 1e-5

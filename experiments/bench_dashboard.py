@@ -40,7 +40,8 @@ from environment import hardware, versions
 
 from gradlens import figures
 from gradlens.freed_memory import give_back_large_arrays
-from gradlens.runlog import Run, RunWriter, library
+from gradlens.runlog import Run, RunWriter
+from gradlens.runlog.reading import library
 
 # Zooming asks for this part of the run again.
 ZOOM = (0.41, 0.43)

@@ -39,10 +39,10 @@ from environment import hardware, versions
 from in_turns import TIMED, Timed, calibrated, in_turns, median_interval, start_anew, words
 
 from gradlens.runlog import Run
-from gradlens.tracking import program as programs
+from gradlens.tracking.launch import program as programs
+from gradlens.tracking.launch.runner import run
+from gradlens.tracking.launch.session import track
 from gradlens.tracking.options import DEFAULT_BUDGET, TrackOptions
-from gradlens.tracking.runner import run
-from gradlens.tracking.session import track
 
 # Backward passes of the start at least, as a fraction of all.
 START = 0.1

@@ -24,14 +24,14 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from gradlens.longtail.augment import crop_and_flip
-from gradlens.longtail.cifar import MEAN, STD
-from gradlens.longtail.fit import fit
-from gradlens.longtail.image_set import ImageSet
-from gradlens.longtail.labelled_images import TensorImages
+from gradlens.longtail.data.augment import crop_and_flip
+from gradlens.longtail.data.cifar import MEAN, STD
+from gradlens.longtail.data.image_set import ImageSet
+from gradlens.longtail.data.labelled_images import TensorImages
 from gradlens.longtail.methods import CE
-from gradlens.longtail.task import Task
+from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.small_images import SETTINGS, preparing, resnet
+from gradlens.longtail.training.fit import fit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from environment import hardware, versions
@@ -135,7 +135,7 @@ def trainers(args: argparse.Namespace, steps: int) -> dict[str, Callable[[], flo
     def lab() -> float:
         return float(fit(CE.on(task), task, device=args.device).history[0]["seconds"])
 
-    return {"bare loop": bare, "gradlens.longtail.fit": lab, "DataLoader, torchvision": loader}
+    return {"bare loop": bare, "gradlens.longtail.training.fit": lab, "DataLoader, torchvision": loader}
 
 
 def _now(device: str) -> float:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from lab import MEASURED_STEPS, Lab, markdown, options
 
-from gradlens.intervals import Interval, mean_interval
-from gradlens.run_distortion import distortion_difference, distortion_interval
+from gradlens.analysis.distortion import distortion_difference, distortion_interval
 from gradlens.runlog import Run
+from gradlens.statistics.intervals import Interval, mean_interval
 
 TRAININGS = {
     "balanced, ce": ("ce", True),

@@ -26,10 +26,10 @@ import torch
 from environment import hardware, versions
 
 from gradlens import Run, distortion
-from gradlens.claims import Claim, figure1_claims
+from gradlens.analysis.figure1_claims import Claim, figure1_claims
 from gradlens.figures import figure1
-from gradlens.longtail.counts import head_size, long_tailed_counts
-from gradlens.report import write_report
+from gradlens.longtail.data.counts import head_size, long_tailed_counts
+from gradlens.reports.html import write_report
 from gradlens.runlog import RunError
 
 HERE = Path(__file__).resolve().parent

@@ -15,9 +15,9 @@ from typing import Any
 
 from lab import SHOTS, Lab, accuracies, error_bars, look_of, markdown, options, shown
 
-from gradlens.longtail.checkpoint import phase_file
 from gradlens.longtail.methods import find_method
-from gradlens.longtail.settings import parse_assignments
+from gradlens.longtail.recipe.settings import parse_assignments
+from gradlens.longtail.training.checkpoint import phase_file
 
 # Figure 2 (a) and (b), Places-LT, as far as the text gives numbers.
 PAPER = "paper (Places-LT): overall 39.4-39.8 over the memory sizes, best at 10; lambda best at 2.03, flat below"

@@ -13,7 +13,7 @@ from typing import Any
 
 from lab import SHOTS, Lab, accuracies, error_bars, look_of, markdown, options, shown
 
-from gradlens.longtail.counts import head_size
+from gradlens.longtail.data.counts import head_size
 
 PAPER = "paper: overall accuracy rises with C1, then falls (Figure 3; no numbers printed)"
 

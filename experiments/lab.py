@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from environment import hardware, versions
 
-from gradlens.longtail.branching import branch_point
 from gradlens.longtail.methods import find_method
-from gradlens.longtail.settings import parse_assignments
-from gradlens.longtail.task import Task
+from gradlens.longtail.recipe.settings import parse_assignments
+from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.loading import load_task
-from gradlens.longtail.training_run import RESULT, run_training
-from gradlens.longtail.watching import Watching
-from gradlens.runlog.meta import git_commit
+from gradlens.longtail.training.branching import branch_point
+from gradlens.longtail.training.training_run import RESULT, run_training
+from gradlens.longtail.training.watching import Watching
+from gradlens.runlog.format.description import git_commit
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

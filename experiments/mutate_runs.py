@@ -31,8 +31,8 @@ from damage.mutations import KINDS
 from damage.verdict import Truth, verdict
 from environment import hardware, versions
 
-from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.metrics.gram import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
 
 SECONDS = 60.0

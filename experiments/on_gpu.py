@@ -86,7 +86,7 @@ def environment(device: str) -> dict[str, Any]:
     sys.path[:0] = [str(ROOT)]
     import torch
 
-    from gradlens.runlog.meta import git_commit
+    from gradlens.runlog.format.description import git_commit
 
     facts: dict[str, Any] = {
         "command": [

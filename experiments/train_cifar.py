@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
-from gradlens.longtail.accuracy import shot_accuracies
-from gradlens.longtail.augment import crop_and_flip, normalise
-from gradlens.longtail.cifar import MEAN, STD, load_cifar
-from gradlens.longtail.counts import long_tailed_counts
+from gradlens.longtail.data.augment import crop_and_flip, normalise
+from gradlens.longtail.data.cifar import MEAN, STD, load_cifar
+from gradlens.longtail.data.counts import long_tailed_counts
+from gradlens.longtail.data.image_set import ImageSet
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.image_set import ImageSet
-from gradlens.longtail.resnet_cifar import ResNetCifar
+from gradlens.longtail.networks.resnet_cifar import ResNetCifar
+from gradlens.longtail.training.accuracy import shot_accuracies
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -6,14 +6,14 @@ Measures, while any PyTorch model trains, what each group of classes contributes
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gradlens.active import mark, phase
-    from gradlens.gram import Measurement
+    from gradlens.analysis.distortion import distortion
     from gradlens.groups import ClassGroups
     from gradlens.lens import Lens
-    from gradlens.probing import probe
-    from gradlens.run_distortion import distortion
+    from gradlens.marks import mark, phase
+    from gradlens.measure.group_gradients import group_gradients
+    from gradlens.measure.probe import probe
+    from gradlens.metrics.gram import Measurement
     from gradlens.runlog import Run
-    from gradlens.snapshot import group_gradients
     from gradlens.tracking.observe import observe
 
 __version__ = "0.1.0"
@@ -35,14 +35,14 @@ __all__ = [
 _HOMES = {
     "ClassGroups": "gradlens.groups",
     "Lens": "gradlens.lens",
-    "Measurement": "gradlens.gram",
+    "Measurement": "gradlens.metrics.gram",
     "Run": "gradlens.runlog",
-    "distortion": "gradlens.run_distortion",
-    "group_gradients": "gradlens.snapshot",
-    "mark": "gradlens.active",
+    "distortion": "gradlens.analysis.distortion",
+    "group_gradients": "gradlens.measure.group_gradients",
+    "mark": "gradlens.marks",
     "observe": "gradlens.tracking.observe",
-    "phase": "gradlens.active",
-    "probe": "gradlens.probing",
+    "phase": "gradlens.marks",
+    "probe": "gradlens.measure.probe",
 }
 
 

@@ -1,6 +1,6 @@
 """``python -m gradlens``."""
 
-from gradlens.cli import main
+from gradlens.commands.main import main
 
 if __name__ == "__main__":
     main()

@@ -12,22 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradlens import active
-from gradlens.anchors import row_tensors
-from gradlens.compiled import keep_buffers
+from gradlens import marks as active
+from gradlens.batch.anchors import row_tensors
+from gradlens.batch.labelled import Labelled
+from gradlens.batch.loss_scale import SCALE, ScaleListener, warn_that_scale_is_unknown
+from gradlens.batch.rows import dense_labels
 from gradlens.distributed import stepper_for, unwrapped
-from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
 from gradlens.guards import script_hooks
+from gradlens.guards.compiled import keep_buffers
 from gradlens.guards.patches import listen
-from gradlens.labelled import Labelled
-from gradlens.lens_arguments import cadence_of, check_kinds, counts_of, parts_of
-from gradlens.meter import Taken
-from gradlens.probing import probe
-from gradlens.recorder import Recorder
-from gradlens.rows import dense_labels
-from gradlens.run_start import open_run
-from gradlens.scaling import SCALE, ScaleListener, warn_that_scale_is_unknown
+from gradlens.measure.arguments import cadence_of, check_kinds, counts_of, parts_of
+from gradlens.measure.meter import Taken
+from gradlens.measure.probe import probe
+from gradlens.measure.recorder import Recorder
+from gradlens.metrics.gram import Measurement
+from gradlens.runlog.writing.start import open_run
 
 T = TypeVar("T")
 
@@ -306,7 +306,7 @@ class Lens:
     def probe(
         self, batches: Iterable[Any], groups: ClassGroups | None = None, *, label: str | None = None
     ) -> Measurement:
-        """Measures and logs the gradient of the mean cross-entropy over whole data, in eval mode; see ``gradlens.probing``.
+        """Measures and logs the gradient of the mean cross-entropy over whole data, in eval mode; see ``gradlens.measure.probe``.
 
         Args:
             batches: Yields (inputs, labels).

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.manual_clock import ManualClock
+from tests.measure.schedule.manual_clock import ManualClock
 
 
 def pytest_configure() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from gradlens.groups import ClassGroups
 from gradlens.runlog import RunMeta
-from gradlens.runlog.events import line_of
-from gradlens.runlog.meta import read_meta, write_meta
+from gradlens.runlog.format.description import read_meta, write_meta
+from gradlens.runlog.format.events import line_of
 from tests.made_runs import make_run
 
 NASTY = "<img src=x onerror=alert(1)> $x$ %{y} *b* [l](u)"

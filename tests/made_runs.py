@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.metrics.gram import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
-from gradlens.runlog.meta import read_meta, write_meta
+from gradlens.runlog.format.description import read_meta, write_meta
 
 HEAD_TAIL = ClassGroups({"head": range(70), "tail": range(70, 100)}, 100)
 START = 1_700_000_000.0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import typer.main
 
-from gradlens.cli import app
+from gradlens.commands.main import app
 from gradlens.runlog import Run
 
 ROOT = Path(__file__).parents[1]

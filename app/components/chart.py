@@ -13,9 +13,9 @@ import streamlit as st
 from app.components.address import here, remember
 from app.components.theme import theme
 from app.components.view import window
+from gradlens.analysis.two_runs import PairError
 from gradlens.dashboard import plotly_address
 from gradlens.figures import FigureError, Sheet, figure_csv
-from gradlens.pairing import PairError
 
 HERE = Path(__file__).parent
 # Parts of one script, which Streamlit takes as one text.

@@ -10,9 +10,9 @@ import streamlit as st
 from app.components.address import asked, keep, preset, remember
 from app.components.page import plain
 from app.components.store import Shelf
+from gradlens.analysis.likeness import unlike
+from gradlens.analysis.two_runs import groups_in_common
 from gradlens.figures import units
-from gradlens.likeness import unlike
-from gradlens.pairing import groups_in_common
 from gradlens.runlog import Run
 
 AXES = {"step": "Step", "epoch": "Epoch", "time": "Time", "fraction": "Part of training"}

@@ -11,17 +11,17 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from gradlens.claims import Claim, figure1_claims
-from gradlens.compare import MOST_GROUPS, Difference, differences
+from gradlens.analysis.compare import MOST_GROUPS, Difference, differences
+from gradlens.analysis.facts import incomplete_texts, nonfinite_text
+from gradlens.analysis.figure1_claims import Claim, figure1_claims
+from gradlens.analysis.overview import Overview, overview
+from gradlens.analysis.per_class import class_measurements
+from gradlens.analysis.phase_story import StoryRow, phase_story, stretches
+from gradlens.analysis.two_runs import common_groups
 from gradlens.dashboard import FOLDER_VARIABLE
-from gradlens.error_text import in_one_line
-from gradlens.facts import incomplete_texts, nonfinite_text
-from gradlens.overview import Overview, overview
-from gradlens.pairing import common_groups
-from gradlens.per_class import class_measurements
-from gradlens.phase_story import StoryRow, phase_story, stretches
+from gradlens.guards.error_text import in_one_line
 from gradlens.runlog import Probe, Run, RunError
-from gradlens.runlog.library import RunLibrary
+from gradlens.runlog.reading.library import RunLibrary
 
 T = TypeVar("T")
 # Tables that are kept for all viewers together.

@@ -9,10 +9,10 @@ import streamlit as st
 
 from app.components.page import plain
 from app.components.store import Shelf, overview_of
-from gradlens.facts import incomplete_texts, lost_text, nonfinite_text, overhead_text
-from gradlens.likeness import unlike
+from gradlens.analysis.facts import incomplete_texts, lost_text, nonfinite_text, overhead_text
+from gradlens.analysis.likeness import unlike
+from gradlens.reports.terminal import headline_text
 from gradlens.runlog import Run
-from gradlens.tables import headline_text
 
 
 def summary(run: Run) -> None:

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from gradlens.claims import NOT_CORRECTED, Claim, by_statement, notes_of
-from gradlens.compare import Difference
-from gradlens.facts import facts
+from gradlens.analysis.compare import Difference
+from gradlens.analysis.facts import facts
+from gradlens.analysis.figure1_claims import NOT_CORRECTED, Claim, by_statement, notes_of
+from gradlens.analysis.overview import last_accuracy
+from gradlens.analysis.phase_story import StoryRow
 from gradlens.figures import evaluated_names
-from gradlens.intervals import why_none
-from gradlens.overview import last_accuracy
-from gradlens.phase_story import StoryRow
+from gradlens.reports.terminal import difference_cells, difference_text, interval_text, number
 from gradlens.runlog import Run
-from gradlens.tables import difference_cells, difference_text, interval_text, number
+from gradlens.statistics.intervals import why_none
 
 STYLE = """
 <style>

@@ -12,9 +12,9 @@ from app.components.store import compared
 from app.components.summary import say_apart, say_damage, say_unlike
 from app.components.tables import differences_table
 from gradlens import figures
-from gradlens.compare import left_out
-from gradlens.headline import NOT_RANKED, groups_differ
-from gradlens.pairing import PairError, groups_in_common
+from gradlens.analysis.compare import left_out
+from gradlens.analysis.headline import NOT_RANKED, groups_differ
+from gradlens.analysis.two_runs import PairError, groups_in_common
 
 heading(
     "Compare",

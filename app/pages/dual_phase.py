@@ -12,8 +12,8 @@ from app.components.store import story_of
 from app.components.summary import say_damage, say_unlike
 from app.components.tables import accuracy_table, story_table
 from gradlens import figures
-from gradlens.default_pair import default_baseline
-from gradlens.pairing import groups_in_common
+from gradlens.analysis.default_pair import default_baseline
+from gradlens.analysis.two_runs import groups_in_common
 
 heading(
     "Dual-phase",

@@ -12,8 +12,8 @@ from app.components.store import claims_of
 from app.components.summary import say_damage, say_unlike
 from app.components.tables import claims_table
 from gradlens import figures
-from gradlens.default_pair import default_pair, long_tailed_and_balanced
-from gradlens.pairing import PairError
+from gradlens.analysis.default_pair import default_pair, long_tailed_and_balanced
+from gradlens.analysis.two_runs import PairError
 
 heading(
     "Figure 1",

@@ -13,8 +13,8 @@ from app.components.page import empty, heading, plain
 from app.components.store import Shelf, overview_of, shelf, showable
 from app.components.summary import say_apart
 from app.components.tables import plain_table
-from gradlens.facts import incomplete_texts, nonfinite_text
-from gradlens.headline import NOT_RANKED, groups_differ
+from gradlens.analysis.facts import incomplete_texts, nonfinite_text
+from gradlens.analysis.headline import NOT_RANKED, groups_differ
 
 STATES = {"running": "● live"}
 # Stands before the status of a run that is damaged or not complete.

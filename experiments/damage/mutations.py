@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlens.runlog.events import LINE, line_of
-from gradlens.runlog.meta import read_meta
-from gradlens.runlog.text_proof import proven_text
+from gradlens.runlog.format.description import read_meta
+from gradlens.runlog.format.events import LINE, line_of
+from gradlens.runlog.format.text_proof import proven_text
 
 Random = np.random.Generator
 WRONG = (None, True, -1, 10**30, 1e300, "x", "\x1b[2J", [], {}, [[]], {"a": {}}, "1", 0.5, [None], {"x": "y"})

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from gradlens.report import render
+from gradlens.reports.html import render
+from gradlens.reports.terminal import runs_table
 from gradlens.runlog import Run, RunError, list_runs
-from gradlens.tables import runs_table
 
 META = ("groups", "class_counts", "seed", "method", "dataset", "hyperparameters", "status", "engine")
 COLUMNS = ("time", "epoch", "counts", "loss", "correct", "residual", "total_loss", "seconds")

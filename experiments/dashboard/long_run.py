@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.metrics.gram import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
-from gradlens.runlog.schema import Layout, pack
-from gradlens.runlog.sink import BATCH_ROWS, SegmentSink
+from gradlens.runlog.format.schema import Layout, pack
+from gradlens.runlog.writing.append import BATCH_ROWS, SegmentSink
 
 GROUPS = ClassGroups({"head": range(35), "medium": range(35, 70), "tail": range(70, 100)}, 100)
 POOL = 2048

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens.groups import ClassGroups
-from gradlens.longtail.resnet_cifar import ResNetCifar
+from gradlens.longtail.networks.resnet_cifar import ResNetCifar
 
 CLASSES = 16
 GROUPS = ClassGroups({"head": range(8), "medium": range(8, 13), "tail": range(13, 16)}, CLASSES)

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from gradlens.longtail.methods import find_method
-from gradlens.longtail.settings import parse_assignments
+from gradlens.longtail.recipe.settings import parse_assignments
 from gradlens.longtail.tasks.loading import load_task
-from gradlens.longtail.training_run import run_training
-from gradlens.longtail.watching import Watching
+from gradlens.longtail.training.training_run import run_training
+from gradlens.longtail.training.watching import Watching
 
 # So many measured steps of each phase draw its curves; a layer's own curves would fill the machine's way back.
 MEASURED_STEPS = 1000

@@ -20,7 +20,7 @@ from gpu.record import Record, parser, synchronize
 from torch import Tensor, nn
 
 from gradlens import ClassGroups, Lens
-from gradlens.longtail.resnet_cifar import ResNetCifar
+from gradlens.longtail.networks.resnet_cifar import ResNetCifar
 
 CLASSES = 100
 GROUPINGS = (2, 10, 100)

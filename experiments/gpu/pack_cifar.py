@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from gradlens.longtail.cifar import load_cifar
-from gradlens.longtail.subset import long_tailed_subset
+from gradlens.longtail.data.cifar import load_cifar
+from gradlens.longtail.data.subset import long_tailed_subset
 
 
 def stored(picture: np.ndarray) -> bytes:

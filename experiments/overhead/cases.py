@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gradlens.groups import ClassGroups
-from gradlens.longtail.resnet_cifar import ResNetCifar
+from gradlens.longtail.networks.resnet_cifar import ResNetCifar
 
 CLASSES = 100
 GROUPS = ClassGroups({"head": range(70), "tail": range(70, 100)}, CLASSES)

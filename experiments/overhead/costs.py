@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradlens import ClassGroups, Lens
-from gradlens.gram import REST, Measurement
-from gradlens.longtail.resnet_cifar import ResNetCifar
-from gradlens.probing import probe
+from gradlens.longtail.networks.resnet_cifar import ResNetCifar
+from gradlens.measure.probe import probe
+from gradlens.metrics.gram import REST, Measurement
 from gradlens.runlog import RunMeta, RunWriter
 from overhead.cases import CLASSES, GROUPS, Case
 from overhead.clocked import now

@@ -27,11 +27,11 @@ from scipy.signal import lfilter
 from scipy.stats import spearmanr
 
 from gradlens import ClassGroups, Run
-from gradlens.claims import figure1_claims
-from gradlens.intervals import Floats, Interval, difference, mean_interval, paired_difference
-from gradlens.noisy_distance import distance, distance_interval
-from gradlens.rank_correlation import rank_correlation
-from gradlens.smoothing import fluctuations, running_mean
+from gradlens.analysis.figure1_claims import figure1_claims
+from gradlens.statistics.intervals import Floats, Interval, difference, mean_interval, paired_difference
+from gradlens.statistics.noisy_distance import distance, distance_interval
+from gradlens.statistics.rank_correlation import rank_correlation
+from gradlens.statistics.smoothing import fluctuations, running_mean
 
 OUT = Path(__file__).parents[1] / "results" / "statistics"
 GOAL = (0.92, 0.97)

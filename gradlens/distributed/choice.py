@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from gradlens.distributed.wrappers import several, sharing_of, wrapper_of
-from gradlens.stepper import Stepper
+from gradlens.measure.stepper import Stepper
 
 
 def stepper_for(model: nn.Module, *arguments: Any, **named: Any) -> Stepper:

@@ -9,8 +9,8 @@ from torch import nn
 from gradlens.distributed.meter import Shared, SharedMeter
 from gradlens.distributed.wrappers import Sharing
 from gradlens.engines import EngineSwitch
-from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
+from gradlens.measure.engine_and_meter import Fitting
 
 
 class SharedFitting(Fitting):

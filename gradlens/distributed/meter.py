@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gradlens.checks import CHECK_EVERY
+from gradlens.autograd.float_range import in_range
+from gradlens.autograd.inner_products import Layout, dense, inner_products
+from gradlens.batch.rows import Rows
 from gradlens.distributed.errors import TeamError
 from gradlens.distributed.team import Outcome, Phase, Team
 from gradlens.distributed.wrappers import Sharing, is_joint, replicas
 from gradlens.engines import EngineSwitch, Grads
-from gradlens.float_range import in_range
 from gradlens.groups import ClassGroups
-from gradlens.inner import Layout, dense, inner_products
-from gradlens.meter import StepMeter
-from gradlens.pending import Floats, Pending
-from gradlens.rows import Rows
+from gradlens.measure.meter import StepMeter
+from gradlens.measure.pending_result import Floats, Pending
+from gradlens.measure.schedule.checks import CHECK_EVERY
 
 # Entries of one all-reduce; more are sent in several.
 BUCKET = 2**26

@@ -11,21 +11,21 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gradlens.cadence import Cadence
+from gradlens.autograd.shards import why_not_repeatable
+from gradlens.batch.rows import LabelsError
 from gradlens.distributed.fitting import SharedFitting
 from gradlens.distributed.joining import JOIN, JoinListener
 from gradlens.distributed.meter import Shared, StepDropped
 from gradlens.distributed.team import Outcome, Phase, Team, Vote
 from gradlens.distributed.wrappers import Sharing
-from gradlens.error_text import in_one_line
-from gradlens.fitting import Fitting
 from gradlens.groups import ClassGroups
+from gradlens.guards.error_text import in_one_line
 from gradlens.guards.patches import listen
-from gradlens.once import Once
-from gradlens.recorder import Recorder
-from gradlens.rows import LabelsError
-from gradlens.shards import why_not_repeatable
-from gradlens.stepper import FAULTS, Stepper
+from gradlens.guards.run_once import Once
+from gradlens.measure.engine_and_meter import Fitting
+from gradlens.measure.recorder import Recorder
+from gradlens.measure.schedule.cadence import Cadence
+from gradlens.measure.stepper import FAULTS, Stepper
 
 # Steps after which the processes look again whether one is to be measured, at the latest.
 LONGEST_WAIT = 1000

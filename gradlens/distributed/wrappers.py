@@ -12,8 +12,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
+from gradlens.autograd.shards import is_sharded
 from gradlens.distributed.errors import TeamError
-from gradlens.shards import is_sharded
 
 
 class Sharing(Enum):

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from gradlens.engines._cotangent import bypasses
-from gradlens.engines._fallback_warning import no_fallback_warning
-from gradlens.engines._masks import GroupCotangents
-from gradlens.engines._protocol import EngineRefusal, Grads
-from gradlens.engines._replay import ForwardCall, untouched
-from gradlens.engines._step_hook import Listening, StepHook
-from gradlens.engines._unseen import listen
+from gradlens.autograd.cotangents import bypasses
+from gradlens.batch.rows import Rows
+from gradlens.engines.fallback_warning import no_fallback_warning
+from gradlens.engines.masks import GroupCotangents
+from gradlens.engines.protocol import EngineRefusal, Grads
+from gradlens.engines.replay import ForwardCall, untouched
+from gradlens.guards.deferred_error import HeldError
 from gradlens.guards.forward_hooks import script_forward_hooks
-from gradlens.held_error import HeldError
-from gradlens.rows import Rows
+from gradlens.guards.module_hook import Listening, StepHook
+from gradlens.guards.unseen_hooks import listen
 
 # How far a replayed output may be from the one of training: other kernels, other order of sums, but the same function.
 TOLERANCE = 1e-3

@@ -11,16 +11,17 @@ from torch.jit import ScriptModule
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
-from gradlens.engines._graph import Account, DirectUse, Region, audit, edge_of, enters
-from gradlens.engines._protocol import EngineRefusal, Grads
-from gradlens.engines._scale import BackwardScale
-from gradlens.engines._step_hook import Listening, StepHook
-from gradlens.engines._sums import GroupSums, plain_arithmetic, select
-from gradlens.engines._unseen import listen
-from gradlens.engines.layers import LayerKind, attention, direct, kind_of
-from gradlens.engines.layers._call import AttentionCall, LayerCall
-from gradlens.held_error import HeldError
-from gradlens.rows import Rows
+from gradlens.batch.rows import Rows
+from gradlens.engines import direct_uses as direct
+from gradlens.engines.audit import Account, DirectUse, Region, audit, edge_of, enters
+from gradlens.engines.backward_scale import BackwardScale
+from gradlens.engines.group_sums import GroupSums, plain_arithmetic, select
+from gradlens.engines.layer_calls import AttentionCall, LayerCall
+from gradlens.engines.layers import LayerKind, attention, kind_of
+from gradlens.engines.protocol import EngineRefusal, Grads
+from gradlens.guards.deferred_error import HeldError
+from gradlens.guards.module_hook import Listening, StepHook
+from gradlens.guards.unseen_hooks import listen
 
 MIXES = "train-mode BatchNorm mixes the samples of a batch"
 

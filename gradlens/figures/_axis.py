@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradlens.figures._notices import moments
 from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import FigureError, Theme, safe
-from gradlens.gram import Floats
+from gradlens.metrics.gram import Floats
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

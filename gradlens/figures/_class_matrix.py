@@ -10,7 +10,7 @@ from gradlens.figures._color_scale import add_missing, color_bar, round_up
 from gradlens.figures._describe import probe_text, subtitle
 from gradlens.figures._sheet import Sheet, drawing, heatmap
 from gradlens.figures._theme import dress, safe, theme_of
-from gradlens.gram import REST, UPDATE, Floats
+from gradlens.metrics.gram import REST, UPDATE, Floats
 
 if TYPE_CHECKING:
     from gradlens.runlog import Probe

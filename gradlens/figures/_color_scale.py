@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradlens.figures._scale import log_bounds, log_ticks
 from gradlens.figures._sheet import Sheet, heatmap, scatter
 from gradlens.figures._theme import Theme
-from gradlens.gram import Floats
+from gradlens.metrics.gram import Floats
 
 # Where colours of numbers between -1 and 1 may end: a live figure seldom changes from one to the next.
 ENDS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)

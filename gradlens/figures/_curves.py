@@ -15,7 +15,7 @@ from gradlens.figures._names import pair_style, style_of, styles_of, whole_style
 from gradlens.figures._scale import log_norms
 from gradlens.figures._sheet import Sheet, drawing, scatter
 from gradlens.figures._theme import FigureError, dress, note, safe
-from gradlens.gram import Floats
+from gradlens.metrics.gram import Floats
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradlens.analysis.per_class import BATCHES
 from gradlens.figures._theme import safe
-from gradlens.per_class import BATCHES
 
 if TYPE_CHECKING:
     from gradlens.groups import ClassGroups

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
+from gradlens.analysis.two_runs import common_groups
 from gradlens.figures._axis import add_events, axis_of, horizontal
 from gradlens.figures._common_window import common_range, common_text, common_views
 from gradlens.figures._curves import MOST_LINES, NO_STEPS
@@ -13,7 +14,6 @@ from gradlens.figures._names import styles_of, whole_style
 from gradlens.figures._scale import log_norms
 from gradlens.figures._sheet import Sheet, drawing
 from gradlens.figures._theme import FigureError, dress, note, safe
-from gradlens.pairing import common_groups
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from gradlens.analysis.quantities import filled_share
 from gradlens.figures._axis import Axis, add_events, axis_of, horizontal
 from gradlens.figures._bins import binned, edge_positions, edges_of, phase_rows, running
 from gradlens.figures._color_scale import add_missing, color_bar, color_scale
@@ -14,8 +15,7 @@ from gradlens.figures._describe import PERS, run_text, subtitle
 from gradlens.figures._lines import Options, View
 from gradlens.figures._sheet import Sheet, drawing, heatmap
 from gradlens.figures._theme import FigureError, Theme, dress, note, safe
-from gradlens.gram import Floats
-from gradlens.quantities import filled_share
+from gradlens.metrics.gram import Floats
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradlens.runlog.events import Event, Mark, in_force, session_of
+from gradlens.runlog.format.events import Event, Mark, in_force, session_of
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from gradlens.analysis.quantities import filled_share
 from gradlens.figures._axis import axis_of, horizontal
 from gradlens.figures._common_window import common_range, common_text, common_views
 from gradlens.figures._describe import run_keys, run_text, subtitle
@@ -15,8 +16,7 @@ from gradlens.figures._names import run_style
 from gradlens.figures._scale import log_norms
 from gradlens.figures._sheet import Sheet, drawing, scatter
 from gradlens.figures._theme import FigureError, dress, note, safe
-from gradlens.gram import Floats
-from gradlens.quantities import filled_share
+from gradlens.metrics.gram import Floats
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradlens.figures._lines import RANGED, Line
-from gradlens.gram import Floats
+from gradlens.metrics.gram import Floats
 
 # Without a format plotly writes "2" and "5" for 20 and 50. This one writes the number, with an exponent only below a millionth.
 PLAIN = ",~g"

@@ -19,7 +19,7 @@ from gradlens.figures._names import rest_style, styles_of
 from gradlens.figures._scale import counts_axis
 from gradlens.figures._sheet import Sheet, bar, drawing, scatter
 from gradlens.figures._theme import dress, note, safe, theme_of
-from gradlens.gram import REST, Floats, share
+from gradlens.metrics.gram import REST, Floats, share
 
 if TYPE_CHECKING:
     from gradlens.runlog import Probe, Run

@@ -1,7 +1,7 @@
 """The script's hooks on tensors and nodes of the graph, wrapped where they are registered: no pass of ours runs them.
 
 Hooks of modules need nothing of their own: torch hangs them on nodes, through the very function that is wrapped here. Hooks
-on parameters are left as they are, see ``gradlens.leaf_hooks``. The wrapper stands for its hook in copies and pickles.
+on parameters are left as they are, see ``gradlens.autograd.parameter_hooks``. The wrapper stands for its hook in copies and pickles.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.autograd.function import _HookMixin
 from torch.utils.hooks import BackwardHook
 
+from gradlens.guards.deferred_error import HeldError
 from gradlens.guards.own_pass import KEY, OwnPass, _running, note_retained
 from gradlens.guards.patches import Listeners, Patch, listen
 from gradlens.guards.selective_checkpoints import keep
-from gradlens.held_error import HeldError
 
 # Hooks without which a pass of ours would go wrong: torch's own for parameters in parts, and those of the measurement.
 NEEDED = ("torch.distributed.", "gradlens.")

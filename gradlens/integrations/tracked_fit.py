@@ -13,13 +13,13 @@ from torch.utils.data import DataLoader
 from gradlens.groups import ClassGroups
 from gradlens.tracking import observe
 from gradlens.tracking.errors import TrackError, WrongUse
+from gradlens.tracking.launch.run_folder import make_folder, remove_if_empty
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
-from gradlens.tracking.run_folder import make_folder, remove_if_empty
 
 if TYPE_CHECKING:
     from gradlens.lens import Lens
-    from gradlens.tracking.tracker import Tracker
+    from gradlens.tracking.watch.tracker import Tracker
 
 # Fits that have begun and not ended; of nested ones the newest is measured, and then the one around it again.
 _running: list[TrackedFit] = []
@@ -57,7 +57,7 @@ class TrackedFit:
         if observe.listening() and not _running:
             say("this training is tracked already; the callback leaves it to `gradlens track`")
             return
-        from gradlens.tracking.tracker import Tracker
+        from gradlens.tracking.watch.tracker import Tracker
 
         rank = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
         options = replace(self.options, follows=rank > 0)
@@ -94,7 +94,7 @@ class TrackedFit:
             if not tracker.options.follows:
                 remove_if_empty(tracker.folder)
                 self.run_path = None
-                from gradlens.tracking.ending import why_nothing
+                from gradlens.tracking.launch.ending import why_nothing
 
                 say(why_nothing(tracker, "finished" if error is None else "failed"))
         elif error is None:

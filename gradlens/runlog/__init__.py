@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradlens.runlog.errors import NotARun, RunError, RunExistsError, RunLogWarning, RunTooNew
-    from gradlens.runlog.events import Mark, Phase
-    from gradlens.runlog.listing import list_runs
-    from gradlens.runlog.meta import RunMeta
-    from gradlens.runlog.probes import Probe
-    from gradlens.runlog.reader import Run
-    from gradlens.runlog.status import RunStatus
-    from gradlens.runlog.writer import RunWriter
+    from gradlens.runlog.format.description import RunMeta
+    from gradlens.runlog.format.events import Mark, Phase
+    from gradlens.runlog.format.probes import Probe
+    from gradlens.runlog.reading.listing import list_runs
+    from gradlens.runlog.reading.reader import Run
+    from gradlens.runlog.reading.status import RunStatus
+    from gradlens.runlog.writing.writer import RunWriter
 
 __all__ = [
     "Mark",
@@ -30,19 +30,19 @@ __all__ = [
 
 # Loaded when first used: a run's description can be read before a script has imported what the rows need.
 _HOMES = {
-    "Mark": "events",
+    "Mark": "format.events",
     "NotARun": "errors",
-    "Phase": "events",
-    "Probe": "probes",
-    "Run": "reader",
+    "Phase": "format.events",
+    "Probe": "format.probes",
+    "Run": "reading.reader",
     "RunError": "errors",
     "RunExistsError": "errors",
     "RunLogWarning": "errors",
-    "RunMeta": "meta",
-    "RunStatus": "status",
+    "RunMeta": "format.description",
+    "RunStatus": "reading.status",
     "RunTooNew": "errors",
-    "RunWriter": "writer",
-    "list_runs": "listing",
+    "RunWriter": "writing.writer",
+    "list_runs": "reading.listing",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from gradlens.printable import printable
+from gradlens.guards.printable import printable
 
 PREFIX = "gradlens: "
 

@@ -92,7 +92,7 @@ def read_groups(run: Path) -> dict[str, object]:
     """
     # The run's description alone is read: opening the whole run would import what the script has not imported yet.
     from gradlens.runlog.errors import RunError
-    from gradlens.runlog.meta import checked_meta
+    from gradlens.runlog.format.description import checked_meta
 
     try:
         meta, problems = checked_meta(run)

@@ -92,7 +92,7 @@ def _look_again(at):
     """Runs the page once more, as the live refresh does, after the second within which a look counts as fresh."""
     import time
 
-    from gradlens.runlog import library
+    from gradlens.runlog.reading import library
 
     time.sleep(library.FRESH_SECONDS)
     at.run()
@@ -100,7 +100,7 @@ def _look_again(at):
 
 
 def _measurement(run, step):
-    from gradlens.gram import Measurement
+    from gradlens.metrics.gram import Measurement
 
     return Measurement(
         step=step, time=run.time[0] + step, epoch=None, names=run.names, gram=run.gram()[0], layers=None, counts=run.counts[0],

@@ -10,11 +10,11 @@ pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[
 from streamlit.testing.v1 import AppTest
 
 from app.components.page import plain
-from gradlens.compare import compare
+from gradlens.analysis.compare import compare
+from gradlens.analysis.headline import two_groups_text
+from gradlens.analysis.per_class import class_measurements
 from gradlens.figures import ClassPair, conflicting_pairs
-from gradlens.gram import Measurement
-from gradlens.headline import two_groups_text
-from gradlens.per_class import class_measurements
+from gradlens.metrics.gram import Measurement
 from gradlens.runlog import Run, RunWriter
 from tests.dashboard_runs import NASTY, log, make_folder
 from tests.made_runs import make_run
@@ -242,7 +242,7 @@ def test_dual_phase_tells_the_story(monkeypatch, folder):
     assert "30.5%" in page
     assert "dual, phase II" in page
     for start, stop in ((0, 120), (120, None)):  # the distortion of either phase stands in the table
-        from gradlens import run_distortion
+        from gradlens.analysis import distortion as run_distortion
 
         assert f"{run_distortion.distortion(Run(folder / 'dual'), start, stop):.3f} [" in page
 

@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
 
+from gradlens.analysis.overview import overview
 from gradlens.groups import ClassGroups
-from gradlens.overview import overview
+from gradlens.reports.terminal import runs_table
 from gradlens.runlog import Run
-from gradlens.runlog.listing import list_runs
-from gradlens.tables import runs_table
+from gradlens.runlog.reading.listing import list_runs
 from tests.app.test_pages import opened, text
 from tests.dashboard_runs import phases, rewrite
 from tests.made_runs import make_run

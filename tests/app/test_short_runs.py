@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
 
-from gradlens.compare import compare
+from gradlens.analysis.compare import compare
 from gradlens.runlog import Run
 from tests.app.test_pages import opened, text
 from tests.dashboard_runs import log

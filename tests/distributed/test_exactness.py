@@ -21,7 +21,7 @@ from tests.distributed import oracle, sync_batch_norm, synchronised
 from tests.distributed.processes import together
 from tests.distributed.trainings import GROUPS, batches, both, groups, network, normalised, optimizer_of
 from tests.e2e import results
-from tests.lens_oracle import apart
+from tests.lens.oracle import apart
 
 
 def shard(model: nn.Module) -> nn.Module:

@@ -52,9 +52,9 @@ torch.save(model.module.state_dict(), f"model{rank}.pt")
 
 def script(folder: Path, program: Path, arguments: list[str], options: TrackOptions | None, breaks: bool) -> None:
     """Runs a script in the process of one rank, tracked or not."""
-    from gradlens.tracking import program as programs
-    from gradlens.tracking.runner import run
-    from gradlens.tracking.session import track
+    from gradlens.tracking.launch import program as programs
+    from gradlens.tracking.launch.runner import run
+    from gradlens.tracking.launch.session import track
 
     folder.mkdir(exist_ok=True)
     os.chdir(folder)
@@ -63,7 +63,7 @@ def script(folder: Path, program: Path, arguments: list[str], options: TrackOpti
         run(programs.script(str(program)), arguments, lambda _: None)
         return
     if breaks and os.environ["RANK"] == "1":
-        from gradlens.tracking import attachment
+        from gradlens.tracking.attach import attachment
 
         def broken(*_):
             raise KeyError("broken")

@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import pytest
 
-from gradlens.report import write_report
+from gradlens.reports.html import write_report
 from gradlens.runlog import Run
 from tests.e2e.browser import NEEDS_BROWSER, figures_drawn, ready, shown_in
 

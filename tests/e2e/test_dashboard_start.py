@@ -86,7 +86,7 @@ def test_a_folder_that_is_not_there():
 def test_without_streamlit_the_extra_is_named(tmp_path):
     program = (
         "import sys; sys.modules['streamlit'] = None; sys.argv = ['gradlens', 'dashboard', sys.argv[1], '--no-browser'];"
-        "from gradlens.cli import main; main()"
+        "from gradlens.commands.main import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False

@@ -14,7 +14,7 @@ import torch
 from gradlens.runlog import Run
 from tests.e2e import results
 from tests.e2e.frameworks import FRAMEWORKS, OFFLINE, TORCHRUN
-from tests.lens_oracle import apart
+from tests.lens.oracle import apart
 from tests.tracking.processes import Outcome, plain, run, tracked
 
 SCRIPTS = Path(__file__).parent / "scripts"

@@ -16,7 +16,7 @@ import torch
 from gradlens.runlog import Run
 from tests.e2e import results
 from tests.e2e.styles import SCRIPTS, STYLES, Style
-from tests.lens_oracle import apart, same
+from tests.lens.oracle import apart, same
 from tests.tracking.processes import tracked
 
 ROOT = Path(__file__).resolve().parents[2]

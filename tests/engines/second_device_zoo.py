@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gradlens.rows import group_rows
+from gradlens.batch.rows import group_rows
 from tests.e2e.styles import SCRIPTS
 from tests.engines.oracle import brute_force, error
 from tests.engines.test_engines import ENGINES, EXACT, WANTED, trainable

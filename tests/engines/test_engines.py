@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gradlens.batch.rows import group_rows
 from gradlens.engines import Engine, EngineRefusal, Grads, MaskedEngine
 from gradlens.engines.func import FuncEngine
 from gradlens.engines.split import SplitEngine
-from gradlens.rows import group_rows
 from tests.engines.oracle import brute_force, error
 from tests.engines.zoo import GROUPS, ZOO, Case
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens.groups import ClassGroups
-from gradlens.longtail.resnet_cifar import ResNetCifar
+from gradlens.longtail.networks.resnet_cifar import ResNetCifar
 
 CLASSES = 6
 GROUPS = ClassGroups({"head": range(3), "medium": [3, 4], "tail": [5]}, CLASSES)

@@ -123,5 +123,5 @@ def test_the_training_benchmark(load_experiment, monkeypatch, tmp_path, capsys):
     )  # fmt: skip
     load_experiment("bench_training").main()
     result = json.loads(file.read_text())
-    assert set(result["relative_to_bare"]) == {"bare loop", "gradlens.longtail.fit", "DataLoader, torchvision"}
+    assert set(result["relative_to_bare"]) == {"bare loop", "gradlens.longtail.training.fit", "DataLoader, torchvision"}
     assert result["relative_to_bare"]["bare loop"] == 1

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gradlens import figures
+from gradlens.analysis.two_runs import PairError
 from gradlens.figures import FigureError
-from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
-from gradlens.pairing import PairError
+from gradlens.metrics.gram import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
 from tests.made_runs import HEAD_TAIL, make_run
 

@@ -10,7 +10,7 @@ from gradlens import figures
 from gradlens.figures import _names
 from gradlens.figures._names import style_of
 from gradlens.groups import ClassGroups
-from gradlens.report import render
+from gradlens.reports.html import render
 from gradlens.runlog import Run
 from tests.dashboard_runs import evaluate, phases
 from tests.made_runs import make_run

@@ -7,8 +7,8 @@ import pytest
 
 from gradlens import figures
 from gradlens.figures import _heat, _lines
-from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.metrics.gram import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
 from tests.made_runs import make_run
 

@@ -12,9 +12,9 @@ from plotly.offline import get_plotlyjs
 from gradlens import figures
 from gradlens.figures import FigureError
 from gradlens.figures._scale import counts_axis, log_axis, log_ticks
-from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
-from gradlens.report import render
+from gradlens.metrics.gram import Measurement
+from gradlens.reports.html import render
 from gradlens.runlog import Probe, Run, RunWriter
 from tests.made_runs import make_run
 

@@ -9,8 +9,8 @@ import pytest
 from plotly.subplots import make_subplots
 
 from gradlens import figures
+from gradlens.analysis.per_class import class_measurements
 from gradlens.figures._sheet import Sheet, heatmap, scatter
-from gradlens.per_class import class_measurements
 from gradlens.runlog import Run
 from tests.dashboard_runs import make_folder
 

@@ -4,7 +4,7 @@ from torch.backends import cudnn
 from gradlens.guards.cudnn_settings import cudnn_settings
 from gradlens.longtail.methods import find_method
 from gradlens.longtail.tasks.digits import digits_task
-from gradlens.longtail.training_run import run_training
+from gradlens.longtail.training.training_run import run_training
 
 
 def test_only_what_is_named_is_set_and_put_back() -> None:

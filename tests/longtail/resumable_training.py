@@ -4,11 +4,11 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from gradlens.longtail.fit import fit
 from gradlens.longtail.methods import DUAL_PHASE
 from gradlens.longtail.tasks.digits import digits_task
-from gradlens.longtail.training_run import run_training
-from gradlens.longtail.watching import Watching
+from gradlens.longtail.training.fit import fit
+from gradlens.longtail.training.training_run import run_training
+from gradlens.longtail.training.watching import Watching
 
 
 def train(folder: str, resume: bool, seen: Connection) -> None:

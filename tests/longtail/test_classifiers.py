@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from gradlens.longtail.cosine import CosineClassifier
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.resize import extended, truncated
+from gradlens.longtail.methods.parts.cosine import CosineClassifier
+from gradlens.longtail.methods.parts.resize import extended, truncated
 
 
 def kinds():

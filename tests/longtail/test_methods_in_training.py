@@ -4,11 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gradlens.longtail.fit import fit
-from gradlens.longtail.learner import derived_seed
 from gradlens.longtail.methods import CE, DUAL_PHASE, PLAIN
+from gradlens.longtail.recipe.learner import derived_seed
 from gradlens.longtail.tasks.digits import digits_task
-from gradlens.longtail.tracker import Untracked
+from gradlens.longtail.training.fit import fit
+from gradlens.longtail.training.watcher import Untracked
 
 
 class Watcher(Untracked):

@@ -7,15 +7,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gradlens.longtail.checkpoint import FILE, phase_file
-from gradlens.longtail.cosine import CosineClassifier
-from gradlens.longtail.fit import fit
 from gradlens.longtail.methods import CE
-from gradlens.longtail.phases import Phase
-from gradlens.longtail.prototypes import class_prototypes
+from gradlens.longtail.methods.parts.cosine import CosineClassifier
+from gradlens.longtail.methods.parts.prototypes import class_prototypes
+from gradlens.longtail.recipe.phases import Phase
 from gradlens.longtail.tasks.digits import digits_task
-from gradlens.longtail.training_run import RESULT, run_training
-from gradlens.longtail.watching import Watching
+from gradlens.longtail.training.checkpoint import FILE, phase_file
+from gradlens.longtail.training.fit import fit
+from gradlens.longtail.training.training_run import RESULT, run_training
+from gradlens.longtail.training.watching import Watching
 from gradlens.runlog import Run
 from tests.longtail.same_state import assert_same
 

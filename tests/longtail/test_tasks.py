@@ -8,16 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from gradlens.longtail.counts import long_tailed_counts
+from gradlens.longtail.data.counts import long_tailed_counts
+from gradlens.longtail.data.image_set import ImageSet
+from gradlens.longtail.data.labelled_images import TensorImages
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
-from gradlens.longtail.fit import fit
-from gradlens.longtail.image_set import ImageSet
-from gradlens.longtail.labelled_images import TensorImages
 from gradlens.longtail.methods import CE, DUAL_PHASE
 from gradlens.longtail.tasks.arrays import arrays_task
 from gradlens.longtail.tasks.cifar import cifar_task
 from gradlens.longtail.tasks.folder import folder_task
 from gradlens.longtail.tasks.loading import load_task
+from gradlens.longtail.training.fit import fit
 
 
 def write_arrays(path, counts, *, shape=(8, 8, 3), **changes):

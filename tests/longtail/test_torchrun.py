@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gradlens.longtail.checkpoint import FILE
-from gradlens.longtail.training_run import RESULT
+from gradlens.longtail.training.checkpoint import FILE
+from gradlens.longtail.training.training_run import RESULT
 from gradlens.runlog import Run
 
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "-m", "gradlens", "train"]

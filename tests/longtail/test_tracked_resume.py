@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gradlens.longtail.checkpoint import FILE
-from gradlens.longtail.training_run import RESULT
+from gradlens.longtail.training.checkpoint import FILE
+from gradlens.longtail.training.training_run import RESULT
 from gradlens.runlog import Run
 from tests.longtail.processes import in_a_process
 from tests.longtail.resumable_training import train_tracked

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlens.gram import Measurement
 from gradlens.groups import ClassGroups
+from gradlens.metrics.gram import Measurement
 from gradlens.runlog import RunMeta, RunWriter
 
 GROUPS = ClassGroups({"head": [0, 1, 2], "tail": [3]}, num_classes=4)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from gradlens.runlog import Run, quantities, reader
+from gradlens.metrics import series as quantities
+from gradlens.runlog import Run
+from gradlens.runlog.reading import reader
 from tests.made_runs import make_run
 
 CASES = {
@@ -42,7 +44,7 @@ def test_one_reading_gives_all_of_them_and_a_growing_run_prolongs_all(monkeypatc
     run = Run(tmp_path / "run")
     calls = []
     compute = quantities.curves
-    from gradlens.runlog import series
+    from gradlens.runlog.reading import series
 
     monkeypatch.setattr(series, "curves", lambda packed, *rest: calls.append(len(packed)) or compute(packed, *rest))
     before = curves(run)
@@ -59,7 +61,7 @@ def test_one_reading_gives_all_of_them_and_a_growing_run_prolongs_all(monkeypatc
 def make_longer(path, run):
     from dataclasses import replace
 
-    from gradlens.gram import Measurement
+    from gradlens.metrics.gram import Measurement
     from gradlens.runlog import RunWriter
 
     writer = RunWriter(path, run.meta, resume=True)

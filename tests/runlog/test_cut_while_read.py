@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from gradlens.runlog import Run, RunError, growing
+from gradlens.runlog import Run, RunError
+from gradlens.runlog.reading import growing
 from tests.runlog.made import write_run
 
 # In a process of its own: to read a file that is mapped into memory and was cut kills without a word.

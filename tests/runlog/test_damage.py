@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from gradlens.runlog import NotARun, Run, RunError, RunTooNew, RunWriter, list_runs
-from gradlens.runlog.segment import Segment
+from gradlens.runlog.reading.segment import Segment
 from tests.runlog.made import GROUPS, LAYERS, measurement, meta, write_run
 
 SEGMENT = "measurements-000.arrows"

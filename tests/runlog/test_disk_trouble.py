@@ -11,7 +11,8 @@ import warnings
 import numpy as np
 import pytest
 
-from gradlens.runlog import Run, RunError, RunExistsError, RunLogWarning, RunWriter, backlog
+from gradlens.runlog import Run, RunError, RunExistsError, RunLogWarning, RunWriter
+from gradlens.runlog.writing import backlog
 from tests.runlog.made import GROUPS, measurement, meta, wait_for, write_run
 
 

@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from gradlens.runlog import Run, RunError, RunWriter, segment
-from gradlens.runlog.library import RunLibrary
+from gradlens.runlog import Run, RunError, RunWriter
+from gradlens.runlog.reading import segment
+from gradlens.runlog.reading.library import RunLibrary
 from tests.runlog.made import LAYERS, measurement, meta, wait_for, write_run
 
 
@@ -230,7 +231,7 @@ def test_a_segment_cut_by_another_program(tmp_path):
 
 
 def test_curves_that_are_kept_are_bounded(tmp_path, monkeypatch):
-    from gradlens.runlog import curves
+    from gradlens.runlog.reading import curves
 
     monkeypatch.setattr(curves, "MOST_BYTES", 3 * 8 * 500)
     write_run(tmp_path / "run", range(500))
@@ -245,7 +246,7 @@ def test_curves_that_are_kept_are_bounded(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("chunk", [1, 5000, 1 << 20])
 def test_parts_of_any_size_make_the_same_curve(tmp_path, monkeypatch, chunk):
-    from gradlens.runlog import curves
+    from gradlens.runlog.reading import curves
 
     monkeypatch.setattr(curves, "CHUNK_BYTES", chunk)
     write_run(tmp_path / "run", range(333))

@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from gradlens.gram import Measurement
+from gradlens.metrics.gram import Measurement
 from gradlens.runlog import Run, RunWriter
-from gradlens.runlog.schema import Layout, pack
-from gradlens.runlog.sink import SegmentSink
+from gradlens.runlog.format.schema import Layout, pack
+from gradlens.runlog.writing.append import SegmentSink
 from tests.runlog.made import meta
 
 NAMES = ("head", "tail", "rest", "update")

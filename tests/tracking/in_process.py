@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from gradlens.tracking.options import TrackOptions
-from gradlens.tracking.tracker import Tracker
+from gradlens.tracking.watch.tracker import Tracker
 
 PATCHED = {
     F: ("cross_entropy", "nll_loss"),

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from gradlens.runlog import Run
-from gradlens.tracking.ending import why_nothing
+from gradlens.tracking.launch.ending import why_nothing
 from tests.tracking.in_process import data, said, same
 
 # As torch 2.15 does.

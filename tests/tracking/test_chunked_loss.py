@@ -9,7 +9,7 @@ from torch import nn
 
 import gradlens
 from gradlens.runlog import Run
-from gradlens.tracking.ending import why_nothing
+from gradlens.tracking.launch.ending import why_nothing
 from tests.tracking.in_process import said
 
 pytestmark = pytest.mark.skipif(

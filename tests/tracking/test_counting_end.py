@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from gradlens.runlog import Run
-from tests.lens_oracle import apart, gradient, gram
+from tests.lens.oracle import apart, gradient, gram
 
 # Frequent classes have the last ids, so that groups by rank differ from those of labels that nobody has counted.
 LABELS = torch.cat([torch.full((200,), 3), torch.full((60,), 2), torch.full((30,), 1), torch.full((10,), 0)])

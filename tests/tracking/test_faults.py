@@ -13,44 +13,50 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from gradlens.runlog import Run
-from gradlens.tracking import session
+from gradlens.tracking.launch import session
 from gradlens.tracking.options import TrackOptions
-from gradlens.tracking.tracker import Tracker
+from gradlens.tracking.watch.tracker import Tracker
 from tests.tracking.in_process import trackers
 
 # Modules whose code runs while a script trains.
 MODULES = (
-    "attach",
-    "attachment",
-    "class_counts",
-    "clues",
-    "drawn",
-    "evidence",
-    "following",
-    "gradient_calls",
-    "group_choice",
-    "group_search",
-    "growth",
-    "label_counter",
-    "label_search",
-    "model_search",
-    "outputs",
-    "passes",
-    "patches",
-    "sightings",
-    "step_count",
-    "tracker",
+    "attach.make_lens",
+    "attach.attachment",
+    "find.class_counts",
+    "find.labels",
+    "find.drawn_samples",
+    "find.evidence",
+    "attach.optimizer_changes",
+    "watch.gradient_calls",
+    "find.group_choice",
+    "find.group_search",
+    "attach.growth",
+    "find.label_counter",
+    "find.labels_in_graph",
+    "find.models",
+    "find.outputs",
+    "watch.passes",
+    "watch.patches",
+    "find.sightings",
+    "attach.step_count",
+    "watch.tracker",
 )
+PLACES = {module.rpartition(".")[2]: module for module in MODULES}
 # What takes faults or hands them on (its body is one ``try``), and what ends tracking.
 SURFACE = {
     "tracker:Tracker." + name
     for name in ("__init__", "start", "stop", "fail", "quietly", "guarded", "_notice", "_made", "_changed")
 } | {
-    "clues:Clues.stop", "following:Following.stop", "following:Following._stepped", "outputs:Outputs.stop",
+    "labels:Clues.stop", "optimizer_changes:Following.stop", "optimizer_changes:Following._stepped", "outputs:Outputs.stop",
     "step_count:StepCount._stepped", "step_count:StepCount.end", "outputs:Outputs._ran",
     # These run before the script does; see the test of faults at the start.
     "patches:install", "patches:_watched_loss", "patches:_watch_loaders", "patches:_watch_packing",
 }  # fmt: skip
+
+
+def short(module):
+    """The name of a module without its room."""
+    return module.rpartition(".")[2]
 
 
 def functions():
@@ -61,10 +67,12 @@ def functions():
             if getattr(thing, "__module__", None) != module.__name__:
                 continue
             if inspect.isfunction(thing):
-                yield f"{name}:{key}"
+                yield f"{short(name)}:{key}"
             elif inspect.isclass(thing):
                 yield from (
-                    f"{name}:{key}.{k}" for k, v in vars(thing).items() if inspect.isfunction(v) and k != "__eq__"
+                    f"{short(name)}:{key}.{k}"
+                    for k, v in vars(thing).items()
+                    if inspect.isfunction(v) and k != "__eq__"
                 )
 
 
@@ -155,7 +163,7 @@ def untracked():
 
 def replace(monkeypatch, function, make):
     module, _, name = function.partition(":")
-    owner, *path = [importlib.import_module(f"gradlens.tracking.{module}"), *name.split(".")]
+    owner, *path = [importlib.import_module(f"gradlens.tracking.{PLACES[module]}"), *name.split(".")]
     for part in path[:-1]:
         owner = getattr(owner, part)
     ordinary = vars(owner)[path[-1]]
@@ -221,11 +229,11 @@ def test_nearly_every_function_is_reached(untracked, monkeypatch, tmp_path):
 
 
 START = (
-    "gradlens.tracking.patches.install",
-    "gradlens.tracking.patches.listen",
+    "gradlens.tracking.watch.patches.install",
+    "gradlens.tracking.watch.patches.listen",
     "gradlens.guards.patches._place",
-    "gradlens.compiled.keep_buffers",
-    "gradlens.tracking.session.watch",
+    "gradlens.guards.compiled.keep_buffers",
+    "gradlens.tracking.launch.session.watch",
 )
 
 
@@ -242,7 +250,7 @@ def test_a_fault_at_the_start_does_not_break_the_import_of_torch(function, start
 
 
 def test_training_goes_on_where_giving_up_fails_too(start, untracked, monkeypatch):
-    monkeypatch.setattr("gradlens.tracking.clues.weigh", fault)
+    monkeypatch.setattr("gradlens.tracking.find.labels.weigh", fault)
     monkeypatch.setattr(Tracker, "_notice", fault)
     tracker = start(every=2)
     left = train()
@@ -251,16 +259,16 @@ def test_training_goes_on_where_giving_up_fails_too(start, untracked, monkeypatc
 
 
 LENS = (
-    "gradlens.stepper.Stepper._armed_step_over",
-    "gradlens.stepper.Stepper._arm_if_due",
-    "gradlens.measurement_schedule.MeasurementSchedule.end",
-    "gradlens.measurement_schedule.MeasurementSchedule.due",
-    "gradlens.clock.Clock.step_ended",
-    "gradlens.cadence.Every.due",
-    "gradlens.usage.Usage.backward",
-    "gradlens.meter.StepMeter.measure",
-    "gradlens.meter.StepMeter.finish",
-    "gradlens.recorder.Recorder.take",
+    "gradlens.measure.stepper.Stepper._armed_step_over",
+    "gradlens.measure.stepper.Stepper._arm_if_due",
+    "gradlens.measure.schedule.schedule.MeasurementSchedule.end",
+    "gradlens.measure.schedule.schedule.MeasurementSchedule.due",
+    "gradlens.measure.schedule.clock.Clock.step_ended",
+    "gradlens.measure.schedule.cadence.Every.due",
+    "gradlens.measure.misuse.Usage.backward",
+    "gradlens.measure.meter.StepMeter.measure",
+    "gradlens.measure.meter.StepMeter.finish",
+    "gradlens.measure.recorder.Recorder.take",
 )
 
 
@@ -301,7 +309,7 @@ def test_a_fault_at_a_gradient_scaler_does_not_reach_the_training(start, untrack
 
     expected = scaled()
     monkeypatch.setattr(torch.amp.GradScaler, "scale", inspect.unwrap(torch.amp.GradScaler.scale))
-    monkeypatch.setattr("gradlens.scaling._note", fault)
+    monkeypatch.setattr("gradlens.batch.loss_scale._note", fault)
     start(every=1)
     assert all(torch.equal(a, b) for a, b in zip(scaled(), expected, strict=True))
     assert sum("injected" in line for line in said()) == 1

@@ -25,26 +25,26 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import gradlens
-from gradlens import active
+from gradlens import marks
 from tests.tracking.in_process import trackers
 
 SOURCES = str(Path(gradlens.__file__).parent)
 # What torch and the script call themselves, and what takes faults: an error at their very entry has nobody to take it.
 ENTRANCES = {
-    "tracking/patches:_watched_indices.<locals>.next_index",
-    "tracking/patches:_watched_loader.<locals>.watched",
-    "tracking/patches:_watched_packing.<locals>.entered",
-    "tracking/patches:_watched_loss.<locals>.watched",
-    "tracking/patches:_watched_backward.<locals>.autograd_backward",
-    "tracking/patches:_watched_backward.<locals>.autograd_backward.<locals>.<lambda>",
-    "tracking/patches:_watched_gradients.<locals>.autograd_grad",
-    "tracking/patches:_watched_gradients.<locals>.autograd_grad.<locals>.<lambda>",
-    "tracking/tracker:Tracker.quietly",
-    "tracking/tracker:Tracker.guarded",
-    "tracking/tracker:Tracker.fail",
-    "once:Once.__init__",
-    "once:Once.__call__",
-    "once:Once._run",
+    "tracking/watch/patches:_watched_indices.<locals>.next_index",
+    "tracking/watch/patches:_watched_loader.<locals>.watched",
+    "tracking/watch/patches:_watched_packing.<locals>.entered",
+    "tracking/watch/patches:_watched_loss.<locals>.watched",
+    "tracking/watch/patches:_watched_backward.<locals>.autograd_backward",
+    "tracking/watch/patches:_watched_backward.<locals>.autograd_backward.<locals>.<lambda>",
+    "tracking/watch/patches:_watched_gradients.<locals>.autograd_grad",
+    "tracking/watch/patches:_watched_gradients.<locals>.autograd_grad.<locals>.<lambda>",
+    "tracking/watch/tracker:Tracker.quietly",
+    "tracking/watch/tracker:Tracker.guarded",
+    "tracking/watch/tracker:Tracker.fail",
+    "guards/run_once:Once.__init__",
+    "guards/run_once:Once.__call__",
+    "guards/run_once:Once._run",
     # hooks
     "guards/script_hooks:_tensor_hook.<locals>.register_hook",
     "guards/script_hooks:_node_hook.<locals>.register",
@@ -53,16 +53,16 @@ ENTRANCES = {
     "guards/script_hooks:ScriptHook.__call__",
     "guards/selective_checkpoints:_entered.<locals>.entered",
     "guards/script_hooks:ScriptHook.__getattr__",
-    "tracking/following:Following._stepped",
-    "tracking/step_count:StepCount._stepped",
-    "step_hooks:StepHooks.over",
-    "step_hooks:StepHooks.follow.<locals>.<lambda>",
-    "stepped_gradient:SteppedGradient._before_step",
-    "stepper:Stepper._guard",
-    "engines/_step_hook:StepHook.__call__",
-    "held_error:HeldError.run",
+    "tracking/attach/optimizer_changes:Following._stepped",
+    "tracking/attach/step_count:StepCount._stepped",
+    "measure/optimizer_hooks:StepHooks.over",
+    "measure/optimizer_hooks:StepHooks.follow.<locals>.<lambda>",
+    "measure/stepped_gradient:SteppedGradient._before_step",
+    "measure/stepper:Stepper._guard",
+    "guards/module_hook:StepHook.__call__",
+    "guards/deferred_error:HeldError.run",
     # Calls somebody's dataset, whose errors are no faults: labels are counted as they pass.
-    "tracking/class_counts:_own_labels.<locals>.<listcomp>.<lambda>",
+    "tracking/find/class_counts:_own_labels.<locals>.<listcomp>.<lambda>",
 }
 LABELS = torch.cat([torch.full((n,), c) for c, n in enumerate((20, 12, 6))])
 INPUTS = torch.randn(38, 5, generator=torch.Generator().manual_seed(0))
@@ -241,7 +241,7 @@ def test_training_survives_one_fault_in_any_function(name, which, tmp_path):
             except ZeroDivisionError:
                 wrong[function] = "the training failed"
         injected += fault.raised
-        for lens in list(active._lenses):  # made when its tracker failed
+        for lens in list(marks._lenses):  # made when its tracker failed
             lens.close()
     assert wrong == {}
     assert injected > 0.9 * len(functions.keys() - ENTRANCES)  # a budget measures other steps each time

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gradlens.runlog import Run
-from gradlens.tracking.tracebacks import without_own
+from gradlens.tracking.watch.tracebacks import without_own
 from tests.tracking.in_process import said
 from tests.tracking.processes import plain, tracked
 
@@ -231,8 +231,8 @@ def test_errors_of_the_script_in_a_measured_step_look_as_under_python(name, tmp_
 
 
 def test_a_fault_in_cleaning_leaves_the_error_of_the_script(monkeypatch):
-    monkeypatch.setattr("gradlens.tracking.tracebacks._stands_in", lambda _: 1 / 0)
-    monkeypatch.setattr("gradlens.tracking.tracebacks._PACKAGE", "")  # each frame is asked about
+    monkeypatch.setattr("gradlens.tracking.watch.tracebacks._stands_in", lambda _: 1 / 0)
+    monkeypatch.setattr("gradlens.tracking.watch.tracebacks._PACKAGE", "")  # each frame is asked about
     with pytest.raises(RuntimeError, match="mine") as caught:
         raise RuntimeError("mine")
     assert without_own(caught.value.__traceback__) is caught.value.__traceback__

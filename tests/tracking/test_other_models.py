@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gradlens.tracking.other_models import OtherModels
+from gradlens.tracking.attach.other_models import OtherModels
 
 X, Y = torch.randn(60, 5, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
 GROUPS = "a=0,b=1-2"

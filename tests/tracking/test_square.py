@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gradlens.runlog import Run
-from tests.lens_oracle import apart, gradient, gram
+from tests.lens.oracle import apart, gradient, gram
 
 GROUPS = "head=0-1,tail=2-3"
 

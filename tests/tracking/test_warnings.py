@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from gradlens.engines._fallback_warning import no_fallback_warning
+from gradlens.engines.fallback_warning import no_fallback_warning
 from tests.tracking.processes import plain, tracked
 
 # Python shows a warning once for each place in the code; entering or leaving a filter of warnings makes it forget that.

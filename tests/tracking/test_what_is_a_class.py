@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import gradlens
 from gradlens.runlog import Run
-from gradlens.tracking.group_choice import by_frequency, choose_groups
+from gradlens.tracking.find.group_choice import by_frequency, choose_groups
 from gradlens.tracking.options import TrackOptions
 from tests.tracking.in_process import said
 
@@ -311,7 +311,7 @@ def test_smoothing_by_hand_is_that_of_torch(tmp_path):
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_mixed_and_smoothed_masses_are_labels(classes):
-    from gradlens.tracking.targets import hardened, varies
+    from gradlens.tracking.find.targets import hardened, varies
 
     torch.manual_seed(0)
     hot = F.one_hot(torch.randint(0, classes, (64,)), classes).float()

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gradlens.analysis.overview import overview
 from gradlens.engines.masked import MaskedEngine
 from gradlens.engines.split import SplitEngine
-from gradlens.overview import overview
 from gradlens.runlog import Run
 from tests.tracking.in_process import said
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from gradlens.runlog import Run
-from gradlens.tracking.drawn import Drawn
+from gradlens.tracking.find.drawn_samples import Drawn
 from tests.tracking.in_process import said
 
 COUNTS = (60, 40, 12, 8)

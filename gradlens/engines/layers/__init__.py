@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from gradlens.engines.layers._kind import LayerKind
 from gradlens.engines.layers.convolution import CONVOLUTIONS
 from gradlens.engines.layers.embedding import EMBEDDING
+from gradlens.engines.layers.kind import LayerKind
 from gradlens.engines.layers.linear import LINEAR
 from gradlens.engines.layers.normalization import BATCH_NORM, GROUP_NORM, LAYER_NORM, RMS_NORM
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradlens.engines._sums import Selection
+from gradlens.engines.group_sums import Selection
 
 _SIGNATURE = inspect.signature(nn.MultiheadAttention.forward)
 # Arguments whose first dimension counts the samples.

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradlens.engines.layers._kind import LayerKind, total, trains
+from gradlens.engines.layers.kind import LayerKind, total, trains
 from gradlens.guards.cudnn_settings import cudnn_settings
 
 

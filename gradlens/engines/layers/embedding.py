@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gradlens.engines.layers._kind import LayerKind
+from gradlens.engines.layers.kind import LayerKind
 
 
 def _gradients(module: nn.Embedding, inputs: Tensor, grads: Tensor, each: bool) -> dict[str, Tensor]:  # noqa: ARG001

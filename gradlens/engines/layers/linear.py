@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gradlens.engines.layers._kind import LayerKind, total, trains
+from gradlens.engines.layers.kind import LayerKind, total, trains
 
 
 def _gradients(module: nn.Linear, inputs: Tensor, grads: Tensor, each: bool) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gradlens.engines.layers._kind import LayerKind, total, trains
+from gradlens.engines.layers.kind import LayerKind, total, trains
 
 
 def _affine(

@@ -9,28 +9,28 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from gradlens.longtail.cosine import CosineClassifier
-from gradlens.longtail.counts import head_size
+from gradlens.longtail.data.counts import head_size
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.exemplars import METHODS as SELECTIONS
-from gradlens.longtail.exemplars import Method as Selection
-from gradlens.longtail.exemplars import select_exemplars
-from gradlens.longtail.intra import intra_class_loss
-from gradlens.longtail.learner import Learner, derived_seed
+from gradlens.longtail.methods.common import cosine_network, positive, schedule, sgd
 from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.cosine import CosineClassifier
+from gradlens.longtail.methods.parts.exemplars import METHODS as SELECTIONS
+from gradlens.longtail.methods.parts.exemplars import Method as Selection
+from gradlens.longtail.methods.parts.exemplars import select_exemplars
+from gradlens.longtail.methods.parts.intra import intra_class_loss
+from gradlens.longtail.methods.parts.prototypes import class_prototypes
+from gradlens.longtail.methods.parts.resize import extended, truncated
+from gradlens.longtail.methods.parts.retention import retention_loss, retention_weight
 from gradlens.longtail.methods.single_phase import SCALE
 from gradlens.longtail.methods.terms import cross_entropy
-from gradlens.longtail.methods.training import cosine_network, positive, schedule, sgd
-from gradlens.longtail.modes import frozen
-from gradlens.longtail.network import Network
-from gradlens.longtail.phases import LossTerm, Phase, Step
-from gradlens.longtail.prototypes import class_prototypes
-from gradlens.longtail.recipe import Recipe
-from gradlens.longtail.resize import extended, truncated
-from gradlens.longtail.retention import retention_loss, retention_weight
-from gradlens.longtail.settings import Setting, Settings
-from gradlens.longtail.task import Task
-from gradlens.longtail.visiting import visiting
+from gradlens.longtail.networks.network import Network
+from gradlens.longtail.recipe.learner import Learner, derived_seed
+from gradlens.longtail.recipe.modes import frozen
+from gradlens.longtail.recipe.phases import LossTerm, Phase, Step
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.recipe.visiting import visiting
 
 OLD = "old"
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gradlens.longtail.recipe import Recipe
-from gradlens.longtail.settings import Setting, Settings
-from gradlens.longtail.task import Task
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.task import Task
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods.common import cosine_network, positive, schedule, sgd
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.terms import cross_entropy
-from gradlens.longtail.methods.training import cosine_network, positive, schedule, sgd
-from gradlens.longtail.phases import Phase
-from gradlens.longtail.recipe import Recipe
-from gradlens.longtail.settings import Setting, Settings
-from gradlens.longtail.task import Task
-from gradlens.longtail.visiting import visiting
+from gradlens.longtail.recipe.phases import Phase
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.recipe.visiting import visiting
 
 SCALE = Setting(10.0, "gradlens: the paper names no initial scale")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradlens.longtail.phases import Step
+from gradlens.longtail.recipe.phases import Step
 
 
 def cross_entropy(step: Step) -> Tensor:

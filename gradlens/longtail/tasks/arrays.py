@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gradlens.longtail.augment import crop_and_flip
-from gradlens.longtail.digests import images_digest
+from gradlens.longtail.data.augment import crop_and_flip
+from gradlens.longtail.data.digests import images_digest
+from gradlens.longtail.data.frequency import head_to_tail
+from gradlens.longtail.data.image_set import ImageSet
+from gradlens.longtail.data.labelled_images import TensorImages
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
-from gradlens.longtail.frequency import head_to_tail
-from gradlens.longtail.image_set import ImageSet
-from gradlens.longtail.labelled_images import TensorImages
-from gradlens.longtail.task import Task
+from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.choice import choose
 from gradlens.longtail.tasks.small_images import BORROWED, preparing, resnet
 

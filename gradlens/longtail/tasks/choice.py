@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.longtail.subset import balanced_subset, long_tailed_subset
+from gradlens.longtail.data.subset import balanced_subset, long_tailed_subset
 
 
 @dataclass(frozen=True)

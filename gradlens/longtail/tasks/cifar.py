@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from gradlens.longtail.augment import crop_and_flip
-from gradlens.longtail.cifar import MEAN, STD, Name, load_cifar
-from gradlens.longtail.labelled_images import TensorImages
-from gradlens.longtail.task import Task
+from gradlens.longtail.data.augment import crop_and_flip
+from gradlens.longtail.data.cifar import MEAN, STD, Name, load_cifar
+from gradlens.longtail.data.labelled_images import TensorImages
+from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.small_images import BORROWED, SETTINGS, preparing, resnet
 
 IMBALANCE = 100.0

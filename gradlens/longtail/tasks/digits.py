@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from gradlens.longtail.augment import random_crop
-from gradlens.longtail.digit_net import DigitNet
-from gradlens.longtail.digits import load_digits
+from gradlens.longtail.data.augment import random_crop
+from gradlens.longtail.data.digits import load_digits
+from gradlens.longtail.data.labelled_images import TensorImages
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.labelled_images import TensorImages
-from gradlens.longtail.network import Network
-from gradlens.longtail.settings import Setting, Settings
-from gradlens.longtail.task import Task
+from gradlens.longtail.networks.digit_net import DigitNet
+from gradlens.longtail.networks.network import Network
+from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.task import Task
 
 _OWN = "gradlens: chosen for this data"
 IMBALANCE = 50.0

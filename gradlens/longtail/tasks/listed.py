@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gradlens.longtail.digests import files_digest
+from gradlens.longtail.data.digests import files_digest
+from gradlens.longtail.data.frequency import head_to_tail
+from gradlens.longtail.data.image_files import ImageFiles
+from gradlens.longtail.data.list_files import Layouts, Listed, imagenet_layouts, places_layouts, read_list
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
-from gradlens.longtail.frequency import head_to_tail
-from gradlens.longtail.image_files import ImageFiles
-from gradlens.longtail.list_files import Layouts, Listed, imagenet_layouts, places_layouts, read_list
-from gradlens.longtail.settings import Settings
-from gradlens.longtail.task import Task
+from gradlens.longtail.recipe.settings import Settings
+from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks import photos
 
 

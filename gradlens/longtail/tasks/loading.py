@@ -8,9 +8,9 @@ from typing import cast
 
 import torch
 
-from gradlens.longtail.cifar import ENVIRONMENT, Name
+from gradlens.longtail.data.cifar import ENVIRONMENT, Name
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
-from gradlens.longtail.task import Task
+from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.arrays import arrays_task
 from gradlens.longtail.tasks.cifar import IMBALANCE as CIFAR_IMBALANCE
 from gradlens.longtail.tasks.cifar import cifar_task

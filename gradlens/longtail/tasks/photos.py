@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.network import Network
-from gradlens.longtail.resnet_large import ResNetLarge
-from gradlens.longtail.settings import PAPER, Setting, Settings
+from gradlens.longtail.networks.network import Network
+from gradlens.longtail.networks.resnet_large import ResNetLarge
+from gradlens.longtail.recipe.settings import PAPER, Setting, Settings
 
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 INATURALIST_STATISTICS = ((0.466, 0.471, 0.380), (0.195, 0.194, 0.192))

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from gradlens.longtail.augment import normalise
+from gradlens.longtail.data.augment import normalise
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.network import Network
-from gradlens.longtail.resnet_cifar import ResNetCifar
-from gradlens.longtail.settings import PAPER, Setting, Settings
+from gradlens.longtail.networks.network import Network
+from gradlens.longtail.networks.resnet_cifar import ResNetCifar
+from gradlens.longtail.recipe.settings import PAPER, Setting, Settings
 
 # Appendix A, CIFAR100-LT.
 SETTINGS = Settings(

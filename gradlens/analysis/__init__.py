@@ -1,0 +1,1 @@
+"""What runs say: claims, comparisons, distortion, phases."""

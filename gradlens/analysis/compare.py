@@ -1,0 +1,135 @@
+"""Two runs side by side: the claims of Figure 1 and the difference of everything measured, with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gradlens.analysis.distortion import distortion_difference, distortion_interval
+from gradlens.analysis.facts import nonfinite_text
+from gradlens.analysis.figure1_claims import Claim, figure1_claims
+from gradlens.analysis.quantities import quantities
+from gradlens.analysis.two_runs import PairError, common_groups, long_tailed_first, run_difference
+from gradlens.statistics.intervals import Interval, mean_interval
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+# A table with more groups than this is not read.
+MOST_GROUPS = 12
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One quantity in both runs.
+
+    Attributes:
+        group: The group it is about, or "" for the whole run.
+        quantity: What it is.
+        a: Mean over the measured steps of the first run, with its interval.
+        b: The same of the second.
+        difference: a - b.
+        percent: Whether it reads best in percent.
+    """
+
+    group: str
+    quantity: str
+    a: Interval
+    b: Interval
+    difference: Interval
+    percent: bool
+
+    @property
+    def intervals(self) -> tuple[Interval, Interval, Interval]:
+        """Both means and their difference."""
+        return self.a, self.b, self.difference
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval of the difference leaves out zero."""
+        return self.difference.measurable and not self.difference.low <= 0 <= self.difference.high
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What ``compare`` finds.
+
+    Attributes:
+        a: Name of the first run.
+        b: Name of the second run.
+        groups: Groups that are the same in both.
+        long_tailed: Name of the run that plays the long-tailed one in the claims.
+        claims: Figure 1's claims; () where they make no sense.
+        note: Why there are no claims, or "".
+        mixed: Which run's phases are averaged together, or "" where neither has several.
+        nonfinite: How many steps of which run were left out since their gradient is not finite, or "".
+        differences: Everything measured in both.
+    """
+
+    a: str
+    b: str
+    groups: tuple[str, ...]
+    long_tailed: str
+    claims: tuple[Claim, ...]
+    note: str
+    mixed: str
+    nonfinite: str
+    differences: tuple[Difference, ...]
+
+
+def compare(a: Run, b: Run) -> Comparison:
+    """Compares two runs over all their measured steps.
+
+    The run whose samples are spread less evenly over the classes counts as the long-tailed one.
+
+    Raises:
+        PairError: No group is the same in both runs; the message lists the groups of each.
+    """
+    groups = common_groups(a, b)
+    long_tailed, balanced = long_tailed_first(a, b)
+    claims: tuple[Claim, ...] = ()
+    note = ""
+    try:
+        claims = tuple(figure1_claims(long_tailed, balanced))
+    except PairError as error:
+        note = str(error)
+    found = tuple(differences(a, b, groups[:MOST_GROUPS]))
+    return Comparison(a.name, b.name, groups, long_tailed.name, claims, note, mixed_phases(a, b), left_out(a, b), found)
+
+
+def mixed_phases(a: Run, b: Run) -> str:
+    """Says which of two runs have several phases, which averages over all their steps mix; "" where neither has."""
+    several = {
+        run.name: ", ".join(phase.name for phase in run.phases) for run in dict.fromkeys((a, b)) if len(run.phases) > 1
+    }
+    if not several:
+        return ""
+    listed = "; ".join(f"{name}: {phases}" for name, phases in several.items())
+    return f"Phases are mixed ({listed}): means are over all of them; the dashboard's page Dual-phase tells them apart."
+
+
+def left_out(a: Run, b: Run) -> str:
+    """Says how many measured steps of two runs have a gradient that is not finite; "" where all are finite."""
+    texts = [f"{run.name}: {text}" for run in dict.fromkeys((a, b)) if (text := nonfinite_text(run))]
+    return ". ".join(texts) + "." if texts else ""
+
+
+def differences(a: Run, b: Run, groups: tuple[str, ...]) -> list[Difference]:
+    """Returns the difference of every quantity that was measured in both runs.
+
+    Args:
+        a: First run.
+        b: Second run.
+        groups: Groups that both have.
+    """
+    rows = []
+    for x, y in zip(quantities(a, groups), quantities(b, groups), strict=True):
+        both = run_difference(a, b, x.values, y.values).within(*x.range_of_differences)
+        mean_a, mean_b = (mean_interval(z.values).within(*z.range) for z in (x, y))
+        row = Difference(x.group, x.name, mean_a, mean_b, both, x.percent)
+        if row.a.samples and row.b.samples:
+            rows.append(row)
+    distortions = distortion_interval(a), distortion_interval(b), distortion_difference(a, b)
+    if distortions[0].samples and distortions[1].samples:
+        rows.append(Difference("", "distortion", *distortions, False))
+    return rows

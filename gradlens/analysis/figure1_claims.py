@@ -1,0 +1,231 @@
+"""The statements of the paper's Figure 1 about a long-tailed and a balanced run, each measured and judged.
+
+Figure 1 shows, over training, the cosine of the head's (grad1) and the tail's (grad2) gradient with the overall gradient (a:
+long-tailed, b: balanced), and the norms of the three (c, d). The paper leaves open whether grad1 and grad2 are contributions
+to the batch gradient or means over the group's own samples, so every statement about a group's norm is judged under both
+conventions. Cosines and the overall gradient are the same under both.
+
+How much a norm fluctuates is measured by the geometric mean of the sizes of its fluctuations: norms have heavy tails, and of a
+variance, which hangs on a few steps, no interval holds what it says (logarithms of absolute deviations make a robust test of
+spread: Miller 1968, Conover, Johnson and Johnson 1981). A relative fluctuation is that of the logarithm of the norm.
+
+Every verdict is taken at 95 % for itself; it is not corrected for the number of claims. How often claims err is in
+experiments/results/statistics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from gradlens.analysis.two_runs import head_and_tail, run_difference
+from gradlens.statistics.intervals import Floats, Interval, mean_interval
+from gradlens.statistics.rank_correlation import rank_correlation
+from gradlens.statistics.smoothing import fluctuations
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+Convention = Literal["contribution", "mean"]
+CONVENTIONS: tuple[Convention, ...] = ("contribution", "mean")
+# Fluctuation is what a norm does within this share of the measured steps; slower changes count as trend.
+WINDOW_SHARE = 20
+SMALLEST_WINDOW = 10
+NOT_CORRECTED = (
+    "Each verdict is taken for itself, without a correction for their number: of two runs that do not differ, about 3 pairs in "
+    "10 get a verdict somewhere."
+)
+VERDICTS = {True: "supported", False: "contradicted", None: "undecided"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of Figure 1, measured.
+
+    Attributes:
+        panel: The panels it is about: "a", "b", "a, b", "c" or "c, d".
+        convention: "contribution" or "mean", or "both" where the statement does not depend on it.
+        statement: What the paper says, with the groups' names.
+        measure: What was computed to judge it.
+        effect: The measured value, or None where it cannot be measured.
+        low: Lower end of its 95 % interval, or None.
+        high: Upper end, or None.
+        threshold: The effect that would mean "no difference": 0 for differences and correlations, 1 for ratios.
+        supported: True where the whole interval is above the threshold; False where it is below (contradicted); None where
+            it holds the threshold, or no interval can be had (see ``note``).
+        samples: Measured steps behind it, those of the run that has fewer.
+        note: Why it has no interval, or "".
+    """
+
+    panel: str
+    convention: str
+    statement: str
+    measure: str
+    effect: float | None
+    low: float | None
+    high: float | None
+    threshold: float
+    supported: bool | None
+    samples: int
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words: supported, contradicted or undecided."""
+        return VERDICTS[self.supported]
+
+    def __str__(self) -> str:
+        per = "" if self.convention == "both" else f" [{self.convention}]"
+        if self.effect is None or self.low is None or self.high is None:
+            return f"({self.panel}) {self.statement}{per}: undecided ({self.note})"
+        found = f"{self.measure} = {self.effect:.4g}, 95 % interval {self.low:.4g} to {self.high:.4g}"
+        return f"({self.panel}) {self.statement}{per}: {self.verdict} ({found}; {self.threshold:g} = no difference)"
+
+
+def figure1_claims(long_tailed: Run, balanced: Run, head: str | None = None, tail: str | None = None) -> list[Claim]:
+    """Measures every statement of Figure 1; the measures of one statement follow each other.
+
+    Args:
+        long_tailed: Run on long-tailed data.
+        balanced: Run on balanced data, measured with the same groups.
+        head: Group that plays grad1; by default "head", else the first group that both runs have.
+        tail: Group that plays grad2; by default "tail", else the last one.
+
+    Raises:
+        PairError: The runs have fewer than two groups in common, or not the named ones.
+    """
+    head, tail = head_and_tail(long_tailed, balanced, head, tail)
+    return [
+        *_cosine_claims(long_tailed, balanced, head, tail),
+        *_group_norm_claims(long_tailed, balanced, head, tail),
+        *_overall_norm_claims(long_tailed, balanced),
+        *_cause_claims(long_tailed, tail),
+    ]
+
+
+def by_statement(claims: Iterable[Claim]) -> list[list[Claim]]:
+    """Returns the claims of ``figure1_claims``, those that measure the same statement together."""
+    return [list(same) for _, same in groupby(claims, lambda claim: (claim.panel, claim.statement))]
+
+
+def notes_of(claims: Iterable[Claim]) -> list[str]:
+    """Returns the reasons why claims have no interval, each once: many claims have the same."""
+    return list(dict.fromkeys(claim.note for claim in claims if claim.note))
+
+
+def window_of(steps: int) -> int:
+    """Returns the number of neighbouring measured steps whose mean is the local level of a norm."""
+    return max(SMALLEST_WINDOW, steps // WINDOW_SHARE)
+
+
+def _cosine_claims(long_tailed: Run, balanced: Run, head: str, tail: str) -> list[Claim]:
+    heads = [run.cosine(head) for run in (long_tailed, balanced)]
+    tails = [run.cosine(tail) for run in (long_tailed, balanced)]
+    gaps = [h - t for h, t in zip(heads, tails, strict=True)]
+    found = [
+        ("a", f"in the long-tailed run the overall gradient is closer to {head} than to {tail}",
+         f"cos({head}) - cos({tail})", mean_interval(gaps[0])),
+        ("a", f"in the long-tailed run the overall gradient is shifted towards {head}, compared with the balanced run",
+         f"cos({head}), long-tailed - balanced", run_difference(long_tailed, balanced, *heads)),
+        ("b", f"in the balanced run the overall gradient stays closer to {tail} than in the long-tailed run",
+         f"cos({tail}), balanced - long-tailed", run_difference(balanced, long_tailed, tails[1], tails[0])),
+        ("a, b", f"the gap between {head} and {tail} is wider in the long-tailed run",
+         f"cos({head}) - cos({tail}), long-tailed - balanced", run_difference(long_tailed, balanced, *gaps)),
+    ]  # fmt: skip
+    return [_claim(panel, "both", statement, measure, effect, 0.0) for panel, statement, measure, effect in found]
+
+
+def _group_norm_claims(long_tailed: Run, balanced: Run, head: str, tail: str) -> list[Claim]:
+    statement = f"in the long-tailed run the norm of {tail} fluctuates more than that of {head}"
+    within = []
+    for per in CONVENTIONS:
+        sizes = [_relative_sizes(long_tailed.norm(group, per=per)) for group in (tail, head)]
+        effect = _ratio(mean_interval(sizes[0] - sizes[1]))
+        within.append(_claim("c", per, statement, f"relative fluctuation, {tail} / {head}", effect, 1.0))
+    statement = f"the norm of {tail} fluctuates more in the long-tailed run than in the balanced run"
+    measure = f"relative fluctuation of {tail}, long-tailed / balanced"
+    between = []
+    for per in CONVENTIONS:
+        sizes = [_relative_sizes(run.norm(tail, per=per)) for run in (long_tailed, balanced)]
+        effect = _ratio(run_difference(long_tailed, balanced, sizes[0], sizes[1]))
+        between.append(_claim("c, d", per, statement, measure, effect, 1.0))
+    return within + between
+
+
+def _overall_norm_claims(long_tailed: Run, balanced: Run) -> list[Claim]:
+    measures: list[tuple[str, Callable[[Floats], Floats]]] = [
+        ("absolute deviation from the median of the run", _deviation_sizes),
+        ("absolute fluctuation", _sizes),
+        ("relative fluctuation", _relative_sizes),
+    ]
+    statement = "the norm of the overall gradient varies more in the long-tailed run than in the balanced run"
+    claims = []
+    for name, sizes in measures:
+        found = [sizes(run.norm("all")) for run in (long_tailed, balanced)]
+        effect = _ratio(run_difference(long_tailed, balanced, found[0], found[1]))
+        claims.append(_claim("c, d", "both", statement, f"{name}, long-tailed / balanced", effect, 1.0))
+    return claims
+
+
+def _cause_claims(long_tailed: Run, tail: str) -> list[Claim]:
+    overall = long_tailed.norm("all")
+    contribution, shares = long_tailed.norm(tail), long_tailed.share(tail)
+    # |g - g_tail|^2 = |g|^2 - 2 <g_tail, g> + |g_tail|^2; without tail samples the overall gradient itself.
+    squared = overall**2 * (1 - 2 * shares) + contribution**2
+    without = np.where(np.isnan(contribution), overall, np.sqrt(np.maximum(squared, 0.0)))
+    effect = _ratio(mean_interval(_sizes(overall) - _sizes(without)))
+    statement = f"in the long-tailed run {tail} enlarges the variance of the overall gradient's norm"
+    measure = f"absolute fluctuation, overall / overall without {tail}"
+    claims = [_claim("c", "contribution", statement, measure, effect, 1.0)]
+    window = window_of(len(overall))
+    for per in CONVENTIONS:
+        x, y = (fluctuations(v, window) for v in (overall, long_tailed.norm(tail, per=per)))
+        effect = rank_correlation(x, y)
+        statement = f"in the long-tailed run the overall gradient's norm rises and falls with that of {tail}"
+        claims.append(_claim("c", per, statement, "rank correlation of the fluctuations", effect, 0.0))
+    return claims
+
+
+def _sizes(values: Floats) -> Floats:
+    """Returns [T] the logarithms of the sizes of the fluctuations; NaN where a value is absent or does not fluctuate."""
+    return _logarithms(np.abs(fluctuations(values, window_of(len(values)))), values)
+
+
+def _relative_sizes(norms: Floats) -> Floats:
+    """Returns [T] the logarithms of the sizes of the relative fluctuations, which are those of the logarithms."""
+    return _sizes(_logarithms(norms, norms))
+
+
+def _deviation_sizes(norms: Floats) -> Floats:
+    """Returns [T] the logarithms of the absolute deviations from the median of the run."""
+    present = norms[np.isfinite(norms)]
+    return _logarithms(np.abs(norms - np.median(present)), norms) if len(present) else norms
+
+
+def _logarithms(sizes: Floats, values: Floats) -> Floats:
+    """Returns [T] the logarithms of sizes, NaN where they are 0 but for the rounding of the values that they come from."""
+    rounding = 1e-12 * np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    return np.log(sizes, where=sizes > rounding, out=np.full(len(sizes), np.nan))
+
+
+def _ratio(logarithm: Interval) -> Interval:
+    """Returns the interval of a ratio from that of its logarithm, where errors are symmetric."""
+    value, low, high = (math.exp(min(x, 700.0)) for x in (logarithm.value, logarithm.low, logarithm.high))
+    return replace(logarithm, value=value, low=low, high=high)
+
+
+def _claim(panel: str, convention: str, statement: str, measure: str, effect: Interval, threshold: float) -> Claim:
+    value = effect.value if math.isfinite(effect.value) else None
+    if value is None or not effect.measurable:
+        return Claim(
+            panel, convention, statement, measure, value, None, None, threshold, None, effect.samples, effect.why
+        )
+    return Claim(
+        panel, convention, statement, measure, value, effect.low, effect.high, threshold, effect.verdict(threshold),
+        effect.samples,
+    )  # fmt: skip

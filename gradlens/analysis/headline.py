@@ -1,0 +1,89 @@
+"""The number that stands for a run, the same wherever runs are listed, and the groups without which it says nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradlens.analysis.distortion import distortion
+from gradlens.analysis.quantities import filled_share
+from gradlens.analysis.two_runs import sample_shares
+from gradlens.statistics.intervals import Interval, mean_interval
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+# Means of fewer measured steps than this say little.
+FEW = 10
+# So many groups are listed by name.
+LISTED = 3
+NOT_RANKED = "the groups differ: distortions of different groups are not to be ranked against each other"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What stands for a run in a list.
+
+    Attributes:
+        distortion: ``gradlens.distortion`` of the whole run, or NaN.
+        phase: The last phase that was measured, where there are several, or "".
+        last_phase: Distortion of that phase, or NaN.
+        few: Whether these are of so few measured steps that they say little.
+        groups: Which groups they are about.
+        apart: With two groups, how far the last one's share of the update is from its classes; "" with more.
+    """
+
+    distortion: float
+    phase: str
+    last_phase: float
+    few: bool
+    groups: str
+    apart: str
+
+
+def headline(run: Run) -> Headline:
+    """Returns what stands for a run."""
+    steps = np.asarray(run.steps)
+    later = [phase for phase in run.phases if len(steps) and steps[0] < phase.start <= steps[-1]]
+    start = later[-1].start if later else None
+    few = 0 < int(np.sum(steps >= (0 if start is None else start))) < FEW
+    last = distortion(run, start) if later else math.nan
+    phase = later[-1].name if later else ""
+    return Headline(distortion(run), phase, last, few, groups_named(run), two_groups_text(run))
+
+
+def groups_named(run: Run) -> str:
+    """Names the groups of a run with their numbers of classes, or says how many there are."""
+    names, classes = run.groups.names, run.groups.classes
+    if len(names) > LISTED:
+        return f"{len(names)} groups"
+    return ", ".join(f"{name} ({len(ids)})" for name, ids in zip(names, classes, strict=True))
+
+
+def groups_differ(runs: Sequence[Run]) -> bool:
+    """Says whether the runs have different groups, by name or by classes."""
+    return len({(run.groups.names, run.groups.classes) for run in runs}) > 1
+
+
+def last_share(run: Run) -> Interval | None:
+    """Returns the last group's mean share of the update where there are two groups: with two, it says all; else None."""
+    if len(run.groups) != 2:
+        return None
+    return mean_interval(filled_share(run, run.groups.names[1]))
+
+
+def two_groups_text(run: Run) -> str:
+    """Says of a run with two groups how far the last one's share of the update is from its classes; "" of others."""
+    share = last_share(run)
+    if share is None or not math.isfinite(share.value):
+        return ""
+    name, fraction = run.groups.names[1], float(run.groups.fractions()[1])
+    ends = f" [{share.low:.1%}, {share.high:.1%}]" if share.measurable else ""
+    return (
+        f"{name}: {share.value:.1%}{ends} of the update, {sample_shares(run)[name]:.1%} of the samples, {fraction:.1%} of the "
+        f"classes: {100 * (share.value - fraction):+.1f} points"
+    )

@@ -1,0 +1,216 @@
+"""Rows: which rows of the anchor belong to which group, known on the host after one transfer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from gradlens.groups import ClassGroups
+
+
+class LabelsError(ValueError):
+    """Labels that do not fit the anchor or the groups; the message names the offending value and the fix."""
+
+
+# What is left of a row of which nothing should be left.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one batch by group.
+
+    Attributes:
+        weights: [*labels_shape, K] ([K] for one sample without a batch) on the anchor's device: the fraction of each row that
+            belongs to each group (0/1 for hard labels; for soft ones the class mass over the mass of all classes, so that
+            rows of any mass add up).
+        counts: [K] the groups' total mass, on the host.
+        untracked: Rows in no group (fractions count): ignored labels and classes outside every group.
+        index: K index tensors into the flattened rows: those with mass in the group.
+        class_dim: Where the anchors have their classes, if that is known; else their shape says it.
+        parts: Where anchors have labels of their own: the rows of each anchor. The numbers above are then those of all
+            anchors together, and ``weights`` and ``index`` are empty.
+    """
+
+    weights: Tensor
+    counts: tuple[float, ...]
+    untracked: float
+    index: tuple[Tensor, ...]
+    class_dim: int | None = None
+    parts: tuple[AnchorRows, ...] = ()
+
+
+@dataclass(frozen=True)
+class AnchorRows:
+    """The rows of one of several anchors with labels of their own.
+
+    Attributes:
+        rows: Its rows.
+        labels: Its labels.
+        share: What part of a sample each row counts as; see ``gradlens.batch.labelled.Labelled``.
+        terms: Loss calls on the anchor (where their results lie in the graph), each with the rows of labels of its own.
+    """
+
+    rows: Rows
+    labels: Tensor
+    share: float | Tensor
+    terms: tuple[tuple[GradientEdge, Rows], ...]
+
+
+def group_rows(
+    labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index: int = -100, *, class_dim: int | None = None
+) -> Rows:
+    """Assigns the anchor's rows to groups. The labels' way to the host is the only synchronisation of a measured step.
+
+    Args:
+        labels: [*R] integer class ids, or soft targets: the logits' shape, class mass along the class dimension.
+        groups: K groups over C classes.
+        anchor: The tensor whose rows are the samples, [*R, ...] or [B, C, *R[1:]].
+        ignore_index: The label that cross-entropy ignores.
+        class_dim: Where the anchor and soft targets have their classes. By default the anchor's shape tells it, and soft
+            targets have them in the last dimension of [R, C], else in dimension 1.
+
+    Raises:
+        LabelsError: Another type than integers or floats, a shape that does not fit, or an unknown class id.
+    """
+    labels = dense_labels(labels)
+    if labels.is_floating_point():
+        mass, weights = _soft_mass(labels, groups, anchor, class_dim)
+    else:
+        mass = weights = _hard_mass(labels, groups, anchor, ignore_index, class_dim)
+    counts = mass.reshape(-1, len(groups)).sum(0)
+    flat = weights.reshape(-1, len(groups))
+    left = 1 - flat.sum(1)
+    index = tuple(torch.nonzero(flat[:, k]).flatten().to(anchor.device, non_blocking=True) for k in range(len(groups)))
+    return Rows(
+        weights=weights.to(
+            anchor.device, torch.promote_types(anchor.dtype.to_real(), torch.float32), non_blocking=True
+        ),
+        counts=tuple(counts.tolist()),
+        untracked=float(left[left > ROUNDING].sum()),
+        index=index,
+        class_dim=class_dim,
+    )
+
+
+def dense_labels(labels: object) -> Tensor:
+    """Returns labels as they are.
+
+    Raises:
+        LabelsError: No tensor, or a sparse or nested one.
+    """
+    if not isinstance(labels, Tensor):
+        raise LabelsError(f"labels are {type(labels).__name__}; give a tensor of class ids [B] or class masses [B, C]")
+    if labels.is_nested or labels.layout != torch.strided:
+        raise LabelsError(
+            f"labels are a {'nested' if labels.is_nested else 'sparse'} tensor; give a dense one of class ids [B] or class "
+            "masses [B, C]"
+        )
+    return labels
+
+
+def _hard_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index: int, class_dim: int | None) -> Tensor:
+    if labels.is_complex() or labels.dtype == torch.bool:
+        raise LabelsError(f"labels have dtype {labels.dtype}; class ids must be integers (call labels.long())")
+    _check_shape(labels.shape, anchor.shape, class_dim)
+    ids = labels.detach().to("cpu", torch.int64)  # the synchronisation
+    if labels.shape == anchor.shape and labels.ndim > 1 and groups.num_classes in (labels.shape[1], labels.shape[-1]):
+        _refuse_indicators(ids)
+    table = torch.from_numpy(groups.of_class())
+    known = (ids >= 0) & (ids < groups.num_classes) & (ids != ignore_index)
+    wrong = ids[~known & (ids != ignore_index)]
+    if wrong.numel():
+        raise LabelsError(
+            f"label {int(wrong[0])} is no class id: the groups are over {groups.num_classes} classes, ids 0 to "
+            f"{groups.num_classes - 1} (and ignore_index {ignore_index}); correct the labels or num_classes"
+        )
+    group = torch.where(known, table[ids.clamp(0, groups.num_classes - 1)], -1)
+    return torch.nn.functional.one_hot(group + 1, len(groups) + 1)[..., 1:].to(torch.float64)
+
+
+def _refuse_indicators(ids: Tensor) -> None:
+    """Zeros and ones [B, C] are one class mark for each score; as ids they would all be samples of the classes 0 and 1."""
+    if bool(((ids == 0) | (ids == 1)).all()):
+        raise LabelsError(
+            f"labels of shape {list(ids.shape)} hold only 0 and 1, as one-hot labels do, but are integers, which are class ids; "
+            "give class masses (labels.float()), or ids (labels.argmax(1))"
+        )
+
+
+def _soft_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, class_dim: int | None) -> tuple[Tensor, Tensor]:
+    """Returns each row's mass in each group, and the same over the row's whole mass; [*R, K] both."""
+    dim = (labels.ndim - 1 if labels.ndim <= 2 else 1) if class_dim is None else class_dim
+    if labels.ndim < 1 or labels.shape[dim] != groups.num_classes:
+        raise LabelsError(
+            f"soft labels of shape {list(labels.shape)} need one column for each of the {groups.num_classes} classes in "
+            f"dimension {dim}; give class ids as integers or masses [B, {groups.num_classes}]"
+        )
+    masses = labels.detach().movedim(dim, -1).to("cpu", torch.float64)  # [*R, C]; the synchronisation
+    _check_shape(masses.shape[:-1], anchor.shape, class_dim)
+    if bool((masses < 0).any()):
+        raise LabelsError(f"soft labels hold {float(masses.min()):.3g}; class masses must not be negative")
+    table = groups.of_class()
+    membership = torch.zeros(groups.num_classes, len(groups), dtype=torch.float64)
+    inside = table >= 0
+    membership[torch.from_numpy(inside.nonzero()[0]), torch.from_numpy(table[inside])] = 1.0
+    whole = masses.sum(-1, keepdim=True)
+    mass = masses @ membership
+    return mass, torch.where(whole > 0, mass / whole, 0.0)
+
+
+def _check_shape(labels: torch.Size, anchor: torch.Size, class_dim: int | None) -> None:
+    if not labels and class_dim != 0:
+        raise LabelsError(
+            "the labels are those of a single sample without a batch; give a batch of one: labels.unsqueeze(0)"
+        )
+    lead, around = rows_lead(anchor, labels), rows_around_classes(anchor, labels)
+    if not lead and not around:
+        raise LabelsError(
+            f"labels of shape {list(labels)} do not fit the anchor of shape {list(anchor)}: its first dimension must count the "
+            "samples; give one label for each of its rows"
+        )
+    if lead and around and class_dim is None:
+        raise LabelsError(
+            f"labels of shape {list(labels)} fit the anchor of shape {list(anchor)} in two ways (classes in dimension 1 or "
+            "last); flatten both, logits to [rows, classes] and labels to [rows]"
+        )
+
+
+def rows_lead(anchor: torch.Size, labels: torch.Size) -> bool:
+    """Says whether the labels' dimensions are the anchor's first ones, [*R, ...]."""
+    return len(anchor) >= len(labels) and anchor[: len(labels)] == labels
+
+
+def rows_around_classes(anchor: torch.Size, labels: torch.Size) -> bool:
+    """Says whether the anchor is [B, C, *R[1:]] as cross-entropy takes it for labels [B, *R[1:]]."""
+    return len(labels) >= 2 and len(anchor) == len(labels) + 1 and anchor[0] == labels[0] and anchor[2:] == labels[1:]
+
+
+def classes_within(anchor: torch.Size, labels: torch.Size, class_dim: int | None) -> bool:
+    """Says whether the anchor has its classes in dimension 1, between those of the rows, rather than behind them.
+
+    Args:
+        anchor: [*R, ...] or [B, C, *R[1:]].
+        labels: [*R].
+        class_dim: Where the classes are, if that is known; it decides where the shape fits both.
+    """
+    return rows_around_classes(anchor, labels) and (class_dim == 1 or not rows_lead(anchor, labels))
+
+
+def mask_rows(cotangent: Tensor, weights: Tensor, class_dim: int | None = None) -> Tensor:
+    """Returns the cotangent with every row scaled by its weight.
+
+    Args:
+        cotangent: [*R, ...] or [B, C, *R[1:]].
+        weights: [*R] mass of each row in one group.
+        class_dim: As in ``Rows``.
+    """
+    if classes_within(cotangent.shape, weights.shape, class_dim):
+        spread = weights.unsqueeze(1)
+    else:
+        spread = weights.reshape(weights.shape + (1,) * (cotangent.ndim - weights.ndim))
+    # A row outside the group is zero even where its cotangent is NaN or infinite.
+    return torch.where(spread == 0, 0.0, cotangent * spread).to(cotangent.dtype)

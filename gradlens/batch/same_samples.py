@@ -1,0 +1,87 @@
+"""Whether two backward passes of a step went over the same samples, which then count once.
+
+A training may differentiate several losses of one forward pass in a backward pass each. Equal labels alone do not tell this
+from accumulation over two batches: they may be those of another batch, by chance or because a script reuses the tensor. So the
+autograd graph decides. All that a second loss of one forward pass shares with the first is tensors of the batch's rows: the
+model's output, or the features below two heads. A second forward pass shares parameters, too, or what is computed from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
+from typing import Any, Self, TypeAlias
+
+import torch
+from torch import Tensor
+
+from gradlens.batch.rows import Rows
+
+# A node of the graph, and which of its outputs.
+Edge: TypeAlias = tuple[Any, int]
+
+# Edges of a graph that are searched.
+SEARCHED = 200_000
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of a backward pass.
+
+    Attributes:
+        edges: Where the anchors lie in the graph. They keep the graph alive, but not what a finished backward pass has freed.
+        labels: Their labels.
+        counts: [K] samples of each group.
+    """
+
+    edges: tuple[Edge, ...]
+    labels: Tensor
+    counts: tuple[float, ...]
+
+    @classmethod
+    def of(cls, anchors: Sequence[Tensor], labels: Tensor, rows: Rows) -> Self:
+        """Notes the samples of a backward pass that is about to run."""
+        return cls(tuple((a.grad_fn, a.output_nr) for a in anchors), labels.detach(), rows.counts)
+
+    def same_as(self, earlier: Samples) -> bool:
+        """Says whether these are the samples of an earlier pass; waits for a device only if all but the labels says so."""
+        if (
+            self.labels.shape != earlier.labels.shape
+            or self.labels.dtype != earlier.labels.dtype
+            or self.counts != earlier.counts
+        ):
+            return False
+        shared = _first_shared(self.edges, set(_edges(earlier.edges)))
+        if not shared or not all(_carries(edge, self.labels.shape[:1].numel()) for edge in shared):
+            return False
+        return torch.equal(self.labels, earlier.labels.to(self.labels))
+
+
+def _edges(start: Sequence[Edge], stops: Container[Edge] = ()) -> Iterator[Edge]:
+    """Yields the edges that are reached from some, these included, each once; not those below ``stops``."""
+    waiting = list(start)
+    seen = set(waiting)
+    while waiting and len(seen) < SEARCHED:
+        edge = waiting.pop()
+        if edge[0] is None:
+            continue
+        yield edge
+        if edge not in stops:
+            fresh = [following for following in edge[0].next_functions if following not in seen]
+            seen.update(fresh)
+            waiting += fresh
+
+
+def _first_shared(start: Sequence[Edge], known: set[Edge]) -> list[Edge]:
+    return [edge for edge in _edges(start, known) if edge in known]
+
+
+def _carries(edge: Edge, count: int) -> bool:
+    """Whether the tensor at an edge is computed and has ``count`` rows, in one leading dimension or several."""
+    node, number = edge
+    if hasattr(node, "variable"):  # a parameter
+        return False
+    known = getattr(node, "_input_metadata", ())
+    return number < len(known) and count in accumulate(known[number].shape, mul)

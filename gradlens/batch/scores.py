@@ -1,0 +1,87 @@
+"""Scores: summed cross-entropy and number correct of each group, from logits that are there anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gradlens.batch.rows import Rows, classes_within
+from gradlens.groups import ClassGroups
+
+
+def group_scores(
+    anchors: Sequence[Tensor], labels: Tensor, rows: Rows, groups: ClassGroups, logits: Tensor | None = None
+) -> Tensor:
+    """Returns [2, K] float64: cross-entropy summed over each group's mass, and correct mass; NaN where there are no logits.
+
+    Args:
+        anchors: The first one of shape [*R, C] or [B, C, *R[1:]] holds the logits.
+        labels: [*R] class ids, or class masses of the logits' shape.
+        rows: The rows by group.
+        groups: K groups over C classes.
+        logits: [*R, c] of the first c classes, in place of an anchor: a classifier that does not know the others yet.
+    """
+    with torch.no_grad():
+        shape = rows.weights.shape[:-1]
+        candidates = anchors if logits is None else [_widened(logits, groups.num_classes)]
+        aligned = next(
+            (
+                a
+                for anchor in candidates
+                if (a := _classes_last(anchor, shape, groups.num_classes, rows.class_dim)) is not None
+            ),
+            None,
+        )
+        wide = torch.float32 if rows.weights.device.type == "mps" else torch.float64
+        if aligned is None:
+            return torch.full((2, len(groups)), torch.nan, dtype=wide, device=rows.weights.device)
+        log_p = F.log_softmax(aligned.float(), -1).reshape(-1, groups.num_classes)  # [N, C]
+        mass = rows.weights.reshape(-1, len(groups)).to(wide)  # [N, K]
+        guess = log_p.argmax(1)
+        if labels.is_floating_point():
+            return _soft(log_p, guess, labels.to(aligned.device), groups, wide)
+        ids = labels.to(aligned.device).flatten().long()
+        loss = -log_p.gather(1, ids.clamp(0, groups.num_classes - 1).unsqueeze(1)).squeeze(1).to(wide)
+        hit = (guess == ids).to(wide)
+        # A row's loss may be infinite or NaN: it must not reach other groups as 0 * NaN.
+        of_group = torch.where(mass > 0, loss.unsqueeze(1) * mass, 0.0).sum(0)
+        return torch.stack([of_group, hit @ mass])
+
+
+def _soft(
+    log_p: Tensor,
+    guess: Tensor,
+    labels: Tensor,
+    groups: ClassGroups,
+    wide: torch.dtype,
+) -> Tensor:
+    last = labels if labels.shape[-1] == groups.num_classes and labels.ndim <= 2 else labels.movedim(1, -1)
+    targets = last.reshape(-1, groups.num_classes).to(wide)  # [N, C]
+    hit = (guess == targets.argmax(1)).to(wide)
+    # An impossible class without mass costs nothing, rather than 0 * infinity.
+    by_class = -torch.where(targets == 0, 0.0, targets * log_p.to(wide)).sum(0)  # [C]
+    by_group = [list(ids) for ids in groups.classes]
+    loss = torch.stack([by_class[ids].sum() for ids in by_group])
+    correct = torch.stack([(hit @ targets[:, ids]).sum() for ids in by_group])
+    return torch.stack([loss, correct])
+
+
+def _widened(logits: Tensor, classes: int) -> Tensor:
+    """Returns [*R, C]: classes without a column are impossible."""
+    return F.pad(logits, (0, max(0, classes - logits.shape[-1])), value=-torch.inf)
+
+
+def _classes_last(logits: Tensor, rows: torch.Size, classes: int, class_dim: int | None) -> Tensor | None:
+    """Returns [*R, C], or None where the tensor is no logits of C classes for these rows."""
+    if logits.is_complex():
+        return None
+    if classes_within(logits.shape, rows, class_dim):
+        logits = logits.movedim(1, -1)
+    elif logits.shape[:-1] != rows:
+        return None
+    if class_dim is not None:  # logits for sure; classes to come have none yet
+        logits = _widened(logits, classes)
+    return logits if logits.shape[-1] == classes else None

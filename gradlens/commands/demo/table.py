@@ -1,0 +1,140 @@
+"""The demo's table: averages of runs, or of phases of a run, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from gradlens.analysis.distortion import distortion
+from gradlens.analysis.figure1_claims import VERDICTS, Claim
+from gradlens.runlog import Run
+from gradlens.statistics.intervals import Interval
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A column of the table: some measured steps of a run.
+
+    Attributes:
+        title: Head of the column.
+        training: Whose accuracy stands in it, or None where there is none to show.
+        run: The run.
+        rows: Which of its measured steps.
+    """
+
+    title: str
+    training: str | None
+    run: Run
+    rows: slice
+
+    def mean(self, series: Callable[[Run], NDArray[np.float64]]) -> float:
+        """Returns the mean of a series [T] over the column's steps; NaN where the group is absent in all of them."""
+        values = series(self.run)[self.rows]
+        finite = values[np.isfinite(values)]
+        return float(finite.mean()) if len(finite) else float("nan")
+
+    def distortion(self) -> float:
+        """Returns ``gradlens.distortion`` of the column's steps."""
+        steps = self.run.steps[self.rows]
+        return distortion(self.run, int(steps[0]), int(steps[-1]) + 1) if len(steps) else float("nan")
+
+    def samples(self, group: str) -> float:
+        """Returns the group's part of all samples of these steps."""
+        totals = self.run.counts[self.rows].sum(0)
+        return float(totals[self.run.groups.names.index(group)] / totals.sum())
+
+
+def phases_of(training: str, run: Run) -> list[Stretch]:
+    """Returns one column for each phase of a run; the last carries the accuracy of the training."""
+    steps = np.asarray(run.steps)
+    stretches = []
+    for phase in run.phases:
+        stop = len(steps) if phase.end is None else int(np.searchsorted(steps, phase.end))
+        rows = slice(int(np.searchsorted(steps, phase.start)), stop)
+        owner = training if phase is run.phases[-1] or phase.end is None else None
+        stretches.append(Stretch(f"{training} {phase.name}", owner, run, rows))
+    return stretches
+
+
+def comparison(stretches: Sequence[Stretch], accuracies: dict[str, dict[str, float]]) -> Table:
+    """Returns the table of averages: group by group, the columns side by side.
+
+    Args:
+        stretches: The columns.
+        accuracies: Training -> test accuracy in percent of each group.
+    """
+    title = "Whose gradient does the model follow? (means over the measured steps)"
+    table = Table(box=box.SIMPLE, title=title, title_justify="left", pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for stretch in stretches:
+        table.add_column(stretch.title.replace("-", "-\n"), justify="right", no_wrap=True)
+    groups = stretches[0].run.groups
+
+    def row(text: str, series: Callable[[Run], NDArray[np.float64]], digits: int = 2) -> None:
+        table.add_row(text, *(_number(stretch.mean(series), digits) for stretch in stretches))
+
+    for group, fraction in zip(groups.names, groups.fractions(), strict=True):
+        table.add_row(
+            f"[bold]{group}[/bold] ({fraction:.0%} of the classes): samples",
+            *(f"{stretch.samples(group):.1%}" for stretch in stretches),
+        )
+        row("  cosine with the overall gradient", lambda run, group=group: run.cosine(group))  # type: ignore[misc]
+        row("  share of the update", lambda run, group=group: run.share(group))  # type: ignore[misc]
+        row("  norm of its contribution", lambda run, group=group: run.norm(group))  # type: ignore[misc]
+        row("  norm of its mean gradient", lambda run, group=group: run.norm(group, per="mean"))  # type: ignore[misc]
+        table.add_row(
+            "  test accuracy (%)",
+            *("-" if s.training is None else _number(accuracies[s.training][group], 1) for s in stretches),
+            end_section=True,
+        )
+    first, second = groups.names[:2]
+    row("conflict of the two (cosine)", lambda run: run.conflict(first, second))
+    table.add_row("[bold]distortion[/bold] (0 = none)", *(_number(stretch.distortion(), 3) for stretch in stretches))
+    return table
+
+
+def claims_summary(claims: Sequence[Claim]) -> Table:
+    """Returns each statement of the paper's Figure 1 once, and how many of its measures support it."""
+    measured: dict[tuple[str, str], list[bool | None]] = {}
+    for claim in claims:
+        measured.setdefault((claim.panel, claim.statement), []).append(claim.supported)
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("What the paper's Figure 1 says")
+    table.add_column("here", no_wrap=True)
+    for (panel, statement), found in measured.items():
+        counts = {word: found.count(key) for key, word in VERDICTS.items()}
+        if len(found) == 1:
+            verdict = VERDICTS[found[0]]
+        else:
+            verdict = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+        table.add_row(escape(f"({panel}) {statement}"), verdict)
+    return table
+
+
+def change_text(phase: str, change: Interval) -> str:
+    """Says how distortion in a phase differs from that of the long-tailed run, and whether by more than its steps vary.
+
+    Args:
+        phase: The phase.
+        change: Distortion of the phase less that of the long-tailed run.
+    """
+    if not change.measurable:
+        verdict = f"undecided: {change.why}"
+    elif change.high < 0:
+        verdict = "it falls"
+    elif change.low > 0:
+        verdict = "it rises"
+    else:
+        verdict = "undecided: the interval holds 0"
+    ends = f" [{change.low:+.3f}, {change.high:+.3f}]" if change.measurable else ""
+    return f"Distortion, {phase} less the long-tailed run: {change.value:+.3f}{ends}: {verdict} (over the steps of one seed)"
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"

@@ -1,0 +1,213 @@
+"""The command `gradlens train METHOD DATASET`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gradlens.analysis.distortion import distortion_difference, distortion_interval
+from gradlens.analysis.phase_story import stretches
+from gradlens.engines import CHOICES
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods import METHODS, find_method
+from gradlens.longtail.recipe.processes import started
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import parse_assignments
+from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.tasks.loading import NAMES, load_task
+from gradlens.longtail.training.no_interval import no_interval
+from gradlens.longtail.training.training_run import RESULT, Trained, run_training
+from gradlens.longtail.training.watching import Watching
+from gradlens.reports.terminal import difference_text, interval_text
+from gradlens.runlog import Run, RunError
+from gradlens.tracking.errors import TrackError
+from gradlens.tracking.options import parse_budget
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_METHODS = "; ".join(f"{method.name}: {method.summary}" for method in METHODS.values())
+_DATASETS = f"{', '.join(NAMES)}, an .npz file, or a folder with train/ and val/ or test/"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command.
+
+    Args:
+        arguments: What follows ``gradlens train``; those of the process where None.
+    """
+    app(args=arguments, prog_name="gradlens train")
+
+
+@app.command()
+def train(
+    method: Annotated[str, typer.Argument(help=_METHODS)],
+    dataset: Annotated[str, typer.Argument(help=_DATASETS)],
+    data: Annotated[Path | None, typer.Option(help="folder with the data of a named data set")] = None,
+    imbalance: Annotated[float | None, typer.Option(help="largest over smallest class")] = None,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="as many images, spread evenly over the classes")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(min=1, help="epochs of each phase")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="any other setting, e.g. --set tau=1")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="seed of weights, order and augmentation")] = 0,
+    subset_seed: Annotated[int, typer.Option(help="seed of the subset; 0 is the community's for CIFAR")] = 0,
+    device: Annotated[str | None, typer.Option(help="cuda where there is one, else cpu")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="processes that read image files, at most one a core")] = 4,
+    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/METHOD-DATASET-... where not given")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the folder's checkpoint")] = False,
+    every: Annotated[int | None, typer.Option(min=1, help="measure every so many steps")] = None,
+    budget: Annotated[str, typer.Option(help="measure within this part of the training time: 5% or 0.05")] = "5%",
+    untracked: Annotated[bool, typer.Option("--untracked", help="train without the lens")] = False,
+    engine: Annotated[str, typer.Option(help="auto, masked, split or func")] = "auto",
+    update: Annotated[bool, typer.Option("--update", help="record the optimizer's update")] = False,
+    probe_every: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="epochs between measurements of every class on the whole data, each of which takes about as long as an epoch; "
+            "where not given, at the end of each phase and at most every tenth epoch; 0 for none",
+        ),
+    ] = None,
+    evaluate_every: Annotated[int, typer.Option(min=1, help="epochs between evaluations")] = 1,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="end each epoch early, to try things out")] = None,
+) -> None:
+    """Trains a method of the long-tail lab, watched by the lens, and says how many-, medium- and few-shot classes fare.
+
+    In several processes: torchrun --nproc-per-node 4 -m gradlens train ... The batch is that of all processes together.
+    """
+    console = Console()
+    try:
+        if engine not in CHOICES:
+            raise LongTailError(f"engine {engine!r} is not known; choose one of {', '.join(CHOICES)}")
+        with started(_usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))) as (processes, where):
+            console.quiet = processes.rank > 0
+            fraction = parse_budget(budget)
+            changes: dict[str, Any] = parse_assignments(settings or []) | ({} if epochs is None else {"epochs": epochs})
+            task = load_task(
+                dataset,
+                data=data,
+                imbalance=imbalance,
+                balanced=balanced,
+                subset_seed=subset_seed,
+                device=where,
+                workers=workers,
+            )
+            recipe = find_method(method).on(task, changes)
+            # Whoever comes second would find the folder of the first taken.
+            folder = out or processes.agreed(lambda: default_folder(method, task.name, imbalance, seed, resume=resume))
+            console.print(_headline(recipe, task, where, processes.size, folder), highlight=False, soft_wrap=True)
+            trained = _with_progress(
+                console,
+                recipe.epochs,
+                lambda on_epoch: run_training(
+                    recipe,
+                    task,
+                    folder,
+                    seed=seed,
+                    device=where,
+                    resume=resume,
+                    watching=None
+                    if untracked
+                    else Watching(every, fraction, engine, update=update, probe_every=probe_every),
+                    evaluate_every=evaluate_every,
+                    max_steps=max_steps,
+                    on_epoch=on_epoch,
+                ),
+            )
+    except (LongTailError, RunError, TrackError) as error:
+        Console(stderr=True).print(f"gradlens: error: {error}", style="red", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    _print_result(console, trained)
+
+
+def _usable(device: str) -> str:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise LongTailError(f"device {device!r} cannot be used here ({str(error).splitlines()[0]})") from error
+    return device
+
+
+def _headline(recipe: Recipe, task: Task, device: str, processes: int, folder: Path) -> str:
+    several = f" in {processes} processes" if processes > 1 else ""
+    return (
+        f"{recipe.method} on {task.name}: {len(task.train.labels)} images, {task.num_classes} classes (subset "
+        f"{task.train.digest}), {recipe.epochs} epochs in {len(recipe.phases)} "
+        f"phase{'s' if len(recipe.phases) > 1 else ''} on {device}{several}\n{task.groups()}\nrun: {folder}"
+    )
+
+
+def default_folder(method: str, dataset: str, imbalance: float | None, seed: int, *, resume: bool) -> Path:
+    """Returns runs/METHOD-DATASET[-ifN]-sSEED; the first free one, or the latest of them to resume."""
+    name = "-".join([method, dataset, *([f"if{imbalance:g}"] if imbalance else []), f"s{seed}"])
+    latest, number = Path("runs") / name, 1
+    while (following := Path("runs") / (name if number == 1 else f"{name}-{number}")).exists():
+        latest, number = following, number + 1
+    return latest if resume else following
+
+
+def _with_progress(console: Console, epochs: int, train: Any) -> Trained:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("starting", total=epochs)
+
+        def on_epoch(row: dict[str, Any]) -> None:
+            accuracy = f", accuracy {row['overall']:.1f} %" if "overall" in row else ""
+            progress.update(
+                bar, completed=row["epoch"], description=f"phase {row['phase']}: loss {row['loss']:.3f}{accuracy}"
+            )
+
+        trained: Trained = train(on_epoch)
+        progress.update(bar, completed=epochs)
+    return trained
+
+
+def _print_result(console: Console, trained: Trained) -> None:
+    result = trained.result
+    for split, accuracies in result["last"].items():
+        shown = "  ".join(f"{name} {value:.2f}" for name, value in accuracies.items())
+        console.print(f"{split}, last epoch: {shown}", highlight=False)
+    best = result["best"]
+    console.print(
+        f"{best['split']}, best epoch ({best['epoch']}, chosen on {best['split']} itself): overall {best['overall']:.2f}",
+        highlight=False,
+    )
+    if not console.quiet and (line := _distortion(trained.folder)):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    console.print(
+        f"{trained.folder / RESULT}\ngradlens dashboard {trained.folder.parent}", soft_wrap=True, highlight=False
+    )
+
+
+def _distortion(folder: Path) -> str | None:
+    """Says how far each phase steered from the classes' numbers, and how that changed; None where nothing was measured."""
+    try:
+        run = Run(folder)
+    except RunError:  # trained without the lens
+        return None
+    parts = stretches(run)
+    if not parts:
+        return None
+    names = [f"{part.title.removeprefix(f'{run.name}, ')} " for part in parts] if len(run.phases) > 1 else [""]
+    found = [distortion_interval(run, *part.span) for part in parts]
+    means = [interval_text(interval, fraction=False) for interval in found]
+    line = "distortion (0 = none): " + "  ".join(name + mean for name, mean in zip(names, means, strict=True))
+    if why := no_interval(run, parts, found):
+        return f"{line}  ({why})"
+    if len(parts) > 1:
+        change = distortion_difference(run, run, parts[-1].span, parts[0].span)
+        line += f"  last less first: {difference_text(change, (found[-1], found[0]), fraction=False)}"
+    return line

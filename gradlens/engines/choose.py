@@ -1,0 +1,132 @@
+"""Choosing an engine for a model, and leaving it for the masked one where it cannot be exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from gradlens.batch.rows import Rows
+from gradlens.engines.func import FuncEngine
+from gradlens.engines.masked import MaskedEngine
+from gradlens.engines.protocol import Engine, EngineRefusal, Grads
+from gradlens.engines.split import SplitEngine
+
+CHOICES = ("auto", "masked", "split", "func")
+
+
+def choose_engine(name: str, model: nn.Module, params: Sequence[nn.Parameter]) -> tuple[Engine, str]:
+    """Returns the engine for a model, and one sentence that says why.
+
+    Args:
+        name: One of CHOICES. "auto": split where every layer treats samples one by one, else masked.
+        model: The model.
+        params: The measured parameters.
+
+    Raises:
+        ValueError: Another name.
+        EngineRefusal: The named engine cannot treat the model exactly.
+    """
+    if name not in CHOICES:
+        raise ValueError(f"engine={name!r}; choose one of {', '.join(CHOICES)}")
+    if name == "masked":
+        return MaskedEngine(params), "chosen by the user; exact for every model"
+    if name == "func":
+        return _tried(FuncEngine(model, params)), "chosen by the user"
+    if name == "split":
+        return _tried(_split(model, params)), "chosen by the user"
+    try:
+        return _tried(_split(model, params)), "auto: every layer treats the samples of a batch one by one"
+    except EngineRefusal as refusal:
+        return MaskedEngine(params), f"auto: {refusal}"
+
+
+def _split(model: nn.Module, params: Sequence[nn.Parameter]) -> SplitEngine:
+    own = {id(param) for param in params}
+    for name, param in model.named_parameters():
+        if param.is_complex() and id(param) in own:
+            raise EngineRefusal(f"split: parameter {name} is complex ({param.dtype}), which no covered layer is")
+    return SplitEngine(model, params)
+
+
+def _tried(engine: Engine) -> Engine:
+    engine.arm()
+    engine.disarm()
+    return engine
+
+
+class EngineSwitch:
+    """The engine in use; it gives way to the masked engine for good when it refuses or proves wrong.
+
+    Attributes:
+        engine: The engine in use.
+        reason: Why this one.
+    """
+
+    def __init__(
+        self, name: str, model: nn.Module, params: Sequence[nn.Parameter], on_change: Callable[[str, str], None]
+    ) -> None:
+        """Chooses.
+
+        Args:
+            name: One of CHOICES.
+            model: The model.
+            params: The measured parameters.
+            on_change: Called with (engine name, reason) when the masked engine takes over.
+
+        Raises:
+            ValueError: An unknown name.
+        """
+        self._params = list(params)
+        self._on_change = on_change
+        try:
+            self.engine, self.reason = choose_engine(name, model, params)
+        except EngineRefusal as refusal:
+            self.engine, self.reason = MaskedEngine(params), _instead(name, str(refusal))
+            on_change(self.engine.name, self.reason)
+
+    @property
+    def always_exact(self) -> bool:
+        """Whether the engine needs no comparison with the masked one, because it is the masked one."""
+        return isinstance(self.engine, MaskedEngine)
+
+    def arm(self) -> None:
+        """Prepares for the forward pass of a measured step."""
+        try:
+            self.engine.arm()
+        except EngineRefusal as refusal:
+            self.replace(str(refusal))
+
+    def measure(
+        self,
+        losses: Sequence[Tensor],
+        anchors: Sequence[Tensor],
+        rows: Rows,
+        wanted: Sequence[tuple[int, int]],
+        backward: Callable[[], None],
+    ) -> list[Grads]:
+        """Measures with the engine in use, or with the masked one where it refuses; see ``Engine.measure``."""
+        try:
+            return self.engine.measure(losses, anchors, rows, wanted, backward)
+        except EngineRefusal as refusal:
+            self.replace(str(refusal))
+            return self.engine.measure(losses, anchors, rows, wanted, backward)
+
+    def foresee(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
+        """Has the masked engine measure from the start where the split one could not; see ``SplitEngine.foresee``."""
+        if isinstance(self.engine, SplitEngine):
+            try:
+                self.engine.foresee(roots, anchors, dims, several=several)
+            except EngineRefusal as refusal:
+                self.replace(str(refusal))
+
+    def replace(self, reason: str) -> None:
+        """Puts the masked engine in the place of the one in use."""
+        self.engine.disarm()
+        self.reason = _instead(self.engine.name, reason)
+        self.engine = MaskedEngine(self._params)
+        self._on_change(self.engine.name, self.reason)
+
+
+def _instead(name: str, reason: str) -> str:
+    return f"instead of {name}: {reason.removeprefix(f'{name}: ')}"

@@ -1,0 +1,147 @@
+"""Sums over the rows of each group: from input rows and output-gradient rows to one vector for each group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gradlens.batch.rows import Rows
+from gradlens.engines.layers import LayerKind
+from gradlens.engines.protocol import Grads
+
+# From this many groups on, rows are treated one by one in one kernel instead of group by group.
+MANY_GROUPS = 8
+# Largest number of gradient entries that such a kernel makes at once; more rows are treated in pieces.
+PIECE = 2**24
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some rows of a batch: their numbers [n] and, unless all are 1, their weights [n]."""
+
+    index: Tensor
+    weight: Tensor | None
+
+    def take(self, tensor: Tensor) -> Tensor:
+        """[B, ...] -> [n, ...]."""
+        return tensor.index_select(0, self.index.to(tensor.device))
+
+    def weighted(self, tensor: Tensor) -> Tensor:
+        """[B, ...] -> [n, ...], every row times its weight."""
+        taken = self.take(tensor)
+        if self.weight is None:
+            return taken
+        weight = self.weight.to(taken.device).reshape(-1, *(1,) * (taken.ndim - 1))
+        return taken * weight.to(torch.promote_types(taken.dtype, torch.float32))
+
+
+def select(rows: Rows, group: int) -> Selection:
+    """Returns the rows with mass in a group."""
+    index = rows.index[group]
+    weight = rows.weights[:, group].index_select(0, index)
+    # Looking at the values would synchronise with any other device; a product with 1 is exact anyway.
+    plain = weight.device.type == "cpu" and bool((weight == 1).all())
+    return Selection(index, None if plain else weight)
+
+
+class GroupSums:
+    """Accumulates one vector of parameter space for each selection of rows."""
+
+    def __init__(self, params: Sequence[nn.Parameter], selections: Sequence[Selection]) -> None:
+        self._params = params
+        self._index = {id(param): position for position, param in enumerate(params)}
+        self.selections = tuple(selections)
+        self._sums: list[Grads] = [[None] * len(params) for _ in selections]
+        self._stacked: dict[int, Tensor] = {}
+        self._pairs: tuple[Selection, Tensor] | None = None
+        filled = [selection for selection in selections if selection.index.numel()]
+        if len(filled) >= MANY_GROUPS:
+            self._pairs = _pairs(selections)
+
+    def add_layer(self, kind: LayerKind, module: nn.Module, inputs: Tensor, grads: Tensor) -> None:
+        """Adds what one call of a layer contributes; inputs and grads are [B, ...]."""
+        owned = {n: p for n, p in module._parameters.items() if p is not None and id(p) in self._index}
+        if self._pairs is not None and kind.each:
+            self._add_rows(kind, module, owned, inputs, grads)
+            return
+        for number, selection in enumerate(self.selections):
+            if not selection.index.numel():
+                continue
+            pair = _prepared(module, selection.take(inputs), selection.weighted(grads))
+            for name, gradient in kind.gradients(module, *pair, False).items():
+                if name in owned:
+                    self.add(number, owned[name], gradient)
+
+    def add(self, number: int, param: Tensor | nn.Parameter, gradient: Tensor) -> None:
+        """Adds a gradient of one parameter to the vector of selection ``number``."""
+        position = self._index[id(param)]
+        present = self._sums[number][position]
+        self._sums[number][position] = gradient if present is None else present + gradient
+
+    def result(self) -> list[Grads]:
+        """Returns the vectors, in the parameters' dtypes."""
+        for position, stacked in self._stacked.items():
+            for number, gradient in enumerate(stacked.unbind()):
+                if self.selections[number].index.numel():
+                    self.add(number, self._params[position], gradient)
+        return [
+            [None if g is None else g.to(p.dtype) for g, p in zip(vector, self._params, strict=True)]
+            for vector in self._sums
+        ]
+
+    def _add_rows(
+        self, kind: LayerKind, module: nn.Module, owned: Mapping[str, nn.Parameter], inputs: Tensor, grads: Tensor
+    ) -> None:
+        assert self._pairs is not None
+        chosen, owner = self._pairs
+        largest = max(param.numel() for param in owned.values())
+        size = max(PIECE // largest, 1)
+        for start in range(0, owner.numel(), size):
+            piece = slice(start, start + size)
+            weight = None if chosen.weight is None else chosen.weight[piece]
+            part = Selection(chosen.index[piece], weight)
+            pair = _prepared(module, part.take(inputs), part.weighted(grads))
+            for name, gradient in kind.gradients(module, *pair, True).items():
+                if name not in owned:
+                    continue
+                position = self._index[id(owned[name])]
+                if position not in self._stacked:
+                    self._stacked[position] = gradient.new_zeros(len(self.selections), *owned[name].shape)
+                self._stacked[position].index_add_(0, owner[piece].to(gradient.device), gradient)
+
+
+def _pairs(selections: Sequence[Selection]) -> tuple[Selection, Tensor]:
+    """All (row, selection) pairs as one selection, and the number of the selection of each."""
+    index = torch.cat([selection.index for selection in selections])
+    owner = torch.cat([torch.full_like(s.index, number) for number, s in enumerate(selections)])
+    if all(selection.weight is None for selection in selections):
+        return Selection(index, None), owner
+    weights = [torch.ones_like(s.index, dtype=torch.float32) if s.weight is None else s.weight for s in selections]
+    return Selection(index, torch.cat(weights)), owner
+
+
+def _prepared(module: nn.Module, inputs: Tensor, grads: Tensor) -> tuple[Tensor, Tensor]:
+    """Brings both to the dtype of the sums: the parameter's, at least float32."""
+    dtype = next(param.dtype for param in module._parameters.values() if param is not None)
+    dtype = torch.promote_types(dtype, torch.float32)
+    if inputs.is_floating_point():
+        if grads.element_size() < inputs.element_size():
+            inputs = inputs.to(grads.dtype)  # autocast rounded them before the layer used them
+        inputs = inputs.to(dtype)
+    return inputs, grads.to(dtype)
+
+
+@contextmanager
+def _without_autocast(device_type: str) -> Iterator[None]:
+    with torch.no_grad(), torch.autocast(device_type, enabled=False):
+        yield
+
+
+def plain_arithmetic(device_type: str) -> AbstractContextManager[None]:
+    """Computes without a graph and without autocast, whatever surrounds the backward pass."""
+    # Entered for every layer of every measured step; switching autocast off is slow, and it is seldom on.
+    return _without_autocast(device_type) if torch.is_autocast_enabled(device_type) else torch.no_grad()

@@ -1,0 +1,94 @@
+"""TrainingState: what passes of ours could change besides random numbers, taken down before them and put back after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
+from torch.jit import ScriptModule
+
+from gradlens.guards.own_pass import OwnPass
+from gradlens.guards.random_state import RandomState
+
+WRITES_GRADIENTS = (
+    "a function of the model differentiates on its own inside its backward pass and adds to .grad there (reversible layers, "
+    "checkpointing by hand), so the passes of a measurement would add to it, too; what they added has been taken back"
+)
+
+
+class TrainingState:
+    """Random numbers, buffers and attributes of modules, and ``.grad``, as training left them.
+
+    Activation checkpointing runs a part of the forward pass again in every backward pass: running statistics move, the
+    power iteration of a spectral norm goes on, a module counts its calls. In the training's own pass that happens once.
+    """
+
+    def __init__(self, model: nn.Module, params: Sequence[nn.Parameter]) -> None:
+        """Takes the state down; what follows are passes of ours, until ``restore``.
+
+        Args:
+            model: The model.
+            params: The parameters that are measured.
+        """
+        self._random = RandomState(param.device for param in params)
+        modules = [
+            module for module in model.modules() if not isinstance(module, ScriptModule)
+        ]  # those hold no Python state
+        self._attributes = [(module, dict(vars(module)), dict(module._buffers)) for module in modules]
+        self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if _is_plain(buffer)]
+        self._gradients = [(param, param.grad, _version(param.grad), _copy(param.grad)) for param in params]
+        self.gradients_written = False
+        self._passes = OwnPass().begin()
+
+    def restore(self) -> None:
+        """Ends our passes and puts everything back; may be called again until training goes on.
+
+        ``gradients_written`` says afterwards whether ``.grad`` had been written.
+        """
+        self._passes.end()
+        self._random.restore()
+        for module, attributes, buffers in self._attributes:
+            _put_back(vars(module), attributes)
+            _put_back(module._buffers, buffers)
+        for buffer, values in self._buffers:
+            # The version does not tell: batch normalisation moves its statistics unseen. Comparing would wait for a device.
+            if _can_be_written(buffer) or not torch.equal(buffer, values):
+                _write(buffer, values)
+        for param, gradient, written, copied in self._gradients:
+            if param.grad is not gradient or _version(gradient) != written:
+                self.gradients_written = True
+                if gradient is not None and copied is not None and _version(gradient) != written:
+                    _write(gradient, copied)
+                param.grad = gradient
+
+
+def _is_plain(buffer: Tensor) -> bool:
+    return type(buffer) in (Tensor, nn.Buffer) and buffer.layout is torch.strided and not buffer.is_meta
+
+
+def _can_be_written(buffer: Tensor) -> bool:
+    """Whether a buffer lies on a device with a place of its own for each entry (an expanded one has not)."""
+    return buffer.device.type != "cpu" and torch._prims_common.is_non_overlapping_and_dense_or_false(buffer)
+
+
+def _put_back(current: dict[str, Any], before: dict[str, Any]) -> None:
+    if current.keys() != before.keys() or any(current[name] is not value for name, value in before.items()):
+        current.clear()
+        current.update(before)
+
+
+def _write(tensor: Tensor, values: Tensor) -> None:
+    # Under autograd's eyes this would be one more change of what it may have saved.
+    with torch.no_grad(), _unsafe_preserve_version_counter(tensor):
+        tensor.copy_(values)
+
+
+def _version(gradient: Tensor | None) -> int:
+    return -1 if gradient is None else gradient._version
+
+
+def _copy(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else gradient.detach().clone()

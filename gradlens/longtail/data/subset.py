@@ -1,0 +1,113 @@
+"""Which images of a full training set a long-tailed or balanced subset keeps, and the hash that names the choice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradlens.longtail.data.counts import Counts, balanced_counts, long_tailed_counts
+from gradlens.longtail.errors import LongTailError
+
+
+@dataclass(frozen=True)
+class Subset:
+    """A choice of training images.
+
+    Attributes:
+        indices: [N] positions in the full training set, class after class, in the order in which they were drawn.
+        ranks: Per class, the kept images as ranks among the images of that class.
+        counts: [C] kept images per class.
+        digest: 12 hex digits over the ranks. It does not depend on how the classes are interleaved in the file, so the
+            same choice has the same digest in every packaging of the data set that keeps the order within a class.
+    """
+
+    indices: NDArray[np.int64]
+    ranks: tuple[tuple[int, ...], ...]
+    counts: Counts
+    digest: str
+
+
+def select_subset(labels: NDArray[Any] | Sequence[int], counts: NDArray[Any] | Sequence[int], seed: int = 0) -> Subset:
+    """Keeps ``counts[c]`` random images of each class c (LDAM-DRW's draw).
+
+    For class 0, 1, ... in turn the positions of that class are shuffled and the first ``counts[c]`` kept. One generator
+    serves all classes and every class is shuffled whole, so for one seed smaller counts give subsets of larger ones.
+
+    Args:
+        labels: [N] class id of each image of the full training set.
+        counts: [C] images to keep.
+        seed: Seed of the draw; 0 is the community's subset.
+
+    Raises:
+        LongTailError: A class that has fewer images than are to be kept.
+    """
+    y = np.asarray(labels)
+    rng = np.random.RandomState(seed)
+    indices, ranks = [], []
+    for c, keep in enumerate(np.asarray(counts, dtype=np.int64)):
+        positions = np.flatnonzero(y == c)
+        if keep > len(positions):
+            raise LongTailError(f"class {c} has {len(positions)} images, {keep} are to be kept; lower the counts")
+        order = np.arange(len(positions))
+        rng.shuffle(order)
+        indices.append(positions[order[:keep]])
+        ranks.append(tuple(order[:keep].tolist()))
+    text = ";".join(",".join(map(str, kept)) for kept in ranks)
+    return Subset(
+        np.concatenate(indices).astype(np.int64),
+        tuple(ranks),
+        np.asarray(counts, dtype=np.int64),
+        hashlib.sha256(text.encode()).hexdigest()[:12],
+    )
+
+
+def long_tailed_subset(labels: NDArray[Any] | Sequence[int], imbalance: float, seed: int = 0) -> Subset:
+    """Makes a training set long-tailed: class 0 keeps what the smallest class has, the last class 1/imbalance of it.
+
+    CIFAR100-LT and CIFAR10-LT are this with the full training labels.
+
+    Args:
+        labels: [N] class ids in 0..C-1, every class present.
+        imbalance: Largest over smallest count.
+        seed: Seed of the draw.
+
+    Raises:
+        LongTailError: A class without images, or an imbalance that leaves classes without one.
+    """
+    available = _class_sizes(labels)
+    smallest, most = int(available.argmin()), int(available.min())
+    if imbalance > most:
+        raise LongTailError(
+            f"imbalance={imbalance:g} leaves classes without an image: class {smallest} is the smallest with {most}, more "
+            f"than which no class keeps; choose an imbalance of at most {most}"
+        )
+    return select_subset(labels, long_tailed_counts(len(available), most, imbalance), seed)
+
+
+def balanced_subset(labels: NDArray[Any] | Sequence[int], total: int, seed: int = 0) -> Subset:
+    """Keeps ``total`` images, equally many of each class up to one (the first classes get the remainder).
+
+    Args:
+        labels: [N] class ids in 0..C-1, every class present.
+        total: Images to keep, e.g. the size of the long-tailed subset it is compared with.
+        seed: Seed of the draw.
+
+    Raises:
+        LongTailError: Fewer images than classes, or more than a class has.
+    """
+    return select_subset(labels, balanced_counts(len(_class_sizes(labels)), total), seed)
+
+
+def _class_sizes(labels: NDArray[Any] | Sequence[int]) -> Counts:
+    sizes = np.bincount(np.asarray(labels, dtype=np.int64))
+    if len(sizes) == 0 or sizes.min() == 0:
+        missing = np.flatnonzero(sizes == 0)[:5].tolist()
+        raise LongTailError(
+            f"classes without any image: {missing or 'all'}; class ids must run from 0 to C-1 without gaps"
+        )
+    return sizes.astype(np.int64)

@@ -1,0 +1,71 @@
+"""Optimizer, schedule and network as the settings of a training describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods.parts.cosine import CosineClassifier
+from gradlens.longtail.networks.network import Network
+from gradlens.longtail.recipe.optimization import CosineDecay, Schedule, Sgd, Steps
+from gradlens.longtail.recipe.settings import Settings
+from gradlens.longtail.recipe.task import Task
+
+
+def sgd(settings: Settings, learning_rate: float | None = None) -> Sgd:
+    """Returns the optimizer settings; ``learning_rate`` takes the place of that of the settings.
+
+    The classifier keeps its ratio to the rest where it has a learning rate of its own.
+    """
+    base = float(settings["learning_rate"])
+    rate = base if learning_rate is None else learning_rate
+    if not rate > 0 or not 0 <= settings["momentum"] < 1 or settings["weight_decay"] < 0:
+        raise LongTailError(
+            f"learning rate {rate}, momentum {settings['momentum']}, weight decay {settings['weight_decay']}; "
+            "needed are a rate above 0, a momentum in [0, 1) and a decay of at least 0"
+        )
+    own = settings.get("classifier_learning_rate")
+    parts = {} if own is None else {"classifier": float(own) * rate / base}
+    return Sgd(rate, float(settings["momentum"]), float(settings["weight_decay"]), parts)
+
+
+def schedule(settings: Settings) -> Schedule:
+    """Returns the learning-rate schedule."""
+    kind, warm_up = settings["schedule"], int(settings["warm_up"])
+    if warm_up < 0:
+        raise LongTailError(f"warm_up={warm_up}; give the number of epochs, at least 0")
+    if kind == "cosine":
+        return CosineDecay(warm_up)
+    if kind == "steps":
+        return Steps(tuple(float(at) for at in settings["steps_at"]), float(settings["steps_by"]), warm_up)
+    raise LongTailError(f"schedule={kind!r}; choose 'steps' or 'cosine'")
+
+
+def positive(settings: Settings, name: str) -> int:
+    """Returns a setting that counts something.
+
+    Raises:
+        LongTailError: It is below 1.
+    """
+    value = int(settings[name])
+    if value < 1:
+        raise LongTailError(f"{name}={value}; it must be at least 1")
+    return value
+
+
+def cosine_network(task: Task, settings: Settings) -> Callable[[], Network]:
+    """Returns what makes the task's network with signed features and a cosine classifier (Section 3.2).
+
+    Raises:
+        LongTailError: A scale that is not above 0.
+    """
+    if not settings["scale"] > 0:
+        raise LongTailError(f"scale={settings['scale']}; the scale of the cosines must be above 0")
+    return partial(_cosine_network, task, settings)
+
+
+def _cosine_network(task: Task, settings: Settings) -> Network:
+    network = task.network(settings, True)
+    network.classifier = CosineClassifier(network.features, task.num_classes, float(settings["scale"]))
+    return network

@@ -1,0 +1,1 @@
+"""Parts that methods are made of: exemplars, prototypes, losses."""

@@ -1,0 +1,125 @@
+"""The CIFAR ResNets (ResNet-20/32/44/56) of the long-tail literature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradlens.longtail.networks.network import Network
+
+Norm = Literal["batch", "group"]
+NORM_GROUPS = 8
+
+
+class ShortcutA(nn.Module):
+    """Option-A shortcut without parameters: every second pixel, new channels zero (He et al. 2016, Section 4.2)."""
+
+    def __init__(self, extra_channels: int) -> None:
+        super().__init__()
+        self.before = extra_channels // 2
+        self.after = extra_channels - extra_channels // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels, H, W] -> [B, channels + extra, H/2, W/2]."""
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.before, self.after))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with a shortcut round them."""
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, norm: Callable[[int], nn.Module], last_relu: bool
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1 = norm(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2 = norm(outputs)
+        self.shortcut = nn.Identity() if stride == 1 and inputs == outputs else ShortcutA(outputs - inputs)
+        self.last_relu = last_relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H/stride, W/stride]."""
+        out = F.relu(self.norm1(self.conv1(x)))
+        out = self.norm2(self.conv2(out)) + self.shortcut(x)
+        return F.relu(out) if self.last_relu else out
+
+
+class ResNetCifar(Network):
+    """A CIFAR ResNet: three stages of widths 16, 32 and 64, global average pooling, 64 features, one classifier.
+
+    Convolution and linear weights start Kaiming-normal. ResNet-32 with a 100-way linear head has 470,004 parameters
+    (the model of LDAM-DRW and of every CIFAR-LT table since).
+
+    Attributes:
+        features: Width of what ``embed`` returns.
+        classifier: [B, features] -> [B, C] logits; replace it to change the head.
+    """
+
+    def __init__(
+        self,
+        depth: int = 32,
+        num_classes: int = 100,
+        *,
+        norm: Norm = "batch",
+        signed_features: bool = False,
+        classifier: nn.Module | None = None,
+    ) -> None:
+        """Builds the network.
+
+        Args:
+            depth: 6 n + 2: 20, 32, 44 or 56 are customary.
+            num_classes: Width C of the linear classifier.
+            norm: "batch", or "group" (8 groups), which does not mix the samples of a batch.
+            signed_features: Removes the last ReLU, so that cosines of features cover both signs.
+            classifier: Takes the place of the linear classifier.
+
+        Raises:
+            ValueError: A depth that is not 6 n + 2, or an unknown norm.
+        """
+        super().__init__()
+        blocks, remainder = divmod(depth - 2, 6)
+        if blocks < 1 or remainder:
+            raise ValueError(f"depth={depth}; a CIFAR ResNet has 6 n + 2 layers, e.g. 20, 32, 44 or 56")
+        make_norm = _norm(norm)
+        self.features = 64
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.norm1 = make_norm(16)
+        self.layer1 = _stage(16, 16, blocks, 1, make_norm)
+        self.layer2 = _stage(16, 32, blocks, 2, make_norm)
+        self.layer3 = _stage(32, 64, blocks, 2, make_norm, last_relu=not signed_features)
+        self.classifier = nn.Linear(self.features, num_classes) if classifier is None else classifier
+        for module in self.modules():
+            # A classifier that was handed in comes initialised.
+            if isinstance(module, nn.Conv2d) or (
+                module is self.classifier and classifier is None and isinstance(module, nn.Linear)
+            ):
+                nn.init.kaiming_normal_(module.weight)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """[B, 3, 32, 32] normalised images -> [B, 64] features before the classifier."""
+        out = F.relu(self.norm1(self.conv1(images)))
+        out = self.layer3(self.layer2(self.layer1(out)))
+        pooled: Tensor = out.mean((2, 3))
+        return pooled
+
+
+def _stage(
+    inputs: int, outputs: int, blocks: int, stride: int, norm: Callable[[int], nn.Module], last_relu: bool = True
+) -> nn.Sequential:
+    layers = [
+        BasicBlock(inputs if i == 0 else outputs, outputs, stride if i == 0 else 1, norm, True) for i in range(blocks)
+    ]
+    layers[-1].last_relu = last_relu
+    return nn.Sequential(*layers)
+
+
+def _norm(kind: str) -> Callable[[int], nn.Module]:
+    if kind == "batch":
+        return nn.BatchNorm2d
+    if kind == "group":
+        return lambda channels: nn.GroupNorm(NORM_GROUPS, channels)
+    raise ValueError(f"norm={kind!r}; choose 'batch' or 'group'")

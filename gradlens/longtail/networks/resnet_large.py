@@ -1,0 +1,139 @@
+"""ResNet-10/18/34/50/101/152 for 224 x 224 images, through torchvision."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
+from gradlens.longtail.networks.network import Network
+
+# ResNet-10 is no torchvision model: basic blocks, one in each stage (the ImageNet-LT tables since OLTR).
+LAYERS: dict[int, tuple[str, tuple[int, int, int, int]]] = {
+    10: ("BasicBlock", (1, 1, 1, 1)),
+    18: ("BasicBlock", (2, 2, 2, 2)),
+    34: ("BasicBlock", (3, 4, 6, 3)),
+    50: ("Bottleneck", (3, 4, 6, 3)),
+    101: ("Bottleneck", (3, 4, 23, 3)),
+    152: ("Bottleneck", (3, 8, 36, 3)),
+}
+TORCHVISION = "torchvision"
+
+
+class ResNetLarge(Network):
+    """A torchvision ResNet without its classifier, and a linear one of C classes.
+
+    Attributes:
+        features: 512 with basic blocks, 2048 with bottlenecks.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        num_classes: int,
+        *,
+        signed_features: bool = False,
+        pretrained: Path | str | None = None,
+    ) -> None:
+        """Builds the network.
+
+        Args:
+            depth: 10, 18, 34, 50, 101 or 152.
+            num_classes: C.
+            signed_features: Leaves the last ReLU out.
+            pretrained: File with the weights of a torchvision ResNet of this depth, or "torchvision" for those that its
+                cache holds; None starts from scratch.
+
+        Raises:
+            LongTailError: An unknown depth, or weights that do not fit.
+            DatasetNotFoundError: No such weights.
+        """
+        super().__init__()
+        if depth not in LAYERS:
+            raise LongTailError(f"depth={depth}; choose one of {', '.join(map(str, LAYERS))}")
+        from torchvision.models import resnet
+
+        block, layers = LAYERS[depth]
+        backbone: Any = resnet.ResNet(getattr(resnet, block), list(layers))
+        if pretrained is not None:
+            _load(backbone, depth, pretrained)
+        self.features = int(backbone.fc.in_features)
+        backbone.fc = nn.Identity()
+        if signed_features:
+            backbone.layer4[-1] = SignedBlock(backbone.layer4[-1])
+        self.backbone = cast(nn.Module, backbone)
+        self.classifier = nn.Linear(self.features, num_classes)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, features]."""
+        embedded: Tensor = self.backbone(images)
+        return embedded
+
+
+class SignedBlock(nn.Module):
+    """A torchvision block without the ReLU at its end."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shapes as the block."""
+        block: Any = self.block
+        out = F.relu(block.bn1(block.conv1(x)))
+        out = block.bn2(block.conv2(out))
+        if hasattr(block, "conv3"):
+            out = block.bn3(block.conv3(F.relu(out)))
+        identity: Tensor = x if block.downsample is None else block.downsample(x)
+        return cast(Tensor, out + identity)
+
+
+def _load(backbone: nn.Module, depth: int, pretrained: Path | str) -> None:
+    path = _cached(depth) if str(pretrained) == TORCHVISION else Path(pretrained)
+    if not path.is_file():
+        raise DatasetNotFoundError(f"no weights in {path}; give a file of a torchvision ResNet-{depth}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise LongTailError(f"{path} cannot be read as weights ({type(error).__name__}); download it again") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    # The classifier of the pretraining goes; whatever its classes were.
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    wanted = {name for name in backbone.state_dict() if not name.startswith("fc.")}
+    missing = sorted(wanted - set(state))
+    try:
+        backbone.load_state_dict({name: value for name, value in state.items() if name in wanted}, strict=False)
+    except RuntimeError as error:
+        raise LongTailError(
+            f"the weights in {path} do not fit a ResNet-{depth}: {str(error).splitlines()[-1]}"
+        ) from error
+    if missing:
+        raise LongTailError(
+            f"the weights in {path} do not fit a ResNet-{depth}: {len(missing)} tensors are missing, e.g. {missing[0]}"
+        )
+
+
+def _cached(depth: int) -> Path:
+    """Returns where torchvision keeps its first weights of this depth.
+
+    Raises:
+        DatasetNotFoundError: torchvision has none, or they were not downloaded.
+    """
+    from torchvision.models import get_weight
+
+    if depth == 10:
+        raise DatasetNotFoundError("torchvision has no weights of a ResNet-10; give a file, or train from scratch")
+    file = str(get_weight(f"ResNet{depth}_Weights.IMAGENET1K_V1").url).split("/")[-1]
+    path = Path(str(torch.hub.get_dir())) / "checkpoints" / file
+    if not path.is_file():
+        raise DatasetNotFoundError(
+            f"no weights in torchvision's cache ({path}). Get them with: python -c \"import torchvision; "
+            f"torchvision.models.resnet{depth}(weights='IMAGENET1K_V1')\", or give the path of a file"
+        )
+    return path

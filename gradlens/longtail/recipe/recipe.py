@@ -1,0 +1,50 @@
+"""Recipe: a method made ready for one task: its phases, its network and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gradlens.longtail.networks.network import Network
+from gradlens.longtail.recipe.phases import Phase
+from gradlens.longtail.recipe.settings import Settings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `fit` runs.
+
+    Attributes:
+        method: Name of the method, e.g. "dual-phase".
+        phases: One or more, in order.
+        network: Makes the freshly initialised network.
+        settings: Every hyper-parameter with its source.
+    """
+
+    method: str
+    phases: tuple[Phase, ...]
+    network: Callable[[], Network]
+    settings: Settings
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all phases together."""
+        return sum(phase.epochs for phase in self.phases)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the loss components of all phases, in the order of their first appearance."""
+        return tuple(dict.fromkeys(name for phase in self.phases for name in phase.losses))
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what a checkpoint must agree with: the method, its phases, how each trains and the value of every setting."""
+        phases = " ".join(f"{phase.name}:{phase.epochs}" for phase in self.phases)
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in self.settings.items()}
+        # By number: two phases may have the same name.
+        trained = {
+            f"{part} of phase {number} ({phase.name})": value
+            for number, phase in enumerate(self.phases, 1)
+            for part, value in phase.identity().items()
+        }
+        return {"method": self.method, "phases": phases, **values, **trained}

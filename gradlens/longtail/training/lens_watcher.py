@@ -1,0 +1,179 @@
+"""LensTracker: a training of several phases as one tracked run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradlens.groups import ClassGroups
+from gradlens.lens import Lens
+from gradlens.longtail.recipe.learner import Learner
+from gradlens.longtail.recipe.phases import Phase, Step
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.training.watching import Watching
+from gradlens.runlog import RunMeta, RunWriter
+from gradlens.runlog.format.description import FILE, read_meta
+
+SHOTS = ("many", "medium", "few", "overall")
+
+
+class LensTracker:
+    """Gives every phase a lens of its own, since network and optimizer change; together they write one run."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        task: Task,
+        folder: Path,
+        watching: Watching,
+        *,
+        seed: int,
+        resume: bool,
+        facts: dict[str, Any],
+    ) -> None:
+        """Prepares; the run's folder is made when the first phase starts.
+
+        Args:
+            recipe: What is trained.
+            task: On what.
+            folder: The run's folder.
+            watching: How closely.
+            seed: Seed of the training.
+            resume: Continues the run that the folder holds.
+            facts: Further facts for run.json.
+        """
+        self._recipe = recipe
+        self._task = task
+        self._folder = folder
+        self._watching = watching
+        self._resume = resume
+        self._facts = {
+            "seed": seed,
+            "method": recipe.method,
+            "dataset": task.name,
+            "subset_hash": task.train.digest,
+            "hyperparameters": recipe.settings.to_json(),
+            **facts,
+        }
+        self._lens: Lens | None = None
+        self._writer: RunWriter | None = None  # in a phase without a lens
+        self._step = 0
+        self._phase: Phase | None = None
+        self._epochs = 0
+
+    def start_phase(
+        self,
+        phase: Phase,
+        learner: Learner,
+        optimizer: torch.optim.Optimizer | None,
+        step: int,
+        done: int,
+    ) -> None:
+        """See ``Tracker.start_phase``."""
+        self._step = step
+        if optimizer is None:
+            if learner.processes.rank == 0:
+                self._writer = self._without_a_lens()
+            self._resume = True
+            self.event("phase", name=phase.name)
+            return
+        steps = -(-len(learner.selected) // phase.batch) * phase.epochs
+        every = self._watching.every_in(steps)
+        self._lens = Lens(
+            learner.model,
+            self._task.groups(),
+            out=self._folder,
+            optimizer=optimizer,
+            every=every,
+            budget=None if every is not None else self._watching.budget,
+            engine=self._watching.engine,
+            layers=self._watching.layers,
+            update=self._watching.update,
+            class_counts=self._class_counts(),
+            meta=self._facts,
+            resume=self._resume,
+        )
+        self._resume = True
+        self._phase = phase
+        self._epochs = done
+        self._lens.step = step
+        self._lens.phase(phase.name)
+
+    def start_epoch(self, epoch: int) -> None:
+        """See ``Tracker.start_epoch``."""
+        if self._lens is not None:
+            self._lens.epoch = epoch
+
+    def backward(self, losses: dict[str, Tensor], step: Step) -> None:
+        """See ``Tracker.backward``."""
+        assert self._lens is not None
+        whole = len(self._recipe.components) == 1
+        loss = next(iter(losses.values())) if whole else losses
+        self._lens.backward(loss, step.measured_labels(), outputs=step.anchors, logits=step.own.logits)
+
+    def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
+        """See ``Tracker.end_epoch``."""
+        accuracies = {name: row[name] for name in SHOTS if name in row}
+        split = next(iter(self._task.evaluations))
+        if self._lens is None:
+            if self._writer is not None:  # the last step that there was: see below
+                self._writer.event(
+                    "evaluation", max(self._step - 1, 0), epoch=row["epoch"] - 1, split=split, **accuracies
+                )
+            return
+        assert self._phase is not None
+        self._epochs += 1
+        # What is said of an epoch belongs to its last step: a phase or a resumed training that starts at the next step
+        # supersedes all that was logged from there on.
+        self._lens.step -= 1
+        try:
+            self._lens.event("epoch", **{name: value for name, value in row.items() if name not in SHOTS})
+            if accuracies:
+                self._lens.evaluation(split=split, **accuracies)
+            if self._watching.probe_is_due(self._epochs, self._phase.epochs):
+                # Batches as in training: a graph of larger ones would take more memory than the training itself.
+                batches = learner.train.batches(learner.selected, self._phase.batch, augmented=False)
+                classes = _classifier_width(learner)  # only the head's in phase I
+                self._lens.probe(batches, ClassGroups.per_class(classes), label=f"epoch {row['epoch']}")
+        finally:
+            self._lens.step += 1
+
+    def end_phase(self) -> None:
+        """See ``Tracker.end_phase``: frozen copies of the network must not carry the lens's hooks."""
+        self.close()
+        self._lens = self._writer = None
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """See ``Tracker.event``."""
+        if self._lens is not None:
+            self._lens.event(kind, **facts)
+        elif self._writer is not None:
+            self._writer.event(kind, self._step, **facts)
+
+    def close(self, status: str = "finished", reason: str | None = None) -> None:
+        """Ends the run."""
+        if self._lens is not None:
+            self._lens.close(status, reason)
+        elif self._writer is not None:
+            self._writer.close(status, reason)
+
+    def _without_a_lens(self) -> RunWriter:
+        """Goes on with the run, or starts it, where nothing trains and so nothing is measured."""
+        if self._resume and (self._folder / FILE).exists():
+            return RunWriter(self._folder, read_meta(self._folder), resume=True)
+        groups = self._task.groups().to_json()
+        return RunWriter(self._folder, RunMeta.here(groups, class_counts=self._class_counts(), **self._facts))
+
+    def _class_counts(self) -> tuple[float, ...]:
+        return tuple(torch.bincount(self._task.train.labels, minlength=self._task.num_classes).tolist())
+
+
+@torch.no_grad()
+def _classifier_width(learner: Learner) -> int:
+    learner.model.eval()
+    images, _ = next(iter(learner.train.batches(learner.selected[:1], 1, augmented=False)))
+    return int(learner.model(images).shape[1])

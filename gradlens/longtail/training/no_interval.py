@@ -1,0 +1,42 @@
+"""Why a phase has no interval of its distortion, and what would give it one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradlens.analysis.facts import training_steps
+from gradlens.analysis.phase_story import Stretch
+from gradlens.measure.schedule.cadence import Every
+from gradlens.runlog import Run
+from gradlens.statistics.intervals import FEWEST, TOO_SLOW, Interval
+
+
+def no_interval(run: Run, parts: Sequence[Stretch], found: Sequence[Interval]) -> str:
+    """Returns which phases have no interval, why, and what helps; "" where all have one.
+
+    Args:
+        run: The run.
+        parts: Its phases.
+        found: The distortion of each.
+    """
+    without = [(part, interval) for part, interval in zip(parts, found, strict=True) if not interval.measurable]
+    if not without:
+        return ""
+    prefix = f"{run.name}, "
+    several = len(run.phases) > 1
+    reasons = [
+        f"{part.title.removeprefix(prefix) if several else 'the run'}: {interval.why}" for part, interval in without
+    ]
+    few = [part for part, interval in without if interval.samples < FEWEST or interval.why == TOO_SLOW]
+    helps = "--every 1 measures more" if all(_has_more(run, part) for part in few) else "a longer training has more"
+    return f"no interval of {', '.join(reasons)}{f'; {helps}' if few else ''}"
+
+
+def _has_more(run: Run, part: Stretch) -> bool:
+    """Says whether a phase has steps enough for an interval that were not measured."""
+    if run.meta.cadence == str(Every(1)):
+        return False
+    first = part.span[0]
+    phase = next(phase for phase in reversed(run.phases) if phase.start <= first)
+    end = training_steps(run) if phase.end is None else phase.end
+    return end - phase.start >= FEWEST

@@ -1,0 +1,179 @@
+"""One tracked training from a method's and a data set's name to its result."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradlens.longtail.recipe.processes import Processes
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.training.checkpoint import FILE as CHECKPOINT
+from gradlens.longtail.training.checkpoint import Checkpoint, CheckpointError, require_same
+from gradlens.longtail.training.fit import Fitted, fit, training_identity
+from gradlens.longtail.training.watcher import Tracker, Untracked
+from gradlens.longtail.training.watching import Watching
+from gradlens.runlog import RunError, RunExistsError
+from gradlens.runlog.format.description import FILE as RUN
+from gradlens.runlog.format.description import replace_file
+
+RESULT = "result.json"
+SHOTS = ("many", "medium", "few", "overall")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training that went to its end.
+
+    Attributes:
+        folder: The run's folder.
+        fitted: Network and history; None where the result was there already.
+        result: What ``result.json`` in the folder says.
+    """
+
+    folder: Path
+    fitted: Fitted | None
+    result: dict[str, Any]
+
+
+def run_training(
+    recipe: Recipe,
+    task: Task,
+    folder: Path | str,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    resume: bool = False,
+    start: Checkpoint | None = None,
+    watching: Watching | None,
+    evaluate_every: int = 1,
+    max_steps: int | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+) -> Trained:
+    """Trains, watched by the lens, and keeps run, checkpoint and result in one folder.
+
+    In several processes all call this with the same arguments; the folder must be the same one for all.
+
+    Args:
+        recipe: What to do.
+        task: On what.
+        folder: New folder, or one to resume.
+        seed: See ``fit``.
+        device: See ``fit``.
+        resume: Continues what the folder holds; where it holds a result, that is returned at once.
+        start: See ``fit``; the run tells of what follows.
+        watching: How closely it is watched; None trains without a lens.
+        evaluate_every: See ``fit``.
+        max_steps: See ``fit``.
+        on_epoch: See ``fit``.
+
+    Raises:
+        RunExistsError: The folder holds something and is not to be resumed.
+        CheckpointError: The folder's checkpoint or result cannot be used, or belongs to another training.
+        DivergedError: See ``fit``; the run says "failed".
+    """
+    path = Path(folder)
+    if resume and (path / RESULT).is_file():
+        return Trained(path, None, _finished(path / RESULT, training_identity(recipe, task, seed, max_steps)))
+    extra = {"source": task.source} | (
+        {} if start is None else {"branched_after_phase": recipe.phases[start.phase].name}
+    )
+    tracker = _tracker(recipe, task, path, watching, seed, resume, extra)
+    try:
+        fitted = fit(
+            recipe,
+            task,
+            seed=seed,
+            device=device,
+            folder=path,
+            resume=resume,
+            start=start,
+            tracker=tracker,
+            evaluate_every=evaluate_every,
+            max_steps=max_steps,
+            on_epoch=on_epoch,
+        )
+    except KeyboardInterrupt:
+        tracker.close("interrupted", f"{signal.Signals.SIGINT.name}; --resume goes on from {CHECKPOINT}")
+        raise
+    except BaseException as error:
+        tracker.close("failed", f"{type(error).__name__}: {error}")
+        raise
+    tracker.event("result", best_epoch=fitted.best["epoch"], **fitted.final[fitted.split])
+    tracker.close()
+    result = describe(recipe, task, fitted, seed, device, max_steps)
+    if fitted.learner.processes.rank == 0:
+        replace_file(path / RESULT, (json.dumps(result, indent=1) + "\n").encode())
+    return Trained(path, fitted, result)
+
+
+def _finished(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        there = result["identity"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a result of this version of gradlens; delete it to train on") from error
+    require_same(path, there, identity)
+    return dict(result)
+
+
+def _tracker(
+    recipe: Recipe,
+    task: Task,
+    folder: Path,
+    watching: Watching | None,
+    seed: int,
+    resume: bool,
+    extra: dict[str, Any],
+) -> Tracker:
+    if watching is not None:
+        from gradlens.longtail.training.lens_watcher import LensTracker
+
+        if resume and (folder / CHECKPOINT).exists() and not (folder / RUN).exists():
+            raise RunError(f"{folder} was trained without the lens so far; resume it with --untracked")
+        facts = {"command": (sys.executable, *sys.argv), "extra": extra}
+        return LensTracker(recipe, task, folder, watching, seed=seed, resume=resume, facts=facts)
+    if Processes.here().rank == 0:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            taken = not resume and any(folder.iterdir())
+        except OSError as error:
+            raise RunError(f"cannot make the folder {folder}: {error.strerror}; choose another with --out") from error
+        if taken:
+            raise RunExistsError(
+                f"{folder} already exists and holds something; choose another with --out, or go on with --resume"
+            )
+    return Untracked()
+
+
+def describe(
+    recipe: Recipe, task: Task, fitted: Fitted, seed: int, device: str, max_steps: int | None = None
+) -> dict[str, Any]:
+    """Returns the JSON object of a result: settings with sources, accuracies of the last and of the best epoch."""
+    best = fitted.best
+    return {
+        "method": recipe.method,
+        "dataset": task.name,
+        "subset": task.train.digest,
+        "seed": seed,
+        "identity": training_identity(recipe, task, seed, max_steps),
+        "device": device,
+        "processes": fitted.learner.processes.size,
+        "images": len(task.train.labels),
+        "phases": [{"name": phase.name, "epochs": phase.epochs} for phase in recipe.phases],
+        "steps": fitted.steps,
+        "seconds_training": sum(row.get("seconds", 0.0) for row in fitted.history),
+        "settings": recipe.settings.to_json(),
+        "last": fitted.final,
+        "best": {
+            "split": fitted.split,
+            "epoch": best["epoch"],
+            **{name: best[name] for name in SHOTS if name in best},
+        },
+        "history": fitted.history,
+    }

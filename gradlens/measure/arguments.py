@@ -1,0 +1,95 @@
+"""What a lens is given: wrong arguments are errors at once, with their cause and their fix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gradlens.engines import CHOICES
+from gradlens.groups import ClassGroups
+from gradlens.measure.schedule.cadence import Budget, Cadence, Every
+
+DEFAULT_BUDGET = 0.05
+
+
+def check_kinds(model: object, groups: object, optimizer: object, engine: object) -> None:
+    """Checks what a lens works with.
+
+    Raises:
+        TypeError: No module, no ClassGroups, or no optimizer.
+        ValueError: A model on the meta device, or an unknown engine.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"the model is a {type(model).__name__}; give the torch.nn.Module that is trained")
+    if not isinstance(groups, ClassGroups):
+        raise TypeError(f"groups are {type(groups).__name__}; give ClassGroups, such as ClassGroups.shots(counts)")
+    if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            f"optimizer is a {type(optimizer).__name__}; give the torch.optim.Optimizer whose step ends a training step, or None"
+        )
+    if engine not in CHOICES:
+        raise ValueError(f"engine={engine!r}; choose one of {', '.join(CHOICES)}")
+    for name, param in model.named_parameters():
+        if param.is_meta:
+            raise ValueError(
+                f"parameter {name} is on the meta device, where it has no values; give the model its memory first "
+                "(model.to_empty(device=...)), then make the lens"
+            )
+
+
+def cadence_of(every: int | None, budget: float | None) -> Cadence:
+    """Returns which steps are measured.
+
+    Raises:
+        ValueError: Both, or one that makes no sense.
+    """
+    if every is not None and budget is not None:
+        raise ValueError(f"every={every} and budget={budget} exclude each other; give one")
+    return Every(every) if every is not None else Budget(DEFAULT_BUDGET if budget is None else budget)
+
+
+def counts_of(class_counts: Sequence[float] | NDArray[Any] | None, groups: ClassGroups) -> tuple[float, ...] | None:
+    """Returns [C] counts for the log, or None.
+
+    Raises:
+        ValueError: Something else than one number for each class.
+    """
+    if class_counts is None:
+        return None
+    try:
+        counts = np.asarray(class_counts, dtype=np.float64)
+    except (TypeError, ValueError):
+        counts = np.zeros((0, 0))
+    if counts.shape != (groups.num_classes,) or not np.isfinite(counts).all() or (counts < 0).any():
+        raise ValueError(
+            f"class_counts must be one number of images for each of the {groups.num_classes} classes, got {class_counts!r}"
+        )
+    return tuple(counts.tolist())
+
+
+def parts_of(loss: Tensor | Mapping[str, Tensor]) -> tuple[tuple[str, ...], list[Tensor]]:
+    """Returns the names of the loss's components, () for a single loss, and the components.
+
+    Raises:
+        TypeError: Something else than tensors.
+        ValueError: No components, or one of several that is no scalar.
+    """
+    named = loss if isinstance(loss, Mapping) else {"": loss}
+    if not named:
+        raise ValueError("no loss components; give a scalar loss, or a dict with at least one")
+    for name, part in named.items():
+        what = f"loss component {name!r}" if isinstance(loss, Mapping) else "the loss"
+        if not isinstance(part, Tensor):
+            raise TypeError(
+                f"{what} is a {type(part).__name__}; give a scalar tensor, or a dict of component name to scalar tensor"
+            )
+        if len(named) > 1 and part.numel() != 1:  # of a single loss, torch says so itself
+            raise ValueError(
+                f"{what} has shape {list(part.shape)}, but a scalar is differentiated; take its mean or sum"
+            )
+    return tuple(named) if isinstance(loss, Mapping) else (), list(named.values())

@@ -1,0 +1,154 @@
+"""Repeatable: whether a backward pass that runs twice gives the same twice, which all of a measurement rests on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
+
+from gradlens.autograd.arithmetic import relative_difference
+from gradlens.autograd.cotangents import cotangents
+from gradlens.autograd.inner_products import dense
+from gradlens.autograd.pull_back import gradients
+from gradlens.autograd.shards import local
+from gradlens.engines.protocol import Grads
+from gradlens.measure.preflight.reachable_state import ReachableState, restorer
+from gradlens.measure.preflight.refusal import Refusal
+
+# Two passes may differ by this where kernels add up in any order (atomics), in units of the vector.
+NOISE = 1e-4
+ROUNDINGS = 4.0
+
+
+class Repeatable:
+    """Looks at the script's own autograd functions, and lets them run twice before they are relied on."""
+
+    def __init__(self) -> None:
+        self._trusted: frozenset[Any] | None = None
+
+    def begin(self, nodes: Sequence[Any]) -> Passes:
+        """Takes down what the functions of a graph may remember; see ``Passes``."""
+        functions = [node for node in nodes if is_of_script(node)]
+        kinds = frozenset(type(node) for node in functions)
+        return Passes(functions, new=kinds != self._trusted, on_same=lambda: self._trust(kinds))
+
+    def _trust(self, kinds: frozenset[Any]) -> None:
+        self._trusted = kinds
+
+
+class Passes:
+    """The passes of ours over one graph."""
+
+    def __init__(self, functions: Sequence[Any], *, new: bool, on_same: Callable[[], None]) -> None:
+        """Takes down what the functions may remember.
+
+        Args:
+            functions: Nodes of the script's own functions.
+            new: Whether functions of other kinds than before: what they saved is copied, once.
+            on_same: Called when two passes have given the same.
+        """
+        self._functions, self.new, self._on_same = functions, new, on_same
+        self._state = ReachableState([*functions, *(type(node)._forward_cls for node in functions)])
+        self._saved = [restorer(saved) for node in functions if new for saved in _saved(node)]
+        self._changed = False
+
+    def restore(self) -> bool:
+        """Puts everything back; says whether anything has changed since the beginning."""
+        undone = [undo() for undo in self._saved]
+        self._changed = self._state.restore() or any(undone) or self._changed
+        return self._changed
+
+    def check(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], params: Sequence[nn.Parameter]) -> None:
+        """Pulls one cotangent back twice where that has not been done for such functions.
+
+        Args:
+            losses: What is differentiated.
+            anchors: Where the pull-backs begin.
+            params: Where they end.
+
+        Raises:
+            Refusal: The results differ.
+        """
+        if not self.new:
+            return None
+        seeds = [(a, g) for a, g in zip(anchors, cotangents(losses[0], anchors), strict=True) if g is not None]
+        if not seeds:
+            return None
+        outputs, given = zip(*seeds, strict=True)
+        drawn = _random_state(params)
+        try:
+            first = gradients(outputs, params, [seed.clone() for seed in given])
+            second = gradients(outputs, params, [seed.clone() for seed in given])
+        except RuntimeError as error:
+            if self.restore():
+                raise Refusal(f"{self._names()} changes what it has saved while it runs") from error
+            raise
+        moved = drawn != _random_state(params)
+        changed = self.restore()
+        if _same(first, second):
+            return self._on_same()
+        if changed:
+            raise Refusal(
+                f"{self._names()} gives another gradient each time it runs: it draws from a generator of its own, counts, or "
+                "changes what it saved (which has been put back)"
+            )
+        if moved:
+            raise Refusal(
+                "a backward pass draws random numbers and gives another gradient each time (checkpointing with "
+                "preserve_rng_state=False, or noise on gradients)"
+            )
+        gap = float(relative_difference(first, second))
+        rounding = max(torch.finfo(tensor.dtype).eps for tensor in (*outputs, *params))
+        host = all(param.device.type == "cpu" for param in params)
+        if gap > max(NOISE, ROUNDINGS * rounding) or (host and self._functions):
+            if not self._functions:
+                raise Refusal(
+                    "a layer that runs again in each backward pass (activation checkpointing) gives another gradient each time; "
+                    "its attributes, buffers and random numbers have been put back",
+                    touched=True,
+                )
+            raise Refusal(
+                f"{self._names()} gives another gradient each time it runs (two passes differ by {gap:.1e} of its size); what "
+                "it keeps was not found and not put back, so this training may differ from one without gradlens",
+                touched=True,
+            )
+        return self._on_same()
+
+    def _names(self) -> str:
+        return "the autograd function " + ", ".join(
+            dict.fromkeys(type(n)._forward_cls.__qualname__ for n in self._functions)
+        )
+
+
+def is_of_script(node: Any) -> bool:
+    """Says whether a node of a graph is an autograd function in Python that is not torch's own."""
+    if not isinstance(node, BackwardCFunction):
+        return False
+    home = str(type(node)._forward_cls.__module__)  # type: ignore[attr-defined]
+    return not home.startswith(("torch.", "gradlens."))
+
+
+def _saved(node: Any) -> Sequence[Tensor]:
+    return [saved for saved in node.saved_tensors if isinstance(saved, Tensor)]
+
+
+def _same(first: Grads, second: Grads) -> bool:
+    return all(
+        (a is None and b is None) or (a is not None and b is not None and _equal(dense(local(a)), dense(local(b))))
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a, b) or torch.equal(a.nan_to_num(), b.nan_to_num())
+
+
+def _random_state(params: Sequence[nn.Parameter]) -> list[Any]:
+    devices = sorted({param.device.index or 0 for param in params if param.device.type == "cuda"})
+    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state(number) for number in devices)]
+    return [*(state.numpy().tobytes() for state in states), repr(np.random.get_state()), random.getstate()]  # noqa: NPY002

@@ -1,0 +1,192 @@
+"""Recorder: results of measured steps on their way into the log, and what must be said about them."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from gradlens.autograd.float_range import stored
+from gradlens.groups import ClassGroups
+from gradlens.guards.script_hooks import taken
+from gradlens.measure.pending_result import Pending
+from gradlens.measure.preflight.refusal import Refusal
+from gradlens.metrics.gram import Measurement
+
+if TYPE_CHECKING:
+    from gradlens.runlog import RunWriter
+
+# Above this the contributions do not add up to the gradient, and the numbers cannot be trusted.
+RESIDUAL_LIMIT = 1e-3
+# Above this an engine and the masked one, which is exact for every model, do not agree.
+DISAGREEMENT_LIMIT = 1e-4
+# In reduced precision both limits are so many roundings.
+ROUNDINGS = 4.0
+
+# Another direction, or scale, of what the optimizer steps on; rounding of 16-bit gradients is below it.
+STEPPED_LIMIT = 0.02
+
+
+class GradlensWarning(RuntimeWarning):
+    """Something about a measurement that the user should know; training is untouched."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    step: int
+    time: float
+    epoch: int | None
+    names: tuple[str, ...]
+    pending: Pending
+    seconds: float
+    stepped: Tensor | None
+
+
+class Recorder:
+    """Takes results, holds them until the device has delivered their numbers, and logs them.
+
+    Attributes:
+        announce: Takes warnings.
+        last: The newest delivered measurement, or None.
+        writer: Where it is written, or None.
+        layers: Whether inner products are kept layer by layer.
+        on_disagreement: Called with the reason when an engine proves wrong.
+    """
+
+    def __init__(self, writer: RunWriter | None, layers: bool, announce: Callable[[str], None] | None = None) -> None:
+        """Prepares.
+
+        Args:
+            writer: Where measurements and events go, or None.
+            layers: Whether to keep the inner products layer by layer.
+            announce: Takes warnings, each once; by default they are GradlensWarnings.
+        """
+        self.announce = announce or _warn
+        self.last: Measurement | None = None
+        self.writer = writer
+        self.layers = layers
+        self.on_disagreement: Callable[[str], None] = lambda _: None
+        self._waiting: list[_Waiting] = []
+        self._said: set[str] = set()
+        self._finite = True
+
+    def take(
+        self,
+        step: int,
+        epoch: int | None,
+        names: tuple[str, ...],
+        pending: Pending,
+        seconds: float,
+        stepped: Tensor | None = None,
+    ) -> None:
+        """Takes a result, and what ``SteppedGradient`` says of its step; on a CPU it is delivered at once."""
+        self._waiting.append(_Waiting(step, time.time(), epoch, names, pending, seconds, stepped))
+        if not pending.packed.is_pinned():
+            self.drain()
+
+    def drain(self) -> None:
+        """Logs all waiting results; the device must have been waited for since they were taken."""
+        waiting, self._waiting = self._waiting, []
+        for item in waiting:
+            self._log(item)
+
+    def event(self, kind: str, step: int | None, **facts: Any) -> None:
+        """Logs an event."""
+        if self.writer is not None:
+            self.writer.event(kind, step, **facts)
+
+    def probed(self, found: Measurement, groups: ClassGroups, label: str | None) -> None:
+        """Logs a probe."""
+        if self.writer is not None:
+            kept = found.layers if self.layers else None
+            self.writer.probe(
+                found.step, found.epoch, found.names, found.gram, kept, found.counts, found.loss, found.correct,
+                found.seconds, groups.to_json(), label,
+            )  # fmt: skip
+
+    def engine_changed(self, engine: str, reason: str, step: int) -> None:
+        """Logs that another engine measures from now on."""
+        self.event("engine", step, engine=engine, reason=reason)
+        if self.writer is not None:
+            self.writer.update_meta(engine=engine, engine_reason=reason)
+
+    def warn(self, kind: str, step: int | None, message: str) -> None:
+        """Logs an event and, the first time one of its kind comes, warns."""
+        self.event(kind, step, message=message)
+        if kind not in self._said:
+            self._said.add(kind)
+            self.announce(message)
+
+    def _log(self, item: _Waiting) -> None:
+        result = item.pending.result()
+        gram = result.layers.sum(0)
+        m = Measurement(
+            step=item.step,
+            time=item.time,
+            epoch=item.epoch,
+            names=item.names,
+            gram=gram,
+            layers=stored(result.layers) if self.layers else None,
+            counts=result.counts,
+            loss=result.loss,
+            correct=result.correct,
+            residual=result.residual,
+            total_loss=result.total_loss,
+            seconds=item.seconds,
+            exponent=result.exponent,
+        )
+        least = ROUNDINGS * item.pending.plan.rounding
+        if result.residual > max(RESIDUAL_LIMIT, least) and taken.changing:
+            raise Refusal(
+                f"the hook {', '.join(taken.changing)} changes gradients inside the graph, so the groups' gradients, which are "
+                f"pulled back without it, miss .grad by {result.residual:.1e} of its size"
+            )
+        self.last = m
+        if self.writer is not None:
+            self.writer.append(m)
+        self._note_finite(m, scaled=item.pending.plan.scaled)
+        if item.stepped is not None:
+            self._note_stepped(item.step, *item.stepped.tolist())
+        if result.disagreement > max(DISAGREEMENT_LIMIT, least):
+            self.on_disagreement(f"differs by {result.disagreement:.1e} from the masked engine at step {item.step}")
+        if result.residual > max(RESIDUAL_LIMIT, least):
+            self.warn(
+                "residual",
+                item.step,
+                f"the groups' gradients miss the gradient by {result.residual:.1e} of its size at step {item.step}: another "
+                "backward pass adds to .grad, or a backward function is not linear in the gradient that it is given (float8, "
+                "gradients clipped on the way); see Run.residual",
+            )
+
+    def _note_stepped(self, step: int, scale: float, rest: float) -> None:
+        if rest > STEPPED_LIMIT:
+            self.warn(
+                "stepped",
+                step,
+                f"what the optimizer steps on is not what was measured (step {step}: {min(rest, 1):.0%} of it is no multiple of "
+                "that): .grad was projected, masked, clipped by value or replaced after the backward pass; measured is what the "
+                "backward passes gave",
+            )
+        elif abs(scale - 1) > STEPPED_LIMIT:  # a number that is none compares false
+            self.event("stepped scale", step, scale=scale)
+
+    def _note_finite(self, m: Measurement, *, scaled: bool) -> None:
+        broken = m.nonfinite()
+        finite = not broken and bool(np.isfinite(m.total_loss))
+        if not finite and self._finite:
+            loss = "" if np.isfinite(m.total_loss) else f"the loss is {m.total_loss}"
+            texts = [*([loss] if loss else []), *(["the gradient is not finite"] if broken else [])]
+            facts = (
+                {"scaled": True} if scaled else {}
+            )  # a scaler tries scales that are too large: no fault of the training
+            self.event("nonfinite", m.step, message=", ".join(texts), **facts)
+        self._finite = finite
+
+
+def _warn(message: str) -> None:
+    warnings.warn(f"gradlens: {message}", GradlensWarning, stacklevel=3)

@@ -1,0 +1,142 @@
+"""The quantities that a Run gives, as functions of packed Gram rows; their definitions are those of ``gradlens.metrics.gram``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradlens.metrics import gram as grams
+from gradlens.metrics import packed as vectors
+from gradlens.metrics.gram import Floats
+
+# Packed Gram rows [n, P] and the names of their V vectors -> [n].
+Quantity = Callable[[NDArray[Any], tuple[str, ...]], Floats]
+# Gram rows [n, V, V], a vector's place, how many of the first vectors add up to the gradient -> [n].
+AgainstAll = Callable[[Floats, int, int], Floats]
+
+# Which quantity: "cosine", "share", "norm", or ("conflict", the other vector); and of which vector.
+Kind = str | tuple[str, str]
+Key = tuple[Kind, str]
+# With more groups than this, their pairs are too many to be computed before somebody asks for them.
+MOST_PAIRED = 4
+
+AGAINST_ALL: dict[str, AgainstAll] = {
+    "cosine": grams.cosine,
+    "share": grams.share,
+    "norm": lambda gram, v, _: grams.norm(gram, v),
+}
+
+
+def against_all(kind: str, name: str) -> Quantity:
+    """Returns the quantity "cosine", "share" or "norm" of one vector (not "all")."""
+
+    def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
+        S, contributing = vectors.against_all(names, name)
+        return AGAINST_ALL[kind](vectors.coarse(packed, S), 1, contributing)
+
+    return value
+
+
+def common(groups: tuple[str, ...]) -> list[Key]:
+    """Returns the curves that a look at a run asks for sooner or later."""
+    found: list[Key] = [("cosine", group) for group in groups]
+    found += [("share", name) for name in (*groups, grams.REST)]
+    found += [("norm", name) for name in (*groups, vectors.ALL)]
+    if len(groups) <= MOST_PAIRED:
+        found += [(("conflict", b), a) for a, b in combinations(groups, 2)]
+    return found
+
+
+def curves(packed: NDArray[Any], names: tuple[str, ...], keys: list[Key]) -> list[Floats]:
+    """Returns [n] each of the quantities of ``common``: together they cost little more than one.
+
+    Args:
+        packed: [n, P] packed Gram rows.
+        names: The recorded vectors.
+        keys: Which quantities.
+    """
+    if not np.isfinite(packed).all():  # absent and infinite entries need care
+        return [_alone(*key)(packed, names) for key in keys]
+    of = {name: vectors.selection(names, name) for _, name in (*keys, ("norm", vectors.ALL))}
+    whole = of[vectors.ALL]
+    pairs = [(a, kind[1]) for kind, a in keys if not isinstance(kind, str)]
+    weights = [vectors.product(one, one) for one in of.values()] + [vectors.product(one, whole) for one in of.values()]
+    weights += [vectors.product(of[a], of[b]) for a, b in pairs]
+    products = np.stack(weights) @ packed.astype(np.float64, copy=False).T  # [2 len(of) + pairs, n]
+    dots = dict(zip(of, products[len(of) :], strict=False)) | dict(zip(pairs, products[2 * len(of) :], strict=True))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        squared = np.maximum(products[: len(of)], 0.0)
+        length = dict(zip(of, np.sqrt(squared), strict=True))
+        overall = squared[list(of).index(vectors.ALL)]
+
+        def value(kind: Kind, name: str) -> Floats:
+            if not of[name].any():  # a group that this segment does not know
+                return np.full(len(packed), np.nan)
+            if kind == "norm":
+                return np.asarray(length[name])
+            if kind == "share":
+                return np.asarray(np.where(overall > 0, dots[name] / overall, np.nan))
+            other, dot = (vectors.ALL, dots[name]) if isinstance(kind, str) else (kind[1], dots[name, kind[1]])
+            scale = length[name] * length[other]
+            return np.asarray(np.where(scale > 0, dot / scale, np.nan))
+
+        return [value(*key) for key in keys]
+
+
+def _alone(kind: Kind, name: str) -> Quantity:
+    if not isinstance(kind, str):
+        return conflict(name, kind[1])
+    return norm(name) if kind == "norm" else against_all(kind, name)
+
+
+def norm(name: str) -> Quantity:
+    """Returns the norm of one vector, or of the gradient ("all")."""
+
+    def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
+        # On its own, so that an infinite entry of another vector stays out of it.
+        gram = vectors.coarse(packed, vectors.selection(names, name)[None])
+        return grams.overall_norm(gram, 1) if name == vectors.ALL else grams.norm(gram, 0)
+
+    return value
+
+
+def nonfinite(name: str) -> Quantity:
+    """Returns 1 where a vector, or the gradient ("all"), was measured and is not finite, else 0."""
+
+    def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
+        gram = vectors.coarse(packed, vectors.selection(names, name)[None])
+        return np.isinf(gram[:, 0, 0]).astype(np.float64)
+
+    return value
+
+
+def conflict(a: str, b: str) -> Quantity:
+    """Returns the cosine between two vectors."""
+
+    def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
+        S = np.stack([vectors.selection(names, a), vectors.selection(names, b)])
+        return grams.conflict(vectors.coarse(packed, S), 0, 1)
+
+    return value
+
+
+def share_distance(groups: tuple[str, ...], fractions: Floats) -> Quantity:
+    """Returns half the L1 distance between the groups' shares and ``fractions`` [K]."""
+
+    def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
+        gram = vectors.unpack(packed, len(names))
+        if vectors.components(names):
+            gram, names = grams.aggregate(gram, grams.group_selection(names)), vectors.grouped(names)
+        contributing = len(names) - (grams.UPDATE in names)
+        dots = [
+            grams.dot_overall(gram, names.index(k), contributing) if k in names else np.full(len(gram), np.nan)
+            for k in groups
+        ]
+        whole = grams.overall_norm(gram, contributing)[:, None] ** 2
+        return grams.share_distance(np.stack(dots, axis=-1) / np.where(whole > 0, whole, np.nan), fractions)
+
+    return value

@@ -1,0 +1,1 @@
+"""Runs as text: the terminal, HTML, export."""

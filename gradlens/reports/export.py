@@ -1,0 +1,166 @@
+"""A run as a table for other tools: Parquet, CSV or TensorBoard scalars."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gradlens.metrics.gram import UPDATE
+from gradlens.runlog import Run, RunError
+
+# Rows that are turned into a table at a time.
+CHUNK = 65_536
+
+# Name, values [T], and where NaN was measured: a NaN anywhere else is no value.
+Column = tuple[str, NDArray[Any], NDArray[np.bool_]]
+
+
+def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Writes a run's measured steps, one row each.
+
+    Columns: step, time, epoch, phase, residual, total_loss, seconds, share_distance, norm/all; for every group count/, loss/,
+    correct/ (sums over its samples) and mean_norm/; for every vector cosine/, norm/ and share/; and the Gram itself as gram/A:B.
+    Absent values are empty, and so is a cosine or share of a gradient that is zero. What was measured and is not finite is NaN
+    (in the Gram: inf). Layers and probes are not in it: they are no series of numbers by step (``Run`` reads them).
+    TensorBoard gets the scalars without the Gram, at their step and time.
+
+    Args:
+        run: The run.
+        to: "parquet", "csv" or "tensorboard".
+        out: The file to write, or TensorBoard's folder.
+        overwrite: Replace an existing file.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        RunError: Another format, an ``out`` that exists or cannot be written, or TensorBoard that is not installed.
+    """
+    writers: dict[str, Callable[[Run, Path], None]] = {"parquet": _parquet, "csv": _csv, "tensorboard": _tensorboard}
+    if to not in writers:
+        raise RunError(f"cannot export to {to!r}; choose one of {', '.join(writers)}")
+    out = Path(out)
+    taken = any(out.iterdir()) if to == "tensorboard" and out.is_dir() else out.exists()
+    if taken and not overwrite:
+        raise RunError(f"{out} already exists; choose another file, or remove it first")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        writers[to](run, out)
+    except OSError as error:
+        raise RunError(f"cannot write {out}: {error.strerror or error}") from error
+    return out
+
+
+def scalars(run: Run) -> Iterator[Column]:
+    """Yields the numbers of every measured step by name, without step, time and Gram."""
+    broken = run.nonfinite()
+    never, always = np.zeros_like(broken), np.ones_like(broken)
+    yield "epoch", run.epoch, never
+    yield "residual", run.residual, broken
+    yield "total_loss", run.total_loss, always
+    yield "seconds", run.seconds, never
+    yield "share_distance", run.share_distance(), broken
+    yield "norm/all", run.norm("all"), broken
+    for k, group in enumerate(run.groups.names):
+        own = run.nonfinite(group)
+        yield f"count/{group}", run.counts[:, k], never
+        yield f"loss/{group}", run.loss[:, k], own
+        yield f"correct/{group}", run.correct[:, k], never
+        yield f"mean_norm/{group}", run.norm(group, per="mean"), own
+    for name in dict.fromkeys((*run.groups.names, *run.names)):
+        own, there = run.nonfinite(name), ~np.isnan(run.norm(name))
+        against = own | (broken & there)  # a vector that is finite has no cosine with a gradient that is not
+        yield f"cosine/{name}", run.cosine(name), against
+        yield f"norm/{name}", run.norm(name), own
+        if name != UPDATE:  # it is no part of the gradient, so it has no share of it
+            yield f"share/{name}", run.share(name), against
+
+
+def tables(run: Run) -> Iterator[pa.Table]:
+    """Yields the whole table in parts of at most ``CHUNK`` rows, at least one part."""
+    steps, times, phases = run.steps, run.time, _phases(run)
+    columns = list(scalars(run))
+    names = run.names
+    pairs = [(a, b) for a in range(len(names)) for b in range(a, len(names))]
+    for start in range(0, max(len(steps), 1), CHUNK):
+        rows = slice(start, min(start + CHUNK, len(steps)))
+        gram = run.gram(rows=rows)
+        data = {"step": pa.array(steps[rows], pa.int64()), "time": _numbers(times[rows])}
+        data["phase"] = pa.array(phases[rows], pa.string())
+        data |= {name: _numbers(values[rows], measured[rows]) for name, values, measured in columns}
+        data |= {f"gram/{names[a]}:{names[b]}": _numbers(gram[:, a, b]) for a, b in pairs}
+        yield pa.table(data)
+
+
+def _numbers(values: NDArray[Any], measured: NDArray[np.bool_] | bool = False) -> pa.Array:
+    return pa.array(np.ascontiguousarray(values, dtype=np.float64), mask=np.isnan(values) & ~np.asarray(measured))
+
+
+def _phases(run: Run) -> list[str | None]:
+    steps = run.steps
+    named: list[str | None] = [None] * len(steps)
+    for phase in run.phases:
+        low = int(np.searchsorted(steps, phase.start))
+        high = len(steps) if phase.end is None else int(np.searchsorted(steps, phase.end))
+        named[low:high] = [phase.name] * (high - low)
+    return named
+
+
+def _parquet(run: Run, out: Path) -> None:
+    from pyarrow import parquet
+
+    parts = tables(run)
+    first = next(parts)
+    facts = {b"gradlens.run": run.name.encode(), b"gradlens.groups": repr(run.groups).encode()}
+    schema = first.schema.with_metadata(facts)
+    with _in_place_of(out) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
+        for part in (first, *parts):
+            writer.write_table(part.replace_schema_metadata(facts))
+
+
+def _csv(run: Run, out: Path) -> None:
+    from pyarrow import csv
+
+    parts = tables(run)
+    first = next(parts)
+    with _in_place_of(out) as temporary, csv.CSVWriter(temporary, first.schema) as writer:
+        for part in (first, *parts):
+            writer.write_table(part)
+
+
+def _tensorboard(run: Run, out: Path) -> None:
+    try:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RunError(
+            "export to tensorboard needs the package tensorboard; it comes with the extra dev: pip install -e '.[dev]' in the "
+            f"checkout ({error})"
+        ) from error
+    columns = list(scalars(run))
+    with SummaryWriter(str(out)) as writer:
+        for row, (step, at) in enumerate(zip(run.steps.tolist(), run.time.tolist(), strict=True)):
+            # One record for all numbers of a step. TensorBoard draws NaN as a mark, so only a NaN that was measured is written.
+            present = [(name, float(v[row])) for name, v, measured in columns if measured[row] or not np.isnan(v[row])]
+            summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in present])
+            writer.file_writer.add_summary(summary, step, at)
+        for phase in run.phases:
+            writer.add_text("phase", phase.name, phase.start)
+
+
+@contextmanager
+def _in_place_of(out: Path) -> Iterator[str]:
+    """Gives a path beside ``out`` and moves it there at the end, so that a failed export leaves nothing half-written."""
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        yield str(temporary)
+        os.replace(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)

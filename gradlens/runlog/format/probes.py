@@ -1,0 +1,172 @@
+"""probes-NNN.arrow: measurements of whole data at one point of training, one atomic file each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gradlens.groups import ClassGroups
+from gradlens.metrics.gram import Floats, Measurement
+from gradlens.metrics.packed import unpack
+from gradlens.runlog.errors import NotARun
+from gradlens.runlog.format import strict_json
+from gradlens.runlog.format.description import FORMAT, SCHEMA_VERSION, replace_file
+from gradlens.runlog.format.regular import open_regular, reason
+from gradlens.runlog.format.schema import KEY, Layout, pack, record_batch
+from gradlens.runlog.format.text_proof import BLANK, TEXT_KEY, intact, proven_text
+from gradlens.runlog.writing.append import next_path
+
+MOST_BYTES = 1 << 30
+PATTERN = re.compile(r"probes-(\d+)\.arrow")
+
+
+@dataclass(frozen=True, repr=False)
+class Probe:
+    """One probe.
+
+    Attributes:
+        measurement: What it says: names, gram [V, V], layers [L, V, V] or None, counts, loss, correct [K], step, epoch, time and
+            the seconds that it took.
+        groups: The probe's own groups, often every class by itself.
+        layer_names: The L layers, or ().
+        label: What it was called, or None.
+        session: Which start of the training made it.
+        path: Its file.
+    """
+
+    measurement: Measurement
+    groups: ClassGroups
+    layer_names: tuple[str, ...]
+    label: str | None
+    session: int
+    path: Path
+
+    def __repr__(self) -> str:
+        """Says when it was made and of what; the arrays would fill a screen."""
+        when = f"step {self.step}" + ("" if self.epoch is None else f", epoch {self.epoch}")
+        label = "" if self.label is None else f"{self.label!r}, "
+        return f"Probe({label}{when}; {self.counts.sum():,g} samples in {len(self.groups)} groups)"
+
+    @property
+    def step(self) -> int:
+        """Step at which it was made."""
+        return self.measurement.step
+
+    @property
+    def epoch(self) -> int | None:
+        """Epoch at which it was made, where known."""
+        return self.measurement.epoch
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The V vectors."""
+        return self.measurement.names
+
+    @property
+    def gram(self) -> Floats:
+        """[V, V] inner products; NaN rows and columns = absent."""
+        return self.measurement.gram
+
+    @property
+    def counts(self) -> Floats:
+        """[K] samples of each group."""
+        return self.measurement.counts
+
+
+def write_probe(
+    folder: Path, m: Measurement, groups: dict[str, Any], facts: dict[str, Any], run: str | None = None
+) -> Path:
+    """Writes a probe as the next probes-NNN.arrow.
+
+    Args:
+        folder: The run's folder.
+        m: What was measured.
+        groups: ``ClassGroups.to_json()`` of the probe's groups.
+        facts: ``layer_names``, ``label`` and ``session``.
+        run: The run's id.
+
+    Raises:
+        RunError: Arrays whose shapes do not fit.
+        OSError: The file system refuses.
+    """
+    layout = Layout(m.names, tuple(facts["layer_names"]), tuple(groups["groups"]))
+    schema = layout.schema({})
+    described = {"format": FORMAT, "schema": SCHEMA_VERSION, "names": m.names, "class_groups": groups, **facts}
+    described |= {"run_id": run, TEXT_KEY: BLANK}
+    schema = schema.with_metadata({KEY: strict_json.dumps(described).encode()})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_batch(record_batch(layout, schema, [pack(layout, m)]))
+    path = next_path(folder, "probes", "arrow")
+    replace_file(path, proven_text(sink.getvalue().to_pybytes()))
+    return path
+
+
+def read_probe(path: Path, run: str | None = None) -> Probe:
+    """Reads a probe.
+
+    Args:
+        path: The file.
+        run: Id of the run that it must be of, or None.
+
+    Raises:
+        NotARun: A file that gradlens did not write, of another run, of a later version, or damaged.
+    """
+    try:
+        with open_regular(path, MOST_BYTES) as opened:
+            data = opened.read()
+        proven = intact(data)
+        if proven is False or (proven is None and run is not None):
+            raise NotARun(f"{path} is damaged: it is not what gradlens wrote")
+        with pa.ipc.open_file(pa.py_buffer(data)) as reader:
+            facts = strict_json.loads((reader.schema.metadata or {})[KEY])
+            if facts["format"] != FORMAT or facts["schema"] > SCHEMA_VERSION:
+                raise NotARun(
+                    f"{path} has format {facts['format']} {facts['schema']}, which this gradlens does not read"
+                )
+            row = reader.get_batch(0)
+            row.validate(full=True)
+        facts = strict_json.readable(facts)
+        if run is not None and facts.get("run_id") != run:
+            raise NotARun(f"{path} belongs to another run")
+        groups = ClassGroups.from_json(facts["class_groups"])
+        layers = tuple(facts["layer_names"])
+        m = _measurement(row, tuple(facts["names"]), len(layers))
+        label = facts.get("label")
+        return Probe(m, groups, layers, None if label is None else str(label), int(facts.get("session", 0)), path)
+    except NotARun:
+        raise
+    except OSError as error:
+        raise NotARun(f"{path} cannot be read: {reason(error)}") from error
+    except (pa.ArrowException, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        raise NotARun(f"{path} is damaged or no probe: {error!r}") from error
+
+
+def _measurement(row: pa.RecordBatch, names: tuple[str, ...], L: int) -> Measurement:
+    V = len(names)
+
+    def values(column: str) -> Floats:
+        return np.array(row.column(column)[0].as_py(), dtype=np.float64)
+
+    layers = None
+    if L and row.column("layers")[0].is_valid:
+        layers = unpack(values("layers").reshape(L, -1), V).astype(np.float32)
+    return Measurement(
+        step=row.column("step")[0].as_py(),
+        time=row.column("time")[0].as_py(),
+        epoch=row.column("epoch")[0].as_py(),
+        names=names,
+        gram=unpack(values("gram")[None], V)[0],
+        layers=layers,
+        counts=values("counts"),
+        loss=values("loss"),
+        correct=values("correct"),
+        residual=row.column("residual")[0].as_py(),
+        total_loss=row.column("total_loss")[0].as_py(),
+        seconds=row.column("seconds")[0].as_py(),
+    )

@@ -1,0 +1,71 @@
+"""JSON that every parser accepts: no NaN, no Infinity, no Python objects."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradlens.guards.printable import printable
+
+DEEPEST = 64
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """Returns strict JSON; numbers that JSON lacks become null, objects that it lacks become text."""
+    return json.dumps(strict(value), allow_nan=False, ensure_ascii=False, indent=indent)
+
+
+def loads(text: bytes | bytearray | str) -> Any:
+    """Reads JSON that may come from anywhere.
+
+    Raises:
+        ValueError: No JSON, or nested deeper than anything that gradlens writes.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def readable(value: Any, deeper: int = DEEPEST) -> Any:
+    """Returns what ``loads`` has read with all texts in it printable.
+
+    Args:
+        value: What was read.
+        deeper: Levels of nesting that are allowed.
+
+    Raises:
+        ValueError: It is nested deeper.
+    """
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, (dict, list)) and not deeper:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, dict):
+        return {printable(key): readable(item, deeper - 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [readable(item, deeper - 1) for item in value]
+    return value
+
+
+def strict(value: Any) -> Any:
+    """Returns ``value`` made of dict, list, str, int, finite float, bool and None alone."""
+    if value is None or isinstance(value, (bool, str)):
+        return value if not isinstance(value, str) else str(value).encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.generic):
+        return strict(value.item())
+    if isinstance(value, Mapping):
+        return {strict(str(key)): strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, range)):
+        return [strict(item) for item in value]
+    if callable(getattr(value, "tolist", None)):  # numpy arrays and tensors
+        return strict(value.tolist())
+    return strict(str(value))

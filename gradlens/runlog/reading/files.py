@@ -1,0 +1,341 @@
+"""The files of a run's folder, opened and followed as they grow; which of their rows are in force."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from gradlens.runlog.errors import NotARun, RunError, RunTooNew
+from gradlens.runlog.format.description import FILE, RunMeta, checked_meta
+from gradlens.runlog.format.events import FILE as EVENTS
+from gradlens.runlog.format.events import EventFile, session_of
+from gradlens.runlog.format.probes import PATTERN as PROBES
+from gradlens.runlog.format.probes import Probe, read_probe
+from gradlens.runlog.format.regular import reason
+from gradlens.runlog.reading.segment import Segment
+from gradlens.runlog.writing.append import place_of
+
+SEGMENTS = re.compile(r"measurements-(\d+)\.arrows")
+
+
+@dataclass
+class Stretch:
+    """The rows of a segment that no later one supersedes: its first ``rows``, the run's from ``first`` on."""
+
+    segment: Segment
+    first: int
+    rows: int
+
+
+@dataclass
+class Change:
+    """What a refresh found: added rows (if ``cut``, earlier rows have gone too), events, probes or another description."""
+
+    rows: int = 0
+    cut: bool = False
+    other: bool = False
+
+    def __bool__(self) -> bool:
+        return self.rows > 0 or self.cut or self.other
+
+
+@dataclass
+class RunFiles:
+    """Everything read from a folder so far.
+
+    Attributes:
+        folder: The run's folder.
+        meta: Its description.
+        stretches: The rows in force, in the order of their steps.
+        probes: The probes, oldest first.
+    """
+
+    folder: Path
+    meta: RunMeta = field(init=False)
+    stretches: list[Stretch] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.events = EventFile(self.folder / EVENTS)
+        self._segments: dict[int, Segment] = {}
+        self._probes: dict[str, Probe | None] = {}
+        self._problems: list[str] = []
+        self._described: list[str] = []
+        self._unlisted: str | None = None
+        self._foreign: set[str] = set()
+        self._stamp = _stamp(self.folder / FILE)
+        self.meta, self._described = read_description(self.folder)
+        self._names = self._list()
+        self._follow()
+
+    @property
+    def rows(self) -> int:
+        """Number of rows in force."""
+        return sum(stretch.rows for stretch in self.stretches)
+
+    @property
+    def segments(self) -> list[Segment]:
+        """All segments that can be read, in the order in which they were written."""
+        return [self._segments[number] for number in sorted(self._segments)]
+
+    @property
+    def proven(self) -> bool:
+        """Whether everything carries checksums: nothing was written by a version before them."""
+        return self.meta.id is not None and all(segment.proven for segment in self._segments.values() if segment.rows)
+
+    def warnings(self, *, live: bool) -> tuple[str, ...]:
+        """Returns what is missing, foreign, changed or cannot be read, and why.
+
+        Args:
+            live: Whether more may come: the last write may then be under way.
+        """
+        found = [*self._described, *([self._unlisted] if self._unlisted else []), *self._problems]
+        segments = self.segments
+        for segment in segments:
+            found += [segment.unopened] if segment.unopened else []
+            found += segment.problems
+            # A killed run's last write may be torn, which its status says.
+            if not (segment is segments[-1] and (live or self.meta.status == "running")):
+                found += _torn(
+                    segment, {} if self._is_foreign(segment) else self.meta.files.get(_own_name(segment), {})
+                )
+        present = {*self._names, *(segment.path.name for segment in segments)}
+        found += [_missing(name, facts) for name, facts in self.meta.files.items() if name not in present]
+        found += self.events.problems(self.meta.files.get(EVENTS, {}).get("lines") or {})
+        return tuple(dict.fromkeys(found))
+
+    def starts(self) -> dict[int, int]:
+        """Returns session -> its first step."""
+        first: dict[int, int] = {}
+        for segment in self._segments.values():
+            if segment.layout is not None and segment.first_step is not None:
+                session = segment.layout.session
+                first[session] = min(segment.first_step, first.get(session, segment.first_step))
+        for event in self.events.events:
+            if event["kind"] == "resume" and event["step"] is not None:
+                session = session_of(event)
+                first[session] = min(event["step"], first.get(session, event["step"]))
+        return first
+
+    def refresh(self) -> Change:
+        """Reads what was added since the last time. A folder that is gone leaves everything as it is.
+
+        Raises:
+            RunTooNew: A later version of gradlens has continued the run.
+        """
+        # The description first: what it says of files was true before they are looked at.
+        changed = self._refresh_meta()
+        self._names = self._list()
+        change = self._follow()
+        change.other |= changed
+        return change
+
+    def _list(self) -> list[str]:
+        self._unlisted = None
+        try:
+            return os.listdir(self.folder)
+        except FileNotFoundError:
+            return [segment.path.name for segment in self._segments.values()]
+        except OSError as error:
+            self._unlisted = f"the folder cannot be read: {reason(error)}"
+            return []
+
+    def _follow(self) -> Change:
+        change = Change()
+        for name in sorted(self._names):
+            if (match := SEGMENTS.fullmatch(name)) and name not in self._foreign:
+                self._segments.setdefault(int(match[1]), Segment(self.folder / name))
+            elif PROBES.fullmatch(name) and name not in self._probes:
+                change.other |= self._read_probe(name)
+        change.other |= self.events.refresh(self.meta.id)
+        rewritten = sum(segment.generation for segment in self._segments.values())
+        changed = [self._refresh_segment(number) for number in sorted(self._segments)]
+        rewritten -= sum(segment.generation for segment in self._segments.values())
+        if any(changed) or rewritten:
+            self._hold_against_copies()
+            found = self._in_force()
+            change.cut = rewritten != 0 or not _prolonged(self.stretches, found)
+            change.rows = sum(stretch.rows for stretch in found) - self.rows
+            # Earlier rows that a resumed training supersedes stay for those who still look at them; Run opens the files anew.
+            if rewritten or not change.cut:
+                self.stretches = found
+        return change
+
+    def _hold_against_copies(self) -> None:
+        """Holds run.json against the copies of it in the segments that prove themselves, and takes groups from there."""
+        for segment in self.segments:
+            if segment.origin is None or not segment.origin.description or segment.origin.run != self.meta.id:
+                continue
+            try:
+                copy = RunMeta.from_json(segment.origin.description, segment.path.name)
+            except RunError:
+                continue
+            differing = [name for name in ("groups", "layer_names") if _differs(name, self.meta, copy)]
+            if not differing:
+                continue
+            said = f"{FILE}: its {' and '.join(differing)} are not those of {segment.path.name}"
+            if segment.proven and self._described:
+                self.meta = replace(self.meta, **{name: getattr(copy, name) for name in differing})
+                said += ", which are taken"
+            if said not in self._described:
+                self._described.append(said)
+
+    def _refresh_segment(self, number: int) -> bool:
+        segment = self._segments[number]
+        try:
+            return segment.refresh() != 0
+        except RunTooNew:
+            raise
+        except RunError as error:
+            self._problems.append(str(error))
+            self._foreign.add(segment.path.name)
+            del self._segments[number]
+            return False
+
+    def _in_force(self) -> list[Stretch]:
+        resumed = {session_of(event): event["step"] for event in self.events.events if event["kind"] == "resume"}
+        kept: list[tuple[int, Stretch]] = []
+        for segment in sorted(self.segments, key=_place):
+            if segment.first_step is None or segment.layout is None or not self._fits(segment):
+                continue
+            # A session says where it resumed; the first step that it measures may come later.
+            said = resumed.pop(segment.layout.session, None)
+            start = segment.first_step if said is None else min(said, segment.first_step)
+            while kept and kept[-1][0] >= start:
+                kept.pop()
+            if kept:
+                kept[-1][1].rows = kept[-1][1].segment.rows_before(start)
+            kept.append((segment.first_step, Stretch(segment, 0, segment.rows)))
+        first = 0
+        stretches = [stretch for _, stretch in kept]
+        for stretch in stretches:
+            stretch.first = first
+            first += stretch.rows
+        return stretches
+
+    def _fits(self, segment: Segment) -> bool:
+        """Whether a segment's rows are the run's, which is noted where they are not or stand at a wrong place."""
+        assert segment.layout is not None
+        name, groups, problem = segment.path.name, tuple(self.meta.groups["groups"]), None
+        if self._is_foreign(segment):
+            problem = f"{name} belongs to another run; its rows are left out"
+        elif segment.layout.groups != groups:
+            problem = f"{name} has groups {segment.layout.groups}, the run {groups}; its rows are left out"
+        elif any(_place(other) == _place(segment) for other in self.segments[: self.segments.index(segment)]):
+            problem = f"{name} is another copy of segment {_place(segment)}; its rows are left out"
+        fits = problem is None
+        if fits and _place(segment) != place_of(segment.path):
+            problem = f"{name} is segment {_place(segment)} of the run under a wrong name; it is read in its place"
+        if problem is not None and problem not in self._problems:
+            self._problems.append(problem)
+        return fits
+
+    def _is_foreign(self, segment: Segment) -> bool:
+        return segment.proven and segment.origin is not None and segment.origin.run != self.meta.id
+
+    def _read_probe(self, name: str) -> bool:
+        try:
+            self._probes[name] = read_probe(self.folder / name, self.meta.id)
+        except NotARun as error:
+            self._probes[name] = None
+            self._problems.append(str(error))
+        self.probes = [probe for _, probe in sorted(self._probes.items()) if probe is not None]
+        return True
+
+    def _refresh_meta(self) -> bool:
+        stamp = _stamp(self.folder / FILE)
+        if stamp is None or stamp == self._stamp:
+            return False
+        try:
+            meta, described = checked_meta(self.folder)
+        except RunTooNew:
+            raise
+        except RunError:
+            return False  # what was read before still holds
+        self._stamp = stamp
+        changed = meta != self.meta or described != self._described
+        self.meta, self._described = meta, described
+        return changed
+
+
+def read_description(folder: Path) -> tuple[RunMeta, list[str]]:
+    """Reads run.json or, where that is lost or damaged, the copy in the newest readable segment, and says so.
+
+    Raises:
+        NotARun: Not a run's folder.
+        RunTooNew: A later schema version.
+        RunError: A damaged run.json and no copy.
+    """
+    try:
+        return checked_meta(folder)
+    except RunTooNew:
+        raise
+    except RunError as error:
+        try:
+            names = sorted(name for name in os.listdir(folder) if SEGMENTS.fullmatch(name))
+        except OSError:
+            names = []
+        for name in reversed(names):
+            segment = Segment(folder / name)
+            try:
+                segment.refresh()
+                meta = RunMeta.from_json(segment.origin.description if segment.origin else None, name)
+            except RunTooNew:
+                raise
+            except RunError:
+                continue
+            # The copy is from the start of the segment: how the run ended is not in it.
+            return replace(meta, status="running"), [f"{error} (facts about the run are taken from {name})"]
+        raise
+
+
+def _torn(segment: Segment, sealed: dict[str, Any]) -> list[str]:
+    """Says what is wrong with the end of a segment that was closed, or whose process has gone, held against run.json."""
+    name, rows = segment.path.name, sealed.get("rows")
+    short = 0 if rows is None else rows - segment.written
+    if segment.unread or short > 0:
+        of = f", with the last {short} of {rows} rows" if short > 0 else ""
+        return [f"{name}: {segment.unread} bytes at the end are damaged and left out{of}"]
+    if rows is not None and not segment.problems and (short or f"{segment.digest:08x}" != sealed.get("digest")):
+        return [f"{name}: it is not the file that was closed: it holds {segment.written} rows, {rows} are expected"]
+    return []
+
+
+def _missing(name: str, facts: dict[str, Any]) -> str:
+    rows = facts.get("rows")
+    return f"{name} is missing" + ("" if rows is None else f" with {rows} rows")
+
+
+def _differs(name: str, meta: RunMeta, copy: RunMeta) -> bool:
+    # A run names its layers when it first measures some.
+    return bool(getattr(copy, name)) and getattr(meta, name) != getattr(copy, name)
+
+
+def _place(segment: Segment) -> int:
+    """Returns a segment's number in its run: its own word or, of earlier versions, the file's name."""
+    place = None if segment.origin is None else segment.origin.place
+    return place_of(segment.path) if place is None else place
+
+
+def _own_name(segment: Segment) -> str:
+    return f"measurements-{_place(segment):03d}.arrows"
+
+
+def _prolonged(before: list[Stretch], after: list[Stretch]) -> bool:
+    """Whether the rows of ``before`` are still there, at the same place; only the last stretch may have grown."""
+    if len(after) < len(before):
+        return False
+    pairs = list(zip(before, after, strict=False))
+    same = all(old.segment is new.segment and old.first == new.first for old, new in pairs)
+    return same and all(o.rows == n.rows for o, n in pairs[:-1]) and all(o.rows <= n.rows for o, n in pairs[-1:])
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

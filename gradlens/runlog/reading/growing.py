@@ -1,0 +1,122 @@
+"""Files that grow while they are read. Few are open at a time: each one costs a handle, and a system allows a thousand.
+
+They are read, not mapped into memory: another program may cut a file at any time (``scp`` and ``cp`` over an existing one do),
+and to touch what was mapped of its lost end would kill the process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from io import RawIOBase
+from pathlib import Path
+from typing import Any
+
+from gradlens.runlog.errors import RunError
+from gradlens.runlog.format.regular import open_regular, reason
+
+MOST_OPEN = 48
+
+
+class FileChangedError(RunError):
+    """A file that is no longer what it was when it was looked at."""
+
+
+class GrowingFile:
+    """A file as it was when it was looked at last.
+
+    Attributes:
+        path: The file.
+        size: Its bytes when it was looked at last.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._raw: RawIOBase | None = None
+        self._file: tuple[int, int] | None = None
+
+    def look(self) -> int:
+        """Looks at the file and returns its bytes; where they are fewer than ``size``, nothing else changes.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        with _LOCK:
+            raw = open_regular(self.path).detach()
+            found = os.fstat(raw.fileno())
+            if found.st_size > self.size:
+                self._keep(raw)
+                self.size, self._file = found.st_size, (found.st_dev, found.st_ino)
+            else:
+                raw.close()
+            return found.st_size
+
+    def read(self, at: int, count: int) -> bytes:
+        """Returns ``count`` bytes from byte ``at`` on.
+
+        Raises:
+            FileChangedError: The file has gone, is shorter or another one now.
+        """
+        with _LOCK:
+            try:
+                raw = self._raw or self._open_again()
+                raw.seek(at)
+                found = raw.read(count) or b""
+            except OSError as error:
+                raise self._changed(f"can no longer be read: {reason(error)}") from error
+        if len(found) < count:
+            raise self._changed("was cut while it was read; open the run again")
+        return found
+
+    def fill(self, at: int, buffer: Any) -> None:
+        """Reads as many bytes as a writable buffer holds, from byte ``at`` on.
+
+        Raises:
+            FileChangedError: The file has gone, is shorter or another one now.
+        """
+        with _LOCK:
+            try:
+                raw = self._raw or self._open_again()
+                raw.seek(at)
+                count = raw.readinto(buffer) or 0
+            except OSError as error:
+                raise self._changed(f"can no longer be read: {reason(error)}") from error
+        if count < memoryview(buffer).nbytes:
+            raise self._changed("was cut while it was read; open the run again")
+
+    def forget(self) -> None:
+        """Begins anew, for a file that was cut."""
+        with _LOCK:
+            self._close()
+            self.size = 0
+
+    def _changed(self, how: str) -> FileChangedError:
+        return FileChangedError(f"{self.path} {how}")
+
+    def _open_again(self) -> RawIOBase:
+        raw = open_regular(self.path).detach()
+        found = os.fstat(raw.fileno())
+        if (found.st_dev, found.st_ino) != self._file or found.st_size < self.size:
+            raw.close()
+            raise self._changed("was replaced while it was read; open the run again")
+        self._keep(raw)
+        return raw
+
+    def _keep(self, raw: RawIOBase) -> None:
+        self._close()
+        self._raw = raw
+        _OPEN[id(self)] = self
+        while len(_OPEN) > MOST_OPEN:
+            next(iter(_OPEN.values()))._close()
+
+    def _close(self) -> None:
+        _OPEN.pop(id(self), None)
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
+
+
+_LOCK = threading.RLock()
+_OPEN: OrderedDict[int, GrowingFile] = OrderedDict()

@@ -1,0 +1,78 @@
+"""All runs beneath a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gradlens.runlog.errors import RunError
+from gradlens.runlog.format.description import FILE
+from gradlens.runlog.format.regular import reason
+from gradlens.runlog.reading.files import SEGMENTS
+from gradlens.runlog.reading.reader import Run
+
+# runs/<experiment>/<method>/<seed> is as deep as people nest.
+DEEPEST = 3
+
+
+def list_runs(folder: str | os.PathLike[str]) -> list[tuple[Path, Run | RunError]]:
+    """Returns every run in or beneath ``folder``, by path; a broken one with the error that says why.
+
+    Folders without a run.json or measurements are no runs, and are looked into up to three levels deep; one that cannot be
+    looked into comes with the error.
+
+    Raises:
+        RunError: ``folder`` is no folder that can be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"{folder} is no folder; give the folder that holds the runs")
+    found: list[tuple[Path, Run | RunError]] = []
+    unread: dict[Path, RunError] = {}
+    for path in run_folders(folder, unread=unread):
+        try:
+            found.append((path, Run(path)))
+        except RunError as error:
+            found.append((path, error))
+    return [*found, *unread.items()]
+
+
+def run_folders(folder: Path, deeper: int = DEEPEST, unread: dict[Path, RunError] | None = None) -> list[Path]:
+    """Returns every folder at or beneath ``folder`` that looks like a run, by path.
+
+    Args:
+        folder: Where.
+        deeper: Levels of folders below it that are looked into.
+        unread: Takes the folders below it that cannot be looked into.
+
+    Raises:
+        RunError: ``folder`` cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            content = sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        if deeper == DEEPEST:
+            raise RunError(f"{folder} is no folder; give the folder that holds the runs") from None
+        return []
+    except OSError as error:
+        problem = RunError(f"cannot read the folder {folder}: {reason(error)}")
+        if deeper == DEEPEST:
+            raise problem from error
+        if unread is not None:
+            unread[folder] = problem
+        return []
+    if any(entry.name == FILE or SEGMENTS.fullmatch(entry.name) for entry in content):
+        return [folder]
+    if not deeper:
+        return []
+    # A hidden folder may be a run; what lies deeper in it (.git, .cache) is none.
+    inner = [(Path(entry), 0 if entry.name.startswith(".") else deeper - 1) for entry in content if _is_folder(entry)]
+    return [path for child, levels in inner for path in run_folders(child, levels, unread)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False

@@ -1,0 +1,303 @@
+"""One measurements-NNN.arrows, read again and again as it grows.
+
+Batches of one kind that follow each other form one regular block of the file, in which the place of any value can be computed.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradlens.runlog.errors import RunError
+from gradlens.runlog.format.proof import BatchProof
+from gradlens.runlog.format.regular import reason
+from gradlens.runlog.format.schema import Layout, Origin
+from gradlens.runlog.reading.arrow_stream import Kind, Messages
+from gradlens.runlog.reading.block import Block
+from gradlens.runlog.reading.growing import FileChangedError, GrowingFile
+
+# Layers are checked when the file is opened where they are few, else when they are read.
+CHECKED_AT_ONCE = 8 << 20
+STEP = struct.Struct("<q")
+
+
+class Segment:
+    """The rows of one segment.
+
+    Attributes:
+        path: The file.
+        layout: What its rows hold; None until its schema is written.
+        origin: Run, place and the copy of run.json in the schema; None until it is written.
+        rows: Number of readable rows.
+        written: Number of rows up to the last readable one, those that were lost between them included.
+        digest: Checksum of the proofs of all batches.
+        proven: Whether its schema and all its rows carry checksums.
+        first_step: Step of the first row, or None.
+        problems: What could not be read and why, one text each.
+        unopened: Why the file could not be opened when it was looked at last, or None.
+        generation: How often rows that were there have been taken back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[str] = []
+        self.unopened: str | None = None
+        self._file = GrowingFile(path)
+        self.generation = 0
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self.layout: Layout | None = None
+        self.origin: Origin | None = None
+        self.rows = self.written = self.digest = 0
+        self.first_step: int | None = None
+        self._messages = Messages(self._file)
+        self._blocks: list[Block] = []
+        self._end = 0
+        self._last_steps = (-1, -1)  # of the last two rows
+        self._broken = False
+        self._checked = 0
+
+    @property
+    def proven(self) -> bool:
+        """Whether its schema and all its rows carry checksums."""
+        return self._messages.proven
+
+    @property
+    def unread(self) -> int:
+        """Bytes at the end that hold no complete batch; 0 where the stream has ended properly."""
+        return 0 if self._messages.ends(self._end) else self._messages.size - self._end
+
+    def refresh(self) -> int:
+        """Looks for complete batches behind the known ones; returns how many rows were added (below 0: some are gone).
+
+        Raises:
+            RunTooNew: A later schema version.
+            NotARun: A file that gradlens did not write.
+        """
+        before, known = self.rows, self._file.size
+        self.unopened = None
+        try:
+            size = self._file.look()
+            if size < known:
+                # Nothing of gradlens does this.
+                self.problems.append(f"{self.path.name} was cut to {size} bytes by another program")
+                self._forget()
+                known, size = 0, self._file.look()
+        except FileNotFoundError:
+            return self.rows - before  # vanished: what is open stays readable
+        except OSError as error:
+            self.unopened = f"{self.path.name} cannot be read: {reason(error)}"
+            return self.rows - before
+        if self._broken or size <= known:
+            return self.rows - before
+        try:
+            self._index()
+        except FileChangedError as error:  # perhaps it is being written anew: the next look will tell
+            self.unopened = str(error)
+            self._forget()
+        return self.rows - before
+
+    def _index(self) -> None:
+        if self.layout is None:
+            self._read_schema()
+        if self.layout is not None:
+            while self._step_over(self.layout):
+                pass
+
+    def _forget(self) -> None:
+        self.generation += 1
+        self._file.forget()
+        self._start_over()
+
+    def read(self, column: str, start: int, stop: int, layer: int | None = None) -> NDArray[Any]:
+        """Returns rows ``start`` to ``stop`` of a column as a copy, [n, ...]; ``layer`` picks one of [n, L, P]."""
+        assert self.layout is not None
+        dtype, shape = self.layout.widths[column]
+        out = np.empty((stop - start, *(shape if layer is None else shape[1:])), dtype=dtype)
+        for block in self._blocks:
+            low, high, n = max(start, block.first), min(stop, block.stop), block.kind.rows
+            for first in range(low - (low - block.first) % n, high, n):
+                rows = slice(max(low, first), min(high, first + n))
+                self._copy(block, column, rows, layer, out[rows.start - start : rows.stop - start])
+        return out
+
+    def take(self, column: str, rows: NDArray[np.intp], layer: int | None = None) -> NDArray[Any]:
+        """Returns the given rows (ascending) of a column as a copy, [n, ...]."""
+        assert self.layout is not None
+        dtype, shape = self.layout.widths[column]
+        out = np.empty((len(rows), *(shape if layer is None else shape[1:])), dtype=dtype)
+        for block in self._blocks:
+            for at in range(*np.searchsorted(rows, (block.first, block.stop))):
+                row = int(rows[at])
+                self._copy(block, column, slice(row, row + 1), layer, out[at : at + 1])
+        return out
+
+    def rows_before(self, step: int) -> int:
+        """Returns how many rows have a smaller step: found by halving, for a live run asks at every look."""
+        low, high = 0, self.rows
+        while low < high:
+            middle = (low + high) // 2
+            if self.read("step", middle, middle + 1)[0] < step:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _copy(self, block: Block, column: str, rows: slice, layer: int | None, out: NDArray[Any]) -> None:
+        """Copies rows that stand in one batch; layers that are not what was written become NaN."""
+        assert self.layout is not None
+        kind = block.kind
+        index, first = divmod(rows.start - block.first, kind.rows)
+        dtype, shape = self.layout.widths[column]
+        if column == "layers" and self.proven and not block.sound[index]:
+            checked = self._check_layers(block, index)
+            whole = None if checked is None else np.frombuffer(checked, dtype).reshape(kind.rows, *shape)
+            out[...] = (
+                np.nan if whole is None else whole[first : first + len(out), slice(None) if layer is None else layer]
+            )
+            return
+        at = block.start + index * kind.size + kind.starts[column] + first * np.dtype(dtype).itemsize * math.prod(shape)
+        if layer is None:
+            self._file.fill(at, out)
+        else:
+            several = np.empty((len(out), *shape), dtype=dtype)
+            self._file.fill(at, several)
+            out[...] = several[:, layer]
+
+    def _check_layers(self, block: Block, index: int) -> bytes | None:
+        """Returns the layers of one of a block's batches, None where they are not what was written, which is noted once."""
+        found = None
+        if block.sound[index] is not False:
+            found = self._messages.layers(block.start + index * block.kind.size, block.kind)
+            block.sound[index] = found is not None
+            if found is None:
+                first = block.first + index * block.kind.rows
+                self.problems.append(
+                    f"{self.path.name}: the layers of rows {first} to {first + block.kind.rows - 1} are damaged and shown "
+                    "as missing"
+                )
+        return found
+
+    def _read_schema(self) -> None:
+        try:
+            found = self._messages.read_schema()
+            if found is not None:
+                self._end, intact = found
+                self.layout, self.origin = Layout.from_schema(self._messages.schema, self.path)
+                self._messages.seed, self._messages.proven = self.origin.seed, self.origin.place is not None
+                if intact is False or (self.proven and not intact):
+                    # Its rows prove themselves, and what it says about them; the copy of run.json does not.
+                    self.origin = replace(self.origin, description={})
+                    self.problems.append(
+                        f"{self.path.name}: its beginning is damaged; the rows that prove themselves are read"
+                    )
+        except RunError:
+            self._broken = True
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            self._broken = True
+            self.problems.append(f"{self.path.name} cannot be read, its beginning is damaged ({error})")
+
+    def _step_over(self, layout: Layout) -> bool:
+        """Indexes the message at the end of what is known; False if there is no complete one."""
+        found = self._messages.batch(self._end, layout)
+        if found is None:
+            # Without a readable batch behind it, this is the end, or a write that did not finish (yet).
+            ended = self._messages.ends(self._end)
+            at = None if ended else self._messages.next_batch(self._end, layout)
+            if at is not None:
+                if not self.proven:  # else the next batch's number tells which rows are missing
+                    self.problems.append(
+                        f"{self.path.name}: {at - self._end} bytes from byte {self._end} on are damaged and left out"
+                    )
+                self._end = at
+            return at is not None
+        kind, proof = found
+        count = 1
+        if proof is None:
+            self._add_unproven(kind)
+        elif self._in_place(kind, proof):
+            following = self._messages.following(self._end + kind.size, kind, proof)
+            count += len(following)
+            self._add(kind, count)
+            self.digest = zlib.crc32(b"".join(following), self.digest)
+            self.written += len(following) * kind.rows
+        self._end += count * kind.size
+        return True
+
+    def _in_place(self, kind: Kind, proof: BatchProof) -> bool:
+        """Whether a sound batch holds the rows that come next, perhaps after some that are missing, which is noted."""
+        if proof.row < self.written:
+            self.problems.append(
+                f"{self.path.name}: rows {proof.row} to {proof.row + kind.rows - 1} stand at a wrong place and are left out"
+            )
+            return False
+        if proof.row > self.written:
+            self.problems.append(
+                f"{self.path.name}: rows {self.written} to {proof.row - 1} are missing or damaged and left out"
+            )
+        self.digest = zlib.crc32(proof.text, self.digest)
+        self.written = proof.row + kind.rows
+        return True
+
+    def _add(self, kind: Kind, count: int = 1) -> None:
+        """Indexes the complete batches of one kind that begin at ``_end``."""
+        if not kind.rows:
+            return
+        if self.first_step is None:
+            self.first_step = STEP.unpack(self._file.read(self._end + kind.starts["step"], STEP.size))[0]
+        block = self._blocks[-1] if self._blocks else None
+        if block is None or block.kind is not kind or block.start + block.count * kind.size != self._end:
+            block = Block(kind, self._end, 0, self.rows, [])
+            self._blocks.append(block)
+        block.count += count
+        block.sound += [None] * count
+        self.rows += count * kind.rows
+        layers = kind.layers[1] - kind.layers[0]
+        if self.proven and layers:
+            at_once = min(count, (CHECKED_AT_ONCE - self._checked) // layers)
+            for index in range(block.count - count, block.count - count + at_once):
+                self._check_layers(block, index)
+            self._checked += count * layers
+
+    def _add_unproven(self, kind: Kind) -> None:
+        """Indexes a batch without a proof. Written steps always grow: where they do not, something is damaged."""
+        if not kind.rows:
+            return
+        steps = np.frombuffer(self._file.read(self._end + kind.starts["step"], 8 * kind.rows), "<i8")
+        earlier, last = self._last_steps
+        first = int(steps[0])
+        if not (steps[1:] > steps[:-1]).all() or first <= earlier:
+            self._leave_out(kind.rows)
+            return
+        if first <= last:  # only the very last step before is in the way, so it is that one which is wrong
+            self._leave_out(self._blocks[-1].kind.rows)
+            self._take_back()
+        self._add(kind)
+        self._last_steps = (int(steps[-2]) if kind.rows > 1 else self._last_steps[1], int(steps[-1]))
+        self.written = self.rows
+
+    def _take_back(self) -> None:
+        """Removes the last batch from the index."""
+        block = self._blocks[-1]
+        block.count -= 1
+        block.sound.pop()
+        self.rows -= block.kind.rows
+        self.generation += 1
+        if not block.count:
+            self._blocks.pop()
+        if not self._blocks:
+            self.first_step = None
+        kept = self.read("step", max(self.rows - 2, 0), self.rows)
+        self._last_steps = (int(kept[-2]) if len(kept) > 1 else -1, int(kept[-1]) if len(kept) else -1)
+
+    def _leave_out(self, rows: int) -> None:
+        self.problems.append(f"{self.path.name}: {rows} rows before byte {self._end} or there are damaged and left out")

@@ -1,0 +1,167 @@
+"""Arrays over the rows of a run in force: stored columns, and quantities of the Gram, computed in parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradlens.metrics import packed as vectors
+from gradlens.metrics.gram import Floats
+from gradlens.metrics.series import AgainstAll, Key, Quantity, curves
+from gradlens.runlog.format.schema import NO_EPOCH
+from gradlens.runlog.reading.curves import Curves
+from gradlens.runlog.reading.files import RunFiles
+from gradlens.runlog.reading.segment import Segment
+
+PER_GROUP = ("counts", "loss", "correct")
+
+
+class Series:
+    """Reads arrays out of a run's files and keeps those that were asked for."""
+
+    def __init__(self, files: RunFiles, groups: int) -> None:
+        self._files = files
+        self._groups = groups
+        self._curves = Curves()
+
+    def column(self, name: str, rows: int) -> NDArray[Any]:
+        """Returns [rows] or [rows, K] a stored column."""
+
+        def part(segment: Segment, low: int, high: int) -> NDArray[Any]:
+            if name == "exponent" and not (segment.layout and segment.layout.wide):
+                return np.zeros(high - low, dtype=np.int64)
+            values = segment.read(name, low, high)
+            return np.where(values == NO_EPOCH, np.nan, values.astype(np.float64)) if name == "epoch" else values
+
+        shape = (self._groups,) if name in PER_GROUP else ()
+        dtype = np.int64 if name in ("step", "exponent") else np.float64
+        return self._curves.get(
+            name,
+            rows,
+            lambda start, stop: self._gather(start, stop, part, shape, dtype),
+            8 * math.prod(shape),
+        )
+
+    def curve(self, key: Hashable, layer: str | None, quantity: Quantity, vectors_recorded: int, rows: int) -> Floats:
+        """Returns [rows] a quantity of the Gram of the whole model or of one layer, NaN where there is none.
+
+        Args:
+            key: What the quantity is; the same key is computed once.
+            layer: A layer's name, or None.
+            quantity: Computes it.
+            vectors_recorded: V, from which the size of a part follows.
+            rows: How many of the first rows.
+        """
+
+        def part(segment: Segment, low: int, high: int) -> Floats:
+            packed = _packed(segment, low, high, layer)
+            with np.errstate(
+                invalid="ignore", over="ignore"
+            ):  # a diverged training has such rows, and they are shown as they are
+                return np.full(high - low, np.nan) if packed is None else quantity(packed, _names(segment))
+
+        return self._curves.get(
+            (key, layer),
+            rows,
+            lambda start, stop: self._gather(start, stop, part, ()),
+            16 * vectors_recorded * (vectors_recorded + 1),
+        )
+
+    def common(self, key: Key, keys: list[Key], layer: str | None, vectors_recorded: int, rows: int) -> Floats:
+        """Returns [rows] one of several quantities that are read and kept together.
+
+        Args:
+            key: Which.
+            keys: All of them.
+            layer: A layer's name, or None.
+            vectors_recorded: V, from which the size of a part follows.
+            rows: How many of the first rows.
+        """
+
+        def parts(start: int, stop: int) -> list[Floats]:
+            found = [np.empty(stop - start) for _ in keys]
+            for stretch in self._files.stretches:
+                low, high = max(start, stretch.first), min(stop, stretch.first + stretch.rows)
+                if low >= high:
+                    continue
+                packed = _packed(stretch.segment, low - stretch.first, high - stretch.first, layer)
+                with np.errstate(invalid="ignore", over="ignore"):
+                    values = (
+                        [np.full(high - low, np.nan)] * len(keys)
+                        if packed is None
+                        else curves(packed, _names(stretch.segment), keys)
+                    )
+                for array, part in zip(found, values, strict=True):
+                    array[low - start : high - start] = part
+            return found
+
+        row_bytes = 16 * vectors_recorded * (vectors_recorded + 1) + 24 * len(keys)
+        return self._curves.together([(one, layer) for one in keys], (key, layer), rows, parts, row_bytes)
+
+    def gram(self, names: tuple[str, ...], layer: str | None, start: int, stop: int) -> Floats:
+        """Returns [stop - start, V, V] the Gram of ``names``."""
+
+        def part(segment: Segment, low: int, high: int) -> Floats:
+            out = np.full((high - low, len(names), len(names)), np.nan)
+            places = np.array([names.index(name) for name in _names(segment)])
+            packed = _packed(segment, low, high, layer)
+            if packed is not None:
+                out[:, places[:, None], places] = vectors.unpack(packed, len(places))
+            return out
+
+        return self._gather(start, stop, part, (len(names), len(names)))
+
+    def by_layer(self, name: str, layers: tuple[str, ...], rows: NDArray[np.intp], quantity: AgainstAll) -> Floats:
+        """Returns [n, L] a quantity of one vector against the gradient, in every layer, at ascending ``rows``."""
+        out = np.full((len(rows), len(layers)), np.nan)
+        for stretch in self._files.stretches:
+            layout = stretch.segment.layout
+            low, high = np.searchsorted(rows, (stretch.first, stretch.first + stretch.rows))
+            if layout is None or not layout.layer_names or low == high:
+                continue
+            S, contributing = vectors.against_all(layout.names, name)
+            at = rows[low:high] - stretch.first
+            packed = stretch.segment.take("layers", at).reshape(-1, layout.pairs)  # [n * L, P]
+            if not layout.told_apart and np.isnan(packed).any():
+                counts = np.repeat(stretch.segment.take("counts", at), len(layout.layer_names), axis=0)
+                packed = vectors.told_apart(packed, layout.names, layout.groups, counts)
+            with np.errstate(invalid="ignore", over="ignore"):
+                values = quantity(vectors.coarse(packed, S), 1, contributing).reshape(high - low, -1)
+            out[low:high, [layers.index(layer) for layer in layout.layer_names]] = values
+        return out
+
+    def _gather(
+        self,
+        start: int,
+        stop: int,
+        part: Callable[[Segment, int, int], NDArray[Any]],
+        shape: tuple[int, ...],
+        dtype: Any = np.float64,
+    ) -> NDArray[Any]:
+        out = np.empty((max(stop - start, 0), *shape), dtype=dtype)
+        for stretch in self._files.stretches:
+            low, high = max(start, stretch.first), min(stop, stretch.first + stretch.rows)
+            if low < high:
+                out[low - start : high - start] = part(stretch.segment, low - stretch.first, high - stretch.first)
+        return out
+
+
+def _names(segment: Segment) -> tuple[str, ...]:
+    return segment.layout.names if segment.layout else ()
+
+
+def _packed(segment: Segment, low: int, high: int, layer: str | None) -> NDArray[Any] | None:
+    layout = segment.layout
+    if layout is None or (layer is not None and layer not in layout.layer_names):
+        return None
+    if layer is None:
+        packed = segment.read("gram", low, high)
+    else:
+        packed = segment.read("layers", low, high, layout.layer_names.index(layer))
+    if layout.told_apart or not np.isnan(packed).any():
+        return packed
+    return vectors.told_apart(packed, layout.names, layout.groups, segment.read("counts", low, high))

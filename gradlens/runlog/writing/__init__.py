@@ -1,0 +1,1 @@
+"""Writes a run to disk."""

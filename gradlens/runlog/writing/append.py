@@ -1,0 +1,206 @@
+"""The files that a writer appends to. They only ever grow: what a reader has seen is never cut off or overwritten."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from gradlens.runlog.format.events import FILE as EVENTS
+from gradlens.runlog.format.events import line_of
+from gradlens.runlog.format.proof import proven_batch
+from gradlens.runlog.format.schema import Layout, record_batch
+from gradlens.runlog.format.text_proof import proven_text
+
+# Rows in a batch: few enough that a kill costs little, enough that their metadata (about 1.5 kB) stays small beside them.
+BATCH_ROWS = 64
+END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+class SegmentSink:
+    """Appends rows of one layout to a new segment.
+
+    A write that fails half-way leaves a torn tail, which readers skip; ``broken`` then tells that the next rows need a new
+    segment.
+
+    Attributes:
+        rows: Rows that were written.
+        digest: Checksum of the proofs of all batches.
+        path: The file, once there is one.
+    """
+
+    def __init__(self, folder: Path, layout: Layout, meta: dict[str, Any]) -> None:
+        self.layout = layout
+        self.broken = False
+        self.last_step: int | None = None
+        self.rows = self.digest = 0
+        self.path: Path | None = None
+        self._folder = folder
+        self._meta = meta
+        self._schema = layout.schema(meta)
+        self._seed = 0
+        self._handle: int | None = None
+        self._file: tuple[int, int] = (0, 0)
+
+    def write(self, rows: list[tuple[Any, ...]]) -> None:
+        """Writes rows, all of them or (as far as readers can tell) a whole number of batches.
+
+        Raises:
+            OSError: The file system refuses; ``written`` of the exception says how many rows are safe.
+        """
+        done = 0
+        try:
+            for start in range(0, len(rows), BATCH_ROWS):
+                part = rows[start : start + BATCH_ROWS]
+                batch = record_batch(self.layout, self._schema, part)
+                if self._handle is None:
+                    text = self._create(batch)
+                else:
+                    data, text = proven_batch(batch, self._schema, self.rows, self._seed)
+                    self._write(memoryview(data))
+                self.rows += len(part)
+                self.digest = zlib.crc32(text, self.digest)
+                done += len(part)
+                self.last_step = part[-1][0]
+        except OSError as error:
+            raise SinkError(error, done) from error
+
+    def close(self) -> None:
+        """Ends the stream, as Arrow wants it; without that mark the file is as readable.
+
+        Raises:
+            OSError: The file system refuses.
+        """
+        if self._handle is None:
+            return
+        handle, self._handle = self._handle, None
+        found = os.fstat(handle)
+        if (found.st_dev, found.st_ino) != self._file:
+            return  # the script has closed it, and its number is another file's now
+        try:
+            if not self.broken:
+                write_all(handle, memoryview(END_OF_STREAM))
+        finally:
+            os.close(handle)
+
+    def _create(self, batch: pa.RecordBatch) -> bytes:
+        path = next_path(self._folder, "measurements", "arrows")
+        schema = self.layout.schema(self._meta, place_of(path))
+        seed = Layout.from_schema(schema, path)[1].seed
+        data, text = proven_batch(batch, schema, 0, seed)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
+        try:
+            write_all(handle, memoryview(proven_text(schema.serialize().to_pybytes()) + data))
+        except OSError:
+            os.close(handle)
+            os.unlink(path)  # holds no complete row, and the next try makes another
+            raise
+        self._handle, self.path, self._schema, self._seed = handle, path, schema, seed
+        found = os.fstat(handle)
+        self._file = found.st_dev, found.st_ino
+        return text
+
+    def _write(self, data: memoryview) -> None:
+        assert self._handle is not None
+        try:
+            found = os.fstat(self._handle)
+            if (found.st_dev, found.st_ino) != self._file:
+                self._handle = None  # it is the script's now
+                raise OSError(errno.EBADF, "the script has closed the file")
+            if not found.st_nlink:
+                raise FileNotFoundError(errno.ENOENT, "the run's folder was removed")
+            write_all(self._handle, data)
+        except OSError:
+            self.broken = True
+            raise
+
+
+class SinkError(OSError):
+    """Rows could not be written.
+
+    Attributes:
+        written: How many of them are safe.
+    """
+
+    def __init__(self, error: OSError, written: int) -> None:
+        super().__init__(error.errno, error.strerror or str(error))
+        self.written = written
+
+
+class PartialWriteError(OSError):
+    """A write that failed.
+
+    Attributes:
+        done: How many bytes were written before.
+    """
+
+    def __init__(self, error: OSError, done: int) -> None:
+        super().__init__(error.errno, error.strerror or str(error))
+        self.done = done
+
+
+class EventSink:
+    """Appends events to events.jsonl, each in one write."""
+
+    def __init__(self, folder: Path, run: str | None) -> None:
+        self._path = folder / EVENTS
+        self._run = run
+        # A line torn by a kill or a full disk is ended before the next one, so that it cannot spoil it.
+        self._torn = self._path.exists()
+
+    def write(self, events: list[dict[str, Any]]) -> None:
+        """Appends the events.
+
+        Raises:
+            SinkError: The file system refuses.
+        """
+        data = b"".join(line_of(event, self._run) for event in events)
+        try:
+            self._append(data)
+        except PartialWriteError as error:
+            # A line that lacks only its end is complete once the next write has ended it.
+            raise SinkError(error, data[: error.done + 1].count(b"\n")) from error
+        except OSError as error:
+            raise SinkError(error, 0) from error
+
+    def _append(self, data: bytes) -> None:
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            if self._torn:
+                os.write(handle, b"\n")
+            self._torn = True
+            write_all(handle, memoryview(data))
+            self._torn = False
+        finally:
+            os.close(handle)
+
+
+def write_all(handle: int, data: memoryview) -> None:
+    """Writes all of ``data``.
+
+    Raises:
+        PartialWriteError: The file system refuses, possibly after a part.
+    """
+    done = 0
+    try:
+        while done < len(data):
+            done += os.write(handle, data[done:])
+    except OSError as error:
+        raise PartialWriteError(error, done) from error
+
+
+def place_of(path: Path) -> int:
+    """Returns the number in a file's name."""
+    return int(path.stem.rpartition("-")[2])
+
+
+def next_path(folder: Path, stem: str, suffix: str) -> Path:
+    """Returns the first free ``stem-NNN.suffix`` after all that are there."""
+    pattern = re.compile(rf"{stem}-(\d+)\.{suffix}")
+    used = [int(match[1]) for name in os.listdir(folder) if (match := pattern.fullmatch(name))]
+    return folder / f"{stem}-{max(used, default=-1) + 1:03d}.{suffix}"

@@ -1,0 +1,312 @@
+"""RunWriter: appends a training's measurements to a run on disk, and never stands in the training's way."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gradlens.metrics.gram import Measurement
+from gradlens.runlog.errors import RunError, RunLogWarning
+from gradlens.runlog.format.description import RunMeta
+from gradlens.runlog.format.schema import Layout, pack
+from gradlens.runlog.writing.append import BATCH_ROWS
+from gradlens.runlog.writing.backlog import Backlog
+from gradlens.runlog.writing.creation import claim
+
+FLUSH_SECONDS = 1.0
+# How long close() waits for a flush that hangs (a network disk that is gone) before it leaves the thread behind.
+JOIN_SECONDS = 30.0
+
+
+class RunWriter:
+    """Writes one run; safe to use from several threads.
+
+    Rows are buffered and written by a daemon thread every 64 rows or every second, so a killed process loses at most that.
+    Trouble with the disk after creation warns once (RunLogWarning) and is retried; training goes on. In a forked child (a
+    DataLoader worker) every method does nothing.
+
+    Attributes:
+        path: The run's folder.
+        session: Which start of the training this is, from 0.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], meta: RunMeta, *, resume: bool = False) -> None:
+        """Creates the folder and its run.json.
+
+        Args:
+            path: The run's folder; its parents are made.
+            meta: What is known about the run; process, host, status and start time are filled in.
+            resume: Continue the run in ``path``, if there is one. Its steps from the first new one on are superseded.
+
+        Raises:
+            RunExistsError: The folder holds something and ``resume`` is False, or another process is still writing to it.
+            RunError: The folder cannot be made or written, or the run to resume has other groups.
+        """
+        self.path = Path(path)
+        meta, self.session = claim(self.path, meta, resume=resume)
+        self._groups = tuple(meta.groups["groups"])
+        self._layer_names = meta.layer_names
+        self._layouts: dict[tuple[tuple[str, ...], int, bool], Layout] = {}
+        self._layout: Layout | None = None
+        self._backlog = Backlog(self.path, meta, self.session)
+        self._pid = os.getpid()
+        self._closed = self._warned = False
+        self._taken = 0
+        self._lock = threading.RLock()  # a signal handler may close the run in the middle of append
+        # Not an Event: a signal handler that closes the run in the middle of its set() would wait for itself.
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._flush_regularly, name="gradlens-runlog", daemon=True)
+        self._thread.start()
+        atexit.register(self._close_at_exit)
+
+    @property
+    def meta(self) -> RunMeta:
+        """The run's description as it stands."""
+        return self._backlog.meta
+
+    def append(self, m: Measurement) -> None:
+        """Takes one measurement; it is on disk within a second. A step at or before the last one supersedes those from it on.
+
+        Raises:
+            RunError: Arrays whose shapes do not fit together, or a closed writer.
+        """
+        self.append_many((m,))
+
+    def append_many(self, measurements: Iterable[Measurement]) -> None:
+        """Takes measurements in the order of their steps, all of them or, on an error, none.
+
+        Raises:
+            RunError: Arrays whose shapes do not fit together, or a closed writer.
+        """
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._check_open()
+            rows = []
+            for m in measurements:
+                layout = self._layout_of(m)
+                rows.append((layout, pack(layout, m)))
+            waiting = self._backlog.add_rows(rows)
+            self._taken += len(rows)
+        if waiting >= BATCH_ROWS:
+            self._wake.put(None)
+        self._warn()
+
+    def event(self, kind: str, step: int | None = None, **facts: Any) -> None:
+        """Notes an event: "phase" (name=...), "mark" (text=...), "evaluation" (numbers) or any other kind.
+
+        Raises:
+            RunError: A closed writer.
+        """
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._check_open()
+            self._backlog.add_event(kind, None if step is None else int(step), facts)
+        self._wake.put(None)
+        self._warn()
+
+    def probe(
+        self,
+        step: int,
+        epoch: int | None,
+        names: Iterable[str],
+        gram: ArrayLike,
+        layers: ArrayLike | None,
+        counts: ArrayLike,
+        loss: ArrayLike,
+        correct: ArrayLike,
+        seconds: float,
+        groups: dict[str, Any],
+        label: str | None = None,
+    ) -> None:
+        """Writes a whole-data measurement as a file of its own.
+
+        Args:
+            step: Optimizer step at which it was made.
+            epoch: Epoch, where known.
+            names: The V vectors.
+            gram: [V, V], NaN = absent.
+            layers: [L, V, V] for the run's layer names, or None.
+            counts: [K] samples of each of the probe's groups.
+            loss: [K] summed loss.
+            correct: [K] correct predictions.
+            seconds: How long it took.
+            groups: ``ClassGroups.to_json()`` of the probe's groups.
+            label: Name of the probe.
+
+        Raises:
+            RunError: Arrays whose shapes do not fit together, or a closed writer.
+        """
+        if os.getpid() != self._pid:
+            return
+        measured = Measurement(
+            step=int(step),
+            time=time.time(),
+            epoch=epoch,
+            names=tuple(names),
+            gram=np.array(gram, dtype=np.float64),
+            layers=None if layers is None else np.array(layers, dtype=np.float32),
+            counts=np.array(counts, dtype=np.float64),
+            loss=np.array(loss, dtype=np.float64),
+            correct=np.array(correct, dtype=np.float64),
+            residual=float("nan"),
+            total_loss=float(np.nansum(np.asarray(loss, dtype=np.float64))),
+            seconds=float(seconds),
+        )
+        with self._lock:
+            self._check_open()
+            layer_names = () if measured.layers is None else self._names_of_layers(len(measured.layers))
+            pack(
+                Layout(measured.names, layer_names, tuple(groups["groups"])), measured
+            )  # raises now rather than in the thread
+            self._backlog.add_probe(
+                measured, groups, {"layer_names": layer_names, "label": label, "session": self.session}
+            )
+        self._wake.put(None)
+        self._warn()
+
+    def update_meta(self, **changes: Any) -> None:
+        """Changes attributes of the run's description; ``timings``, ``hyperparameters`` and ``extra`` are merged.
+
+        Raises:
+            RunError: An attribute that RunMeta lacks, other groups, or a closed writer.
+        """
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._check_open()
+            for name in ("timings", "hyperparameters", "extra"):
+                if name in changes:
+                    changes[name] = {**getattr(self._backlog.meta, name), **changes[name]}
+            try:
+                meta = replace(self._backlog.meta, **changes)
+            except TypeError as error:
+                raise RunError(f"update_meta: {error}; RunMeta lists what a run's description holds") from error
+            if tuple(meta.groups["groups"]) != self._groups:
+                raise RunError("the groups of a run cannot change while it is written; start another run")
+            if tuple(meta.layer_names) != self._layer_names:
+                self._layer_names = tuple(meta.layer_names)
+                self._layouts.clear()
+                self._layout = None
+            self._backlog.change_meta(**changes)
+        self._wake.put(None)
+        self._warn()
+
+    def flush(self) -> None:
+        """Writes what is buffered, now; trouble with the disk is a warning."""
+        if os.getpid() == self._pid:
+            self._backlog.write()
+            self._warn()
+
+    def close(self, status: str = "finished", reason: str | None = None) -> None:
+        """Writes everything and the run's end. A second call does nothing; trouble with the disk never raises.
+
+        Args:
+            status: "finished", "failed" or "interrupted".
+            reason: Why it failed or was interrupted.
+        """
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._backlog.change_meta(status=status, reason=reason, ended=time.time())
+        self._wake.put(None)
+        atexit.unregister(self._close_at_exit)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(JOIN_SECONDS)
+        if self._thread.is_alive():
+            self._backlog.note_trouble(OSError("the file system did not answer in time"))
+        else:
+            lost = self._backlog.finish()
+            if lost.get("rows"):
+                warnings.warn(
+                    f"{lost['rows']:,} of {self._taken:,} measured steps could not be written to the run {self.path} and are "
+                    f"lost: {lost['cause']}",
+                    RunLogWarning,
+                    stacklevel=2,
+                )
+        self._warn()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        elif isinstance(error, KeyboardInterrupt):
+            self.close("interrupted", "KeyboardInterrupt")
+        else:
+            self.close("failed", f"{type(error).__name__}: {error}")
+
+    def _flush_regularly(self) -> None:
+        while not self._closed:
+            with contextlib.suppress(Empty):
+                self._wake.get(timeout=FLUSH_SECONDS)
+                while True:
+                    self._wake.get_nowait()
+            self._backlog.write_if_due()
+
+    def _close_at_exit(self) -> None:
+        # Reached only when nobody closed the run: the program ended by itself or by an uncaught exception.
+        error = getattr(sys, "last_value", None)
+        if error is None:
+            self.close()
+        else:
+            self.close("failed", f"{type(error).__name__}: {error}")
+
+    def _layout_of(self, m: Measurement) -> Layout:
+        L = 0 if m.layers is None else len(m.layers)
+        last = self._layout
+        wide = m.exponent != 0 or (m.layers is not None and m.layers.dtype == np.float64)
+        fits = last is not None and (last.wide or not wide)
+        if last is not None and fits and m.names == last.names and L in (0, len(last.layer_names)):
+            return last
+        L = L or len(self._layer_names)
+        # Wide rows once, wide rows for good: each change begins another file.
+        key = (tuple(m.names), L, wide or (last is not None and last.wide))
+        if key not in self._layouts:
+            self._layouts[key] = Layout(key[0], self._names_of_layers(L), self._groups, self.session, key[2])
+        self._layout = self._layouts[key]
+        return self._layout
+
+    def _names_of_layers(self, L: int) -> tuple[str, ...]:
+        if self._layer_names and L not in (0, len(self._layer_names)):
+            raise RunError(
+                f"{L} layers measured, but the run names {len(self._layer_names)}; correct RunMeta.layer_names"
+            )
+        return self._layer_names if self._layer_names and L else tuple(f"layer {i}" for i in range(L))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RunError(f"the run {self.path} is closed; nothing can be added to it")
+
+    def _warn(self) -> None:
+        trouble = self._backlog.trouble
+        if trouble is None or self._warned:
+            return
+        self._warned = True
+        warnings.warn(
+            f"cannot write the run {self.path}: {trouble}; training goes on, the newest rows are kept in memory and written as "
+            "soon as it works again",
+            RunLogWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,1 @@
+"""Numbers about numbers: intervals, smoothing, correlation, and the distance that noise makes."""

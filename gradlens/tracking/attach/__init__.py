@@ -1,0 +1,1 @@
+"""Makes the lens of a script and keeps it in step with the script."""

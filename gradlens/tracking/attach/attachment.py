@@ -1,0 +1,231 @@
+"""Attachment: on the way from the first loss that is seen to the lens that measures the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from gradlens.autograd.shards import local
+from gradlens.groups import ClassGroups
+from gradlens.lens import Lens
+from gradlens.tracking.attach.growth import Head
+from gradlens.tracking.attach.make_lens import announce, attach, described, engine_of
+from gradlens.tracking.attach.optimizer_changes import Following
+from gradlens.tracking.attach.step_count import StepCount
+from gradlens.tracking.attach.without_data import WithoutData
+from gradlens.tracking.find.drawn_samples import Drawn
+from gradlens.tracking.find.evidence import Evidence, class_count
+from gradlens.tracking.find.group_choice import over
+from gradlens.tracking.find.group_search import GroupSearch
+from gradlens.tracking.find.models import Owners, find_owners
+from gradlens.tracking.find.observed import classes_of
+from gradlens.tracking.find.sightings import Found, leaves
+from gradlens.tracking.messages import say
+from gradlens.tracking.options import TrackOptions
+
+
+class Attachment:
+    """Knows the model from the first backward pass on, and the groups at once or after a pass over the data.
+
+    Attributes:
+        search: The search for the groups.
+        every_backward: Whether each backward pass is a step, because no optimizer was found.
+        grown: Whether the classifier has grown since the lens was made.
+    """
+
+    def __init__(
+        self,
+        options: TrackOptions,
+        folder: Path,
+        roots: Sequence[Tensor],
+        evidence: Evidence,
+        loaders: Sequence[tuple[DataLoader[Any], Drawn]],
+        steps: StepCount,
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """Finds model, optimizer and, if possible, class counts.
+
+        Args:
+            options: What was asked for.
+            folder: The run's folder.
+            roots: What the script differentiates.
+            evidence: Its anchors and labels.
+            loaders: The loaders that it may train from, with what was drawn from them.
+            steps: Has counted since the first backward pass.
+            fail: Takes errors of ours that happen in the training's own optimizer steps.
+
+        Raises:
+            LookupError: The loss reaches nothing that could be trained.
+        """
+        self._options, self._folder, self._fail = options, folder, fail
+        self._owners = find_owners(leaves(list(roots)))
+        self._steps = steps
+        self._first, self._follows = True, False
+        self.every_backward = self._owners.optimizer is None
+        classes = evidence.num_classes or classes_of(options, loaders, evidence.anchors[0], evidence.labels)
+        self.search = GroupSearch(options, classes, loaders, evidence.labels)
+        self._groups: ClassGroups | None = None
+        self._without_data: WithoutData | None = None
+        self._head = Head(evidence.anchors[0])
+        self._engine = ""
+        self.grown = False
+
+    def lens(
+        self, roots: Sequence[Tensor], evidence: Evidence, passes: int, on_made: Callable[[Lens], None]
+    ) -> Lens | None:
+        """Returns the lens, or None while labels are being counted. The lens skips this step if it cannot measure it.
+
+        Args:
+            roots: What the script differentiates.
+            evidence: Anchors and labels of this backward pass.
+            passes: Passes over the data that have begun.
+            on_made: Called with the lens as soon as it has been made.
+
+        Raises:
+            WrongUse: The counts make no groups.
+        """
+        first, self._first = self._first, False
+        step = self._steps.of(self._owners.optimizer)
+        groups = self.search.offer(evidence.labels, step, pass_over=passes > 1)
+        if groups is None:
+            if first:
+                announce(self._options, self._folder, self._owners, evidence, self.search.waits)
+            return None
+        unseen = self._steps.begun() or any(_holds(param.grad) for param in self._owners.model.parameters())
+        self._groups, self._without_data = groups, WithoutData(groups)
+        counts = self.search.counts_of(groups)
+        lens = attach(self._options, self._folder, groups, counts, self._owners, roots, evidence)
+        on_made(lens)
+        if first:
+            announce(self._options, self._folder, self._owners, evidence, described(groups), self._engine_of(lens))
+        else:
+            say(f"labels are counted: groups {described(groups)}, {self._engine_of(lens)}")
+        lens.step = step
+        lens.epoch = max(passes - 1, 0)
+        if lens.armed and (unseen or lens.engine_name != "masked"):
+            # Other engines need to see the forward pass, which is over; and a backward pass of this step may have run before
+            # this one, with labels or without (a penalty on the weights).
+            lens.skip()
+        return lens
+
+    def unexpected(self, labels: Tensor) -> str | None:
+        """Returns what to say of labels whose classes belong to no group, the first time that there are some."""
+        return None if self._without_data is None else self._without_data.look(labels)
+
+    def engine_changed(self, lens: Lens) -> str | None:
+        """Returns what to say where another engine measures than was last said, after a backward pass."""
+        if lens.engine_name == self._engine:
+            return None
+        self._engine = lens.engine_name
+        return f"engine {lens.engine_name} measures, {lens.engine_reason}"
+
+    def _engine_of(self, lens: Lens) -> str:
+        self._engine = lens.engine_name
+        return engine_of(lens, self._options.engine)
+
+    def classes(self, found: Sequence[Found]) -> int:
+        """Returns C, which these loss calls may show to have grown."""
+        grown = self._head.grown(found, self.search.num_classes, self._owners.model.parameters())
+        if grown is not None:
+            self.search.grow(grown)
+            self._head = Head(next(item.sighting.anchor for item in found if class_count(item.sighting) == grown))
+            self.grown = self._groups is not None
+        return self.search.num_classes
+
+    def following(self, lens: Lens) -> Following:
+        """Returns what notices that the training goes on with another optimizer or model than the lens's."""
+        measured = {id(param) for param in self._owners.model.parameters()}
+        others = self._steps.others
+        others.measuring(measured, from_start=not self._follows)
+        self._follows = True
+        return Following(lens, self._owners.optimizer, measured, self._optimizer_found, self._fail, others)
+
+    def again(
+        self,
+        roots: Sequence[Tensor],
+        evidence: Evidence,
+        lens: Lens,
+        following: Following,
+        on_made: Callable[[Lens], None],
+    ) -> Lens | None:
+        """Finds what training has gone on with, and returns the lens for it; None where nothing can be measured.
+
+        The same model with a new layer keeps its lens; another model gets one of its own, in the run of ``lens``, which ends.
+
+        Args:
+            roots: What the script differentiates.
+            evidence: Anchors and labels of this backward pass.
+            lens: The lens so far.
+            following: What has noticed.
+            on_made: Called with the lens of another model as soon as it has been made.
+        """
+        assert self._groups is not None
+        owners = find_owners(leaves(list(roots)))
+        if self.grown:
+            return self._renewed(owners, roots, evidence, lens, following, on_made)
+        optimizer = following.newcomer()
+        known = {id(param) for param in owners.model.parameters()}
+        if optimizer is None or not any(id(p) in known for group in optimizer.param_groups for p in group["params"]):
+            return None
+        if _same(owners.model, self._owners.model):
+            following.follow(optimizer)
+            lens.skip()  # a step may have begun before
+            return lens
+        return self._renewed(replace(owners, optimizer=optimizer), roots, evidence, lens, following, on_made)
+
+    def _renewed(
+        self,
+        owners: Owners,
+        roots: Sequence[Tensor],
+        evidence: Evidence,
+        lens: Lens,
+        following: Following,
+        on_made: Callable[[Lens], None],
+    ) -> Lens:
+        """Returns a lens that goes on in the run of one which ends."""
+        assert self._groups is not None
+        self._groups = over(self._groups, self.search.num_classes)
+        self._without_data = WithoutData(self._groups)
+        counts = self.search.counts_of(self._groups)
+        following.stop()
+        step, epoch = lens.step, lens.epoch
+        lens.close()
+        lens = attach(self._options, self._folder, self._groups, counts, owners, roots, evidence, resume=True)
+        on_made(lens)
+        announce(self._options, self._folder, owners, evidence, described(self._groups), self._engine_of(lens))
+        self._owners = owners
+        lens.step, lens.epoch = step, epoch
+        message = self._growth(self._groups) if self.grown else f"training goes on with another model: {owners.name}"
+        lens.event("model", message=message, model=owners.name)
+        if self.grown:
+            say(message)
+        self.grown = False
+        lens.skip()
+        return lens
+
+    def _growth(self, groups: ClassGroups) -> str:
+        message = f"the classifier has grown to {self.search.num_classes} classes"
+        if (groups.of_class() < 0).any():
+            message += "; those in no group count as 'rest': --groups NAME=IDS,... may name classes before they come"
+        return message
+
+    def _optimizer_found(self) -> None:
+        self.every_backward = False
+
+
+def _same(a: nn.Module, b: nn.Module) -> bool:
+    if type(a) is type(b) is nn.ModuleDict:  # several modules of the script, which are joined anew in each search
+        return [id(part) for part in a.children()] == [id(part) for part in b.children()]
+    return a is b
+
+
+def _holds(gradient: Tensor | None) -> bool:
+    if gradient is None:
+        return False
+    part = local(gradient)
+    return bool(part.count_nonzero() if not part.is_sparse else part._nnz())

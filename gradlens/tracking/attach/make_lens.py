@@ -1,0 +1,139 @@
+"""Attaching: makes the lens of a script's training, and prints the line that says what was found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradlens.groups import ClassGroups
+from gradlens.lens import Lens
+from gradlens.tracking.find.evidence import Evidence
+from gradlens.tracking.find.group_choice import DATA
+from gradlens.tracking.find.models import Owners
+from gradlens.tracking.messages import say
+from gradlens.tracking.options import TrackOptions
+
+# What torch.initial_seed() says where nobody seeded.
+UNSEEDED = 67280421310721
+
+
+def attach(
+    options: TrackOptions,
+    folder: Path,
+    groups: ClassGroups,
+    counts: NDArray[np.int64] | None,
+    owners: Owners,
+    roots: Sequence[Tensor],
+    evidence: Evidence,
+    *,
+    resume: bool = False,
+) -> Lens:
+    """Makes the lens.
+
+    Args:
+        options: What was asked for.
+        folder: The run's folder.
+        groups: The groups to measure.
+        counts: [C] class counts, where known.
+        owners: Model and optimizer.
+        roots: What the first backward pass differentiates.
+        evidence: Its anchors and labels.
+        resume: Whether the run in the folder goes on, with another model.
+    """
+    lens = Lens(
+        owners.model,
+        groups,
+        out=None if options.follows else folder,
+        optimizer=owners.optimizer,
+        every=options.every,
+        budget=None if options.every is not None else options.budget,
+        engine=options.engine,
+        layers=options.layers,
+        update=options.update,
+        strict=options.strict,
+        class_counts=None if counts is None else counts.tolist(),
+        meta=_facts(owners, evidence),
+        resume=resume,
+        # Not as warnings: a script may turn those into errors.
+        announce=say,
+    )
+    lens.foresee(roots, evidence.anchors, evidence.dims, several=bool(evidence.labelled))
+    return lens
+
+
+def _facts(owners: Owners, evidence: Evidence) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "command": tuple(sys.orig_argv),
+        "extra": {
+            "tracked": True,
+            "model": owners.name,
+            "anchor": evidence.function,
+            "optimizers": owners.optimizers,
+            **({"attribution": "by class mass"} if evidence.by_mass else {}),
+        },
+    }
+    seed = torch.initial_seed()
+    return facts if seed == UNSEEDED else facts | {"seed": seed}
+
+
+def announce(
+    options: TrackOptions, folder: Path, owners: Owners, evidence: Evidence, groups: str, engine: str | None = None
+) -> None:
+    """Prints the line that says what was found.
+
+    Args:
+        options: What was asked for.
+        folder: The run's folder.
+        owners: Model and optimizer.
+        evidence: Anchors and labels of the first backward pass.
+        groups: The groups, or how they will be found.
+        engine: What measures, as ``engine_of`` says it, once that is known.
+    """
+    parameters = sum(p.numel() for p in owners.model.parameters() if p.requires_grad)
+    anchors = " + ".join(str(list(anchor.shape)) for anchor in evidence.anchors)
+    labels = f"{str(evidence.labels.dtype).removeprefix('torch.')} {list(evidence.labels.shape)}"
+    parts = [
+        f"model {owners.name} ({parameters:,} parameters)",
+        f"anchor {anchors} at {evidence.function}",
+        f"labels {labels}{_attribution(evidence)}",
+        f"groups {groups}",
+        *([] if engine is None else [engine]),
+        options.cadence,
+        f"run {_shown(folder)}",
+    ]
+    say(", ".join(parts))
+
+
+def engine_of(lens: Lens, asked: str) -> str:
+    """Returns which engine measures, and why where it is not the one that was asked for."""
+    name = lens.engine_name
+    return f"engine {name}" if asked in ("auto", name) else f"engine {name} ({lens.engine_reason})"
+
+
+def _attribution(evidence: Evidence) -> str:
+    """Says how contributions go to groups where a row has several labels."""
+    if any(item.terms for item in evidence.labelled):
+        return " (each loss call by its own labels)"
+    return " (class masses share out each row)" if evidence.by_mass else ""
+
+
+def described(groups: ClassGroups) -> str:
+    """Returns names, sizes and rule of groups."""
+    sizes = [f"{name} {len(ids)}" for name, ids in zip(groups.names[:4], groups.classes[:4], strict=True)]
+    more = f" + {len(groups) - 4} more" if len(groups) > 4 else ""
+    of = "outputs" if DATA in groups.rule else "classes"
+    return f"{' + '.join(sizes)}{more} of {groups.num_classes} {of} ({groups.rule})"
+
+
+def _shown(folder: Path) -> str:
+    try:
+        return str(folder.relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)

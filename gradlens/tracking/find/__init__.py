@@ -1,0 +1,1 @@
+"""Finds the model, the labels and the groups of a script."""

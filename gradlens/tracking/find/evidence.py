@@ -1,0 +1,215 @@
+"""Evidence: which tensors of a backward pass are anchors, and which are their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from gradlens.batch.labelled import Labelled, LossTerm
+from gradlens.tracking.find.classifiers import Edge, classifier_of, origin_of
+from gradlens.tracking.find.mixing import joined, masses, mixed, share_of, weights_of
+from gradlens.tracking.find.sightings import Found, Sighting
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one backward pass is measured by.
+
+    Attributes:
+        anchors: Tensors whose rows are samples.
+        labels: [*R] class ids of those rows, or class masses [R, C]; of several anchors with labels of their own those of all
+            samples, each once.
+        ignore_index: The label that the loss ignores.
+        num_classes: C; None where only the data tell it.
+        function: Where the anchors were seen, for people.
+        left_out: How many loss calls with other labels count as ``rest``.
+        class_dim: Where the anchors have their classes, if that is known.
+        labelled: The anchors with their labels, where they have labels of their own.
+    """
+
+    anchors: list[Tensor]
+    labels: Tensor
+    ignore_index: int
+    num_classes: int | None
+    function: str
+    left_out: int = 0
+    class_dim: int | None = None
+    labelled: tuple[Labelled, ...] = ()
+
+    @property
+    def dims(self) -> int:
+        """How many dimensions number the rows: 1 unless a sample has several (tokens, pixels)."""
+        return self.labels.ndim - self.labels.is_floating_point()
+
+    @property
+    def by_mass(self) -> bool:
+        """Whether contributions go by class masses, because nothing tells the terms of a row apart."""
+        return self.labels.is_floating_point() and not any(item.terms for item in self.labelled)
+
+
+def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | None) -> Evidence | None:
+    """Makes evidence of the loss calls in a graph; None where there is none.
+
+    What flows through a call belongs to the groups of its own labels. Measured are the first call, the calls on logits of the
+    same classifier (chunks of a batch, time steps, further batches, mixup), and calls of other classifiers with the labels
+    of one of these (auxiliary heads). Other calls are about other classes: they are left out and counted.
+
+    Samples are counted at the first classifier. Calls on the same logits are about the same samples: their labels share
+    each of them out, as the losses enter the total. So are calls that were given the same labels, the very tensor, and calls of
+    one step whose labels are all equal (two views of a batch, or passes of a recurrent refinement): they count once. Else the
+    rows of each call are samples of their own.
+
+    Args:
+        found: Loss calls in the order of the forward pass.
+        roots: The tensors on which backward runs.
+        num_classes: C of the run, once known; loss calls over other classes are left out.
+    """
+    fitting = [item for item in found if num_classes is None or class_count(item.sighting) == num_classes]
+    if not fitting:
+        return None
+    own, others = _of_first(fitting)
+    classes = class_count(fitting[0].sighting)
+    shares = _shares(own, roots) | {id(item): 0.0 for item in others}
+    by_anchor: dict[int, list[Found]] = {}
+    for item in fitting:
+        if id(item) in shares:
+            by_anchor.setdefault(id(item.sighting.anchor), []).append(item)
+    labelled = [_labelled(calls, roots, classes, shares) for calls in by_anchor.values()]
+    left_out = len(found) - len(own) - len(others)
+    return _evidence(labelled, classes, own, left_out)
+
+
+def observed(named: Sequence[tuple[Tensor, Tensor]], num_classes: int | None) -> Evidence:
+    """Makes evidence of what the script named itself.
+
+    The last pair counts, with all that have its labels or come from its layer (chunks, time steps), each by its own labels.
+    Samples are counted as in ``weigh``.
+
+    Args:
+        named: (outputs, labels), at least one; of a tensor that was named twice the last labels count.
+        num_classes: C of the run, once known; else masses have a column for each, and of class ids the data tell it.
+    """
+    pairs = list({id(outputs): (outputs, labels) for outputs, labels in named}.values())
+    last, labels = named[-1]
+    layer = classifier_of(last)
+    own = [pair for pair in pairs if pair[0] is last or _same(pair[1], labels) or layer & classifier_of(pair[0])]
+    classes = num_classes or (labels.shape[min(1, labels.ndim - 1)] if labels.is_floating_point() else None)
+    left_out = len(pairs) - len(own)
+    if all(_same(its, labels) for _, its in own):
+        return Evidence([outputs for outputs, _ in own], labels, -100, classes, "gradlens.observe", left_out)
+    given: set[tuple[Any, ...]] = set()
+    labelled: list[Labelled] = []
+    for outputs, its in own:
+        labelled.append(Labelled(outputs, its, share=float(_place(its) not in given)))
+        given.add(_place(its))
+    once = joined([item for item in labelled if item.share], classes or 0)
+    names = f"{len(own)} calls of gradlens.observe"
+    return Evidence([outputs for outputs, _ in own], once, -100, classes, names, left_out, labelled=tuple(labelled))
+
+
+def class_count(sighting: Sighting) -> int:
+    """Returns C of a loss call: logits are [C], [B, C] or [B, C, ...]."""
+    return int(sighting.anchor.shape[class_dim(sighting)])
+
+
+def class_dim(sighting: Sighting) -> int:
+    """Returns where logits of a loss call have their classes: torch says so, whatever the other dimensions are."""
+    return min(1, sighting.anchor.ndim - 1)
+
+
+def _of_first(calls: Sequence[Found]) -> tuple[list[Found], list[Found]]:
+    """Returns the calls of the first call's classifier, and those of other classifiers that have labels of one of them."""
+    if len(calls) == 1:
+        return list(calls), []
+    first = calls[0].sighting.anchor
+    origin, classifier = origin_of(first), classifier_of(first)
+    own: list[Found] = []
+    strangers: list[Found] = []
+    for item in calls:
+        anchor = item.sighting.anchor
+        related = anchor is first or origin_of(anchor) == origin or bool(classifier & classifier_of(anchor))
+        (own if related else strangers).append(item)
+    known = [item.sighting.labels for item in own]
+    return own, [item for item in strangers if any(_same(item.sighting.labels, labels) for labels in known)]
+
+
+def _shares(own: Sequence[Found], roots: Sequence[Tensor]) -> dict[int, float | Tensor]:
+    """Returns, by the id of each call, what part of a sample its rows count as."""
+    if all(_same(item.sighting.labels, own[0].sighting.labels) for item in own[1:]):
+        return {id(item): float(item is own[0]) for item in own}
+    found: dict[int, float | Tensor] = {}
+    given: set[tuple[Any, ...]] = set()
+    by_origin: dict[Edge, list[Found]] = {}
+    for item in own:
+        by_origin.setdefault(origin_of(item.sighting.anchor), []).append(item)
+    for calls in by_origin.values():
+        places = {_place(item.sighting.labels) for item in calls}
+        again = places <= given
+        given |= places
+        if (
+            again
+            or all(item.sighting.anchor is calls[0].sighting.anchor for item in calls)
+            or len(_distinct(calls)) == 1
+        ):
+            found |= {id(item): float(item is calls[0] and not again) for item in calls}
+        else:
+            weights = weights_of(calls, roots)
+            found |= {id(item): share_of(n, weights) for n, item in enumerate(calls)}
+    return found
+
+
+def _labelled(
+    calls: Sequence[Found], roots: Sequence[Tensor], classes: int, shares: dict[int, float | Tensor]
+) -> Labelled:
+    """Returns an anchor with the labels of its calls; several labels share each row out."""
+    first, dim = calls[0].sighting, class_dim(calls[0].sighting)
+    distinct = _distinct(calls)
+    counted = [share for item in calls if isinstance(share := shares[id(item)], Tensor) or share]
+    if len(distinct) == 1:
+        share = 0.0 if not counted else counted[0] if len(counted) == 1 else _sum(counted)
+        return Labelled(first.anchor, first.labels, first.ignore_index, dim, share)
+    terms = [LossTerm(item.edge, item.sighting.labels, item.sighting.ignore_index) for item in calls]
+    labels = mixed([masses(term.labels, classes, dim) for term in terms], weights_of(calls, roots), dim)
+    return Labelled(first.anchor, labels, -100, dim, _sum(counted) if counted else 0.0, tuple(terms))
+
+
+def _evidence(labelled: Sequence[Labelled], classes: int, own: Sequence[Found], left_out: int) -> Evidence:
+    first = labelled[0]
+    anchors = [item.anchor for item in labelled]
+    function = own[0].sighting.function
+    alike = all(not item.terms and _same(item.labels, first.labels) for item in labelled)
+    once = [item for item in labelled if isinstance(item.share, Tensor) or item.share]
+    if alike and len(once) == 1:
+        return Evidence(anchors, first.labels, first.ignore_index, classes, function, left_out, first.class_dim)
+    names = f"{len(own)} {function} calls"
+    return Evidence(anchors, joined(once, classes), -100, classes, names, left_out, labelled=tuple(labelled))
+
+
+def _distinct(calls: Sequence[Found]) -> list[Found]:
+    """Returns the calls with different labels, each the first of those that have the same."""
+    found: list[Found] = []
+    for item in calls:
+        if not any(_same(item.sighting.labels, other.sighting.labels) for other in found):
+            found.append(item)
+    return found
+
+
+def _sum(shares: Sequence[float | Tensor]) -> float | Tensor:
+    total = shares[0]
+    for share in shares[1:]:
+        total = total + share
+    return total
+
+
+def _place(labels: Tensor) -> tuple[Any, ...]:
+    """Returns what tells memory apart."""
+    return labels.data_ptr(), labels.shape, labels.stride(), labels.dtype, labels.device
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    if a is b or _place(a) == _place(b):
+        return True
+    return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device) and bool(a.equal(b))

@@ -1,0 +1,214 @@
+"""GroupSearch: from the first labels to the groups, at once where the class counts can be read, else after a pass."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from gradlens.distributed.exchange import processes, shared_counts
+from gradlens.groups import ClassGroups, GroupsError
+from gradlens.tracking.find.class_counts import ClassCounts, count_classes
+from gradlens.tracking.find.drawn_samples import Drawn
+from gradlens.tracking.find.group_choice import by_frequency, choose_groups, needs_counts
+from gradlens.tracking.find.label_counter import LabelCounter
+from gradlens.tracking.find.repeats import Repeats
+from gradlens.tracking.options import TrackOptions
+
+# Backward passes whose labels are counted where a pass over the data has no end that could be seen.
+COUNTED = 100
+# Batches of the longest pass whose end is waited for.
+LONGEST = 10_000
+# Passes' worth of batches after which the loader is not waited for: its batches are used again without a new pass
+# (itertools.cycle), or others train.
+PATIENCE = 2
+
+
+class GroupSearch:
+    """Looks for the class counts and chooses the groups.
+
+    Attributes:
+        num_classes: C.
+        counts: [C] class counts, once known.
+    """
+
+    def __init__(
+        self,
+        options: TrackOptions,
+        num_classes: int,
+        loaders: Sequence[tuple[DataLoader[Any], Drawn]],
+        labels: Tensor,
+    ) -> None:
+        """Reads the class counts if possible.
+
+        Args:
+            options: What was asked for.
+            num_classes: C, of the logits.
+            loaders: Loaders that may train, with what was drawn from them, the likeliest first.
+            labels: Labels of the first batch: class counts that deny them belong to something else.
+        """
+        self.num_classes = num_classes
+        self.counts: NDArray[np.int64] | None = None
+        self._options = options
+        self._source: str | None = None
+        self._counter: LabelCounter | None = None
+        trains = loaders[0][0] if loaders else None
+        found = None
+        for loader, drawn in loaders:
+            found = count_classes(loader, num_classes, partial(may_be, labels, drawn))
+            if found is not None and fits(found, labels):
+                trains = loader
+                break
+        if found is not None and fits(found, labels):
+            self.counts, self._source = found.counts, found.source
+        elif (whole := _whole(labels, num_classes)) is not None:
+            self.counts, self._source = whole, "the tensor that the labels are slices of"
+        self.counts = self._of_all(self.counts)
+        # The data of a pass may be made anew for the next one, and must not be kept alive.
+        self._loader = None if trains is None else weakref.ref(trains)
+        self._pass = _batches(trains)
+        # Other processes may train on other labels, and have to agree on when the labels are counted.
+        self._repeats: Repeats | None = None
+        self._may_repeat = (trains is None or self._pass == 1) and processes() == 1
+
+    def offer(self, labels: Tensor, step: int, *, pass_over: bool) -> ClassGroups | None:
+        """Returns the groups, or None while labels are being counted.
+
+        Args:
+            labels: Labels of this backward pass.
+            step: Number of its training step.
+            pass_over: Whether the first pass over the data has ended, this batch being of the next.
+
+        Raises:
+            WrongUse: The counts make no groups.
+        """
+        counter, repeats = self._counter, self._repeats
+        again = repeats is not None and repeats.again(labels, step)
+        if repeats is not None and again and repeats.alone:
+            self._source, self.counts = "the labels of the first step, which came again", repeats.counts()
+        elif counter is not None and pass_over:
+            self._source = "the labels of the first pass"
+            self.counts = self._of_all(counter.counts())
+        elif counter is not None and (again or counter.batches >= self._enough):
+            # Several passes over the data, or a part of one: which classes are frequent is known, not how many images they have.
+            seen = self._of_all(counter.counts())
+            assert seen is not None
+            return by_frequency(seen, f"labels of the first {counter.batches} backward passes")
+        if self.counts is not None or not needs_counts(self._options):
+            return choose_groups(self._options, self.num_classes, self.counts, self._source)
+        if counter is None:
+            counter = self._counter = LabelCounter(self.num_classes)
+            self._repeats = Repeats(labels, step, self.num_classes) if self._may_repeat else None
+        counter.add(labels)
+        return None
+
+    def grow(self, num_classes: int) -> None:
+        """Takes note that the classifier is over more classes now; labels that are being counted may name them."""
+        more = num_classes - self.num_classes
+        self.num_classes = num_classes
+        if self.counts is not None:
+            self.counts = np.pad(self.counts, (0, more))
+        if self._counter is not None:
+            self._counter.grow(num_classes)
+
+    def counts_of(self, groups: ClassGroups) -> NDArray[np.int64] | None:
+        """Returns the class counts for groups that may hold classes to come, of which none was seen; None: not known."""
+        return None if self.counts is None else np.pad(self.counts, (0, groups.num_classes - len(self.counts)))
+
+    @property
+    def _enough(self) -> int:
+        """Backward passes after which counting ends, whatever the loader does."""
+        return COUNTED if self._pass is None else max(COUNTED, PATIENCE * self._pass)
+
+    @property
+    def loader(self) -> DataLoader[Any] | None:
+        """The loader of the training data, if one was seen and is still there."""
+        return None if self._loader is None else self._loader()
+
+    @property
+    def waits(self) -> str:
+        """Says, while labels are counted, until when."""
+        span = f"a first pass or {COUNTED} backward passes" if self._pass is None else "the first pass over the data"
+        return (
+            f"from counting the labels of {span}, as the training data does not tell its class counts; measured after it "
+            "(--groups NAME=IDS,... measures from the start)"
+        )
+
+    def _of_all(self, counts: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+        """Returns the class counts of the data of all processes that train together."""
+        shared, added = shared_counts(counts)
+        if added and self._source is not None:
+            self._source = f"{self._source}, added up over {processes()} processes"
+        return shared
+
+    def unfinished(self) -> str:
+        """Says what to add to measure a training that ended while its labels were being counted."""
+        text = "training ended while its labels were being counted, so nothing was measured"
+        counts = np.zeros(0) if self._counter is None else self._counter.counts()
+        try:
+            groups = ClassGroups.shots(counts) if self._options.groups == "shots" else ClassGroups.head_tail(counts)
+        except GroupsError:
+            return f"{text}; give the groups with --groups NAME=IDS,..."
+        pairs = zip(groups.names, groups.classes, strict=True)
+        return f"{text}; from its counts: --groups " + ",".join(f"{name}={_ids(ids)}" for name, ids in pairs)
+
+
+def may_be(labels: Tensor, drawn: Drawn, claimed: NDArray[np.int64]) -> bool:
+    """Says whether the labels of a batch can be those that a dataset names for the samples drawn; if in doubt, yes."""
+    if labels.is_floating_point() or labels.ndim != 1 or not len(drawn) or not drawn.complete:
+        return True
+    return drawn.agree(claimed, labels.detach().cpu().numpy().astype(np.int64))
+
+
+def fits(found: ClassCounts, labels: Tensor) -> bool:
+    """Says whether class counts have samples of each label of a batch."""
+    if labels.is_floating_point():
+        return True
+    ids = labels.detach().reshape(-1).cpu().numpy()
+    ids = ids[(ids >= 0) & (ids < len(found.counts))]
+    return bool((found.counts[ids] > 0).all())
+
+
+def _whole(labels: Tensor, num_classes: int) -> NDArray[np.int64] | None:
+    """Returns [C] counts of the label vector that a batch's labels are a slice of; None where they are no slice of one."""
+    base = labels._base
+    if base is None or base.ndim != 1 or labels.ndim > 1 or base.is_floating_point() or len(base) <= labels.numel():
+        return None
+    ids = base.detach().cpu().numpy().astype(np.int64)
+    return np.bincount(ids, minlength=num_classes) if ids.min() >= 0 and ids.max() < num_classes else None
+
+
+def _batches(loader: DataLoader[Any] | None) -> int | None:
+    """Returns the batches of a pass, where it has an end that is worth waiting for."""
+    batches = _length(loader)
+    if loader is None or batches is None or batches > LONGEST:
+        return None
+    samples = _length(loader.dataset)
+    # A sampler that draws with replacement may draw far more than there is.
+    longer = samples is not None and batches > math.ceil(samples / (loader.batch_size or 1))
+    return None if longer else batches
+
+
+def _length(sized: Any) -> int | None:
+    try:
+        return len(sized)
+    except Exception:  # an iterable dataset, or a sampler without a length
+        return None
+
+
+def _ids(ids: Sequence[int]) -> str:
+    """Writes ascending ids as the grammar of --groups reads them: (0, 1, 2, 5) -> '0-2+5'."""
+    parts: list[list[int]] = []
+    for c in ids:
+        if parts and c == parts[-1][-1] + 1:
+            parts[-1].append(c)
+        else:
+            parts.append([c])
+    return "+".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)

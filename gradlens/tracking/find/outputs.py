@@ -1,0 +1,65 @@
+"""Outputs: what the model returned, for trainings whose losses are written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradlens.batch.anchors import tensors_in
+from gradlens.guards.module_hook import Listening, StepHook
+from gradlens.guards.unseen_hooks import listen
+
+# Forward passes that are remembered between two backward passes.
+REMEMBERED = 8
+
+
+class Outputs:
+    """Remembers what modules returned since the last backward pass."""
+
+    def __init__(
+        self, modules: Sequence[nn.Module], wanted: Callable[[], bool], fail: Callable[[Exception], None]
+    ) -> None:
+        """Begins to watch.
+
+        Args:
+            modules: The model, or its parts.
+            wanted: Whether outputs matter now.
+            fail: Takes errors of ours, which must not reach the forward pass of the training.
+        """
+        self._modules, self._wanted, self._fail = modules, wanted, fail
+        self._seen: list[Any] = []
+        self._given: list[Any] = []
+        self._handles: list[Listening] = []
+        self.resume()
+
+    def resume(self) -> None:
+        """Watches (again)."""
+        if not self._handles:
+            self._handles = [listen(module, StepHook(self._ran, self._fail)) for module in self._modules]
+
+    def take(self) -> list[Tensor]:
+        """Returns the differentiable tensors among the outputs, each once, and forgets them."""
+        seen, self._seen = self._seen, []
+        found = [t for output in seen for t in tensors_in(output) if t.requires_grad and t.is_floating_point()]
+        return list({id(tensor): tensor for tensor in found}.values())
+
+    def take_inputs(self) -> list[Tensor]:
+        """Returns the tensors that the modules were given, and forgets them."""
+        given, self._given = self._given, []
+        return [tensor for args in given for tensor in tensors_in(args)]
+
+    def stop(self) -> None:
+        """Stops watching."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._seen.clear()
+        self._given.clear()
+
+    def _ran(self, module: nn.Module, args: Any, output: Any) -> None:  # noqa: ARG002
+        if torch.is_grad_enabled() and self._wanted():
+            self._seen = [*self._seen[1 - REMEMBERED :], output]
+            self._given = [*self._given[1 - REMEMBERED :], args]

@@ -1,0 +1,69 @@
+"""Repeats: notices that a training without a loader goes over the same labels again, as full-batch training does."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradlens.tracking.find.label_counter import LabelCounter
+
+# Labels are not taken for the same ones where batches drawn at random would agree with a greater chance.
+CHANCE = 1e-9
+
+
+class Repeats:
+    """Compares the labels of backward passes with the first ones.
+
+    Attributes:
+        alone: Whether only the first labels have come: one batch holds all of the data.
+    """
+
+    def __init__(self, first: Tensor, step: int, num_classes: int) -> None:
+        """Begins.
+
+        Args:
+            first: Labels of the first backward pass.
+            step: Number of its training step.
+            num_classes: C.
+        """
+        self._first = first.detach().clone()  # a script may fill the same tensor anew
+        self._last, self._num_classes = step, num_classes
+        self._in_a_row = 0
+        self.alone = True
+
+    def again(self, labels: Tensor, step: int) -> bool:
+        """Says whether the first labels have come again, in another step (one step may differentiate several losses).
+
+        Args:
+            labels: Labels of this backward pass.
+            step: Number of its training step.
+        """
+        first = self._first
+        if (
+            labels.shape != first.shape
+            or labels.dtype != first.dtype
+            or labels.device != first.device
+            or not torch.equal(labels, first)
+        ):
+            self.alone = False
+            return False
+        if step <= self._last:
+            return False
+        self._last = step
+        self._in_a_row += 1
+        times = self._in_a_row if self.alone else 1
+        return bool(self._chance() ** times < CHANCE)
+
+    def counts(self) -> NDArray[np.int64]:
+        """Returns [C] counts of the first labels."""
+        counter = LabelCounter(self._num_classes)
+        counter.add(self._first)
+        return counter.counts()
+
+    def _chance(self) -> float:
+        """How likely two batches of as many labels, drawn at random from classes so frequent, are the same."""
+        counts = self.counts()
+        total = counts.sum()
+        return float((np.square(counts / total).sum()) ** total) if total else 1.0

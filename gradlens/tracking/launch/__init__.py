@@ -1,0 +1,1 @@
+"""Runs a script under ``gradlens track``, from its start to the last line."""

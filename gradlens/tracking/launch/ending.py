@@ -1,0 +1,146 @@
+"""The end of a tracked training: status of the run, and what is printed."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from gradlens.tracking.launch.run_folder import remove_if_empty
+from gradlens.tracking.messages import say
+
+if TYPE_CHECKING:
+    from gradlens.tracking.watch.tracker import Tracker
+
+# The file that makes a folder a run; what defines it imports pyarrow.
+RUN = "run.json"
+WHAT_TO_ADD = (
+    "add gradlens.observe(outputs, labels) before loss.backward() (outputs [batch, classes], labels [batch] of class ids), "
+    "or use gradlens.Lens"
+)
+PARTIAL = (
+    "each backward pass was given a gradient=, create_graph=True, or inputs= with some of what it trains; measured is that of a "
+    "scalar loss for all of it: write (losses * gradient).sum().backward() and leave inputs= out"
+)
+JACOBIANS = (
+    "torch.autograd.grad was given grad_outputs=, create_graph=True or tensors inside the network, which is not taken for "
+    "training: measured is loss.backward(), or the gradients of a scalar loss for all that it trains"
+)
+TORCHJD = (
+    "TorchJD (mtl_backward, backward, jac_to_grad) differentiates each loss by itself and makes the gradient of them by a rule "
+    "of its own, so that there is no sum with parts of groups; gradlens.group_gradients(model, loss, labels, groups) tells "
+    "those of one loss"
+)
+
+
+class Ending:
+    """Closes the run once, when the process ends: after the script's threads and its traceback."""
+
+    def __init__(self) -> None:
+        self.tracker: Tracker | None = None
+        self._status: tuple[str, str | None] = ("finished", None)
+        self._pid = os.getpid()
+        self._done = False
+        atexit.register(self.finish)
+
+    def attached(self) -> None:
+        """Comes before the exit function that the log has just registered: exit functions run last first."""
+        atexit.register(self.finish)
+
+    def program_ended(self, error: BaseException | None) -> None:
+        """Notes how the script ended.
+
+        Args:
+            error: What it raised, SystemExit included; None where it ran to its end.
+        """
+        self._status = _status(error)
+
+    def finish(self) -> None:
+        """Closes the run and prints the table, or says why nothing was measured."""
+        tracker = self.tracker
+        if tracker is None or self._done or os.getpid() != self._pid:
+            return
+        self._done = True
+        try:
+            tracker.stop()
+            if tracker.options.follows:
+                if tracker.lens is not None:
+                    tracker.lens.close(*self._status)
+                return
+            if tracker.lens is None:
+                if (tracker.folder / RUN).exists():
+                    return  # a process that the script started has measured
+                remove_if_empty(tracker.folder)
+                say(why_nothing(tracker, self._status[0]))
+                return
+            beside = tracker.trained_beside()
+            if beside is not None:
+                tracker.lens.event("other models", message=beside)
+            tracker.lens.close(*self._status)
+            from gradlens.tracking.launch.summary import print_summary
+
+            print_summary(tracker.folder)
+            if beside is not None:
+                say(beside)
+        except Exception as error:  # the training is over: its exit code is no longer ours to change
+            say(f"the end of the run could not be written or shown: {type(error).__name__}: {error}")
+        finally:
+            if self._status[0] == "interrupted":
+                _remember_interrupt()
+
+
+def why_nothing(tracker: Tracker, status: str) -> str:
+    """Returns the line for a script in whose training nothing was measured."""
+    if tracker.failure is not None:
+        return f"nothing was measured: {tracker.failure}"
+    if tracker.attachment is not None:
+        return tracker.attachment.search.unfinished()
+    if "torch" not in tracker.seen:
+        return "nothing was measured: the program did not import torch"
+    from gradlens.tracking.find.compiled_loss import functions, loss_line, step_line  # torch is there by now
+
+    if "compiled" in tracker.seen:
+        return f"nothing was measured: {loss_line()}"
+    if "backward" not in tracker.seen and (compiled := functions()) is not None:
+        return f"nothing was measured: {step_line(compiled)}"
+    if "backward" not in tracker.seen:
+        ended = "" if status == "finished" else f" before it {status}"
+        return f"nothing was measured: no backward pass ran in this process{ended}{_instead_of_backward(tracker)}"
+    if "partial" in tracker.seen and "whole" not in tracker.seen:
+        return f"nothing was measured: {PARTIAL}"
+    if tracker.noticed:  # whatever was seen of the losses is the cause
+        return f"nothing was measured: {'; and '.join(tracker.noticed.values())}"
+    return f"nothing was measured: no cross_entropy or nll_loss call led to a backward pass; {WHAT_TO_ADD}"
+
+
+def _instead_of_backward(tracker: Tracker) -> str:
+    """Says what computed gradients in a script that never calls backward."""
+    if "other gradients" not in tracker.seen:
+        return ""
+    return f"; {TORCHJD if 'torchjd.autojac' in sys.modules else JACOBIANS}"
+
+
+def _remember_interrupt() -> None:
+    """Lets the process end by SIGINT, as ``python`` does after a KeyboardInterrupt that nothing caught.
+
+    Python notes such an interrupt and drops the note when a string of code is executed next, which imports do while the run
+    is closed and shown (dataclasses and named tuples); the exit status would be 1, and a shell script would go on. One more
+    interrupt that leaves a string of code renews the note.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")
+
+
+def _status(error: BaseException | None) -> tuple[str, str | None]:
+    if error is None:
+        return "finished", None
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "KeyboardInterrupt"
+    if isinstance(error, SystemExit):
+        if error.code in (None, 0):
+            return "finished", None
+        code = f"exit code {error.code}" if isinstance(error.code, int) else str(error.code)
+        return "failed", code
+    return "failed", f"{type(error).__name__}: {error}"

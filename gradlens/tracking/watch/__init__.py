@@ -1,0 +1,1 @@
+"""Watches what the script asks torch to do."""

@@ -1,0 +1,305 @@
+"""The training loop: what it draws, evaluates and records, resuming after kill -9, and stopping on NaN."""
+
+import dataclasses
+import os
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gradlens.longtail.data.image_set import ImageSet
+from gradlens.longtail.data.labelled_images import TensorImages
+from gradlens.longtail.methods import CE, DUAL_PHASE, PLAIN
+from gradlens.longtail.networks.network import Network
+from gradlens.longtail.recipe.learner import derived_seed
+from gradlens.longtail.recipe.optimization import Sgd, Steps
+from gradlens.longtail.recipe.phases import Phase
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import Settings
+from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.tasks.digits import digits_task
+from gradlens.longtail.training.checkpoint import FILE, CheckpointError
+from gradlens.longtail.training.divergence import DivergedError
+from gradlens.longtail.training.fit import fit
+from gradlens.longtail.training.watcher import Untracked
+from tests.longtail.processes import in_a_process
+from tests.longtail.resumable_training import train
+from tests.longtail.same_state import assert_same
+
+
+class Linear(Network):
+    def __init__(self, classes, signed=False):
+        super().__init__()
+        self.features = 4
+        self.dropout = nn.Dropout(0.5)
+        self.classifier = nn.Linear(4, classes)
+
+    def embed(self, images):
+        return self.dropout(images.flatten(1))
+
+
+def tiny_task(counts=(6, 3, 2)):
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    images = torch.randn(len(labels), 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    data = ImageSet(images, labels, tuple("abc"[: len(counts)]), "digest")
+    split = TensorImages(data, "cpu")
+    return Task(
+        "tiny", split, {"test": split}, data.counts(), lambda settings, signed: Linear(len(counts)), Settings({})
+    )
+
+
+def tiny_recipe(task, loss=None, **changes):
+    loss = loss or (lambda step: F.cross_entropy(step.logits, step.labels))
+    phase = Phase(name="only", epochs=2, losses={"classification": loss}, batch=4, sgd=Sgd(0.1), schedule=Steps())
+    return Recipe("tiny", (dataclasses.replace(phase, **changes),), lambda: Linear(task.num_classes), Settings({}))
+
+
+class Recorder(Untracked):
+    def __init__(self):
+        self.labels, self.rates, self.phases, self.events, self.rows, self.modes = [], [], [], [], [], []
+
+    def start_phase(self, phase, learner, optimizer, step, done):
+        self.optimizer = optimizer
+        self.phases.append((phase.name, step, done))
+
+    def backward(self, losses, step):
+        self.labels.append(step.labels)
+        self.rates.append(self.optimizer.param_groups[0]["lr"])
+        super().backward(losses, step)
+
+    def end_epoch(self, row, learner):
+        self.rows.append(row["epoch"])
+
+    def event(self, kind, **facts):
+        self.events.append((kind, facts))
+
+
+def test_it_equals_a_loop_written_by_hand():
+    task = tiny_task()
+    fitted = fit(tiny_recipe(task), task, seed=3)
+    torch.manual_seed(derived_seed(3, "network"))
+    model = Linear(3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    images, labels = task.train._data.images, task.train.labels
+    for epoch in range(2):
+        # round(0.8 * 2) = round(0.9 * 2) = 2: the decay comes after the last epoch
+        torch.manual_seed(derived_seed(3, "forward", 0, epoch))
+        generator = torch.Generator().manual_seed(derived_seed(3, "order", 0, epoch))
+        for batch in torch.randperm(11, generator=generator).split(4):
+            optimizer.zero_grad()
+            F.cross_entropy(model(images[batch]), labels[batch]).backward()
+            optimizer.step()
+    for ours, theirs in zip(fitted.learner.model.parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert fitted.steps == 6
+    model.eval()
+    correct = model(images).argmax(1) == labels
+    assert fitted.final["test"]["overall"] == pytest.approx(100 * correct.double().mean().item())
+
+
+def test_the_global_random_state_is_put_back():
+    before = torch.get_rng_state()
+    task = tiny_task()
+    fit(tiny_recipe(task), task)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_history_best_and_sparse_evaluation():
+    task = digits_task()
+    fitted = fit(PLAIN.on(task, {"epochs": 5}), task, evaluate_every=2)
+    assert [row["epoch"] for row in fitted.history] == [1, 2, 3, 4, 5]
+    assert ["overall" in row for row in fitted.history] == [False, True, False, True, True]
+    assert set(fitted.history[-1]) == {"epoch", "phase", "loss", "seconds", "many", "medium", "few", "overall"}
+    assert fitted.best["overall"] == max(row["overall"] for row in fitted.history if "overall" in row)
+    assert fitted.final["test"]["overall"] == fitted.history[-1]["overall"]
+
+
+def test_rates_follow_the_schedule():
+    task = tiny_task()
+    recorder = Recorder()
+    fit(tiny_recipe(task, epochs=10, schedule=Steps((0.8, 0.9), 0.1, warm_up=2)), task, tracker=recorder, max_steps=1)
+    assert recorder.rates == pytest.approx([0.05, 0.1, *[0.1] * 6, 0.01, 0.001])
+
+
+def test_phase_one_sees_the_head_and_phase_two_the_memory_and_the_tail():
+    task = digits_task()
+    recorder = Recorder()
+    fitted = fit(DUAL_PHASE.on(task, {"epochs": 2, "memory": 3}), task, tracker=recorder)
+    # counts 124 80 51 33 21 | 14 9 5 3 2 (imbalance 50): 309 head images in 10 batches, 5 x 3 + 33 in 2
+    assert task.counts.tolist()[5:] == [14, 9, 5, 3, 2]
+    assert recorder.phases == [("I", 0, 0), ("II", 20, 0)]
+    assert [len(batch) for batch in recorder.labels] == [*[32] * 9, 21, *[32] * 9, 21, 32, 16, 32, 16]
+    assert torch.cat(recorder.labels[:20]).max() == 4
+    assert torch.bincount(torch.cat(recorder.labels[20:22])).tolist() == [3, 3, 3, 3, 3, 14, 9, 5, 3, 2]
+    kind, facts = recorder.events[0]
+    assert (kind, facts["phase"], facts["memory_images"]) == ("phase-entered", "II", 15)
+    assert recorder.rows == [1, 2, 3, 4]
+    assert set(fitted.history[-1]) >= {"loss/classification", "loss/intra", "loss/retention"}
+    row = fitted.history[-1]
+    assert row["loss"] == pytest.approx(sum(value for name, value in row.items() if name.startswith("loss/")))
+
+
+def test_a_frozen_part_does_not_move_nor_does_its_batchnorm():
+    task = digits_task()
+    recipe = CE.on(task, {"epochs": 1})
+    recipe = dataclasses.replace(recipe, phases=(dataclasses.replace(recipe.phases[0], trainable=("classifier",)),))
+    torch.manual_seed(derived_seed(0, "network"))
+    before = recipe.network().state_dict()
+    after = fit(recipe, task).learner.model.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"classifier.weight", "classifier.bias"}
+
+
+def test_a_phase_without_epochs_sets_values_only():
+    task = tiny_task()
+
+    def zero(learner):
+        learner.model.classifier.weight.data.zero_()
+
+    fitted = fit(tiny_recipe(task, epochs=0, losses={}, initialise=zero), task)
+    assert not fitted.learner.model.classifier.weight.any()
+    # what is left is the bias, which chooses one class of 6, 3 and 2 images
+    row = {"epoch": 0, "phase": "only", **fitted.final["test"]}
+    assert fitted.history == [row]
+    assert fitted.best == row
+    assert row["overall"] in [pytest.approx(100 * n / 11) for n in (6, 3, 2)]
+
+
+@pytest.mark.parametrize("kind", ["loss", "weights"])
+def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path, kind):
+    task = tiny_task()
+
+    def loss(step):
+        value = F.cross_entropy(step.logits, step.labels)
+        if step.clock.epoch < 1:
+            return value
+        # sqrt at 0 has a finite value and an infinite gradient
+        broken = (step.logits * 0).sum().abs().sqrt()
+        return value + (broken if kind == "weights" else float("nan"))
+
+    with pytest.raises(DivergedError, match="not finite") as raised:
+        fit(tiny_recipe(task, loss, epochs=3), task, folder=tmp_path)
+    assert str(raised.value).endswith(
+        f"train in another folder; the checkpoint of the last good epoch is {tmp_path / FILE}"
+    )
+    stored = torch.load(tmp_path / FILE, weights_only=True)
+    assert (stored["phase"], stored["epoch"], len(stored["history"])) == (0, 1, 1)
+    assert all(torch.isfinite(value).all() for value in stored["model"].values())
+
+
+# --- resuming ---
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    seen = in_a_process(train, folder)
+    assert seen == ["I 1", "I 2", "I 3", "I 4", "II 5", "II 6", "II 7", "II 8"]
+    return torch.load(folder / FILE, weights_only=True)
+
+
+# "I 4" leaves a checkpoint between the phases: the second one is then entered anew.
+@pytest.mark.parametrize("kills", [["I 2"], ["I 4"], ["II 6"], ["I 1", "II 7"]], ids=str)
+def test_resuming_after_kill_9_ends_bit_identical(tmp_path, uninterrupted, kills):
+    folder = tmp_path / "run"
+    for number, kill in enumerate(kills):
+        in_a_process(train, folder, resume=number > 0, kill_after=kill)
+    seen = in_a_process(train, folder, resume=True)
+    # the killed epoch may or may not have been completed
+    assert len(seen) <= 8 - int(kills[-1].split()[1])
+    assert_same(torch.load(folder / FILE, weights_only=True), uninterrupted)
+
+
+def test_resuming_a_finished_training_trains_nothing(tmp_path):
+    task = tiny_task()
+    first = fit(tiny_recipe(task), task, folder=tmp_path)
+    again = fit(tiny_recipe(task), task, folder=tmp_path, resume=True)
+    assert again.steps == first.steps
+    assert again.final == first.final
+    assert_same(again.learner.model.state_dict(), first.learner.model.state_dict())
+
+
+def test_without_a_checkpoint_resuming_starts_from_the_beginning(tmp_path):
+    task = tiny_task()
+    assert fit(tiny_recipe(task), task, folder=tmp_path, resume=True).steps == 6
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-500]), "damaged or cut short"),
+        (lambda path: path.write_bytes(b""), "damaged or cut short"),
+        (lambda path: torch.save({"some": "thing"}, path), "no checkpoint of this version"),
+    ],
+)
+def test_a_spoilt_checkpoint_is_refused(tmp_path, spoil, says):
+    task = tiny_task()
+    fit(tiny_recipe(task), task, folder=tmp_path)
+    spoil(tmp_path / FILE)
+    with pytest.raises(CheckpointError, match=says):
+        fit(tiny_recipe(task), task, folder=tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    task = tiny_task()
+    fit(tiny_recipe(task), task, folder=tmp_path)
+    with pytest.raises(CheckpointError, match="phases: only:2 there, only:3 here"):
+        fit(tiny_recipe(task, epochs=3), task, folder=tmp_path, resume=True)
+    with pytest.raises(CheckpointError, match="seed: 0 there, 1 here"):
+        fit(tiny_recipe(task), task, folder=tmp_path, resume=True, seed=1)
+    # the data come first: settings may differ with them
+    fewer = tiny_task((6, 3))
+    with pytest.raises(CheckpointError, match="classes: 3 there, 2 here"):
+        fit(tiny_recipe(fewer), fewer, folder=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"sgd": Sgd(0.2)}, r"optimizer of phase 1 \(only\): .*learning_rate=0.1.* there, .*learning_rate=0.2"),
+        ({"sgd": Sgd(0.1, parts={"classifier": 0.2})}, "optimizer of phase 1"),
+        ({"schedule": Steps((0.5,))}, r"schedule of phase 1 \(only\): .*0.8, 0.9.* there, .*0.5"),
+        ({"batch": 5}, r"batch of phase 1 \(only\): 4 there, 5 here"),
+        ({"trainable": ("classifier",)}, r"trainable of phase 1 \(only\): \[''\] there, \['classifier'\] here"),
+    ],
+)
+def test_how_a_phase_trains_belongs_to_its_training(tmp_path, changes, says):
+    task = tiny_task()
+    fit(tiny_recipe(task), task, folder=tmp_path)
+    with pytest.raises(CheckpointError, match=says):
+        fit(tiny_recipe(task, **changes), task, folder=tmp_path, resume=True)
+
+
+def test_a_schedule_without_a_text_of_its_own_does_not_bar_resuming(tmp_path):
+    class Constant:
+        def factor(self, epoch, epochs):
+            return 1.0
+
+    task = tiny_task()
+    fit(tiny_recipe(task, schedule=Constant()), task, folder=tmp_path)
+    assert fit(tiny_recipe(task, schedule=Constant()), task, folder=tmp_path, resume=True).steps == 6
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    task = tiny_task()
+    torch.save(Evil(), tmp_path / FILE)
+    with pytest.raises(CheckpointError):
+        fit(tiny_recipe(task), task, folder=tmp_path, resume=True)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_pytorch_says_of_a_damaged_checkpoint_is_not_passed_on_as_advice(tmp_path):
+    task = tiny_task()
+    fit(tiny_recipe(task), task, folder=tmp_path)
+    whole = (tmp_path / FILE).read_bytes()
+    torch.save({"format": object}, tmp_path / FILE)
+    with pytest.raises(CheckpointError, match="damaged") as raised:
+        fit(tiny_recipe(task), task, folder=tmp_path, resume=True)
+    assert "weights_only" not in str(raised.value)
+    (tmp_path / FILE).write_bytes(whole)
+    assert fit(tiny_recipe(task), task, folder=tmp_path, resume=True).steps == 6

@@ -1,0 +1,105 @@
+"""The schedule asks its cadence seldom, and decides as one that asks in every step."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from gradlens.measure.schedule.cadence import Budget, Cadence, Every
+from gradlens.measure.schedule.clock import PAUSE, Clock
+from gradlens.measure.schedule.schedule import WAITING, MeasurementSchedule
+from tests.measure.schedule.manual_clock import ManualClock
+
+
+def asked_in_every_step(cadence: Cadence, watch: ManualClock, durations: list[float], cost: float) -> list[int]:
+    clock, due = Clock(), []
+    for step, seconds in enumerate(durations):
+        measured = cadence.due(step)
+        watch.now += seconds + cost * measured
+        clock.own(cost * measured)
+        plain, added = clock.step_ended(measured)
+        cadence.spent(plain, added) if measured else cadence.passed(1, plain)
+        due += [step] * measured
+    return due
+
+
+def asked_seldom(cadence: Cadence, watch: ManualClock, durations: list[float], cost: float) -> tuple[list[int], int]:
+    schedule, due, asked = MeasurementSchedule(cadence), [], 0
+    look = True
+    for seconds in durations:
+        measured = False
+        if look:
+            asked += 1
+            measured = schedule.due()
+            if not measured:
+                schedule.rest()
+        watch.now += seconds + cost * measured
+        if measured:
+            due.append(schedule.step)
+            schedule.clock.own(cost)
+            schedule.end(measured=True)
+            look = True
+        else:
+            look = not schedule.rested()
+            if look:
+                schedule.end(measured=False)
+    return due, asked
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("make", [lambda: Every(1), lambda: Every(7), lambda: Budget(0.05), lambda: Budget(0.5)])
+def test_it_measures_what_a_cadence_asked_in_every_step_measures(watch, make, seed) -> None:
+    noise = random.Random(seed)
+    durations = [noise.uniform(0.9, 1.1) for _ in range(3 * WAITING)]
+    expected = asked_in_every_step(make(), watch, durations, 1.5)
+    found, asked = asked_seldom(make(), watch, durations, 1.5)
+    assert found == expected
+    assert len(expected) > 1
+    if len(expected) < len(durations) // 10:
+        assert asked < len(durations) // 2
+
+
+def test_a_step_that_is_set_is_looked_at_anew(watch) -> None:
+    schedule = MeasurementSchedule(Every(100))
+    schedule.step = 50
+    assert not schedule.due()
+    schedule.rest()
+    schedule.step = 7
+    assert not schedule.rested()  # 8 is before 100, but so it could be before any other
+    assert not schedule.due()
+    schedule.rest()
+    assert [schedule.rested() for _ in range(93)] == [True] * 92 + [False]
+    assert schedule.step == 99
+    schedule.end(measured=False)
+    assert schedule.step == 100
+    assert schedule.due()
+
+
+def test_pauses_earn_no_more_than_a_few_steps_each(watch) -> None:
+    noise = random.Random(0)
+    durations = [50.0 if noise.random() < 0.03 else noise.uniform(0.9, 1.1) for _ in range(3 * WAITING)]
+    found, _ = asked_seldom(Budget(0.05), watch, durations, 1.5)
+    earned = sum(min(seconds, PAUSE * 1.1) for seconds in durations)
+    assert 1.5 * len(found) <= 0.05 * earned + 1.5
+    assert 1.5 * len(found) >= 0.8 * 0.05 * earned
+
+
+def test_hooks_use_up_to_half_of_a_budget(watch) -> None:
+    """Steps of 400 us and measurements of 4 ms: 5 % are 20 us a step, of which hooks take 10."""
+    counts = {}
+    for seconds in (40e-6, 400e-6, 4.0):
+        found, _ = asked_seldom(Budget(0.05), watch, [seconds] * 4000, 10 * seconds)
+        counts[seconds] = len(found)
+    assert counts[4.0] == pytest.approx(4000 * 0.05 / 10, abs=1)
+    assert counts[400e-6] == counts[40e-6] == pytest.approx(4000 * 0.025 / 10, abs=1)
+
+
+def test_steps_that_were_passed_over_are_in_the_account(watch) -> None:
+    schedule = MeasurementSchedule(Every(10**6))
+    for _ in range(3 * WAITING + 5):
+        watch.now += 2.0
+        schedule.end(measured=False)
+    assert schedule.clock.training == pytest.approx(2.0 * (3 * WAITING + 4))  # nobody saw the first begin
+    assert schedule.clock.typical == 2.0
+    assert schedule.clock.overhead == 0.0

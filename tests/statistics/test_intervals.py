@@ -1,0 +1,221 @@
+"""Intervals: coverage on series whose mean is known, hand-worked cases, and SciPy's transform and quantiles."""
+
+import numpy as np
+import pytest
+from scipy.fft import dct
+from scipy.signal import lfilter
+from scipy.stats import f, spearmanr, t
+
+from gradlens.statistics.intervals import TOO_SLOW, Interval, difference, interval, mean_interval, paired_difference
+from gradlens.statistics.low_frequencies import powers, usable
+from gradlens.statistics.rank_correlation import rank_correlation
+from gradlens.statistics.smoothing import fluctuations, running_mean
+from gradlens.statistics.student import f_probability, t_quantile
+
+
+def autoregressive(steps: int, phi: float, series: int, seed: int = 0, heavy: bool = False) -> np.ndarray:
+    """[series, steps] stationary AR(1) with mean 0 and unit innovations, normal or Student's t with 3 degrees of freedom."""
+    rng = np.random.default_rng(seed)
+    shape = (series, steps + 300)
+    noise = rng.standard_t(3, shape) / np.sqrt(3) if heavy else rng.standard_normal(shape)
+    return lfilter([1], [1, -phi], noise)[:, 300:]
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+@pytest.mark.parametrize(("phi", "steps"), [(0.0, 40), (0.0, 400), (0.5, 130), (0.5, 1000), (0.9, 1000)])
+def test_the_interval_covers_the_true_mean_as_often_as_it_says(phi, steps, heavy):
+    found = [mean_interval(x) for x in autoregressive(steps, phi, 300, seed=3, heavy=heavy)]
+    given = [i for i in found if i.measurable]
+    assert len(given) > 0.6 * len(found)
+    # 300 series: a true 95 % shows up as 92.5 to 97.5 %
+    assert 0.915 <= np.mean([i.low <= 0 <= i.high for i in given]) <= 0.99
+
+
+@pytest.mark.parametrize("steps", [12, 30, 60, 130])
+@pytest.mark.parametrize("phi", [0.5, 0.9])
+def test_where_steps_are_too_few_an_interval_is_refused_rather_than_wrong(phi, steps):
+    found = [mean_interval(x) for x in autoregressive(steps, phi, 300, seed=4)]
+    assert np.mean([i.measurable and not i.low <= 0 <= i.high for i in found]) <= 0.08
+    refused = {i.why for i in found if not i.measurable}
+    assert refused <= {TOO_SLOW, f"{steps} measured steps have all that it takes; an interval needs 40"}
+
+
+@pytest.mark.parametrize(("phi", "steps"), [(0.5, 60), (0.8, 300)])
+def test_where_few_series_get_an_interval_those_hold_as_well(phi, steps):
+    # Judged from all powers, those that got one had the smallest low powers by chance: 0.87 and less.
+    found = [mean_interval(x) for x in autoregressive(steps, phi, 4000 if steps < 100 else 1500, seed=10)]
+    given = [i for i in found if i.measurable]
+    assert 300 < len(given) < 0.9 * len(found)
+    assert 0.9 <= np.mean([i.low <= 0 <= i.high for i in given]) <= 0.98
+
+
+def test_a_rank_correlation_of_slow_series_is_refused_not_wrong():
+    # By their product alone, which is noisier, every second pair got an interval, and 0.85 of those held.
+    a, b = autoregressive(130, 0.9, 300, seed=11), autoregressive(130, 0.9, 300, seed=12)
+    found = [rank_correlation(x, 0.6 * x + 0.8 * y) for x, y in zip(a, b, strict=True)]
+    assert np.mean([i.measurable for i in found]) < 0.05
+    assert {i.why for i in found if not i.measurable} == {TOO_SLOW}
+
+
+def test_a_trend_is_no_noise():
+    trend = 2 * np.exp(-3 * np.arange(500) / 500)
+    found = [mean_interval(x + trend) for x in autoregressive(500, 0.0, 300, seed=5)]
+    given = [i for i in found if i.measurable]
+    assert len(given) > 0.9 * len(found)
+    assert 0.915 <= np.mean([i.low <= trend.mean() <= i.high for i in given]) <= 0.99
+
+
+def test_powers_are_those_of_scipy():
+    for n in (40, 41, 1000):
+        x = np.random.default_rng(n).standard_normal((2, n))
+        np.testing.assert_allclose(powers(x), dct(x - x.mean(1, keepdims=True), norm="ortho")[:, 2:] ** 2, atol=1e-12)
+
+
+def test_quantiles_are_those_of_scipy():
+    for freedom in (1, 2.5, 4, 30, 5000.5):
+        for probability in (0.6, 0.9, 0.975, 0.9995):
+            assert t_quantile(probability, freedom) == pytest.approx(t.ppf(probability, freedom), rel=1e-9)
+    for ratio, a, b in [(0.2, 4, 12), (1.7, 4, 12), (1.05, 400, 4000), (3.0, 1, 1)]:
+        assert f_probability(ratio, a, b) == pytest.approx(f.cdf(ratio, a, b), rel=1e-9)
+    with pytest.raises(ValueError, match=r"probability=0\.1"):
+        t_quantile(0.1, 5)
+
+
+def test_the_slower_a_series_the_fewer_of_its_powers_count():
+    counts = [np.median([usable(powers(x)) for x in autoregressive(1000, phi, 30)]) for phi in (0.0, 0.5, 0.9)]
+    assert counts[0] > 400 > 150 > counts[1] > 30 > 25 > counts[2] > 4
+
+
+def test_two_runs_of_one_heavy_tailed_distribution_do_not_differ():
+    runs = [autoregressive(500, 0.0, 300, seed=seed, heavy=True) for seed in (6, 7)]
+    verdicts = []
+    for a, b in zip(*runs, strict=True):
+        verdicts.append(difference(*(np.log(np.abs(fluctuations(x, 25))) for x in (a, b))).verdict())
+    # Of squares instead, a tenth and more; 15 to 25 % with resampled blocks.
+    assert np.mean([verdict is not None for verdict in verdicts]) <= 0.08
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.7])
+def test_a_rank_correlation_is_scipys_and_its_interval_covers(rho):
+    x, y = autoregressive(300, 0.5, 200, seed=8), autoregressive(300, 0.5, 200, seed=9)
+    y = rho * x + np.sqrt(1 - rho**2) * y
+    found = [rank_correlation(a, b) for a, b in zip(x, y, strict=True)]
+    assert found[0].value == pytest.approx(spearmanr(x[0], y[0]).statistic)
+    truth = 6 / np.pi * np.arcsin(rho / 2)  # of normal values
+    given = [i for i in found if i.measurable]
+    assert len(given) > 0.9 * len(found)
+    assert 0.91 <= np.mean([i.low <= truth <= i.high for i in given]) <= 0.99
+
+
+def test_rank_correlations_by_hand():
+    rising = np.arange(40.0) ** 3
+    assert rank_correlation(rising, np.exp(rising / 1e4)).low == pytest.approx(1)
+    assert rank_correlation(rising, -rising).high == pytest.approx(-1)
+    ties = np.array([1.0, 1.0, 2.0, 2.0] * 10), np.array([1.0, 2.0, 1.0, 2.0] * 10)
+    assert rank_correlation(*ties).value == pytest.approx(0)
+    assert not rank_correlation(rising, np.ones(40)).measurable
+
+
+def test_a_verdict_has_three_values():
+    assert [Interval(0, *ends, 50, 9.0).verdict(1.0) for ends in ((1.1, 2), (0.5, 0.9), (0.9, 1.1))] == [
+        True, False, None,
+    ]  # fmt: skip
+    assert Interval.none(3.0, 5).verdict() is None
+
+
+def test_single_steps_would_have_promised_too_much():
+    found = [(x, mean_interval(x)) for x in autoregressive(1000, 0.9, 40)]
+    naive = [2 * 1.96 * x.std() / np.sqrt(len(x)) for x, _ in found]
+    # for phi = 0.9 the true spread of the mean is sqrt((1 + phi) / (1 - phi)) = 4.4 times that of independent values
+    assert np.nanmean([i.high - i.low for _, i in found]) > 3 * np.mean(naive)
+
+
+def test_the_difference_of_two_runs_covers_its_truth():
+    a, b = autoregressive(500, 0.5, 300, seed=1), autoregressive(300, 0.7, 300, seed=2)
+    found = [i for x, y in zip(a, b, strict=True) if (i := difference(x + 2, y)).measurable]
+    assert len(found) > 200
+    assert 0.91 < np.mean([i.low <= 2 <= i.high for i in found]) <= 0.985
+
+
+def test_hand_worked_values():
+    few = mean_interval([1, 2, np.nan, 6])
+    assert (few.value, few.samples, few.measurable) == (3.0, 3, False)
+    nothing = mean_interval([np.nan, np.inf])
+    assert np.isnan(nothing.value)
+    assert nothing.samples == 0
+    assert str(nothing) == "not measurable"
+    constant = mean_interval(np.full(50, 0.25))
+    assert (constant.value, constant.low, constant.high) == (0.25, 0.25, 0.25)
+    assert difference(np.full(40, 5.0), np.full(50, 3.0)) == Interval(2.0, 2.0, 2.0, 40, 39.0)
+
+
+def test_a_function_of_means():
+    rng = np.random.default_rng(0)
+    columns = rng.normal([2.0, 3.0], 0.1, (300, 2))
+    found = interval([columns], lambda m: m[0][1] / m[0][0])
+    assert found.value == pytest.approx(columns[:, 1].mean() / columns[:, 0].mean())
+    # delta method by hand: 1.5 sqrt(0.1^2 / 2^2 + 0.1^2 / 3^2) / sqrt(300)
+    deviation = 1.5 * 0.1 * np.sqrt(1 / 4 + 1 / 9) / np.sqrt(300)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * deviation, rel=0.2)
+
+
+def test_a_level_is_a_probability():
+    with pytest.raises(ValueError, match=r"level=95.*0\.95"):
+        mean_interval(np.arange(20.0), level=95)
+
+
+def test_a_long_series_is_quick_and_right():
+    x = np.random.default_rng(0).standard_normal(200_000) + 1
+    found = mean_interval(x)
+    assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(200_000), rel=0.15)
+
+
+def test_running_mean_by_hand():
+    np.testing.assert_allclose(running_mean([1, 2, 3, 10], 3), [1.5, 2, 5, 6.5])
+    np.testing.assert_allclose(running_mean([1, 2, 3, 10], 2), [1, 1.5, 2.5, 6.5])
+    np.testing.assert_allclose(running_mean([1, np.nan, np.nan, np.nan, 5], 3), [1, 1, np.nan, 5, 5])
+    np.testing.assert_array_equal(running_mean([4, 7], 1), [4, 7])
+    assert running_mean([], 3).shape == (0,)
+    with pytest.raises(ValueError, match="window=0"):
+        running_mean([1], 0)
+
+
+def test_fluctuations_estimate_the_variance_around_a_trend():
+    rng = np.random.default_rng(0)
+    x = 3 * rng.standard_normal(20_000) + np.linspace(0, 500, 20_000)
+    assert np.mean(fluctuations(x, 20) ** 2) == pytest.approx(9, rel=0.05)
+    # two in a window: half the difference, times sqrt(2)
+    np.testing.assert_allclose(fluctuations([1, 3], 2), [np.nan, np.sqrt(2)])
+    np.testing.assert_array_equal(np.isnan(fluctuations([1, np.nan, 3, 4], 2)), [True, True, True, False])
+
+
+def test_pairs_cancel_what_both_runs_have_in_common():
+    trend = 10 * np.exp(-np.linspace(0, 3, 500))
+    found = []
+    for x, y in zip(autoregressive(500, 0.5, 300, seed=4), autoregressive(500, 0.5, 300, seed=5), strict=True):
+        absent = np.where(np.arange(500) % 7 == 0, np.nan, y)
+        found.append((paired_difference(trend + x + 1, trend + y), difference(trend + x + 1, trend + y), absent))
+    assert 0.91 <= np.mean([p.low <= 1 <= p.high for p, _, _ in found]) <= 0.985
+    width = np.mean([p.high - p.low for p, _, _ in found])
+    # Unpaired, the trend is left in both: most of the series are refused, none is narrower.
+    assert np.nanmean([d.high - d.low for _, d, _ in found]) > width
+    # true deviation of the mean difference: sqrt(2) / (1 - phi) / sqrt(T)
+    assert width == pytest.approx(2 * 1.96 * np.sqrt(2) / 0.5 / np.sqrt(500), rel=0.12)
+
+
+def test_pairs_with_gaps_by_hand():
+    nan = np.nan
+    a, b = [1, 2, 3, nan] * 20, [1, nan, 1, 1] * 20
+    found = paired_difference(a, b)
+    assert (found.value, found.samples) == (1.0, 60)
+    assert found.low <= 1 <= found.high
+    assert not paired_difference([1.0] * 20, [nan] * 15 + [1.0] * 5).measurable
+    with pytest.raises(ValueError, match="20 and 3"):
+        paired_difference(np.ones(20), np.ones(3))
+
+
+def test_ends_lie_in_the_range_of_what_is_estimated():
+    found = Interval(0.9, 0.7, 1.1, 50, 5)
+    assert found.within(0.0, 1.0) == Interval(0.9, 0.7, 1.0, 50, 5)
+    assert found.within(0.8, 1.0) == Interval(0.9, 0.8, 1.0, 50, 5)
+    assert not Interval.none(0.9, 2).within(0.0, 1.0).measurable

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradlens import marks as active
+from gradlens import marks
 from gradlens.batch.anchors import row_tensors
 from gradlens.batch.labelled import Labelled
 from gradlens.batch.loss_scale import SCALE, ScaleListener, warn_that_scale_is_unknown
@@ -106,7 +106,7 @@ class Lens:
         self._show_hooks = script_hooks.hide()
         keep_buffers()
         self._recorder = Recorder(writer, layers, announce)
-        active.enter(self)
+        marks.enter(self)
         try:
             self._stepper.start(self._recorder, step)
         except BaseException as error:  # strict: the run must not stay open
@@ -324,7 +324,7 @@ class Lens:
         if self._closed:
             return
         self._closed = True
-        active.leave(self)
+        marks.leave(self)
         self._forget_scalers()
         self._show_hooks()
         writer = self._recorder.writer

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from torch import Tensor
 
-    from gradlens.lens import Lens
 
-_lenses: list[Lens] = []
+class AtWork(Protocol):
+    """What is asked of a lens at work."""
+
+    @property
+    def parameters(self) -> Sequence[Tensor]:
+        """The parameters that it measures."""
+        ...
+
+    def phase(self, name: str) -> None:
+        """Names what follows."""
+
+    def mark(self, text: str) -> None:
+        """Marks this moment."""
 
 
-def enter(lens: Lens) -> None:
+_lenses: list[AtWork] = []
+
+
+def enter(lens: AtWork) -> None:
     """Adds a lens to those at work."""
     _lenses.append(lens)
 
 
-def leave(lens: Lens) -> None:
+def leave(lens: AtWork) -> None:
     """Takes a lens away; nothing happens if it is not there."""
     if lens in _lenses:
         _lenses.remove(lens)
@@ -36,7 +51,7 @@ def mark(text: str) -> None:
         lens.mark(text)
 
 
-def measured(params: Callable[[], Iterable[Tensor]], unless: Lens | None) -> bool:
+def measured(params: Callable[[], Iterable[Tensor]], unless: AtWork | None) -> bool:
     """Says whether another lens at work in this process measures one of these parameters.
 
     Args:

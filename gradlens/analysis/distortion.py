@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from gradlens.statistics.intervals import Floats, Interval
-from gradlens.statistics.noisy_distance import Distance, distance, distance_interval
+from gradlens.runlog.reading.share_distance import distance_of
+from gradlens.statistics.intervals import Interval
+from gradlens.statistics.noisy_distance import distance_interval
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -52,18 +51,3 @@ def distortion_difference(
         b_span: The same for ``b``.
     """
     return distance_interval([distance_of(a, *a_span), distance_of(b, *b_span)])
-
-
-def distance_of(run: Run, start: int | None = None, stop: int | None = None, layer: str | None = None) -> Distance:
-    """Returns the estimate behind ``distortion``, of the whole model or of a layer: with the level that noise alone reaches."""
-    steps = np.asarray(run.steps)
-    used = (steps >= (-np.inf if start is None else start)) & (steps < (np.inf if stop is None else stop))
-    return distance(measured_shares(run, used, layer), run.groups.fractions())
-
-
-def measured_shares(run: Run, used: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], layer: str | None) -> Floats:
-    """Returns [T', K] the shares of those used steps that have any, 0 where a group is absent."""
-    layers = () if layer is None else (layer,)
-    shares = np.stack([run.share(name, *layers)[: len(used)][used] for name in run.groups.names], axis=-1)
-    absent = np.isnan(shares)
-    return np.asarray(np.where(absent, 0.0, shares)[~absent.all(-1)])

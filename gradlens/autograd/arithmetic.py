@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from gradlens.autograd.float_range import can_leave, in_range
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import dense, real
-from gradlens.engines import Grads
 
 
 def zeroed(gradients: Sequence[Tensor | None]) -> list[bool]:

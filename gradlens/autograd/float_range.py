@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import dense, real
-from gradlens.engines import Grads
 
 # No scaling where the largest entry is between 2 to the power of plus and minus so much: sums of squares fit, those of small
 # vectors beside large ones too.

@@ -10,8 +10,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.shards import local, parameters_at_rest
-from gradlens.engines import Grads
 
 # Entries of the float64 block in which vectors are multiplied: bounds the extra memory (32 MiB).
 BLOCK = 2**22

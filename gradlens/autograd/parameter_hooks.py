@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradlens.engines.protocol import Grads
+from gradlens.autograd.grads import Grads
 from gradlens.guards.deferred_error import HeldError
 
 

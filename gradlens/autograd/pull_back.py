@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.parameter_hooks import silenced
 from gradlens.autograd.shards import is_sharded
-from gradlens.engines.protocol import Grads
 
 
 def gradients(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], seeds: Sequence[Tensor | None]) -> Grads:

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from gradlens.guards.error_text import in_one_line
 from gradlens.guards.patches import Listeners, Patch
-from gradlens.measure.recorder import GradlensWarning
+from gradlens.guards.warning import GradlensWarning
 
 KEY = "gradlens.scale"
 # Nodes between what is differentiated and the scaled loss: a division for gradient accumulation, a sum of a few losses.

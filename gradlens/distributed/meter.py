@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gradlens.autograd.float_range import in_range
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import Layout, dense, inner_products
 from gradlens.batch.rows import Rows
 from gradlens.distributed.errors import TeamError
 from gradlens.distributed.team import Outcome, Phase, Team
 from gradlens.distributed.wrappers import Sharing, is_joint, replicas
-from gradlens.engines import EngineSwitch, Grads
+from gradlens.engines import EngineSwitch
 from gradlens.groups import ClassGroups
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.pending_result import Floats, Pending

@@ -2,6 +2,6 @@
 
 from gradlens.engines.choose import CHOICES, EngineSwitch, choose_engine
 from gradlens.engines.masked import MaskedEngine, pull_back
-from gradlens.engines.protocol import Engine, EngineRefusal, Grads
+from gradlens.engines.protocol import Engine, EngineRefusal
 
-__all__ = ["CHOICES", "Engine", "EngineRefusal", "EngineSwitch", "Grads", "MaskedEngine", "choose_engine", "pull_back"]
+__all__ = ["CHOICES", "Engine", "EngineRefusal", "EngineSwitch", "MaskedEngine", "choose_engine", "pull_back"]

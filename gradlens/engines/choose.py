@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import Rows
 from gradlens.engines.func import FuncEngine
 from gradlens.engines.masked import MaskedEngine
-from gradlens.engines.protocol import Engine, EngineRefusal, Grads
+from gradlens.engines.protocol import Engine, EngineRefusal
 from gradlens.engines.split import SplitEngine
 
 CHOICES = ("auto", "masked", "split", "func")

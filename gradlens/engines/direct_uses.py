@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradlens.batch.selection import Selection
 from gradlens.engines.audit import DirectUse
-from gradlens.engines.group_sums import Selection
 
 # (node, number of the parameter among its inputs, rows, gradient rows [n, ...]) -> the parameter's gradient before the
 # broadcast is undone.

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from gradlens.autograd.cotangents import bypasses
+from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import Rows
 from gradlens.engines.fallback_warning import no_fallback_warning
 from gradlens.engines.masks import GroupCotangents
-from gradlens.engines.protocol import EngineRefusal, Grads
+from gradlens.engines.protocol import EngineRefusal
 from gradlens.engines.replay import ForwardCall, untouched
 from gradlens.guards.deferred_error import HeldError
 from gradlens.guards.forward_hooks import script_forward_hooks

@@ -4,48 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from gradlens.batch.rows import Rows
+from gradlens.autograd.grads import Grads
+from gradlens.batch.selection import Selection
 from gradlens.engines.layers import LayerKind
-from gradlens.engines.protocol import Grads
 
 # From this many groups on, rows are treated one by one in one kernel instead of group by group.
 MANY_GROUPS = 8
 # Largest number of gradient entries that such a kernel makes at once; more rows are treated in pieces.
 PIECE = 2**24
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Some rows of a batch: their numbers [n] and, unless all are 1, their weights [n]."""
-
-    index: Tensor
-    weight: Tensor | None
-
-    def take(self, tensor: Tensor) -> Tensor:
-        """[B, ...] -> [n, ...]."""
-        return tensor.index_select(0, self.index.to(tensor.device))
-
-    def weighted(self, tensor: Tensor) -> Tensor:
-        """[B, ...] -> [n, ...], every row times its weight."""
-        taken = self.take(tensor)
-        if self.weight is None:
-            return taken
-        weight = self.weight.to(taken.device).reshape(-1, *(1,) * (taken.ndim - 1))
-        return taken * weight.to(torch.promote_types(taken.dtype, torch.float32))
-
-
-def select(rows: Rows, group: int) -> Selection:
-    """Returns the rows with mass in a group."""
-    index = rows.index[group]
-    weight = rows.weights[:, group].index_select(0, index)
-    # Looking at the values would synchronise with any other device; a product with 1 is exact anyway.
-    plain = weight.device.type == "cpu" and bool((weight == 1).all())
-    return Selection(index, None if plain else weight)
 
 
 class GroupSums:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.pull_back import gradients
 from gradlens.batch.rows import Rows
 from gradlens.engines.masks import GroupCotangents
-from gradlens.engines.protocol import Grads
 
 
 class MaskedEngine:

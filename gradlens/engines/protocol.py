@@ -7,10 +7,8 @@ from typing import Protocol, TypeAlias
 
 from torch import Tensor
 
+from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import Rows
-
-# One vector of parameter space, aligned with the measured parameters; None where it does not reach a parameter.
-Grads: TypeAlias = list[Tensor | None]
 
 # (loss component, group); a group of None is what reaches the parameters outside every group: `rest`.
 Vector: TypeAlias = tuple[int, int | None]

@@ -11,14 +11,16 @@ from torch.jit import ScriptModule
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
+from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import Rows
+from gradlens.batch.selection import select
 from gradlens.engines import direct_uses as direct
 from gradlens.engines.audit import Account, DirectUse, Region, audit, edge_of, enters
 from gradlens.engines.backward_scale import BackwardScale
-from gradlens.engines.group_sums import GroupSums, plain_arithmetic, select
+from gradlens.engines.group_sums import GroupSums, plain_arithmetic
 from gradlens.engines.layer_calls import AttentionCall, LayerCall
 from gradlens.engines.layers import LayerKind, attention, kind_of
-from gradlens.engines.protocol import EngineRefusal, Grads
+from gradlens.engines.protocol import EngineRefusal
 from gradlens.guards.deferred_error import HeldError
 from gradlens.guards.module_hook import Listening, StepHook
 from gradlens.guards.unseen_hooks import listen

@@ -1,7 +1,8 @@
 """The script's hooks on tensors and nodes of the graph, wrapped where they are registered: no pass of ours runs them.
 
 Hooks of modules need nothing of their own: torch hangs them on nodes, through the very function that is wrapped here. Hooks
-on parameters are left as they are, see ``gradlens.autograd.parameter_hooks``. The wrapper stands for its hook in copies and pickles.
+on parameters are left as they are, see ``gradlens.autograd.parameter_hooks``. The wrapper stands for its hook in copies and
+pickles.
 """
 
 from __future__ import annotations

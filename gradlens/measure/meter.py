@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gradlens.autograd.arithmetic import added, less, relative_difference, summed
 from gradlens.autograd.cotangents import bypasses, cotangents, cut, nearest_parameters
 from gradlens.autograd.float_range import can_leave, in_range
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import Layout, inner_products
 from gradlens.autograd.parameter_hooks import RawGradients
 from gradlens.autograd.pull_back import gradients
@@ -19,7 +20,7 @@ from gradlens.batch.labelled import outside, scores_of
 from gradlens.batch.loss_scale import scale_of
 from gradlens.batch.rows import LabelsError, Rows
 from gradlens.batch.same_samples import Samples
-from gradlens.engines import EngineSwitch, Grads, pull_back
+from gradlens.engines import EngineSwitch, pull_back
 from gradlens.groups import ClassGroups
 from gradlens.measure.pending_result import Pending, Plan
 from gradlens.measure.step_passes import StepPasses

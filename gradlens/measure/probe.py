@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map
 
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import Layout, inner_products
 from gradlens.autograd.parameter_hooks import silenced
 from gradlens.batch.rows import LabelsError
-from gradlens.engines import Grads
 from gradlens.groups import ClassGroups
 from gradlens.guards.own_pass import OwnPass
 from gradlens.metrics.gram import REST, Measurement, marked

@@ -14,6 +14,7 @@ from torch import Tensor
 from gradlens.autograd.float_range import stored
 from gradlens.groups import ClassGroups
 from gradlens.guards.script_hooks import taken
+from gradlens.guards.warning import GradlensWarning
 from gradlens.measure.pending_result import Pending
 from gradlens.measure.preflight.refusal import Refusal
 from gradlens.metrics.gram import Measurement
@@ -30,10 +31,6 @@ ROUNDINGS = 4.0
 
 # Another direction, or scale, of what the optimizer steps on; rounding of 16-bit gradients is below it.
 STEPPED_LIMIT = 0.02
-
-
-class GradlensWarning(RuntimeWarning):
-    """Something about a measurement that the user should know; training is untouched."""
 
 
 @dataclass(frozen=True)

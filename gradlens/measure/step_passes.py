@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from gradlens.autograd.arithmetic import added, zeroed
-from gradlens.engines import Grads
+from gradlens.autograd.grads import Grads
 from gradlens.measure.step_sums import StepSums
 
 # Passes set aside whose gradients are kept one by one; of more, the earliest are added up.

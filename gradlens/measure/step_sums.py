@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from gradlens.autograd.arithmetic import added, less, summed
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.parameter_hooks import RawGradients
-from gradlens.engines import Grads
 from gradlens.measure.pending_result import Floats
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.shards import local
-from gradlens.engines import Grads
 from gradlens.measure.step_passes import StepPasses
 from gradlens.measure.stepped_passes import step_together
 

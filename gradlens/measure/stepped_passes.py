@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from gradlens.autograd.float_range import can_leave, in_range
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import inner_products
-from gradlens.engines import Grads
 from gradlens.measure.pending_result import Floats
 
 # Two gradients are the same up to this, relative to their size, and up to a few roundings of their dtype.

@@ -1,7 +1,7 @@
 """Confidence intervals for averages over the correlated steps of a training run.
 
 A measured series x[t] may be autocorrelated (momentum, learning-rate decay, slow learning), so that its steps count for fewer
-than they are. How precisely its mean is known follows from its power at low frequencies (``gradlens.statistics.low_frequencies``), with
+than they are. How precisely its mean is known follows from its power at low frequencies (``low_frequencies``), with
 Student's t. A function of several means is as precise as the mean of its influence series, which says how each step moves it
 to first order (delta method). Where steps are too few for how slowly a series changes, there is no interval, and the reason is
 given instead: an interval that covers less than it says would be worse than none.

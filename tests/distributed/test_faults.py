@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gradlens import ClassGroups, Lens
 from gradlens.engines.masked import MaskedEngine
-from gradlens.measure.recorder import GradlensWarning
+from gradlens.guards.warning import GradlensWarning
 from gradlens.runlog import Run
 from tests.distributed import synchronised
 from tests.distributed.processes import outcomes, together

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import group_rows
-from gradlens.engines import Engine, EngineRefusal, Grads, MaskedEngine
+from gradlens.engines import Engine, EngineRefusal, MaskedEngine
 from gradlens.engines.func import FuncEngine
 from gradlens.engines.split import SplitEngine
 from tests.engines.oracle import brute_force, error

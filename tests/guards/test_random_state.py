@@ -12,7 +12,7 @@ from torch import nn
 
 from gradlens import Lens
 from gradlens.batch.rows import LabelsError
-from gradlens.measure.recorder import GradlensWarning
+from gradlens.guards.warning import GradlensWarning
 from tests.engines.zoo import CLASSES, GROUPS
 from tests.lens.oracle import same
 from tests.lens.training import batches, mlp, state

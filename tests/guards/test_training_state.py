@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from gradlens import Lens
-from gradlens.measure.recorder import GradlensWarning
+from gradlens.guards.warning import GradlensWarning
 from tests.engines.zoo import CLASSES, GROUPS
 from tests.lens.oracle import same
 from tests.lens.training import batches, state

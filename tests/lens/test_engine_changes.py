@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens import Lens, Run
-from gradlens.measure.recorder import GradlensWarning
+from gradlens.guards.warning import GradlensWarning
 from tests.engines.zoo import CLASSES, GROUPS, ZOO
 from tests.lens.training import batches, loss_of, mlp
 

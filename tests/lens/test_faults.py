@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens import Lens, Run
-from gradlens.measure.recorder import GradlensWarning
+from gradlens.guards.warning import GradlensWarning
 from tests.engines.zoo import GROUPS
 from tests.lens.oracle import same
 from tests.lens.training import batches, loss_of, mlp, state, train_case

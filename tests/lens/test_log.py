@@ -9,8 +9,7 @@ import pytest
 import torch
 
 import gradlens
-from gradlens import ClassGroups, Lens, Run
-from gradlens import marks as active
+from gradlens import ClassGroups, Lens, Run, marks
 from gradlens.metrics.gram import Measurement
 from gradlens.runlog import RunExistsError, RunMeta, RunWriter
 from tests.engines.zoo import CLASSES, GROUPS
@@ -70,7 +69,7 @@ def test_events_land_at_the_step_they_were_made_in(tmp_path: Path) -> None:
     gradlens.phase("nobody listens")
     gradlens.mark("nobody listens")
     with Lens(model, GROUPS, out=tmp_path / "run", optimizer=optimizer, every=1) as lens:
-        assert active.present()
+        assert marks.present()
         gradlens.phase("I")
         train(lens, model, optimizer, 3)
         lens.epoch = 7
@@ -79,7 +78,7 @@ def test_events_land_at_the_step_they_were_made_in(tmp_path: Path) -> None:
         train(lens, model, optimizer, 1)
         lens.evaluation(split="test", head=71.2, tail=12.0)
         lens.event("checkpoint", path="somewhere")
-    assert not active.present()
+    assert not marks.present()
     gradlens.phase("nobody listens any more")
     run = Run(tmp_path / "run")
     assert [(p.name, p.start, p.end) for p in run.phases] == [("I", 0, 3), ("II", 3, None)]

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens import Lens, Run
-from gradlens.measure.recorder import GradlensWarning
+from gradlens.guards.warning import GradlensWarning
 from tests.engines.zoo import CLASSES, GROUPS
 from tests.lens.oracle import apart, gradient, gram, same
 from tests.lens.training import batches, state

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gradlens import ClassGroups, Lens
 from gradlens.batch.rows import LabelsError
-from gradlens.measure.recorder import GradlensWarning
+from gradlens.guards.warning import GradlensWarning
 from gradlens.runlog import Run
 from tests.engines.zoo import GROUPS
 from tests.lens.training import batches, hooks, loss_of, mlp

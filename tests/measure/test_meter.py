@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import Layout
 from gradlens.batch.rows import group_rows
-from gradlens.engines import EngineSwitch, Grads
+from gradlens.engines import EngineSwitch
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.pending_result import Pending, Plan
 from tests.engines.zoo import GROUPS

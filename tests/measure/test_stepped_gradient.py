@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gradlens import Lens
-from gradlens.measure.recorder import GradlensWarning
+from gradlens.guards.warning import GradlensWarning
 from gradlens.measure.stepped_gradient import _signature
 from gradlens.runlog import Run
 from tests.engines.zoo import GROUPS

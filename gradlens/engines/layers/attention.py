@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradlens.engines.group_sums import Selection
+from gradlens.batch.selection import Selection
 
 _SIGNATURE = inspect.signature(nn.MultiheadAttention.forward)
 # Arguments whose first dimension counts the samples.

@@ -13,10 +13,10 @@ from torch.autograd.function import BackwardCFunction
 
 from gradlens.autograd.arithmetic import relative_difference
 from gradlens.autograd.cotangents import cotangents
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import dense
 from gradlens.autograd.pull_back import gradients
 from gradlens.autograd.shards import local
-from gradlens.engines.protocol import Grads
 from gradlens.measure.preflight.reachable_state import ReachableState, restorer
 from gradlens.measure.preflight.refusal import Refusal
 

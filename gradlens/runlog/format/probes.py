@@ -16,10 +16,10 @@ from gradlens.metrics.packed import unpack
 from gradlens.runlog.errors import NotARun
 from gradlens.runlog.format import strict_json
 from gradlens.runlog.format.description import FORMAT, SCHEMA_VERSION, replace_file
+from gradlens.runlog.format.names import next_path
 from gradlens.runlog.format.regular import open_regular, reason
 from gradlens.runlog.format.schema import KEY, Layout, pack, record_batch
 from gradlens.runlog.format.text_proof import BLANK, TEXT_KEY, intact, proven_text
-from gradlens.runlog.writing.append import next_path
 
 MOST_BYTES = 1 << 30
 PATTERN = re.compile(r"probes-(\d+)\.arrow")

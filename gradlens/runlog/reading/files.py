@@ -12,11 +12,11 @@ from gradlens.runlog.errors import NotARun, RunError, RunTooNew
 from gradlens.runlog.format.description import FILE, RunMeta, checked_meta
 from gradlens.runlog.format.events import FILE as EVENTS
 from gradlens.runlog.format.events import EventFile, session_of
+from gradlens.runlog.format.names import place_of
 from gradlens.runlog.format.probes import PATTERN as PROBES
 from gradlens.runlog.format.probes import Probe, read_probe
 from gradlens.runlog.format.regular import reason
 from gradlens.runlog.reading.segment import Segment
-from gradlens.runlog.writing.append import place_of
 
 SEGMENTS = re.compile(r"measurements-(\d+)\.arrows")
 

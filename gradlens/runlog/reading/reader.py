@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.analysis.distortion import distance_of
 from gradlens.groups import ClassGroups, GroupsError
 from gradlens.metrics import packed as vectors
 from gradlens.metrics import series as quantities
@@ -25,6 +24,7 @@ from gradlens.runlog.format.probes import Probe
 from gradlens.runlog.format.schema import Layout
 from gradlens.runlog.reading.files import RunFiles
 from gradlens.runlog.reading.series import Series
+from gradlens.runlog.reading.share_distance import distance_of
 from gradlens.runlog.reading.status import RunStatus, status_of
 from gradlens.runlog.reading.stored import Stored
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from gradlens.runlog.format.events import FILE as EVENTS
 from gradlens.runlog.format.events import line_of
+from gradlens.runlog.format.names import next_path, place_of
 from gradlens.runlog.format.proof import proven_batch
 from gradlens.runlog.format.schema import Layout, record_batch
 from gradlens.runlog.format.text_proof import proven_text
@@ -192,15 +192,3 @@ def write_all(handle: int, data: memoryview) -> None:
             done += os.write(handle, data[done:])
     except OSError as error:
         raise PartialWriteError(error, done) from error
-
-
-def place_of(path: Path) -> int:
-    """Returns the number in a file's name."""
-    return int(path.stem.rpartition("-")[2])
-
-
-def next_path(folder: Path, stem: str, suffix: str) -> Path:
-    """Returns the first free ``stem-NNN.suffix`` after all that are there."""
-    pattern = re.compile(rf"{stem}-(\d+)\.{suffix}")
-    used = [int(match[1]) for name in os.listdir(folder) if (match := pattern.fullmatch(name))]
-    return folder / f"{stem}-{max(used, default=-1) + 1:03d}.{suffix}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gradlens.runlog import RunWriter
+    from gradlens.runlog.writing.writer import RunWriter
 
 
 def open_run(
@@ -27,7 +27,9 @@ def open_run(
     """
     if out is None:
         return None, 0
-    from gradlens.runlog import Run, RunMeta, RunWriter
+    from gradlens.runlog.format.description import RunMeta
+    from gradlens.runlog.reading.reader import Run
+    from gradlens.runlog.writing.writer import RunWriter
 
     unknown = set(facts) - {field.name for field in fields(RunMeta)}
     if unknown:

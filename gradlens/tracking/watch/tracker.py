@@ -272,11 +272,11 @@ class Tracker:
         if self.lens is not None and self.rests:
             self.lens.measured_backward(roots[0], anchors=[], labels=roots[0], backward=once)
             return
-        from gradlens import marks as active
+        from gradlens import marks
         from gradlens.tracking.find import sightings
         from gradlens.tracking.find.labels import Clues
 
-        if active.measured(lambda: sightings.leaves(roots), self.lens):
+        if marks.measured(lambda: sightings.leaves(roots), self.lens):
             self._notice("own", "a model has a lens of its own already, which goes on alone")
             self._left_alone += 1
             if self.lens is None and self._left_alone >= LEFT_ALONE:

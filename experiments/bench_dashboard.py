@@ -39,9 +39,9 @@ from dashboard.page_timer import Opened, PageTimer, own_bytes
 from environment import hardware, versions
 
 from gradlens import figures
-from gradlens.freed_memory import give_back_large_arrays
 from gradlens.runlog import Run, RunWriter
 from gradlens.runlog.reading import library
+from gradlens_dashboard.freed_memory import give_back_large_arrays
 
 # Zooming asks for this part of the run again.
 ZOOM = (0.41, 0.43)

@@ -16,8 +16,8 @@ import numpy as np
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app.components import chart
-from gradlens.dashboard import APP, FOLDER_VARIABLE
+from gradlens_dashboard.components import chart
+from gradlens_dashboard.server import APP, FOLDER_VARIABLE
 
 
 @dataclass
@@ -76,7 +76,7 @@ class PageTimer:
 
     def look(self) -> None:
         """Looks at the folder, as every tick does first."""
-        from app.components import store
+        from gradlens_dashboard.components import store
 
         store._library(str(self._folder)).look(now=True)
 

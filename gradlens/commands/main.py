@@ -268,7 +268,7 @@ def dashboard_command(
 ) -> None:
     """Shows the runs of a folder in the browser, live while they train."""
     with _refusals():
-        from gradlens.dashboard import start
+        from gradlens_dashboard.server import start
 
         start(folder, port, browser)
 

@@ -11,7 +11,7 @@ PROGRAM = """
 import sys
 import numpy as np
 from pathlib import Path
-from gradlens.freed_memory import give_back_large_arrays
+from gradlens_dashboard.freed_memory import give_back_large_arrays
 
 def held():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -9,17 +9,17 @@ import pytest
 pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
 from streamlit.testing.v1 import AppTest
 
-from app.components.page import plain
 from gradlens.analysis.compare import compare
 from gradlens.analysis.headline import two_groups_text
 from gradlens.analysis.per_class import class_measurements
 from gradlens.figures import ClassPair, conflicting_pairs
 from gradlens.metrics.gram import Measurement
 from gradlens.runlog import Run, RunWriter
+from gradlens_dashboard.components.page import plain
 from tests.dashboard_runs import NASTY, log, make_folder
 from tests.made_runs import make_run
 
-PAGES = Path(__file__).resolve().parents[2] / "app" / "pages"
+PAGES = Path(__file__).resolve().parents[2] / "app" / "gradlens_dashboard" / "pages"
 EVERY = ("runs", "figure1", "run", "dual_phase", "compare", "classes")
 
 

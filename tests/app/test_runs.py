@@ -95,7 +95,7 @@ def test_every_other_page_says_what_is_damaged(monkeypatch, damaged, page):
 def test_a_run_that_cannot_be_shown_leaves_the_others(monkeypatch, tmp_path, part):
     for name in ("bad", "good"):
         make_run(tmp_path / name, steps=20)
-    from app.components import store
+    from gradlens_dashboard.components import store
 
     real = getattr(store, part)
 

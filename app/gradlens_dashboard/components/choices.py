@@ -7,13 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.address import asked, keep, preset, remember
-from app.components.page import plain
-from app.components.store import Shelf
 from gradlens.analysis.likeness import unlike
 from gradlens.analysis.two_runs import groups_in_common
 from gradlens.figures import units
 from gradlens.runlog import Run
+from gradlens_dashboard.components.address import asked, keep, preset, remember
+from gradlens_dashboard.components.page import plain
+from gradlens_dashboard.components.store import Shelf
 
 AXES = {"step": "Step", "epoch": "Epoch", "time": "Time", "fraction": "Part of training"}
 SCALES = {"linear": "Linear", "log": "Logarithmic"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.components.address import open_page
+from gradlens_dashboard.components.address import open_page
 
 st.set_page_config(page_title="gradlens", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
 pages = [

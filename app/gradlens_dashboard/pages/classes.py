@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from app.components.chart import chart
-from app.components.choices import choose_run, choose_step
-from app.components.live import follow
-from app.components.page import heading, runs_or_stop
-from app.components.store import classes_of
-from app.components.summary import say_damage
-from app.components.tables import plain_table
 from gradlens import figures
+from gradlens_dashboard.components.chart import chart
+from gradlens_dashboard.components.choices import choose_run, choose_step
+from gradlens_dashboard.components.live import follow
+from gradlens_dashboard.components.page import heading, runs_or_stop
+from gradlens_dashboard.components.store import classes_of
+from gradlens_dashboard.components.summary import say_damage
+from gradlens_dashboard.components.tables import plain_table
 
 heading(
     "Classes",

@@ -4,13 +4,20 @@ from functools import partial
 
 import streamlit as st
 
-from app.components.chart import chart
-from app.components.choices import choose, choose_axis, choose_norm, choose_run, choose_scale, choose_smoothing
-from app.components.live import follow
-from app.components.page import heading, runs_or_stop
-from app.components.summary import summary
-from app.components.tables import facts_table, plain_table
 from gradlens import figures
+from gradlens_dashboard.components.chart import chart
+from gradlens_dashboard.components.choices import (
+    choose,
+    choose_axis,
+    choose_norm,
+    choose_run,
+    choose_scale,
+    choose_smoothing,
+)
+from gradlens_dashboard.components.live import follow
+from gradlens_dashboard.components.page import heading, runs_or_stop
+from gradlens_dashboard.components.summary import summary
+from gradlens_dashboard.components.tables import facts_table, plain_table
 
 # A longer table is not read.
 MOST_EVENTS = 200
@@ -57,7 +64,7 @@ if part == "gradient":
     show("norms", figures.norms.sheet, per=per, log=log)
     show("conflicts", figures.conflicts.sheet)
 elif part == "layers":
-    from app.components.layers import layers
+    from gradlens_dashboard.components.layers import layers
 
     layers(run, name, x, smooth)
 elif part == "fit":

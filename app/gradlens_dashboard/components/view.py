@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from app.components.address import asked
+from gradlens_dashboard.components.address import asked
 
 
 def window(key: str) -> tuple[float, float] | None:

@@ -6,10 +6,10 @@ from functools import partial
 
 import streamlit as st
 
-from app.components.chart import chart
-from app.components.choices import choose, choose_scale
 from gradlens import figures
 from gradlens.runlog import Run
+from gradlens_dashboard.components.chart import chart
+from gradlens_dashboard.components.choices import choose, choose_scale
 
 QUANTITIES = {"cosine": "Cosine", "share": "Share", "norm": "Norm"}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.components.address import arrive
-from app.components.store import Shelf, shelf
-from app.components.theme import follow_theme
+from gradlens_dashboard.components.address import arrive
+from gradlens_dashboard.components.store import Shelf, shelf
+from gradlens_dashboard.components.theme import follow_theme
 
 STYLE = """
 <style>

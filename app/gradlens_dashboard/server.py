@@ -7,7 +7,6 @@ import errno
 import importlib
 import os
 import socket
-import sys
 import threading
 import time
 import urllib.request
@@ -16,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradlens.freed_memory import give_back_large_arrays
-from gradlens.same_origin import LOOPBACK, SameOrigin, content_policy
+from gradlens_dashboard.freed_memory import give_back_large_arrays
+from gradlens_dashboard.same_origin import LOOPBACK, SameOrigin, content_policy
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -35,16 +34,16 @@ SERVER_IS_HERE = "<script>window.__streamlit = { BACKEND_BASE_URL: window.locati
 TRY_AGAIN_LATER = """<script>
       document.currentScript.previousElementSibling.addEventListener("error", (event) => event.target.remove())
     </script>"""
-APP = Path(__file__).resolve().parent.parent / "app"
+APP = Path(__file__).resolve().parent
 # plotly.js is served from plotly's own package data: no network is needed.
 PLOTLY_ROUTE = "/gradlens/plotly.min.js"
 # What the first page needs and is slow to import; most of it is loaded while the browser still reads Streamlit's scripts.
 FIRST_NEEDED = (
     "pandas",
     "plotly.graph_objects",
-    "app.components.tables",
-    "app.components.layers",
-    "app.components.summary",
+    "gradlens_dashboard.components.tables",
+    "gradlens_dashboard.components.layers",
+    "gradlens_dashboard.components.summary",
 )
 
 CONFIG: dict[str, Any] = {
@@ -134,8 +133,6 @@ def make_app(folder: Path, port: int) -> st.App:
             f"the dashboard needs {error.name}, which is not installed; install the app extra: pip install -e '.[app]'"
         ) from error
     os.environ[FOLDER_VARIABLE] = str(folder.resolve())
-    # The app's modules are `app.…`; no other package of that name may come first.
-    sys.path.insert(0, str(APP.parent))
     # Beside a folder `pages`, Streamlit would take every file in it for a page and not run main.py the first time.
     PagesManager.uses_pages_directory = False
     script = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()

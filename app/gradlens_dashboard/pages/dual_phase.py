@@ -4,16 +4,16 @@ from functools import partial
 
 import streamlit as st
 
-from app.components.chart import chart
-from app.components.choices import choose_axis, choose_run, choose_scale, choose_smoothing
-from app.components.live import follow
-from app.components.page import heading, plain, runs_or_stop
-from app.components.store import story_of
-from app.components.summary import say_damage, say_unlike
-from app.components.tables import accuracy_table, story_table
 from gradlens import figures
 from gradlens.analysis.default_pair import default_baseline
 from gradlens.analysis.two_runs import groups_in_common
+from gradlens_dashboard.components.chart import chart
+from gradlens_dashboard.components.choices import choose_axis, choose_run, choose_scale, choose_smoothing
+from gradlens_dashboard.components.live import follow
+from gradlens_dashboard.components.page import heading, plain, runs_or_stop
+from gradlens_dashboard.components.store import story_of
+from gradlens_dashboard.components.summary import say_damage, say_unlike
+from gradlens_dashboard.components.tables import accuracy_table, story_table
 
 heading(
     "Dual-phase",

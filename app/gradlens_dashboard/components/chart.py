@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 import streamlit as st
 
-from app.components.address import here, remember
-from app.components.theme import theme
-from app.components.view import window
 from gradlens.analysis.two_runs import PairError
-from gradlens.dashboard import plotly_address
 from gradlens.figures import FigureError, Sheet, figure_csv
+from gradlens_dashboard.components.address import here, remember
+from gradlens_dashboard.components.theme import theme
+from gradlens_dashboard.components.view import window
+from gradlens_dashboard.server import plotly_address
 
 HERE = Path(__file__).parent
 # Parts of one script, which Streamlit takes as one text.

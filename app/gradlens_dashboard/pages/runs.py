@@ -6,15 +6,15 @@ import zlib
 import pandas as pd
 import streamlit as st
 
-from app.components.address import asked, keep
-from app.components.choices import ask_text
-from app.components.live import follow
-from app.components.page import empty, heading, plain
-from app.components.store import Shelf, overview_of, shelf, showable
-from app.components.summary import say_apart
-from app.components.tables import plain_table
 from gradlens.analysis.facts import incomplete_texts, nonfinite_text
 from gradlens.analysis.headline import NOT_RANKED, groups_differ
+from gradlens_dashboard.components.address import asked, keep
+from gradlens_dashboard.components.choices import ask_text
+from gradlens_dashboard.components.live import follow
+from gradlens_dashboard.components.page import empty, heading, plain
+from gradlens_dashboard.components.store import Shelf, overview_of, shelf, showable
+from gradlens_dashboard.components.summary import say_apart
+from gradlens_dashboard.components.tables import plain_table
 
 STATES = {"running": "● live"}
 # Stands before the status of a run that is damaged or not complete.

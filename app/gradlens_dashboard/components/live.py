@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from app.components.choices import choose_whether
-from app.components.store import Shelf, shelf, stamp
 from gradlens.runlog import Run
+from gradlens_dashboard.components.choices import choose_whether
+from gradlens_dashboard.components.store import Shelf, shelf, stamp
 
 SECONDS = 2.0
 

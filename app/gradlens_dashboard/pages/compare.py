@@ -4,17 +4,17 @@ from functools import partial
 
 import streamlit as st
 
-from app.components.chart import chart
-from app.components.choices import choose, choose_axis, choose_runs, choose_scale, choose_smoothing
-from app.components.live import follow
-from app.components.page import heading, plain, runs_or_stop
-from app.components.store import compared
-from app.components.summary import say_apart, say_damage, say_unlike
-from app.components.tables import differences_table
 from gradlens import figures
 from gradlens.analysis.compare import left_out
 from gradlens.analysis.headline import NOT_RANKED, groups_differ
 from gradlens.analysis.two_runs import PairError, groups_in_common
+from gradlens_dashboard.components.chart import chart
+from gradlens_dashboard.components.choices import choose, choose_axis, choose_runs, choose_scale, choose_smoothing
+from gradlens_dashboard.components.live import follow
+from gradlens_dashboard.components.page import heading, plain, runs_or_stop
+from gradlens_dashboard.components.store import compared
+from gradlens_dashboard.components.summary import say_apart, say_damage, say_unlike
+from gradlens_dashboard.components.tables import differences_table
 
 heading(
     "Compare",

@@ -18,10 +18,10 @@ from gradlens.analysis.overview import Overview, overview
 from gradlens.analysis.per_class import class_measurements
 from gradlens.analysis.phase_story import StoryRow, phase_story, stretches
 from gradlens.analysis.two_runs import common_groups
-from gradlens.dashboard import FOLDER_VARIABLE
 from gradlens.guards.error_text import in_one_line
 from gradlens.runlog import Probe, Run, RunError
 from gradlens.runlog.reading.library import RunLibrary
+from gradlens_dashboard.server import FOLDER_VARIABLE
 
 T = TypeVar("T")
 # Tables that are kept for all viewers together.

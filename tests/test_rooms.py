@@ -1,0 +1,90 @@
+"""The plan of the code: what may import what, and how much may stand in one place. It reads imports, type-only ones included."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "gradlens"
+MOST_MODULES_AT_THE_ROOT = 8
+MOST_FILES_IN_A_FOLDER = 24
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def imported_by(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports by a relative name"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else str(node.module) for name in names}
+    return found & MODULES.keys()
+
+
+def room_of(module: str) -> str:
+    """The folder of a module. The front of a package, and a module beside rooms, is a room of its own."""
+    path = MODULES[module]
+    beside_rooms = any(inner.is_dir() and (inner / "__init__.py").exists() for inner in path.parent.iterdir())
+    return module if path.name == "__init__.py" or beside_rooms else module.rpartition(".")[0]
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    """Returns a way from a room back to itself, or nothing."""
+    done: set[str] = set()
+
+    def search(room: str, way: list[str]) -> list[str]:
+        if room in way:
+            return [*way[way.index(room) :], room]
+        if room in done:
+            return []
+        for other in sorted(arrows.get(room, ())):
+            if found := search(other, [*way, room]):
+                return found
+        done.add(room)
+        return []
+
+    return next((found for room in sorted(arrows) if (found := search(room, []))), [])
+
+
+def test_imports_between_rooms_go_one_way():
+    arrows = defaultdict(set)
+    for module, path in MODULES.items():
+        arrows[room_of(module)] |= {room_of(other) for other in imported_by(path)} - {room_of(module)}
+    assert circle(arrows) == []
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+def test_no_room_imports_a_private_module_of_another():
+    private = [
+        (module, other)
+        for module, path in MODULES.items()
+        for other in imported_by(path)
+        if other.rpartition(".")[2].startswith("_")
+        and other.rpartition(".")[0] not in (module, module.rpartition(".")[0])
+    ]
+    assert private == []
+
+
+def test_few_modules_stand_at_the_root():
+    assert len(list(PACKAGE.glob("*.py"))) <= MOST_MODULES_AT_THE_ROOT
+
+
+def test_folders_can_be_seen_at_a_glance():
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert {
+        str(folder): n for folder in folders if (n := len(list(folder.glob("*.py")))) > MOST_FILES_IN_A_FOLDER
+    } == {}

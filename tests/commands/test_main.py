@@ -159,7 +159,8 @@ def test_groups_of_a_run_whose_description_was_changed_are_refused(gradlens, tmp
 
 
 def test_the_groups_of_another_run_are_read_before_anything_that_the_script_may_import():
-    program = "import sys, gradlens.tracking.options, gradlens.runlog.format.description; print({'torch', 'pyarrow'} & set(sys.modules))"
+    imports = "sys, gradlens.tracking.options, gradlens.runlog.format.description"
+    program = f"import {imports}; print({{'torch', 'pyarrow'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "set()"
 

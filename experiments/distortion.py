@@ -18,8 +18,8 @@ import numpy as np
 from lab import MEASURED_STEPS, Lab, markdown, options
 
 from gradlens.analysis.distortion import distortion_difference, distortion_interval
+from gradlens.estimation.intervals import Interval, mean_interval
 from gradlens.runlog import Run
-from gradlens.statistics.intervals import Interval, mean_interval
 
 TRAININGS = {
     "balanced, ce": ("ce", True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -88,3 +89,9 @@ def test_folders_can_be_seen_at_a_glance():
     assert {
         str(folder): n for folder in folders if (n := len(list(folder.glob("*.py")))) > MOST_FILES_IN_A_FOLDER
     } == {}
+
+
+def test_no_module_beside_the_command_hides_one_of_python():
+    # `python -m gradlens dashboard` has the package's folder on its path: Streamlit puts it there.
+    names = {path.stem for path in [*PACKAGE.iterdir(), *(ROOT / "app" / "gradlens_dashboard").iterdir()]}
+    assert names & sys.stdlib_module_names <= {"__init__", "__main__", "__pycache__"}

@@ -28,10 +28,10 @@ from scipy.stats import spearmanr
 
 from gradlens import ClassGroups, Run
 from gradlens.analysis.figure1_claims import figure1_claims
-from gradlens.statistics.intervals import Floats, Interval, difference, mean_interval, paired_difference
-from gradlens.statistics.noisy_distance import distance, distance_interval
-from gradlens.statistics.rank_correlation import rank_correlation
-from gradlens.statistics.smoothing import fluctuations, running_mean
+from gradlens.estimation.intervals import Floats, Interval, difference, mean_interval, paired_difference
+from gradlens.estimation.noisy_distance import distance, distance_interval
+from gradlens.estimation.rank_correlation import rank_correlation
+from gradlens.estimation.smoothing import fluctuations, running_mean
 
 OUT = Path(__file__).parents[1] / "results" / "statistics"
 GOAL = (0.92, 0.97)

@@ -10,7 +10,7 @@ from gradlens.analysis.facts import nonfinite_text
 from gradlens.analysis.figure1_claims import Claim, figure1_claims
 from gradlens.analysis.quantities import quantities
 from gradlens.analysis.two_runs import PairError, common_groups, long_tailed_first, run_difference
-from gradlens.statistics.intervals import Interval, mean_interval
+from gradlens.estimation.intervals import Interval, mean_interval
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from gradlens.estimation.intervals import Interval
+from gradlens.estimation.noisy_distance import distance_interval
 from gradlens.runlog.reading.share_distance import distance_of
-from gradlens.statistics.intervals import Interval
-from gradlens.statistics.noisy_distance import distance_interval
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -18,7 +18,7 @@ def distortion(run: Run, start: int | None = None, stop: int | None = None) -> f
 
     0 = over this stretch every group steered the update as its classes would. It is estimated from the measured steps (an absent
     group has share 0 in a step), without what the chance of batches adds to a distance: cadence and number of steps change how
-    precisely it is known (``distortion_interval``), not what it tends to. See ``gradlens.statistics.noisy_distance``.
+    precisely it is known (``distortion_interval``), not what it tends to. See ``gradlens.estimation.noisy_distance``.
 
     Args:
         run: The run.

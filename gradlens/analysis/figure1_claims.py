@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from gradlens.analysis.two_runs import head_and_tail, run_difference
-from gradlens.statistics.intervals import Floats, Interval, mean_interval
-from gradlens.statistics.rank_correlation import rank_correlation
-from gradlens.statistics.smoothing import fluctuations
+from gradlens.estimation.intervals import Floats, Interval, mean_interval
+from gradlens.estimation.rank_correlation import rank_correlation
+from gradlens.estimation.smoothing import fluctuations
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

@@ -12,7 +12,7 @@ import numpy as np
 from gradlens.analysis.distortion import distortion
 from gradlens.analysis.quantities import filled_share
 from gradlens.analysis.two_runs import sample_shares
-from gradlens.statistics.intervals import Interval, mean_interval
+from gradlens.estimation.intervals import Interval, mean_interval
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradlens.analysis.facts import training_steps
 from gradlens.analysis.headline import Headline, headline
-from gradlens.statistics.noisy_distance import corrected, step_variances
+from gradlens.estimation.noisy_distance import corrected, step_variances
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradlens.analysis.distortion import distortion_difference, distortion_interval
 from gradlens.analysis.quantities import quantities
-from gradlens.statistics.intervals import Interval, difference, mean_interval
+from gradlens.estimation.intervals import Interval, difference, mean_interval
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gradlens.estimation.intervals import Interval, difference, paired_difference
 from gradlens.metrics.gram import Floats
-from gradlens.statistics.intervals import Interval, difference, paired_difference
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

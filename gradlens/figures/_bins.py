@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradlens.estimation.smoothing import running_mean
 from gradlens.metrics.gram import Floats
 from gradlens.runlog.format.events import Phase
-from gradlens.statistics.smoothing import running_mean
 
 
 def edges_of(steps: NDArray[Any], bins: int, phases: Sequence[Phase]) -> NDArray[np.intp]:

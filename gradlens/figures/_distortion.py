@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from gradlens.analysis.headline import groups_differ
 from gradlens.analysis.quantities import filled_share
+from gradlens.estimation.noisy_distance import FOLDED, corrected, step_variances
+from gradlens.estimation.smoothing import running_mean
 from gradlens.figures._axis import Axis, add_events, axis_of, horizontal
 from gradlens.figures._common_window import common_range, common_text, common_views
 from gradlens.figures._curves import NO_STEPS
@@ -21,8 +23,6 @@ from gradlens.figures._names import Style, run_style
 from gradlens.figures._sheet import Sheet, drawing, scatter
 from gradlens.figures._theme import FigureError, dress, note, safe
 from gradlens.metrics.gram import Floats
-from gradlens.statistics.noisy_distance import FOLDED, corrected, step_variances
-from gradlens.statistics.smoothing import running_mean
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

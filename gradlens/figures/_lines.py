@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gradlens.estimation.smoothing import running_mean
 from gradlens.figures._axis import Axis, Unit
 from gradlens.figures._dots import dots_on
 from gradlens.figures._downsample import rows_seen, visible
@@ -18,7 +19,6 @@ from gradlens.figures._names import Style
 from gradlens.figures._sheet import Sheet, Trace, scatter
 from gradlens.figures._theme import Theme, safe, theme_of
 from gradlens.metrics.gram import Floats
-from gradlens.statistics.smoothing import running_mean
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

@@ -199,7 +199,7 @@ def share(gram: ArrayLike, v: int, contributing: int) -> Floats:
 def share_distance(shares: ArrayLike, class_fractions: ArrayLike) -> Floats:
     """Returns half the L1 distance between group shares [..., K] and class fractions [K], shape [...].
 
-    Of noisy shares it is too large: ``gradlens.statistics.noisy_distance`` takes the noise off.
+    Of noisy shares it is too large: ``gradlens.estimation.noisy_distance`` takes the noise off.
 
     0 = every group steers the update in proportion to its classes. An absent group has share 0: it did not steer this step.
     """

@@ -23,10 +23,10 @@ from gradlens.analysis.figure1_claims import NOT_CORRECTED, by_statement, notes_
 from gradlens.analysis.headline import NOT_RANKED, groups_differ, headline, two_groups_text
 from gradlens.analysis.quantities import filled_share
 from gradlens.analysis.two_runs import PairError, long_tailed_first
+from gradlens.estimation.intervals import why_none
 from gradlens.figures import FigureError
 from gradlens.guards.error_text import in_one_line
 from gradlens.reports.terminal import difference_cells, headline_text, number, percent
-from gradlens.statistics.intervals import why_none
 
 if TYPE_CHECKING:
     from gradlens.analysis.figure1_claims import Claim

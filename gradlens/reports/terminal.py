@@ -30,19 +30,19 @@ from gradlens.analysis.facts import (
 from gradlens.analysis.figure1_claims import NOT_CORRECTED, by_statement, notes_of
 from gradlens.analysis.headline import FEW, NOT_RANKED, Headline, groups_differ, headline, two_groups_text
 from gradlens.analysis.quantities import filled_share
+from gradlens.estimation.intervals import why_none
 from gradlens.guards.error_text import in_one_line
 from gradlens.guards.printable import printable
 from gradlens.measure.schedule.cadence import Every
 from gradlens.metrics.gram import REST
-from gradlens.statistics.intervals import why_none
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gradlens.analysis.compare import Comparison, Difference
     from gradlens.analysis.figure1_claims import Claim
+    from gradlens.estimation.intervals import Interval
     from gradlens.runlog import Run, RunError, RunStatus
-    from gradlens.statistics.intervals import Interval
 
 COLORS = {"running": "green", "finished": "blue", "failed": "red", "interrupted": "yellow", "killed": "red"}
 # Which norm of a group a claim is about.

@@ -16,6 +16,7 @@ from gradlens.analysis.headline import two_groups_text
 from gradlens.analysis.overview import overview
 from gradlens.analysis.quantities import Quantity, filled_share
 from gradlens.analysis.two_runs import PairError
+from gradlens.estimation.intervals import Interval, difference, mean_interval, why_none
 from gradlens.groups import ClassGroups
 from gradlens.metrics.gram import Measurement
 from gradlens.reports.html import render
@@ -32,7 +33,6 @@ from gradlens.reports.terminal import (
     summary_table,
 )
 from gradlens.runlog import Run, RunMeta, RunWriter, list_runs
-from gradlens.statistics.intervals import Interval, difference, mean_interval, why_none
 from tests.dashboard_runs import phases
 from tests.made_runs import START, make_run
 

@@ -8,7 +8,7 @@ from scipy.signal import lfilter
 
 from gradlens import ClassGroups
 from gradlens.analysis.distortion import distortion, distortion_interval
-from gradlens.statistics.noisy_distance import BIAS, SPREAD, corrected, distance, distance_interval
+from gradlens.estimation.noisy_distance import BIAS, SPREAD, corrected, distance, distance_interval
 
 GROUPS = ClassGroups.parse("head=0-1,tail=2-3", 4)
 

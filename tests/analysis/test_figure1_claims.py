@@ -16,10 +16,10 @@ from gradlens.analysis.two_runs import (
     run_difference,
     sample_shares,
 )
+from gradlens.estimation.intervals import difference, paired_difference
 from gradlens.groups import ClassGroups
 from gradlens.metrics.gram import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
-from gradlens.statistics.intervals import difference, paired_difference
 from tests.made_runs import HEAD_TAIL, make_run
 
 

@@ -13,10 +13,10 @@ from gradlens.analysis.facts import facts
 from gradlens.analysis.figure1_claims import NOT_CORRECTED, Claim, by_statement, notes_of
 from gradlens.analysis.overview import last_accuracy
 from gradlens.analysis.phase_story import StoryRow
+from gradlens.estimation.intervals import why_none
 from gradlens.figures import evaluated_names
 from gradlens.reports.terminal import difference_cells, difference_text, interval_text, number
 from gradlens.runlog import Run
-from gradlens.statistics.intervals import why_none
 
 STYLE = """
 <style>

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from gradlens.analysis.distortion import distortion
 from gradlens.analysis.figure1_claims import VERDICTS, Claim
+from gradlens.estimation.intervals import Interval
 from gradlens.runlog import Run
-from gradlens.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from gradlens.analysis.facts import training_steps
 from gradlens.analysis.phase_story import Stretch
+from gradlens.estimation.intervals import FEWEST, TOO_SLOW, Interval
 from gradlens.measure.schedule.cadence import Every
 from gradlens.runlog import Run
-from gradlens.statistics.intervals import FEWEST, TOO_SLOW, Interval
 
 
 def no_interval(run: Run, parts: Sequence[Stretch], found: Sequence[Interval]) -> str:

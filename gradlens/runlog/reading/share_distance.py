@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradlens.statistics.intervals import Floats
-from gradlens.statistics.noisy_distance import Distance, distance
+from gradlens.estimation.intervals import Floats
+from gradlens.estimation.noisy_distance import Distance, distance
 
 if TYPE_CHECKING:
     from gradlens.runlog.reading.reader import Run

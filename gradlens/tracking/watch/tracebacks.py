@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-_PACKAGE = str(Path(__file__).resolve().parents[1]) + "/"
+_PACKAGE = str(Path(__file__).resolve().parents[2]) + "/"
 _TRACKING = f"{_PACKAGE}tracking/"
 # Where the script's hooks are called in their place.
 _GUARDS = f"{_PACKAGE}guards/"
 # Where programs are compiled: an error there (a SyntaxError) is the program's, and Python shows no frame for it.
-_COMPILES = f"{_TRACKING}program.py"
-_RUNS = f"{_TRACKING}runner.py"
+_COMPILES = f"{_TRACKING}launch/program.py"
+_RUNS = f"{_TRACKING}launch/runner.py"
 # Functions of ``traceback`` by which all of its others read a traceback (the private one since Python 3.11).
 _READERS = ("walk_tb", "_walk_tb_with_full_positions")
 

@@ -12,8 +12,8 @@ from gradlens.analysis.distortion import distortion
 from gradlens.analysis.figure1_claims import Claim
 from gradlens.commands.demo.run import BALANCED, DUAL, LONG_TAILED, DemoSettings, free_folder, run_demo
 from gradlens.commands.demo.table import Stretch, change_text, claims_summary, comparison, phases_of
+from gradlens.estimation.intervals import Interval
 from gradlens.runlog import Run, RunExistsError
-from gradlens.statistics.intervals import Interval
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,10 @@ class ManualClock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        for module in ("clock", "measurement_schedule"):
-            monkeypatch.setattr(f"gradlens.{module}.time", SimpleNamespace(perf_counter=lambda: self.now))
+        for module in ("clock", "schedule"):
+            monkeypatch.setattr(
+                f"gradlens.measure.schedule.{module}.time", SimpleNamespace(perf_counter=lambda: self.now)
+            )
 
     def step(self, clock: Clock, plain: float, own: float = 0.0, hidden: float = 0.0) -> tuple[float, float]:
         """One optimizer step: training, our own code, and what our hooks take inside the backward pass."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradlens.statistics.low_frequencies import powers, usable
-from gradlens.statistics.student import t_quantile
+from gradlens.estimation.low_frequencies import powers, usable
+from gradlens.estimation.student import t_quantile
 
 Floats = NDArray[np.float64]
 # Computes the quantity of interest from each run's column means: list of [M] -> a number.

@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.statistics.student import f_probability
+from gradlens.estimation.student import f_probability
 
 Floats = NDArray[np.float64]
 

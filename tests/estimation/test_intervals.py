@@ -6,11 +6,11 @@ from scipy.fft import dct
 from scipy.signal import lfilter
 from scipy.stats import f, spearmanr, t
 
-from gradlens.statistics.intervals import TOO_SLOW, Interval, difference, interval, mean_interval, paired_difference
-from gradlens.statistics.low_frequencies import powers, usable
-from gradlens.statistics.rank_correlation import rank_correlation
-from gradlens.statistics.smoothing import fluctuations, running_mean
-from gradlens.statistics.student import f_probability, t_quantile
+from gradlens.estimation.intervals import TOO_SLOW, Interval, difference, interval, mean_interval, paired_difference
+from gradlens.estimation.low_frequencies import powers, usable
+from gradlens.estimation.rank_correlation import rank_correlation
+from gradlens.estimation.smoothing import fluctuations, running_mean
+from gradlens.estimation.student import f_probability, t_quantile
 
 
 def autoregressive(steps: int, phi: float, series: int, seed: int = 0, heavy: bool = False) -> np.ndarray:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradlens.statistics.intervals import LEVEL, MOST, Floats, Interval, linear_interval
-from gradlens.statistics.low_frequencies import FEWEST_POWERS, powers, usable
+from gradlens.estimation.intervals import LEVEL, MOST, Floats, Interval, linear_interval
+from gradlens.estimation.low_frequencies import FEWEST_POWERS, powers, usable
 
 # |z| less these bumps, (height, width): E of the result is within BIAS of |delta| for z ~ N(delta, 1), whatever delta is.
 BUMPS = ((2.0, 0.5), (-0.42, 1.0))

@@ -29,11 +29,11 @@ def step():
         param.grad = gradient
 """
 TORCHJD = """
-from torchjd.aggregation import UPGrad
+from torchjd.aggregation import Mean
 from torchjd.autojac import jac_to_grad, mtl_backward
 def step():
     mtl_backward(losses, features=features)
-    jac_to_grad(body.parameters(), UPGrad())
+    jac_to_grad(body.parameters(), Mean())
 """
 
 

@@ -30,6 +30,7 @@ def folder(tmp_path_factory):
 
 def opened(monkeypatch, folder, page, **query):
     monkeypatch.setenv("GRADLENS_RUNS", str(folder))
+    monkeypatch.setattr("gradlens.runlog.reading.library.FRESH_SECONDS", 0.0)  # a test looks more often than a viewer
     at = AppTest.from_file(str(PAGES / f"{page}.py"), default_timeout=60)
     for key, value in query.items():
         at.query_params[key] = value

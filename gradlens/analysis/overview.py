@@ -23,7 +23,7 @@ class Overview:
     """A run in a row.
 
     Attributes:
-        state: "running", "finished", "failed", "interrupted" or "killed".
+        state: "running", "finished", "failed", "interrupted", "killed" or "unknown".
         reason: Why, where there is something to say.
         method: Training method, or "".
         dataset: Data set, or "".

@@ -9,6 +9,7 @@ import pytest
 
 from gradlens.runlog import NotARun, Run, RunError, RunTooNew, RunWriter, list_runs
 from gradlens.runlog.reading.segment import Segment
+from gradlens.runlog.reading.status import RunStatus
 from tests.runlog.made import GROUPS, LAYERS, measurement, meta, write_run
 
 SEGMENT = "measurements-000.arrows"
@@ -133,6 +134,14 @@ def test_a_damaged_description_is_taken_from_the_segment(run_path, text):
     (run_path / SEGMENT).unlink()
     with pytest.raises(RunError, match=r"run\.json"):
         Run(run_path)
+
+
+def test_how_a_run_ended_is_unknown_without_its_description(run_path, monkeypatch):
+    (run_path / "run.json").write_bytes(b"{")
+    monkeypatch.setattr("gradlens.runlog.format.process.lives", lambda *_: False)
+    assert Run(run_path).status == RunStatus("unknown", "how it ended stood in run.json")
+    monkeypatch.setattr("gradlens.runlog.format.process.lives", lambda *_: True)
+    assert Run(run_path).status == RunStatus("running")
 
 
 def test_a_lost_description_is_taken_from_the_segment(run_path):

@@ -261,6 +261,10 @@ class RunFiles:
         return changed
 
 
+# Why a run whose description is a copy, and whose process is gone, has no known status.
+UNKNOWN_END = f"how it ended stood in {FILE}"
+
+
 def read_description(folder: Path) -> tuple[RunMeta, list[str]]:
     """Reads run.json or, where that is lost or damaged, the copy in the newest readable segment, and says so.
 
@@ -288,7 +292,9 @@ def read_description(folder: Path) -> tuple[RunMeta, list[str]]:
             except RunError:
                 continue
             # The copy is from the start of the segment: how the run ended is not in it.
-            return replace(meta, status="running"), [f"{error} (facts about the run are taken from {name})"]
+            return replace(meta, status="running", reason=UNKNOWN_END), [
+                f"{error} (facts about the run are taken from {name})"
+            ]
         raise
 
 

@@ -19,7 +19,7 @@ class RunStatus:
     """What is the matter with a run.
 
     Attributes:
-        state: "running", "finished", "failed", "interrupted" or "killed".
+        state: "running", "finished", "failed", "interrupted", "killed" or, where its run.json is lost or damaged, "unknown".
         reason: Why, where there is something to say.
     """
 
@@ -33,15 +33,17 @@ class RunStatus:
 
 
 def status_of(folder: Path, meta: RunMeta) -> RunStatus:
-    """Returns the status: what the writer left, or "killed" where it left "running" and is gone."""
+    """Returns what the writer left; "killed" or, where its word is lost, "unknown" if it left "running" and is gone."""
     if meta.status != "running":
         return RunStatus(meta.status, meta.reason)
     alive = process.lives(meta.pid, meta.pid_start, meta.host, meta.pid_namespace)
     if alive is None:
         silent = silence(folder)
-        if silent > SILENT_SECONDS:
+        alive = silent <= SILENT_SECONDS
+        if not alive and not meta.reason:
             return RunStatus("killed", f"no sign of process {meta.pid} on {meta.host} for {silent:.0f} s")
-        alive = True
+    if not alive and meta.reason:
+        return RunStatus("unknown", meta.reason)
     return RunStatus("running") if alive else RunStatus("killed", f"process {meta.pid} ended without a word")
 
 

@@ -70,6 +70,7 @@ class StepMeter:
         self._rest = components * len(groups)
         # False once gradients were seen to vanish in the backward pass (an optimizer inside it): no difference then.
         self._has_total = True
+        self._copies = False
         self._restart()
 
     @property
@@ -181,22 +182,23 @@ class StepMeter:
         self._evaluated = None if kept else self._evaluate(total, None)
 
     def finish(self, update: Grads | None = None) -> Pending | None:
-        """Ends the step and returns its result; None where nothing was measured.
+        """Ends the step and returns its result; None where nothing was measured, or a pass of it was lost.
 
         Args:
             update: What the optimizer took off the parameters, after ``hold(keep=True)``.
         """
-        total = self._sums.total
+        total, lost = self._sums.total, self._passes.written
+        self._copies |= lost
         pending = self._evaluate(total, update) if self._evaluated is None and total is not None else self._evaluated
         self._restart()
-        return pending
+        return None if lost else pending
 
     @property
     def _sums(self) -> StepSums:
         return self._passes.sums
 
     def _restart(self) -> None:
-        self._passes = StepPasses(self.params, len(self._groups), alone=self._alone)
+        self._passes = StepPasses(self.params, len(self._groups), alone=self._alone, copies=self._copies)
         self._choose_anew()
 
     def _choose_anew(self) -> None:

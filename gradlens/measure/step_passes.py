@@ -25,17 +25,22 @@ class StepPasses:
     Attributes:
         sums: What lies in ``.grad``.
         totals: The gradients of passes set aside, [P] each.
+        written: Whether a pass was lost that should have been set aside: the script wrote to its gradients (it clips each pass)
+            before they were copied.
     """
 
-    def __init__(self, params: Sequence[nn.Parameter], groups: int, *, alone: bool) -> None:
+    def __init__(self, params: Sequence[nn.Parameter], groups: int, *, alone: bool, copies: bool) -> None:
         """Prepares for a step.
 
         Args:
             params: P parameters.
             groups: K.
             alone: Whether no other process averages the gradients; else nothing is set aside.
+            copies: Copies the gradient of each pass, for a script that writes to it before it is zeroed.
         """
         self._params, self._groups, self._alone = params, groups, alone
+        self._copies = copies
+        self.written = False
         self.sums = self._nothing()
         self.totals: tuple[Grads, ...] = ()
         self._aside: StepSums | None = None
@@ -70,7 +75,7 @@ class StepPasses:
         Args:
             copied: Whether it must be; else it is where it is likely to be needed later.
         """
-        copied = copied or self._retained or self._aside is not None
+        copied = copied or self._copies or self._retained or self._aside is not None
         self.sums.hold(copied=copied)
         return copied
 
@@ -85,6 +90,7 @@ class StepPasses:
         All of them are in most cases; some where several optimizers take turns, or where surgery is done on what losses share.
         """
         kept = self._alone and same_weights and self.sums.outlives(gone)
+        self.written |= self._alone and same_weights and not kept and self.sums.total is not None
         lost = self.sums if all(gone) else self.sums.part(gone, checked)
         if all(gone):
             self.sums = self._nothing()

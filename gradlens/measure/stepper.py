@@ -274,7 +274,7 @@ class Stepper:
                 raise RuntimeError(WRITES_GRADIENTS)
             self.fitting.meter.hold(keep=self._update is not None)
             if self._optimizer is not None:
-                if self._compares and not self._hooks.stepped:
+                if self._compares and not self._hooks.stepped and not self.fitting.meter.passes.written:
                     meter = self.fitting.meter
                     self._stepped_gradient.left(meter.params, meter.passes, self._optimizer)
                 self.fitting.switch.arm()  # another micro-batch may follow in this step

@@ -93,5 +93,7 @@ def test_folders_can_be_seen_at_a_glance():
 
 def test_no_module_beside_the_command_hides_one_of_python():
     # `python -m gradlens dashboard` has the package's folder on its path: Streamlit puts it there.
-    names = {path.stem for path in [*PACKAGE.iterdir(), *(ROOT / "app" / "gradlens_dashboard").iterdir()]}
-    assert names & sys.stdlib_module_names <= {"__init__", "__main__", "__pycache__"}
+    folders = PACKAGE, ROOT / "app" / "gradlens_dashboard"
+    names = {path.stem for folder in folders for path in folder.glob("*.py")}
+    names |= {path.parent.name for folder in folders for path in folder.glob("*/__init__.py")}
+    assert names & sys.stdlib_module_names <= {"__init__", "__main__"}

@@ -109,3 +109,17 @@ def test_a_run_that_cannot_be_shown_leaves_the_others(monkeypatch, tmp_path, par
     assert list(at.dataframe[0].value["run"]) == ["good"]
     said = "it cannot be shown: KeyError: &#x27;no &lt;b&gt;such&lt;/b&gt; thing&#x27;"
     assert f"<td>bad</td><td>{said}</td>" in text(at)
+
+
+def test_a_distortion_of_few_steps_is_marked_as_in_the_terminal(monkeypatch, tmp_path):
+    make_run(tmp_path / "short", steps=6)
+    make_run(tmp_path / "long", steps=60)
+    table = opened(monkeypatch, tmp_path, "runs").dataframe[0].value
+    assert table.set_index("run")["status"].str.startswith("~").to_dict() == {"short": True, "long": False}
+
+
+def test_a_run_that_a_page_does_not_show_is_not_said_to_be_gone(monkeypatch, tmp_path):
+    make_run(tmp_path / "two", steps=60)
+    make_run(tmp_path / "each", steps=60, groups=ClassGroups.per_class(12), weights=(1.0,) * 12)
+    page = text(opened(monkeypatch, tmp_path, "classes", run="two"))
+    assert "The run two cannot be shown: this page shows another kind of runs." in page

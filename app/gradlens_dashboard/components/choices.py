@@ -69,7 +69,12 @@ def choose_run(
     first = next((name for name in shelf.worth_showing if name in options), options[0])
     preset(key, options, default if default in options else first)
     for name in st.session_state.get(f"{key}:missing", ()):
-        why = shelf.broken.get(name, "it is not in this folder, or not any more")
+        other = (
+            "this page shows another kind of runs"
+            if name in shelf.runs
+            else "it is not in this folder, or not any more"
+        )
+        why = shelf.broken.get(name, other)
         st.warning(f"The run {plain(name)} cannot be shown: {plain(why)}.", icon=":material/warning:")
     chosen = str(st.selectbox(label, options, key=key, width=300, on_change=_missing, args=(key, ())))
     # The default changes as runs come, so it is written into the address as well: a link shows the same run tomorrow.

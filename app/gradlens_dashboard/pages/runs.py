@@ -19,6 +19,8 @@ from gradlens_dashboard.components.tables import plain_table
 STATES = {"running": "● live"}
 # Stands before the status of a run that is damaged or not complete.
 DAMAGED = "⚠"
+# Before the status of a run whose distortion says little, as in ``gradlens ls``.
+FEW_STEPS = "~"
 
 
 def table(found: Shelf, search: str) -> pd.DataFrame:
@@ -29,6 +31,8 @@ def table(found: Shelf, search: str) -> pd.DataFrame:
         state = STATES.get(seen.state, seen.state)
         if incomplete_texts(run):
             state = f"{DAMAGED} {state}"
+        if seen.headline.few:
+            state = f"{FEW_STEPS} {state}"
         if all(word in f"{name} {seen.method} {seen.dataset} {state}".lower() for word in search.lower().split()):
             started = pd.to_datetime(seen.started, unit="s") if math.isfinite(seen.started) else None
             rows.append(
@@ -77,7 +81,10 @@ def select(names: list[str], chosen: list[str]) -> None:
 COLUMNS = {
     "run": st.column_config.TextColumn("Run", pinned=True, width=140),
     "status": st.column_config.TextColumn(
-        "Status", width=80, help=f"{DAMAGED}: damaged or not complete; what is missing is said below the table"
+        "Status",
+        width=80,
+        help=f"{DAMAGED}: damaged or not complete; what is missing is said below the table. "
+        f"{FEW_STEPS}: so few measured steps that its distortion says little",
     ),
     "method": st.column_config.TextColumn("Method", width=80),
     "data set": st.column_config.TextColumn("Data set", width=95),

@@ -21,6 +21,7 @@ from gradlens.distributed import stepper_for, unwrapped
 from gradlens.groups import ClassGroups
 from gradlens.guards import script_hooks
 from gradlens.guards.compiled import keep_buffers
+from gradlens.guards.error_text import ending
 from gradlens.guards.patches import listen
 from gradlens.measure.arguments import cadence_of, check_kinds, counts_of, parts_of
 from gradlens.measure.meter import Taken
@@ -345,9 +346,4 @@ class Lens:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self.close()
-        elif isinstance(error, KeyboardInterrupt):
-            self.close("interrupted", "KeyboardInterrupt")
-        else:
-            self.close("failed", f"{type(error).__name__}: {error}")
+        self.close(*ending(error))

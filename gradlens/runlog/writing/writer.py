@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradlens.guards.error_text import ending
 from gradlens.metrics.gram import Measurement
 from gradlens.runlog.errors import RunError, RunLogWarning
 from gradlens.runlog.format.description import RunMeta
@@ -250,12 +251,7 @@ class RunWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self.close()
-        elif isinstance(error, KeyboardInterrupt):
-            self.close("interrupted", "KeyboardInterrupt")
-        else:
-            self.close("failed", f"{type(error).__name__}: {error}")
+        self.close(*ending(error))
 
     def _flush_regularly(self) -> None:
         while not self._closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -103,14 +104,17 @@ class Lens:
         )
         self.run_path = None if writer is None else writer.path
         self._closed = False
-        self._forget_scalers = listen(SCALE, ScaleListener(lambda: self._stepper.armed, warn_that_scale_is_unknown))
-        self._show_hooks = script_hooks.hide()
-        keep_buffers()
         self._recorder = Recorder(writer, layers, announce)
-        marks.enter(self)
+        self._leave = ExitStack()
         try:
+            scales = ScaleListener(lambda: self._stepper.armed, warn_that_scale_is_unknown)
+            self._leave.callback(listen(SCALE, scales))
+            self._leave.callback(script_hooks.hide())
+            keep_buffers()
+            marks.enter(self)
+            self._leave.callback(marks.leave, self)
             self._stepper.start(self._recorder, step)
-        except BaseException as error:  # strict: the run must not stay open
+        except BaseException as error:  # nobody may listen on, and the run must not stay open
             self.close("failed", f"{type(error).__name__}: {error}")
             raise
 
@@ -325,12 +329,10 @@ class Lens:
         if self._closed:
             return
         self._closed = True
-        marks.leave(self)
-        self._forget_scalers()
-        self._show_hooks()
         writer = self._recorder.writer
         try:
-            self._stepper.stop()
+            with self._leave:
+                self._stepper.stop()
         finally:
             if writer is not None:
                 writer.update_meta(timings=self._stepper.schedule.clock.timings(), extra={"steps": self.step})

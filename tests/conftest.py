@@ -29,6 +29,16 @@ def _own_main_module() -> Iterator[None]:
     sys.modules["__main__"] = main
 
 
+@pytest.fixture(autouse=True)
+def _nobody_listens_on() -> Iterator[None]:
+    """Fails a test that leaves a lens or a tracker at work: it would measure, and be counted, in those that come later."""
+    yield
+    patches = sys.modules.get("gradlens.guards.patches")
+    placed = {} if patches is None else patches._placed
+    listening = [patch.name for patch, wrapper in placed.items() if wrapper.listeners.all]
+    assert listening == []
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Lets torch compute with one thread, so that sums are formed in one order."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -172,13 +172,11 @@ def _kept_by(node: Any) -> Iterator[dict[Any, Any]]:
 
 def hide() -> Callable[[], None]:
     """Wraps what is registered from now on; returns what ends that."""
-    leaves = [keep(), *(listen(patch, taken) for patch in PATCHES)]
-
-    def show() -> None:
-        for leave in leaves:
-            leave()
-
-    return show
+    with ExitStack() as leave:
+        leave.callback(keep())
+        for patch in PATCHES:
+            leave.callback(listen(patch, taken))
+        return leave.pop_all().close
 
 
 def _tensor_hook(original: Callable[..., Any], listeners: Listeners[Taken]) -> Callable[..., Any]:

@@ -48,10 +48,11 @@ def test_listeners_leave_in_any_order(home, double, patch, order):
 
 def test_equal_listeners_are_told_apart(home, patch):
     first, second = [], []
-    leave, _ = listen(patch, first), listen(patch, second)
-    leave()
+    leave_first, leave_second = listen(patch, first), listen(patch, second)
+    leave_first()
     home.double(1)
     assert (first, second) == ([], [1])
+    leave_second()
 
 
 def test_references_kept_from_before_serve_who_comes_later(home, double, patch):
@@ -60,9 +61,10 @@ def test_references_kept_from_before_serve_who_comes_later(home, double, patch):
     kept = home.double
     leave()
     heard = []
-    listen(patch, heard)
+    leave = listen(patch, heard)
     assert kept(3) == home.double(3) == 6
     assert heard == [3, 3]
+    leave()
 
 
 def test_a_function_that_others_have_wrapped_stays(home, double, patch):
@@ -96,11 +98,13 @@ def test_a_function_that_others_replaced_while_nobody_listened(home, patch):
 
 def test_the_original_put_back_by_others_is_replaced_for_the_next(home, double, patch):
     first, second = [], []
-    listen(patch, first)
+    leaves = [listen(patch, first)]
     home.double = double
-    listen(patch, second)
+    leaves.append(listen(patch, second))
     home.double(5)
     assert first == second == [5]
+    for leave in leaves:
+        leave()
 
 
 def test_two_patches_of_one_function(home, double, patch):

@@ -15,6 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
+from gradlens.runlog import Run
 from gradlens.tracking.options import TrackOptions
 from gradlens.tracking.watch.tracker import Tracker
 
@@ -70,3 +71,25 @@ def data(counts=(40, 30, 6)):
 
 def same(found, expected):
     return len(found) == len(expected) and all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def finished(tracker: Tracker, folder: Path) -> Run:
+    """The run that a tracker has written below this folder, which tells of no error of ours."""
+    tracker.lens.close()
+    run = Run(folder / "run")
+    assert not [event for event in run.events if event["kind"] == "internal-error"], run.events
+    return run
+
+
+def train(model, batches, loss=F.cross_entropy):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in batches:
+        optimizer.zero_grad()
+        loss(model(x), y).backward()
+        optimizer.step()
+
+
+def balanced(classes=3, rows=90):
+    torch.manual_seed(0)
+    y = torch.arange(rows) % classes
+    return TensorDataset(torch.randn(rows, 20) + y[:, None], y)

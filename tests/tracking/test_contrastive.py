@@ -1,0 +1,144 @@
+"""Positions in a batch are no classes; labels that the script names for its embeddings are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import gradlens
+from tests.tracking.in_process import balanced, finished, said, train
+
+
+def embeddings(x, model):
+    torch.manual_seed(len(x))
+    return F.normalize(model(x + 0.1 * torch.randn_like(x)), dim=1), F.normalize(model(x), dim=1)
+
+
+def info_nce(a, b):
+    """The positive comes first, as in MoCo."""
+    similar, own = a @ b.T, torch.eye(len(a), dtype=torch.bool)
+    logits = torch.cat([similar[own].view(-1, 1), similar[~own].view(len(a), -1)], 1)
+    return F.cross_entropy(logits / 0.1, torch.zeros(len(a), dtype=torch.long))
+
+
+def nt_xent(a, b):
+    """As in SimCLR: the other view of a row lies half of the batch away."""
+    z = torch.cat([a, b])
+    similar = (z @ z.T / 0.5).masked_fill(torch.eye(len(z), dtype=torch.bool), -1e9)
+    return F.cross_entropy(similar, (torch.arange(len(z)) + len(a)) % len(z))
+
+
+def nt_xent_without_itself(a, b):
+    z, rows = torch.cat([a, b]), torch.arange(2 * len(a))
+    similar = (z @ z.T / 0.5)[~torch.eye(len(z), dtype=torch.bool)].view(len(z), -1)
+    other = (rows + len(a)) % len(z)
+    return F.cross_entropy(similar, other - (other > rows).long())
+
+
+def dense_retrieval(a, b):
+    """Each question has its passage and a hard negative, as in DPR."""
+    passages = torch.stack([b, b.flip(0)], 1).flatten(0, 1)
+    return F.cross_entropy(a @ passages.T, 2 * torch.arange(len(a)))
+
+
+def clip(a, b):
+    rows = torch.arange(len(a))
+    return (F.cross_entropy(a @ b.T / 0.1, rows) + F.cross_entropy(b @ a.T / 0.1, rows)) / 2
+
+
+def one_hot_positions(a, b):
+    return F.cross_entropy(a @ b.T / 0.1, torch.eye(len(a)))
+
+
+OTHER_LOSSES = (nt_xent, nt_xent_without_itself, dense_retrieval, clip, one_hot_positions)
+
+
+# As many similarities as an embedding has numbers look like the outputs of the layer that makes it: not with the first loss.
+@pytest.mark.parametrize(("loss", "width"), [(info_nce, 8), *((loss, n) for loss in OTHER_LOSSES for n in (8, 32))])
+def test_positions_in_a_batch_are_no_classes(start, loss, width):
+    tracker = start(every=1)
+    model = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, width))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, _ in DataLoader(balanced(rows=100), 32):
+        optimizer.zero_grad()
+        loss(*embeddings(x, model)).backward()
+        optimizer.step()
+    assert tracker.lens is None
+    assert any("is contrastive and tells no classes" in line for line in said()), said()
+
+
+class Cosine(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.body, self.weight = nn.Linear(20, 16), nn.Parameter(torch.randn(classes, 16))
+
+    def forward(self, x):
+        return F.linear(F.normalize(self.body(x)), F.normalize(self.weight)) * 10
+
+
+class Frozen(nn.Module):
+    """The classes' texts are embedded once, as in zero-shot heads."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.body = nn.Linear(20, 16)
+        self.register_buffer("texts", torch.randn(classes, 16))
+
+    def forward(self, x):
+        return F.normalize(self.body(x)) @ self.texts.T
+
+
+@pytest.mark.parametrize(("network", "missed"), [(lambda c: nn.Linear(20, c), 0), (Cosine, 0), (Frozen, 3)])
+@pytest.mark.parametrize("classes", [3, 30])
+def test_a_batch_of_one_class_is_no_contrastive_loss(start, tmp_path, network, missed, classes):
+    """The data are sorted by class: the first batches have label 0 only. A frozen head shows that with the first other label."""
+    tracker = start(every=1)
+    torch.manual_seed(0)
+    y = torch.arange(3).repeat_interleave(30)
+    train(network(classes), DataLoader(TensorDataset(torch.randn(90, 20), y), 10))
+    run = finished(tracker, tmp_path)
+    assert len(run) >= 9 - missed - 2, run.steps
+    assert run.counts.sum() == 10 * len(run)
+
+
+def similar(z, y):
+    """Supervised contrastive loss."""
+    s = z @ z.T / 0.5 - torch.eye(len(z)) * 1e9
+    same = (y[:, None] == y) & ~torch.eye(len(z), dtype=torch.bool)
+    return -((s.log_softmax(1) * same).sum(1) / same.sum(1).clamp(min=1)).mean()
+
+
+@pytest.mark.parametrize("groups", [None, "a=0-1,b=2-3"])
+@pytest.mark.parametrize("width", [3, 16])
+def test_classes_of_embeddings_come_from_the_data(start, tmp_path, width, groups):
+    tracker = start(every=1, groups=groups)
+    torch.manual_seed(0)
+    y = torch.repeat_interleave(torch.arange(4), torch.tensor([60, 40, 12, 8]))
+    model = nn.Linear(20, width)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    truth = []
+    for x, t in DataLoader(TensorDataset(torch.randn(120, 20), y), 30, shuffle=True):
+        z = F.normalize(model(x))
+        gradlens.observe(z, t)
+        loss = similar(z, t)
+        (cotangent,) = torch.autograd.grad(loss, z, retain_graph=True)
+        tracker.busy = True
+        parts = ((t < 2)[:, None] * cotangent, (t >= 2)[:, None] * cotangent)
+        vectors = [torch.autograd.grad(z, list(model.parameters()), part, retain_graph=True) for part in parts]
+        truth.append([float(sum(g.square().sum() for g in vector) ** 0.5) for vector in vectors])
+        tracker.busy = False
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    run = finished(tracker, tmp_path)
+    assert run.groups.num_classes == 4
+    assert sorted(c for ids in run.groups.classes for c in ids) == [0, 1, 2, 3]
+    if width != 4:
+        assert np.isnan(run.loss).all()  # embeddings are no logits
+    if groups:
+        found = np.stack([run.norm("a"), run.norm("b")], 1)
+        np.testing.assert_allclose(found, np.array(truth)[run.steps], rtol=1e-4)

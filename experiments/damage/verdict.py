@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from gradlens.reports.html import render
-from gradlens.reports.terminal import runs_table
+from gradlens.reports.listing import runs_table
 from gradlens.runlog import Run, RunError, list_runs
 
 META = ("groups", "class_counts", "seed", "method", "dataset", "hyperparameters", "status", "engine")

@@ -144,7 +144,7 @@ def list_command(folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]")] =
     with _refusals():
         from rich.console import Console
 
-        from gradlens.reports.terminal import runs_table
+        from gradlens.reports.listing import runs_table
         from gradlens.runlog import list_runs
 
         console = Console()
@@ -185,7 +185,7 @@ def compare_command(
     with _refusals():
         from rich.console import Console
 
-        from gradlens.reports.terminal import comparison_tables
+        from gradlens.reports.comparison import comparison_tables
 
         console = Console()
         for table in comparison_tables(_opened(first), _opened(second), width=console.width):

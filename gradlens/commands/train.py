@@ -23,7 +23,7 @@ from gradlens.longtail.tasks.loading import NAMES, load_task
 from gradlens.longtail.training.no_interval import no_interval
 from gradlens.longtail.training.training_run import RESULT, Trained, run_training
 from gradlens.longtail.training.watching import Watching
-from gradlens.reports.terminal import difference_text, interval_text
+from gradlens.reports.text import difference_text, interval_text
 from gradlens.runlog import Run, RunError
 from gradlens.tracking.errors import TrackError
 from gradlens.tracking.options import parse_budget

@@ -19,19 +19,11 @@ from gradlens.analysis.two_runs import PairError
 from gradlens.estimation.intervals import Interval, difference, mean_interval, why_none
 from gradlens.groups import ClassGroups
 from gradlens.metrics.gram import Measurement
+from gradlens.reports.comparison import comparison_tables, difference_table
 from gradlens.reports.html import render
-from gradlens.reports.terminal import (
-    comparison_tables,
-    difference_cells,
-    difference_table,
-    difference_text,
-    headline_text,
-    interval_text,
-    number,
-    percent,
-    runs_table,
-    summary_table,
-)
+from gradlens.reports.listing import runs_table
+from gradlens.reports.summary import summary_table
+from gradlens.reports.text import difference_cells, difference_text, headline_text, interval_text, number, percent
 from gradlens.runlog import Run, RunMeta, RunWriter, list_runs
 from tests.dashboard_runs import phases
 from tests.made_runs import START, make_run

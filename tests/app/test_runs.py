@@ -10,7 +10,7 @@ pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[
 
 from gradlens.analysis.overview import overview
 from gradlens.groups import ClassGroups
-from gradlens.reports.terminal import runs_table
+from gradlens.reports.listing import runs_table
 from gradlens.runlog import Run
 from gradlens.runlog.reading.listing import list_runs
 from tests.app.test_pages import opened, text

@@ -22,9 +22,11 @@ from gradlens.figures import cosines
 from gradlens.measure.pending_result import Plan
 from gradlens.metrics.gram import Measurement
 from gradlens.metrics.packed import told_apart
+from gradlens.reports.comparison import comparison_tables
 from gradlens.reports.export import export
 from gradlens.reports.html import render
-from gradlens.reports.terminal import comparison_tables, runs_table, summary_table
+from gradlens.reports.listing import runs_table
+from gradlens.reports.summary import summary_table
 from gradlens.runlog import Run, RunWriter
 from gradlens.runlog.format.schema import KEY
 from gradlens.runlog.format.text_proof import TEXT_KEY

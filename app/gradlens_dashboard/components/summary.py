@@ -9,7 +9,7 @@ import streamlit as st
 
 from gradlens.analysis.facts import incomplete_texts, lost_text, nonfinite_text, overhead_text
 from gradlens.analysis.likeness import unlike
-from gradlens.reports.terminal import headline_text
+from gradlens.reports.text import headline_text
 from gradlens.runlog import Run
 from gradlens_dashboard.components.page import plain
 from gradlens_dashboard.components.store import Shelf, overview_of

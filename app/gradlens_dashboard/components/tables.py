@@ -15,7 +15,7 @@ from gradlens.analysis.overview import last_accuracy
 from gradlens.analysis.phase_story import StoryRow
 from gradlens.estimation.intervals import why_none
 from gradlens.figures import evaluated_names
-from gradlens.reports.terminal import difference_cells, difference_text, interval_text, number
+from gradlens.reports.text import difference_cells, difference_text, interval_text, number
 from gradlens.runlog import Run
 
 STYLE = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gradlens.reports.terminal import summary_table
+from gradlens.reports.summary import summary_table
 from gradlens.runlog import Run
 from gradlens.tracking.messages import say
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from gradlens.reports.html import render
-from gradlens.reports.terminal import runs_table
+from gradlens.reports.listing import runs_table
 from gradlens.runlog import Run, RunError, list_runs
 from gradlens.runlog.format import process
 from gradlens.runlog.format.description import read_meta

@@ -1,0 +1,139 @@
+"""Tables of the report: runs side by side, the claims, the differences."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradlens.analysis.facts import lost_text, nonfinite_text
+from gradlens.analysis.figure1_claims import NOT_CORRECTED, by_statement, notes_of
+from gradlens.analysis.headline import NOT_RANKED, groups_differ, headline, two_groups_text
+from gradlens.analysis.quantities import filled_share
+from gradlens.estimation.intervals import why_none
+from gradlens.reports.text import difference_cells, headline_text, number, percent
+
+if TYPE_CHECKING:
+    from gradlens.analysis.compare import Comparison
+    from gradlens.analysis.figure1_claims import Claim
+    from gradlens.runlog import Run
+
+# How a verdict is marked in the page's styles.
+MARKS = {True: "yes", False: "no", None: "open"}
+
+
+def side_by_side(runs: Sequence[Run]) -> str:
+    """Returns the runs as a table, and below it what is wrong with them."""
+    rows = []
+    for run in runs:
+        groups = run.groups.names[:6]
+        totals = run.counts.sum(0)
+        samples = [float(x) / float(totals.sum()) if totals.sum() else math.nan for x in totals]
+        shares = [_mean(filled_share(run, name)) for name in groups]
+        parts = "; ".join(
+            f"{escaped(name)} {percent(n)} of the samples, {percent(s)} of the update"
+            for name, n, s in zip(groups, samples, shares, strict=False)
+        )
+        more = f"; {len(run.groups) - 6} more groups" if len(run.groups) > 6 else ""
+        if told := two_groups_text(run):
+            parts, more = escaped(told), ""
+        cells = (
+            run.status.state,
+            run.meta.method or "",
+            run.meta.dataset or "",
+            f"{len(run):,}",
+            headline_text(headline(run)),
+        )
+        rows.append([escaped(run.name), *map(escaped, cells), parts + more])
+    head = (
+        "run",
+        "status",
+        "method",
+        "data set",
+        "measured steps",
+        "distortion",
+        "who was in the batches, whose was the update",
+    )
+    broken = "".join(
+        f'<p class="note">{escaped(run.name)}: {escaped(text)}.</p>'
+        for run in runs
+        for text in (lost_text(run), nonfinite_text(run), *run.warnings)
+        if text
+    )
+    differ = f'<p class="note">{escaped(NOT_RANKED)}.</p>' if groups_differ(runs) else ""
+    return table(head, rows, numeric=(4, 5)) + (
+        f'{broken}{differ}<p class="note">Distortion, of the whole run (and of its last phase, where there are several): half '
+        "the distance between the groups’ shares of the update and of the classes; 0 = every "
+        "group steers the update in proportion to its classes.</p>"
+    )
+
+
+def claims_table(claims: Sequence[Claim]) -> str:
+    """Returns the statements of Figure 1 with effects, intervals and verdicts."""
+    rows = []
+    notes = notes_of(claims)
+    for same in by_statement(claims):
+        for place, claim in enumerate(same):
+            interval = "" if claim.low is None or claim.high is None else f"{number(claim.low)} to {number(claim.high)}"
+            per = "" if claim.convention == "both" else claim.convention
+            panel, statement = ("", "") if place else (claim.panel, claim.statement)
+            cells = (panel, statement, claim.measure, per, number(claim.effect), interval)
+            footnote = f"<sup>{notes.index(claim.note) + 1}</sup>" if claim.note else ""
+            rows.append(
+                [*map(escaped, cells), f'<span class="{MARKS[claim.supported]}">{claim.verdict}</span>{footnote}']
+            )
+    head = ("panel", "statement", "measured as", "norms per", "effect", "95 % interval", "verdict")
+    footnotes = [f'<p class="note"><sup>{at}</sup> {escaped(note)}</p>' for at, note in enumerate(notes, 1)]
+    return (
+        table(head, rows, numeric=(4, 5))
+        + "".join(footnotes)
+        + '<p class="note">Supported: the whole interval lies above “no difference”, which is 0 for differences and '
+        "correlations and 1 for ratios; contradicted: the whole interval lies below it; undecided: it holds it. "
+        f"{NOT_CORRECTED} Fluctuation: deviation from the running mean over a twentieth of the run; ratios compare geometric "
+        "means of their sizes. Intervals (cosine estimator of the long-run variance, Student’s t) say how sure the averages of "
+        "these two runs are, not how another seed would come out.</p>"
+    )
+
+
+def differences_table(found: Comparison) -> str:
+    """Returns everything measured in both runs, and the difference."""
+    rows: list[list[str]] = []
+    group: str | None = None
+    for row in found.differences:
+        if row.group != group:
+            group = row.group
+            rows.append([f"<b>{escaped(group or 'whole run')}</b>", "", "", ""])
+        a, b, delta = (escaped(cell) for cell in difference_cells(row))
+        rows.append([escaped(row.quantity), a, b, f"<b>{delta}</b>" if row.clear else delta])
+    head = ("mean over the measured steps [95 % interval]", found.a, found.b, "difference")
+    why = why_none(x for row in found.differences for x in row.intervals)
+    return (
+        table(head, rows, numeric=(1, 2, 3))
+        + f'<p class="note">Bold: the interval of the difference leaves out 0. {escaped(why)}</p>'
+    )
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = (), *, narrow: bool = False
+) -> str:
+    """Returns a table of cells that are HTML already; the head is escaped here."""
+
+    def cell(tag: str, index: int, inner: str) -> str:
+        return f'<{tag} class="n">{inner}</{tag}>' if index in numeric else f"<{tag}>{inner}</{tag}>"
+
+    top = "".join(cell("th" if text else "td", i, escaped(text)) for i, text in enumerate(head)) if any(head) else ""
+    body = "".join(f"<tr>{''.join(cell('td', i, inner) for i, inner in enumerate(row))}</tr>" for row in rows)
+    kind = ' class="facts"' if narrow else ""
+    header = f"<thead><tr>{top}</tr></thead>" if top else ""
+    return f'<div class="scroll"><table{kind}>{header}<tbody>{body}</tbody></table></div>'
+
+
+def escaped(value: object) -> str:
+    """Returns a value as text that is safe in HTML, attributes included."""
+    return html.escape(str(value), quote=True)
+
+
+def _mean(values: Any) -> float:
+    present = [float(v) for v in values if math.isfinite(v)]
+    return sum(present) / len(present) if present else math.nan

@@ -1,0 +1,92 @@
+"""The table for the terminal at the end of a tracked training."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from gradlens.analysis.distortion import distortion
+from gradlens.analysis.facts import lost_text, measured_text, nonfinite_text, overhead_text, training_steps
+from gradlens.analysis.headline import FEW, two_groups_text
+from gradlens.analysis.quantities import filled_share
+from gradlens.measure.schedule.cadence import Every
+from gradlens.metrics.gram import REST
+from gradlens.reports.terminal import escape
+from gradlens.reports.text import number, percent
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+# A table with more groups than this is longer than a screen.
+MOST_GROUPS = 20
+# A rest smaller than this part of the gradient is not worth a row.
+SMALL_REST = 1e-3
+
+
+def summary_table(run: Run) -> Table:
+    """Returns the table at the end of a tracked training: group by group the means over the measured steps."""
+    table = Table(
+        box=box.SIMPLE_HEAD, title="Whose gradient did the model follow?", title_justify="left", pad_edge=False
+    )
+    table.add_column("group")
+    for name in ("classes", "samples", "share of the update", "cosine", "norm", "mean norm"):
+        table.add_column(name, justify="right")
+    totals = np.nansum(run.counts, axis=0)
+    whole = float(totals.sum())
+    fractions = run.groups.fractions()
+    for k, name in enumerate(run.groups.names[:MOST_GROUPS]):
+        table.add_row(
+            escape(name), f"{fractions[k]:.1%}", percent(totals[k] / whole if whole else math.nan),
+            percent(_mean(filled_share(run, name))), number(_mean(run.cosine(name))), number(_mean(run.norm(name)), 0.0),
+            number(_mean(run.norm(name, per="mean")), 0.0),
+        )  # fmt: skip
+    rest = _rest_row(run)
+    if rest is not None:
+        table.add_row(*rest)
+    if len(run.groups) > MOST_GROUPS:
+        table.add_row(f"[dim]... {len(run.groups) - MOST_GROUPS} more[/dim]")
+    parts = [
+        f"distortion {number(distortion(run))} (0 = none)",
+        f"measured {measured_text(run)}{_too_few(run)}",
+    ]
+    overhead = overhead_text(run)
+    apart = two_groups_text(run)
+    measured = (f"{escape(apart)}\n" if apart else "") + "; ".join(
+        [*parts, *([f"measuring cost {overhead}"] if overhead else [])]
+    )
+    measured += "".join(f"\n{text}" for text in (lost_text(run), nonfinite_text(run)) if text)
+    table.caption = f"{measured}\nmean norm: size of the group's own mean gradient, norm x batch / its samples"
+    if rest is not None:
+        table.caption += (
+            "\nrest: samples without a label of a group (ignored, or with no label at all), and what goes around the samples' "
+            "outputs, such as a penalty on weights; a loss on other outputs counts for its groups once gradlens.observe(outputs, "
+            "labels) names each of them"
+        )
+    table.caption_justify = "left"
+    return table
+
+
+def _too_few(run: Run) -> str:
+    """Says that the means say little, and how to measure more, where that is possible."""
+    if len(run) >= FEW:
+        return ""
+    possible = training_steps(run) >= FEW and run.meta.cadence != str(Every(1))
+    return f", too few for means{'; --every 1 measures more' if possible else ''}"
+
+
+def _rest_row(run: Run) -> tuple[str, ...] | None:
+    """Returns the row of what belongs to no group, where that is more than a trace."""
+    cosine, norm = _mean(run.cosine(REST)), _mean(run.norm(REST))
+    if not norm > SMALL_REST * _mean(run.norm("all")):
+        return None
+    share = percent(_mean(filled_share(run, REST)))
+    return ("[dim]rest (no group)[/dim]", "", "", share, number(cosine), number(norm, 0.0), "")
+
+
+def _mean(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    present = values[np.isfinite(values)]
+    return float(present.mean()) if len(present) else math.nan

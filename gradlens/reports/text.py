@@ -1,0 +1,83 @@
+"""How numbers are written: alike in the terminal, in reports and in the dashboard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradlens.analysis.compare import Difference
+    from gradlens.analysis.headline import Headline
+    from gradlens.estimation.intervals import Interval
+
+# What is smaller, next to one, is the rounding of a difference or of an angle.
+ROUNDING = 1e-12
+
+
+def headline_text(seen: Headline) -> str:
+    """Writes the distortion of a run and, where there are several phases, that of the last one."""
+    few = "~" if seen.few else ""
+    last = f" ({few}{seen.phase}: {number(seen.last_phase)})" if seen.phase else ""
+    return f"{'' if last else few}{number(seen.distortion)}{last}"
+
+
+def difference_cells(row: Difference) -> tuple[str, str, str]:
+    """Returns both runs' means and their difference with intervals, as text."""
+    return (
+        interval_text(row.a, fraction=row.percent),
+        interval_text(row.b, fraction=row.percent),
+        difference_text(row.difference, (row.a, row.b), fraction=row.percent),
+    )
+
+
+def interval_text(x: Interval, *, fraction: bool) -> str:
+    """Writes an estimate and its interval: fractions in percent, others however small they are."""
+    write = percent if fraction else partial(number, rounding=0.0)
+    return write(x.value) + _low_high(x, write)
+
+
+def difference_text(x: Interval, means: Sequence[Interval], *, fraction: bool) -> str:
+    """Writes a difference, with its sign, and its interval: differences of fractions in percentage points.
+
+    Args:
+        x: The difference.
+        means: What it is the difference of: next to them rounding is zero.
+        fraction: Whether these are fractions.
+    """
+    size = max((abs(mean.value) for mean in means if math.isfinite(mean.value)), default=0.0)
+    write = _points if fraction else partial(number, rounding=ROUNDING * size)
+    sign = "+" if 0 < x.value < math.inf else ""
+    unit = " points" if fraction and math.isfinite(x.value) else ""
+    return sign + write(x.value) + unit + _low_high(x, write)
+
+
+def _low_high(x: Interval, write: Callable[[float], str]) -> str:
+    return f" [{write(x.low)}, {write(x.high)}]" if x.measurable else ""
+
+
+def _points(value: float) -> str:
+    return percent(value).removesuffix("%")
+
+
+def number(value: float | None, rounding: float = ROUNDING) -> str:
+    """Writes a number with three or four significant places; "-" where there is none.
+
+    Args:
+        value: The number.
+        rounding: What is smaller is written as zero.
+    """
+    if value is None or not math.isfinite(value):
+        return "-"
+    if value == 0 or abs(value) < rounding:
+        return "0.000"
+    if not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.2e}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def percent(value: float) -> str:
+    """Writes a fraction in percent; "-" where there is none."""
+    # Adding 0 turns the -0 that rounding leaves into 0.
+    return f"{round(value, 3) + 0.0:.1%}" if math.isfinite(value) else "-"

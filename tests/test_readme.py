@@ -1,4 +1,4 @@
-"""The README: its code runs as it is pasted, its files exist, its commands are taken, and its count of styles is the table's."""
+"""The README and the other pages: code runs as it is pasted, files exist, commands are taken, and numbers are their tables'."""
 
 from __future__ import annotations
 
@@ -17,21 +17,29 @@ from gradlens.runlog import Run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+CODE = ("gradlens", "app", "experiments", "tests")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in CODE for page in (ROOT / folder).rglob("*.md"))])
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 def shown(program):
-    """Returns the arguments of every command of a program in the README."""
-    lines = [shlex.split(line, comments=True) for block in blocks("bash") for line in block.splitlines()]
+    """Returns the arguments of every command of a program in any page."""
+    texts = [block for page in PAGES for block in blocks(page.read_text(), "bash")]
+    lines = [shlex.split(line, comments=True) for text in texts for line in text.splitlines()]
     return [line[1:] for line in lines if line[:1] == [program]]
+
+
+def anchors(page):
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_the_code_runs_as_it_stands(tmp_path):
     pytest.importorskip("sklearn")
-    (code,) = blocks("python")
+    (code,) = blocks(README, "python")
 
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
@@ -47,13 +55,24 @@ def test_the_code_runs_as_it_stands(tmp_path):
     assert "distortion 0." in done.stdout
 
 
-def test_files_and_headings_that_are_linked_exist():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if target.startswith("#"):
-            headings = [heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)]
-            assert target[1:] in headings
-        else:
-            assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_headings_that_are_linked_exist(page):
+    targets = re.findall(r"\]\(([^)]+)\)", page.read_text())
+    for file, _, heading in (target.partition("#") for target in targets if not target.startswith(("http:", "https:"))):
+        linked = page.parent / file if file else page
+        assert linked.exists(), file
+        assert not heading or heading in anchors(linked), heading
+
+
+def test_every_page_is_reached_from_the_readme():
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop().resolve()
+        if page not in reached and page.suffix == ".md":
+            reached.add(page)
+            links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+            waiting += [page.parent / link for link in links if not link.startswith(("http:", "https:"))]
+    assert [page for page in PAGES if page not in reached] == []
 
 
 def test_commands_and_their_options_exist():

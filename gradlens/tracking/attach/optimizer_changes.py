@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 from weakref import ref
@@ -55,7 +56,7 @@ class Following:
         self._fail, self._beside = fail, others
         self._lens, self._known, self._measured, self._on_new = lens, optimizer, measured, on_new
         # By weak references: an optimizer holds as much memory as its model, and these are no reason to keep it.
-        self._steps: dict[ref[Optimizer], int] = {}
+        self._steps: defaultdict[ref[Optimizer], int] = defaultdict(int)
         self._strangers: set[ref[Optimizer]] = set()
         self._ever: set[ref[Optimizer]] = set()
         self._since = lens.step
@@ -111,17 +112,18 @@ class Following:
                 if self._others:
                     self._rest()
                 return
-            self._beside.stepped(optimizer)
             weak = ref(optimizer)
+            if weak not in self._beside.uncounted:
+                self._beside.stepped(optimizer)
             if weak in self._strangers:
                 return
             self._others = True
-            steps = self._steps[weak] = self._steps.get(weak, 0) + 1
+            self._steps[weak] += 1
             if weak not in self._ever:
                 self._ever.add(weak)
                 if self._succeeds(optimizer):
                     self.follow(optimizer, stepped=True)
-            elif steps >= ANOTHER_OPTIMIZER:
+            elif (steps := self._steps[weak]) >= ANOTHER_OPTIMIZER:
                 self._weigh(optimizer, steps)
         except Exception as error:
             self._fail(error)

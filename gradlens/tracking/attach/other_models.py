@@ -34,24 +34,34 @@ class _Record:
 
 
 class OtherModels:
-    """Counts the steps of optimizers whose parameters are not measured: clients, folds, discriminators, ensembles."""
+    """Counts the steps of optimizers whose parameters are not measured: clients, folds, discriminators, ensembles.
+
+    Attributes:
+        uncounted: Optimizers whose steps need not be told: they train some of what is measured, or hand their steps on.
+    """
 
     def __init__(self) -> None:
         self._measured: set[int] = set()
         self._records: list[_Record] = []
-        # By weak references, as in a WeakKeyDictionary, but this is asked in each step of each optimizer beside the measured.
-        self._record_of: dict[ref[Optimizer], _Record | None] = {}
+        # By weak references, as in a WeakKeyDictionary, but these are asked in each step of each optimizer beside the measured.
+        self._record_of: dict[ref[Optimizer], _Record] = {}
+        self.uncounted: set[ref[Optimizer]] = set()
         # A search of the process for the model costs some 50 ms, and copies of one model may come by the hundred.
         self._names: dict[tuple[object, ...], str] = {}
 
     def stepped(self, optimizer: Optimizer) -> None:
         """Counts one step."""
+        if ref(optimizer) in self.uncounted:
+            return
         try:
             record = self._record_of[ref(optimizer)]
         except KeyError:
-            record = self._record_of[ref(optimizer, self._record_of.pop)] = self._new(optimizer)
-        if record is not None:
-            record.steps += 1
+            new = self._new(optimizer)
+            if new is None:
+                self.uncounted.add(ref(optimizer, self.uncounted.discard))
+                return
+            record = self._record_of[ref(optimizer, self._record_of.pop)] = new
+        record.steps += 1
 
     def of(self, optimizer: Optimizer) -> int:
         """Returns how many steps of an optimizer were counted."""
@@ -68,9 +78,10 @@ class OtherModels:
         self._measured = measured
         if from_start:
             self._records = [record for record in self._records if not record.trains(measured)]
+        self.uncounted.clear()  # to be looked at anew
         for weak, record in list(self._record_of.items()):
-            if record is None or record.trains(measured):
-                self._record_of.pop(weak, None)  # to be looked at anew
+            if record.trains(measured):
+                self._record_of.pop(weak, None)
 
     def line(self) -> str | None:
         """Returns the line that says what trained unmeasured; None where nothing did."""

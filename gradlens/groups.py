@@ -10,6 +10,8 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gradlens.shown import ShownInNotebooks
+
 GRAMMAR = (
     "NAME=IDS[,NAME=IDS...] where IDS are class ids and ranges joined by '+', "
     "e.g. head=0-69,tail=70-99 or odd=1+3+5,even=0+2+4"
@@ -31,7 +33,7 @@ class GroupsError(ValueError):
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class ClassGroups:
+class ClassGroups(ShownInNotebooks):
     """Disjoint, named groups of class ids.
 
     Classes in no group are allowed: their samples count as untracked and their gradient goes to ``rest``.
@@ -202,7 +204,7 @@ class ClassGroups:
         return len(self.names)
 
     def __repr__(self) -> str:
-        shown = [f"{n}: {_ranges(ids)}" for n, ids in zip(self.names[:6], self.classes[:6], strict=True)]
+        shown = [f"{n}: {ranges_text(ids)}" for n, ids in zip(self.names[:6], self.classes[:6], strict=True)]
         more = f", ... {len(self) - 6} more" if len(self) > 6 else ""
         return f"ClassGroups({', '.join(shown)}{more}; {self.num_classes} classes; {self.rule})"
 
@@ -256,14 +258,20 @@ def _parse_range(item: str, text: str) -> range:
     return range(first, last + 1)
 
 
-def _ranges(ids: Sequence[int]) -> str:
-    """Writes ascending ids as ranges: (0, 1, 2, 5) -> '0-2+5'."""
-    parts: list[str] = []
+def ranges_text(ids: Sequence[int]) -> str:
+    """Writes ascending ids as ranges: (0, 1, 2, 5) -> '0-2+5'; of many ranges the first."""
+    parts = [str(first) if first == last else f"{first}-{last}" for first, last in ranges(ids)]
+    return "+".join(parts) if len(parts) <= 8 else "+".join(parts[:8]) + f"+... ({len(ids)} classes)"
+
+
+def ranges(ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Returns the (first, last) of each unbroken range of ascending ids: (0, 1, 2, 5) -> [(0, 2), (5, 5)]."""
+    found: list[tuple[int, int]] = []
     start = previous = ids[0]
     for c in [*ids[1:], -1]:
         if c == previous + 1:
             previous = c
             continue
-        parts.append(str(start) if start == previous else f"{start}-{previous}")
+        found.append((start, previous))
         start = previous = c
-    return "+".join(parts) if len(parts) <= 8 else "+".join(parts[:8]) + f"+... ({len(ids)} classes)"
+    return found

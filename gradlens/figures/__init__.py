@@ -21,7 +21,7 @@ from gradlens.figures._names import Style, style_of, whole_style
 from gradlens.figures._notices import notices
 from gradlens.figures._overlay import MEASURES, NORMS, evaluated_names, evaluations, overlay
 from gradlens.figures._pairs import ClassPair, conflicting_pairs
-from gradlens.figures._shares import class_shares, shares
+from gradlens.figures._shares import class_shares, group_classes, measured_shares, shares
 from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import DARK, LIGHT, FigureError, Theme, theme_of
 
@@ -50,9 +50,11 @@ __all__ = [
     "figure1",
     "figure_csv",
     "frequency_order",
+    "group_classes",
     "layer_curves",
     "layer_heatmap",
     "losses",
+    "measured_shares",
     "norms",
     "notices",
     "overlay",

@@ -1,4 +1,4 @@
-"""Shares of the update, stacked: over training, and of classes against their sample counts."""
+"""Who has which share: of the update over training, in one step and of classes by their sample counts; and of the classes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from gradlens.figures._names import rest_style, styles_of
 from gradlens.figures._scale import counts_axis
 from gradlens.figures._sheet import Sheet, bar, drawing, scatter
 from gradlens.figures._theme import dress, note, safe, theme_of
-from gradlens.metrics.gram import REST, Floats, share
+from gradlens.groups import ranges
+from gradlens.metrics.gram import REST, Floats, Measurement, share
 
 if TYPE_CHECKING:
+    from gradlens.groups import ClassGroups
     from gradlens.runlog import Probe, Run
 
 # Bars at most; of a short run, bars of this many steps, as long as there are enough of them.
@@ -130,6 +132,70 @@ def _range(curves: Sequence[Floats], headroom: bool) -> tuple[float, float]:
     # A single step in which the groups almost cancel has huge shares; the picture is about the others.
     low, high = min(0.0, float(np.quantile(below, 0.01))), max(1.0, float(np.quantile(above, 0.99)))
     return (1.03 * low, high + (0.1 if headroom else 0.01) * (high - low))
+
+
+@drawing
+def measured_shares(measurement: Measurement, *, theme: str = "light") -> Sheet:
+    """Draws each group's share of the update in one measured step, beside its share of the samples.
+
+    Args:
+        measurement: The step.
+        theme: "light" or "dark".
+
+    Raises:
+        FigureError: An unknown theme.
+    """
+    colors = theme_of(theme)
+    names = measurement.groups
+    total = float(measurement.counts.sum())
+    sheet = Sheet()
+    for what, values, color in (
+        ("share of the samples", measurement.counts / total if total else np.zeros(len(names)), colors.muted),
+        ("share of the update", np.array([measurement.share(name) for name in names]), colors.accent),
+    ):
+        sheet.add_trace(
+            bar(
+                x=[safe(name) for name in names], y=values, name=what, marker={"color": color}, hovertemplate="%{y:.1%}"
+            )
+        )
+    dress(sheet, colors, "Whose update is it? Share of each group", f"step {measurement.step:,}")
+    sheet.update_layout(barmode="group")
+    sheet.update_xaxes(type="category")
+    sheet.update_yaxes(tickformat=".0%")
+    sheet.add_hline(0, line={"color": colors.muted, "width": 1})
+    return sheet
+
+
+@drawing
+def group_classes(groups: ClassGroups, *, theme: str = "light") -> Sheet:
+    """Draws which class ids each group has, a bar for each unbroken range.
+
+    Args:
+        groups: The groups.
+        theme: "light" or "dark".
+
+    Raises:
+        FigureError: An unknown theme.
+    """
+    colors = theme_of(theme)
+    styles = styles_of("group", groups.names, colors)
+    sheet = Sheet()
+    for name, ids in zip(groups.names, groups.classes, strict=True):
+        spans = ranges(ids)
+        sheet.add_trace(
+            bar(
+                orientation="h", y=[safe(name)] * len(spans), base=[first - 0.5 for first, _ in spans],
+                x=[last - first + 1 for first, last in spans], width=0.6, marker={"color": styles[name].color},
+                text=[f"{first}-{last}" if last > first else str(first) for first, last in spans], textposition="none",
+                hovertemplate="classes %{text}<extra></extra>",
+            )
+        )  # fmt: skip
+    text = f"{groups.num_classes:,} classes; {safe(groups.rule)}"
+    dress(sheet, colors, "Which classes has each group?", text, height=150 + 36 * len(groups))
+    sheet.update_layout(barmode="overlay", showlegend=False, hovermode="closest")
+    sheet.update_xaxes(title={"text": "class id"}, range=[-0.5, groups.num_classes - 0.5])
+    sheet.update_yaxes(type="category", autorange="reversed", automargin=True, showgrid=False)
+    return sheet
 
 
 @drawing

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gradlens.shown import ShownInNotebooks
+
 Floats = NDArray[np.float64]
 
 REST = "rest"
@@ -22,7 +24,7 @@ UPDATE = "update"
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(ShownInNotebooks):
     """What one measured step says.
 
     Attributes:

@@ -27,12 +27,13 @@ from gradlens.runlog.reading.series import Series
 from gradlens.runlog.reading.share_distance import distance_of
 from gradlens.runlog.reading.status import RunStatus, status_of
 from gradlens.runlog.reading.stored import Stored
+from gradlens.shown import ShownInNotebooks
 
 # The usual curves are computed together, in one reading of the Gram, where they take no more bytes than this.
 MOST_TOGETHER = 144 << 20
 
 
-class Run:
+class Run(ShownInNotebooks):
     """Reads a run. Arrays are over the T measured steps, float64 unless said otherwise, and NaN where there is no number.
 
     There is none where a group is absent, where its gradient is not finite (``nonfinite`` says so), and no cosine or share where

@@ -1,0 +1,128 @@
+"""What notebooks show of a run, a measurement and groups of classes: a short table, and one figure where plotly is installed."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradlens.analysis.facts import incomplete_texts, measured_text, nonfinite_text
+from gradlens.analysis.headline import headline
+from gradlens.analysis.quantities import filled_share
+from gradlens.analysis.two_runs import sample_shares
+from gradlens.groups import ClassGroups, ranges_text
+from gradlens.metrics.gram import REST, Measurement
+from gradlens.reports.terminal import headline_text, number, percent
+from gradlens.runlog import Run
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+# A longer table is not read, and a figure with more rows neither.
+MOST_GROUPS = 12
+
+
+@singledispatch
+def page(shown: object) -> str:
+    """Returns the HTML that a notebook shows of an object.
+
+    Raises:
+        TypeError: There is none for objects of this class.
+    """
+    raise TypeError(
+        f"a notebook shows no page of a {type(shown).__name__}; it does of Run, Measurement and ClassGroups"
+    )
+
+
+@page.register
+def _of_run(run: Run) -> str:
+    samples, fractions = sample_shares(run), run.groups.fractions()
+    rows = [
+        [
+            name,
+            percent(float(fraction)),
+            percent(samples[name]),
+            percent(_mean(filled_share(run, name))),
+            number(_mean(run.cosine(name))),
+        ]
+        for name, fraction in zip(run.groups.names, fractions, strict=True)
+    ]
+    table = _table(("group", "classes", "samples", "share of the update", "cosine with the gradient"), rows)
+    facts = f"{run.status.state}, measured {measured_text(run)}; distortion {headline_text(headline(run))}"
+    told = [facts, *(text for text in (nonfinite_text(run), *incomplete_texts(run)) if text)]
+    figure = _figure(lambda figures: figures.shares(run)) if len(run) else ""
+    return _page(f"Run {run.name}", told, table, figure)
+
+
+@page.register
+def _of_measurement(found: Measurement) -> str:
+    total = float(found.counts.sum())
+    rows = [
+        [
+            name,
+            f"{count:g}",
+            percent(float(count) / total if total else math.nan),
+            percent(found.share(name)),
+            number(found.cosine(name)),
+            number(found.norm(name)),
+        ]
+        for name, count in zip(found.groups, found.counts, strict=True)
+    ]
+    rest = [REST, "", "", percent(found.share(REST)), number(found.cosine(REST)), number(found.norm(REST))]
+    head = ("group", "samples", "of the samples", "share of the update", "cosine with the gradient", "norm")
+    told = [f"loss {number(found.total_loss)}, norm of the gradient {number(found.norm())}"]
+    if found.nonfinite():
+        told.append("the gradient is not finite")
+    figure = _figure(lambda figures: figures.measured_shares(found)) if len(found.groups) <= MOST_GROUPS else ""
+    return _page(f"Measurement of step {found.step:,}", told, _table(head, rows, [rest]), figure)
+
+
+@page.register
+def _of_groups(groups: ClassGroups) -> str:
+    rows = [
+        [name, f"{len(ids):,}", percent(float(part)), ranges_text(ids)]
+        for name, ids, part in zip(groups.names, groups.classes, groups.fractions(), strict=True)
+    ]
+    outside = groups.num_classes - sum(map(len, groups.classes))
+    told = [f"{groups.num_classes:,} classes" + (f", {outside:,} of them in no group" if outside else ""), groups.rule]
+    figure = _figure(lambda figures: figures.group_classes(groups)) if len(groups) <= MOST_GROUPS else ""
+    return _page("Groups of classes", told, _table(("group", "classes", "of the grouped", "class ids"), rows), figure)
+
+
+def _figure(draw: Callable[[ModuleType], Any]) -> str:
+    """Returns a figure as plotly shows it in this notebook, why it cannot be drawn, or nothing where plotly is not installed."""
+    try:
+        from gradlens import figures
+    except ImportError:
+        return ""
+    try:
+        return str(draw(figures)._repr_html_())
+    except figures.FigureError as error:
+        return f"<p>{_text(error)}</p>"
+
+
+def _page(title: str, told: Iterable[str], table: str, figure: str) -> str:
+    lines = "".join(f"<div>{_text(line)}</div>" for line in told)
+    return f'<div class="gradlens"><b>{_text(title)}</b>{lines}{table}</div>{figure}'
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[Sequence[str]] = ()) -> str:
+    """Returns a table of texts, which are escaped here; of many rows the first, and ``last`` in any case."""
+    more = [[f"… {len(rows) - MOST_GROUPS:,} more"]] if len(rows) > MOST_GROUPS else []
+    shown = [*rows[:MOST_GROUPS], *more, *last]
+    top = "".join(f"<th>{_text(cell)}</th>" for cell in head)
+    body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in shown)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _mean(values: Any) -> float:
+    finite = np.asarray(values)[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else math.nan
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value), quote=True)

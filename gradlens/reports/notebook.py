@@ -16,7 +16,7 @@ from gradlens.analysis.quantities import filled_share
 from gradlens.analysis.two_runs import sample_shares
 from gradlens.groups import ClassGroups, ranges_text
 from gradlens.metrics.gram import REST, Measurement
-from gradlens.reports.terminal import headline_text, number, percent
+from gradlens.reports.text import headline_text, number, percent
 from gradlens.runlog import Run
 
 if TYPE_CHECKING:

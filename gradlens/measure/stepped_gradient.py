@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.shards import local
+from gradlens.measure.meter import StepMeter
 from gradlens.measure.step_passes import StepPasses
 from gradlens.measure.stepped_passes import step_together
 
@@ -22,8 +23,8 @@ class SteppedGradient:
     Both are told by two numbers for each parameter: the norm and the sum of its gradient. Another scale (clipping by norm)
     changes all of them alike; projections, clipped values, masks and replaced gradients do not.
 
-    Attributes:
-        together: Whether it steps on what several passes gave, though ``.grad`` was zeroed between them; until ``take``.
+    The optimizer finds its gradients when its step begins; where it runs the passes itself, in a closure, what lies in ``.grad``
+    when the step is over is what the last of them led to.
     """
 
     def __init__(self, fail: Callable[[Exception], None]) -> None:
@@ -37,7 +38,8 @@ class SteppedGradient:
         self._params: Sequence[nn.Parameter] = ()
         self._passes: Sequence[Grads] = ()
         self._found: Tensor | None = None
-        self.together = False
+        self._together = False
+        self._steps_as_torch = False
         self._handle: RemovableHandle | None = None
 
     def left(self, params: Sequence[nn.Parameter], passes: StepPasses, optimizer: Optimizer) -> None:
@@ -55,44 +57,68 @@ class SteppedGradient:
         self._passes = [[vector[i] for i in at] for vector in whole if vector is not None]
         taken = passes.sums.taken
         left = [param.grad for param in self._params] if taken is None else [taken[i] for i in at]
-        self._left, self._found, self.together = _signature(left), None, False
+        self._left, self._found, self._together = _signature(left), None, False
+        self._steps_as_torch = type(optimizer).__module__.startswith("torch.optim.")
         if self._handle is None:
             self._handle = optimizer.register_step_pre_hook(self._before_step)
 
-    def take(self) -> Tensor | None:
-        """Returns [2], once: scale of what steps over what was left, and the relative rest that no scale explains."""
-        found = self._found
+    def settle(self, meter: StepMeter) -> Tensor | None:
+        """Ends the step: passes whose gradients have stepped count, too.
+
+        Args:
+            meter: Has measured them.
+
+        Returns:
+            [2] the scale of what stepped over what was measured, and the relative rest that no scale explains; or None.
+        """
+        if self._left is not None:  # the passes ran inside of the step
+            self._compare(None)
+            if not self._together and not self._steps_as_torch:
+                self._found = None  # other optimizers may write to .grad: weight decay, say
+        if self._together:
+            meter.passes.join()
+        found, scale = self._found, meter.scale
+        self.end()
+        if found is None or scale is None:
+            return found
+        return found * torch.stack([scale.to(found), torch.ones_like(found[0])])  # what steps is unscaled
+
+    def end(self) -> None:
+        """Drops what was noted, and leaves the optimizer."""
         self.forget()
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
-        return found
 
     def forget(self) -> None:
         """Drops what was noted. The hook stays: torch may be going through the optimizer's hooks, which must not change then."""
         self._found = self._left = None
-        self._passes, self.together = (), False
+        self._passes, self._together = (), False
 
     def _before_step(self, optimizer: Any, *_: Any) -> None:
         try:
-            left, self._left = self._left, None
-            passes, self._passes = self._passes, ()
-            stepped = [param.grad for param in self._params]
-            if left is None or (now := _signature(stepped)) is None:
-                return
-            together = step_together(stepped, passes, self._params) if passes else None
-            if together is not None:
-                self.together = True
-                scale, rest = torch.tensor([together.scale, together.rest]).to(now)
-            else:
-                scale = (left @ now) / (left @ left)
-                norm = torch.linalg.vector_norm
-                rest = norm(now - scale * left) / norm(now)
-            if (factor := getattr(optimizer, "grad_scale", None)) is not None:
-                scale = scale / factor.to(now)  # a fused optimizer takes the scaler's scale off by itself
-            self._found = torch.stack([scale, rest])
+            self._compare(getattr(optimizer, "grad_scale", None))
         except Exception as error:
             self._fail(error)
+
+    def _compare(self, factor: Tensor | None) -> None:
+        """Compares what lies in ``.grad`` with what was left there; ``factor``: the scale that the optimizer takes off itself."""
+        left, self._left = self._left, None
+        passes, self._passes = self._passes, ()
+        stepped = [param.grad for param in self._params]
+        if left is None or (now := _signature(stepped)) is None:
+            return
+        together = step_together(stepped, passes, self._params) if passes else None
+        if together is not None:
+            self._together = True
+            scale, rest = torch.tensor([together.scale, together.rest]).to(now)
+        else:
+            scale = (left @ now) / (left @ left)
+            norm = torch.linalg.vector_norm
+            rest = norm(now - scale * left) / norm(now)
+        if factor is not None:
+            scale = scale / factor.to(now)
+        self._found = torch.stack([scale, rest])
 
 
 def _signature(gradients: Grads) -> Tensor | None:

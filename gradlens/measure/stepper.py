@@ -134,7 +134,7 @@ class Stepper:
         """Removes every hook and delivers what is waiting."""
         self._say_misuse(self._usage.end() if self._running else None)
         self._hooks.follow(None)
-        self._stepped_gradient.take()
+        self._stepped_gradient.end()
         self._running = False
         self._disarm()
         self._guard(self._recorder.drain)
@@ -328,11 +328,7 @@ class Stepper:
     def _commit(self) -> None:
         begun = time.perf_counter()
         taken_off = None if self._update is None else self._update.taken(self.fitting.meter.params)
-        if self._stepped_gradient.together:
-            self.fitting.meter.passes.join()
-        scale, stepped = self.fitting.meter.scale, self._stepped_gradient.take()
-        if stepped is not None and scale is not None:  # what steps is unscaled
-            stepped = stepped * torch.stack([scale.to(stepped), torch.ones_like(stepped[0])])
+        stepped = self._stepped_gradient.settle(self.fitting.meter)
         pending = self.fitting.meter.finish(taken_off)
         self.schedule.clock.own(time.perf_counter() - begun)
         if self._recorder.layers and self.fitting.layout.layers != self._logged_layers:

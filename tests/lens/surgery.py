@@ -52,10 +52,29 @@ class Training:
 
     def step(self, gradients: Sequence[Tensor] | None = None) -> None:
         if gradients is not None:
-            for p, g in zip(self.params, gradients, strict=True):
-                p.grad = g.clone()
+            self.give(gradients)
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+    def give(self, gradients: Sequence[Tensor]) -> None:
+        for p, g in zip(self.params, gradients, strict=True):
+            p.grad = g.clone()
+
+    def run(self, program: Callable[[Training, Tensor, Tensor], None], x: Tensor, y: Tensor) -> None:
+        """Trains one step."""
+        program(self, x, y)
+
+
+class InClosure(Training):
+    """The optimizer's own step runs the passes."""
+
+    def run(self, program: Callable[[Training, Tensor, Tensor], None], x: Tensor, y: Tensor) -> None:
+        self.optimizer.step(lambda: program(self, x, y))
+        self.optimizer.zero_grad()
+
+    def step(self, gradients: Sequence[Tensor] | None = None) -> None:
+        if gradients is not None:
+            self.give(gradients)
 
 
 def combined(passes: Sequence[Sequence[Tensor]], weights: Sequence[float]) -> list[Tensor]:

@@ -23,7 +23,7 @@ from tests.engines.zoo import GROUPS
 from tests.lens import discarded_passes, surgery_programs
 from tests.lens.discarded_passes import moved
 from tests.lens.oracle import apart, gradient, gram, same
-from tests.lens.surgery import PARTS, Case, Net, Terms, Training, combined, mean, of
+from tests.lens.surgery import PARTS, Case, InClosure, Net, Terms, Training, combined, mean, of
 from tests.lens.surgery_programs import pcgrad
 from tests.lens.training import batches, state
 
@@ -37,9 +37,13 @@ def part_of(classes: Sequence[int], terms: Terms, model: nn.Module, x: Tensor, y
     return of(classes, terms(model, x.double(), y), y).sum()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("engine", "kind"),
+    [*((engine, Training) for engine in ENGINES), ("masked", InClosure)],
+    ids=[*ENGINES, "in a closure"],
+)
 @pytest.mark.parametrize("case", CASES, ids=[case.program.__name__ for case in CASES])
-def test_what_steps_counts_and_nothing_else(case: Case, engine: str, tmp_path) -> None:
+def test_what_steps_counts_and_nothing_else(case: Case, engine: str, kind: type[Training], tmp_path) -> None:
     measured, plain = Net(), Net()
     optimizers = [torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9) for m in (measured, plain)]
     with (
@@ -51,8 +55,8 @@ def test_what_steps_counts_and_nothing_else(case: Case, engine: str, tmp_path) -
         warnings.simplefilter("always")
         for x, y in batches(4, rows=24):
             before = copy.deepcopy(measured)
-            case.program(Training(lens, measured, optimizers[0]), x, y)
-            case.program(Training(None, plain, optimizers[1]), x, y)
+            kind(lens, measured, optimizers[0]).run(case.program, x, y)
+            kind(None, plain, optimizers[1]).run(case.program, x, y)
             m = lens.last
             assert m is not None
             vectors = [gradient(before, partial(part_of, ids, case.terms, x=x, y=y)) for ids in GROUPS.classes]

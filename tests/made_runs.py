@@ -84,3 +84,9 @@ def make_run(
     else:
         writer.flush()
     return Run(path)
+
+
+def make_pair(folder: Path) -> tuple[Run, Run]:
+    """Writes and opens a long-tailed run, in which the tail is absent from some steps, and a balanced one."""
+    long_tailed = make_run(folder / "lt", absent=0.2, weights=(1.0, 0.1), meta={"timings": {"overhead": 0.048}})
+    return long_tailed, make_run(folder / "balanced", weights=(1.0, 1.0), seed=1)

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
 
-from tests.app.test_pages import EVERY, charts, opened, text
+from tests.app.pages import EVERY, charts, opened, text
 
 
 @pytest.mark.parametrize("page", EVERY)

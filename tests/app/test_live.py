@@ -6,7 +6,7 @@ pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[
 
 from gradlens.groups import ClassGroups
 from gradlens.runlog import Run, RunWriter
-from tests.app.test_pages import charts, decoded, opened
+from tests.app.pages import charts, decoded, opened
 from tests.made_runs import make_run
 
 

@@ -1,13 +1,11 @@
 """Every page on real runs of every kind, run by Streamlit's own test driver."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
-from streamlit.testing.v1 import AppTest
 
 from gradlens.analysis.compare import compare
 from gradlens.analysis.headline import two_groups_text
@@ -16,50 +14,14 @@ from gradlens.figures import ClassPair, conflicting_pairs
 from gradlens.metrics.gram import Measurement
 from gradlens.runlog import Run, RunWriter
 from gradlens_dashboard.components.page import plain
+from tests.app.pages import EVERY, charts, decoded, opened, text, titles
 from tests.dashboard_runs import NASTY, log, make_folder
 from tests.made_runs import make_run
-
-PAGES = Path(__file__).resolve().parents[2] / "app" / "gradlens_dashboard" / "pages"
-EVERY = ("runs", "figure1", "run", "dual_phase", "compare", "classes")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return make_folder(tmp_path_factory.mktemp("runs"))
-
-
-def opened(monkeypatch, folder, page, **query):
-    monkeypatch.setenv("GRADLENS_RUNS", str(folder))
-    monkeypatch.setattr("gradlens.runlog.reading.library.FRESH_SECONDS", 0.0)  # a test looks more often than a viewer
-    at = AppTest.from_file(str(PAGES / f"{page}.py"), default_timeout=60)
-    for key, value in query.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception, at.exception
-    return at
-
-
-def charts(at):
-    """Returns the figures on the page by key."""
-    found = {}
-    for element in at.get("bidi_component"):
-        data = json.loads(element.proto.json)
-        if "figure" not in data:  # the component that completes the address
-            continue
-        found[element.proto.id.rpartition("-")[2]] = json.loads(data["figure"])
-    return found
-
-
-def text(at):
-    """Returns everything that is written on the page."""
-    words = [
-        e.value for kind in ("title", "header", "markdown", "caption", "info", "warning", "error") for e in at.get(kind)
-    ]
-    return "\n".join([*map(str, words), *(e.proto.body for e in at.get("html"))])
-
-
-def titles(at):
-    return {key: figure["layout"]["title"]["text"] for key, figure in charts(at).items()}
 
 
 @pytest.mark.parametrize("page", EVERY)
@@ -198,41 +160,6 @@ def test_other_parts_of_a_run(monkeypatch, folder, part, keys):
     assert set(charts(opened(monkeypatch, folder, "run", run="dual", show=part))) == keys
 
 
-def test_the_address_opens_the_same_view(monkeypatch, folder):
-    at = opened(monkeypatch, folder, "run", run="dual", x="epoch", smooth="20", norm="mean")
-    assert at.selectbox(key="run").value == "dual"
-    assert charts(at)["cosines"]["layout"]["xaxis"]["title"]["text"] == "epoch"
-    assert "mean of 20 measured steps" in charts(at)["cosines"]["layout"]["title"]["subtitle"]["text"]
-    assert "mean gradient" in charts(at)["norms"]["layout"]["title"]["subtitle"]["text"]
-
-
-def test_zoom_in_the_address(monkeypatch, folder):
-    at = opened(
-        monkeypatch, folder, "run", run="lt", **{"zoom.cosines": ["x 50 99.5", "y -1 0.5"], "hide.cosines": "tail"}
-    )
-    x = decoded(charts(at)["cosines"]["data"][0]["x"])
-    assert (x.min(), x.max()) == (49, 100)  # one step beyond either end, so that lines run out of the picture
-    assert decoded(charts(at)["norms"]["data"][0]["x"]).max() == 199
-    at.button_group(key="x").set_value("time").run()  # another axis: the old ends mean nothing on it
-    assert not at.exception
-    assert len(decoded(charts(at)["cosines"]["data"][0]["x"])) == 200
-
-
-@pytest.mark.parametrize("zoom", ["x 50", "x 50 nan", "x inf 5", "x 5 5", "z 1 2", "x a b", "", "x 1 2 3"])
-def test_a_zoom_that_cannot_be_is_left_out(monkeypatch, folder, zoom):
-    at = opened(monkeypatch, folder, "run", run="lt", **{"zoom.cosines": zoom})
-    assert len(decoded(charts(at)["cosines"]["data"][0]["x"])) == 200
-
-
-def test_an_address_with_a_run_that_is_not_there(monkeypatch, folder):
-    at = opened(monkeypatch, folder, "run", run="<b>nope</b>")
-    assert "cannot be shown" in at.warning[0].value
-    assert "<b>" not in at.warning[0].value.replace("\\<b\\>", "")
-    at = opened(monkeypatch, folder, "run", run="future")
-    assert "update gradlens" in at.warning[0].value
-    assert charts(at)
-
-
 def test_dual_phase_tells_the_story(monkeypatch, folder):
     at = opened(monkeypatch, folder, "dual_phase")
     assert at.selectbox(key="run").value == "dual"
@@ -302,15 +229,6 @@ def test_names_cannot_be_markup(monkeypatch, folder, page):
         assert "<img" not in element.value.replace("\\<img", "")
         assert "$x$" not in element.value
     assert "<img" not in json.dumps([figure["layout"].get("title") for figure in charts(at).values()])
-
-
-def decoded(values):
-    """Returns numbers as plotly writes them: a list, or base64 with a type."""
-    import base64
-
-    if isinstance(values, dict):
-        return np.frombuffer(base64.b64decode(values["bdata"]), dtype=values["dtype"])
-    return np.array([np.nan if v is None else v for v in values], dtype=float)
 
 
 def test_steps_whose_gradient_is_not_finite_are_counted(monkeypatch, tmp_path):

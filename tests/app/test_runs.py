@@ -13,7 +13,7 @@ from gradlens.groups import ClassGroups
 from gradlens.reports.listing import runs_table
 from gradlens.runlog import Run
 from gradlens.runlog.reading.listing import list_runs
-from tests.app.test_pages import opened, text
+from tests.app.pages import opened, text
 from tests.dashboard_runs import phases, rewrite
 from tests.made_runs import make_run
 

@@ -8,7 +8,7 @@ pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[
 
 from gradlens.analysis.compare import compare
 from gradlens.runlog import Run
-from tests.app.test_pages import opened, text
+from tests.app.pages import opened, text
 from tests.dashboard_runs import log
 from tests.made_runs import START, make_run
 

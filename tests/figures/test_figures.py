@@ -7,30 +7,18 @@ import numpy as np
 import pytest
 
 from gradlens import figures
-from gradlens.analysis.two_runs import PairError
 from gradlens.figures import FigureError
 from gradlens.groups import ClassGroups
-from gradlens.metrics.gram import Measurement
-from gradlens.runlog import Run, RunMeta, RunWriter
+from gradlens.runlog import Run, RunWriter
+from tests.figures.pair import SHOTS, make_pair, traces
 from tests.made_runs import HEAD_TAIL, make_run
 
-SHOTS = ClassGroups({"many": range(35), "medium": range(35, 70), "few": range(70, 100)}, 100)
 NASTY = "<script>alert(1)<|script>%{nasty}$a$<b>"  # a group's name cannot hold a slash
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    first = make_run(folder / "lt", absent=0.3, layers=4, update=True, weights=(1.0, 0.12), noise=(0.1, 0.4))
-    make_run(folder / "balanced", weights=(1.0, 0.8), seed=1)
-    writer = RunWriter(folder / "lt", first.meta, resume=True)
-    writer.event("phase", step=0, name="I")
-    writer.event("phase", step=100, name="II")
-    writer.event("mark", step=150, text="learning rate")
-    for step, head in ((99, 40.0), (199, 60.0)):
-        writer.event("evaluation", step=step, split="test", head=head, tail=head / 4, overall=head / 2)
-    writer.close()
-    return Run(folder / "lt"), Run(folder / "balanced")
+    return make_pair(tmp_path_factory.mktemp("runs"))
 
 
 ONE_RUN = {
@@ -75,47 +63,6 @@ def test_every_figure_of_a_run_without_steps_says_so(tmp_path, name):
 def test_every_figure_of_a_very_short_run(tmp_path, name, steps):
     run = make_run(tmp_path / "short", steps=steps, layers=2, update=True, components=("cls", "intra"), absent=0.5)
     assert json.loads(ONE_RUN[name](run).to_json())["data"]
-
-
-def traces(figure, **wanted):
-    return [t for t in figure.data if all(getattr(t, key) == value for key, value in wanted.items())]
-
-
-def test_figure1_panels(runs):
-    figure = figures.figure1(*runs, smooth=1)
-    for name, run in zip(("x", "x2"), runs, strict=True):
-        for group in ("head", "tail"):
-            (line,) = [t for t in figure.data if (t.name, t.mode, t.xaxis or "x") == (group, "lines", name)]
-            np.testing.assert_allclose(line.y, run.cosine(group), rtol=1e-6)
-    for name, run in zip(("x3", "x4"), runs, strict=True):
-        (line,) = traces(figure, name="overall", xaxis=name)
-        np.testing.assert_allclose(line.y, run.norm("all"), rtol=1e-6)
-        (line,) = traces(figure, name="tail", mode="lines", xaxis=name)
-        np.testing.assert_allclose(line.y, run.norm("tail"), rtol=1e-6)
-    # shared axes: the panels of a row have one vertical scale, all panels one horizontal one
-    assert figure.layout.yaxis.range == figure.layout.yaxis2.range
-    assert figure.layout.yaxis3.range == figure.layout.yaxis4.range
-    matched = [figure.layout[axis].matches for axis in ("xaxis", "xaxis2", "xaxis3", "xaxis4")]
-    assert matched == ["x3", "x3", None, "x3"]
-    # one entry a line in the legend
-    assert [t.name for t in figure.data if t.showlegend] == ["head", "tail", "overall"]
-    titles = " ".join(a.text for a in figure.layout.annotations)
-    for panel in "abcd":
-        assert f"({panel})" in titles
-
-
-def test_figure1_in_the_mean_convention(runs):
-    figure = figures.figure1(*runs, per="mean", smooth=1)
-    (line,) = traces(figure, name="tail", mode="lines", xaxis="x3")
-    np.testing.assert_allclose(line.y, runs[0].norm("tail", per="mean"), rtol=1e-6)
-    with pytest.raises(FigureError, match="per='median'"):
-        figures.figure1(*runs, per="median")
-
-
-def test_figure1_needs_common_groups(tmp_path, runs):
-    other = make_run(tmp_path / "shots", steps=3, groups=SHOTS)
-    with pytest.raises(PairError, match=r"many.*--groups-from"):
-        figures.figure1(runs[0], other)
 
 
 def test_the_raw_line_is_faint_behind_the_smooth_one(runs):
@@ -234,59 +181,6 @@ def test_class_figures_of_a_probe(tmp_path, runs):
     np.testing.assert_allclose(shares.x, counts)
 
 
-def test_figures_say_where_the_groups_of_runs_differ(tmp_path):
-    one = make_run(tmp_path / "one", steps=60)
-    more = make_run(tmp_path / "more", steps=60, groups=ClassGroups({"head": range(50), "tail": range(50, 100)}, 100))
-    said = {
-        "the groups of the runs differ": figures.distortion_curves,
-        "tail has other classes in some of the runs": lambda runs: figures.overlay(runs, "share", "tail"),
-    }
-    for text, draw in said.items():
-        assert text in draw([one, more]).layout.title.subtitle.text
-        assert text not in draw([one, one]).layout.title.subtitle.text
-
-
-def test_distortion_of_several_runs(runs):
-    figure = figures.distortion_curves(runs, smooth=1, x="fraction")
-    for line, run in zip(figure.data, runs, strict=True):
-        np.testing.assert_allclose(line.y, run.share_distance(), rtol=1e-6)
-        assert line.name == run.name
-        assert (line.x[0], line.x[-1]) == (0, 1)
-    with pytest.raises(FigureError, match="no run"):
-        figures.distortion_curves([])
-
-
-def test_one_training_at_two_cadences_is_drawn_alike(tmp_path):
-    """Shares 0.8 and 0.2 with noise, against fractions 0.5: distortion 0.3, measured at every step and at every 10th."""
-    rng = np.random.default_rng(0)
-    lines = []
-    runs = []
-    for every in (1, 10):
-        head = np.clip(0.8 + 0.1 * rng.standard_normal(3000 // every), 0.05, 0.95)
-        path = tmp_path / str(every)
-        writer = RunWriter(path, RunMeta.here(ClassGroups({"head": [0], "tail": [1]}, 2).to_json()))
-        for t, share in enumerate(head):
-            # orthogonal contributions with these squared norms have these shares
-            n = np.ones(2)
-            writer.append(
-                Measurement(
-                    t * every, 0.0, None, ("head", "tail", "rest"), np.diag([share, 1 - share, 0]), None, n, n, n, 0, 1, 0
-                )
-            )  # fmt: skip
-        writer.close()
-        runs.append(Run(path))
-    figure = figures.distortion_curves(runs)
-    for run in runs:
-        lines.append(next(t for t in figure.data if t.name == run.name and t.showlegend))
-        level = next(t for t in figure.data if t.name == run.name and t.line.width == 1 and t.hoverinfo != "skip")
-        # the noise of a share over the rows of a window: 0.1 sqrt(2 / pi) / sqrt(rows)
-        rows = {"1": 90, "10": 9}[run.name]
-        assert np.min(level.y) == pytest.approx(0.1 * np.sqrt(2 / np.pi) / np.sqrt(rows), rel=0.3)
-    assert "mean over 90 steps of training, 9 to 90 of them measured" in figure.layout.title.subtitle.text
-    for line in lines:
-        assert np.mean(line.y) == pytest.approx(0.3, abs=0.02)
-
-
 def test_components_have_norms(tmp_path):
     run = make_run(tmp_path / "dual", steps=20, components=("cls", "retention"))
     figure = figures.component_norms(run, smooth=1)
@@ -313,14 +207,6 @@ def test_a_window_spends_the_points_on_what_is_seen(tmp_path):
     assert all(len(t.x) <= 100 for t in whole.data)
     part = figures.norms(run, points=100, smooth=1, window=(1000, 1050))
     np.testing.assert_array_equal(part.data[0].x, np.arange(999, 1052))
-
-
-def test_styles_differ_without_color(runs):
-    figure = figures.norms(runs[0])
-    strong = [t for t in figure.data if t.showlegend]
-    assert len({t.line.dash for t in strong}) == len(strong) == 3
-    assert strong[0].line.color == "#0072B2"
-    assert strong[1].line.color == "#D55E00"
 
 
 def test_shots_have_their_own_colors(tmp_path):

@@ -1,0 +1,97 @@
+"""The table of all runs."""
+
+import re
+
+import pytest
+
+from gradlens.analysis.distortion import distortion
+from gradlens.analysis.overview import overview
+from gradlens.groups import ClassGroups
+from gradlens.reports.comparison import comparison_tables
+from gradlens.reports.html import render
+from gradlens.reports.listing import runs_table
+from gradlens.reports.text import headline_text
+from gradlens.runlog import Run, list_runs
+from tests.dashboard_runs import phases
+from tests.made_runs import START, make_pair, make_run
+from tests.reports.printed import printed
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return make_pair(tmp_path_factory.mktemp("runs"))
+
+
+def test_the_list_of_runs(tmp_path):
+    make_run(tmp_path / "old", steps=4, every=10, started=START, meta={"method": "ce", "dataset": "[red]digits"})
+    make_run(tmp_path / "live", steps=4, status=None)
+    make_run(tmp_path / "failed", steps=0, status="failed", started=START + 100)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text("{")
+    text = printed(runs_table(list_runs(tmp_path), now=START + 7200), width=240)
+    lines = [line for line in text.splitlines() if line.startswith(f" {tmp_path}") and "run.json" not in line]
+    assert [next(n for n in ("live", "failed", "old", "broken") if f"/{n}" in line) for line in lines] == [
+        "live", "failed", "old", "broken",
+    ]  # fmt: skip
+    assert "[red]digits" in lines[2]
+    assert "2.0 h" in lines[2]
+    assert " 31 " in lines[2]
+    assert "every 10 steps" in lines[2]
+    assert "running" in lines[0]
+    assert "unreadable" in lines[3]
+    assert "damaged" in text
+
+
+def test_the_list_says_what_the_last_phase_came_to(tmp_path):
+    run = make_run(tmp_path / "dual", steps=40, weights=(1.0, 0.3), noise=(0.3, 0.9))
+    phases(tmp_path / "dual", I=0, II=30)
+    text = printed(runs_table(list_runs(tmp_path)), width=200)
+    assert f" {distortion(run):.3f} (II: {distortion(run, 30):.3f}) " in text
+    assert "of the whole run, and of the last phase" in text
+    assert "head (70), tail (30)" in text
+    # the report and the dashboard's table say the same
+    assert f"{distortion(run):.3f} (II: {distortion(run, 30):.3f})" in render([Run(tmp_path / "dual")])
+    assert (
+        headline_text(overview(Run(tmp_path / "dual")).headline)
+        == f"{distortion(run):.3f} (II: {distortion(run, 30):.3f})"
+    )
+    assert "~" not in text
+    phases(tmp_path / "dual", III=40)  # nothing of it was measured yet
+    assert printed(runs_table(list_runs(tmp_path)), width=200) == text
+
+
+def test_the_list_counts_what_came_before_the_first_name_as_a_phase(tmp_path):
+    run = make_run(tmp_path / "named-late", steps=40, weights=(1.0, 0.3), noise=(0.3, 0.9))
+    phases(tmp_path / "named-late", II=35)
+    text = printed(runs_table(list_runs(tmp_path)), width=200)
+    assert f" {distortion(run):.3f} (~II: {distortion(run, 35):.3f}) " in text, "of five steps"
+
+
+def test_numbers_of_different_groups_are_not_ranked(tmp_path):
+    make_run(tmp_path / "one", steps=20)
+    assert "not to be ranked" not in printed(runs_table(list_runs(tmp_path)))
+    make_run(tmp_path / "two", steps=20, groups=ClassGroups({"many": range(50), "few": range(50, 100)}, 100))
+    for width in (80, 200):
+        text = printed(runs_table(list_runs(tmp_path), width=width), width=width)
+        assert "the groups differ" in text
+        assert "many (50)" in text
+    assert "not to be ranked" in render([Run(tmp_path / name) for name in ("one", "two")])
+
+
+def test_tables_fit_a_terminal_of_80_columns(tmp_path, runs):
+    make_run(
+        tmp_path / "a-run-with-a-rather-long-name", steps=4, every=10, started=START, meta={"method": "dual-phase"}
+    )
+    make_run(tmp_path / "failed", steps=0, status="failed", started=START + 100)
+    listing = printed(runs_table(list_runs(tmp_path), now=START + 7200, width=80), width=80)
+    claims = printed(*comparison_tables(*runs, width=80), width=80)
+    for text in (listing, claims):
+        assert all(len(line) <= 80 for line in text.splitlines())
+        assert "…" not in text
+    assert re.search(r"finished +dual-phase +4 +\S+ +2\.0 h", listing)
+    assert "contradicted" in claims
+    assert re.search(r"\[\S+, \S+\] +\[\S+, \S+\] +\[\S+, \S+\] \* *$", claims, re.MULTILINE), "an interval on one line"
+
+
+def test_an_empty_folder_says_how_to_make_a_run(tmp_path):
+    assert "gradlens demo" in printed(runs_table(list_runs(tmp_path)))

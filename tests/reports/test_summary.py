@@ -1,0 +1,73 @@
+"""The table at the end of a tracked training."""
+
+import re
+from html import unescape
+
+import numpy as np
+import pytest
+
+from gradlens.analysis.distortion import distortion
+from gradlens.analysis.headline import two_groups_text
+from gradlens.analysis.quantities import filled_share
+from gradlens.groups import ClassGroups
+from gradlens.metrics.gram import Measurement
+from gradlens.reports.html import render
+from gradlens.reports.listing import runs_table
+from gradlens.reports.summary import summary_table
+from gradlens.runlog import Run, RunMeta, RunWriter
+from tests.made_runs import make_pair, make_run
+from tests.reports.printed import printed
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return make_pair(tmp_path_factory.mktemp("runs"))
+
+
+def test_the_summary_of_a_run(runs):
+    text = printed(summary_table(runs[0]))
+    assert f"{np.nanmean(runs[0].cosine('tail')):.3f}" in text
+    assert f"{runs[0].counts.sum(0)[1] / runs[0].counts.sum():.1%}" in text
+    assert f"distortion {distortion(runs[0]):.3f}" in text
+    assert "mean norm: size of the group's own mean gradient, norm x batch / its samples" in text
+    assert "4.8% of the training time" in " ".join(text.split())
+    assert "10 ms a measured step" in " ".join(printed(summary_table(runs[1])).split())
+
+
+def test_the_summary_counts_all_steps_and_shows_what_is_in_no_group(tmp_path):
+    run = make_run(tmp_path / "short", steps=3, every=10, meta={"extra": {"steps": 272}})
+    text = " ".join(printed(summary_table(run)).split())
+    assert "measured 3 of 272 steps, too few for means; --every 1 measures more" in text
+    assert "rest (no group)" not in text
+    names = ("head", "tail", "rest")
+    gram = np.diag([4.0, 1.0, 5.0])
+    writer = RunWriter(
+        tmp_path / "rest",
+        RunMeta(groups=ClassGroups({"head": range(70), "tail": range(70, 100)}, 100).to_json(), names=names),
+    )
+    for step in range(12):
+        writer.append(
+            Measurement(
+                step=step, time=0.0, epoch=0, names=names, gram=gram, layers=None, counts=np.ones(2), loss=np.ones(2),
+                correct=np.ones(2), residual=0.0, total_loss=1.0, seconds=0.1,
+            )
+        )  # fmt: skip
+    writer.close()
+    text = " ".join(printed(summary_table(Run(tmp_path / "rest"))).split())
+    # <rest, g> / <g, g> = 5 / 10; <rest, g> / (|rest| |g|) = 5 / sqrt(5 * 10)
+    assert "rest (no group) 50.0% 0.707 2.236" in text
+    assert "rest: samples without a label of a group (ignored, or with no label at all), and what goes around" in text
+    assert "a loss on other outputs counts for its groups once gradlens.observe(outputs, labels) names each" in text
+    assert "measured 12 of 12 steps" in text
+    assert "too few" not in text
+
+
+def test_with_two_groups_the_last_ones_share_stands_beside_its_samples_and_classes(runs):
+    share = filled_share(runs[0], "tail").mean()
+    counts = runs[0].counts.sum(0)
+    says = " ".join(printed(summary_table(runs[0])).split())
+    beside = f"of the update, {counts[1] / counts.sum():.1%} of the samples, 30.0% of the classes"
+    assert re.search(rf"tail: {share:.1%} \[\S+%, \S+%\] {beside}: {100 * (share - 0.3):.1f} points", says)
+    listed = " ".join(printed(runs_table([(runs[0].path, runs[0])], width=400), width=400).split())
+    assert two_groups_text(runs[0]) in listed
+    assert two_groups_text(runs[0]) in unescape(render([runs[0]]))

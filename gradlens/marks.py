@@ -40,23 +40,13 @@ def leave(lens: AtWork) -> None:
 
 
 def phase(name: str) -> None:
-    """Names what follows in the log of every active lens ("II"); does nothing where no lens is active.
-
-    Example:
-        >>> import gradlens
-        >>> gradlens.phase("II")  # figures draw the steps from here on as a band of this name
-    """
+    """Names what follows in the log of every active lens ("II"); does nothing where no lens is active."""
     for lens in _lenses:
         lens.phase(name)
 
 
 def mark(text: str) -> None:
-    """Marks this moment in the log of every active lens; does nothing where no lens is active.
-
-    Example:
-        >>> import gradlens
-        >>> gradlens.mark("new data")  # figures draw a line of this name here
-    """
+    """Marks this moment in the log of every active lens; does nothing where no lens is active."""
     for lens in _lenses:
         lens.mark(text)
 

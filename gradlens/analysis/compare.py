@@ -11,6 +11,7 @@ from gradlens.analysis.figure1_claims import Claim, figure1_claims
 from gradlens.analysis.quantities import quantities
 from gradlens.analysis.two_runs import PairError, common_groups, long_tailed_first, run_difference
 from gradlens.estimation.intervals import Interval, mean_interval
+from gradlens.metrics.catalogue import QUANTITIES
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -126,10 +127,10 @@ def differences(a: Run, b: Run, groups: tuple[str, ...]) -> list[Difference]:
     for x, y in zip(quantities(a, groups), quantities(b, groups), strict=True):
         both = run_difference(a, b, x.values, y.values).within(*x.range_of_differences)
         mean_a, mean_b = (mean_interval(z.values).within(*z.range) for z in (x, y))
-        row = Difference(x.group, x.name, mean_a, mean_b, both, x.percent)
+        row = Difference(x.group, x.title, mean_a, mean_b, both, x.quantity.percent)
         if row.a.samples and row.b.samples:
             rows.append(row)
     distortions = distortion_interval(a), distortion_interval(b), distortion_difference(a, b)
     if distortions[0].samples and distortions[1].samples:
-        rows.append(Difference("", "distortion", *distortions, False))
+        rows.append(Difference("", QUANTITIES["distortion"].title, *distortions, False))
     return rows

@@ -27,12 +27,6 @@ def distortion(run: Run, start: int | None = None, stop: int | None = None) -> f
 
     Returns:
         The distortion; NaN without a measured step. Of a single step, whose noise is unknown, it is biased upwards.
-
-    Example:
-        >>> from gradlens import Run, distortion
-        >>> run = Run("runs/digits")  # two groups of 5 classes each, so 0.5 is a tail that does not steer at all
-        >>> 0.2 < distortion(run, stop=32) <= 0.5  # in the first two epochs
-        True
     """
     return distance_of(run, start, stop).value
 

@@ -11,6 +11,7 @@ import numpy as np
 from gradlens.analysis.distortion import distortion_difference, distortion_interval
 from gradlens.analysis.quantities import quantities
 from gradlens.estimation.intervals import Interval, difference, mean_interval
+from gradlens.metrics.catalogue import QUANTITIES
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -88,7 +89,7 @@ def phase_story(parts: Sequence[Stretch], groups: Sequence[str]) -> list[StoryRo
         means = tuple(mean_interval(values).within(*found[0].range) for values in series)
         change = difference(series[-1], series[0]).within(*found[0].range_of_differences)
         if any(mean.samples for mean in means):
-            rows.append(StoryRow(found[0].group, found[0].name, means, change, found[0].percent))
+            rows.append(StoryRow(found[0].group, found[0].title, means, change, found[0].quantity.percent))
     distortions = tuple(distortion_interval(part.run, *part.span) for part in parts)
     change = distortion_difference(parts[-1].run, parts[0].run, parts[-1].span, parts[0].span)
-    return [*rows, StoryRow("", "distortion", distortions, change, False)]
+    return [*rows, StoryRow("", QUANTITIES["distortion"].title, distortions, change, False)]

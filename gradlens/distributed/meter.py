@@ -118,12 +118,6 @@ class SharedMeter(StepMeter):
         self._rests += 1
         super().measure_rest(losses, backward)
 
-    def products(self, vectors: Sequence[Grads], at: Sequence[int]) -> Tensor:
-        """See ``StepMeter.products``; of the vectors' means over all processes."""
-        if self._shared.sharing is not Sharing.SHARDS:
-            vectors = _means([(at, vector) for vector in vectors], self.params, self._shared.team)
-        return super().products(vectors, at)
-
     def _begin(self, *, returned: bool = False) -> None:
         begun = self.begun
         super()._begin(returned=returned)
@@ -166,8 +160,7 @@ class SharedMeter(StepMeter):
         team, positions = self._shared.team, self._rest + 1
         loss = 0.0 if self._sums.loss is None else float(self._sums.loss)
         size = float(sum(param.numel() for param in self.params))
-        # Not averaged yet, or not all of it.
-        local = not self._synced or self._sums.taken is not None or len(self._sums.raw) > 0 or self.passes.joined
+        local = not self._synced or self._sums.taken is not None or len(self._sums.raw) > 0  # not averaged yet
         facts = torch.zeros(len(self._sums.counts) + positions + 10, dtype=torch.float64)
         k = len(self._sums.counts)
         facts[:k] = torch.from_numpy(self._sums.counts)

@@ -1,7 +1,7 @@
 """Figures of runs with plotly. Pure functions of Run objects: no files, no server."""
 
 from gradlens.figures._axis import UNITS, units
-from gradlens.figures._class_matrix import class_cosines, frequency_order
+from gradlens.figures._class_matrix import ClassPair, class_cosines, conflicting_pairs, frequency_order
 from gradlens.figures._csv import figure_csv
 from gradlens.figures._curves import (
     accuracies,
@@ -19,8 +19,8 @@ from gradlens.figures._layers import layer_curves
 from gradlens.figures._lines import Options
 from gradlens.figures._names import Style, style_of, whole_style
 from gradlens.figures._notices import notices
-from gradlens.figures._overlay import MEASURES, NORMS, evaluated_names, evaluations, overlay
-from gradlens.figures._pairs import ClassPair, conflicting_pairs
+from gradlens.figures._overlay import evaluated_names, evaluations, overlay
+from gradlens.figures._quantities import other_quantities, quantity_curves
 from gradlens.figures._shares import class_shares, group_classes, measured_shares, shares
 from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import DARK, LIGHT, FigureError, Theme, theme_of
@@ -28,8 +28,6 @@ from gradlens.figures._theme import DARK, LIGHT, FigureError, Theme, theme_of
 __all__ = [
     "DARK",
     "LIGHT",
-    "MEASURES",
-    "NORMS",
     "UNITS",
     "ClassPair",
     "FigureError",
@@ -57,7 +55,9 @@ __all__ = [
     "measured_shares",
     "norms",
     "notices",
+    "other_quantities",
     "overlay",
+    "quantity_curves",
     "shares",
     "style_of",
     "theme_of",

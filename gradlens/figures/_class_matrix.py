@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,3 +84,31 @@ def _bound(cosine: Floats) -> float:
     pairs = np.abs(cosine[~np.eye(len(cosine), dtype=bool)])
     pairs = pairs[np.isfinite(pairs)]
     return round_up(float(np.quantile(pairs, 0.99))) if len(pairs) else 1.0
+
+
+@dataclass(frozen=True)
+class ClassPair:
+    """Two classes (or groups).
+
+    Attributes:
+        a: The more frequent one.
+        b: The other.
+        samples: Samples of each.
+        cosine: Between their gradients.
+    """
+
+    a: str
+    b: str
+    samples: tuple[float, float]
+    cosine: float
+
+
+def conflicting_pairs(probe: Probe, most: int = 10) -> list[ClassPair]:
+    """Returns the pairs with the lowest cosine, lowest first; pairs without samples are left out."""
+    names, cosine = frequency_order(probe)
+    counts = dict(zip(probe.groups.names, probe.counts, strict=True))
+    first, second = np.triu_indices(len(names), k=1)
+    values = cosine[first, second]
+    order = np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")[:most]
+    chosen = [(names[first[i]], names[second[i]], float(values[i])) for i in order if np.isfinite(values[i])]
+    return [ClassPair(a, b, (float(counts[a]), float(counts[b])), value) for a, b, value in chosen]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gradlens.figures._scale import log_bounds, log_ticks
 from gradlens.figures._sheet import Sheet, heatmap, scatter
 from gradlens.figures._theme import Theme
+from gradlens.metrics.catalogue import COSINE, Quantity, Unit
 from gradlens.metrics.gram import Floats
 
 # Where colours of numbers between -1 and 1 may end: a live figure seldom changes from one to the next.
@@ -36,14 +37,14 @@ class ColorScale:
     log: bool = False
 
 
-def color_scale(cells: Floats, quantity: str, theme: Theme, *, log: bool = False) -> ColorScale:
-    """Returns the colours of cells of a quantity: "cosine", "share" or "norm"; only norms can be logarithmic."""
+def color_scale(cells: Floats, quantity: Quantity, theme: Theme, *, log: bool = False) -> ColorScale:
+    """Returns the colours of cells of a quantity; only norms can be logarithmic."""
     known = cells[np.isfinite(cells)]
-    if quantity != "norm":
+    if quantity.range[0] < 0:
         end = float(np.quantile(np.abs(known), 0.98)) if len(known) else 1.0
-        bound = round_up(end) if quantity == "cosine" else max(end, 0.1)
+        bound = round_up(end) if quantity.range == COSINE else max(end, 0.1)
         return ColorScale(cells, {"zmin": -bound, "zmax": bound, "colorscale": theme.diverging()})
-    bounds = log_bounds([known]) if log else None
+    bounds = log_bounds([known]) if log and quantity.unit is Unit.GRADIENT else None
     if bounds is None:
         top = float(np.quantile(known, 0.99)) if len(known) else 1.0
         return ColorScale(cells, {"zmin": 0, "zmax": top or 1.0, "colorscale": theme.sequential()})

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from gradlens.figures._axis import add_events, axis_of, horizontal
-from gradlens.figures._describe import PERS, groups_text, run_text, some_groups, some_groups_text, subtitle
+from gradlens.figures._describe import NORMS, PERS, groups_text, run_text, some_groups, some_groups_text, subtitle
 from gradlens.figures._heat import group_heat
 from gradlens.figures._lines import Line, Options, View, add_lines, apart, robust_range, smoothing_text
 from gradlens.figures._names import pair_style, style_of, styles_of, whole_style
 from gradlens.figures._scale import log_norms
 from gradlens.figures._sheet import Sheet, drawing, scatter
 from gradlens.figures._theme import FigureError, dress, note, safe
+from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.metrics.gram import Floats
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ def cosines(run: Run, **options: Unpack[Options]) -> Sheet:
     view = View.of(options)
     title = "Which way does the overall gradient point? Cosine of each group with it"
     if len(run.groups) > MOST_LINES:
-        return group_heat(run, "cosine", title, view)
+        return group_heat(run, QUANTITIES["cosine"], title, view)
     styles = styles_of("group", run.groups.names, view.theme)
     lines = [Line(name, run.cosine(name), styles[name], format=".3f") for name in run.groups.names]
-    return _over_training(run, lines, view, title, "cosine with the overall gradient", zero_line=True)
+    return over_training(run, lines, view, title, QUANTITIES["cosine"].title, zero_line=True)
 
 
 @drawing
@@ -57,11 +58,11 @@ def norms(run: Run, per: str = "contribution", *, log: bool = False, **options: 
         raise FigureError(f"per={per!r}; choose one of {', '.join(PERS)}")
     title = "How strong is each group's gradient?"
     if len(run.groups) > MOST_LINES:
-        return group_heat(run, "norm", title, view, per=per, log=log)
+        return group_heat(run, QUANTITIES[NORMS[per]], title, view, log=log)
     styles = styles_of("group", run.groups.names, view.theme)
     lines = [Line(name, run.norm(name, per=per), styles[name]) for name in run.groups.names]
     lines.append(Line("overall", run.norm("all"), whole_style(view.theme)))
-    return _over_training(run, lines, view, title, "norm", about=f"norm of each group's {PERS[per]}", log=log)
+    return over_training(run, lines, view, title, "norm", about=f"norm of each group's {PERS[per]}", log=log)
 
 
 @drawing
@@ -76,7 +77,7 @@ def conflicts(run: Run, **options: Unpack[Options]) -> Sheet:
     if len(pairs) > MOST_LINES:
         pairs, about = _most_conflicting(run, pairs), f"the {MOST_LINES} of {len(pairs)} pairs that conflict most"
     lines = [Line(f"{a} and {b}", run.conflict(a, b), pair_style(a, b, view.theme), format=".3f") for a, b in pairs]
-    return _over_training(run, lines, view, title, "cosine between the groups", about=about, zero_line=True)
+    return over_training(run, lines, view, title, "cosine between the groups", about=about, zero_line=True)
 
 
 @drawing
@@ -85,7 +86,7 @@ def losses(run: Run, **options: Unpack[Options]) -> Sheet:
     view = View.of(options)
     title = "How well is each group fitted? Training loss per sample"
     lines = [*_per_sample(run, run.loss, view), Line("whole loss", run.total_loss, whole_style(view.theme))]
-    return _over_training(run, lines, view, title, "loss", about=_drawn(run))
+    return over_training(run, lines, view, title, "loss", about=_drawn(run))
 
 
 @drawing
@@ -133,7 +134,7 @@ def update_cosines(run: Run, **options: Unpack[Options]) -> Sheet:
     styles = styles_of("group", names, view.theme)
     lines = [Line(name, run.conflict(name, "update"), styles[name], format=".3f") for name in names]
     lines.append(Line("overall gradient", run.cosine("update"), whole_style(view.theme), format=".3f"))
-    return _over_training(run, lines, view, title, "cosine with the update", about=_drawn(run), zero_line=True)
+    return over_training(run, lines, view, title, "cosine with the update", about=_drawn(run), zero_line=True)
 
 
 @drawing
@@ -155,10 +156,10 @@ def component_norms(run: Run, *, log: bool = False, **options: Unpack[Options]) 
         return note(dress(Sheet(), view.theme, title, run_text(run)), view.theme, text)
     lines = [Line(name, run.norm(name), style_of("term", name, view.theme)) for name in run.components]
     lines.append(Line("overall", run.norm("all"), whole_style(view.theme)))
-    return _over_training(run, lines, view, title, "norm", log=log)
+    return over_training(run, lines, view, title, "norm", log=log)
 
 
-def _over_training(
+def over_training(
     run: Run,
     lines: list[Line],
     view: View,
@@ -169,6 +170,18 @@ def _over_training(
     zero_line: bool = False,
     log: bool = False,
 ) -> Sheet:
+    """Draws lines of one run into one panel.
+
+    Args:
+        run: The run.
+        lines: What is drawn.
+        view: How.
+        title: Of the figure.
+        vertical: Title of the vertical axis.
+        about: For the subtitle; the groups by default.
+        zero_line: Draws a line at zero.
+        log: Logarithmic vertical axis.
+    """
     axis = axis_of(run, view.x)
     sheet = Sheet()
     lines = apart(run, lines)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gradlens.runlog import Probe, Run
 
 
+# Which quantity of the catalogue is a group's norm of its "contribution" or of its "mean" gradient, and what that is of.
+NORMS = {"contribution": "norm", "mean": "mean_norm"}
 PERS = {"contribution": "contribution to the batch gradient", "mean": "mean gradient of the group's own samples"}
 
 

@@ -22,6 +22,7 @@ from gradlens.figures._lines import Line, Options, View, add_lines, apart
 from gradlens.figures._names import Style, run_style
 from gradlens.figures._sheet import Sheet, drawing, scatter
 from gradlens.figures._theme import FigureError, dress, note, safe
+from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.metrics.gram import Floats
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     sheet.update_layout(showlegend=True)
     sheet.update_xaxes(**horizontal(*axes))
     sheet.update_yaxes(
-        title={"text": "distortion"},
+        title={"text": QUANTITIES["distortion"].title},
         range=common_range(lines, views, headroom=banded is not None and bool(phased)),
     )
     return sheet if any(map(len, runs)) else note(sheet, view.theme, NO_STEPS)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.analysis.quantities import filled_share
+from gradlens.analysis.quantities import series_of
 from gradlens.figures._axis import Axis, add_events, axis_of, horizontal
 from gradlens.figures._bins import binned, edge_positions, edges_of, phase_rows, running
 from gradlens.figures._color_scale import add_missing, color_bar, color_scale
-from gradlens.figures._describe import PERS, run_text, subtitle
+from gradlens.figures._describe import NORMS, PERS, run_text, subtitle
 from gradlens.figures._lines import Options, View
 from gradlens.figures._sheet import Sheet, drawing, heatmap
 from gradlens.figures._theme import FigureError, Theme, dress, note, safe
+from gradlens.metrics.catalogue import Quantity, of_vectors
 from gradlens.metrics.gram import Floats
 
 if TYPE_CHECKING:
@@ -23,23 +25,18 @@ if TYPE_CHECKING:
 BINS = 160
 # Rows that are read for a layer heat map: more would change no cell visibly.
 SAMPLED = 8000
-QUANTITIES = {
-    "cosine": "cosine with the overall gradient of the layer",
-    "share": "share of the layer's update",
-    "norm": "norm of the contribution",
-}
 
 
 @drawing
 def layer_heatmap(
     run: Run, name: str | None = None, quantity: str = "cosine", *, log: bool = False, **options: Unpack[Options]
 ) -> Sheet:
-    """Draws one group's cosine, share or norm in every layer over training, first layer on top.
+    """Draws a quantity of one group in every layer over training, first layer on top.
 
     Args:
         run: The run.
         name: A group (or another vector); the last group, the tail, by default.
-        quantity: "cosine", "share" or "norm".
+        quantity: "share", "cosine", "norm" or another one of the catalogue that any vector has.
         log: Colours by the logarithm of the norm; of norms only.
         **options: See ``Options``; by default a cell is the mean of its own steps only.
 
@@ -48,10 +45,11 @@ def layer_heatmap(
     """
     view = View.of(options)
     name = run.groups.names[-1] if name is None else name
-    if quantity not in QUANTITIES:
-        raise FigureError(f"quantity={quantity!r}; choose one of {', '.join(QUANTITIES)}")
+    known = {one.name: one for one in of_vectors()}
+    if quantity not in known:
+        raise FigureError(f"quantity={quantity!r}; choose one of {', '.join(known)}")
     title = f"Where in the network is {safe(name)} heard?"
-    about = subtitle(run_text(run), f"{safe(name)}: {QUANTITIES[quantity]}", "first layer on top")
+    about = subtitle(run_text(run), f"{safe(name)}: {known[quantity].title}, layer by layer", "first layer on top")
     layers = run.layers
     if not layers or not len(run):
         text = (
@@ -76,28 +74,26 @@ def layer_heatmap(
     cells = np.stack([binned(column, edges) for column in smooth])  # [L, bins]
     labels = [_tail(layer) for layer in layers]
     height = int(np.clip(150 + 16 * len(layers), 320, 1100))
-    sheet, told = _over_time(cells, edges, labels, quantity, sampled, view.theme, log=log)
+    sheet, told = _over_time(cells, edges, labels, known[quantity], sampled, view.theme, log=log)
     about = subtitle(about, _averaged(len(run), cells, window), told)
     return _dressed(sheet, run, axis, view.theme, title, about, height)
 
 
-def group_heat(
-    run: Run, quantity: str, title: str, view: View, *, per: str = "contribution", log: bool = False
-) -> Sheet:
-    """Draws the cosine, share or norm of many groups over training, one row each.
+def group_heat(run: Run, quantity: Quantity, title: str, view: View, *, log: bool = False) -> Sheet:
+    """Draws a quantity of many groups over training, one row each.
 
     The share of a group that has no sample in a step is 0 there, so that the shares of a moment add up to 1; where it had none
     in all steps that a cell stands for, the cell is empty.
 
     Args:
         run: The run.
-        quantity: "cosine", "share" or "norm".
+        quantity: What is drawn.
         title: Of the figure.
         view: How it is drawn; by default a cell is the mean of its own steps only.
-        per: Norms of "contribution" or "mean" gradients.
         log: Colours by the logarithm of the norm; of norms only.
     """
-    what = f"norm of each group's {PERS[per]}" if quantity == "norm" else ""
+    per = {number: per for per, number in NORMS.items()}.get(quantity.name)
+    what = f"norm of each group's {PERS[per]}" if per else ""
     about = subtitle(run_text(run), what, f"{len(run.groups)} groups", "first group on top")
     if not len(run):
         return note(dress(Sheet(), view.theme, title, about), view.theme, "No measured steps.")
@@ -111,12 +107,10 @@ def group_heat(
         return binned(running(values[:rows], window, starts), edges)
 
     def row_of(name: str) -> Floats:
-        if quantity == "norm":
-            return cells_of(run.norm(name, per=per))
-        if quantity == "cosine":
-            return cells_of(run.cosine(name))
-        present = np.isfinite(cells_of(run.share(name)))
-        return np.where(present, cells_of(filled_share(run, name)), np.nan)
+        cells = cells_of(run.quantity(quantity.name, name))
+        if math.isnan(quantity.absent):
+            return cells
+        return np.where(np.isfinite(cells), cells_of(series_of(run, quantity, name)), np.nan)
 
     cells = np.stack([row_of(name) for name in run.groups.names])  # [K, bins]
     labels = [safe(name) for name in run.groups.names]
@@ -135,21 +129,29 @@ def _averaged(rows: int, cells: Floats, window: int) -> str:
 
 
 def _over_time(
-    cells: Floats, edges: NDArray[np.intp], labels: list[str], quantity: str, axis: Axis, theme: Theme, *, log: bool
+    cells: Floats,
+    edges: NDArray[np.intp],
+    labels: list[str],
+    quantity: Quantity,
+    axis: Axis,
+    theme: Theme,
+    *,
+    log: bool,
 ) -> tuple[Sheet, str]:
     """Returns the heat map of cells [rows, columns], and what its colours need as explanation."""
     scale = color_scale(cells, quantity, theme, log=log)
     x, y = edge_positions(axis.positions, edges), np.arange(len(labels))
     names = np.repeat(np.array(labels, dtype=object)[:, None], cells.shape[1], axis=1)
     number = "%{customdata[1]:.3~g}" if scale.log else "%{z:.3f}"
+    word = quantity.name.replace("_", " ")
     name = "%{customdata[0]}" if scale.log else "%{customdata}"
     sheet = Sheet()
     sheet.add_trace(
         heatmap(
             z=scale.z.astype(np.float32), x=x, y=y, **scale.settings, hoverongaps=False,
             customdata=(np.stack([names, cells.astype(object)], axis=-1) if scale.log else names).tolist(),
-            hovertemplate=f"{name}<br>{axis.unit} %{{x:.4~g}}<br>{quantity} {number}<extra></extra>",
-            colorbar=color_bar(quantity, theme, **scale.bar),
+            hovertemplate=f"{name}<br>{axis.unit} %{{x:.4~g}}<br>{word} {number}<extra></extra>",
+            colorbar=color_bar(word, theme, **scale.bar),
         )
     )  # fmt: skip
     told = add_missing(sheet, cells, x, y, theme, "no sample, or no finite gradient")

@@ -2,77 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
-
-from gradlens.analysis.quantities import filled_share
+from gradlens.analysis.quantities import series_of
 from gradlens.figures._axis import axis_of, horizontal
 from gradlens.figures._common_window import common_range, common_text, common_views
 from gradlens.figures._describe import run_keys, run_text, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, apart
 from gradlens.figures._names import run_style
+from gradlens.figures._quantities import quantity_of_a_group
 from gradlens.figures._scale import log_norms
 from gradlens.figures._sheet import Sheet, drawing, scatter
 from gradlens.figures._theme import FigureError, dress, note, safe
-from gradlens.metrics.gram import Floats
+from gradlens.metrics.catalogue import Unit
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-Measure = Callable[["Run", str], Floats]
-
-
-def _per_sample(sums: Floats, run: Run, group: str) -> Floats:
-    k = run.groups.names.index(group)
-    n = min(len(sums), len(run.counts))
-    counts = run.counts[:n, k]
-    return np.asarray(sums[:n, k] / np.where(counts > 0, counts, np.nan))
-
-
-# Short name -> what it is of a group, and how it is got.
-MEASURES: dict[str, tuple[str, Measure]] = {
-    "cosine": ("cosine with the overall gradient", lambda run, group: run.cosine(group)),
-    "share": ("share of the update", filled_share),
-    "norm": ("norm of the contribution", lambda run, group: run.norm(group)),
-    "mean norm": ("norm of the mean gradient", lambda run, group: run.norm(group, per="mean")),
-    "loss": ("training loss per sample", lambda run, group: _per_sample(run.loss, run, group)),
-    "accuracy": ("training accuracy", lambda run, group: _per_sample(run.correct, run, group)),
-}
-PERCENT = ("share", "accuracy")
-NORMS = ("norm", "mean norm")
-
 
 @drawing
-def overlay(runs: Sequence[Run], measure: str, group: str, *, log: bool = False, **options: Unpack[Options]) -> Sheet:
+def overlay(runs: Sequence[Run], quantity: str, group: str, *, log: bool = False, **options: Unpack[Options]) -> Sheet:
     """Draws one quantity of one group in several runs, all averaged over the same number of optimizer steps.
 
     Args:
         runs: One or more, all with that group.
-        measure: A key of ``MEASURES``.
+        quantity: A quantity of ``gradlens.metrics.catalogue`` that groups have.
         group: The group.
         log: Logarithmic vertical axis; of norms only, since other quantities may be zero or less.
         **options: See ``Options``.
 
     Raises:
-        FigureError: No run, another measure, a run without the group, or an axis that a run does not have.
+        FigureError: No run, another quantity, a run without the group, or an axis that a run does not have.
     """
     view = View.of(options)
     if not runs:
         raise FigureError("no run to draw; give at least one")
-    if measure not in MEASURES:
-        raise FigureError(f"measure={measure!r}; choose one of {', '.join(MEASURES)}")
+    drawn = quantity_of_a_group(quantity)
     for run in runs:
         if group not in run.groups.names:
             raise FigureError(f"run {run.name!r} has no group {group!r}; it has {', '.join(run.groups.names)}")
-    text, values_of = MEASURES[measure]
-    form = ".1%" if measure in PERCENT else ".3~g"
+    form = ".1%" if drawn.percent else ".3~g"
     lines = [
         line
         for run, key in zip(runs, run_keys(runs), strict=True)
         for line in apart(
-            run, [Line(run.name, values_of(run, group), run_style(run, view.theme), format=form, key=key)]
+            run, [Line(run.name, series_of(run, drawn, group), run_style(run, view.theme), format=form, key=key)]
         )
     ]
     axes = [axis_of(run, view.x) for run in runs]
@@ -83,12 +58,12 @@ def overlay(runs: Sequence[Run], measure: str, group: str, *, log: bool = False,
     classes = {run.groups.classes[run.groups.names.index(group)] for run in runs}
     differ = f"{safe(group)} has other classes in some of the runs" if len(classes) > 1 else ""
     about = subtitle(f"{len(runs)} runs" if len(runs) > 1 else run_text(runs[0]), common_text(view, runs), differ)
-    dress(sheet, view.theme, f"{safe(group)}: {text}", about)
+    dress(sheet, view.theme, f"{safe(group)}: {drawn.title}", about)
     sheet.update_layout(showlegend=True)
     sheet.update_xaxes(**horizontal(*axes))
-    percent: dict[str, Any] = {"tickformat": ".0%"} if measure in PERCENT else {}
-    sheet.update_yaxes(title={"text": text}, range=common_range(lines, views), **percent)
-    if log and measure in NORMS:
+    percent: dict[str, Any] = {"tickformat": ".0%"} if drawn.percent else {}
+    sheet.update_yaxes(title={"text": drawn.title}, range=common_range(lines, views), **percent)
+    if log and drawn.unit is Unit.GRADIENT:
         sheet.update_yaxes(**log_norms(lines))
     return sheet if any(map(len, runs)) else note(sheet, view.theme, "No measured steps.")
 

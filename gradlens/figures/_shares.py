@@ -20,6 +20,7 @@ from gradlens.figures._scale import counts_axis
 from gradlens.figures._sheet import Sheet, bar, drawing, scatter
 from gradlens.figures._theme import dress, note, safe, theme_of
 from gradlens.groups import ranges
+from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.metrics.gram import REST, Floats, Measurement, share
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
     title = "Whose update is it? Share of each group"
     names = run.groups.names
     if len(names) > MOST_LINES:
-        return group_heat(run, "share", title, view)
+        return group_heat(run, QUANTITIES["share"], title, view)
     sheet = Sheet()
     values = {name: run.share(name) for name in names}
     rest = run.share(REST)
@@ -93,7 +94,9 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
     ):  # plotly would write below their middles
         sheet.update_xaxes(tickvals=x)
     sheet.update_yaxes(
-        title={"text": "share of the update"}, tickformat=".0%", range=_range(list(heights.values()), bool(run.phases))
+        title={"text": QUANTITIES["share"].title},
+        tickformat=".0%",
+        range=_range(list(heights.values()), bool(run.phases)),
     )
     ends = [axis_of(one, view.x).positions[[0, -1]] for one in beside if len(one)]
     if ends and view.window is None and len(run):

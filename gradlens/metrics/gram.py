@@ -44,21 +44,6 @@ class Measurement(ShownInNotebooks):
         seconds: Wall time that measuring added to the step, as seen from the host.
         exponent: The vectors of ``gram`` and ``layers`` are the gradients divided by 2 ** exponent: 0, but where float64 cannot
             hold their squares (norms beyond 1e60 or below 1e-60). Norms are those of the gradients.
-
-    Example:
-        A linear model of zeros gives both classes the probability 1/2. The gradients of its samples have the same length, and
-        those of different inputs are orthogonal. So two samples of the head weigh 2 ** 2 against 1.
-
-        >>> import torch
-        >>> from gradlens import ClassGroups, probe
-        >>> model = torch.nn.Linear(2, 2, bias=False)
-        >>> _ = torch.nn.init.zeros_(model.weight)
-        >>> x, y = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0, 1])
-        >>> found = probe(model, [(x, y)], ClassGroups({"head": [0], "tail": [1]}, 2))
-        >>> found
-        Measurement(step 0; samples: head 2, tail 1)
-        >>> round(found.share("head"), 3), round(found.share("tail"), 3), round(found.conflict("head", "tail"), 3)
-        (0.8, 0.2, 0.0)
     """
 
     step: int
@@ -170,6 +155,11 @@ def marked(gram: Floats, kept: NDArray[np.bool_], broken: NDArray[np.bool_]) -> 
 def norm(gram: ArrayLike, v: int) -> Floats:
     """Returns |g_v| = sqrt(A[v, v]), shape [...]; NaN where g_v is absent or not finite."""
     return _finite(np.sqrt(np.asarray(gram, dtype=np.float64)[..., v, v]))
+
+
+def own_norm(gram: ArrayLike, v: int, contributing: int) -> Floats:  # noqa: ARG001
+    """Returns ``norm``, called as ``cosine`` and ``share`` are."""
+    return norm(gram, v)
 
 
 def mean_norm(gram: ArrayLike, v: int, batch: ArrayLike, count: ArrayLike) -> Floats:

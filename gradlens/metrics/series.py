@@ -11,43 +11,48 @@ from numpy.typing import NDArray
 
 from gradlens.metrics import gram as grams
 from gradlens.metrics import packed as vectors
+from gradlens.metrics.catalogue import AgainstAll, Between
 from gradlens.metrics.gram import Floats
 
 # Packed Gram rows [n, P] and the names of their V vectors -> [n].
-Quantity = Callable[[NDArray[Any], tuple[str, ...]], Floats]
-# Gram rows [n, V, V], a vector's place, how many of the first vectors add up to the gradient -> [n].
-AgainstAll = Callable[[Floats, int, int], Floats]
+OfPacked = Callable[[NDArray[Any], tuple[str, ...]], Floats]
 
-# Which quantity: "cosine", "share", "norm", or ("conflict", the other vector); and of which vector.
-Kind = str | tuple[str, str]
+# Which function, or which function of which other vector; and of which vector.
+Kind = AgainstAll | tuple[Between, str]
 Key = tuple[Kind, str]
 # With more groups than this, their pairs are too many to be computed before somebody asks for them.
 MOST_PAIRED = 4
 
-AGAINST_ALL: dict[str, AgainstAll] = {
-    "cosine": grams.cosine,
-    "share": grams.share,
-    "norm": lambda gram, v, _: grams.norm(gram, v),
-}
 
-
-def against_all(kind: str, name: str) -> Quantity:
-    """Returns the quantity "cosine", "share" or "norm" of one vector (not "all")."""
+def against_all(function: AgainstAll, name: str) -> OfPacked:
+    """Returns a function of one vector and the gradient, of packed rows."""
+    if function is grams.own_norm:
+        return norm(name)
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
         S, contributing = vectors.against_all(names, name)
-        return AGAINST_ALL[kind](vectors.coarse(packed, S), 1, contributing)
+        return function(vectors.coarse(packed, S), 1, contributing)
+
+    return value
+
+
+def between(function: Between, a: str, b: str) -> OfPacked:
+    """Returns a function of two vectors, of packed rows."""
+
+    def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
+        S = np.stack([vectors.selection(names, a), vectors.selection(names, b)])
+        return function(vectors.coarse(packed, S), 0, 1)
 
     return value
 
 
 def common(groups: tuple[str, ...]) -> list[Key]:
     """Returns the curves that a look at a run asks for sooner or later."""
-    found: list[Key] = [("cosine", group) for group in groups]
-    found += [("share", name) for name in (*groups, grams.REST)]
-    found += [("norm", name) for name in (*groups, vectors.ALL)]
+    found: list[Key] = [(grams.cosine, group) for group in groups]
+    found += [(grams.share, name) for name in (*groups, grams.REST)]
+    found += [(grams.own_norm, name) for name in (*groups, vectors.ALL)]
     if len(groups) <= MOST_PAIRED:
-        found += [(("conflict", b), a) for a, b in combinations(groups, 2)]
+        found += [((grams.conflict, b), a) for a, b in combinations(groups, 2)]
     return found
 
 
@@ -61,9 +66,9 @@ def curves(packed: NDArray[Any], names: tuple[str, ...], keys: list[Key]) -> lis
     """
     if not np.isfinite(packed).all():  # absent and infinite entries need care
         return [_alone(*key)(packed, names) for key in keys]
-    of = {name: vectors.selection(names, name) for _, name in (*keys, ("norm", vectors.ALL))}
+    of = {name: vectors.selection(names, name) for _, name in (*keys, (grams.own_norm, vectors.ALL))}
     whole = of[vectors.ALL]
-    pairs = [(a, kind[1]) for kind, a in keys if not isinstance(kind, str)]
+    pairs = [(a, kind[1]) for kind, a in keys if isinstance(kind, tuple)]
     weights = [vectors.product(one, one) for one in of.values()] + [vectors.product(one, whole) for one in of.values()]
     weights += [vectors.product(of[a], of[b]) for a, b in pairs]
     products = np.stack(weights) @ packed.astype(np.float64, copy=False).T  # [2 len(of) + pairs, n]
@@ -76,24 +81,22 @@ def curves(packed: NDArray[Any], names: tuple[str, ...], keys: list[Key]) -> lis
         def value(kind: Kind, name: str) -> Floats:
             if not of[name].any():  # a group that this segment does not know
                 return np.full(len(packed), np.nan)
-            if kind == "norm":
+            if kind is grams.own_norm:
                 return np.asarray(length[name])
-            if kind == "share":
+            if kind is grams.share:
                 return np.asarray(np.where(overall > 0, dots[name] / overall, np.nan))
-            other, dot = (vectors.ALL, dots[name]) if isinstance(kind, str) else (kind[1], dots[name, kind[1]])
+            other, dot = (kind[1], dots[name, kind[1]]) if isinstance(kind, tuple) else (vectors.ALL, dots[name])
             scale = length[name] * length[other]
             return np.asarray(np.where(scale > 0, dot / scale, np.nan))
 
         return [value(*key) for key in keys]
 
 
-def _alone(kind: Kind, name: str) -> Quantity:
-    if not isinstance(kind, str):
-        return conflict(name, kind[1])
-    return norm(name) if kind == "norm" else against_all(kind, name)
+def _alone(kind: Kind, name: str) -> OfPacked:
+    return between(kind[0], name, kind[1]) if isinstance(kind, tuple) else against_all(kind, name)
 
 
-def norm(name: str) -> Quantity:
+def norm(name: str) -> OfPacked:
     """Returns the norm of one vector, or of the gradient ("all")."""
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
@@ -104,7 +107,7 @@ def norm(name: str) -> Quantity:
     return value
 
 
-def nonfinite(name: str) -> Quantity:
+def nonfinite(name: str) -> OfPacked:
     """Returns 1 where a vector, or the gradient ("all"), was measured and is not finite, else 0."""
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
@@ -114,17 +117,7 @@ def nonfinite(name: str) -> Quantity:
     return value
 
 
-def conflict(a: str, b: str) -> Quantity:
-    """Returns the cosine between two vectors."""
-
-    def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
-        S = np.stack([vectors.selection(names, a), vectors.selection(names, b)])
-        return grams.conflict(vectors.coarse(packed, S), 0, 1)
-
-    return value
-
-
-def share_distance(groups: tuple[str, ...], fractions: Floats) -> Quantity:
+def share_distance(groups: tuple[str, ...], fractions: Floats) -> OfPacked:
     """Returns half the L1 distance between the groups' shares and ``fractions`` [K]."""
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:

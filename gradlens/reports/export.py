@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gradlens.metrics.catalogue import of_groups, of_vectors
 from gradlens.metrics.gram import UPDATE
 from gradlens.runlog import Run, RunError
 
@@ -26,7 +27,8 @@ def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = 
     """Writes a run's measured steps, one row each.
 
     Columns: step, time, epoch, phase, residual, total_loss, seconds, share_distance, norm/all; for every group count/, loss/,
-    correct/ (sums over its samples) and mean_norm/; for every vector cosine/, norm/ and share/; and the Gram itself as gram/A:B.
+    correct/ (sums over its samples); the quantities of the catalogue as NAME/GROUP, cosine/, norm/ and share/ for every other
+    vector as well; and the Gram itself as gram/A:B.
     Absent values are empty, and so is a cosine or share of a gradient that is zero. What was measured and is not finite is NaN
     (in the Gram: inf). Layers and probes are not in it: they are no series of numbers by step (``Run`` reads them).
     TensorBoard gets the scalars without the Gram, at their step and time.
@@ -73,14 +75,17 @@ def scalars(run: Run) -> Iterator[Column]:
         yield f"count/{group}", run.counts[:, k], never
         yield f"loss/{group}", run.loss[:, k], own
         yield f"correct/{group}", run.correct[:, k], never
-        yield f"mean_norm/{group}", run.norm(group, per="mean"), own
     for name in dict.fromkeys((*run.groups.names, *run.names)):
         own, there = run.nonfinite(name), ~np.isnan(run.norm(name))
         against = own | (broken & there)  # a vector that is finite has no cosine with a gradient that is not
-        yield f"cosine/{name}", run.cosine(name), against
-        yield f"norm/{name}", run.norm(name), own
-        if name != UPDATE:  # it is no part of the gradient, so it has no share of it
-            yield f"share/{name}", run.share(name), against
+        for quantity in of_groups() if name in run.groups.names else of_vectors():
+            if quantity.percent and name == UPDATE:  # it is no part of the gradient, so it has no share of it
+                continue
+            yield (
+                f"{quantity.name}/{name}",
+                run.quantity(quantity.name, name),
+                own if quantity.about == "training" else against,
+            )
 
 
 def tables(run: Run) -> Iterator[pa.Table]:

@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -155,6 +156,7 @@ def _run(page: _Page, run: Run, *, alone: bool) -> str:
         lambda: figures.norms(run, theme=theme),
         lambda: figures.norms(run, per="mean", theme=theme),
         lambda: figures.conflicts(run, theme=theme),
+        *(partial(figures.quantity_curves, run, other.name, theme=theme) for other in figures.other_quantities()),
     ]
     if alone:
         draws.append(lambda: figures.distortion_curves([run], theme=theme))

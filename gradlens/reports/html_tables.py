@@ -12,6 +12,7 @@ from gradlens.analysis.figure1_claims import NOT_CORRECTED, by_statement, notes_
 from gradlens.analysis.headline import NOT_RANKED, groups_differ, headline, two_groups_text
 from gradlens.analysis.quantities import filled_share
 from gradlens.estimation.intervals import why_none
+from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.reports.text import difference_cells, headline_text, number, percent
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def side_by_side(runs: Sequence[Run]) -> str:
         "method",
         "data set",
         "measured steps",
-        "distortion",
+        QUANTITIES["distortion"].short,
         "who was in the batches, whose was the update",
     )
     broken = "".join(

@@ -13,6 +13,7 @@ from rich.table import Table
 from gradlens.analysis.facts import incomplete_texts, nonfinite_text, span, training_steps
 from gradlens.analysis.headline import FEW, NOT_RANKED, Headline, groups_differ, headline
 from gradlens.guards.error_text import in_one_line
+from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.reports.terminal import WIDE, cut, escape
 from gradlens.reports.text import headline_text
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from gradlens.runlog import Run, RunError, RunStatus
 
 COLORS = {"running": "green", "finished": "blue", "failed": "red", "interrupted": "yellow", "killed": "red"}
+
+DISTORTION = QUANTITIES["distortion"].short
 
 
 def runs_table(
@@ -48,7 +51,7 @@ def runs_table(
     if width >= WIDE:
         table.add_column("engine")
         table.add_column("cadence")
-    table.add_column("distortion", justify="right", no_wrap=True)
+    table.add_column(DISTORTION, justify="right", no_wrap=True)
     table.add_column("age", justify="right", no_wrap=True)
     opened = [(path, run, run.status) for path, run in listing if not isinstance(run, ValueError)]
     found: list[Headline] = []
@@ -67,7 +70,7 @@ def runs_table(
         table.add_row(*(cells[str(column.header)] for column in table.columns))
     notes = []
     if any(seen.phase for seen in found):
-        notes.append("distortion: of the whole run, and of the last phase where there are several")
+        notes.append(f"{DISTORTION}: of the whole run, and of the last phase where there are several")
     if groups_differ(shown):
         notes.append(NOT_RANKED)
     if any(seen.few for seen in found):
@@ -94,6 +97,6 @@ def _cells(path: Path, run: Run, status: RunStatus, seen: Headline, now: float) 
         "measured": f"{len(run):,}",
         "engine": escape(meta.engine or ""),
         "cadence": escape(meta.cadence or ""),
-        "distortion": escape(headline_text(seen)),
+        DISTORTION: escape(headline_text(seen)),
         "age": span(max(now - meta.started, 0.0)) if meta.started is not None else "",
     }

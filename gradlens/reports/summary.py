@@ -12,11 +12,12 @@ from rich.table import Table
 from gradlens.analysis.distortion import distortion
 from gradlens.analysis.facts import lost_text, measured_text, nonfinite_text, overhead_text, training_steps
 from gradlens.analysis.headline import FEW, two_groups_text
-from gradlens.analysis.quantities import filled_share
+from gradlens.analysis.quantities import series_of
 from gradlens.measure.schedule.cadence import Every
+from gradlens.metrics.catalogue import of_groups
 from gradlens.metrics.gram import REST
 from gradlens.reports.terminal import escape
-from gradlens.reports.text import number, percent
+from gradlens.reports.text import mean_text, number, percent
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -33,16 +34,16 @@ def summary_table(run: Run) -> Table:
         box=box.SIMPLE_HEAD, title="Whose gradient did the model follow?", title_justify="left", pad_edge=False
     )
     table.add_column("group")
-    for name in ("classes", "samples", "share of the update", "cosine", "norm", "mean norm"):
-        table.add_column(name, justify="right")
+    shown = of_groups("gradient")
+    for head in ("classes", "samples", *(quantity.short for quantity in shown)):
+        table.add_column(head, justify="right")
     totals = np.nansum(run.counts, axis=0)
     whole = float(totals.sum())
     fractions = run.groups.fractions()
     for k, name in enumerate(run.groups.names[:MOST_GROUPS]):
         table.add_row(
             escape(name), f"{fractions[k]:.1%}", percent(totals[k] / whole if whole else math.nan),
-            percent(_mean(filled_share(run, name))), number(_mean(run.cosine(name))), number(_mean(run.norm(name)), 0.0),
-            number(_mean(run.norm(name, per="mean")), 0.0),
+            *(mean_text(quantity, _mean(series_of(run, quantity, name))) for quantity in shown),
         )  # fmt: skip
     rest = _rest_row(run)
     if rest is not None:
@@ -80,11 +81,13 @@ def _too_few(run: Run) -> str:
 
 def _rest_row(run: Run) -> tuple[str, ...] | None:
     """Returns the row of what belongs to no group, where that is more than a trace."""
-    cosine, norm = _mean(run.cosine(REST)), _mean(run.norm(REST))
-    if not norm > SMALL_REST * _mean(run.norm("all")):
+    if not _mean(run.norm(REST)) > SMALL_REST * _mean(run.norm("all")):
         return None
-    share = percent(_mean(filled_share(run, REST)))
-    return ("[dim]rest (no group)[/dim]", "", "", share, number(cosine), number(norm, 0.0), "")
+    cells = [
+        mean_text(quantity, _mean(series_of(run, quantity, REST))) if quantity.of == "vector" else ""
+        for quantity in of_groups("gradient")
+    ]
+    return ("[dim]rest (no group)[/dim]", "", "", *cells)
 
 
 def _mean(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gradlens.metrics.catalogue import Quantity, Unit
+
 if TYPE_CHECKING:
     from gradlens.analysis.compare import Difference
     from gradlens.analysis.headline import Headline
@@ -59,6 +61,13 @@ def _low_high(x: Interval, write: Callable[[float], str]) -> str:
 
 def _points(value: float) -> str:
     return percent(value).removesuffix("%")
+
+
+def mean_text(quantity: Quantity, value: float) -> str:
+    """Writes a mean of a quantity as its unit reads best; norms however small they are."""
+    if quantity.percent:
+        return percent(value)
+    return number(value, 0.0) if quantity.unit is Unit.GRADIENT else number(value)
 
 
 def number(value: float | None, rounding: float = ROUNDING) -> str:

@@ -5,10 +5,11 @@ import pytest
 
 from gradlens.analysis.compare import compare
 from gradlens.analysis.distortion import distortion
-from gradlens.analysis.quantities import Quantity, filled_share
+from gradlens.analysis.quantities import GroupSeries, filled_share
 from gradlens.analysis.two_runs import PairError
 from gradlens.estimation.intervals import difference, mean_interval
 from gradlens.groups import ClassGroups
+from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.reports.comparison import comparison_tables
 from gradlens.reports.summary import summary_table
 from tests.made_runs import make_pair, make_run
@@ -51,12 +52,12 @@ def test_intervals_end_where_their_quantities_do(tmp_path):
 
 
 def test_intervals_of_differences_end_where_those_of_their_quantities_do():
-    accuracy = Quantity("tail", "accuracy", np.array([0.0, 1.0]), True, (0.0, 1.0))
+    accuracy = GroupSeries("tail", "accuracy", np.array([0.0, 1.0]), QUANTITIES["accuracy"])
     assert accuracy.range_of_differences == (-1.0, 1.0)
     # Of 40 values of which one differs, symmetric ends reach beyond what accuracies can differ by.
     ends = difference([1.0] * 40, [0.0] * 10 + [0.3] + [0.0] * 29)
     assert ends.within(-0.97, 0.97).high == 0.97 < ends.high
-    assert Quantity("", "norm", np.zeros(1), range=(0.0, np.inf)).range_of_differences == (-np.inf, np.inf)
+    assert GroupSeries("", "norm", np.zeros(1), QUANTITIES["norm"]).range_of_differences == (-np.inf, np.inf)
 
 
 def test_the_order_of_the_runs_does_not_matter_for_the_claims(runs):

@@ -119,9 +119,11 @@ def test_missing_cells_are_grey_and_zeros_are_not(run):
 def test_logarithmic_colours_have_real_numbers_on_their_scale(run, monkeypatch):
     values = mean_norms(run)
     values[3, 7] = 0.0
-    everything, norm = {str(k): row for k, row in enumerate(values)}, Run.norm
+    everything, quantity = {("mean_norm", str(k)): row for k, row in enumerate(values)}, Run.quantity
     monkeypatch.setattr(
-        Run, "norm", lambda run, name="all", **more: everything[name] if name in everything else norm(run, name, **more)
+        Run,
+        "quantity",
+        lambda run, *what, **more: everything[what] if what in everything else quantity(run, *what, **more),
     )
     figure = figures.norms(run, per="mean", log=True)
     heat = figure.data[0]

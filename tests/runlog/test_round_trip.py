@@ -265,7 +265,7 @@ def test_names_that_are_not_there_are_named(tmp_path):
         run.gram("fc")
     with pytest.raises(ValueError, match="'contribution' or 'mean'"):
         run.norm("tail", per="sample")
-    with pytest.raises(ValueError, match="cosine, share, norm"):
+    with pytest.raises(ValueError, match="share, cosine, norm"):
         run.by_layer("angle", "tail")
 
 

@@ -7,11 +7,10 @@ from functools import partial
 import streamlit as st
 
 from gradlens import figures
+from gradlens.metrics.catalogue import of_vectors
 from gradlens.runlog import Run
 from gradlens_dashboard.components.chart import chart
 from gradlens_dashboard.components.choices import choose, choose_scale
-
-QUANTITIES = {"cosine": "Cosine", "share": "Share", "norm": "Norm"}
 
 
 def layers(run: Run, name: str, x: str, smooth: int | None) -> None:
@@ -25,7 +24,8 @@ def layers(run: Run, name: str, x: str, smooth: int | None) -> None:
     names = list(run.groups.names)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         group = choose(st.selectbox, "Group", names, names[-1], "group", width=260)
-        quantity = choose(st.segmented_control, "Colour shows", QUANTITIES, "cosine", "colour")
+        shown = {one.name: one.name.replace("_", " ").capitalize() for one in of_vectors()}
+        quantity = choose(st.segmented_control, "Colour shows", shown, "cosine", "colour")
         log = choose_scale()
 
     def clicked(row: int) -> None:

@@ -8,6 +8,7 @@ from gradlens import figures
 from gradlens.analysis.compare import left_out
 from gradlens.analysis.headline import NOT_RANKED, groups_differ
 from gradlens.analysis.two_runs import PairError, groups_in_common
+from gradlens.metrics.catalogue import QUANTITIES, Unit, of_groups
 from gradlens_dashboard.components.chart import chart
 from gradlens_dashboard.components.choices import choose, choose_axis, choose_runs, choose_scale, choose_smoothing
 from gradlens_dashboard.components.live import follow
@@ -50,11 +51,11 @@ if not groups:
 else:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         group = choose(st.selectbox, "Group", groups, groups[-1], "group", width=220)
-        measures = {key: text[0].upper() + text[1:] for key, (text, _) in figures.MEASURES.items()}
-        measure = choose(st.selectbox, "Quantity", measures, "share", "quantity", width=320)
-        log = choose_scale() if measure in figures.NORMS else False
-    overlay = partial(figures.overlay.sheet, runs, measure, group, log=log, **over)
-    chart("overlay", overlay, name=f"{group}-{measure}", revision=(x, measure, group, log), rows=rows)
+        quantities = {one.name: one.title[0].upper() + one.title[1:] for one in of_groups()}
+        quantity = choose(st.selectbox, "Quantity", quantities, "share", "quantity", width=320)
+        log = choose_scale() if QUANTITIES[quantity].unit is Unit.GRADIENT else False
+    overlay = partial(figures.overlay.sheet, runs, quantity, group, log=log, **over)
+    chart("overlay", overlay, name=f"{group}-{quantity}", revision=(x, quantity, group, log), rows=rows)
 
 if len(chosen) > 1 and (groups or len(chosen) > 2):
     st.header("Two of them in numbers", anchor=False)

@@ -63,6 +63,8 @@ if part == "gradient":
         log = choose_scale()
     show("norms", figures.norms.sheet, per=per, log=log)
     show("conflicts", figures.conflicts.sheet)
+    for other in figures.other_quantities():
+        show(other.name, partial(figures.quantity_curves.sheet, name=other.name))
 elif part == "layers":
     from gradlens_dashboard.components.layers import layers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from gradlens.groups import ClassGroups, GroupsError
 from gradlens.metrics import packed as vectors
-from gradlens.metrics import series as quantities
+from gradlens.metrics import series as curves
+from gradlens.metrics.catalogue import Unit, quantity_of
 from gradlens.metrics.gram import REST, UPDATE, Floats
-from gradlens.metrics.series import Quantity
+from gradlens.metrics.series import Kind, OfPacked
 from gradlens.runlog.errors import RunError
 from gradlens.runlog.format import events as eventlog
 from gradlens.runlog.format.description import RunMeta
@@ -26,6 +28,7 @@ from gradlens.runlog.reading.files import RunFiles
 from gradlens.runlog.reading.series import Series
 from gradlens.runlog.reading.share_distance import distance_of
 from gradlens.runlog.reading.status import RunStatus, status_of
+from gradlens.runlog.reading.steps import RecordedSteps
 from gradlens.runlog.reading.stored import Stored
 from gradlens.shown import ShownInNotebooks
 
@@ -42,16 +45,6 @@ class Run(ShownInNotebooks):
     Steps are strictly increasing: where a training was resumed, the later session's steps supersede the earlier ones'. Curves
     are computed in parts and kept, so that a long run costs little memory and ``refresh`` reads only
     what is new. Safe to use from several threads.
-
-    Example:
-        >>> from gradlens import Run
-        >>> run = Run("runs/digits")  # also while it is being written, also after a crash
-        >>> run.names
-        ('head', 'tail', 'rest')
-        >>> run.cosine("tail").shape == run.steps.shape
-        True
-        >>> bool((run.share("head") > run.share("tail")).mean() > 0.5)  # in most steps the head steers
-        True
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -207,7 +200,7 @@ class Run(ShownInNotebooks):
         without = np.isnan(self.norm(name, layer=layer))
         if not without.any():
             return without
-        return np.asarray(self._curve("nonfinite", name, layer, quantities.nonfinite(name)) == 1)
+        return np.asarray(self._curve("nonfinite", name, curves.nonfinite(name), layer) == 1)
 
     def gram(self, layer: str | None = None, rows: slice | None = None) -> Floats:
         """Returns [T, V, V] inner products of ``names``, of the whole model or of one layer; NaN = absent, inf = not finite.
@@ -224,6 +217,26 @@ class Run(ShownInNotebooks):
             start, stop, _ = (rows or slice(None)).indices(len(self))
             return self._unscaled(self._series.gram(self.names, layer, start, stop), slice(start, stop), power=2)
 
+    def quantity(self, name: str, *of: str, layer: str | None = None) -> Floats:
+        """Returns [T] any quantity of ``gradlens.metrics.catalogue``: ``quantity("accuracy", "tail")``.
+
+        Args:
+            name: The quantity's name.
+            *of: One group or other vector, or two where it is of a pair, or none where it is of the whole step.
+            layer: A name from ``layers``, or None for the whole model.
+
+        Raises:
+            KeyError: No such vector or layer.
+            ValueError: No such quantity, one that is no series, or too many or few vectors for it.
+        """
+        found = quantity_of(name)
+        found.check(of)
+        with self._lock:
+            steps = RecordedSteps(self.groups.names, self.column, partial(self._curve, layer=layer))
+            with np.errstate(invalid="ignore", divide="ignore"):
+                values = np.asarray(found.function(steps, *of))
+            return self._unscaled(values) if found.unit is Unit.GRADIENT else values
+
     def norm(self, name: str = "all", per: str = "contribution", layer: str | None = None) -> Floats:
         """Returns [T] the norm of a vector's contribution or (``per="mean"``) of the group's mean gradient.
 
@@ -238,12 +251,8 @@ class Run(ShownInNotebooks):
         """
         if per not in ("contribution", "mean"):
             raise ValueError(f"per={per!r}; choose 'contribution' or 'mean'")
-        norms = self._unscaled(self._curve("norm", name, layer, quantities.norm(name)))
-        if per == "contribution" or name not in self.groups.names:
-            return norms
-        counts = self.counts[: len(norms)]
-        n = counts[:, self.groups.names.index(name)]
-        return np.asarray(norms * counts.sum(-1) / np.where(n > 0, n, np.nan))
+        mean = per == "mean" and name in self.groups.names
+        return self.quantity("mean_norm" if mean else "norm", name, layer=layer)
 
     def cosine(self, name: str, layer: str | None = None) -> Floats:
         """Returns [T] cos(g_name, g): how far the whole gradient goes the way of this group.
@@ -251,7 +260,7 @@ class Run(ShownInNotebooks):
         Raises:
             KeyError: No such name or layer.
         """
-        return self._curve("cosine", name, layer, quantities.against_all("cosine", name))
+        return self.quantity("cosine", name, layer=layer)
 
     def share(self, name: str, layer: str | None = None) -> Floats:
         """Returns [T] <g_name, g> / <g, g>; the shares of all groups and "rest" add up to 1.
@@ -259,7 +268,7 @@ class Run(ShownInNotebooks):
         Raises:
             KeyError: No such name or layer.
         """
-        return self._curve("share", name, layer, quantities.against_all("share", name))
+        return self.quantity("share", name, layer=layer)
 
     def conflict(self, a: str, b: str, layer: str | None = None) -> Floats:
         """Returns [T] cos(g_a, g_b); negative where the two pull against each other.
@@ -267,8 +276,7 @@ class Run(ShownInNotebooks):
         Raises:
             KeyError: No such name or layer.
         """
-        self._check_name(b)
-        return self._curve(("conflict", b), a, layer, quantities.conflict(a, b))
+        return self.quantity("conflict", a, b, layer=layer)
 
     def distortion(self, layer: str | None = None) -> np.float64:
         """Returns ``gradlens.distortion`` of the run, or that of one layer: one number, the same under both names.
@@ -286,8 +294,8 @@ class Run(ShownInNotebooks):
         Raises:
             KeyError: No such layer.
         """
-        value = quantities.share_distance(self.groups.names, self.groups.fractions())
-        return self._curve("share_distance", vectors.ALL, layer, value)
+        value = curves.share_distance(self.groups.names, self.groups.fractions())
+        return self._curve("share_distance", vectors.ALL, value, layer)
 
     def sample(self, points: int) -> NDArray[np.intp]:
         """Returns the indices of at most ``points`` rows, evenly spread, the first and the last among them."""
@@ -295,31 +303,39 @@ class Run(ShownInNotebooks):
         return np.unique(np.linspace(0, max(rows - 1, 0), min(points, rows)).round().astype(np.intp))
 
     def by_layer(self, quantity: str, name: str, rows: NDArray[np.intp] | None = None) -> Floats:
-        """Returns [n, L] the "cosine", "share" or "norm" of a vector in every layer, at the given rows.
+        """Returns [n, L] a quantity of a group or other vector in every layer, at the given rows.
 
         Args:
-            quantity: Which.
+            quantity: "cosine", "share", "norm", "mean_norm" or another one of the catalogue.
             name: As for ``norm``.
             rows: Ascending indices of rows, best from ``sample``; None = all.
 
         Raises:
             KeyError: No such name.
-            ValueError: Another quantity.
+            ValueError: No such quantity, or one that is not of one vector.
         """
-        if quantity not in quantities.AGAINST_ALL:
-            raise ValueError(f"quantity={quantity!r}; choose one of {', '.join(quantities.AGAINST_ALL)}")
-        self._check_name(name)
+        found = quantity_of(quantity)
+        found.check((name,))
         with self._lock:
             index = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.intp)
-            found = self._series.by_layer(name, self.layers, index, quantities.AGAINST_ALL[quantity])
-            return self._unscaled(found, index) if quantity == "norm" else found
 
-    def _curve(self, kind: quantities.Kind, name: str, layer: str | None, value: Quantity) -> Floats:
+            def in_layers(_: Kind, vector: str, value: OfPacked) -> Floats:
+                self._check_name(vector)
+                return self._series.by_layer(value, self.layers, index)
+
+            steps = RecordedSteps(self.groups.names, lambda column: self.column(column)[index][:, None], in_layers)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                values = np.broadcast_to(found.function(steps, name), (len(index), len(self.layers)))
+            return self._unscaled(values, index) if found.unit is Unit.GRADIENT else values
+
+    def _curve(self, kind: Kind | str, name: str, value: OfPacked, layer: str | None) -> Floats:
         self._check_name(name)
+        if isinstance(kind, tuple):
+            self._check_name(kind[1])
         self._check_layer(layer)
-        rows, V, keys = len(self), len(self.names), quantities.common(self.groups.names)
+        rows, V, keys = len(self), len(self.names), curves.common(self.groups.names)
         with self._lock:
-            if (kind, name) in keys and 8 * len(keys) * rows <= MOST_TOGETHER:
+            if not isinstance(kind, str) and (kind, name) in keys and 8 * len(keys) * rows <= MOST_TOGETHER:
                 return self._series.common((kind, name), keys, layer, V, rows)
             return self._series.curve((kind, name), layer, value, V, rows)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradlens.metrics import packed as vectors
 from gradlens.metrics.gram import Floats
-from gradlens.metrics.series import AgainstAll, Key, Quantity, curves
+from gradlens.metrics.series import Key, OfPacked, curves
 from gradlens.runlog.format.schema import NO_EPOCH
 from gradlens.runlog.reading.curves import Curves
 from gradlens.runlog.reading.files import RunFiles
@@ -46,13 +46,13 @@ class Series:
             8 * math.prod(shape),
         )
 
-    def curve(self, key: Hashable, layer: str | None, quantity: Quantity, vectors_recorded: int, rows: int) -> Floats:
+    def curve(self, key: Hashable, layer: str | None, function: OfPacked, vectors_recorded: int, rows: int) -> Floats:
         """Returns [rows] a quantity of the Gram of the whole model or of one layer, NaN where there is none.
 
         Args:
-            key: What the quantity is; the same key is computed once.
+            key: What it is; the same key is computed once.
             layer: A layer's name, or None.
-            quantity: Computes it.
+            function: Computes it.
             vectors_recorded: V, from which the size of a part follows.
             rows: How many of the first rows.
         """
@@ -62,7 +62,7 @@ class Series:
             with np.errstate(
                 invalid="ignore", over="ignore"
             ):  # a diverged training has such rows, and they are shown as they are
-                return np.full(high - low, np.nan) if packed is None else quantity(packed, _names(segment))
+                return np.full(high - low, np.nan) if packed is None else function(packed, _names(segment))
 
         return self._curves.get(
             (key, layer),
@@ -115,22 +115,21 @@ class Series:
 
         return self._gather(start, stop, part, (len(names), len(names)))
 
-    def by_layer(self, name: str, layers: tuple[str, ...], rows: NDArray[np.intp], quantity: AgainstAll) -> Floats:
-        """Returns [n, L] a quantity of one vector against the gradient, in every layer, at ascending ``rows``."""
+    def by_layer(self, function: OfPacked, layers: tuple[str, ...], rows: NDArray[np.intp]) -> Floats:
+        """Returns [n, L] a quantity of the Gram of every layer, at ascending ``rows``."""
         out = np.full((len(rows), len(layers)), np.nan)
         for stretch in self._files.stretches:
             layout = stretch.segment.layout
             low, high = np.searchsorted(rows, (stretch.first, stretch.first + stretch.rows))
             if layout is None or not layout.layer_names or low == high:
                 continue
-            S, contributing = vectors.against_all(layout.names, name)
             at = rows[low:high] - stretch.first
             packed = stretch.segment.take("layers", at).reshape(-1, layout.pairs)  # [n * L, P]
             if not layout.told_apart and np.isnan(packed).any():
                 counts = np.repeat(stretch.segment.take("counts", at), len(layout.layer_names), axis=0)
                 packed = vectors.told_apart(packed, layout.names, layout.groups, counts)
             with np.errstate(invalid="ignore", over="ignore"):
-                values = quantity(vectors.coarse(packed, S), 1, contributing).reshape(high - low, -1)
+                values = function(packed, layout.names).reshape(high - low, -1)
             out[low:high, [layers.index(layer) for layer in layout.layer_names]] = values
         return out
 

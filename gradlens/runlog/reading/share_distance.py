@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradlens.estimation.intervals import Floats
-from gradlens.estimation.noisy_distance import Distance, distance
+from gradlens.estimation.noisy_distance import Distance
+from gradlens.metrics.catalogue import QUANTITIES
 
 if TYPE_CHECKING:
     from gradlens.runlog.reading.reader import Run
@@ -17,7 +18,8 @@ def distance_of(run: Run, start: int | None = None, stop: int | None = None, lay
     """Returns the estimate behind ``distortion``, of the whole model or of a layer: with the level that noise alone reaches."""
     steps = np.asarray(run.steps)
     used = (steps >= (-np.inf if start is None else start)) & (steps < (np.inf if stop is None else stop))
-    return distance(measured_shares(run, used, layer), run.groups.fractions())
+    found: Distance = QUANTITIES["distortion"].function(measured_shares(run, used, layer), run.groups.fractions())
+    return found
 
 
 def measured_shares(run: Run, used: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], layer: str | None) -> Floats:

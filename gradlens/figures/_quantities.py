@@ -1,0 +1,66 @@
+"""Curves over training of any quantity of the catalogue, for those that have no figure of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
+
+from gradlens.figures._curves import MOST_LINES, over_training
+from gradlens.figures._describe import groups_text, subtitle
+from gradlens.figures._heat import group_heat
+from gradlens.figures._lines import Line, Options, View
+from gradlens.figures._names import styles_of
+from gradlens.figures._sheet import Sheet, drawing
+from gradlens.figures._theme import FigureError
+from gradlens.metrics.catalogue import Quantity, Unit, of_groups
+
+if TYPE_CHECKING:
+    from gradlens.runlog import Run
+
+# Drawn by shares, cosines and norms.
+OWN_FIGURE = ("share", "cosine", "norm", "mean_norm")
+
+
+def other_quantities() -> list[Quantity]:
+    """Returns the quantities about the gradient of a group that ``quantity_curves`` has to draw: no other figure does."""
+    return [quantity for quantity in of_groups("gradient") if quantity.name not in OWN_FIGURE]
+
+
+def quantity_of_a_group(name: str) -> Quantity:
+    """Returns a quantity that groups have.
+
+    Raises:
+        FigureError: There is none of that name.
+    """
+    known = {quantity.name: quantity for quantity in of_groups()}
+    if name not in known:
+        raise FigureError(f"quantity={name!r}; choose one of {', '.join(known)}")
+    return known[name]
+
+
+@drawing
+def quantity_curves(run: Run, name: str, *, log: bool = False, **options: Unpack[Options]) -> Sheet:
+    """Draws a quantity of every group over training; a heat map where there are more than 8 groups.
+
+    Args:
+        run: The run.
+        name: A quantity of ``gradlens.metrics.catalogue`` that groups have.
+        log: Logarithmic axis; of norms only, since other quantities may be zero or less.
+        **options: See ``Options``.
+
+    Raises:
+        FigureError: No such quantity, or an axis that the run does not have.
+    """
+    view, quantity = View.of(options), quantity_of_a_group(name)
+    title = f"{quantity.title[0].upper()}{quantity.title[1:]} of each group"
+    log = log and quantity.unit is Unit.GRADIENT
+    if len(run.groups) > MOST_LINES:
+        return group_heat(run, quantity, title, view, log=log)
+    styles = styles_of("group", run.groups.names, view.theme)
+    form = ".1%" if quantity.percent else ".3~g"
+    lines = [Line(group, run.quantity(name, group), styles[group], format=form) for group in run.groups.names]
+    about = subtitle(quantity.definition, groups_text(run.groups))
+    negative = quantity.range[0] < 0
+    sheet = over_training(run, lines, view, title, quantity.title, about=about, zero_line=negative, log=log)
+    if quantity.percent:
+        sheet.update_yaxes(tickformat=".0%")
+    return sheet

@@ -1,1 +1,1 @@
-"""What keeps gradlens from leaving a trace in the training that it measures."""
+"""Guards: they keep the training exactly as it would be without gradlens."""

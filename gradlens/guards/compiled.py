@@ -1,4 +1,4 @@
-"""Compiled models: their backward passes must be repeatable to be measured."""
+"""Compiled models: a measurement runs their backward pass several times, so torch.compile must allow that."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ TAG = "gradlens"
 
 
 def keep_buffers() -> None:
-    """Has ``torch.compile`` leave the buffers of backward passes in place, from now on.
+    """Turns donated buffers off for everything that ``torch.compile`` compiles from now on.
 
-    By default compiled backward passes write into what the forward pass saved ("donated buffers"), and refuse to run with
-    ``retain_graph=True``. Without, they compute the same numbers and keep their memory a little longer. The tag gives what is
-    compiled so a cache of its own: torch's caches do not tell the two apart (seen with torch 2.15), and a pass that was
-    compiled with donated buffers returns wrong gradients when it runs a second time.
+    By default a compiled backward pass writes into the tensors that the forward pass saved ("donated buffers"), and refuses
+    to run with ``retain_graph=True``. Without donated buffers it computes the same numbers and keeps its memory a little
+    longer.
+
+    The tag gives these compiled passes a cache of their own. torch's caches do not tell the two kinds apart (seen with torch
+    2.15), and a pass that was compiled with donated buffers returns wrong gradients when it runs a second time.
     """
     import torch._functorch.config
     import torch.compiler.config

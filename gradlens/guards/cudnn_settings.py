@@ -1,7 +1,7 @@
-"""Settings of cuDNN for a while, all others left as they are.
+"""Changes single settings of cuDNN for a time, and leaves all others as they are.
 
-``torch.backends.cudnn.flags(deterministic=True)`` does not do this: what it is not given it sets to defaults of its own, and
-``enabled`` is False there, so that convolutions on a GPU run about 25 times slower (torch 2.11 and 2.15).
+``torch.backends.cudnn.flags(deterministic=True)`` does not do this. It sets every setting that it is not given to its own
+default. Its default for ``enabled`` is False, so convolutions on a GPU run about 25 times slower (torch 2.11 and 2.15).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.backends import cudnn
 
 @contextmanager
 def cudnn_settings(**settings: bool) -> Iterator[None]:
-    """Sets attributes of ``torch.backends.cudnn`` inside.
+    """Sets attributes of ``torch.backends.cudnn`` inside the ``with`` block, and sets them back after it.
 
     Args:
         **settings: ``deterministic``, ``benchmark`` and the like.

@@ -1,4 +1,4 @@
-"""HeldError: keeps what goes wrong in our hooks away from the training's own passes."""
+"""HeldError: an error in a hook of gradlens never reaches the training; gradlens' own code raises it later."""
 
 from __future__ import annotations
 
@@ -10,36 +10,38 @@ from torch.utils.hooks import unserializable_hook
 
 
 class HeldError:
-    """Holds the first error of hooks that run inside passes of the training, until our own code can raise it.
+    """Keeps the first error of gradlens' hooks that run inside the training's own passes.
+
+    ``check`` raises it later, where gradlens' own code can handle it.
 
     Attributes:
-        error: The first one; None while all goes well.
+        error: The first error; None if there was none.
     """
 
     def __init__(self) -> None:
         self.error: Exception | None = None
 
     def run(self, hook: Callable[..., None], *args: Any) -> None:
-        """Calls a hook and lets no exception out."""
+        """Calls a hook. Keeps its exception instead of raising it."""
         try:
             hook(*args)
         except Exception as error:
             self.hold(error)
 
     def hook(self, function: Callable[..., None], *args: Any) -> Callable[..., None]:
-        """Returns a hook for a tensor that runs ``function``; torch saves the tensor without it, and without a warning."""
+        """Returns a tensor hook that runs ``function``. torch saves the tensor without this hook, and does not warn."""
         hook: Callable[..., None] = unserializable_hook(partial(self.run, function, *args))  # type: ignore[no-untyped-call]
         return hook
 
     def hold(self, error: Exception) -> None:
-        """Keeps an error if it is the first."""
+        """Keeps the error, unless an earlier one is kept already."""
         self.error = self.error or error
 
     def check(self) -> None:
-        """Raises the error that is held, if there is one.
+        """Raises the error that was kept, if there is one.
 
         Raises:
-            Exception: The first that was held.
+            Exception: The first error of a hook.
         """
         if self.error is not None:
             raise self.error

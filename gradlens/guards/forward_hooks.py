@@ -1,4 +1,4 @@
-"""The script's forward hooks, which a forward pass that runs again would run again."""
+"""Finds the script's forward hooks: repeating the forward pass would call them a second time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from torch.nn.modules import module as of_all
 
 from gradlens.guards.script_hooks import names_of
 
-# Hooks that are a part of what a module computes (weight normalisation of old, pruning), or ours.
+# Where hooks come from that may run again: torch's are a part of what a module computes (the old weight normalisation,
+# pruning), and the others are ours.
 HARMLESS = ("torch.", "gradlens.")
 
 
 def script_forward_hooks(model: nn.Module) -> list[str]:
-    """Returns the names of forward hooks on modules of a model, and on all modules, that are neither torch's nor ours."""
+    """Returns the names of the script's forward hooks: those on modules of the model, and those for all modules.
+
+    Hooks of torch and of gradlens are left out.
+    """
     dicts = [of_all._global_forward_pre_hooks, of_all._global_forward_hooks]
     for module in model.modules():
         dicts += [module._forward_pre_hooks, module._forward_hooks]

@@ -1,4 +1,7 @@
-"""StepHook: a hook that stays with the module on which it was installed, and is met by nothing but the module's own call."""
+"""Hooks of gradlens on modules, for one measured step: copies of the module, saved files and traces do not have them.
+
+``StepHook`` is the hook, ``Listening`` keeps it on its module, and ``away`` takes all of them off for a time.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,22 @@ from torch._C import _is_tracing
 class StepHook:
     """A module hook for one step of this process.
 
-    A training may copy its model at any moment (an exponential moving average), save it whole or compile it: see
-    ``gradlens.guards.unseen_hooks``. Code that copies the attributes of a module by itself gets a method of the standard library
-    in its place, which does nothing and needs no gradlens to be loaded.
+    A training may copy its model at any moment (an exponential moving average), save it whole or compile it;
+    ``gradlens.guards.unseen_hooks`` hides the hook from all these. Some code copies the attributes of a module by itself.
+    Its copy has a method of the standard library instead of the hook: it does nothing, and loads without gradlens.
     """
 
     def __init__(self, hook: Callable[..., None], fail: Callable[[Exception], None]) -> None:
-        """Prepares.
+        """Keeps both functions.
 
         Args:
-            hook: What is called.
-            fail: Takes its errors, which must not reach the training's forward pass.
+            hook: The function that is called.
+            fail: Is given an error of ``hook``, which must not reach the training's forward pass.
         """
         self._hook, self._fail = hook, fail
 
     def __call__(self, *args: Any) -> None:
-        """Calls the hook, unless torch.jit.trace calls the module."""
+        """Calls the function, except while ``torch.jit.trace`` calls the module."""
         try:
             if not _is_tracing():
                 self._hook(*args)
@@ -40,7 +43,7 @@ class StepHook:
 
 
 class Listening:
-    """A StepHook on a module, until it is removed."""
+    """A StepHook that is installed on a module; ``remove`` takes it off."""
 
     def __init__(self, module: nn.Module, hook: StepHook, *, before: bool, first: bool, with_kwargs: bool) -> None:
         """Installs the hook.
@@ -48,9 +51,9 @@ class Listening:
         Args:
             module: The module.
             hook: The hook.
-            before: Whether it is called before the module, not after it.
-            first: Whether it is called before the hooks that are there.
-            with_kwargs: Whether it is given the keyword arguments, too.
+            before: Whether the hook is called before the module; if not, after it.
+            first: Whether the hook is called before the hooks that the module has.
+            with_kwargs: Whether the hook is given the keyword arguments, too.
         """
         self._hook, self._first, self._with_kwargs = hook, first, with_kwargs
         kind = "_forward_pre_hooks" if before else "_forward_hooks"
@@ -60,17 +63,17 @@ class Listening:
         _installed[self._key] = self
 
     def remove(self) -> None:
-        """Removes the hook."""
+        """Removes the hook for good."""
         self.hide()
         _installed.pop(self._key, None)
 
     def hide(self) -> bool:
-        """Takes the hook off, and says whether it was there."""
+        """Takes the hook off for a time. Returns whether it was on the module."""
         self._extra.pop(self._key, None)
         return self._hooks.pop(self._key, None) is not None
 
     def show(self) -> None:
-        """Puts the hook back, unless it was removed."""
+        """Puts the hook back on, unless it was removed meanwhile."""
         if self._key not in _installed:
             return
         self._hooks[self._key] = self._hook
@@ -80,18 +83,18 @@ class Listening:
             self._extra[self._key] = True
 
 
-# All that are installed, by the ids that torch gives to hooks, in the order of installation.
+# All installed hooks, by the ids that torch gives to them, in the order of installation.
 _installed: dict[int, Listening] = {}
 
 
 def listening() -> bool:
-    """Says whether any hook of ours is on a module."""
+    """Says whether a hook of gradlens is installed on any module."""
     return bool(_installed)
 
 
 @contextmanager
 def away() -> Iterator[None]:
-    """Takes our hooks off all modules for a time."""
+    """Takes the hooks of gradlens off all modules inside the ``with`` block."""
     hidden = [each for each in list(_installed.values()) if each.hide()]
     try:
         yield

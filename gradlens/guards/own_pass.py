@@ -1,4 +1,4 @@
-"""OwnPass: backward passes of ours, of which the script's hooks must not hear."""
+"""OwnPass: marks the backward passes that gradlens runs itself, so that the script's hooks are not called in them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 KEY = "gradlens_own_pass"
-# One entry for each pass of ours that runs in any thread: empty nearly always, and cheap to ask.
+# One entry for each own pass that runs now, in any thread. It is nearly always empty, and cheap to look at.
 _running: list[None] = []
-# Tensors of the graph that keep their gradient (``retain_grad``): a pass of ours would add to it.
+# Tensors inside the graph that keep their gradient (``retain_grad``), by id: an own pass would add to it.
 _retained: dict[int, weakref.ref[Tensor]] = {}
 
 
 class OwnPass:
-    """Marks what runs from ``begin`` to ``end`` as passes of ours, for hooks in every thread that autograd uses for them.
+    """Marks the passes between ``begin`` and ``end`` as gradlens' own, in every thread that autograd uses for them.
 
-    What ``retain_grad`` keeps of the script's tensors stays as it was. Anomaly detection, which would blame the script for
-    a NaN that only a masked gradient has, is off.
+    ``end`` puts back the gradients that ``retain_grad`` keeps. Anomaly detection is off in between: a masked gradient may
+    have a NaN that the training's gradient has not, and torch would blame the script for it.
     """
 
     def __init__(self) -> None:
@@ -29,19 +29,19 @@ class OwnPass:
         self._anomaly: tuple[bool, bool] = (False, False)
 
     def begin(self) -> Self:
-        """Begins."""
+        """Begins, and returns itself."""
         self._kept = _kept() if _retained else []
         self._anomaly = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
         if self._anomaly[0]:
             torch.set_anomaly_enabled(False)
         _running.append(None)
         self._begun = True
-        # torch hands this on to the threads in which it runs a backward pass for a device.
+        # torch copies this mark to the threads that run the backward pass for a device.
         torch._C._stash_obj_in_tls(KEY, True)
         return self
 
     def end(self) -> None:
-        """Ends; a second call does nothing."""
+        """Ends. A second call does nothing."""
         if not self._begun:
             return
         torch._C._stash_obj_in_tls(KEY, False)
@@ -63,12 +63,12 @@ class OwnPass:
 
 
 def in_own_pass() -> bool:
-    """Says whether a pass of ours runs the code that asks; other threads' passes do not count."""
+    """Says whether the calling code runs inside an own pass. Own passes of other threads do not count."""
     return bool(_running) and torch._C._is_key_in_tls(KEY) and bool(torch._C._get_obj_in_tls(KEY))
 
 
 def note_retained(tensor: Tensor) -> None:
-    """Remembers a tensor that keeps its gradient, without keeping it alive."""
+    """Remembers a tensor that keeps its gradient. The reference is weak, so the tensor can be freed."""
     number = id(tensor)
 
     def gone(_: weakref.ref[Tensor]) -> None:

@@ -1,14 +1,14 @@
-"""The registry of patches: every function of torch that gradlens replaces is replaced, and put back, here.
+"""The registry of patches: gradlens replaces functions of torch, and puts them back, only here.
 
-To add one, describe it with a ``Patch`` beside the code that understands it, and ``listen`` to it:
+To replace one more, describe it with a ``Patch``, in the file that knows what to do with the calls. Then add a listener:
 
     SCALE = Patch(torch.amp.GradScaler, "scale", _noting)  # _noting(original, listeners) returns the wrapper
     leave = listen(SCALE, listener)
     ...
     leave()
 
-The first listener has the function replaced; the last one that leaves has it put back. Between, every lens, tracker and
-callback that wants the calls is a listener, in whatever order they come and go.
+The function is replaced when the first listener comes, and put back when the last one leaves. Listeners are lenses,
+trackers and callbacks. They may come and leave in any order.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ L = TypeVar("L")
 
 
 class Listeners(Generic[L]):
-    """Who wants the calls of a function now; a wrapper reads it in each call.
+    """The listeners of one function. Its wrapper reads them in each call.
 
     Attributes:
-        all: In the order in which they came.
-        newest: The last of them; None: nobody listens, and the wrapper does what the original does.
+        all: The listeners, in the order in which they came.
+        newest: The last one; None if there is none, and then the wrapper does exactly what the original does.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Listeners(Generic[L]):
         self.newest: L | None = None
 
     def set(self, listeners: tuple[L, ...]) -> None:
-        """Replaces all of them; a wrapper that runs meanwhile goes on with those that it has read."""
+        """Replaces all listeners. A call that runs at this moment keeps the listeners that it has read."""
         self.all = listeners
         self.newest = listeners[-1] if listeners else None
 
@@ -43,10 +43,10 @@ class Patch(Generic[L]):
     """A function that gradlens replaces.
 
     Attributes:
-        owner: The module or class that it is an attribute of.
-        name: The attribute.
-        wrap: Returns the wrapper of (the original, its listeners). The wrapper must do what the original does where nobody
-            listens: somebody may keep a reference to it for good.
+        owner: The module or class that has the function as an attribute.
+        name: The name of the attribute.
+        wrap: Takes the original and its listeners, and returns the wrapper. Without a listener the wrapper must do what the
+            original does, because somebody may keep a reference to the wrapper for ever.
     """
 
     owner: Any
@@ -56,12 +56,12 @@ class Patch(Generic[L]):
 
 @dataclass(frozen=True)
 class _Placed:
-    """A wrapper that was made once and is put in place whenever somebody listens.
+    """A wrapper. It is made once, and used again each time that a listener comes.
 
     Attributes:
-        wrapper: It.
-        before: What stood in the attribute before; _INHERITED: nothing, a base class has it.
-        listeners: Who wants its calls.
+        wrapper: The wrapper.
+        before: The value of the attribute before; _INHERITED if only a base class has the attribute.
+        listeners: The listeners of the wrapper.
     """
 
     wrapper: Any
@@ -71,16 +71,16 @@ class _Placed:
 
 _INHERITED = object()
 _placed: dict[Patch[Any], _Placed] = {}
-# What others had put over a wrapper of ours when its last listener left: it calls ours, presumably.
+# Functions of others that stood in place of our wrapper when its last listener left. They probably call our wrapper.
 _covers: dict[Patch[Any], Any] = {}
 
 
 def listen(patch: Patch[L], listener: L) -> Callable[[], None]:
-    """Has a listener get the calls of a function; returns what ends that, where a second call does nothing.
+    """Adds a listener to a function. Returns a function that removes it again; calling that twice does no harm.
 
     Args:
-        patch: The function.
-        listener: What the wrapper of ``patch`` expects.
+        patch: The function to listen to.
+        listener: The object that the wrapper of ``patch`` works with.
     """
     placed = _place(patch)
     placed.listeners.set((*placed.listeners.all, listener))
@@ -96,7 +96,7 @@ def listen(patch: Patch[L], listener: L) -> Callable[[], None]:
 
 
 def _place(patch: Patch[L]) -> _Placed:
-    """Sees to it that the calls reach our wrapper: the one made before, wherever that is possible."""
+    """Makes sure that the calls reach our wrapper. Uses the wrapper that was made before, wherever that is possible."""
     now = _attribute(patch)
     placed = _placed.get(patch)
     if placed is None or not _reached(patch, placed, now):
@@ -112,10 +112,10 @@ def _place(patch: Patch[L]) -> _Placed:
 
 
 def _reached(patch: Patch[Any], placed: _Placed, now: Any) -> bool:
-    """Whether calls reach a wrapper of ours, or do when it is put back into its place."""
+    """Says whether calls reach our wrapper now, or will once it is put back in its place."""
     if now is placed.wrapper or now is placed.before:
         return True
-    # Somebody else's function; it was put over ours while ours was in place.
+    # The attribute is somebody else's function. It calls our wrapper if it was put there while our wrapper was in place.
     return bool(placed.listeners.all) or now is _covers.get(patch)
 
 
@@ -128,7 +128,7 @@ def _leave(patch: Patch[Any], listener: Any) -> None:
 
 
 def _put_back(patch: Patch[Any]) -> None:
-    """Puts the original back, and what lies below it that nobody listens to any more either."""
+    """Puts the original back. If that is itself a wrapper of ours without listeners, puts back its original, too."""
     while (idle := _idle(_attribute(patch))) is not None:
         before = _placed[idle].before
         if before is _INHERITED:
@@ -140,7 +140,7 @@ def _put_back(patch: Patch[Any]) -> None:
 
 
 def _idle(function: Any) -> Patch[Any] | None:
-    """Returns the patch whose wrapper this is, if nobody listens to it."""
+    """Returns the patch whose wrapper ``function`` is, if it has no listener; otherwise None."""
     own = (patch for patch, placed in _placed.items() if placed.wrapper is function and not placed.listeners.all)
     return next(own, None)
 

@@ -1,4 +1,4 @@
-"""RandomState: the random state of the process, taken down and put back."""
+"""RandomState: saves the state of the random number generators of this process, and restores it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-# Where threads come from that draw nothing: progress bars, writers of logs, what feeds workers and moves batches, and ours.
+# The modules of threads that draw no random numbers: progress bars, log writers, threads that feed data workers and move
+# batches, and the threads of gradlens.
 IDLE = ("tqdm.", "tensorboard.", "torch.", "multiprocessing.queues", "multiprocessing.resource_sharer", "gradlens.")
 
 
 class RandomState:
     """The state of Python's, NumPy's and torch's global generators at one moment.
 
-    Backward passes may draw random numbers: a hook that adds noise, a function of the user's own, checkpointing that does
-    not keep the state. A pass of ours must leave the numbers that training draws next as they would be without it.
+    A backward pass may draw random numbers: in a hook that adds noise, in a function of the user's own, or in checkpointing
+    that does not save the state. After gradlens' own passes the training must still draw the numbers that it would draw
+    without them.
     """
 
     def __init__(self, devices: Iterable[torch.device]) -> None:
-        """Takes the state down; no synchronisation with any device.
+        """Saves the state, without waiting for any device.
 
         Args:
-            devices: Where training may draw numbers, besides the CPU.
+            devices: The devices on which training may draw numbers, besides the CPU.
         """
         self._cuda = {d: torch.cuda.get_rng_state(d) for d in {d for d in devices if d.type == "cuda"}}
         self._cpu = torch.get_rng_state()
@@ -32,10 +34,10 @@ class RandomState:
         self._python = random.getstate()
 
     def restore(self) -> None:
-        """Puts the state back; may be called again.
+        """Restores the state. It may be called several times.
 
-        Where another thread of the script runs (one that prepares the next batches), the generators of the host go on as they
-        are: what was drawn meanwhile is taken to be its own.
+        If another thread of the script runs (one that prepares the next batches, for example), the generators of the CPU are
+        left as they are: the numbers that were drawn meanwhile may be that thread's.
         """
         for device, state in self._cuda.items():
             torch.cuda.set_rng_state(state, device)
@@ -47,7 +49,7 @@ class RandomState:
 
 
 def _may_draw(thread: threading.Thread) -> bool:
-    # A thread that torch started to run a backward pass is known to Python as a dummy.
+    # Python shows a thread that torch started for a backward pass as a dummy thread.
     if thread is threading.current_thread() or isinstance(thread, threading._DummyThread):
         return False
     target = getattr(thread, "_target", None)

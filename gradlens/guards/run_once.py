@@ -1,4 +1,4 @@
-"""Once: a backward pass that runs exactly once, whatever happens around it."""
+"""Once: the training's own backward pass, which must run exactly once, whatever a measurement does around it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gradlens.guards.own_pass import KEY
 
 
 class Once:
-    """Wraps the training loop's backward pass.
+    """Wraps the training's backward pass, runs it, and records how that went.
 
     Attributes:
         ran: Whether it was called.
-        error: What it raised: an error of the training, not of ours.
-        seconds: How long it took: no cost of measuring.
-        before: Called right before it runs, to undo what our own passes have changed.
+        error: The exception that it raised: an error of the training, not of gradlens. None if there was none.
+        seconds: How long it took, in seconds. This is no cost of measuring.
+        before: Is called right before it runs, to undo what gradlens' own passes have changed.
     """
 
     def __init__(self, backward: Callable[[], None]) -> None:
@@ -28,18 +28,18 @@ class Once:
         self.before: Callable[[], None] = _nothing
 
     def __call__(self) -> None:
-        """Runs it.
+        """Runs the backward pass.
 
         Raises:
-            BaseException: Whatever the backward pass raises.
-            AssertionError: It ran before: an error of ours.
+            BaseException: The backward pass raised it.
+            AssertionError: It ran before. This is an error of gradlens.
         """
         if self.ran:
             raise AssertionError("the backward pass was asked for twice")
         self.ran = True
         try:
             self.before()
-        finally:  # whatever became of it
+        finally:  # the training goes on even if ``before`` raised an error
             torch._C._stash_obj_in_tls(KEY, False)  # from here on the script's hooks run
             self._run()
 

@@ -1,8 +1,8 @@
-"""The script's hooks on tensors and nodes of the graph, wrapped where they are registered: no pass of ours runs them.
+"""Wraps the script's backward hooks when they are registered, so that gradlens' own passes do not call them.
 
-Hooks of modules need nothing of their own: torch hangs them on nodes, through the very function that is wrapped here. Hooks
-on parameters are left as they are, see ``gradlens.autograd.parameter_hooks``. The wrapper stands for its hook in copies and
-pickles.
+This covers hooks on tensors and on nodes of the autograd graph. It covers backward hooks of modules, too: torch registers
+them on nodes, with the function that is wrapped here. Hooks on parameters are left as they are, see
+``gradlens.autograd.parameter_hooks``. Copies and pickles hold the script's hook itself, not the wrapper.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from gradlens.guards.own_pass import KEY, OwnPass, _running, note_retained
 from gradlens.guards.patches import Listeners, Patch, listen
 from gradlens.guards.selective_checkpoints import keep
 
-# Hooks without which a pass of ours would go wrong: torch's own for parameters in parts, and those of the measurement.
+# The modules of hooks that own passes need: torch's for sharded parameters, and those of the measurement.
 NEEDED = ("torch.distributed.", "gradlens.")
 
 
 class Taken:
-    """What the script's hooks did in backward passes of training, while somebody listens.
+    """What the script's hooks did in the training's backward passes, recorded while ``listening`` is True.
 
     Attributes:
-        changing: Names of those that returned another gradient, in the order of the passes.
-        listening: Whether anybody wants to know.
-        held: The first error of ours in a hook or its registration.
+        changing: Names of the hooks that returned another gradient, in the order of the calls.
+        listening: Whether this is recorded.
+        held: The first error of gradlens in a wrapper or in the registration of a hook.
     """
 
     def __init__(self) -> None:
@@ -42,16 +42,16 @@ class Taken:
         self.held = HeldError()
 
     def check(self) -> None:
-        """Raises the error that is held, if there is one, and forgets it.
+        """Raises the error that was kept, if there is one, and forgets it.
 
         Raises:
-            Exception: The first that was held.
+            Exception: The first error that was kept.
         """
         held, self.held = self.held, HeldError()
         held.check()
 
     def note(self, hook: Any, given: Any, result: Any) -> None:
-        """Notes what a hook was given and what it returned."""
+        """Records the names of a hook if it returned another gradient than it was given."""
         if _differs(result, given):
             self.changing.update(dict.fromkeys(names_of(hook)))
 
@@ -60,7 +60,7 @@ taken = Taken()
 
 
 class ScriptHook:
-    """A hook of the script that does not run in passes of ours; in every other respect it is the hook itself."""
+    """Wraps a hook of the script. It does nothing in gradlens' own passes, and otherwise behaves as the hook itself."""
 
     __slots__ = ("__weakref__", "hook")
 
@@ -68,8 +68,8 @@ class ScriptHook:
         self.hook = hook
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the hook."""
-        # As in_own_pass, without a function of ours that could fail inside the training's pass.
+        """Calls the hook, except in an own pass."""
+        # The same test as in_own_pass, written out: a function of ours could fail here, inside the training's pass.
         if _running and torch._C._is_key_in_tls(KEY) and torch._C._get_obj_in_tls(KEY):
             return None
         result = self.hook(*args, **kwargs)
@@ -85,20 +85,20 @@ class ScriptHook:
 
 
 def of_script(hook: Any) -> Any:
-    """Returns a hook as it is registered: wrapped, unless a pass of ours needs it."""
+    """Returns what is registered in place of a hook: its wrapper, or the hook itself if own passes need it."""
     return hook if type(hook) is ScriptHook or not callable(hook) or is_needed(hook) else ScriptHook(hook)
 
 
 def is_needed(hook: Any) -> bool:
-    """Says whether a pass of ours needs a hook."""
+    """Says whether own passes need a hook."""
     home = _home(hook)
-    if home == "torch.autograd.graph.":  # it calls another one
+    if home == "torch.autograd.graph.":  # a function of torch that calls other hooks
         return any(callable(value) and _home(value).startswith(NEEDED) for value in _cells(hook))
     return home.startswith(NEEDED)
 
 
 def names_of(hook: Any) -> list[str]:
-    """Returns the names of a hook for people; of a function of torch that calls several, theirs."""
+    """Returns the names of a hook for messages: several where torch's function calls several hooks of the script."""
     inside = _cells(hook)
     of_module = next((value for value in inside if isinstance(value, BackwardHook)), None)
     if of_module is not None:
@@ -110,30 +110,31 @@ def names_of(hook: Any) -> list[str]:
 
 
 class NodeHooks(Exception):
-    """Carries the hooks that a node of the graph has, the dict of torch or None, as its argument; see ``hooks_of``.
+    """Carries the hooks of a node of the graph as its argument: torch's dict, or None; see ``hooks_of``.
 
-    It is raised twice for each node of each measured graph: without a constructor of its own, which would be half the time.
+    It is raised twice for each node of each measured graph. It has no constructor of its own, which would double the time.
     """
 
 
 def ask(*_: Any) -> None:
-    """No hook: who registers it wants to know the hooks that are there."""
+    """Is no real hook. Registering it raises ``NodeHooks``, which carries the hooks that the node has."""
 
 
 def hooks_of(node: Any) -> list[Any]:
-    """Returns the Python hooks of a node of the graph, which stays as it is.
+    """Returns the Python hooks of a node of the graph, and changes nothing.
 
     Args:
-        node: The node; hooks must be hidden.
+        node: The node. ``hide`` must be in effect.
     """
     return [hook for hooks in _kept_by(node) for hook in hooks.values()]
 
 
 @contextmanager
 def out_of_sight(nodes: Iterable[Any]) -> Iterator[None]:
-    """Runs passes of ours over a graph that may have been made while nobody listened: its hooks rest meanwhile.
+    """Marks the ``with`` block as an own pass, over a graph that may have been made before ``hide`` was in effect.
 
-    Not those of its tensors (``Tensor.register_hook``), which torch shows to nobody.
+    The script's hooks on these nodes are taken off inside, and put back after. Hooks of tensors (``Tensor.register_hook``)
+    stay: torch does not show them.
 
     Args:
         nodes: The nodes of the graph.
@@ -156,12 +157,12 @@ def out_of_sight(nodes: Iterable[Any]) -> Iterator[None]:
 
 
 def _fill(hooks: dict[Any, Any], those: dict[Any, Any]) -> None:
-    hooks.clear()  # torch calls what it finds in this very dict
+    hooks.clear()  # the dict itself must stay: torch calls the hooks in it
     hooks.update(those)
 
 
 def _kept_by(node: Any) -> Iterator[dict[Any, Any]]:
-    """Yields the dicts in which torch keeps the Python hooks of a node; hooks must be hidden."""
+    """Yields the dicts in which torch keeps the Python hooks of a node. ``hide`` must be in effect."""
     for register in (node.register_prehook, node.register_hook):
         try:
             register(ask).remove()
@@ -171,7 +172,7 @@ def _kept_by(node: Any) -> Iterator[dict[Any, Any]]:
 
 
 def hide() -> Callable[[], None]:
-    """Wraps what is registered from now on; returns what ends that."""
+    """Wraps every hook that is registered from now on. Returns a function that ends this."""
     with ExitStack() as leave:
         leave.callback(keep())
         for patch in PATCHES:
@@ -210,7 +211,7 @@ def _retain_grad(original: Callable[..., Any], listeners: Listeners[Taken]) -> C
 PATCHES: tuple[Patch[Taken], ...] = (
     Patch(Tensor, "register_hook", _tensor_hook),
     Patch(Tensor, "retain_grad", _retain_grad),
-    # What registers a hook on any node, in C++ nodes as well.
+    # This function registers a hook on any node, a C++ node as well.
     Patch(_HookMixin, "_register_hook", _node_hook),
 )
 
@@ -224,7 +225,7 @@ def _wrapped(hook: Any) -> Any:
 
 
 def _home(hook: Any) -> str:
-    """The module of the function that a hook calls first, with a dot after it."""
+    """Returns the name of the module that defines a hook's function, with a dot after it."""
     while isinstance(hook, functools.partial):
         hook = hook.func
     return f"{getattr(hook, '__module__', None) or type(hook).__module__}."

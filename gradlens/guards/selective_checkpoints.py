@@ -1,4 +1,7 @@
-"""Selective activation checkpointing, made repeatable: what a pass of ours takes from its store stays there for training."""
+"""Selective activation checkpointing: gradlens' own passes leave the stored activations for the training's pass.
+
+A backward pass takes activations out of the store. Own passes take them out of a copy.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from gradlens.guards.patches import Listeners, Patch, listen
 
 
 def keep() -> Callable[[], None]:
-    """Has passes of ours use up copies of the stores from now on; returns what ends that."""
+    """Gives gradlens' own passes copies of the stores from now on. Returns a function that ends this."""
     return listen(ENTER, None)
 
 
@@ -23,7 +26,7 @@ def _entered(original: Callable[..., Any], listeners: Listeners[None]) -> Callab
     @functools.wraps(original)
     def entered(self: Any) -> Any:
         kept = vars(self).get("_gradlens_store")
-        if kept is not None:  # the store of training
+        if kept is not None:  # the store of the training, which an own pass replaced by a copy
             self.storage = kept
         if _running and torch._C._is_key_in_tls(KEY) and torch._C._get_obj_in_tls(KEY):
             self._gradlens_store = self.storage

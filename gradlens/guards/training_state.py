@@ -1,4 +1,4 @@
-"""TrainingState: what passes of ours could change besides random numbers, taken down before them and put back after."""
+"""TrainingState: saves what gradlens' own passes could change before they run, and restores it after them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,27 @@ WRITES_GRADIENTS = (
 
 
 class TrainingState:
-    """Random numbers, buffers and attributes of modules, and ``.grad``, as training left them.
+    """The random numbers, the buffers and attributes of modules, and ``.grad``, as the training left them.
 
-    Activation checkpointing runs a part of the forward pass again in every backward pass: running statistics move, the
-    power iteration of a spectral norm goes on, a module counts its calls. In the training's own pass that happens once.
+    This matters because activation checkpointing runs a part of the forward pass again in every backward pass. Each time it
+    moves running statistics, runs the power iteration of a spectral norm, and lets a module count its calls. The training's
+    own pass does this once.
+
+    Attributes:
+        gradients_written: Whether own passes wrote to ``.grad``; known after ``restore``.
     """
 
     def __init__(self, model: nn.Module, params: Sequence[nn.Parameter]) -> None:
-        """Takes the state down; what follows are passes of ours, until ``restore``.
+        """Saves the state. Every pass from now on counts as gradlens' own, until ``restore``.
 
         Args:
             model: The model.
-            params: The parameters that are measured.
+            params: The measured parameters.
         """
         self._random = RandomState(param.device for param in params)
         modules = [
             module for module in model.modules() if not isinstance(module, ScriptModule)
-        ]  # those hold no Python state
+        ]  # a ScriptModule holds no Python state
         self._attributes = [(module, dict(vars(module)), dict(module._buffers)) for module in modules]
         self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if _is_plain(buffer)]
         self._gradients = [(param, param.grad, _version(param.grad), _copy(param.grad)) for param in params]
@@ -44,17 +48,15 @@ class TrainingState:
         self._passes = OwnPass().begin()
 
     def restore(self) -> None:
-        """Ends our passes and puts everything back; may be called again until training goes on.
-
-        ``gradients_written`` says afterwards whether ``.grad`` had been written.
-        """
+        """Ends the own passes and restores everything. It may be called again until the training goes on."""
         self._passes.end()
         self._random.restore()
         for module, attributes, buffers in self._attributes:
             _put_back(vars(module), attributes)
             _put_back(module._buffers, buffers)
         for buffer, values in self._buffers:
-            # The version does not tell: batch normalisation moves its statistics unseen. Comparing would wait for a device.
+            # The version counter does not help: batch normalisation moves its statistics without raising it. Buffers on a
+            # GPU are written without a comparison, which would wait for the device.
             if _can_be_written(buffer) or not torch.equal(buffer, values):
                 _write(buffer, values)
         for param, gradient, written, copied in self._gradients:
@@ -70,7 +72,10 @@ def _is_plain(buffer: Tensor) -> bool:
 
 
 def _can_be_written(buffer: Tensor) -> bool:
-    """Whether a buffer lies on a device with a place of its own for each entry (an expanded one has not)."""
+    """Says whether a buffer is restored without a comparison: it is not on the CPU, and no two entries share memory.
+
+    The entries of an expanded tensor share memory, and torch refuses to write them.
+    """
     return buffer.device.type != "cpu" and torch._prims_common.is_non_overlapping_and_dense_or_false(buffer)
 
 
@@ -81,7 +86,7 @@ def _put_back(current: dict[str, Any], before: dict[str, Any]) -> None:
 
 
 def _write(tensor: Tensor, values: Tensor) -> None:
-    # Under autograd's eyes this would be one more change of what it may have saved.
+    # Autograd may have saved this tensor. The version counter must not rise, or its backward pass would refuse to run.
     with torch.no_grad(), _unsafe_preserve_version_counter(tensor):
         tensor.copy_(values)
 

@@ -1,4 +1,7 @@
-"""What copies, saves, traces or compiles a model on a measured step does not meet the hooks that are on it for that step."""
+"""Installs gradlens' module hooks, and hides them from torch functions that copy, save, trace or compile a model.
+
+A training may do any of these in a measured step, while the hooks are on the model.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from torch import nn
 
 from gradlens.guards.module_hook import Listening, StepHook, away, listening
 
-# What reads the hooks of a model: where it lies, and its name. Names that a version of torch lacks are passed over.
-# Not ``torch.jit.trace``, which names its values after the variables of its caller; its own check calls the model again.
+# The functions of torch that read the hooks of a model: module and name. Names that a version of torch does not have are
+# skipped. ``torch.jit.trace`` itself is not wrapped: it names its values after the variables of its caller. Its own check
+# calls the model again, so ``_check_trace`` is wrapped.
 READERS = (
     ("torch.jit._recursive", "create_script_module"),
     ("torch.jit._trace", "_check_trace"),
@@ -30,21 +34,24 @@ _done = False
 def listen(
     module: nn.Module, hook: StepHook, *, before: bool = False, first: bool = False, with_kwargs: bool = False
 ) -> Listening:
-    """Installs a hook of ours on a module.
+    """Installs a hook of gradlens on a module. Returns an object whose ``remove`` takes it off.
 
     Args:
         module: The module.
         hook: The hook.
-        before: Whether it is called before the module, not after it.
-        first: Whether it is called before the hooks that are there.
-        with_kwargs: Whether it is given the keyword arguments, too.
+        before: Whether the hook is called before the module; if not, after it.
+        first: Whether the hook is called before the hooks that the module has.
+        with_kwargs: Whether the hook is given the keyword arguments, too.
     """
     _hide()
     return Listening(module, hook, before=before, first=first, with_kwargs=with_kwargs)
 
 
 def _hide() -> None:
-    """Has torch overlook our hooks, once for the process. Where none is installed, its functions do what they always do."""
+    """Wraps torch's functions so that they do not see our hooks. The first call does it, for the whole process.
+
+    While no hook of ours is installed, the wrapped functions do what they always do.
+    """
     global _done
     if _done:
         return
@@ -75,7 +82,7 @@ def _without_hooks(ordinary: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _reduced_without_hooks() -> Callable[..., Any]:
-    """Returns ``__reduce_ex__`` of modules: what ``copy`` and ``pickle`` take of them."""
+    """Returns a new ``__reduce_ex__`` for modules: ``copy`` and ``pickle`` read a module with it."""
 
     def reduce(self: nn.Module, protocol: Any) -> Any:
         reduced = super(nn.Module, self).__reduce_ex__(protocol)
@@ -88,7 +95,7 @@ def _reduced_without_hooks() -> Callable[..., Any]:
 
 
 def _cleaned(part: Any) -> Any:
-    """Returns the attributes of a module without hooks of ours; anything else, and those without any, as they are."""
+    """Returns the attributes of a module without our hooks. Returns any other value, or attributes without them, as it is."""
     if type(part) is not dict:
         return part
     kept = part

@@ -1,7 +1,7 @@
-"""The category of what gradlens says through ``warnings``."""
+"""The category of the warnings that gradlens gives."""
 
 from __future__ import annotations
 
 
 class GradlensWarning(RuntimeWarning):
-    """Something about a measurement that the user should know; training is untouched."""
+    """Something that the user should know about a measurement. The training is not affected."""

@@ -1,4 +1,4 @@
-"""Figures of runs with plotly. Pure functions of Run objects: no files, no server."""
+"""Figures of runs, drawn with plotly. Every figure is a pure function of ``Run`` objects: no files, no server."""
 
 from gradlens.figures._axis import UNITS, units
 from gradlens.figures._class_matrix import ClassPair, class_cosines, conflicting_pairs, frequency_order

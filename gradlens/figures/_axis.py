@@ -1,4 +1,7 @@
-"""The horizontal axis: where measured steps, phases and marks lie when counted in steps, epochs, time or part of training."""
+"""The horizontal axis of a figure: it places measured steps, phases and marks.
+
+The axis counts optimizer steps, epochs, time, or the fraction of the training that has passed.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,23 @@ if TYPE_CHECKING:
 
 Unit = Literal["step", "epoch", "time", "fraction"]
 UNITS: tuple[Unit, ...] = ("step", "epoch", "time", "fraction")
-# More phases than this are no bands that one could tell apart.
+# A figure shades at most this many phases. More bands could not be told apart.
 MOST_PHASES = 100
-# More marks than this are lines without their texts, which would cover each other.
+# With more marks than this the figure draws only their lines. Their texts would cover each other.
 MOST_TEXTS = 12
-# Of so few steps plotly would label halves.
+# With fewer steps than this plotly would also label half steps.
 FEW_STEPS = 8
 STILL_TRAINS = "still trains, so which part of training its steps are is not known yet"
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Where measured steps lie.
+    """Where the measured steps lie on the horizontal axis.
 
     Attributes:
-        positions: [T] ascending places on the axis.
+        positions: [T] ascending positions of the measured steps.
         title: What the axis counts.
-        unit: Short name of that for tooltips.
+        unit: Short name of the unit for tooltips.
     """
 
     positions: NDArray[Any]
@@ -43,14 +46,22 @@ class Axis:
     unit: str
 
     def of_steps(self, run: Run, steps: Sequence[float]) -> Floats:
-        """Returns where optimizer steps lie, also those that were not measured."""
+        """Returns the positions of optimizer steps, measured or not.
+
+        Args:
+            run: The run that the axis belongs to.
+            steps: [n] numbers of optimizer steps.
+
+        Returns:
+            [n] positions; the steps themselves if the axis is empty.
+        """
         if not len(self.positions):
             return np.asarray(steps, dtype=np.float64)
         known = run.steps[: len(self.positions)]
         inside = np.interp(steps, known, self.positions)
         if len(known) < 2:
             return np.asarray(inside)
-        # Beyond the measured steps the axis goes on as it does on average.
+        # Outside the measured steps the axis continues with its mean slope.
         slope = (self.positions[-1] - self.positions[0]) / (known[-1] - known[0])
         beyond = np.maximum(np.asarray(steps, dtype=np.float64) - known[-1], 0)
         before = np.minimum(np.asarray(steps, dtype=np.float64) - known[0], 0)
@@ -58,15 +69,21 @@ class Axis:
 
 
 def units(run: Run) -> list[Unit]:
-    """Returns the axes that a run can be drawn over: "epoch" only where it has epochs, "fraction" only when it has ended."""
+    """Returns the units that the axis of a run can have.
+
+    "epoch" needs a run with epochs. "fraction" needs a run that has ended.
+    """
     able = {"epoch": lambda: _has_epochs(run), "fraction": lambda: not run.status.live}
     return [unit for unit in UNITS if unit not in able or able[unit]()]
 
 
 def horizontal(*axes: Axis) -> dict[str, Any]:
-    """Returns what the horizontal axis of a figure is for plotly; of several runs, all over the same unit.
+    """Returns plotly's settings for the horizontal axis of a figure.
 
-    Steps are whole numbers, also where there are few.
+    Steps get whole numbers as labels, even if there are few.
+
+    Args:
+        *axes: The axis of each run in the figure; all have the same unit.
     """
     ends = [end for axis in axes if len(axis.positions) for end in (axis.positions[0], axis.positions[-1])]
     few = axes[0].unit == "step" and bool(ends) and max(ends) - min(ends) < FEW_STEPS
@@ -83,10 +100,11 @@ def axis_of(run: Run, unit: str) -> Axis:
 
     Args:
         run: The run.
-        unit: "step" (optimizer steps), "epoch" (fractional), "time" (since the start of the run) or "fraction" (of training).
+        unit: "step" (optimizer steps), "epoch" (with fractions), "time" (since the start of the run) or "fraction" (of
+            the training).
 
     Raises:
-        FigureError: Another unit, epochs where the run has none, or the part of training of a run that still trains.
+        FigureError: The unit is unknown, the run has no epochs, or "fraction" is asked of a run that still trains.
     """
     steps = run.steps
     if unit == "step":
@@ -117,22 +135,24 @@ def add_events(
     above: bool = False,
     of: str = "",
 ) -> None:
-    """Draws the phases as bands, and marks and rare events as lines, into panels (row, column); their names go into the first.
+    """Draws the events of a run into panels: phases as bands, marks and rare events as lines.
+
+    Their names are written into the first panel.
 
     Args:
-        sheet: Where.
-        run: Whose.
+        sheet: The figure to draw into.
+        run: The run whose events are drawn.
         axis: The run's axis.
         theme: Colours.
-        panels: Rows and columns, from 1.
-        above: The panel is full (a heat map): borders are drawn over it and the names stand above it.
-        of: What the names of the phases begin with, where the panel shows other runs as well.
+        panels: (row, column) of each panel, counted from 1.
+        above: True if the panel is full (a heat map): borders are drawn over it, and the names stand above it.
+        of: Name of the run, written before the names of the phases. Needed if the panel shows other runs too.
     """
     if not len(axis.positions):
         return
     end = float(axis.positions[-1])
     layer = "above" if above else "below"
-    # One phase from beginning to end would only colour the whole panel.
+    # A single phase would only colour the whole panel.
     phases = run.phases[:MOST_PHASES] if len(run.phases) > 1 else []
     for index, phase in enumerate(phases):
         start, stop = (float(at) for at in axis.of_steps(run, [phase.start, phase.end or phase.start]))
@@ -193,7 +213,7 @@ def _time(run: Run) -> Axis:
     if not len(time):
         return Axis(time, "minutes since the start", "min")
     start = run.meta.started if run.meta.started is not None and run.meta.started <= time[0] else float(time[0])
-    # A resumed run has a pause in it, and clocks may be set back: the axis must not run backwards.
+    # The clock may be set back, also during the pause of a resumed run. The axis must not run backwards.
     seconds = np.maximum.accumulate(time - start)
     hours = seconds[-1] > 3 * 3600
     return Axis(
@@ -202,9 +222,10 @@ def _time(run: Run) -> Axis:
 
 
 def _fractional_epochs(steps: NDArray[np.int64], epochs: Floats) -> Floats:
-    """Returns [T] epoch + the part of it that has passed, so that an epoch's steps do not stand on one another.
+    """Returns [T] epochs with the fraction that has passed, so that the steps of an epoch lie side by side.
 
-    An epoch lasts from its first measured step to the next epoch's; the last one, as long as the one before.
+    An epoch lasts from its first measured step to that of the next epoch. The last epoch is taken to last as long as
+    the one before it, or longer if its measured steps reach further.
     """
     out = np.full(len(steps), np.nan)
     known = np.flatnonzero(np.isfinite(epochs))

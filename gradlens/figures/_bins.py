@@ -1,4 +1,4 @@
-"""Averages over equal stretches of training, for pictures made of cells and bars."""
+"""Means over bins of training: stretches of about equally many measured steps, for heat maps and bars."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gradlens.runlog.format.events import Phase
 
 
 def edges_of(steps: NDArray[Any], bins: int, phases: Sequence[Phase]) -> NDArray[np.intp]:
-    """Returns the first rows of about ``bins`` stretches of almost equal length, and the end: [n + 1].
+    """Returns [n + 1] the first row of each bin, and the end. The bins have almost the same length.
 
-    No stretch holds steps of two phases: where one begins, so does a stretch.
+    No bin holds steps of two phases: a new phase starts a new bin.
 
     Args:
-        steps: [T] of the rows, ascending.
-        bins: At most so many, and one more for every phase.
-        phases: Of the run.
+        steps: [T] steps of the rows, ascending.
+        bins: At most this many, and one more for each phase.
+        phases: The phases of the run.
     """
     rows = len(steps)
     edges = np.linspace(0, rows, min(bins, rows) + 1).round().astype(np.intp)
@@ -30,7 +30,10 @@ def edges_of(steps: NDArray[Any], bins: int, phases: Sequence[Phase]) -> NDArray
 
 
 def binned(values: Floats, edges: NDArray[np.intp]) -> Floats:
-    """Returns [n, ...] the means of [T, ...] between the edges; NaN are left out, and a stretch of NaN alone is NaN."""
+    """Returns [n, ...] the means of [T, ...] values between [n + 1] edges.
+
+    The means leave out values that are not finite. A bin without finite values is NaN.
+    """
     if len(edges) < 2:
         return np.empty((0, *values.shape[1:]))
     present = np.isfinite(values)
@@ -40,17 +43,17 @@ def binned(values: Floats, edges: NDArray[np.intp]) -> Floats:
 
 
 def phase_rows(steps: NDArray[Any], phases: Sequence[Phase]) -> list[int]:
-    """Returns the rows with which phases begin, but for the first phase."""
+    """Returns the first row of each phase but the first one."""
     return [int(row) for row in np.searchsorted(steps, [phase.start for phase in phases[1:]])]
 
 
 def running(values: Floats, window: int, starts: Sequence[int]) -> Floats:
-    """Returns [T] running means that end and begin where phases do; NaN where a whole window is absent.
+    """Returns [T] running means that never mix two phases; NaN where no value of the window is finite.
 
     Args:
-        values: [T].
-        window: Values in a mean; 1 = the values themselves.
-        starts: Rows with which phases begin.
+        values: [T] values, NaN = absent.
+        window: Values in each mean; 1 = no smoothing.
+        starts: First rows of the phases.
     """
     if window == 1:
         return values
@@ -59,7 +62,12 @@ def running(values: Floats, window: int, starts: Sequence[int]) -> Floats:
 
 
 def edge_positions(positions: Floats, edges: NDArray[np.intp]) -> Floats:
-    """Returns [n + 1] where the stretches begin and end on an axis with the rows at ``positions`` [T]."""
+    """Returns [n + 1] where bins begin and end on the horizontal axis.
+
+    Args:
+        positions: [T] positions of the rows.
+        edges: [n + 1] edges of the bins, in rows.
+    """
     x = np.asarray(positions, dtype=np.float64)
     if len(x) == 1:
         return np.array([x[0] - 0.5, x[0] + 0.5])

@@ -1,4 +1,4 @@
-"""Class against class: the cosine between their gradients, as a matrix."""
+"""The matrix of cosines between the gradients of classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @drawing
 def class_cosines(probe: Probe, *, theme: str = "light") -> Sheet:
-    """Draws the cosine between the gradients of every two groups of a probe (often: classes), most frequent first.
+    """Draws the cosine between the gradients of every two groups of a probe as a matrix, most frequent group first.
+
+    The groups of a probe are often single classes.
 
     Args:
         probe: A whole-data measurement.
@@ -67,7 +69,10 @@ def class_cosines(probe: Probe, *, theme: str = "light") -> Sheet:
 
 
 def frequency_order(probe: Probe) -> tuple[list[str], Floats]:
-    """Returns a probe's groups from most to fewest samples and their cosines [K, K] in that order; NaN = no sample."""
+    """Returns the K groups of a probe, from most to fewest samples, and the cosines between their gradients.
+
+    The cosines are [K, K], in the order of the groups. NaN: a group has no sample.
+    """
     names = [name for name in probe.names if name not in (REST, UPDATE) and name in probe.groups.names]
     counts = np.array([probe.counts[probe.groups.names.index(name)] for name in names])
     order = np.argsort(-counts, kind="stable")
@@ -80,7 +85,7 @@ def frequency_order(probe: Probe) -> tuple[list[str], Floats]:
 
 
 def _bound(cosine: Floats) -> float:
-    """Returns where the colours end: what all but a hundredth of the pairs keep to, rounded up; the diagonal has no say."""
+    """Returns where the colours end: the 99th percentile of the absolute cosines, rounded up, without the diagonal."""
     pairs = np.abs(cosine[~np.eye(len(cosine), dtype=bool)])
     pairs = pairs[np.isfinite(pairs)]
     return round_up(float(np.quantile(pairs, 0.99))) if len(pairs) else 1.0

@@ -1,4 +1,4 @@
-"""What the colours of a heat map mean: their range, their bar, and the cells that have none."""
+"""The colours of a heat map: their range, the colour bar, and the grey of cells without a value."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from gradlens.figures._theme import Theme
 from gradlens.metrics.catalogue import COSINE, Quantity, Unit
 from gradlens.metrics.gram import Floats
 
-# Where colours of numbers between -1 and 1 may end: a live figure seldom changes from one to the next.
+# The colours of cosines end at one of these numbers. With so few, the colours of a live figure seldom change.
 ENDS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
-# What tells the CSV that the cells' numbers stand beside them.
+# This mark of a trace tells the CSV that z are logarithms and that the numbers themselves are in customdata.
 LOGARITHMS = "log10"
 
 
 @dataclass(frozen=True)
 class ColorScale:
-    """How cells are coloured.
+    """How the cells of a heat map are coloured.
 
     Attributes:
-        z: What the colours stand for.
-        settings: What a heat map of plotly needs for it.
-        bar: What its colour bar needs.
+        z: [rows, columns] the numbers that the colours show.
+        settings: Settings of plotly's heat map.
+        bar: Settings of the colour bar.
         log: Whether z are logarithms.
     """
 
@@ -50,19 +50,19 @@ def color_scale(cells: Floats, quantity: Quantity, theme: Theme, *, log: bool = 
         return ColorScale(cells, {"zmin": 0, "zmax": top or 1.0, "colorscale": theme.sequential()})
     low, high = bounds
     places, texts = log_ticks(low, max(high, low * 1.01))
-    # A norm of 0 has no logarithm; it has the lowest colour, and its number in the tooltip.
+    # A norm of 0 has no logarithm. It gets the lowest colour; the tooltip shows 0.
     z = np.log10(np.where(cells > 0, cells, np.where(np.isnan(cells), np.nan, low)))
     settings = {"zmin": np.log10(low), "zmax": np.log10(max(high, low * 1.01)), "colorscale": theme.sequential()}
     return ColorScale(z, {**settings, "meta": LOGARITHMS}, {"tickvals": places, "ticktext": texts}, log=True)
 
 
 def round_up(end: float) -> float:
-    """Returns where colours end that have to reach a number between 0 and 1."""
+    """Returns the first of ``ENDS`` that is not below ``end``."""
     return next((known for known in ENDS if known >= end), 1.0)
 
 
 def color_bar(title: str, theme: Theme, **more: Any) -> dict[str, Any]:
-    """Returns the colour bar of a heat map."""
+    """Returns plotly's settings for the colour bar of a heat map."""
     return {
         "title": {"text": title, "side": "top", "font": {"size": 13}}, "thickness": 12, "outlinewidth": 0, "len": 0.95,
         "tickcolor": theme.muted, **more,
@@ -72,19 +72,21 @@ def color_bar(title: str, theme: Theme, **more: Any) -> dict[str, Any]:
 def add_missing(
     sheet: Sheet, cells: Floats, x: NDArray[Any], y: NDArray[Any], theme: Theme, why: str, gap: int = 0
 ) -> str:
-    """Colours the cells without a value, which would else look like zeros, and says in the legend and in a text what they are.
+    """Colours the cells without a value grey, and explains them in the legend and in a text.
+
+    Without the grey they would look like zeros.
 
     Args:
-        sheet: Holds the heat map already.
+        sheet: The figure, which has the heat map already.
         cells: [rows, columns], NaN = missing.
-        x: Places of the columns, or their borders.
-        y: Places of the rows.
+        x: Positions of the columns, or of their borders.
+        y: Positions of the rows.
         theme: Colours.
-        why: What they are.
+        why: Why a cell has no value.
         gap: Pixels between cells.
 
     Returns:
-        The text, "" where no cell is missing.
+        The text; "" if no value is missing.
     """
     missing = np.isnan(cells)
     if not missing.any():

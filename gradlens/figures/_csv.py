@@ -1,4 +1,4 @@
-"""The numbers of a figure as a table that any program reads."""
+"""The data of a figure as a CSV table."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from gradlens.figures._color_scale import LOGARITHMS
 
 
 def figure_csv(figure: go.Figure) -> str:
-    """Returns the figure's data as CSV, one point a row: panel, series, x, y, value.
+    """Returns the data of a figure as CSV, one row for each point, with the columns panel, series, x, y and value.
 
-    Panels are counted row by row. In heat maps x and y say where a cell begins and value what it shows. Where a line is a running
-    mean, value is the single step's number behind it. Other points have no value; what is absent is empty.
+    Panels are counted row by row. In heat maps x and y are where a cell begins, and value is the number that it shows.
+    For a running mean y is the mean, and value is the number of the single step. For other points value is empty. An
+    absent number is empty.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("panel", "series", "x", "y", "value"))
     panels = _panels(figure)
     for trace in figure.data:
-        if trace.hoverinfo == "skip":  # the faint line below a running mean shows what the mean's rows say anyway
+        if trace.hoverinfo == "skip":  # a faint line: its numbers are in the rows of the running mean
             continue
         panel = panels.get(trace.xaxis or "x", 1)
         if trace.type == "heatmap":
             writer.writerows(_cells(trace, panel))
             continue
         steps = trace.customdata if _single(trace.customdata, trace.x) else [None] * len(trace.x)
-        names = trace.text if trace.hovertext is None else trace.hovertext  # not every point is named in the picture
+        names = trace.text if trace.hovertext is None else trace.hovertext  # text may omit names, hovertext has all
         texts = names if isinstance(names, (list, tuple, np.ndarray)) else None
         for index, (x, y, value) in enumerate(zip(trace.x, trace.y, steps, strict=True)):
             series = _plain(texts[index] if texts is not None else trace.name)
@@ -45,7 +46,7 @@ def _cells(trace: Any, panel: int) -> list[tuple[Any, ...]]:
     if trace.meta == LOGARITHMS:
         z = np.array([[cell[1] for cell in row] for row in trace.customdata], dtype=np.float64)
     x, y = np.asarray(trace.x), np.asarray(trace.y)
-    # Cells may be given by their borders.
+    # x and y may be the borders of cells: one more than there are cells.
     left, top = (places[: z.shape[1 - i]] for i, places in enumerate((x, y)))
     rows = []
     for i in range(z.shape[0]):

@@ -1,4 +1,4 @@
-"""Curves over training of one run: cosines, norms, conflicts, losses, accuracies, the optimizer's update."""
+"""Curves of one run over training: cosines, norms, conflicts, losses, accuracies, the optimizer's update."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gradlens.metrics.gram import Floats
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# More lines than this cannot be told apart; groups beyond it become rows of a heat map.
+# A figure has at most this many lines. With more groups some figures become heat maps, others show some of the groups.
 MOST_LINES = 8
 SHOTS = ("many", "medium", "few")
 NO_STEPS = "No measured steps."
@@ -30,7 +30,15 @@ NO_LOGITS = "The loss of single samples is unknown in this run: what was measure
 
 @drawing
 def cosines(run: Run, **options: Unpack[Options]) -> Sheet:
-    """Draws cos(g_group, g) of every group over training; a heat map where there are more than 8 groups."""
+    """Draws the cosine of each group's gradient with the overall gradient; with more than 8 groups as a heat map.
+
+    Args:
+        run: The run.
+        **options: See ``Options``.
+
+    Raises:
+        FigureError: The theme is unknown, or the run does not have the axis.
+    """
     view = View.of(options)
     title = "Which way does the overall gradient point? Cosine of each group with it"
     if len(run.groups) > MOST_LINES:
@@ -42,7 +50,7 @@ def cosines(run: Run, **options: Unpack[Options]) -> Sheet:
 
 @drawing
 def norms(run: Run, per: str = "contribution", *, log: bool = False, **options: Unpack[Options]) -> Sheet:
-    """Draws the norm of every group's gradient and of the overall one.
+    """Draws the norm of each group's gradient and of the overall gradient; with more than 8 groups as a heat map.
 
     Args:
         run: The run.
@@ -51,7 +59,7 @@ def norms(run: Run, per: str = "contribution", *, log: bool = False, **options: 
         **options: See ``Options``.
 
     Raises:
-        FigureError: Another ``per``, or an axis that the run does not have.
+        FigureError: ``per`` is unknown, or the run does not have the axis.
     """
     view = View.of(options)
     if per not in PERS:
@@ -67,7 +75,15 @@ def norms(run: Run, per: str = "contribution", *, log: bool = False, **options: 
 
 @drawing
 def conflicts(run: Run, **options: Unpack[Options]) -> Sheet:
-    """Draws cos(g_a, g_b) of pairs of groups; where there are more than 8 pairs, of the 8 that conflict most."""
+    """Draws the cosine between the gradients of each two groups; of more than 8 pairs the 8 with the lowest cosines.
+
+    Args:
+        run: The run.
+        **options: See ``Options``.
+
+    Raises:
+        FigureError: The theme is unknown, or the run does not have the axis.
+    """
     view = View.of(options)
     pairs = list(combinations(run.groups.names, 2))
     title = "Do the groups pull together or against each other?"
@@ -82,7 +98,15 @@ def conflicts(run: Run, **options: Unpack[Options]) -> Sheet:
 
 @drawing
 def losses(run: Run, **options: Unpack[Options]) -> Sheet:
-    """Draws the mean loss per sample of every group, and the loss on which backward ran."""
+    """Draws the mean loss per sample of each group, and the whole loss on which the training called ``backward``.
+
+    Args:
+        run: The run.
+        **options: See ``Options``.
+
+    Raises:
+        FigureError: The theme is unknown, or the run does not have the axis.
+    """
     view = View.of(options)
     title = "How well is each group fitted? Training loss per sample"
     lines = [*_per_sample(run, run.loss, view), Line("whole loss", run.total_loss, whole_style(view.theme))]
@@ -91,7 +115,15 @@ def losses(run: Run, **options: Unpack[Options]) -> Sheet:
 
 @drawing
 def accuracies(run: Run, **options: Unpack[Options]) -> Sheet:
-    """Draws the accuracy of every group: on the training batches, and where the run was evaluated, there."""
+    """Draws the accuracy of each group: left on the training batches, right in the evaluations, if there are any.
+
+    Args:
+        run: The run.
+        **options: See ``Options``.
+
+    Raises:
+        FigureError: The theme is unknown, or the run does not have the axis.
+    """
     view = View.of(options)
     training = _per_sample(run, 100 * run.correct, view)
     evaluated = _evaluated(run, view)
@@ -124,7 +156,17 @@ def accuracies(run: Run, **options: Unpack[Options]) -> Sheet:
 
 @drawing
 def update_cosines(run: Run, **options: Unpack[Options]) -> Sheet:
-    """Draws the cosine of every group's gradient with the optimizer's actual step: whom momentum or Adam really serves."""
+    """Draws the cosine of each group's gradient with the step that the optimizer took.
+
+    With momentum or Adam that step differs from the gradient.
+
+    Args:
+        run: The run.
+        **options: See ``Options``.
+
+    Raises:
+        FigureError: The theme is unknown, or the run does not have the axis.
+    """
     view = View.of(options)
     title = "Whom does the optimizer's step serve? Cosine of each group with it"
     if not run.has_update:
@@ -139,7 +181,7 @@ def update_cosines(run: Run, **options: Unpack[Options]) -> Sheet:
 
 @drawing
 def component_norms(run: Run, *, log: bool = False, **options: Unpack[Options]) -> Sheet:
-    """Draws the norm of every loss component's gradient: what holds the old knowledge in place.
+    """Draws the norm of the gradient of each loss component, and of the overall gradient.
 
     Args:
         run: The run.
@@ -147,7 +189,7 @@ def component_norms(run: Run, *, log: bool = False, **options: Unpack[Options]) 
         **options: See ``Options``.
 
     Raises:
-        FigureError: An axis that the run does not have.
+        FigureError: The theme is unknown, or the run does not have the axis.
     """
     view = View.of(options)
     title = "Which loss term moves the model? Norm of each term's gradient"
@@ -200,12 +242,21 @@ def over_training(
 
 
 def _drawn(run: Run) -> str:
-    """Says which groups have lines."""
+    """Returns a text for the subtitle: which groups have lines."""
     return some_groups_text(run.groups, MOST_LINES) or groups_text(run.groups)
 
 
 def _per_sample(run: Run, sums: Floats, view: View) -> list[Line]:
-    """Returns the lines of sums [T, K] over samples, or none where nothing is known; of 8 groups at most."""
+    """Returns the lines of means per sample, of at most 8 groups.
+
+    Args:
+        run: The run.
+        sums: [T, K] sums over the samples of each group.
+        view: How the lines are drawn.
+
+    Returns:
+        The lines of the groups that have any finite value.
+    """
     names = some_groups(run.groups, MOST_LINES)
     styles = styles_of("group", names, view.theme)
     counts = run.counts
@@ -221,7 +272,10 @@ def _per_sample(run: Run, sums: Floats, view: View) -> list[Line]:
 
 
 def _evaluated(run: Run, view: View) -> dict[str, dict[str, Any]]:
-    """Returns per split and name the steps, accuracies in percent and style; fractions are turned into percent."""
+    """Returns the evaluations of a run: split -> name -> (steps, accuracies in percent, style).
+
+    If no accuracy is above 1, they are taken for fractions and turned into percent.
+    """
     groups = some_groups(run.groups, MOST_LINES)
     names = [*groups, *(name for name in SHOTS if name not in groups)]
     styles = {**styles_of("group", names, view.theme), "overall": whole_style(view.theme)}
@@ -248,7 +302,7 @@ def _most_conflicting(run: Run, pairs: list[tuple[str, str]]) -> list[tuple[str,
     first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
     A = run.gram(rows=slice(max(first, last - 512), last))
     names = list(run.names)
-    if not all(name in names for pair in pairs for name in pair):  # loss components: no plain groups in the Gram
+    if not all(name in names for pair in pairs for name in pair):  # with loss components the Gram has no plain groups
         return pairs[:MOST_LINES]
     root = np.sqrt(np.diagonal(A, axis1=1, axis2=2))
     with np.errstate(invalid="ignore", divide="ignore"):

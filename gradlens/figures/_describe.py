@@ -1,4 +1,4 @@
-"""Short texts about a run for titles and subtitles, safe for plotly."""
+"""Short texts about a run for titles and subtitles, escaped for plotly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ def run_text(run: Run) -> str:
 
 
 def groups_text(groups: ClassGroups, most: int = 4) -> str:
-    """Returns the groups with their numbers of classes: "head 70 classes, tail 30"."""
+    """Returns the groups with their numbers of classes ("head 70 classes, tail 30"), or how many groups there are.
+
+    Args:
+        groups: The groups.
+        most: With more groups than this, the text only says how many there are.
+    """
     parts = [f"{safe(name)} {len(ids)}" for name, ids in zip(groups.names, groups.classes, strict=True)]
     if len(parts) > most:
         return f"{len(parts)} groups"
@@ -35,39 +40,42 @@ def groups_text(groups: ClassGroups, most: int = 4) -> str:
 
 
 def some_groups(groups: ClassGroups, most: int) -> list[str]:
-    """Returns the groups, or of more than ``most`` so many from the first to the last, evenly spread: head, middle and tail."""
+    """Returns the names of at most ``most`` groups, evenly spread from the first to the last: head, middle and tail."""
     return some_names(groups.names, most)
 
 
 def some_names(names: Sequence[str], most: int) -> list[str]:
-    """Returns the names, or of more than ``most`` so many from the first to the last, evenly spread."""
+    """Returns at most ``most`` of the names, evenly spread from the first to the last."""
     places = np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int)
     return [names[place] for place in places]
 
 
 def some_groups_text(groups: ClassGroups, most: int) -> str:
-    """Returns what ``some_groups`` has chosen, as text; "" where that is all groups."""
+    """Returns a text that says how many groups ``some_groups`` chooses; "" if it chooses all."""
     return some_names_text(groups.names, most)
 
 
 def some_names_text(names: Sequence[str], most: int) -> str:
-    """Returns what ``some_names`` has chosen, as text; "" where that is all."""
+    """Returns a text that says how many names ``some_names`` chooses; "" if it chooses all."""
     return f"{most} of {len(names)} groups, from the first to the last" if len(names) > most else ""
 
 
 def run_keys(runs: Sequence[Run]) -> list[str]:
-    """Returns what the legend and the address call each run: its name, and of runs with one name the later with a number."""
+    """Returns a key for each run, by which the legend groups its lines: its name, or "name (2)" if the name is taken."""
     names = [run.name for run in runs]
     return [f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name for i, name in enumerate(names)]
 
 
 def probe_text(probe: Probe) -> str:
-    """Returns what was measured and when: "whole data at step 155, epoch 24", or the training batches of a stretch."""
+    """Returns what a probe measured, and when.
+
+    For example "whole data at step 155, epoch 24", or which training batches its mean is taken over.
+    """
     if probe.label and probe.label.startswith(BATCHES):
         return f"mean of the {safe(probe.label)}"
     return f"whole data at step {probe.step:,}" + (f", {safe(probe.label)}" if probe.label else "")
 
 
 def subtitle(*parts: str) -> str:
-    """Joins what is not empty."""
+    """Joins the parts that are not empty."""
     return " · ".join(part for part in parts if part)

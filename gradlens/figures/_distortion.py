@@ -1,4 +1,4 @@
-"""Distortion over training."""
+"""The curve of the distortion over training, for one or more runs."""
 
 from __future__ import annotations
 
@@ -28,19 +28,22 @@ from gradlens.metrics.gram import Floats
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# Points of the line of noise at most.
+# The line of the noise level has at most this many points.
 MOST_BENDS = 500
 
 
 @dataclass(frozen=True)
 class DistortionLine(Line):
-    """Distortion: the faint line is the distance of single steps, the strong one what lies behind it, without the noise.
+    """The distortion of a run as a line.
+
+    The faint line shows single steps. The strong line is the distortion of the mean shares, without the part that noise
+    adds.
 
     Attributes:
-        shares: Each group's [T] shares, 0 where it had no sample.
+        shares: [T] shares of the update of each group, 0 where the group had no sample.
         fractions: [K] the groups' fractions of the classes.
-        noise: Each group's [T] variance of a mean share over n steps, times n; the same throughout a phase.
-        each: Measured steps that a value stands for.
+        noise: [T] for each group: the variance of the mean of its share over n steps, times n. It is constant in a phase.
+        each: Measured steps behind each value.
     """
 
     shares: tuple[Floats, ...] = ()
@@ -49,12 +52,16 @@ class DistortionLine(Line):
     each: int = 1
 
     def part(self, rows: slice) -> DistortionLine:
-        """Returns the line of some rows only."""
+        """Returns the part of the line in the given rows."""
         shares, noise = (tuple(of[rows] for of in columns) for columns in (self.shares, self.noise))
         return replace(self, values=self.values[rows], shares=shares, noise=noise, breaks=self.breaks_in(rows), kept={})
 
     def shortened(self, starts: NDArray[np.intp]) -> DistortionLine:
-        """Returns the line of the shares' means over the stretches that begin at the given rows."""
+        """Returns a shorter line: its shares are means over bins.
+
+        Args:
+            starts: [n] first rows of the bins.
+        """
         shares, noise = (
             tuple(Line("", of, self.style).shortened(starts).values for of in columns)
             for columns in (self.shares, self.noise)
@@ -65,35 +72,39 @@ class DistortionLine(Line):
         )
 
     def smoothed(self, window: int) -> Floats:
-        """Returns [T] the distortion of the shares' running means, without what noise adds to it."""
+        """Returns [T] the distortion of the running means of the shares, without the part that noise adds."""
         means = np.stack([running_mean(share, window) for share in self.shares], axis=-1)
         found = corrected(means - self.fractions, self._errors(window))
         return np.asarray(np.maximum(found, 0.0))
 
     def noise_level(self, window: int) -> Floats:
-        """Returns [T] the distortion that noise alone would show in running means, if it were not taken off."""
+        """Returns [T] the distortion that noise alone would add to running means, if it were not subtracted."""
         return np.asarray(0.5 * FOLDED * self._errors(window).sum(-1))
 
     def _errors(self, window: int) -> Floats:
-        """[T, K] standard errors of the shares' running means."""
+        """Returns [T, K] standard errors of the running means of the shares."""
         place = np.arange(len(self.values))
         rows = np.minimum(place + (window - 1) // 2 + 1, len(place)) - np.maximum(place - window // 2, 0)
         variances = np.stack([running_mean(noise, window) for noise in self.noise], axis=-1)
-        # Beside a phase with noise, running sums leave rounding where there is none: a head alone has all of every update.
+        # In a phase without noise (a head alone has all of every update) running sums may leave a rounding error below 0.
         return np.asarray(np.sqrt(np.maximum(variances, 0.0) / (rows * self.each)[:, None]))
 
 
 @drawing
 def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
-    """Draws the distortion of runs over each other.
+    """Draws the distortion of one or more runs over training.
 
-    The strong line is the distortion of the shares' running means, estimated as ``gradlens.distortion`` is from their mean over
-    a run: what the chance of batches adds, which shows in the faint line of single steps, is taken off. All runs are averaged
-    over the same number of optimizer steps. Dotted is the level that noise alone would reach: a strong line well below it
-    cannot be told from none. Where one of the runs has phases, they are shaded.
+    The faint line shows single steps, with the noise of their batches. The strong line is the distortion of the running
+    means of the shares. It is estimated as in ``gradlens.distortion``: the part that noise adds is subtracted. All runs
+    are averaged over the same number of optimizer steps. The dotted line is the level that noise alone would reach: a
+    strong line well below it may as well be zero. If exactly one of the runs has phases, they are shaded.
+
+    Args:
+        runs: One or more runs.
+        **options: See ``Options``.
 
     Raises:
-        FigureError: No run, or an axis that one of them does not have.
+        FigureError: There is no run, or a run does not have the axis.
     """
     view = View.of(options)
     if not runs:
@@ -135,7 +146,14 @@ def _line(run: Run, style: Style, key: str) -> DistortionLine:
 
 
 def _noise(run: Run, shares: Floats) -> tuple[Floats, ...]:
-    """Returns each group's [T] variance of a mean share over n steps, times n, from the steps of the phase a step is in."""
+    """Returns [T] for each group: the variance of the mean of its share over n steps, times n.
+
+    Each phase has one value, which is estimated from all steps of the phase.
+
+    Args:
+        run: The run.
+        shares: [T, K] shares of the groups.
+    """
     found = np.zeros_like(shares)
     starts = np.searchsorted(run.steps[: len(shares)], [phase.start for phase in run.phases[1:]])
     for first, stop in pairwise([0, *map(int, starts), len(shares)]):
@@ -146,7 +164,7 @@ def _noise(run: Run, shares: Floats) -> tuple[Floats, ...]:
 
 
 def _add_noise_level(sheet: Sheet, axis: Axis, line: DistortionLine, view: View) -> None:
-    """Draws what noise alone would reach, where it changes: between phases, and at the ends."""
+    """Draws the noise level as a dotted line. Its points are the two ends and the rows where the level changes."""
     n = min(len(axis.positions), len(line.values))
     window = view.smoothing(n)
     if window == 1 or n < 2:

@@ -1,4 +1,4 @@
-"""Dots on lines whose values stand alone."""
+"""Dots on a line: for single values between gaps, and for lines with few values."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import numpy as np
 
 from gradlens.figures._sheet import Trace, scatter
 
-# Single steps that are this few are dots on their line, which would else pretend to know what lies between.
+# A line with at most this many single steps has a dot on each, since nothing is known between them.
 DOTS = 24
 
 
 def dots_on(drawn: Trace, window: int) -> list[Trace]:
-    """Returns the dots on a line, if any: where a value between two gaps makes no line, and where there are few values.
+    """Returns the dots on a line as a list of one trace, or an empty list if it needs none.
 
-    They are a trace of their own, so that the legend shows all lines alike.
+    A value between two gaps gets a dot, since one value makes no line. If single steps are drawn and they are few, each gets
+    a dot. The dots are a trace of their own, so that the legend shows all lines alike.
+
+    Args:
+        drawn: The trace of the line.
+        window: Measured steps in the running mean; 1 = single steps.
     """
     y = drawn["y"]
     there = np.isfinite(y)

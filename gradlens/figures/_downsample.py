@@ -1,4 +1,4 @@
-"""Which points of a long series a screen can show: the smallest and the largest of every bucket, so that no spike is lost."""
+"""Chooses the points of a long series that are drawn: the smallest and the largest of each bucket, so no spike is lost."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ Indices = NDArray[np.intp]
 
 
 def min_max(values: ArrayLike, points: int) -> Indices:
-    """Returns ascending indices of at most ``points`` values that draw like all of [T] ``values``.
+    """Returns ascending indices of at most ``points`` values whose line looks like that of all values.
 
-    Of each of equally long buckets it keeps the smallest and the largest value, and the first and the last of all. A bucket
-    without a finite value keeps one of its NaN, so that a gap stays a gap. Where everything fits, everything is kept.
+    The values are split into buckets of equal length. Each bucket keeps its smallest and its largest value. The first and
+    the last value of the series are kept too. A bucket without a finite value keeps a NaN, so that a gap stays a gap. If
+    there are at most ``points`` values, all are kept.
+
+    Args:
+        values: [T] values.
+        points: The most indices to return.
 
     Raises:
         ValueError: Fewer than 4 points.
@@ -27,7 +32,7 @@ def min_max(values: ArrayLike, points: int) -> Indices:
         return np.arange(n)
     buckets = (points - 2) // 2
     size = -(-(n - 2) // buckets)
-    # The first and last value are kept anyway; what does not fill a bucket at the end is one of its own.
+    # The first and the last value are kept anyway. Values at the end that do not fill a bucket form a smaller one.
     whole = (n - 2) // size
     inner = y[1 : 1 + whole * size].reshape(whole, size)
     starts = 1 + size * np.arange(whole)
@@ -39,14 +44,14 @@ def min_max(values: ArrayLike, points: int) -> Indices:
 
 
 def visible(x: ArrayLike, values: ArrayLike, points: int, window: tuple[float, float] | None = None) -> Indices:
-    """Returns the indices of at most ``points`` values to draw where only ``window`` of the axis is seen.
+    """Returns the indices of at most ``points`` values to draw if only ``window`` of the axis is seen.
 
-    One value beyond each end is kept where there is one, so that the line runs out of the picture.
+    One value beyond each end of the window is kept, if there is one, so that the line runs out of the picture.
 
     Args:
         x: [T] ascending positions.
-        values: [T] what is drawn.
-        points: At most so many.
+        values: [T] values.
+        points: The most indices to return.
         window: Lowest and highest position seen, or None for all.
 
     Raises:
@@ -60,7 +65,12 @@ def visible(x: ArrayLike, values: ArrayLike, points: int, window: tuple[float, f
 
 
 def rows_seen(x: ArrayLike, window: tuple[float, float]) -> tuple[int, int]:
-    """Returns the first of the ascending positions [T] within a window, ends included, and the first behind it."""
+    """Returns (first, stop): the rows ``first`` to ``stop - 1`` lie in the window, its ends included.
+
+    Args:
+        x: [T] ascending positions.
+        window: The two ends of the window.
+    """
     positions, low, high = np.asarray(x), min(window), max(window)
     if np.issubdtype(positions.dtype, np.integer) and math.isfinite(low) and math.isfinite(high):
         low, high = math.ceil(low), math.floor(high)  # numpy would turn all positions into floats to compare them
@@ -68,9 +78,13 @@ def rows_seen(x: ArrayLike, window: tuple[float, float]) -> tuple[int, int]:
 
 
 def _extremes(buckets: NDArray[np.generic]) -> tuple[Indices, Indices]:
-    """Returns per row of [B, S] the places of its smallest and its largest value; NaN lose against everything."""
+    """Returns [B], [B] where the smallest and the largest value of each bucket lie; a NaN only if there is nothing else.
+
+    Args:
+        buckets: [B, S] values.
+    """
     smallest, largest = buckets.argmin(1), buckets.argmax(1)
-    # argmin and argmax find a NaN where there is one: only such rows need the slower way.
+    # argmin and argmax return a NaN if there is one. Only such rows need the slower way.
     holes = np.isnan(np.take_along_axis(buckets, smallest[:, None], 1)[:, 0])
     if holes.any():
         gappy = buckets[holes]

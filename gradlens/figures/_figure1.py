@@ -1,4 +1,4 @@
-"""The paper's Figure 1: cosines (a, b) and norms (c, d) of a long-tailed and a balanced run on shared axes."""
+"""Figure 1 of the paper: cosines (a, b) and norms (c, d) of a long-tailed and a balanced run, on shared axes."""
 
 from __future__ import annotations
 
@@ -29,19 +29,21 @@ def figure1(
     titles: tuple[str, str] = ("long-tailed", "balanced"),
     **options: Unpack[Options],
 ) -> Sheet:
-    """Draws the four panels: left the long-tailed run, right the balanced one; above cosines, below norms.
+    """Draws four panels: the long-tailed run on the left, the balanced run on the right; cosines above, norms below.
+
+    With more than 8 common groups, 8 of them are drawn.
 
     Args:
         long_tailed: Run on long-tailed data.
         balanced: Run on balanced data, measured with the same groups.
-        per: Norms of "contribution" or "mean" gradients.
-        log: Logarithmic axis of the norms.
-        titles: What the two columns are called.
+        per: "contribution" or "mean" (see ``Run.norm``).
+        log: Logarithmic axis for the norms.
+        titles: Names of the two columns.
         **options: See ``Options``.
 
     Raises:
-        PairError: No group is the same in both runs.
-        FigureError: Another ``per``, or an axis that a run does not have.
+        PairError: The runs have no group in common.
+        FigureError: ``per`` is unknown, or a run does not have the axis.
     """
     view = View.of(options)
     if per not in PERS:

@@ -1,4 +1,4 @@
-"""Heat maps over training: of layers, and of more groups than can be lines."""
+"""Heat maps over training: one row for each layer, or for each group where there are too many groups for lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gradlens.runlog import Run
 
 BINS = 160
-# Rows that are read for a layer heat map: more would change no cell visibly.
+# A heat map of layers reads at most this many rows. More would not change its cells visibly.
 SAMPLED = 8000
 
 
@@ -120,7 +120,7 @@ def group_heat(run: Run, quantity: Quantity, title: str, view: View, *, log: boo
 
 
 def _averaged(rows: int, cells: Floats, window: int) -> str:
-    """Says over what is averaged, where it is."""
+    """Returns a text for the subtitle: how many measured steps the means are taken over; "" if there are no means."""
     each = round(rows / max(cells.shape[1], 1))
     return subtitle(
         f"mean of {window:,} measured steps" if window > 1 else "",
@@ -138,7 +138,7 @@ def _over_time(
     *,
     log: bool,
 ) -> tuple[Sheet, str]:
-    """Returns the heat map of cells [rows, columns], and what its colours need as explanation."""
+    """Returns the heat map of cells [rows, columns], and a text that explains its grey cells ("" if there are none)."""
     scale = color_scale(cells, quantity, theme, log=log)
     x, y = edge_positions(axis.positions, edges), np.arange(len(labels))
     names = np.repeat(np.array(labels, dtype=object)[:, None], cells.shape[1], axis=1)
@@ -173,5 +173,5 @@ def _dressed(sheet: Sheet, run: Run, axis: Axis, theme: Theme, title: str, about
 
 
 def _tail(layer: str, most: int = 34) -> str:
-    """Shortens a layer's name at the front: its end says which layer it is."""
+    """Shortens a layer's name at its front, since its end tells the layers apart."""
     return safe(layer if len(layer) <= most else "…" + layer[1 - most :])

@@ -1,4 +1,4 @@
-"""Curves of one layer over training."""
+"""Curves of one layer over training: cosines and norms of the groups."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 @drawing
 def layer_curves(run: Run, layer: str, *, log: bool = False, **options: Unpack[Options]) -> Sheet:
-    """Draws the groups' cosines with a layer's gradient and the norms of their contributions to it; of 8 groups at most.
+    """Draws each group's cosine with the gradient of a layer, and the norm of its contribution to it.
+
+    Of more than 8 groups it draws 8.
 
     Args:
         run: The run.
         layer: A name from ``run.layers``.
-        log: Logarithmic axis of the norms.
+        log: Logarithmic axis for the norms.
         **options: See ``Options``.
 
     Raises:
-        FigureError: No such layer, or an axis that the run does not have.
+        FigureError: The run does not have the layer or the axis.
     """
     view = View.of(options)
     if layer not in run.layers:

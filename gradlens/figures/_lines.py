@@ -1,4 +1,7 @@
-"""Lines over training: the measured values faint, their running mean strong above them, at most a screenful of points each."""
+"""Lines over training: faint lines of single steps, and on top strong lines of their running means.
+
+A line has a limited number of points, so that long runs are drawn fast.
+"""
 
 from __future__ import annotations
 
@@ -23,28 +26,28 @@ from gradlens.metrics.gram import Floats
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# Points of the faint line; the smooth one needs half as many. Well below the 4,000 that a page can bear for a line.
+# The most points of a faint line. The strong line has half as many. A page stays fast with up to 4,000 points per line.
 POINTS = 2000
-# By default the running mean covers one part in so many of the run; of a short run, whose single batches would hide what it
-# does, up to so many steps, as long as that is no more than a twelfth of it.
+# By default the running mean covers a fortieth (1 / PARTS) of the run. In a short run the noise of single batches would hide
+# the course: there it covers up to 9 steps (SHORTEST), but at most a twelfth of the run (1 / COARSEST).
 PARTS = 40
 SHORTEST, COARSEST = 9, 12
-# Lines with more rows are smoothed stretch by stretch.
+# Lines with more rows than this are averaged over short bins before they are smoothed.
 LONG = 50_000
-# Their range is taken from so many of their values: enough that a three-hundredth of them is not chance.
+# The range of an axis is taken from about this many values of a line: enough to estimate its 0.3 % quantiles.
 RANGED = 20_000
 
 
 class Options(TypedDict, total=False):
-    """What every figure over training can be asked for.
+    """The options that every figure over training takes.
 
     Keys:
         x: "step" (default), "epoch", "time" or "fraction".
-        smooth: Measured steps in the running mean; 1 = none; by default a fortieth of the run, in short
-            runs up to 9. It never mixes two phases.
+        smooth: Measured steps in the running mean; 1 = no smoothing. The default is a fortieth of the run, in short runs
+            up to 9 steps. The mean never mixes two phases.
         theme: "light" (default) or "dark".
-        window: Lowest and highest x that is seen: all points of a line are spent on it.
-        points: At most so many points a line.
+        window: (lowest, highest) x that is seen. All points of a line are chosen there.
+        points: The most points of a line.
     """
 
     x: Unit
@@ -56,7 +59,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class View:
-    """Options with their defaults filled in."""
+    """``Options`` with defaults for what was not given."""
 
     x: Unit
     smooth: int | None
@@ -66,10 +69,10 @@ class View:
 
     @classmethod
     def of(cls, options: Options) -> View:
-        """Fills in the defaults.
+        """Returns the view of the given options.
 
         Raises:
-            FigureError: An unknown theme.
+            FigureError: The theme is unknown.
         """
         return cls(
             options.get("x", "step"),
@@ -80,7 +83,7 @@ class View:
         )
 
     def smoothing(self, steps: int) -> int:
-        """Returns the window of the running mean for a run of so many measured steps."""
+        """Returns how many measured steps the running mean covers in a run of ``steps`` measured steps."""
         if self.smooth is not None:
             return max(1, self.smooth)
         return max(1, steps // PARTS, min(SHORTEST, steps // COARSEST))
@@ -88,17 +91,17 @@ class View:
 
 @dataclass(frozen=True)
 class Line:
-    """One line.
+    """One line of a figure.
 
     Attributes:
-        name: In legend and tooltip.
+        name: Name in the legend and the tooltip.
         values: [T] measured values, NaN = absent.
         style: How it is drawn.
         weights: [T] weights of the running mean (the samples behind each value), or None.
-        format: d3 format of the tooltip's numbers.
-        key: What is switched on and off together in all panels; the name by default.
-        breaks: Rows with which a phase begins: running means end and begin there.
-        kept: Running means that were taken already, by window.
+        format: d3 format of the numbers in the tooltip.
+        key: The legend switches all lines with the same key on and off together. The default is the name.
+        breaks: First rows of later phases. A running mean never crosses them.
+        kept: Cache of running means, by window.
     """
 
     name: str
@@ -111,20 +114,20 @@ class Line:
     kept: dict[int, tuple[NDArray[np.intp], Floats]] = field(default_factory=dict, compare=False, repr=False)
 
     def part(self, rows: slice) -> Self:
-        """Returns the line of some rows only."""
+        """Returns the part of the line in the given rows."""
         weights = None if self.weights is None else self.weights[rows]
         return replace(self, values=self.values[rows], weights=weights, breaks=self.breaks_in(rows), kept={})
 
     def breaks_in(self, rows: slice) -> tuple[int, ...]:
-        """Returns the breaks within some rows, counted from the first of them."""
+        """Returns the breaks inside the given rows, counted from the first of these rows."""
         start, stop, _ = rows.indices(len(self.values))
         return tuple(row - start for row in self.breaks if start < row < stop)
 
     def level(self, window: int) -> tuple[NDArray[np.intp], Floats]:
-        """Returns rows and the running mean there; of a long line not at every row.
+        """Returns [n] rows and [n] the running mean at these rows. For a long line these are not all rows.
 
-        Between rows that are a sixteenth of the window apart, a running mean is a straight line to the eye; a line of more than
-        ``LONG`` rows is averaged over such stretches first, which costs a fraction.
+        A line of more than ``LONG`` rows is first averaged over bins of a sixteenth of the window, which is much faster.
+        Between neighbouring bins a running mean looks like a straight line, so the picture is the same.
         """
         if window not in self.kept:
             ends = [0, *(row for row in self.breaks if 0 < row < len(self.values)), len(self.values)]
@@ -135,7 +138,7 @@ class Line:
         return self.kept[window]
 
     def _level(self, window: int) -> tuple[NDArray[np.intp], Floats]:
-        """Returns rows and the running mean there, as if there were no breaks."""
+        """Returns the same as ``level``, for a line without breaks."""
         rows, size = len(self.values), window // 16
         if rows <= LONG or size < 4:
             return np.arange(rows), self.smoothed(window)
@@ -143,8 +146,12 @@ class Line:
         return np.minimum(starts + size // 2, rows - 1), self.shortened(starts).smoothed(window // size)
 
     def shortened(self, starts: NDArray[np.intp]) -> Self:
-        """Returns the line of the means over the stretches that begin at the given rows; NaN where all is absent."""
-        if self.weights is None and math.isfinite(self.values.sum()):  # as soon known as anything: all are there
+        """Returns a shorter line: its values are means over bins, NaN where a bin has no finite value.
+
+        Args:
+            starts: [n] first rows of the bins.
+        """
+        if self.weights is None and math.isfinite(self.values.sum()):  # the usual case, found fast: no value is absent
             totals = np.diff(np.append(starts, len(self.values))).astype(np.float64)
             return replace(
                 self, values=np.add.reduceat(self.values, starts) / totals, weights=totals, breaks=(), kept={}
@@ -157,7 +164,7 @@ class Line:
             return replace(self, values=sums / totals, weights=totals, breaks=(), kept={})
 
     def smoothed(self, window: int) -> Floats:
-        """Returns [T] the (weighted) running mean."""
+        """Returns [T] the running mean of the values, weighted if the line has weights."""
         if self.weights is None:
             return running_mean(self.values, window)
         weights = np.where(np.isfinite(self.values), self.weights, np.nan)
@@ -169,7 +176,7 @@ _L = TypeVar("_L", bound=Line)
 
 
 def apart(run: Run, lines: Sequence[_L]) -> list[_L]:
-    """Returns the lines of a run whose running means do not mix its phases."""
+    """Returns the lines with breaks at the phases of the run, so that running means do not mix phases."""
     breaks = tuple(int(row) for row in np.searchsorted(run.steps, [phase.start for phase in run.phases[1:]]))
     return [replace(line, breaks=breaks, kept={}) for line in lines] if breaks else list(lines)
 
@@ -184,10 +191,20 @@ def add_lines(
     col: int = 1,
     legend: bool = True,
 ) -> None:
-    """Draws the lines into a panel, all faint ones behind all strong ones."""
+    """Draws lines into a panel: all faint lines first, then all strong lines on top.
+
+    Args:
+        sheet: The figure to draw into.
+        axis: The horizontal axis of the run.
+        lines: The lines.
+        view: How they are drawn.
+        row: Row of the panel, from 1.
+        col: Column of the panel, from 1.
+        legend: True if the legend lists the lines.
+    """
     faint, strong, dots = [], [], []
     for line in lines:
-        n = min(len(axis.positions), len(line.values))  # a live run may have grown between two looks
+        n = min(len(axis.positions), len(line.values))  # a live run may have grown between two reads
         x, values = axis.positions[:n], line.values[:n]
         window = view.smoothing(n)
         shared: dict[str, Any] = {"legendgroup": safe(line.key or line.name), "name": safe(line.name)}
@@ -207,7 +224,10 @@ def add_lines(
 
 
 def compact(values: NDArray[Any]) -> NDArray[Any]:
-    """Returns the same numbers in fewer bytes: figures travel to a browser."""
+    """Returns the same numbers with 32 bits each where possible, since figures are sent to a browser.
+
+    Integers outside 32 bits become float64. Floats become float32, which rounds them.
+    """
     if np.issubdtype(values.dtype, np.integer):
         fits = len(values) == 0 or abs(int(values[-1])) < 2**31
         return values.astype(np.int32) if fits else values.astype(np.float64)
@@ -218,7 +238,7 @@ def _strong(
     line: Line, x: Floats, values: Floats, window: int, view: View, legend: bool, shared: dict[str, Any]
 ) -> Trace:
     if window > 1:
-        # The very line where it can be: its running mean is needed for the range as well.
+        # If possible the line itself, not a part of it: its cached running mean also gives the range of the axis.
         rows, smooth = _running(
             line if len(x) == len(line.values) else line.part(slice(len(x))), x, window, view.window
         )
@@ -244,7 +264,7 @@ def _strong(
 def _running(
     line: Line, x: NDArray[Any], window: int, seen: tuple[float, float] | None
 ) -> tuple[NDArray[np.intp], Floats]:
-    """Returns rows and the running mean there, of the part of the axis that is seen."""
+    """Returns rows and the running mean at these rows, for the part of the axis that is seen (None = all of it)."""
     if seen is None:
         return line.level(window)
     first, last = rows_seen(x, seen)
@@ -256,14 +276,17 @@ def _running(
 def robust_range(
     lines: Sequence[Line], view: View, *, zero: bool = True, headroom: bool = False, around: bool = False
 ) -> tuple[float, float] | None:
-    """Returns a vertical range in which single outliers do not press the rest flat, or None where there is nothing to show.
+    """Returns (lowest, highest) of a vertical axis, or None if there are no values.
+
+    Outliers among the single steps may lie outside it, so that they do not press the other values flat. Running means lie
+    inside it; only short windows on long lines are not looked at.
 
     Args:
-        lines: What is drawn.
-        view: How.
-        zero: Start at zero where nothing is negative.
+        lines: The lines that are drawn.
+        view: How they are drawn.
+        zero: Start the axis at zero if no value is negative.
         headroom: Leave room at the top for the names of phases.
-        around: Show zero also where all is negative.
+        around: Include zero even if all values are negative.
     """
     low, high = [], []
     for line in lines:
@@ -271,7 +294,7 @@ def robust_range(
         values = values[np.isfinite(values)]
         if len(values):
             window = view.smoothing(len(line.values))
-            # A short window on a long line costs most and moves the range least.
+            # On a long line a short window costs the most and changes the range the least, so it is skipped.
             exact = len(line.values) <= LONG or window >= 64
             smooth = line.level(window)[1] if exact else values[:0]
             bounds = np.quantile(values, (0.003, 0.997))
@@ -287,6 +310,6 @@ def robust_range(
 
 
 def smoothing_text(view: View, run: Run) -> str:
-    """Says in a subtitle what the strong lines of a run are."""
+    """Returns a text for the subtitle: what the strong lines of a run are the mean of."""
     window = view.smoothing(len(run))
     return f"mean of {window:,} measured steps, single steps faint" if window > 1 else "every measured step"

@@ -1,7 +1,7 @@
-"""How the line or bar of a name looks: the same in every figure that this process draws, whatever else a figure shows.
+"""The style of each name's line or bar. A name has the same style in every figure that this process draws.
 
-A name takes the next free style when it is drawn for the first time and keeps it. The groups of the literature have styles of
-their own, which nobody else gets. With more names than hues the dashes differ, then marks on the lines: no two names look alike.
+A name gets the next free style when it is drawn for the first time, and keeps it. The usual groups (head, tail, many,
+medium, few) have fixed styles that no other name gets. Names of the same hue have different dashes or marks.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from gradlens.runlog import Run
 
 Kind = Literal["group", "pair", "run", "term", "method"]
-# Neither the dots of the overall gradient nor those of what noise alone reaches.
+# None of these looks like the dots of the overall gradient or of the noise level.
 DASHES = ("solid", "10px,3px", "3px,3px", "10px,3px,2px,3px", "10px,3px,2px,3px,2px,3px")
-# Dots on a line are single steps, so a circle marks no name.
+# Dots on a line mean single steps, so no name has a circle as its mark.
 MARKS = (
     None, "square", "diamond", "triangle-up", "x", "star", "cross", "triangle-down", "hexagon", "square-open", "diamond-open",
     "triangle-up-open", "star-open", "hexagon-open",
 )  # fmt: skip
 PATTERNS = ("", "/", "x", "-", "|", "+", "\\", ".")
 MARKS_ON_A_LINE = 12
-# The last group of a long tail stands out as the head does.
+# The fixed styles. The colours of head and tail stand out most.
 OWN = {("group", name): place for place, name in enumerate(("head", "tail", "many", "few", "medium"))}
 
 _places: dict[tuple[str, str], int] = dict(OWN)
@@ -35,14 +35,14 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Style:
-    """How one line or bar is drawn.
+    """How a line or bar is drawn.
 
     Attributes:
-        color: Of all of it.
-        dash: Of the line; keeps lines apart where colours do not.
-        width: Of the line, in pixels.
+        color: Colour of the line, its marks and the bar.
+        dash: Dash of the line. It tells lines of similar colours apart.
+        width: Width of the line in pixels.
         mark: Symbol on the line, or None.
-        pattern: Of a bar.
+        pattern: Pattern of the bar.
     """
 
     color: str
@@ -53,12 +53,12 @@ class Style:
 
     @property
     def line(self) -> dict[str, Any]:
-        """What plotly calls the line of a trace."""
+        """Plotly's ``line`` settings of a trace."""
         return {"color": self.color, "width": self.width, "dash": self.dash}
 
     @property
     def marked(self) -> dict[str, Any]:
-        """What a trace of plotly needs to be a line with its marks, a dozen of them however many points it has."""
+        """Plotly's settings for a line with at most 12 marks, however many points it has."""
         if self.mark is None:
             return {"mode": "lines"}
         marker = {"symbol": self.mark, "size": 7, "color": self.color, "maxdisplayed": MARKS_ON_A_LINE}
@@ -66,47 +66,51 @@ class Style:
 
     @property
     def dots(self) -> str:
-        """Dash of a thin line that goes with this one; as far apart as it has to be to differ from those of other names."""
+        """Dash of the thin dotted line that belongs to this line. Lines of different dashes have different gaps in it."""
         return f"1px,{2 + DASHES.index(self.dash)}px"
 
     def points(self, size: int) -> dict[str, Any]:
-        """What a trace of plotly needs to be a line with all its points on it."""
+        """Returns plotly's settings for a line with a symbol on each point.
+
+        Args:
+            size: Size of the symbols in pixels.
+        """
         marker = {"symbol": self.mark or "circle", "size": size, "color": self.color}
         return {"mode": "lines+markers", "marker": marker}
 
 
 def style_of(kind: Kind, name: str, theme: Theme) -> Style:
-    """Returns the style of a name; the same name of another kind has another one."""
+    """Returns the style of a name. The same name of another kind has another style."""
     with _lock:
         place = _places.setdefault((kind, name), len(_places))
     hues = len(theme.colors)
     turn, hue = divmod(place, hues)
-    # Neighbours in the list of hues, which colour-blind people may mix up, have different dashes from the first.
+    # Colour-blind people may confuse neighbouring hues, so neighbours have different dashes.
     dash = (turn + hue % 2) % len(DASHES)
     mark = MARKS[turn // len(DASHES) % len(MARKS)]
     return Style(theme.colors[hue], DASHES[dash], mark=mark, pattern=PATTERNS[turn % len(PATTERNS)])
 
 
 def styles_of(kind: Kind, names: Iterable[str], theme: Theme) -> dict[str, Style]:
-    """Returns the style of each name."""
+    """Returns name -> style."""
     return {name: style_of(kind, name, theme) for name in names}
 
 
 def pair_style(a: str, b: str, theme: Theme) -> Style:
-    """Returns the style of a pair of groups, in whatever order."""
+    """Returns the style of a pair of groups. The order of the two does not matter."""
     return style_of("pair", "\n".join(sorted((a, b))), theme)
 
 
 def run_style(run: Run, theme: Theme) -> Style:
-    """Returns the style of a run: of its folder, since runs of different folders may have one name."""
+    """Returns the style of a run. It belongs to the run's folder, since two folders may hold runs of the same name."""
     return style_of("run", str(run.path.resolve()), theme)
 
 
 def whole_style(theme: Theme) -> Style:
-    """Returns the style of what stands for all groups together: the overall gradient, the whole loss."""
+    """Returns the style of the overall gradient and the whole loss: everything that stands for all groups together."""
     return Style(theme.ink, "2px,3px", 2.2)
 
 
 def rest_style(theme: Theme) -> Style:
-    """Returns the style of what belongs to no group."""
+    """Returns the style of the rest: what belongs to no group."""
     return Style(theme.muted, "dashdot", 1.5)

@@ -1,4 +1,7 @@
-"""What else happened in a run than phases, marks and evaluations: another engine, a loss that is no number, own events."""
+"""Notices of a run: its events other than phases, marks and evaluations.
+
+Examples: the engine changed, the loss was not finite, an event that the user recorded.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +15,36 @@ from gradlens.runlog.format.events import Event, Mark, in_force, session_of
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# Kinds that are drawn in their own way, or say of every epoch how it went.
+# These kinds are drawn in another way, or come in every epoch.
 ELSEWHERE = frozenset({"phase", "mark", "evaluation", "epoch", "phase-entered", "result"})
-# A gradient that is not finite is marked by what was measured; a loss alone, only by its event.
+# If the gradient was not finite, the measured numbers show it. If only the loss was not finite, only this event shows it.
 NONFINITE = "nonfinite"
 BOOKKEEPING = frozenset({"kind", "step", "time", "session", "message"})
-# What happens more often than this is no single event: it is listed, but a figure full of lines would show nothing.
+# Events of a kind that comes more often than this are listed, but not drawn. A figure full of lines would show nothing.
 MOST_OF_A_KIND = 12
 MOST_MARKS = 200
 
 
 def notices(run: Run) -> list[Mark]:
-    """Returns what happened in a run apart from phases, marks and evaluations, in order of the steps."""
+    """Returns the events of a run other than phases, marks and evaluations, in the order of their steps."""
     return [Mark(event["step"], _text(event)) for event in _others(run)]
 
 
 def moments(run: Run) -> list[Mark]:
-    """Returns what a figure marks: the marks of a run and, of what else happened in it, what is rare."""
+    """Returns what a figure marks: the marks of a run, its rare notices, and where its gradient is not finite."""
     drawn = set(run.steps[run.nonfinite()].tolist())
     others = [event for event in _others(run) if event["kind"] != NONFINITE or event["step"] not in drawn]
     often = Counter(event["kind"] for event in others)
     rare = [Mark(event["step"], _text(event, most=1)) for event in others if often[event["kind"]] <= MOST_OF_A_KIND]
-    # A figure full of lines would show nothing, and take minutes to draw: of very many marks, the first.
+    # Of very many marks only the first are drawn. A figure full of lines would show nothing and take minutes to draw.
     return sorted([*run.marks[:MOST_MARKS], *rare, *_without_gradient(run)], key=lambda mark: mark.step)
 
 
 def _without_gradient(run: Run) -> list[Mark]:
-    """Returns a mark where the gradient ceases to be finite, from the numbers: lines have gaps there. Of many, only the first."""
+    """Returns a mark for each stretch of measured steps whose gradient is not finite; if there are many, one mark for all.
+
+    It is taken from the measured numbers. The lines have gaps there.
+    """
     broken = run.nonfinite()
     if not broken.any():
         return []
@@ -63,7 +69,12 @@ def _others(run: Run) -> list[Event]:
 
 
 def _text(event: Event, most: int | None = None) -> str:
-    """Returns the event's own message, or its kind with what is known of it: all, or the first ``most`` facts."""
+    """Returns the message of an event. If it has none: its kind and its fields.
+
+    Args:
+        event: The event.
+        most: The most fields to name; None = all.
+    """
     if event.get("message"):
         return str(event["message"])
     kind = event["kind"]

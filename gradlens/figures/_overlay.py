@@ -1,4 +1,4 @@
-"""The same quantity of several runs over each other."""
+"""One figure for several runs: a quantity of a group, or the accuracies of their evaluations."""
 
 from __future__ import annotations
 
@@ -70,14 +70,16 @@ def overlay(runs: Sequence[Run], quantity: str, group: str, *, log: bool = False
 
 @drawing
 def evaluations(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
-    """Draws what the runs' evaluations say about many-, medium- and few-shot classes (or the groups), and overall, run by run.
+    """Draws the accuracies from the evaluations of several runs, a line for each run.
+
+    There is a panel for many-, medium- and few-shot classes (or else for each group), and one for the overall accuracy.
 
     Args:
-        runs: One or more.
-        **options: See ``Options``; ``smooth`` has no meaning here.
+        runs: One or more runs.
+        **options: See ``Options``; ``smooth`` has no effect here.
 
     Raises:
-        FigureError: No run, or an axis that a run does not have.
+        FigureError: There is no run, or a run does not have the axis.
     """
     view = View.of(options)
     if not runs:
@@ -110,7 +112,10 @@ def evaluations(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
 
 
 def evaluated_names(runs: Sequence[Run]) -> list[str]:
-    """Returns the accuracies that the runs' evaluations name: many, medium and few or else the groups, then overall."""
+    """Returns the names of the accuracies that the evaluations have, in the order of the panels.
+
+    These are "many", "medium" and "few", or else at most 6 groups of the first run; then "overall".
+    """
     known = {name for run in runs for e in run.evaluations for name, value in e.items() if _is_number(value)}
     shots = [name for name in ("many", "medium", "few") if name in known]
     groups = [name for name in runs[0].groups.names if name in known][:6]

@@ -1,4 +1,4 @@
-"""Logarithmic axes and colour scales whose labels are the numbers themselves, and axes that count."""
+"""Logarithmic axes and colour scales whose ticks are labelled with the plain numbers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ import numpy as np
 from gradlens.figures._lines import RANGED, Line
 from gradlens.metrics.gram import Floats
 
-# Without a format plotly writes "2" and "5" for 20 and 50. This one writes the number, with an exponent only below a millionth.
+# Without a format plotly labels 20 and 50 as "2" and "5". This format writes the whole number. Only below a millionth it uses an
+# exponent.
 PLAIN = ",~g"
-# A logarithmic axis reaches down at most so many decades from its top: rounding errors are no measurements.
+# A logarithmic axis shows at most this many decades below its top. Smaller numbers are rounding errors.
 MOST_DECADES = 12
 
 
 def log_axis(low: float, high: float) -> dict[str, Any]:
-    """Returns what makes an axis logarithmic, for numbers from low to high.
+    """Returns plotly's settings for a logarithmic axis.
 
-    Plotly chooses the ticks, also of what is zoomed to, but so few that it never writes all of 1, 2, ..., 9 over each other.
+    Plotly chooses the ticks, also after zooming. It is limited to few, so that the labels 1, 2, ..., 9 do not overlap.
+
+    Args:
+        low: The smallest number on the axis.
+        high: The largest number on the axis.
     """
     decades = 1.2 * math.log10(high / low) if 0 < low < high else 0.0  # with the margins
     few = {"nticks": min(max(math.ceil(decades / 0.7), 3), 4)} if decades > 1 else {}
@@ -28,11 +33,14 @@ def log_axis(low: float, high: float) -> dict[str, Any]:
 
 
 def log_norms(lines: Sequence[Line], *, headroom: bool = False) -> dict[str, Any]:
-    """Returns a logarithmic vertical axis that holds the lines, but for outliers; nothing where no value is above zero.
+    """Returns plotly's settings for a logarithmic vertical axis that holds the lines, apart from outliers.
 
     Args:
-        lines: What is drawn.
+        lines: The lines that are drawn.
         headroom: Leave room at the top for the names of phases.
+
+    Returns:
+        The settings; empty if no value is above zero.
     """
     bounds = log_bounds([line.values for line in lines])
     if bounds is None:
@@ -44,7 +52,7 @@ def log_norms(lines: Sequence[Line], *, headroom: bool = False) -> dict[str, Any
 
 
 def log_bounds(columns: Sequence[Floats]) -> tuple[float, float] | None:
-    """Returns the least and largest of the positive values but for outliers, or None where there are none."""
+    """Returns the smallest and the largest positive value, apart from outliers, or None if no value is above zero."""
     thinned = [values[:: max(1, len(values) // RANGED)] for values in columns]
     low, high = [], []
     for values in thinned:
@@ -57,13 +65,17 @@ def log_bounds(columns: Sequence[Floats]) -> tuple[float, float] | None:
 
 
 def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
-    """Returns the ticks of a colour scale of logarithms from log10(low) to log10(high): places, and the numbers there."""
+    """Returns the ticks of a colour scale of logarithms from log10(low) to log10(high).
+
+    Returns:
+        The positions of the ticks (logarithms to base 10), and their labels (the numbers).
+    """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     within = math.log10(high / low)
     steps = (1,) if within > 3 else (1, 2, 5) if within > 0.7 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
     # Rounding must not lose a tick at the very end.
     numbers = [s * 10.0**e for e in decades for s in steps if low * (1 - 1e-9) <= s * 10.0**e <= high * (1 + 1e-9)]
-    if len(numbers) < 2:  # all norms are almost the same
+    if len(numbers) < 2:  # all norms are almost equal
         numbers = [float(f"{end:.4g}") for end in (low, high)]
     return [math.log10(number) for number in numbers], [_text(number) for number in numbers]
 
@@ -73,11 +85,11 @@ def _text(number: float) -> str:
 
 
 def counts_axis(counts: Floats) -> dict[str, Any]:
-    """Returns a logarithmic axis of numbers of samples, whose ticks are whole numbers."""
+    """Returns plotly's settings for a logarithmic axis of sample counts. Its ticks are whole numbers."""
     known = counts[np.isfinite(counts) & (counts > 0)]
     if not len(known):
         return {"type": "log", "tickformat": PLAIN}
     low, high = float(known.min()), float(known.max())
     axis = log_axis(low, high)
-    # Of a narrow range plotly would label halves.
+    # In a narrow range plotly would label halves too.
     return axis | {"dtick": "L1"} if 0 < high - low < 5 and high / low < 10 else axis

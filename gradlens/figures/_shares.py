@@ -1,4 +1,7 @@
-"""Who has which share: of the update over training, in one step and of classes by their sample counts; and of the classes."""
+"""Figures of shares: each group's share of the update, over training or in one step, and each class's share in a probe.
+
+One more figure shows which classes each group has.
+"""
 
 from __future__ import annotations
 
@@ -27,29 +30,32 @@ if TYPE_CHECKING:
     from gradlens.groups import ClassGroups
     from gradlens.runlog import Probe, Run
 
-# Bars at most; of a short run, bars of this many steps, as long as there are enough of them.
+# The most bars over training. A short run has a bar for every 3 measured steps (STEPS), but at least 30 bars (FEWEST) if it has
+# that many steps.
 BARS = 120
 STEPS, FEWEST = 3, 30
-# So few bars are labelled at their borders.
+# With at most this many edges the axis is labelled at the edges of the bars.
 FEW_BARS = 12
-# A rest that is this small on average is rounding.
+# A mean share of the rest below this is rounding and is not drawn.
 NEGLIGIBLE = 1e-3
 
 
 @drawing
 def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) -> Sheet:
-    """Draws every group's share of the update, stacked to 1; a heat map where there are more than 8 groups.
+    """Draws each group's share of the update over training as stacked bars that add up to 1.
 
-    A group without samples has share 0 in that step. A negative share (a group against whose gradient the update goes) hangs
-    below zero. Dashed: where the borders would be if every group had the share of its classes.
+    More than 8 groups are drawn as a heat map.
+
+    A group without samples in a step has share 0 there. A negative share (the update goes against the group's gradient) is drawn
+    below zero. The dashed lines show where the borders would be if each group's share were its fraction of the classes.
 
     Args:
         run: The run.
-        beside: Runs whose figures stand above or below: the horizontal axis is as long as that of the longest.
-        **options: See ``Options``; every bar stands for ``smooth`` steps or more, and for one phase.
+        beside: Runs whose figures stand above or below this one. The horizontal axis covers all of them.
+        **options: See ``Options``. A bar is the mean of ``smooth`` measured steps or more, and never mixes two phases.
 
     Raises:
-        FigureError: An axis that one of the runs does not have.
+        FigureError: The theme is unknown, or one of the runs does not have the axis.
     """
     view = View.of(options)
     title = "Whose update is it? Share of each group"
@@ -106,16 +112,23 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
 
 
 def _edges(run: Run, view: View, rows: int) -> NDArray[np.intp]:
-    """Returns the first row of every bar, and the end; a new phase begins a new bar."""
+    """Returns [n + 1] the first row of each bar, and the end. A new phase begins a new bar."""
     bars = -(-rows // view.smooth) if view.smooth else max(rows // STEPS, min(rows, FEWEST))
     return edges_of(run.steps[:rows], max(1, min(BARS, bars)), run.phases)
 
 
 def _mean_shares(shares: dict[str, Floats], edges: NDArray[np.intp]) -> dict[str, Floats]:
-    """Returns the means between the edges over the steps that have shares at all; an absent group has share 0 in a step."""
+    """Returns the mean share in each bar: name -> [n].
+
+    Steps without any share are left out. In the other steps an absent group has share 0.
+
+    Args:
+        shares: Name -> [T] shares.
+        edges: [n + 1] first rows of the bars, and the end.
+    """
     if len(edges) < 2:
         return {name: np.empty(0) for name in shares}
-    if all(math.isfinite(values.sum()) for values in shares.values()):  # every group in every step, as in most runs
+    if all(math.isfinite(values.sum()) for values in shares.values()):  # the usual case: every group is in every step
         return {name: np.add.reduceat(values, edges[:-1]) / np.diff(edges) for name, values in shares.items()}
     present = {name: np.isfinite(values) for name, values in shares.items()}
     steps = np.add.reduceat(np.logical_or.reduce(list(present.values())).astype(np.float64), edges[:-1])
@@ -127,12 +140,12 @@ def _mean_shares(shares: dict[str, Floats], edges: NDArray[np.intp]) -> dict[str
 
 
 def _range(curves: Sequence[Floats], headroom: bool) -> tuple[float, float]:
-    """Returns a vertical range that holds the stacked bars."""
+    """Returns (lowest, highest) of a vertical axis for the stacked bars; bars that are outliers may reach beyond it."""
     heights = np.array(curves)  # [K, n]
     if not heights.size or not np.isfinite(heights).any():
         return (0.0, 1.0)
     below, above = np.nansum(np.minimum(heights, 0), 0), np.nansum(np.maximum(heights, 0), 0)
-    # A single step in which the groups almost cancel has huge shares; the picture is about the others.
+    # In a step where the groups' gradients almost cancel the shares are huge. The range ignores such single steps.
     low, high = min(0.0, float(np.quantile(below, 0.01))), max(1.0, float(np.quantile(above, 0.99)))
     return (1.03 * low, high + (0.1 if headroom else 0.01) * (high - low))
 
@@ -142,11 +155,11 @@ def measured_shares(measurement: Measurement, *, theme: str = "light") -> Sheet:
     """Draws each group's share of the update in one measured step, beside its share of the samples.
 
     Args:
-        measurement: The step.
+        measurement: The measured step.
         theme: "light" or "dark".
 
     Raises:
-        FigureError: An unknown theme.
+        FigureError: The theme is unknown.
     """
     colors = theme_of(theme)
     names = measurement.groups
@@ -171,7 +184,7 @@ def measured_shares(measurement: Measurement, *, theme: str = "light") -> Sheet:
 
 @drawing
 def group_classes(groups: ClassGroups, *, theme: str = "light") -> Sheet:
-    """Draws which class ids each group has, a bar for each unbroken range.
+    """Draws the class ids of each group, with a bar for each unbroken range of ids.
 
     Args:
         groups: The groups.
@@ -203,7 +216,7 @@ def group_classes(groups: ClassGroups, *, theme: str = "light") -> Sheet:
 
 @drawing
 def class_shares(probe: Probe, *, theme: str = "light") -> Sheet:
-    """Draws each class's share of the whole-data gradient against its number of samples (logarithmic).
+    """Draws each class's share of the gradient on the whole data against its number of samples (logarithmic axis).
 
     Args:
         probe: A whole-data measurement.
@@ -238,7 +251,12 @@ def class_shares(probe: Probe, *, theme: str = "light") -> Sheet:
 
 
 def _readable(counts: Floats, values: Sequence[float]) -> list[bool]:
-    """Returns which points may carry their names: those whose names would not lie on one that is written already."""
+    """Returns for each point whether its name is written: only if it is not too close to a name that is written already.
+
+    Args:
+        counts: [K] numbers of samples.
+        values: [K] shares.
+    """
     with np.errstate(divide="ignore"):
         places = np.stack([np.log10(counts), np.asarray(values)], axis=1)  # [K, 2]
     finite = np.isfinite(places).all(axis=1)

@@ -1,7 +1,7 @@
-"""A figure while it is drawn: plain dictionaries, of which plotly makes a figure once, at the end, or nobody.
+"""A figure while it is drawn, as plain dictionaries: ``Sheet``. At the end it becomes a plotly figure, or JSON for plotly.js.
 
-Changing a plotly figure step by step checks every step and takes ten times as long, and making one from the finished dictionaries
-still as long as drawing them, which a live page feels.
+This is for speed. Plotly checks every change to a figure, which takes ten times as long. Making a plotly figure from the finished
+dictionaries still takes as long as drawing them; a live page saves that time and uses the JSON.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ P = ParamSpec("P")
 
 
 class Drawing(Generic[P]):
-    """A function that draws: called, it returns a plotly figure.
+    """A function that draws a figure. A call returns a plotly figure.
 
     Attributes:
-        sheet: The same, but returns the sheet.
+        sheet: The same function, which returns a ``Sheet`` instead.
     """
 
     def __init__(self, sheet: Callable[P, Sheet]) -> None:
@@ -55,14 +55,15 @@ class Drawing(Generic[P]):
 
 
 def drawing(sheet: Callable[P, Sheet]) -> Drawing[P]:
-    """Makes a function that draws a sheet one that returns a plotly figure."""
+    """Decorates a function that returns a ``Sheet``: the result returns a plotly figure."""
     return Drawing(sheet)
 
 
 class Sheet:
-    """Panels in rows and columns (counted from 1) with traces, shapes and texts; names and meanings are plotly's.
+    """Panels in rows and columns (counted from 1) with traces, shapes and texts.
 
-    All panels share their horizontal axis, and the panels of a row, on demand, their vertical one.
+    The methods have the names and meanings of plotly's. All panels share their horizontal axis. The panels of a row share their
+    vertical axis if ``shared_yaxes`` is true.
     """
 
     def __init__(
@@ -104,11 +105,11 @@ class Sheet:
                 )  # fmt: skip
 
     def figure(self) -> go.Figure:
-        """Returns the figure, checked by plotly."""
+        """Returns a plotly figure. Plotly checks it."""
         return go.Figure({"data": self._traces, "layout": {"template": go.layout.Template(), **self._whole_layout()}})
 
     def json(self) -> str:
-        """Returns what plotly.js draws: the same as the figure's JSON, unchecked and in a fraction of the time."""
+        """Returns the figure as JSON for plotly.js. It is not checked, and so much faster than the JSON of a plotly figure."""
         return json.dumps(_plain({"data": self._traces, "layout": self._whole_layout()}), allow_nan=False)
 
     def _whole_layout(self) -> dict[str, Any]:
@@ -117,43 +118,43 @@ class Sheet:
         return {**self._layout, **texts, **shapes}
 
     def add_trace(self, trace: Trace, row: int = 1, col: int = 1) -> None:
-        """Draws a trace into a panel."""
+        """Adds a trace to a panel."""
         x, y = self._axes(row, col)
         self._traces.append({**trace, "xaxis": x, "yaxis": y})
 
     def add_shape(self, *, row: int, col: int, yref: str = "y", **settings: Any) -> None:
-        """Draws a shape into a panel; ``yref`` "y domain" counts its height from 0 to 1."""
+        """Adds a shape to a panel. With ``yref`` "y domain" its y go from 0 (bottom of the panel) to 1 (top)."""
         x, y = self._axes(row, col)
         self._shapes.append({**settings, "xref": x, "yref": yref.replace("y", y, 1)})
 
     def add_hline(self, y: float, *, row: int = 1, col: int = 1, **settings: Any) -> None:
-        """Draws a line across a panel."""
+        """Adds a horizontal line across a panel, at height ``y``."""
         x_name, y_name = self._axes(row, col)
         line = {"type": "line", "x0": 0, "x1": 1, "y0": y, "y1": y, "xref": f"{x_name} domain", "yref": y_name}
         self._shapes.append({**line, **settings})
 
     def add_annotation(self, *, row: int | None = None, col: int | None = None, **settings: Any) -> None:
-        """Writes into a panel, or, without one, where ``xref`` and ``yref`` say."""
+        """Writes a text into a panel. Without row and column it stands where ``xref`` and ``yref`` say."""
         if row is not None and col is not None:
             x, y = self._axes(row, col)
             settings |= {"xref": x, "yref": str(settings.get("yref", "y")).replace("y", y, 1)}
         self._annotations.append(settings)
 
     def update_annotations(self, **settings: Any) -> None:
-        """Changes all texts that are there."""
+        """Changes the settings of all texts that were added before."""
         for annotation in self._annotations:
             _merge(annotation, settings)
 
     def update_layout(self, **settings: Any) -> None:
-        """Changes the layout."""
+        """Changes settings of the layout."""
         _merge(self._layout, settings)
 
     def update_xaxes(self, *, row: int | None = None, col: int | None = None, **settings: Any) -> None:
-        """Changes the horizontal axes of all panels, of a row, of a column or of one panel."""
+        """Changes the horizontal axes of all panels; with ``row`` or ``col`` only of those panels."""
         self._update(0, row, col, settings)
 
     def update_yaxes(self, *, row: int | None = None, col: int | None = None, **settings: Any) -> None:
-        """Changes the vertical axes of all panels, of a row, of a column or of one panel."""
+        """Changes the vertical axes of all panels; with ``row`` or ``col`` only of those panels."""
         self._update(1, row, col, settings)
 
     def _update(self, which: int, row: int | None, col: int | None, settings: dict[str, Any]) -> None:
@@ -178,7 +179,7 @@ def _entry(axis: str) -> str:
 
 
 def _merge(target: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Writes settings into a dictionary; those of a dictionary within it into that one."""
+    """Writes settings into a dictionary. Nested dictionaries are merged, not replaced."""
     for key, value in settings.items():
         if isinstance(value, dict):
             if not isinstance(target.get(key), dict):
@@ -189,7 +190,7 @@ def _merge(target: dict[str, Any], settings: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Returns what JSON can say: arrays of numbers in one piece, as plotly.js takes them; elsewhere NaN and infinity as null."""
+    """Returns a value that JSON can hold: arrays of numbers in plotly.js's packed form, NaN and infinity elsewhere as null."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items() if one is not None}
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""How figures look: their colours, light and dark; and text made safe for plotly."""
+"""The looks of figures: a light and a dark theme, titles and margins, and escaped text for plotly."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif"
 
 
 class FigureError(ValueError):
-    """A figure that cannot be drawn as asked; the message says why and what can be."""
+    """A figure cannot be drawn as asked. The message says why, and what can be drawn."""
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of one theme.
+    """The colours of a theme.
 
     Attributes:
         name: "light" or "dark".
         paper: Background.
-        ink: Text and the overall gradient.
-        muted: Secondary text, marks.
+        ink: Colour of text and of the overall gradient.
+        muted: Colour of secondary text and of marks.
         grid: Grid lines.
-        band: Fill of every second phase.
-        colors: Of names: the same eight hues in both themes, each at least 3:1 against paper and band (WCAG 1.4.11), the first
-            three those of Okabe and Ito (2008), "Color universal design".
-        veil: Half transparent background of small texts.
+        band: Fill colour of every second phase.
+        colors: Colours of names: the same eight hues in both themes. Each has a contrast of at least 3:1 against paper and band
+            (WCAG 1.4.11). The first three are from Okabe and Ito (2008), "Color universal design".
+        veil: Background of small texts, partly transparent.
         middle: Neutral middle of diverging colour scales.
-        missing: Cells of a heat map without a value: a grey that no colour scale has.
+        missing: Colour of heat map cells without a value: a grey that is in no colour scale.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Theme:
 
     @property
     def accent(self) -> str:
-        """Colour of what has no name."""
+        """Colour of lines, points and bars that stand for no name."""
         return self.colors[0]
 
     def diverging(self) -> list[list[Any]]:
@@ -54,7 +54,7 @@ class Theme:
         return [[0.0, "#B34700"], [0.25, "#D55E00"], [0.5, self.middle], [0.75, self.accent], [1.0, self._deep]]
 
     def sequential(self) -> list[list[Any]]:
-        """Returns a colour scale from nothing to much."""
+        """Returns a colour scale from 0 (neutral) to much (blue)."""
         return [[0.0, self.middle], [0.5, self.accent], [1.0, self._deep]]
 
     @property
@@ -75,10 +75,10 @@ DARK = Theme(
 
 
 def theme_of(name: str) -> Theme:
-    """Returns a theme by name.
+    """Returns the theme of a name.
 
     Raises:
-        FigureError: Another name than "light" or "dark".
+        FigureError: The name is neither "light" nor "dark".
     """
     if name not in ("light", "dark"):
         raise FigureError(f"theme={name!r}; choose 'light' or 'dark'")
@@ -86,16 +86,28 @@ def theme_of(name: str) -> Theme:
 
 
 def safe(text: object) -> str:
-    """Returns text that plotly shows as it is: no markup, no templates, no formulas."""
+    """Returns text escaped for plotly, which shows it as it is: no markup, no templates, no formulas."""
     escaped = html.escape(str(text), quote=True)
-    # "%{" starts a template and "$...$" a formula; plotly turns entities into characters after it has looked for both.
+    # "%{" starts a template and "$...$" a formula. Plotly looks for both before it turns entities into characters.
     return escaped.replace("%", "&#37;").replace("$", "&#36;").replace("\n", " ")
 
 
 def dress(
     sheet: Sheet, theme: Theme, title: str, subtitle: str = "", *, height: int = 420, panel_titles: bool = False
 ) -> Sheet:
-    """Gives a figure its looks and its title; the texts must be safe already."""
+    """Sets the looks and the title of a figure.
+
+    Args:
+        sheet: The figure.
+        theme: Its colours.
+        title: The title, escaped with ``safe``.
+        subtitle: The line below the title, escaped with ``safe``.
+        height: Height of the figure in pixels.
+        panel_titles: True if the panels have titles, which need room.
+
+    Returns:
+        The same figure.
+    """
     # From the top, in pixels: title, subtitle, legend, titles of panels, panels.
     legend_at = 70 if subtitle else 46
     sheet.update_layout(
@@ -125,19 +137,19 @@ def dress(
         hoverlabel={"bgcolor": theme.paper, "bordercolor": theme.grid, "font": {"color": theme.ink, "family": FONT}},
         dragmode="zoom",
     )  # fmt: skip
-    # Margins that fit numbers: "automargin", which only axes of names need, makes plotly draw everything twice.
+    # The margins fit numbers. Plotly's "automargin" draws everything twice, so only axes of names use it.
     axis: dict[str, Any] = {
         "gridcolor": theme.grid, "linecolor": theme.muted, "zeroline": False, "ticks": "outside", "ticklen": 4,
         "tickcolor": theme.muted, "title": {"standoff": 8, "font": {"size": 13}},
     }  # fmt: skip
-    sheet.update_annotations(font={"size": 13.5})  # so far only the titles of panels
+    sheet.update_annotations(font={"size": 13.5})  # up to now the only texts are the titles of panels
     sheet.update_xaxes(showline=True, showgrid=False, **axis)
     sheet.update_yaxes(showline=False, showgrid=True, **axis)
     return sheet
 
 
 def note(sheet: Sheet, theme: Theme, text: str) -> Sheet:
-    """Writes into the middle of a figure why it is empty, and returns it; the text must be safe already."""
+    """Writes into the middle of an empty figure why it is empty, and returns the figure. The text must be escaped."""
     sheet.update_xaxes(visible=False)
     sheet.update_yaxes(visible=False)
     sheet.add_annotation(

@@ -1,4 +1,4 @@
-"""Engines: how the gradient of a group is obtained, behind one small protocol."""
+"""Engines compute the gradient of each group. All of them follow one small protocol, ``Engine``."""
 
 from gradlens.engines.choose import CHOICES, EngineSwitch, choose_engine
 from gradlens.engines.masked import MaskedEngine, pull_back

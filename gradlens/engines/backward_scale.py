@@ -1,4 +1,4 @@
-"""The factor between the loss that is measured and what the training loop differentiates (loss scaling)."""
+"""Finds the factor between the measured loss and the scalar that the training differentiates (loss scaling)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gradlens.guards.deferred_error import HeldError
 
 
 class BackwardScale:
-    """Learns the factor during the backward pass inside ``with``, from the gradients that pass the anchors.
+    """Measures the factor while the backward pass runs inside the ``with`` block, from the gradients at the anchors.
 
-    A gradient scaler or an average over micro-batches may sit between the loss and the backward pass; gradients that
-    hooks see there carry its factor. Nothing synchronises with a device other than the CPU.
+    The training may multiply the loss before its backward pass: by the scale of a gradient scaler, or by 1 / the number of
+    micro-batches. The gradients that hooks receive then contain this factor. Nothing waits for a GPU.
     """
 
     def __init__(self, loss: Tensor, anchors: Sequence[Tensor]) -> None:
@@ -45,7 +45,7 @@ class BackwardScale:
         """Returns the vectors divided by the factor.
 
         Raises:
-            Exception: What went wrong during the backward pass, which it did not reach.
+            Exception: A hook of this class failed during the backward pass; the pass itself was not disturbed.
         """
         self._held.check()
         if not self._products:
@@ -54,7 +54,7 @@ class BackwardScale:
         numerator = torch.stack([actual.to(device) for actual, _ in self._products]).sum()
         denominator = torch.stack([expected.to(device) for _, expected in self._products]).sum()
         inverse = denominator / numerator
-        # A loss of constant zero or of NaN tells no factor.
+        # A loss that is always zero, or NaN, says nothing about the factor.
         inverse = torch.where(torch.isfinite(inverse) & (inverse != 0), inverse, torch.ones_like(inverse))
         if device.type == "cpu" and float(inverse) == 1.0:
             return vectors
@@ -66,9 +66,9 @@ class BackwardScale:
 
 @torch.no_grad()
 def _products(expected: Tensor, actual: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the inner product of both, and the squared norm of the first."""
+    """Returns the inner product of the two gradients, and the squared norm of the expected one; scalars on the device."""
     dtype = torch.float32 if actual.device.type == "mps" else torch.float64
-    # A sample whose loss is not finite tells nothing, and must not hide what the others tell.
+    # A sample whose loss is not finite says nothing about the factor, and must not spoil the sums of the others.
     wide, passed = (_real(gradient).to(dtype).nan_to_num(0.0, 0.0, 0.0) for gradient in (expected, actual))
     return (passed * wide).sum(), (wide * wide).sum()
 

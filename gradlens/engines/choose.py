@@ -1,4 +1,4 @@
-"""Choosing an engine for a model, and leaving it for the masked one where it cannot be exact."""
+"""Chooses an engine for a model, and changes to the masked engine where the chosen one cannot be exact."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def choose_engine(name: str, model: nn.Module, params: Sequence[nn.Parameter]) -
     """Returns the engine for a model, and one sentence that says why.
 
     Args:
-        name: One of CHOICES. "auto": split where every layer treats samples one by one, else masked.
+        name: One of CHOICES. "auto" is split if every layer treats the samples one by one, otherwise masked.
         model: The model.
         params: The measured parameters.
 
     Raises:
-        ValueError: Another name.
-        EngineRefusal: The named engine cannot treat the model exactly.
+        ValueError: The name is not one of CHOICES.
+        EngineRefusal: The named engine cannot measure this model exactly.
     """
     if name not in CHOICES:
         raise ValueError(f"engine={name!r}; choose one of {', '.join(CHOICES)}")
@@ -57,17 +57,17 @@ def _tried(engine: Engine) -> Engine:
 
 
 class EngineSwitch:
-    """The engine in use; it gives way to the masked engine for good when it refuses or proves wrong.
+    """Holds the engine in use. When that engine refuses or proves wrong, the masked engine replaces it for good.
 
     Attributes:
         engine: The engine in use.
-        reason: Why this one.
+        reason: Why this engine is in use, in one sentence.
     """
 
     def __init__(
         self, name: str, model: nn.Module, params: Sequence[nn.Parameter], on_change: Callable[[str, str], None]
     ) -> None:
-        """Chooses.
+        """Chooses the engine. Uses the masked one if the named one refuses the model.
 
         Args:
             name: One of CHOICES.
@@ -76,7 +76,7 @@ class EngineSwitch:
             on_change: Called with (engine name, reason) when the masked engine takes over.
 
         Raises:
-            ValueError: An unknown name.
+            ValueError: The name is not one of CHOICES.
         """
         self._params = list(params)
         self._on_change = on_change
@@ -88,11 +88,11 @@ class EngineSwitch:
 
     @property
     def always_exact(self) -> bool:
-        """Whether the engine needs no comparison with the masked one, because it is the masked one."""
+        """Whether the engine in use is the masked one, which needs no comparison with itself."""
         return isinstance(self.engine, MaskedEngine)
 
     def arm(self) -> None:
-        """Prepares for the forward pass of a measured step."""
+        """Prepares the engine for the forward pass of a measured step."""
         try:
             self.engine.arm()
         except EngineRefusal as refusal:
@@ -106,7 +106,7 @@ class EngineSwitch:
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:
-        """Measures with the engine in use, or with the masked one where it refuses; see ``Engine.measure``."""
+        """Measures with the engine in use. If it refuses, measures with the masked one; see ``Engine.measure``."""
         try:
             return self.engine.measure(losses, anchors, rows, wanted, backward)
         except EngineRefusal as refusal:
@@ -114,7 +114,10 @@ class EngineSwitch:
             return self.engine.measure(losses, anchors, rows, wanted, backward)
 
     def foresee(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
-        """Has the masked engine measure from the start where the split one could not; see ``SplitEngine.foresee``."""
+        """Changes to the masked engine before the first measured step if the split engine could not measure such steps.
+
+        The arguments are those of ``SplitEngine.foresee``.
+        """
         if isinstance(self.engine, SplitEngine):
             try:
                 self.engine.foresee(roots, anchors, dims, several=several)
@@ -122,7 +125,11 @@ class EngineSwitch:
                 self.replace(str(refusal))
 
     def replace(self, reason: str) -> None:
-        """Puts the masked engine in the place of the one in use."""
+        """Replaces the engine in use by the masked one, and calls ``on_change``.
+
+        Args:
+            reason: Why, in a few words.
+        """
         self.engine.disarm()
         self.reason = _instead(self.engine.name, reason)
         self.engine = MaskedEngine(self._params)

@@ -1,4 +1,8 @@
-"""Parameters that forward code uses by itself (class tokens, position embeddings, layer scales)."""
+"""The split engine's rules for parameters that forward code uses outside any layer.
+
+Examples are class tokens, position embeddings and layer scales. Where such a use is an addition, a multiplication or an
+expansion, the gradient of some rows follows from the gradient of its output.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,8 @@ from torch import Tensor
 from gradlens.batch.selection import Selection
 from gradlens.engines.audit import DirectUse
 
-# (node, number of the parameter among its inputs, rows, gradient rows [n, ...]) -> the parameter's gradient before the
-# broadcast is undone.
+# Takes the node, the position of the parameter among its inputs, the n rows, and the output gradients [n, ...] of these
+# rows. Returns the parameter's gradient in the broadcast shape [n, ...].
 Rule = Callable[[Any, int, Selection, Tensor], Tensor]
 
 
@@ -35,10 +39,10 @@ RULES: dict[str, Rule] = {"AddBackward0": _add, "MulBackward0": _multiply, "Expa
 
 
 def refusal(use: DirectUse, rows: int) -> str | None:
-    """Says why the rows of this use cannot be told apart, or None.
+    """Returns why the gradient of single samples cannot be computed for this use, or None if it can.
 
     Args:
-        use: The use.
+        use: The use of a parameter.
         rows: Number of samples B.
     """
     name = use.node.name()
@@ -53,7 +57,13 @@ def refusal(use: DirectUse, rows: int) -> str | None:
 
 
 def gradient(use: DirectUse, selection: Selection, grads: Tensor) -> Tensor:
-    """Returns the gradient of the parameter from some rows of the use's output gradient [B, ...]."""
+    """Returns the gradient of the parameter that comes from some rows, in the parameter's shape.
+
+    Args:
+        use: The use of the parameter.
+        selection: The rows.
+        grads: [B, ...] gradient of the use's output.
+    """
     dtype = torch.promote_types(use.param.dtype, torch.float32)
     rows = RULES[use.node.name()](use.node, use.position, selection, selection.weighted(grads).to(dtype))
     return rows.sum_to_size(use.param.shape)

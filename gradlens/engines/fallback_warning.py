@@ -1,4 +1,4 @@
-"""Keeps torch from saying that an operation has no batching rule, in which case it loops: slow but exact."""
+"""Hides torch's warning that an operation has no batching rule. torch then loops over the batch: slow, but exact."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _FILTER = ("ignore", re.compile("There is a performance drop"), Warning, None, 0
 
 @contextmanager
 def no_fallback_warning() -> Iterator[None]:
-    """Ignores that warning inside.
+    """Ignores this warning inside the ``with`` block.
 
-    ``warnings.catch_warnings`` would make Python forget which warnings it has shown, on entry and on exit, so that those of the
-    training would be shown again after each measured step. The list of filters is read at every warning, without that.
+    ``warnings.catch_warnings`` is no way to do it. Python would forget which warnings it has shown, and would show the
+    training's own warnings again after each measured step. A change of the list of filters has no such effect.
     """
     filters = cast(list[Any], warnings.filters)
     filters.insert(0, _FILTER)

@@ -1,4 +1,4 @@
-"""The func engine: torch.func only, a replayed forward pass and one vmapped pull-back for all groups."""
+"""The func engine: it repeats the forward pass under ``torch.func``, and pulls the cotangents of all groups back at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gradlens.guards.forward_hooks import script_forward_hooks
 from gradlens.guards.module_hook import Listening, StepHook
 from gradlens.guards.unseen_hooks import listen
 
-# How far a replayed output may be from the one of training: other kernels, other order of sums, but the same function.
+# How far a replayed output may be from the training's, relative to its size. Other kernels add up in another order.
 TOLERANCE = 1e-3
 # The same for outputs in half precision.
 HALF_TOLERANCE = 5e-2
@@ -30,8 +30,8 @@ HALF_TOLERANCE = 5e-2
 class FuncEngine:
     """Replays the forward pass under ``torch.func.vjp`` and pulls the cotangents of all groups back with ``vmap``.
 
-    It shares no code with the other engines' way to a gradient, so it is the independent reference; with many groups on
-    a GPU it is also fast. It costs a forward pass, and memory for the activations' gradients of all groups at once.
+    It computes gradients without any code of the other engines, so it is an independent reference. With many groups on a GPU
+    it is also fast. It costs one forward pass, and memory for the activation gradients of all groups at once.
     """
 
     name = "func"
@@ -40,9 +40,9 @@ class FuncEngine:
         """Prepares the engine.
 
         Args:
-            model: The module whose call is one forward pass.
+            model: The module. One call of it is one forward pass.
             params: The measured parameters.
-            chunk_size: Vectors that are pulled back at once; None = all. Bounds the memory.
+            chunk_size: How many cotangents are pulled back at once, to save memory; None: all of them.
         """
         self._model = model
         self._params = list(params)
@@ -53,7 +53,7 @@ class FuncEngine:
         self._held = HeldError()
 
     def arm(self) -> None:
-        """Takes down the next forward pass; see ``Engine.arm``."""
+        """Installs hooks that record the next forward pass; see ``Engine.arm``."""
         self.disarm()
         names = {id(param): name for name, param in self._model.named_parameters()}
         missing = [list(param.shape) for param in self._params if id(param) not in names]
@@ -70,7 +70,7 @@ class FuncEngine:
         ]
 
     def disarm(self) -> None:
-        """Drops what was taken down; see ``Engine.disarm``."""
+        """Removes the hooks and drops what they recorded; see ``Engine.disarm``."""
         for handle in self._handles:
             handle.remove()
         self._handles, self._calls, self._outputs, self._held = [], [], [], HeldError()
@@ -83,9 +83,9 @@ class FuncEngine:
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:
-        """Replays and pulls back, then runs ``backward``; see ``Engine.measure``."""
+        """Repeats the forward pass, pulls the cotangents back, then runs ``backward``; see ``Engine.measure``."""
         for handle in self._handles:
-            handle.remove()  # before the replay, which is no forward pass of training
+            handle.remove()  # the replay that follows is no forward pass of the training
         try:
             found = self._pull_back(losses, anchors, rows, wanted) if wanted else []
         finally:
@@ -136,7 +136,7 @@ class FuncEngine:
         wanted: Sequence[tuple[int, int]],
         leaves: Sequence[Tensor],
     ) -> list[list[Tensor | None]]:
-        """Per wanted vector, the cotangents of the model's outputs."""
+        """Returns for each wanted vector the cotangents of the model's outputs; None where an output has none."""
         direct = {c: GroupCotangents(losses[c], anchors, rows) for c in dict.fromkeys(c for c, _ in wanted)}
         found: list[list[Tensor | None]] = []
         for component, group in wanted:
@@ -154,28 +154,29 @@ class FuncEngine:
         for number, leaf in enumerate(leaves):
             if leaf is anchor:
                 return [(number, masked)]
-        # Some arithmetic between the model's output and the anchor: reshaping, shifting, a temperature.
+        # The script computes the anchor from the model's output: it reshapes it, shifts it, or divides by a temperature.
         if not leaves or bypasses(anchor, leaves, self._params):
             raise EngineRefusal(f"func: the anchor is not computed from the output of {_name(self._model)}")
         parts = torch.autograd.grad(anchor, leaves, masked, retain_graph=True, allow_unused=True)
         return [(number, part) for number, part in enumerate(parts) if part is not None]
 
     def _numbers(self, output: Any, leaves: Sequence[Tensor], reached: Sequence[int]) -> list[int]:
-        """Where the reached outputs stand among all leaves of what the model returns."""
+        """Returns the positions of the reached outputs among all leaves of the model's return value."""
         everything = tree_leaves(output)
         return [next(i for i, leaf in enumerate(everything) if leaf is leaves[n]) for n in reached]
 
     def _replay(
         self, call: ForwardCall, expected: Sequence[Tensor], numbers: Sequence[int], stacked: tuple[Tensor, ...]
     ) -> list[Tensor]:
-        """[V, *parameter] for each parameter."""
+        """Returns for each parameter its gradients [V, *parameter] for the V wanted vectors."""
         measured = {id(param) for param in self._params}
         varied = {n: p.detach() for n, p in self._model.named_parameters() if id(p) in measured}
         fixed = {n: p.detach() for n, p in self._model.named_parameters() if id(p) not in measured}
         buffers = dict(self._model.named_buffers())
 
         def forward(params: dict[str, Tensor]) -> tuple[Tensor, ...]:
-            # Buffers change in place (running statistics): copies, made inside the transform, which owns them.
+            # The model may write its buffers in place (running statistics). So it gets copies, made inside the transform:
+            # torch.func allows such writes only to tensors of its own.
             copies = {name: buffer.clone() for name, buffer in buffers.items()}
             everything = tree_leaves(call.run(self._model, params | fixed | copies))
             return tuple(everything[number] for number in numbers)
@@ -187,7 +188,7 @@ class FuncEngine:
             with no_fallback_warning():
                 gradients = torch.func.vmap(lambda *seed: pull_back(seed)[0], chunk_size=self._chunk_size)(*seeds)
         except (RuntimeError, IndexError, ValueError, AttributeError, TypeError, AssertionError) as error:
-            # Whatever torch.func or the model's own code makes of wrapped tensors: the forward pass itself went well.
+            # The training's forward pass ran without an error. So this one comes from the wrapped tensors of torch.func.
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise EngineRefusal(f"func: torch.func cannot treat {_name(self._model)}: {reason}") from error
         order = {id(param): name for name, param in self._model.named_parameters()}
@@ -201,7 +202,7 @@ def _stack(seeds: Sequence[Tensor | None], leaf: Tensor) -> Tensor:
 def _check_same(outputs: Sequence[Tensor], expected: Sequence[Tensor], model: nn.Module) -> None:
     same = all(output.shape == before.shape for output, before in zip(outputs, expected, strict=True))
     if same:
-        # One answer for all outputs: asking for it waits for the device.
+        # One answer for all outputs together, because reading an answer waits for the device.
         close = [_is_close(output.detach(), before) for output, before in zip(outputs, expected, strict=True)]
         same = bool(torch.stack([one.to(close[0].device) for one in close]).all())
     if not same:
@@ -212,7 +213,10 @@ def _check_same(outputs: Sequence[Tensor], expected: Sequence[Tensor], model: nn
 
 
 def _is_close(output: Tensor, before: Tensor) -> Tensor:
-    """Returns a boolean on the device: whether two outputs are equal but for rounding, in units of the largest entry."""
+    """Returns a boolean on the device: whether two outputs are equal except for rounding.
+
+    The tolerance is relative to the entry and to the largest entry.
+    """
     tolerance = TOLERANCE if output.dtype in (torch.float32, torch.float64) else HALF_TOLERANCE
     if before.numel() == 0:
         return torch.ones((), dtype=torch.bool, device=before.device)

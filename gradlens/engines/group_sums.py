@@ -1,4 +1,4 @@
-"""Sums over the rows of each group: from input rows and output-gradient rows to one vector for each group."""
+"""Adds up the parameter gradients of each group's rows, layer by layer; the split engine uses it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from gradlens.autograd.grads import Grads
 from gradlens.batch.selection import Selection
 from gradlens.engines.layers import LayerKind
 
-# From this many groups on, rows are treated one by one in one kernel instead of group by group.
+# With this many groups or more, one kernel computes the gradient of every row, instead of one kernel for each group.
 MANY_GROUPS = 8
-# Largest number of gradient entries that such a kernel makes at once; more rows are treated in pieces.
+# The most gradient entries that such a kernel computes at once. More rows are treated in pieces.
 PIECE = 2**24
 
 
 class GroupSums:
-    """Accumulates one vector of parameter space for each selection of rows."""
+    """Adds up one gradient vector for each selection of rows."""
 
     def __init__(self, params: Sequence[nn.Parameter], selections: Sequence[Selection]) -> None:
+        """Starts with empty sums.
+
+        Args:
+            params: The measured parameters.
+            selections: The rows of each wanted vector.
+        """
         self._params = params
         self._index = {id(param): position for position, param in enumerate(params)}
         self.selections = tuple(selections)
@@ -33,7 +39,14 @@ class GroupSums:
             self._pairs = _pairs(selections)
 
     def add_layer(self, kind: LayerKind, module: nn.Module, inputs: Tensor, grads: Tensor) -> None:
-        """Adds what one call of a layer contributes; inputs and grads are [B, ...]."""
+        """Adds what one call of a layer contributes to each vector.
+
+        Args:
+            kind: How the layer computes its gradients.
+            module: The layer.
+            inputs: [B, ...] its input.
+            grads: [B, ...] gradient of its output.
+        """
         owned = {n: p for n, p in module._parameters.items() if p is not None and id(p) in self._index}
         if self._pairs is not None and kind.each:
             self._add_rows(kind, module, owned, inputs, grads)
@@ -53,7 +66,7 @@ class GroupSums:
         self._sums[number][position] = gradient if present is None else present + gradient
 
     def result(self) -> list[Grads]:
-        """Returns the vectors, in the parameters' dtypes."""
+        """Returns one vector for each selection, in the parameters' dtypes."""
         for position, stacked in self._stacked.items():
             for number, gradient in enumerate(stacked.unbind()):
                 if self.selections[number].index.numel():
@@ -85,7 +98,7 @@ class GroupSums:
 
 
 def _pairs(selections: Sequence[Selection]) -> tuple[Selection, Tensor]:
-    """All (row, selection) pairs as one selection, and the number of the selection of each."""
+    """Returns all rows of all selections as one selection, and for each of its rows the number of the selection."""
     index = torch.cat([selection.index for selection in selections])
     owner = torch.cat([torch.full_like(s.index, number) for number, s in enumerate(selections)])
     if all(selection.weight is None for selection in selections):
@@ -95,7 +108,7 @@ def _pairs(selections: Sequence[Selection]) -> tuple[Selection, Tensor]:
 
 
 def _prepared(module: nn.Module, inputs: Tensor, grads: Tensor) -> tuple[Tensor, Tensor]:
-    """Brings both to the dtype of the sums: the parameter's, at least float32."""
+    """Returns both tensors in the dtype in which gradients are added up: the parameter's, or float32 if that is wider."""
     dtype = next(param.dtype for param in module._parameters.values() if param is not None)
     dtype = torch.promote_types(dtype, torch.float32)
     if inputs.is_floating_point():
@@ -112,6 +125,6 @@ def _without_autocast(device_type: str) -> Iterator[None]:
 
 
 def plain_arithmetic(device_type: str) -> AbstractContextManager[None]:
-    """Computes without a graph and without autocast, whatever surrounds the backward pass."""
-    # Entered for every layer of every measured step; switching autocast off is slow, and it is seldom on.
+    """Returns a context without a graph and without autocast, whatever the training has turned on."""
+    # It is entered for every layer of every measured step. Turning autocast off is slow, and it is seldom on.
     return _without_autocast(device_type) if torch.is_autocast_enabled(device_type) else torch.no_grad()

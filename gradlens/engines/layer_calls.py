@@ -1,4 +1,4 @@
-"""Calls: what the split engine keeps of one call of a layer between forward and backward."""
+"""What the split engine keeps of one call of a layer, from the forward pass until the backward pass reaches it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHANGED = "its input was changed in place after the call"
 
 
 class LayerCall:
-    """One call of a covered layer; it holds its input by reference until the output gradient arrives."""
+    """One call of a covered layer. It holds a reference to the layer's input until the output gradient is known."""
 
     def __init__(self, region: Region, kind: LayerKind, module: nn.Module, inputs: Tensor, version: int) -> None:
         self.region = region
@@ -27,7 +27,12 @@ class LayerCall:
         self._version = version
 
     def refusal(self, rows: int, nodes: Collection[Any]) -> str | None:  # noqa: ARG002
-        """Says why the rows of this call are not those of the labels, or None."""
+        """Returns why the rows of this call are not the samples of the batch, or None if they are.
+
+        Args:
+            rows: Number of labels B.
+            nodes: The nodes of the graph below the anchors.
+        """
         inputs = self._inputs
         assert inputs is not None
         least, most = self._kind.dims(self.module)
@@ -38,18 +43,23 @@ class LayerCall:
         return CHANGED if inputs._version != self._version else None
 
     def add(self, sums: GroupSums, grad: Tensor) -> None:
-        """Adds the call's contributions and lets go of its input."""
+        """Adds the call's contributions to the sums, and drops its input.
+
+        Args:
+            sums: The vectors of all groups.
+            grad: [B, ...] gradient of the layer's output.
+        """
         assert self._inputs is not None
         sums.add_layer(self._kind, self.module, self._inputs, grad.detach())
         self.drop()
 
     def drop(self) -> None:
-        """Lets go of the input."""
+        """Drops the reference to the input."""
         self._inputs = None
 
 
 class AttentionCall:
-    """One call of MultiheadAttention, run again on the wanted rows once the ordinary backward is over."""
+    """One call of MultiheadAttention. After the training's backward pass it is run again on the wanted rows."""
 
     def __init__(
         self,
@@ -71,7 +81,12 @@ class AttentionCall:
         self._autocast = (device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
 
     def refusal(self, rows: int, nodes: Collection[Any]) -> str | None:
-        """Says why the rows of this call are not those of the labels, or None."""
+        """Returns why the rows of this call are not the samples of the batch, or None if they are.
+
+        Args:
+            rows: Number of labels B.
+            nodes: The nodes of the graph below the anchors.
+        """
         inputs = self._inputs()
         for tensor in inputs:
             if tensor.is_nested or tensor.ndim != 3 or tensor.shape[0] != rows:
@@ -81,11 +96,11 @@ class AttentionCall:
         return CHANGED if [tensor._version for tensor in inputs] != self._versions else None
 
     def add(self, sums: GroupSums, grad: Tensor) -> None:
-        """Keeps the wanted rows of the output gradient."""
+        """Keeps the wanted rows of the output gradient [B, T, E] for ``finish``."""
         self._grads = [s.weighted(grad.detach()) if s.index.numel() else None for s in sums.selections]
 
     def finish(self, sums: GroupSums) -> None:
-        """Adds the call's contributions."""
+        """Runs the layer again on the wanted rows, and adds the call's contributions to the sums."""
         device, dtype, enabled = self._autocast
         with torch.autocast(device, dtype=dtype, enabled=enabled):
             for number, grad in enumerate(self._grads):
@@ -98,7 +113,7 @@ class AttentionCall:
         self.drop()
 
     def drop(self) -> None:
-        """Lets go of arguments and gradients."""
+        """Drops the references to the arguments and gradients."""
         self._arguments, self._grads = {}, []
 
     def _inputs(self) -> Sequence[Tensor]:

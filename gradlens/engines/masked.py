@@ -1,4 +1,4 @@
-"""The masked engine: exact for every module, one extra backward for each wanted vector."""
+"""The masked engine: it runs one extra backward pass for each wanted vector, and is exact for every module."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gradlens.engines.masks import GroupCotangents
 
 
 class MaskedEngine:
-    """Pulls the masked cotangent of the anchors back over the retained graph of the one forward pass.
+    """Masks the cotangent of the anchors to the rows of a group, and pulls it back through the training's own graph.
 
-    Linear in the cotangent, so contributions add up to the gradient exactly with train-mode BatchNorm, attention, tied
-    weights, dropout: every group sees the statistics and the masks of the whole batch.
+    A pull-back is linear in the cotangent, so the contributions add up to the gradient. This holds for train-mode BatchNorm,
+    attention, tied weights and dropout, too: all groups share the statistics and the dropout masks of the whole batch.
     """
 
     name = "masked"
@@ -25,10 +25,10 @@ class MaskedEngine:
         self._params = list(params)
 
     def arm(self) -> None:
-        """Nothing to prepare: the graph of the forward pass holds everything."""
+        """Does nothing: the graph of the forward pass holds everything that is needed."""
 
     def disarm(self) -> None:
-        """Nothing to drop."""
+        """Does nothing: the engine keeps nothing of a step."""
 
     def measure(
         self,
@@ -51,9 +51,19 @@ def pull_back(
     wanted: Sequence[tuple[int, int]],
     params: Sequence[nn.Parameter],
 ) -> list[Grads]:
-    """Returns for every wanted (component, group) its gradient at ``params``, leaving the graph in place.
+    """Returns the gradient of ``params`` for each wanted (component, group). The graph stays in place.
 
-    One backward pass over the network each, plus one over the loss for each component.
+    Each costs one backward pass through the network. Each component costs one backward pass from its loss to the anchors.
+
+    Args:
+        losses: The loss components.
+        anchors: The tensors whose rows are samples.
+        rows: Which rows belong to which group.
+        wanted: Pairs (component, group).
+        params: The P parameters.
+
+    Returns:
+        One list of P gradients for each pair; None where a parameter gets no gradient.
     """
     direct = {c: GroupCotangents(losses[c], anchors, rows) for c in dict.fromkeys(c for c, _ in wanted)}
     found: list[Grads] = []

@@ -1,4 +1,4 @@
-"""GroupCotangents: the cotangents of the anchors, restricted to the rows of one group after another."""
+"""GroupCotangents: the gradients of a loss at the anchors, masked to the rows of a group."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from gradlens.batch.rows import AnchorRows, Rows, mask_rows
 
 
 class GroupCotangents:
-    """Restricts what reaches the anchors to groups; the groups' parts and that of no group add up to all of it.
+    """Masks the gradient at each anchor to the rows of one group. The parts of all groups and of no group add up to it.
 
-    Where several loss calls with labels of their own use one anchor, what flows through each call goes by its own labels. What
-    reaches the anchor besides (a term that the script computes from the logits, or nothing but rounding) goes by the anchor's
-    labels.
+    Several loss calls may use one anchor, each with its own labels (mixup). Then the gradient that comes through a call is
+    masked by the labels of that call. The rest of the gradient at the anchor is masked by the anchor's own labels: it comes
+    from a term that the script computes from the logits, or is only rounding.
     """
 
     def __init__(self, loss: Tensor, anchors: Sequence[Tensor], rows: Rows) -> None:
-        """Differentiates the loss down to the anchors, and leaves the graph in place.
+        """Computes the gradient of the loss at the anchors. The graph stays in place.
 
         Args:
-            loss: Scalar.
-            anchors: Tensors of its graph.
-            rows: Their rows by group.
+            loss: A scalar.
+            anchors: Tensors in its graph.
+            rows: Which of their rows belong to which group.
         """
         direct = cotangents(loss, anchors)
         parts = rows.parts or (None,) * len(anchors)
-        # For each anchor: what reaches it, and the rows by which it goes.
+        # For each anchor: pairs of a part of its gradient and the rows that mask this part.
         self._by_rows: list[list[tuple[Tensor, Rows]]] = []
         for anchor, whole, part in zip(anchors, direct, parts, strict=True):
             if whole is None:
@@ -42,7 +42,7 @@ class GroupCotangents:
                 self._by_rows.append(_of_terms(loss, anchors, anchor, whole, part))
 
     def of(self, group: int) -> list[Tensor | None]:
-        """Returns one cotangent for each anchor, None where nothing reaches it."""
+        """Returns for each anchor its gradient masked to a group; None for an anchor without a gradient."""
         return [
             _summed([mask_rows(g, rows.weights[..., group], rows.class_dim) for g, rows in pairs])
             for pairs in self._by_rows

@@ -1,4 +1,4 @@
-"""The protocol of an engine: the gradients of losses restricted to groups, beside one ordinary backward."""
+"""The protocol of an engine: what it must do to give the gradient of each group on a measured step."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from torch import Tensor
 from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import Rows
 
-# (loss component, group); a group of None is what reaches the parameters outside every group: `rest`.
+# (loss component, group). The group None is the `rest`: what reaches the parameters outside every group.
 Vector: TypeAlias = tuple[int, int | None]
 
 
 class EngineRefusal(Exception):
-    """An engine cannot treat this model or step exactly; the message names the module and the reason."""
+    """An engine cannot measure this model or step exactly. The message names the module and the reason."""
 
 
 class Engine(Protocol):
-    """Computes group gradients of one backward pass without touching ``.grad``, buffers or random state."""
+    """Computes the group gradients of one backward pass. It leaves ``.grad``, buffers and the random state as they are."""
 
     name: str
 
     def arm(self) -> None:
-        """Prepares for the forward pass of a step that will be measured.
+        """Prepares for the forward pass of a measured step.
 
         Raises:
-            EngineRefusal: The model holds something that this engine cannot treat exactly.
+            EngineRefusal: This engine cannot measure some part of the model exactly.
         """
 
     def disarm(self) -> None:
-        """Undoes ``arm`` and drops every reference to tensors of the step."""
+        """Undoes ``arm``, and drops all references to tensors of the step."""
 
     def measure(
         self,
@@ -41,16 +41,19 @@ class Engine(Protocol):
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:
-        """Runs ``backward`` exactly once and returns the wanted gradients.
+        """Runs ``backward`` exactly once, and returns the wanted gradients.
 
         Args:
-            losses: The loss components whose sum (or scaled sum) ``backward`` differentiates.
+            losses: The loss components. ``backward`` differentiates their sum, or that sum times a scale.
             anchors: The tensors whose rows are samples.
             rows: Which rows belong to which group.
             wanted: Pairs (component, group).
-            backward: The ordinary backward of the training loop.
+            backward: The training's own backward pass.
+
+        Returns:
+            One gradient vector for each pair, over the measured parameters.
 
         Raises:
-            EngineRefusal: It cannot be exact here; raised before ``backward`` ran.
+            EngineRefusal: The engine cannot measure this step exactly. ``backward`` has not run.
         """
         ...

@@ -1,4 +1,4 @@
-"""Replay: running the forward pass of a model a second time, exactly, without leaving a trace."""
+"""Repeats the forward pass of a model exactly, with the same random numbers, and leaves the model as it was."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torch.overrides import TorchFunctionMode
 
 @dataclass(frozen=True)
 class ForwardCall:
-    """What one call of the model depended on, besides its parameters.
+    """Everything that one call of the model depended on, except its parameters and buffers.
 
     Attributes:
         args: Positional arguments, by reference.
         kwargs: Named arguments, by reference.
         cpu_rng: Random state of the CPU before the call.
         device_rng: Random states of the CUDA devices in use, by device number.
-        autocast: (device type, dtype, enabled) as it was.
+        autocast: (device type, dtype, enabled) before the call, for each type of device in use.
     """
 
     args: tuple[Any, ...]
@@ -34,7 +34,7 @@ class ForwardCall:
 
     @classmethod
     def capture(cls, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ForwardCall:
-        """Takes down a call that is about to happen."""
+        """Records a call of the model just before it runs."""
         devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
         cuda = sorted({d.index or 0 for d in devices if d.type == "cuda"})
         kinds = sorted({"cpu"} | {d.type for d in devices})
@@ -47,9 +47,9 @@ class ForwardCall:
         )
 
     def run(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
-        """Calls the model again with other tensors for its parameters and buffers, in the captured surroundings.
+        """Repeats the call with the recorded random and autocast states, and with the given parameters and buffers.
 
-        Call it within ``untouched``.
+        Use it only inside ``untouched``. Returns what the model returns.
 
         Args:
             model: The model.
@@ -60,7 +60,7 @@ class ForwardCall:
             torch.cuda.set_rng_state(state, number)
         with ExitStack() as surroundings:
             for device, dtype, enabled in self.autocast:
-                # A cached cast of a parameter belongs to the ordinary pass.
+                # The cache of autocast holds cast parameters of the training's pass.
                 cast = torch.autocast(device, dtype=dtype, enabled=enabled, cache_enabled=False)
                 surroundings.enter_context(cast)
             surroundings.enter_context(_EagerDropout())
@@ -69,7 +69,12 @@ class ForwardCall:
 
 @contextmanager
 def untouched(model: nn.Module, call: ForwardCall) -> Iterator[None]:
-    """Restores random states and the modules' attributes afterwards, buffers and parameters left alone."""
+    """Restores the random states and the attributes of modules after the ``with`` block. Leaves buffers and parameters alone.
+
+    Args:
+        model: The model.
+        call: The call that is repeated inside.
+    """
     attributes = [(module, dict(vars(module))) for module in model.modules()]
     with torch.random.fork_rng(devices=list(call.device_rng)):
         try:
@@ -81,10 +86,10 @@ def untouched(model: nn.Module, call: ForwardCall) -> Iterator[None]:
 
 
 class _EagerDropout(TorchFunctionMode):
-    """Draws the masks of dropout as outside torch.func.
+    """Draws dropout masks in the same order as a forward pass outside ``torch.func``.
 
-    Inside its transforms torch fills masks in the order of a contiguous tensor, outside in the order of the input's
-    memory: for a transposed tensor, as attention makes, they would differ.
+    Inside its transforms torch fills a mask in the order of a contiguous tensor. Outside, it uses the memory order of the
+    input. The two differ for a transposed tensor, which attention uses.
     """
 
     def __torch_function__(

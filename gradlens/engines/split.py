@@ -1,4 +1,7 @@
-"""The split engine: group gradients from the rows of each layer, beside the one ordinary backward."""
+"""The split engine: it computes group gradients from the inputs and output gradients of each layer.
+
+It listens to the training's own backward pass and needs no other.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +32,12 @@ MIXES = "train-mode BatchNorm mixes the samples of a batch"
 
 
 class SplitEngine:
-    """Exact where no module mixes the samples of a batch; costs a few percent when the wanted groups are small.
+    """Is exact where no module mixes the samples of a batch. It costs a few percent when the wanted groups are small.
 
-    While armed, hooks keep each covered layer's input; during the ordinary backward they meet the layer's output
-    gradient and add up the weight gradient of the wanted groups' rows. Before that, the graph of the forward pass is
-    walked: every use of a measured parameter must belong to a covered layer. Sample-mixing written in forward code
-    (``x - x.mean(0)``) leaves no trace there; compare with the masked engine once.
+    Hooks keep the input of each covered layer in the forward pass. In the training's backward pass they receive the gradient
+    of the layer's output, and add up the weight gradient of the wanted groups' rows. In between, the engine walks the graph:
+    every use of a measured parameter must belong to a covered layer. The graph does not show that forward code mixes samples
+    (``x - x.mean(0)``). The comparison with the masked engine finds that.
     """
 
     name = "split"
@@ -77,7 +80,7 @@ class SplitEngine:
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:
-        """Runs ``backward`` and adds up the wanted rows on the way; see ``Engine.measure``."""
+        """Runs ``backward``, and adds up the gradients of the wanted rows while it runs; see ``Engine.measure``."""
         try:
             self._recording = False
             uses = self._check(losses, anchors, rows)
@@ -96,16 +99,18 @@ class SplitEngine:
             self.disarm()
 
     def foresee(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
-        """Raises where a backward pass whose forward pass was not seen tells already that this engine cannot measure such.
+        """Checks a backward pass that is not measured: can this engine measure others of its kind?
+
+        The engine was not armed in its forward pass, so it knows only the graph.
 
         Args:
-            roots: What is differentiated.
+            roots: The tensors that are differentiated.
             anchors: The tensors whose rows are samples.
-            dims: Dimensions of the labels.
-            several: Whether anchors or loss calls have labels of their own.
+            dims: Number of dimensions of the labels.
+            several: Whether several anchors or loss calls have their own labels.
 
         Raises:
-            EngineRefusal: Why not.
+            EngineRefusal: It cannot. The message says why.
         """
         self._account(roots, anchors, dims, several=several)
 
@@ -130,7 +135,7 @@ class SplitEngine:
         if kind is not None:
             self._require(path, module, owned, _derived(owned) or kind.refusal(module))
             hook = StepHook(partial(self._on_forward, path, kind), self._held.hold)
-            # First in line, so that it sees the layer's own output and not what other hooks make of it.
+            # It is called first, so that it receives the layer's own output, before other hooks change it.
             self._handles.append(listen(module, hook, first=True, with_kwargs=True))
         elif type(module).__module__.startswith("torch.nn.") and not isinstance(
             module, (nn.ParameterList, nn.ParameterDict)
@@ -207,7 +212,7 @@ class SplitEngine:
         if dims != 1:
             raise EngineRefusal(f"split: labels of {dims} dimensions give several rows to one sample")
         for path, module in self._model.named_modules():
-            if _mixes(module):  # put into train mode since the hooks were installed
+            if _mixes(module):  # it was put into train mode after the hooks were installed
                 raise _refusal(path, module, MIXES)
         account = audit(anchors, [call.region for call in self._calls], self._measured)
         if any(enters(root, anchors, account.nodes) for root in roots):
@@ -237,7 +242,10 @@ def _mixes(module: nn.Module) -> bool:
 
 
 def _derived(owned: Iterable[str]) -> str | None:
-    """Says that a layer's weight is made of other parameters, as torch.nn.utils.weight_norm and spectral_norm do."""
+    """Returns a reason to refuse if a layer computes its weight from other parameters, otherwise None.
+
+    ``torch.nn.utils.weight_norm`` and ``spectral_norm`` make such layers.
+    """
     others = sorted(set(owned) - {"weight", "bias"})
     return f"computes its weight from {' and '.join(others)}" if others else None
 

@@ -1,4 +1,7 @@
-"""How each kind of layer turns input rows and output-gradient rows into the gradient of its parameters."""
+"""How each kind of layer computes the gradient of its parameters from some rows of its input and output gradient.
+
+The split engine uses this. One file holds the rule of one kind of layer.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ KINDS: tuple[LayerKind, ...] = (LINEAR, *CONVOLUTIONS, EMBEDDING, LAYER_NORM, GR
 
 
 def kind_of(module: nn.Module) -> LayerKind | None:
-    """Returns the kind that computes exactly what ``module`` computes, or None.
+    """Returns the kind of layer whose rule holds for ``module``, or None if there is none.
 
-    A subclass counts only while it keeps the forward of its kind: one that overrides it may do anything.
+    A subclass has the kind of its parent class only if it does not override the forward method.
     """
     if "forward" in vars(module):
         return None

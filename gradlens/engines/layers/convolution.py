@@ -1,4 +1,4 @@
-"""Convolutions in one to three dimensions, with groups, dilation, strides and padding modes."""
+"""The rule for convolutions in one to three dimensions, with groups, dilation, strides and padding modes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def _gradients(module: Any, inputs: Tensor, grads: Tensor, each: bool) -> dict[s
 
 
 def _padded(module: Any, inputs: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-    """Pads the inputs where the layer's padding is not a plain number of zeros on both sides."""
+    """Returns the inputs and the padding that is left to do: zeros, the same number on both sides.
+
+    Other padding (another mode, or "same") is done here.
+    """
     none = (0,) * len(module.kernel_size)
     if module.padding_mode != "zeros":
         return F.pad(inputs, module._reversed_padding_repeated_twice, mode=module.padding_mode), none
@@ -38,14 +41,15 @@ def _padded(module: Any, inputs: Tensor) -> tuple[Tensor, tuple[int, ...]]:
 def _weight(
     module: Any, inputs: Tensor, grads: Tensor, padding: tuple[int, ...], groups: int, shape: torch.Size
 ) -> Tensor:
-    # The weight's values play no part; an empty expanded tensor says its shape.
+    # The values of the weight do not matter here, only its shape. An expanded tensor has it, and uses no memory.
     weight = inputs.new_empty(1).expand(shape)
     spatial = len(module.kernel_size)
     weight_only = [False, True, False]
     arguments = (module.stride, padding, module.dilation, False, (0,) * spatial, groups, weight_only)
     backward = torch.ops.aten.convolution_backward.default
     if inputs.is_cuda and torch.backends.cudnn.benchmark:
-        # The number of rows changes every step: benchmarking algorithms for each would cost far more than it saves.
+        # The number of rows changes in every step. cuDNN would benchmark its algorithms for each number, which costs far more
+        # than it saves.
         with cudnn_settings(benchmark=False):
             found: Tensor = backward(grads, inputs, weight, None, *arguments)[1]
     else:
@@ -54,7 +58,7 @@ def _weight(
 
 
 def _weight_each(module: Any, inputs: Tensor, grads: Tensor, padding: tuple[int, ...]) -> Tensor:
-    """[n, *weight]: one convolution whose groups are the rows."""
+    """Returns [n, *weight], the weight gradient of each row: one convolution whose groups are the rows."""
     rows, shape = inputs.shape[0], module.weight.shape
     return _weight(
         module,

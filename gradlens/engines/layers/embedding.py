@@ -1,4 +1,4 @@
-"""Embeddings: output gradients are added up by the index that was looked up."""
+"""The rule for embeddings: the gradient of an index is the sum of the output gradients where it was looked up."""
 
 from __future__ import annotations
 

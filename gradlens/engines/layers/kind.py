@@ -1,4 +1,4 @@
-"""LayerKind: what the split engine must know of one kind of layer."""
+"""LayerKind: everything that the split engine must know about one kind of layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def never_refuses(module: Any) -> str | None:  # noqa: ARG001
-    """The refusal of a kind that is exact in every configuration."""
+    """Returns None: for kinds of layers that are exact in every configuration."""
     return None
 
 
@@ -19,13 +19,14 @@ class LayerKind:
     """One kind of layer that treats the rows of a batch one by one.
 
     Attributes:
-        module: The class.
-        gradients: (module, inputs [n, ...], output gradients [n, ...], each) -> parameter name -> gradient, summed over
-            the n rows, or [n, *parameter] one by one where ``each``. May leave out what is not trainable.
-        dims: (module) -> the least and the largest number of input dimensions with rows in the first; None = no limit.
-        refusal: (module) -> why this configuration mixes rows or is not covered, or None.
+        module: The class of the layers.
+        gradients: Takes (module, inputs [n, ...], output gradients [n, ...], each). Returns the gradient of each parameter by
+            name: summed over the n rows, or [n, *parameter] if ``each`` is True. May leave out parameters that do not train.
+        dims: Takes the module. Returns the smallest and the largest number of dimensions of its input, whose first dimension
+            counts the rows; None: no largest.
+        refusal: Takes the module. Returns why this configuration mixes rows or is not covered, or None if it is exact.
         methods: The methods that a subclass must not override.
-        each: Whether ``gradients`` can return the rows one by one at reasonable cost.
+        each: Whether ``gradients`` can return the gradient of each row at reasonable cost.
     """
 
     module: type[nn.Module]
@@ -37,13 +38,13 @@ class LayerKind:
 
 
 def trains(module: nn.Module, name: str) -> bool:
-    """Says whether the module owns a trainable parameter of that name."""
+    """Says whether the module has a trainable parameter of this name."""
     parameter = module._parameters.get(name)
     return parameter is not None and parameter.requires_grad
 
 
 def total(product: Tensor, keep: tuple[int, ...], each: bool) -> Tensor:
-    """Sums over every dimension but ``keep``, and but the rows (dimension 0) where ``each``."""
+    """Returns the sum over all dimensions except ``keep``. If ``each`` is True, dimension 0 (the rows) is kept, too."""
     kept = {dim % product.ndim for dim in keep} | ({0} if each else set())
     summed = [dim for dim in range(product.ndim) if dim not in kept]
     return product.sum(summed) if summed else product

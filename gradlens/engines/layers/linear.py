@@ -1,4 +1,4 @@
-"""Linear layers: the weight gradient is the product of output gradients and inputs."""
+"""The rule for linear layers: the weight gradient is the product of output gradients and inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Normalisation layers with scale and shift: the scale's gradient is output gradient times normalised input."""
+"""The rules for normalisation layers with scale and shift.
+
+The gradient of the scale is the output gradient times the normalised input, summed. That of the shift is the output gradient,
+summed.
+"""
 
 from __future__ import annotations
 

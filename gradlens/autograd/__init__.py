@@ -1,1 +1,1 @@
-"""Gradients as vectors: arithmetic, inner products, pulling back, and the walk of the graph."""
+"""Gradients as vectors: arithmetic, inner products, pull-backs, sharded parameters, and walks of the autograd graph."""

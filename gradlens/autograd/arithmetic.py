@@ -1,4 +1,4 @@
-"""Arithmetic of gradient vectors: lists of tensors aligned with the measured parameters, None where one does not reach."""
+"""Arithmetic of gradient vectors, which are lists of one tensor for each measured parameter; see ``gradlens.autograd.grads``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from gradlens.autograd.inner_products import dense, real
 
 
 def zeroed(gradients: Sequence[Tensor | None]) -> list[bool]:
-    """Says which gradients are not there or zero; it waits for the device, between micro-batches of a measured step."""
+    """Says for each gradient whether it is missing or zero. It waits for the device.
+
+    This is asked only between the micro-batches of a measured step.
+    """
     parts = [None if g is None else dense(g.detach()) for g in gradients]
-    # The largest entry: the squares of small ones would be 0.
+    # The largest entry, not the norm: the squares of small entries would be 0.
     filled = [part for part in parts if part is not None and part.numel()]
     largest = iter(torch._foreach_norm(filled, ord=torch.inf)) if filled else iter(())
     return [part is None or not part.numel() or float(next(largest)) == 0 for part in parts]
@@ -30,12 +33,18 @@ def summed(losses: Sequence[Tensor]) -> Tensor:
 
 
 def added(a: Grads, b: Grads) -> Grads:
-    """Returns a + b."""
+    """Returns a + b. A gradient that is missing in both is missing in the sum."""
     return [y if x is None else x if y is None else dense(x) + dense(y) for x, y in zip(a, b, strict=True)]
 
 
 def less(after: Grads, before: Grads, *, copied: bool) -> Grads:
-    """Returns after - before; without a before it is ``after`` itself, or a copy of it."""
+    """Returns after - before.
+
+    Args:
+        after: A gradient for each parameter.
+        before: The same at an earlier moment; None counts as zero.
+        copied: Whether to copy a gradient that has no ``before``; if not, it shares memory with ``after``.
+    """
     return [
         None if a is None else dense(a) - dense(b) if b is not None else a.detach().clone() if copied else a.detach()
         for a, b in zip(after, before, strict=True)
@@ -43,7 +52,11 @@ def less(after: Grads, before: Grads, *, copied: bool) -> Grads:
 
 
 def relative_difference(found: Grads, truth: Grads) -> Tensor:
-    """|found - truth| / |truth|, on the device; 0 where nothing can be said: both are zero, or the truth is not finite."""
+    """Returns |found - truth| / |truth| as a scalar on the device.
+
+    It is 0 where nothing can be compared: both vectors are zero, or the truth is not finite. It is inf if only the truth is
+    zero, or if only ``found`` is not finite.
+    """
     pairs = [(f, t) for f, t in zip(found, truth, strict=True) if f is not None or t is not None]
     if not pairs:
         return torch.tensor(0.0)

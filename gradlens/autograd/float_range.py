@@ -1,7 +1,7 @@
-"""Gradients whose squares leave the range of floating-point numbers, brought into it by an exact power of two.
+"""Scales very large or very small gradients by a power of two, so that their squares can be computed.
 
-The squares of float32 gradients fit into float64. Those of float64 gradients beyond 1e150, or below 1e-150, do not, nor do
-those of large float32 gradients where products are taken in float32.
+The squares of float32 gradients fit into float64. The squares of float64 gradients above 1e150 or below 1e-150 do not. Neither
+do those of large float32 gradients on a device that computes in float32. Scaling by a power of two changes no digit.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch import Tensor
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import dense, real
 
-# No scaling where the largest entry is between 2 to the power of plus and minus so much: sums of squares fit, those of small
-# vectors beside large ones too.
+# Nothing is scaled if the largest entry lies between 2 ** -n and 2 ** n, with this n. Then sums of squares fit, and those of
+# small vectors beside large ones, too.
 USUAL = {torch.float64: 200, torch.float32: 24}
-# A power of two that float64 holds in either direction.
+# float64 holds both 2 ** FARTHEST and 2 ** -FARTHEST.
 FARTHEST = 1000
-# Squares that float32 holds with all its digits, and room for sums.
+# float32 holds squares between these two with all its digits, and leaves room for their sums.
 LEAST, MOST = 1e-32, 1e37
 
 
 def can_leave(params: Sequence[Tensor]) -> bool:
-    """Says whether squares of these parameters' gradients may not fit where products are taken."""
+    """Says whether squares of these parameters' gradients may be too large or too small for the device's arithmetic."""
     return any(param.dtype in (torch.float64, torch.complex128) or param.device.type == "mps" for param in params)
 
 
@@ -37,15 +37,16 @@ def in_range(
     sized: Sequence[Grads] | None = None,
     agree: Callable[[Tensor], Tensor] = lambda largest: largest,
 ) -> tuple[Sequence[Grads], Tensor]:
-    """Returns vectors divided by 2 ** exponent, and the exponent [] on the device ``home``.
+    """Returns the vectors divided by 2 ** exponent, and the exponent, a scalar tensor on the device ``home``.
 
-    The exponent is 0, and the vectors stay the same, where their squares fit. Nothing waits for a device other than the CPU.
+    The exponent is 0, and the vectors are not changed, if their squares fit. Nothing waits for a GPU.
 
     Args:
         vectors: Lists of gradients.
-        home: The device where products are taken.
-        sized: The vectors that must fit; all by default.
-        agree: Turns the largest entry of one process into that of all, where each holds a part of the vectors.
+        home: The device where inner products are computed.
+        sized: The vectors whose squares must fit; all by default.
+        agree: Takes the largest entry in this process, and returns the largest of all processes. It is needed where each
+            process holds a part of the vectors.
     """
     wide = torch.float32 if home.type == "mps" else torch.float64
     largest = torch.zeros((), dtype=wide, device=home)
@@ -66,7 +67,7 @@ def in_range(
 
 
 def stored(layers: NDArray[np.float64]) -> NDArray[np.floating]:
-    """Returns inner products by layer [L, V, V] in float32, as they are kept, or in float64 where float32 cannot hold them."""
+    """Returns inner products by layer [L, V, V] in the dtype of the log: float32, or float64 if float32 cannot hold them."""
     squares = np.abs(np.diagonal(layers, axis1=-2, axis2=-1))
     squares = squares[np.isfinite(squares) & (squares > 0)]
     if squares.size and (squares.min() < LEAST or squares.max() > MOST):

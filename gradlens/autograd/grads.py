@@ -1,4 +1,4 @@
-"""Grads: one vector of parameter space."""
+"""Grads: a gradient of all measured parameters, seen as one vector."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-# Aligned with the measured parameters; None where the vector does not reach a parameter.
+# One tensor for each measured parameter, in their order; None: the parameter gets no gradient.
 Grads: TypeAlias = list[Tensor | None]

@@ -1,4 +1,4 @@
-"""Inner products of gradient vectors, layer by layer, on the device where the parameters lie."""
+"""Computes the inner products of gradient vectors, layer by layer, on the device of the parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.shards import local, parameters_at_rest
 
-# Entries of the float64 block in which vectors are multiplied: bounds the extra memory (32 MiB).
+# Entries of the float64 block in which vectors are multiplied. It limits the extra memory to 32 MiB.
 BLOCK = 2**22
 
 
@@ -22,9 +22,9 @@ class Layout:
     """The measured parameters and the layers that own them.
 
     Attributes:
-        params: P parameters; a tied one stands once, with its first owner.
-        layers: L names of the modules that own parameters directly; "(root)" for the model itself.
-        layer_of: [P] the index of each parameter's layer.
+        params: P parameters. A tied parameter is listed once, under the first module that has it.
+        layers: L names of the modules that hold parameters themselves; "(root)" is the model itself.
+        layer_of: [P] index of the layer of each parameter.
     """
 
     params: tuple[nn.Parameter, ...]
@@ -33,7 +33,10 @@ class Layout:
 
     @classmethod
     def of(cls, model: nn.Module) -> Self:
-        """Returns the layout of all real and complex parameters of a model, trainable or not (some thaw later)."""
+        """Returns the layout of all real and complex parameters of a model.
+
+        Frozen parameters are included, because a training may unfreeze them later.
+        """
         layers: dict[str, int] = {}
         params: list[nn.Parameter] = []
         layer_of: list[int] = []
@@ -46,26 +49,27 @@ class Layout:
         return cls(tuple(params), tuple(layers), tuple(layer_of))
 
     def trainable(self) -> list[int]:
-        """Returns the indices of the parameters that want a gradient now."""
+        """Returns the indices of the parameters that require a gradient now."""
         return [index for index, param in enumerate(self.params) if param.requires_grad]
 
 
 def inner_products(
     vectors: Sequence[Grads], params: Sequence[nn.Parameter], layer_of: Sequence[int], layers: int
 ) -> Tensor:
-    """Returns [L, V, V] float64 inner products of V vectors over P parameters; a missing gradient (None) is zero.
+    """Returns the inner products [L, V, V] of V vectors in each layer. A missing gradient (None) counts as zero.
 
-    A complex parameter counts as its real and its imaginary part.
+    They are in float64 (float32 on a device of type mps). A complex parameter counts as two real ones, its real and its
+    imaginary part.
 
     Args:
         vectors: V lists of P gradients.
         params: P parameters.
-        layer_of: [P] layer of each, 0..L-1.
-        layers: L.
+        layer_of: [P] layer of each parameter, from 0 to L - 1.
+        layers: Number of layers L.
     """
     home = params[0].device if params else torch.device("cpu")
     wide = torch.float32 if home.type == "mps" else torch.float64  # mps has no float64
-    # A vector without entries (often ``rest``) costs nothing.
+    # Vectors without any gradient are left out, so they cost nothing. ``rest`` is often such a vector.
     reaching = [any(gradient is not None for gradient in vector) for vector in vectors]
     present = [vector for vector, reaches in zip(vectors, reaching, strict=True) if reaches]
     reached = [i for i in range(len(params)) if any(vector[i] is not None for vector in present)]
@@ -81,13 +85,13 @@ def inner_products(
                 found[layer] = product if found[layer] is zero else found[layer] + product
                 start += width
     products = torch.stack(found) if found else zero.new_zeros(0, *zero.shape)
-    # Some processors' kernels sum the two triangles in different orders, and the log keeps one of them.
+    # On some processors the two triangles are summed in different orders. The log keeps only one triangle.
     products = products.triu() + products.triu(1).mT
     return _spread(_spread(products, 1, reaching), 2, reaching)
 
 
 def _spread(products: Tensor, dim: int, present: Sequence[bool]) -> Tensor:
-    """Puts zeros where a vector is absent. By stacking, since an index would have to be sent to the device."""
+    """Inserts zeros along a dimension where a vector was left out. It stacks, because an index must be sent to the device."""
     if all(present):
         return products
     slices = iter(products.unbind(dim))
@@ -96,7 +100,7 @@ def _spread(products: Tensor, dim: int, present: Sequence[bool]) -> Tensor:
 
 
 def _by_layer(widths: Sequence[tuple[int, int]], layer_of: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Joins (parameter, width) pairs that follow each other in one layer to (layer, width)."""
+    """Yields (layer, width): the widths of neighbouring parameters of one layer are added up."""
     for layer, members in groupby(widths, key=lambda pair: layer_of[pair[0]]):
         yield layer, sum(width for _, width in members)
 
@@ -129,8 +133,8 @@ def _side_by_side(
     block = torch.empty(len(vectors), sum(width for _, width in widths), dtype=dtype, device=device)
     zero = torch.zeros(1, dtype=params[widths[0][0]].dtype.to_real(), device=device)
     for row, vector in zip(block, vectors, strict=True):
-        # Flattened in the parameter's order of dimensions, whatever the memory format of a gradient is. One
-        # concatenation and one conversion for all parameters: their number, not their size, is what would cost.
+        # Each gradient is flattened in its order of dimensions, whatever its memory format is. All parameters share one
+        # concatenation and one conversion, because the number of such calls costs time, not the number of entries.
         row.copy_(torch.cat([zero.expand(n) if (g := vector[i]) is None else _entries(g) for i, n in widths]))
     return block
 
@@ -149,12 +153,12 @@ def _pieces(
 
 
 def differentiable(param: Tensor) -> bool:
-    """Says whether a parameter is of a kind that can have a gradient."""
+    """Says whether the dtype of a parameter allows a gradient."""
     return param.is_floating_point() or param.is_complex()
 
 
 def real(tensor: Tensor) -> Tensor:
-    """Returns a complex tensor with its real and imaginary parts in a last dimension of two; a real one as it is."""
+    """Returns a complex tensor [...] as a real one [..., 2] of real and imaginary parts. Returns a real tensor as it is."""
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
@@ -167,6 +171,9 @@ def _entries(gradient: Tensor) -> Tensor:
 
 
 def dense(gradient: Tensor) -> Tensor:
-    """Returns a gradient as a strided tensor (embeddings can have sparse ones); of a sharded one this process's part."""
+    """Returns a gradient as a dense (strided) tensor. Embeddings may have sparse gradients.
+
+    Of a sharded gradient it returns the part of this process.
+    """
     part = local(gradient)
     return part.to_dense() if part.layout != torch.strided else part

@@ -1,4 +1,4 @@
-"""Hooks on parameters: they belong to the training's own backward pass, and what they make of a gradient is not measured."""
+"""Hooks on parameters: gradlens' own passes do not call them, and gradients are measured before they change them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from gradlens.guards.deferred_error import HeldError
 
 @contextmanager
 def silenced(params: Sequence[Tensor]) -> Iterator[None]:
-    """Takes the hooks off leaf tensors during the passes inside.
+    """Takes the hooks off leaf tensors inside the ``with`` block, and puts them back after it.
 
-    They clip, mask, log or keep averages: a pass of ours must not run them, for what they remember is training's.
+    Such hooks clip, mask or log gradients, or keep averages. An own pass must not call them: they remember what they see, and
+    should see only the training's own gradients.
 
     Args:
         params: Leaf tensors.
@@ -25,7 +26,7 @@ def silenced(params: Sequence[Tensor]) -> Iterator[None]:
     hooked = [hooks for param in params if (hooks := param._backward_hooks)]
     kept = [dict(hooks) for hooks in hooked]
     for hooks in hooked:
-        hooks.clear()  # torch calls what it finds in this very dict
+        hooks.clear()  # the dict itself must stay: torch calls the hooks in it
     try:
         yield
     finally:
@@ -34,24 +35,25 @@ def silenced(params: Sequence[Tensor]) -> Iterator[None]:
 
 
 class RawGradients:
-    """The gradients of parameters with hooks, before those hooks; of others ``.grad`` says the same.
+    """Records the gradients of parameters with hooks before the hooks change them. For other parameters ``.grad`` is right.
 
-    A hook may step an optimizer and throw the gradient away, so that after the backward pass nothing is left of it.
+    A hook may also step an optimizer and then delete the gradient. After the backward pass such a gradient is gone.
     """
 
     def __init__(self, params: Sequence[Tensor], *, vanishing: bool) -> None:
-        """Prepares.
+        """Starts with nothing recorded.
 
         Args:
             params: P leaf tensors.
-            vanishing: Also note gradients that hooks may use up in the backward pass; not where processes average them.
+            vanishing: Whether to record gradients, too, that a hook may use and delete during the backward pass. It must be
+                False where several processes average their gradients.
         """
         self._params, self._vanishing = params, vanishing
         self._found: dict[int, Tensor] = {}
         self._held = HeldError()
 
     def noting(self, backward: Callable[[], None]) -> Callable[[], None]:
-        """Returns a backward pass that does the same as ``backward`` and is listened to."""
+        """Returns a function that runs ``backward`` and records gradients while it runs."""
 
         def noted() -> None:
             with self._listening():
@@ -60,10 +62,13 @@ class RawGradients:
         return noted
 
     def put_into(self, total: Grads) -> Grads:
-        """Returns a gradient [P] that has what was noted in the place of what hooks made of it, or where it is gone.
+        """Returns the gradients of P parameters as they were before hooks changed or deleted them.
+
+        Args:
+            total: The P gradients after the backward pass.
 
         Raises:
-            Exception: What went wrong while noting, which did not reach the backward pass.
+            Exception: A hook of this class failed; the backward pass itself was not disturbed.
         """
         self._held.check()
         return [self._chosen(index, gradient) for index, gradient in enumerate(total)]
@@ -72,11 +77,15 @@ class RawGradients:
         noted = self._found.get(index)
         if noted is None or gradient is None or gradient.is_sparse or self._params[index]._backward_hooks:
             return gradient if noted is None else noted
-        # Zeroed in the backward pass; asking whether it was would wait for the device.
+        # The backward pass may have set the gradient to zero. ``where`` decides on the device, without waiting for it.
         return torch.where((gradient == 0).all(), noted.to(gradient), gradient)
 
     def forget(self, indices: Iterable[int]) -> None:
-        """Drops what was noted of parameters whose gradients were thrown away."""
+        """Drops what was recorded for some parameters, because the training deleted their gradients.
+
+        Args:
+            indices: Their positions among the parameters.
+        """
         for index in indices:
             self._found.pop(index, None)
 
@@ -86,14 +95,14 @@ class RawGradients:
     @contextmanager
     def _listening(self) -> Iterator[None]:
         handles: list[Any] = []
-        # One of them may step an optimizer of all parameters.
+        # One such hook may step an optimizer of all parameters.
         stepping = self._vanishing and any(param._post_accumulate_grad_hooks for param in self._params)
         for index, param in enumerate(self._params):
             hooks = param._backward_hooks
             if hooks or stepping:
                 others = dict(hooks or {})
                 if hooks:
-                    hooks.clear()  # ours comes first
+                    hooks.clear()  # our hook must be called first
                 try:
                     handles.append(param.register_hook(self._held.hook(self._note, index)))  # type: ignore[no-untyped-call]
                 finally:

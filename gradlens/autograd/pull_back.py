@@ -1,4 +1,4 @@
-"""One pull-back: gradients at the measured parameters of tensors of the graph, which stays in place."""
+"""A pull-back: one own backward pass, from tensors of the graph to the measured parameters. The graph stays in place."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from gradlens.autograd.shards import is_sharded
 
 
 def gradients(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], seeds: Sequence[Tensor | None]) -> Grads:
-    """Returns d(sum of <output, seed>) / d(parameter), and leaves ``.grad`` and hooks on parameters as they are.
+    """Returns the gradient of the sum of <output, seed> for each parameter. It leaves ``.grad`` as it is, and calls no hooks.
 
     Args:
         outputs: Tensors of the graph.
-        params: The parameters.
-        seeds: One cotangent for each output; None for a scalar.
+        params: The parameters, whole or sharded.
+        seeds: One cotangent for each output, of its shape; None for a scalar output means 1.
+
+    Returns:
+        One gradient for each parameter; None where the outputs do not depend on it.
     """
     with silenced(params):
         if any(is_sharded(param) for param in params):
@@ -27,12 +30,16 @@ def gradients(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], seeds: 
 
 
 def _of_shards(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], seeds: Sequence[Tensor | None]) -> Grads:
-    """The graph ends at whole parameters that fully_shard lends to the modules; it leaves the shards of their gradients."""
+    """Does the same for sharded parameters.
+
+    The graph ends at the whole parameters that fully_shard gives to the modules for a time. So torch runs a whole backward
+    pass. It leaves the shards of the gradients in ``.grad``, where they are read; then the old ``.grad`` is put back.
+    """
     kept = [param.grad for param in params]
     try:
         for param in params:
             param.grad = None
-        # The engine itself: Tensor.backward and torch.autograd.backward may be watched.
+        # This calls the engine itself, because Tensor.backward and torch.autograd.backward may be patched.
         torch.autograd.Variable._execution_engine.run_backward(
             tuple(outputs),
             tuple(torch.ones_like(o) if seed is None else seed for o, seed in zip(outputs, seeds, strict=True)),

@@ -1,4 +1,4 @@
-"""Sharded parameters (DTensors of fully_shard): each process holds its part, and sees whole ones only while it computes."""
+"""Sharded parameters (the DTensors of fully_shard): each process keeps a part, and has the whole only while it computes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 
 def is_sharded(tensor: Tensor) -> bool:
-    """Says whether a tensor is a DTensor, without importing what defines it."""
+    """Says whether a tensor is a DTensor. It does not import ``torch.distributed.tensor``."""
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
 
 
 def local(tensor: Tensor) -> Tensor:
-    """Returns this process's part of a tensor: the shard of a DTensor, else all of it."""
+    """Returns the part of a tensor that this process holds: its shard of a DTensor, or all of any other tensor."""
     return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 
 def at_rest(modules: Iterable[nn.Module]) -> dict[int, nn.Parameter]:
-    """Returns the sharded parameter of each whole one that modules compute with, by the id of the whole one."""
+    """Returns the sharded parameters of modules, by the ids of the whole parameters that the modules compute with."""
     found: dict[int, nn.Parameter] = {}
     for module in modules:
         for param in _fsdp_parameters(module):
@@ -32,21 +32,21 @@ def at_rest(modules: Iterable[nn.Module]) -> dict[int, nn.Parameter]:
 
 
 def parameters_at_rest(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Yields the named parameters of a model, sharded ones as between its steps."""
+    """Yields the named parameters of a model. A parameter that is whole at this moment is replaced by its sharded one."""
     resting = at_rest(model.modules())
     for name, param in model.named_parameters():
         yield name, resting.get(id(param), param)
 
 
 def why_not_repeatable(modules: Iterable[nn.Module], params: Iterable[nn.Parameter]) -> str | None:
-    """Says why a backward pass of sharded modules must not be repeated now, or None.
+    """Returns why a backward pass of sharded modules must not be repeated now, or None if it may.
 
-    A repeated pass runs whatever the training's own pass runs at the shards. Gradients that are left unreduced add up in
-    buffers of fully_shard, where ours would stay; hooks at the shards (an optimizer within the backward pass) would act.
+    A repeated pass does to the shards what the training's own pass does. Without a reduction, fully_shard adds gradients up
+    in its buffers, and ours would stay there. Hooks on the shards, such as an optimizer in the backward pass, would be called.
 
     Args:
         modules: The modules of the model.
-        params: Its sharded parameters.
+        params: The sharded parameters of the model.
     """
     for group in (group for module in modules for group in _groups(module)):
         if not (group.reduce_grads and group.all_reduce_grads):

@@ -1,1 +1,1 @@
-"""The samples of a pass: rows and their groups, anchors, scores, the scale of the loss."""
+"""The samples of a forward and backward pass: their rows and groups, the anchors, the scores, the scale of the loss."""

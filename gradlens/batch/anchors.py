@@ -1,4 +1,4 @@
-"""Anchors: the model's outputs whose rows are samples, caught as the forward pass makes them."""
+"""Finds the anchors: the outputs of the model whose rows are samples. A hook records outputs in the forward pass."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from gradlens.batch.rows import LabelsError, rows_around_classes, rows_lead
 from gradlens.guards.module_hook import Listening, StepHook
 from gradlens.guards.unseen_hooks import listen
 
-# Forward passes that are remembered between two backward passes; more can only be passes that nobody differentiates.
+# How many forward passes are remembered between two backward passes. Earlier ones are hardly ever differentiated.
 REMEMBERED = 8
 
 
 class AnchorWatch:
-    """Remembers what the model returned since the last backward pass, on the steps that are measured.
+    """Records what the model returns in a measured step, until the backward pass takes it.
 
     Attributes:
-        rounding: Relative rounding of the reduced precision in which the last forward pass ran; 0 without one.
+        rounding: Relative rounding error of the reduced precision in which the last forward pass ran; 0 in full precision.
     """
 
     def __init__(self, model: nn.Module, fail: Callable[[Exception], None]) -> None:
-        """Prepares.
+        """Keeps the model; ``arm`` starts to record.
 
         Args:
             model: The model.
-            fail: Takes errors of ours, which must not reach the forward pass of the training.
+            fail: Is given an error of gradlens' hook, which must not reach the training's forward pass.
         """
         self._model, self._fail = model, fail
         self._handle: Listening | None = None
@@ -39,21 +39,21 @@ class AnchorWatch:
         self.rounding = 0.0
 
     def arm(self) -> None:
-        """Starts to watch."""
+        """Starts to record."""
         self.disarm()
-        if isinstance(self._model, ScriptModule):  # takes no hooks: anchors are named, by the script or by a tracker
+        if isinstance(self._model, ScriptModule):  # it takes no hooks, so the script or a tracker must name the anchors
             return
         self._handle = listen(self._model, StepHook(self._seen, self._fail))
 
     def disarm(self) -> None:
-        """Stops and forgets."""
+        """Stops recording, and drops what was recorded."""
         if self._handle is not None:
             self._handle.remove()
         self._handle = None
         self._outputs.clear()
 
     def take(self) -> list[Any]:
-        """Returns what was seen since the last call, and forgets it."""
+        """Returns what the model returned since the last call of this method, and drops it."""
         seen, self._outputs = self._outputs, []
         return seen
 
@@ -64,14 +64,14 @@ class AnchorWatch:
 
 
 def row_tensors(outputs: Iterable[Any], labels: Tensor) -> list[Tensor]:
-    """Returns the tensors in ``outputs`` (any nesting) whose leading dimensions are those of the labels' rows.
+    """Returns the tensors in ``outputs`` whose rows are the rows of the labels. Only tensors with a gradient count.
 
     Args:
-        outputs: What the model returned, or tensors that the user named.
+        outputs: What the model returned, or tensors that the user named; in any nesting.
         labels: [*R] class ids, or class masses [R, C] or of the logits' shape.
 
     Raises:
-        LabelsError: No such tensor; the message lists the shapes that were there.
+        LabelsError: There is no such tensor. The message lists the shapes of the outputs.
     """
     leaves = [leaf for output in outputs for leaf in tensors_in(output)]
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
@@ -92,7 +92,7 @@ def row_tensors(outputs: Iterable[Any], labels: Tensor) -> list[Tensor]:
 
 
 def tensors_in(output: Any) -> list[Tensor]:
-    """Returns the tensors of any nesting of dicts, sequences and dataclasses."""
+    """Returns all tensors inside a nesting of dicts, sequences and dataclasses."""
     if isinstance(output, Tensor):
         return [output]
     if hasattr(output, "__dataclass_fields__") and not isinstance(output, dict):

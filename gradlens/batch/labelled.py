@@ -1,4 +1,8 @@
-"""Labelled: anchors with labels of their own (chunks of a batch, time steps), and several labels for one row (mixup)."""
+"""Labelled: an anchor and the labels that belong to it.
+
+It is needed where one list of labels is not enough: several anchors have their own labels (chunks of a batch, time steps), or
+one row has several labels (mixup).
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,12 @@ from gradlens.groups import ClassGroups
 
 @dataclass(frozen=True)
 class LossTerm:
-    """One of several loss calls on an anchor: what flows through it belongs to labels of its own.
+    """One of several loss calls on an anchor. The gradient that comes through it is attributed by its own labels.
 
     Attributes:
-        edge: Where the call's result lies in the graph.
-        labels: Its labels.
-        ignore_index: The label that it ignores.
+        edge: The result of the call in the graph.
+        labels: The labels of the call.
+        ignore_index: The label that the call ignores.
     """
 
     edge: GradientEdge
@@ -36,11 +40,12 @@ class Labelled:
     Attributes:
         anchor: A tensor whose rows are samples.
         labels: Class ids of those rows, or class masses.
-        ignore_index: The label that belongs to no sample.
-        class_dim: Where the anchor has its classes, if that is known.
-        share: What part of a sample each row counts as, one number or one for each row: 0 where other anchors with the same
-            labels count already (an auxiliary head), less than 1 where several anchors share out one sample's labels.
-        terms: Loss calls with labels of their own; what reaches the anchor besides goes by ``labels``.
+        ignore_index: The label that marks a row without a sample.
+        class_dim: The dimension of the anchor's classes, if it is known.
+        share: The part of a sample that each row counts as: one number, or one for each row. It is 0 if another anchor with the
+            same labels counts the samples already (an auxiliary head). It is less than 1 if several anchors divide the labels
+            of one sample.
+        terms: Loss calls with their own labels. The rest of the gradient at the anchor is attributed by ``labels``.
     """
 
     anchor: Tensor
@@ -59,10 +64,10 @@ def rows_of(labelled: Sequence[Labelled], groups: ClassGroups) -> Rows:
         groups: K groups.
 
     Returns:
-        Rows whose ``parts`` are those of the anchors, and whose numbers are of all of them.
+        Rows with one part for each anchor. Its counts are those of all anchors together.
 
     Raises:
-        LabelsError: As ``group_rows``.
+        LabelsError: Labels do not fit their anchor or the groups; see ``group_rows``.
     """
     parts = [_part(item, groups) for item in labelled]
     counted = [_counts(part) for part in parts]
@@ -78,7 +83,7 @@ def rows_of(labelled: Sequence[Labelled], groups: ClassGroups) -> Rows:
 def scores_of(
     anchors: Sequence[Tensor], labels: Tensor, rows: Rows, groups: ClassGroups, logits: Tensor | None = None
 ) -> Tensor:
-    """Returns [2, K] as ``group_scores``, summed over anchors with labels of their own."""
+    """Returns the scores [2, K] of ``group_scores``; where anchors have their own labels, summed over the anchors."""
     if not rows.parts:
         return group_scores(anchors, labels, rows, groups, logits)
     found = []
@@ -90,7 +95,7 @@ def scores_of(
 
 
 def outside(rows: Rows) -> Rows:
-    """Returns rows whose only group is what belongs to no group of these."""
+    """Returns rows with a single group: the part of each row that belongs to no group of ``rows``."""
     left = (1 - rows.weights.sum(-1, keepdim=True)).clamp(min=0)
     parts = tuple(
         replace(part, rows=outside(part.rows), terms=tuple((edge, outside(own)) for edge, own in part.terms))
@@ -115,7 +120,7 @@ def _counts(part: AnchorRows) -> tuple[float, ...]:
 
 
 def _shared(weights: Tensor, share: float | Tensor) -> Tensor:
-    """Returns [*R, K] weights times the share of each row."""
+    """Returns the weights [*R, K] times the share of each row."""
     if isinstance(share, Tensor) and share.ndim:
         share = share.to(weights).reshape(*weights.shape[:-1], 1)
     return weights * share

@@ -1,4 +1,4 @@
-"""How exactly a forward pass computes: the rounding of the least exact arithmetic in it."""
+"""Says how precisely a forward pass computes: the rounding error of the least precise arithmetic in it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-# Spacing of TF32, in which GPUs may multiply float32: convolutions and recurrent networks do unless told otherwise.
+# Relative spacing of TF32 numbers. A GPU may multiply float32 numbers in TF32; convolutions and recurrent networks do it by
+# default.
 TF32 = 2.0**-10
 
 
 def rounding_of(model: nn.Module) -> float:
-    """Returns the relative rounding of autocast's dtype or of TF32, whichever the model computes in now; 0 for neither.
+    """Returns the relative rounding error of the model's present precision: autocast's dtype, or TF32. 0 in full precision.
 
     Args:
-        model: The model; its first parameter tells the device.
+        model: The model. Its first parameter says which device it uses.
     """
     kind = next((param.device.type for param in model.parameters()), "cpu")
     if torch.is_autocast_enabled(kind):
@@ -25,8 +26,8 @@ def rounding_of(model: nn.Module) -> float:
 
 
 def multiplies_in_tf32(model: nn.Module) -> bool:
-    """Says whether float32 products of the model may be made in TF32 on a GPU."""
-    # Not `allow_tf32`: reading it is an error once a script has set precisions by the newer names.
+    """Says whether a GPU may compute float32 products of the model in TF32."""
+    # `allow_tf32` cannot be used: reading it raises an error once a script has set precisions by the newer names.
     if torch.backends.cuda.matmul.fp32_precision == "tf32":
         return True
     cudnn: Any = torch.backends.cudnn

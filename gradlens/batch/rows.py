@@ -1,4 +1,4 @@
-"""Rows: which rows of the anchor belong to which group, known on the host after one transfer."""
+"""Rows: which rows of an anchor belong to which group. One copy of the labels to the CPU finds it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gradlens.groups import ClassGroups
 
 
 class LabelsError(ValueError):
-    """Labels that do not fit the anchor or the groups; the message names the offending value and the fix."""
+    """Labels do not fit the anchor or the groups. The message names the wrong value and the fix."""
 
 
-# What is left of a row of which nothing should be left.
+# A part of a row that is smaller than this is rounding error, and counts as nothing.
 ROUNDING = 1e-6
 
 
@@ -25,13 +25,13 @@ class Rows:
 
     Attributes:
         weights: [*labels_shape, K] ([K] for one sample without a batch) on the anchor's device: the fraction of each row that
-            belongs to each group (0/1 for hard labels; for soft ones the class mass over the mass of all classes, so that
-            rows of any mass add up).
-        counts: [K] the groups' total mass, on the host.
-        untracked: Rows in no group (fractions count): ignored labels and classes outside every group.
-        index: K index tensors into the flattened rows: those with mass in the group.
-        class_dim: Where the anchors have their classes, if that is known; else their shape says it.
-        parts: Where anchors have labels of their own: the rows of each anchor. The numbers above are then those of all
+            belongs to each group. It is 0 or 1 for hard labels. For soft labels it is the group's class mass divided by the
+            row's whole mass.
+        counts: [K] samples of each group (class mass where labels are soft).
+        untracked: How many rows belong to no group, fractions included: ignored labels, and classes in no group.
+        index: For each of the K groups, the indices of its rows among the flattened rows.
+        class_dim: The dimension of the anchors' classes, if it is known; otherwise their shape decides.
+        parts: If anchors have their own labels, the rows of each anchor. Then ``counts`` and ``untracked`` are those of all
             anchors together, and ``weights`` and ``index`` are empty.
     """
 
@@ -45,13 +45,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class AnchorRows:
-    """The rows of one of several anchors with labels of their own.
+    """The rows of one of several anchors that have their own labels.
 
     Attributes:
-        rows: Its rows.
-        labels: Its labels.
-        share: What part of a sample each row counts as; see ``gradlens.batch.labelled.Labelled``.
-        terms: Loss calls on the anchor (where their results lie in the graph), each with the rows of labels of its own.
+        rows: The rows of the anchor.
+        labels: The labels of the anchor.
+        share: The part of a sample that each row counts as; see ``gradlens.batch.labelled.Labelled``.
+        terms: For each loss call on the anchor that has its own labels: its result in the graph, and the rows by its labels.
     """
 
     rows: Rows
@@ -63,18 +63,20 @@ class AnchorRows:
 def group_rows(
     labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index: int = -100, *, class_dim: int | None = None
 ) -> Rows:
-    """Assigns the anchor's rows to groups. The labels' way to the host is the only synchronisation of a measured step.
+    """Assigns the rows of an anchor to groups.
+
+    It copies the labels to the CPU. An ordinary measured step waits for the device only here (with ``func`` once more).
 
     Args:
         labels: [*R] integer class ids, or soft targets: the logits' shape, class mass along the class dimension.
         groups: K groups over C classes.
         anchor: The tensor whose rows are the samples, [*R, ...] or [B, C, *R[1:]].
         ignore_index: The label that cross-entropy ignores.
-        class_dim: Where the anchor and soft targets have their classes. By default the anchor's shape tells it, and soft
-            targets have them in the last dimension of [R, C], else in dimension 1.
+        class_dim: The dimension of the classes, in the anchor and in soft targets. By default the anchor's shape decides. Soft
+            targets then have their classes in the last dimension of [R, C], and otherwise in dimension 1.
 
     Raises:
-        LabelsError: Another type than integers or floats, a shape that does not fit, or an unknown class id.
+        LabelsError: The labels are neither integers nor floats, their shape does not fit, or a class id is unknown.
     """
     labels = dense_labels(labels)
     if labels.is_floating_point():
@@ -97,10 +99,10 @@ def group_rows(
 
 
 def dense_labels(labels: object) -> Tensor:
-    """Returns labels as they are.
+    """Returns the labels unchanged, after a check that they are a dense tensor.
 
     Raises:
-        LabelsError: No tensor, or a sparse or nested one.
+        LabelsError: The labels are no tensor, or a sparse or nested one.
     """
     if not isinstance(labels, Tensor):
         raise LabelsError(f"labels are {type(labels).__name__}; give a tensor of class ids [B] or class masses [B, C]")
@@ -132,7 +134,7 @@ def _hard_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index
 
 
 def _refuse_indicators(ids: Tensor) -> None:
-    """Zeros and ones [B, C] are one class mark for each score; as ids they would all be samples of the classes 0 and 1."""
+    """Raises LabelsError if integer labels [B, C] are all 0 or 1: these are one-hot labels, not ids of the classes 0 and 1."""
     if bool(((ids == 0) | (ids == 1)).all()):
         raise LabelsError(
             f"labels of shape {list(ids.shape)} hold only 0 and 1, as one-hot labels do, but are integers, which are class ids; "
@@ -141,7 +143,7 @@ def _refuse_indicators(ids: Tensor) -> None:
 
 
 def _soft_mass(labels: Tensor, groups: ClassGroups, anchor: Tensor, class_dim: int | None) -> tuple[Tensor, Tensor]:
-    """Returns each row's mass in each group, and the same over the row's whole mass; [*R, K] both."""
+    """Returns the class mass of each row in each group, and the same divided by the row's whole mass. Both are [*R, K]."""
     dim = (labels.ndim - 1 if labels.ndim <= 2 else 1) if class_dim is None else class_dim
     if labels.ndim < 1 or labels.shape[dim] != groups.num_classes:
         raise LabelsError(
@@ -185,32 +187,32 @@ def rows_lead(anchor: torch.Size, labels: torch.Size) -> bool:
 
 
 def rows_around_classes(anchor: torch.Size, labels: torch.Size) -> bool:
-    """Says whether the anchor is [B, C, *R[1:]] as cross-entropy takes it for labels [B, *R[1:]]."""
+    """Says whether the anchor is [B, C, *R[1:]] for labels [B, *R[1:]]: cross-entropy takes such inputs."""
     return len(labels) >= 2 and len(anchor) == len(labels) + 1 and anchor[0] == labels[0] and anchor[2:] == labels[1:]
 
 
 def classes_within(anchor: torch.Size, labels: torch.Size, class_dim: int | None) -> bool:
-    """Says whether the anchor has its classes in dimension 1, between those of the rows, rather than behind them.
+    """Says whether the classes of the anchor are in dimension 1, between the dimensions of the rows, and not after them.
 
     Args:
-        anchor: [*R, ...] or [B, C, *R[1:]].
-        labels: [*R].
-        class_dim: Where the classes are, if that is known; it decides where the shape fits both.
+        anchor: Shape [*R, ...] or [B, C, *R[1:]].
+        labels: Shape [*R].
+        class_dim: The dimension of the classes, if it is known. It decides where the shape fits both.
     """
     return rows_around_classes(anchor, labels) and (class_dim == 1 or not rows_lead(anchor, labels))
 
 
 def mask_rows(cotangent: Tensor, weights: Tensor, class_dim: int | None = None) -> Tensor:
-    """Returns the cotangent with every row scaled by its weight.
+    """Returns the cotangent with each row multiplied by its weight.
 
     Args:
         cotangent: [*R, ...] or [B, C, *R[1:]].
-        weights: [*R] mass of each row in one group.
-        class_dim: As in ``Rows``.
+        weights: [*R] fraction of each row that belongs to the group.
+        class_dim: The dimension of the classes, if it is known.
     """
     if classes_within(cotangent.shape, weights.shape, class_dim):
         spread = weights.unsqueeze(1)
     else:
         spread = weights.reshape(weights.shape + (1,) * (cotangent.ndim - weights.ndim))
-    # A row outside the group is zero even where its cotangent is NaN or infinite.
+    # A row outside the group becomes zero, even if its cotangent is NaN or infinite.
     return torch.where(spread == 0, 0.0, cotangent * spread).to(cotangent.dtype)

@@ -1,4 +1,4 @@
-"""Scores: summed cross-entropy and number correct of each group, from logits that are there anyway."""
+"""Scores: the summed cross-entropy and the number of correct samples of each group, from the logits of the training."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from gradlens.groups import ClassGroups
 def group_scores(
     anchors: Sequence[Tensor], labels: Tensor, rows: Rows, groups: ClassGroups, logits: Tensor | None = None
 ) -> Tensor:
-    """Returns [2, K] float64: cross-entropy summed over each group's mass, and correct mass; NaN where there are no logits.
+    """Returns [2, K] on the device: the summed cross-entropy of each group, and its number of correct samples.
+
+    Soft labels count by class mass. All are NaN if there are no logits. The dtype is float64 (float32 on a device of type mps).
 
     Args:
         anchors: The first one of shape [*R, C] or [B, C, *R[1:]] holds the logits.
         labels: [*R] class ids, or class masses of the logits' shape.
-        rows: The rows by group.
+        rows: Which rows belong to which group.
         groups: K groups over C classes.
-        logits: [*R, c] of the first c classes, in place of an anchor: a classifier that does not know the others yet.
+        logits: [*R, c] logits of the first c classes, used instead of an anchor: the classifier does not know the other
+            classes yet.
     """
     with torch.no_grad():
         shape = rows.weights.shape[:-1]
@@ -46,7 +49,7 @@ def group_scores(
         ids = labels.to(aligned.device).flatten().long()
         loss = -log_p.gather(1, ids.clamp(0, groups.num_classes - 1).unsqueeze(1)).squeeze(1).to(wide)
         hit = (guess == ids).to(wide)
-        # A row's loss may be infinite or NaN: it must not reach other groups as 0 * NaN.
+        # The loss of a row may be infinite or NaN, and 0 * NaN is NaN: it must not reach other groups.
         of_group = torch.where(mass > 0, loss.unsqueeze(1) * mass, 0.0).sum(0)
         return torch.stack([of_group, hit @ mass])
 
@@ -61,7 +64,7 @@ def _soft(
     last = labels if labels.shape[-1] == groups.num_classes and labels.ndim <= 2 else labels.movedim(1, -1)
     targets = last.reshape(-1, groups.num_classes).to(wide)  # [N, C]
     hit = (guess == targets.argmax(1)).to(wide)
-    # An impossible class without mass costs nothing, rather than 0 * infinity.
+    # A class of probability 0 and mass 0 adds nothing to the loss; 0 * infinity would be NaN.
     by_class = -torch.where(targets == 0, 0.0, targets * log_p.to(wide)).sum(0)  # [C]
     by_group = [list(ids) for ids in groups.classes]
     loss = torch.stack([by_class[ids].sum() for ids in by_group])
@@ -70,18 +73,18 @@ def _soft(
 
 
 def _widened(logits: Tensor, classes: int) -> Tensor:
-    """Returns [*R, C]: classes without a column are impossible."""
+    """Returns logits [*R, C]. A class without a column gets the logit -inf, which is probability 0."""
     return F.pad(logits, (0, max(0, classes - logits.shape[-1])), value=-torch.inf)
 
 
 def _classes_last(logits: Tensor, rows: torch.Size, classes: int, class_dim: int | None) -> Tensor | None:
-    """Returns [*R, C], or None where the tensor is no logits of C classes for these rows."""
+    """Returns the logits as [*R, C], or None if the tensor does not hold logits of C classes for these rows."""
     if logits.is_complex():
         return None
     if classes_within(logits.shape, rows, class_dim):
         logits = logits.movedim(1, -1)
     elif logits.shape[:-1] != rows:
         return None
-    if class_dim is not None:  # logits for sure; classes to come have none yet
+    if class_dim is not None:  # these are logits for sure, perhaps without those of later classes
         logits = _widened(logits, classes)
     return logits if logits.shape[-1] == classes else None

@@ -1,4 +1,4 @@
-"""Selection: the rows of a batch that belong to a group, with their weights."""
+"""Selection: the rows of a batch that belong to one group, and their weights."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from gradlens.batch.rows import Rows
 
 @dataclass(frozen=True)
 class Selection:
-    """Some rows of a batch: their numbers [n] and, unless all are 1, their weights [n]."""
+    """Some rows of a batch.
+
+    Attributes:
+        index: [n] indices of the rows.
+        weight: [n] the part of each row that counts; None: all of each row.
+    """
 
     index: Tensor
     weight: Tensor | None
 
     def take(self, tensor: Tensor) -> Tensor:
-        """[B, ...] -> [n, ...]."""
+        """Returns the rows [n, ...] of a tensor [B, ...]."""
         return tensor.index_select(0, self.index.to(tensor.device))
 
     def weighted(self, tensor: Tensor) -> Tensor:
-        """[B, ...] -> [n, ...], every row times its weight."""
+        """Returns the rows [n, ...] of a tensor [B, ...], each times its weight."""
         taken = self.take(tensor)
         if self.weight is None:
             return taken
@@ -31,9 +36,9 @@ class Selection:
 
 
 def select(rows: Rows, group: int) -> Selection:
-    """Returns the rows with mass in a group."""
+    """Returns the rows that belong to a group, wholly or in part."""
     index = rows.index[group]
     weight = rows.weights[:, group].index_select(0, index)
-    # Looking at the values would synchronise with any other device; a product with 1 is exact anyway.
+    # On another device, reading the values would wait for it. There the weights stay: a product with 1 is exact.
     plain = weight.device.type == "cpu" and bool((weight == 1).all())
     return Selection(index, None if plain else weight)

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench slow support-table
+.PHONY: demo test lint bench slow support-table quantities
 .DELETE_ON_ERROR:
 
 demo: .venv/.installed
@@ -21,6 +21,10 @@ support-table: .venv/.installed
 	-GRADLENS_SUPPORT=$(CURDIR)/runs/support OMP_NUM_THREADS=1 $(BIN)/pytest -m "slow or not slow" --timeout=1800 \
 		tests/e2e/test_styles.py tests/e2e/test_frameworks.py tests/distributed
 	$(BIN)/python -m tests.e2e.support_table runs/support
+
+# Writes the table of quantities into the pages that show it.
+quantities: .venv/.installed
+	$(BIN)/python -m gradlens.metrics.table README.md gradlens/metrics/README.md
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

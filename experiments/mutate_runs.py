@@ -32,7 +32,7 @@ from damage.verdict import Truth, verdict
 from environment import hardware, versions
 
 from gradlens.groups import ClassGroups
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
 
 SECONDS = 60.0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gradlens.marks import mark, phase
     from gradlens.measure.group_gradients import group_gradients
     from gradlens.measure.probe import probe
-    from gradlens.metrics.gram import Measurement
+    from gradlens.metrics.measurement import Measurement
     from gradlens.runlog import Run
     from gradlens.tracking.observe import observe
 
@@ -35,7 +35,7 @@ __all__ = [
 _HOMES = {
     "ClassGroups": "gradlens.groups",
     "Lens": "gradlens.lens",
-    "Measurement": "gradlens.metrics.gram",
+    "Measurement": "gradlens.metrics.measurement",
     "Run": "gradlens.runlog",
     "distortion": "gradlens.analysis.distortion",
     "group_gradients": "gradlens.measure.group_gradients",

@@ -28,7 +28,7 @@ from gradlens.measure.arguments import cadence_of, check_kinds, counts_of, parts
 from gradlens.measure.meter import Taken
 from gradlens.measure.probe import probe
 from gradlens.measure.recorder import Recorder
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog.writing.start import open_run
 
 T = TypeVar("T")

@@ -13,6 +13,8 @@ import pytest
 import typer.main
 
 from gradlens.commands.main import app
+from gradlens.metrics.catalogue import QUANTITIES
+from gradlens.metrics.table import with_table
 from gradlens.runlog import Run
 
 ROOT = Path(__file__).parents[1]
@@ -90,3 +92,13 @@ def test_commands_and_their_options_exist():
 def test_the_styles_are_as_many_as_the_table_says():
     (count,) = re.findall(r"\[(\d+) styles of training\]", README)
     assert f"{count} of {count} styles" in (ROOT / "experiments" / "results" / "SUPPORT.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "gradlens/metrics/README.md"])
+def test_the_table_of_quantities_is_the_catalogue(page):
+    text = (ROOT / page).read_text()
+    assert with_table(text) == text, "make quantities writes the table anew"
+    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \|", text, re.MULTILINE)
+    assert (
+        {"share", "cosine", "norm", "mean_norm", "conflict", "residual", "distortion"} <= set(rows) <= QUANTITIES.keys()
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gradlens.groups import ClassGroups
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
 from gradlens.runlog.format.schema import Layout, pack
 from gradlens.runlog.writing.append import BATCH_ROWS, SegmentSink

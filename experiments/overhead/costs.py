@@ -18,7 +18,8 @@ from torch import Tensor
 from gradlens import ClassGroups, Lens
 from gradlens.longtail.networks.resnet_cifar import ResNetCifar
 from gradlens.measure.probe import probe
-from gradlens.metrics.gram import REST, Measurement
+from gradlens.metrics.gram import REST
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import RunMeta, RunWriter
 from overhead.cases import CLASSES, GROUPS, Case
 from overhead.clocked import now

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gradlens import Lens
 from gradlens.measure.schedule.checks import CHECK_EVERY
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from overhead.cases import GROUPS, Setup, gram_of
 
 # The largest power of two below CHECK_EVERY: the last of the measurements at which split is checked more often.

@@ -24,7 +24,8 @@ from gradlens.figures._sheet import Sheet, bar, drawing, scatter
 from gradlens.figures._theme import dress, note, safe, theme_of
 from gradlens.groups import ranges
 from gradlens.metrics.catalogue import QUANTITIES
-from gradlens.metrics.gram import REST, Floats, Measurement, share
+from gradlens.metrics.gram import REST, Floats, share
+from gradlens.metrics.measurement import Measurement
 
 if TYPE_CHECKING:
     from gradlens.groups import ClassGroups

@@ -22,7 +22,8 @@ from gradlens.autograd.parameter_hooks import silenced
 from gradlens.batch.rows import LabelsError
 from gradlens.groups import ClassGroups
 from gradlens.guards.own_pass import OwnPass
-from gradlens.metrics.gram import REST, Measurement, marked
+from gradlens.metrics.gram import REST, marked
+from gradlens.metrics.measurement import Measurement
 
 # Most rows of one forward pass; and bytes of rows that may wait for others of their group.
 BATCH = 256

@@ -17,7 +17,7 @@ from gradlens.guards.script_hooks import taken
 from gradlens.guards.warning import GradlensWarning
 from gradlens.measure.pending_result import Pending
 from gradlens.measure.preflight.refusal import Refusal
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 
 if TYPE_CHECKING:
     from gradlens.runlog import RunWriter

@@ -127,14 +127,15 @@ def _norm(steps: Steps, vector: str) -> Floats:
 
 
 def _mean_norm(steps: Steps, group: str) -> Floats:
-    return np.asarray(_norm(steps, group) * steps.batch() / _positive(steps.samples(group)))
+    return np.asarray(_norm(steps, group) * steps.batch() / positive(steps.samples(group)))
 
 
 def _sample_share(steps: Steps, group: str) -> Floats:
-    return np.asarray(steps.samples(group) / _positive(steps.batch()))
+    return np.asarray(steps.samples(group) / positive(steps.batch()))
 
 
-def _positive(counts: Floats) -> Floats:
+def positive(counts: Floats) -> Floats:
+    """Returns counts to divide by: NaN where there are none."""
     return np.asarray(np.where(counts > 0, counts, np.nan))
 
 
@@ -157,11 +158,11 @@ _LISTED = (
     ),
     Quantity(
         "loss_per_sample", "training loss per sample", "loss", Unit.LOSS, SIZE, "the group's summed cross-entropy / nₖ", "group",
-        lambda steps, group: steps.loss(group) / _positive(steps.samples(group)), about="training",
+        lambda steps, group: steps.loss(group) / positive(steps.samples(group)), about="training",
     ),
     Quantity(
         "accuracy", "training accuracy", "accuracy", Unit.PART, FRACTION, "correctly classified samples / nₖ", "group",
-        lambda steps, group: steps.correct(group) / _positive(steps.samples(group)), about="training",
+        lambda steps, group: steps.correct(group) / positive(steps.samples(group)), about="training",
     ),
     Quantity(
         "conflict", "cosine between two groups", "conflict", Unit.NUMBER, COSINE,

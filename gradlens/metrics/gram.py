@@ -1,4 +1,4 @@
-"""Measurement, and the quantities people look at as pure functions of Gram arrays.
+"""Norms, cosines and shares as pure functions of Gram arrays.
 
 Index notation, fixed for this module: v, w run over the V recorded vectors, k over the K groups, t over time. A Gram array has
 shape [..., V, V] with A[v, w] = <g_v, g_w>. NaN rows and columns belong to absent vectors; rows and columns of inf to vectors
@@ -10,113 +10,14 @@ gradient g.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from gradlens.shown import ShownInNotebooks
 
 Floats = NDArray[np.float64]
 
 REST = "rest"
 UPDATE = "update"
-
-
-@dataclass(frozen=True)
-class Measurement(ShownInNotebooks):
-    """What one measured step says.
-
-    Attributes:
-        step: Optimizer step, from 0.
-        time: Unix seconds.
-        epoch: Epoch, where known.
-        names: The V vectors: group names (or "component/group"), then "rest", then "update" where it is measured.
-        gram: [V, V] inner products over the whole model; NaN rows and columns = absent, inf = measured and not finite.
-        layers: [L, V, V] the same layer by layer, or None; in float64 where float32 cannot hold them.
-        counts: [K] samples of each group (class mass where labels are soft). Those of several micro-batches add up; a batch
-            whose losses are differentiated one by one, in several backward passes, counts once.
-        loss: [K] summed cross-entropy of the logits, whatever the loss is (of several losses of one batch, the logits of the
-            first); NaN where the anchor has no logits.
-        correct: [K] samples whose largest of these logits is the label's; NaN where the anchor has no logits.
-        residual: |g - sum_k g_k - rest| / |g|, from pull-backs that are independent of each other.
-        total_loss: The loss on which backward ran, summed over the step's backward passes.
-        seconds: Wall time that measuring added to the step, as seen from the host.
-        exponent: The vectors of ``gram`` and ``layers`` are the gradients divided by 2 ** exponent: 0, but where float64 cannot
-            hold their squares (norms beyond 1e60 or below 1e-60). Norms are those of the gradients.
-    """
-
-    step: int
-    time: float
-    epoch: int | None
-    names: tuple[str, ...]
-    gram: Floats
-    layers: NDArray[np.floating] | None
-    counts: Floats
-    loss: Floats
-    correct: Floats
-    residual: float
-    total_loss: float
-    seconds: float
-    exponent: int = 0
-
-    def __repr__(self) -> str:
-        """Says which step it is and how the samples spread; the arrays would fill a screen."""
-        samples = [f"{name} {count:g}" for name, count in zip(self.groups, self.counts, strict=True)]
-        shown = ", ".join([*samples[:6], *([f"... {len(samples) - 6} more"] if len(samples) > 6 else [])])
-        return f"Measurement(step {self.step}; samples: {shown})"
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """The group names, in order, without loss components."""
-        seen = dict.fromkeys(name.rpartition("/")[2] for name in self.names if name not in (REST, UPDATE))
-        return tuple(seen)
-
-    def norm(self, name: str = "all", per: str = "contribution") -> float:
-        """Returns the norm of a group's contribution, or of its mean gradient (``per="mean"``: times batch / n_k).
-
-        Raises:
-            KeyError: No vector of that name.
-            ValueError: Another ``per`` than "contribution" or "mean".
-        """
-        if per not in ("contribution", "mean"):
-            raise ValueError(f"per={per!r}; choose 'contribution' or 'mean'")
-        if name == "all":
-            return float(np.ldexp(overall_norm(self._grouped(), len(self.groups) + 1), self.exponent))
-        value = float(np.ldexp(norm(self._grouped(), self._index(name)), self.exponent))
-        if per == "mean" and name in self.groups:
-            count = self.counts[self.groups.index(name)]
-            return value * float(self.counts.sum() / count) if count else float("nan")
-        return value
-
-    def cosine(self, name: str) -> float:
-        """Returns cos(g_name, g)."""
-        return float(cosine(self._grouped(), self._index(name), len(self.groups) + 1))
-
-    def share(self, name: str) -> float:
-        """Returns <g_name, g> / <g, g>."""
-        return float(share(self._grouped(), self._index(name), len(self.groups) + 1))
-
-    def conflict(self, a: str, b: str) -> float:
-        """Returns cos(g_a, g_b); negative where the two groups pull against each other."""
-        return float(conflict(self._grouped(), self._index(a), self._index(b)))
-
-    def nonfinite(self, name: str = "all") -> bool:
-        """Says whether a vector was measured and is not finite; one without a norm that is finite is absent."""
-        if name == "all":
-            return bool(np.isinf(self.gram[: len(self.names) - (UPDATE in self.names)]).any())
-        return bool(np.isinf(self._grouped()[self._index(name), self._index(name)]))
-
-    def _grouped(self) -> Floats:
-        if len(self.groups) + 1 + (UPDATE in self.names) == len(self.names):
-            return self.gram
-        return aggregate(self.gram, group_selection(self.names))
-
-    def _index(self, name: str) -> int:
-        known = [*self.groups, REST, *([UPDATE] if UPDATE in self.names else [])]
-        if name not in known:
-            raise KeyError(f"no vector {name!r}; this measurement has {', '.join(known)}")
-        return known.index(name)
 
 
 def group_selection(names: Sequence[str]) -> Floats:
@@ -160,15 +61,6 @@ def norm(gram: ArrayLike, v: int) -> Floats:
 def own_norm(gram: ArrayLike, v: int, contributing: int) -> Floats:  # noqa: ARG001
     """Returns ``norm``, called as ``cosine`` and ``share`` are."""
     return norm(gram, v)
-
-
-def mean_norm(gram: ArrayLike, v: int, batch: ArrayLike, count: ArrayLike) -> Floats:
-    """Returns the norm in the mean convention, |g_v| * batch / n_v: the size of the group's own mean gradient.
-
-    Right for losses averaged over the batch, where the contribution carries the factor n_v / batch. NaN where n_v = 0.
-    """
-    n = np.asarray(count, dtype=np.float64)
-    return norm(gram, v) * np.asarray(batch, dtype=np.float64) / np.where(n > 0, n, np.nan)
 
 
 def overall_norm(gram: ArrayLike, contributing: int) -> Floats:

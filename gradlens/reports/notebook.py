@@ -12,11 +12,13 @@ import numpy as np
 
 from gradlens.analysis.facts import incomplete_texts, measured_text, nonfinite_text
 from gradlens.analysis.headline import headline
-from gradlens.analysis.quantities import filled_share
+from gradlens.analysis.quantities import series_of
 from gradlens.analysis.two_runs import sample_shares
 from gradlens.groups import ClassGroups, ranges_text
-from gradlens.metrics.gram import REST, Measurement
-from gradlens.reports.text import headline_text, number, percent
+from gradlens.metrics.catalogue import of_groups
+from gradlens.metrics.gram import REST
+from gradlens.metrics.measurement import Measurement
+from gradlens.reports.text import headline_text, mean_text, number, percent
 from gradlens.runlog import Run
 
 if TYPE_CHECKING:
@@ -41,17 +43,17 @@ def page(shown: object) -> str:
 @page.register
 def _of_run(run: Run) -> str:
     samples, fractions = sample_shares(run), run.groups.fractions()
+    shown = of_groups("gradient")
     rows = [
         [
             name,
             percent(float(fraction)),
             percent(samples[name]),
-            percent(_mean(filled_share(run, name))),
-            number(_mean(run.cosine(name))),
+            *(mean_text(quantity, _mean(series_of(run, quantity, name))) for quantity in shown),
         ]
         for name, fraction in zip(run.groups.names, fractions, strict=True)
     ]
-    table = _table(("group", "classes", "samples", "share of the update", "cosine with the gradient"), rows)
+    table = _table(("group", "classes", "samples", *(quantity.short for quantity in shown)), rows)
     facts = f"{run.status.state}, measured {measured_text(run)}; distortion {headline_text(headline(run))}"
     told = [facts, *(text for text in (nonfinite_text(run), *incomplete_texts(run)) if text)]
     figure = _figure(lambda figures: figures.shares(run)) if len(run) else ""
@@ -60,20 +62,19 @@ def _of_run(run: Run) -> str:
 
 @page.register
 def _of_measurement(found: Measurement) -> str:
-    total = float(found.counts.sum())
+    total, shown = float(found.counts.sum()), of_groups("gradient")
     rows = [
         [
             name,
             f"{count:g}",
             percent(float(count) / total if total else math.nan),
-            percent(found.share(name)),
-            number(found.cosine(name)),
-            number(found.norm(name)),
+            *(mean_text(quantity, found.quantity(quantity.name, name)) for quantity in shown),
         ]
         for name, count in zip(found.groups, found.counts, strict=True)
     ]
-    rest = [REST, "", "", percent(found.share(REST)), number(found.cosine(REST)), number(found.norm(REST))]
-    head = ("group", "samples", "of the samples", "share of the update", "cosine with the gradient", "norm")
+    of_rest = [mean_text(q, found.quantity(q.name, REST)) if q.of == "vector" else "" for q in shown]
+    rest = [REST, "", "", *of_rest]
+    head = ("group", "samples", "of the samples", *(quantity.short for quantity in shown))
     told = [f"loss {number(found.total_loss)}, norm of the gradient {number(found.norm())}"]
     if found.nonfinite():
         told.append("the gradient is not finite")

@@ -18,7 +18,7 @@ from gradlens.analysis.two_runs import (
 )
 from gradlens.estimation.intervals import difference, paired_difference
 from gradlens.groups import ClassGroups
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
 from tests.made_runs import HEAD_TAIL, make_run
 

@@ -100,7 +100,7 @@ def _look_again(at):
 
 
 def _measurement(run, step):
-    from gradlens.metrics.gram import Measurement
+    from gradlens.metrics.measurement import Measurement
 
     return Measurement(
         step=step, time=run.time[0] + step, epoch=None, names=run.names, gram=run.gram()[0], layers=None, counts=run.counts[0],

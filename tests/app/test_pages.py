@@ -11,7 +11,7 @@ from gradlens.analysis.compare import compare
 from gradlens.analysis.headline import two_groups_text
 from gradlens.analysis.per_class import class_measurements
 from gradlens.figures import ClassPair, conflicting_pairs
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunWriter
 from gradlens_dashboard.components.page import plain
 from tests.app.pages import EVERY, charts, decoded, opened, text, titles

@@ -14,7 +14,7 @@ from gradlens.autograd.inner_products import Layout
 from gradlens.batch.rows import group_rows
 from gradlens.engines import EngineSwitch
 from gradlens.measure.meter import StepMeter
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from tests.engines.zoo import CLASSES, GROUPS
 from tests.lens.oracle import apart, gradient, gram
 

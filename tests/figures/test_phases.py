@@ -8,7 +8,7 @@ import pytest
 from gradlens import figures
 from gradlens.figures import _heat, _lines
 from gradlens.groups import ClassGroups
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
 from tests.made_runs import make_run
 

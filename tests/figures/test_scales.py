@@ -13,7 +13,7 @@ from gradlens import figures
 from gradlens.figures import FigureError
 from gradlens.figures._scale import counts_axis, log_axis, log_ticks
 from gradlens.groups import ClassGroups
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.reports.html import render
 from gradlens.runlog import Probe, Run, RunWriter
 from tests.made_runs import make_run

@@ -7,7 +7,7 @@ from gradlens import figures
 from gradlens.analysis.two_runs import PairError
 from gradlens.figures import FigureError
 from gradlens.groups import ClassGroups
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
 from tests.figures.pair import SHOTS, make_pair, traces
 from tests.made_runs import make_run

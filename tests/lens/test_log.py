@@ -10,7 +10,7 @@ import torch
 
 import gradlens
 from gradlens import ClassGroups, Lens, Run, marks
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import RunExistsError, RunMeta, RunWriter
 from tests.engines.zoo import CLASSES, GROUPS
 from tests.lens.training import batches, loss_of, mlp

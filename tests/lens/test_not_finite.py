@@ -20,7 +20,7 @@ from gradlens.analysis.compare import compare
 from gradlens.analysis.overview import overview
 from gradlens.figures import cosines
 from gradlens.measure.pending_result import Plan
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.metrics.packed import told_apart
 from gradlens.reports.comparison import comparison_tables
 from gradlens.reports.export import export

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradlens.groups import ClassGroups
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run
 from tests.made_runs import make_run
 
@@ -52,9 +52,9 @@ def measurement():
 def test_a_measurement(measurement):
     shown = measurement._repr_html_()
     assert Tables(shown).rows == [
-        ["group", "samples", "of the samples", "share of the update", "cosine with the gradient", "norm"],
-        ["head", "6", "75.0%", "90.0%", "0.949", "3.000"],
-        ["tail", "2", "25.0%", "10.0%", "0.316", "1.000"],
+        ["group", "samples", "of the samples", "share of the update", "cosine", "norm", "mean norm"],
+        ["head", "6", "75.0%", "90.0%", "0.949", "3.000", "4.000"],
+        ["tail", "2", "25.0%", "10.0%", "0.316", "1.000", "4.000"],
         ["rest", "0.0%", "-", "0.000"],
     ]
     assert "Measurement of step 7" in shown

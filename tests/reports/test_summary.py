@@ -10,7 +10,7 @@ from gradlens.analysis.distortion import distortion
 from gradlens.analysis.headline import two_groups_text
 from gradlens.analysis.quantities import filled_share
 from gradlens.groups import ClassGroups
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.reports.html import render
 from gradlens.reports.listing import runs_table
 from gradlens.reports.summary import summary_table

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gradlens.groups import ClassGroups
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import RunMeta, RunWriter
 
 GROUPS = ClassGroups({"head": [0, 1, 2], "tail": [3]}, num_classes=4)

@@ -62,7 +62,7 @@ def test_one_reading_gives_all_of_them_and_a_growing_run_prolongs_all(monkeypatc
 def make_longer(path, run):
     from dataclasses import replace
 
-    from gradlens.metrics.gram import Measurement
+    from gradlens.metrics.measurement import Measurement
     from gradlens.runlog import RunWriter
 
     writer = RunWriter(path, run.meta, resume=True)

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunWriter
 from gradlens.runlog.format.schema import Layout, pack
 from gradlens.runlog.writing.append import SegmentSink

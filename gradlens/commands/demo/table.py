@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from gradlens.analysis.distortion import distortion
 from gradlens.analysis.figure1_claims import VERDICTS, Claim
+from gradlens.analysis.quantities import series_of
 from gradlens.estimation.intervals import Interval
+from gradlens.metrics.catalogue import QUANTITIES, Quantity, of_groups
 from gradlens.runlog import Run
 
 
@@ -33,9 +34,9 @@ class Stretch:
     run: Run
     rows: slice
 
-    def mean(self, series: Callable[[Run], NDArray[np.float64]]) -> float:
-        """Returns the mean of a series [T] over the column's steps; NaN where the group is absent in all of them."""
-        values = series(self.run)[self.rows]
+    def mean(self, quantity: Quantity, *of: str) -> float:
+        """Returns the mean of a quantity over the column's steps; NaN where it has no number in any of them."""
+        values = series_of(self.run, quantity, *of)[self.rows]
         finite = values[np.isfinite(values)]
         return float(finite.mean()) if len(finite) else float("nan")
 
@@ -76,25 +77,23 @@ def comparison(stretches: Sequence[Stretch], accuracies: dict[str, dict[str, flo
         table.add_column(stretch.title.replace("-", "-\n"), justify="right", no_wrap=True)
     groups = stretches[0].run.groups
 
-    def row(text: str, series: Callable[[Run], NDArray[np.float64]], digits: int = 2) -> None:
-        table.add_row(text, *(_number(stretch.mean(series), digits) for stretch in stretches))
+    def row(text: str, quantity: Quantity, *of: str) -> None:
+        table.add_row(text, *(_number(stretch.mean(quantity, *of), 2) for stretch in stretches))
 
     for group, fraction in zip(groups.names, groups.fractions(), strict=True):
         table.add_row(
             f"[bold]{group}[/bold] ({fraction:.0%} of the classes): samples",
             *(f"{stretch.samples(group):.1%}" for stretch in stretches),
         )
-        row("  cosine with the overall gradient", lambda run, group=group: run.cosine(group))  # type: ignore[misc]
-        row("  share of the update", lambda run, group=group: run.share(group))  # type: ignore[misc]
-        row("  norm of its contribution", lambda run, group=group: run.norm(group))  # type: ignore[misc]
-        row("  norm of its mean gradient", lambda run, group=group: run.norm(group, per="mean"))  # type: ignore[misc]
+        for quantity in of_groups("gradient"):
+            row(f"  {quantity.title}", quantity, group)
         table.add_row(
             "  test accuracy (%)",
             *("-" if s.training is None else _number(accuracies[s.training][group], 1) for s in stretches),
             end_section=True,
         )
     first, second = groups.names[:2]
-    row("conflict of the two (cosine)", lambda run: run.conflict(first, second))
+    row("conflict of the two (cosine)", QUANTITIES["conflict"], first, second)
     table.add_row("[bold]distortion[/bold] (0 = none)", *(_number(stretch.distortion(), 3) for stretch in stretches))
     return table
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from gradlens.groups import ClassGroups
-from gradlens.metrics.gram import Floats, Measurement
+from gradlens.metrics.gram import Floats
+from gradlens.metrics.measurement import Measurement
 from gradlens.metrics.packed import unpack
 from gradlens.runlog.errors import NotARun
 from gradlens.runlog.format import strict_json

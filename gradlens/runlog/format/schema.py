@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gradlens.guards.printable import printable
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog.errors import NotARun, RunError, RunTooNew
 from gradlens.runlog.format import strict_json
 from gradlens.runlog.format.description import FORMAT, SCHEMA_VERSION

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog.format.description import FILE, RunMeta, write_meta
 from gradlens.runlog.format.events import FILE as EVENTS
 from gradlens.runlog.format.events import LINE

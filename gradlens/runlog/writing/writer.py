@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradlens.guards.error_text import ending
-from gradlens.metrics.gram import Measurement
+from gradlens.metrics.measurement import Measurement
 from gradlens.runlog.errors import RunError, RunLogWarning
 from gradlens.runlog.format.description import RunMeta
 from gradlens.runlog.format.schema import Layout, pack

@@ -13,6 +13,7 @@ from gradlens.analysis.figure1_claims import Claim
 from gradlens.commands.demo.run import BALANCED, DUAL, LONG_TAILED, DemoSettings, free_folder, run_demo
 from gradlens.commands.demo.table import Stretch, change_text, claims_summary, comparison, phases_of
 from gradlens.estimation.intervals import Interval
+from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.runlog import Run, RunExistsError
 
 
@@ -165,7 +166,7 @@ def test_columns_of_the_table(demo):
     assert (second.title, second.training) == ("dual-phase II", DUAL)
     assert first.samples("tail") == 0
     assert second.samples("tail") == 33 / 133
-    assert np.isnan(first.mean(lambda run: run.norm("tail")))
+    assert np.isnan(first.mean(QUANTITIES["norm"], "tail"))
     assert second.distortion() == distortion(run, start=8 * 10)
     table = comparison([Stretch("all", DUAL, run, slice(None)), first, second], result.accuracies)
     assert table.row_count == 2 * 6 + 2

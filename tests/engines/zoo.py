@@ -315,6 +315,7 @@ ZOO: dict[str, Case] = {
         class_ids(ROWS, 4, 4),
         refuses=TOKENS,
     ),
+    "prelu": Case(lambda: Pooled(6, nn.Conv2d(3, 6, 3), nn.PReLU(6), nn.Conv2d(6, 6, 3), nn.PReLU()), images()),
     "bag-of-words": Case(BagOfWords, tokens(vocabulary=9)),
     "tied-language-model": Case(TiedLanguageModel, tokens(), class_ids(ROWS, 5), per_token, TOKENS),
     "tied-classifier": Case(TiedClassifier, tokens()),

@@ -5,17 +5,21 @@ The split engine uses this. One file holds the rule of one kind of layer.
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
 from torch import nn
 
-from gradlens.engines.layers.convolution import CONVOLUTIONS
-from gradlens.engines.layers.embedding import EMBEDDING
 from gradlens.engines.layers.kind import LayerKind
-from gradlens.engines.layers.linear import LINEAR
-from gradlens.engines.layers.normalization import BATCH_NORM, GROUP_NORM, LAYER_NORM, RMS_NORM
 
 __all__ = ["KINDS", "LayerKind", "kind_of"]
 
-KINDS: tuple[LayerKind, ...] = (LINEAR, *CONVOLUTIONS, EMBEDDING, LAYER_NORM, GROUP_NORM, RMS_NORM, BATCH_NORM)
+# What the files of this folder call KINDS. No two kinds have the same class, so their order does not matter.
+KINDS: tuple[LayerKind, ...] = tuple(
+    kind
+    for file in pkgutil.iter_modules(__path__)
+    for kind in getattr(import_module(f"{__name__}.{file.name}"), "KINDS", ())
+)
 
 
 def kind_of(module: nn.Module) -> LayerKind | None:

@@ -79,4 +79,4 @@ def _kind(module: type[nn.Module], spatial: int) -> LayerKind:
     )
 
 
-CONVOLUTIONS = (_kind(nn.Conv1d, 1), _kind(nn.Conv2d, 2), _kind(nn.Conv3d, 3))
+KINDS = (_kind(nn.Conv1d, 1), _kind(nn.Conv2d, 2), _kind(nn.Conv3d, 3))

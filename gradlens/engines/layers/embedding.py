@@ -22,4 +22,4 @@ def _refusal(module: nn.Embedding) -> str | None:
     return None
 
 
-EMBEDDING = LayerKind(module=nn.Embedding, gradients=_gradients, dims=lambda _: (1, None), refusal=_refusal, each=False)
+KINDS = (LayerKind(module=nn.Embedding, gradients=_gradients, dims=lambda _: (1, None), refusal=_refusal, each=False),)

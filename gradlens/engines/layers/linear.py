@@ -20,4 +20,4 @@ def _gradients(module: nn.Linear, inputs: Tensor, grads: Tensor, each: bool) -> 
     return found
 
 
-LINEAR = LayerKind(module=nn.Linear, gradients=_gradients, dims=lambda _: (2, None))
+KINDS = (LayerKind(module=nn.Linear, gradients=_gradients, dims=lambda _: (2, None)),)

@@ -71,7 +71,9 @@ def _more_than_normalised(module: Any) -> tuple[int, int | None]:
     return len(module.normalized_shape) + 1, None
 
 
-LAYER_NORM = LayerKind(module=nn.LayerNorm, gradients=_layer_norm, dims=_more_than_normalised)
-RMS_NORM = LayerKind(module=nn.RMSNorm, gradients=_rms_norm, dims=_more_than_normalised, refusal=_rms_norm_refusal)
-GROUP_NORM = LayerKind(module=nn.GroupNorm, gradients=_group_norm, dims=lambda _: (2, None))
-BATCH_NORM = LayerKind(module=_BatchNorm, gradients=_batch_norm, dims=lambda _: (2, None), refusal=_batch_norm_refusal)
+KINDS = (
+    LayerKind(module=nn.LayerNorm, gradients=_layer_norm, dims=_more_than_normalised),
+    LayerKind(module=nn.RMSNorm, gradients=_rms_norm, dims=_more_than_normalised, refusal=_rms_norm_refusal),
+    LayerKind(module=nn.GroupNorm, gradients=_group_norm, dims=lambda _: (2, None)),
+    LayerKind(module=_BatchNorm, gradients=_batch_norm, dims=lambda _: (2, None), refusal=_batch_norm_refusal),
+)

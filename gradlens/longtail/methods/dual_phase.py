@@ -284,3 +284,5 @@ DUAL_PHASE = Method(
     },
     _recipe,
 )
+
+METHODS = (DUAL_PHASE,)

@@ -1,13 +1,19 @@
-"""Finding a method by its name."""
+"""Finding a method by its name, among those that the files of this folder call METHODS."""
 
 from __future__ import annotations
 
-from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.dual_phase import DUAL_PHASE
-from gradlens.longtail.methods.method import Method
-from gradlens.longtail.methods.single_phase import CE, PLAIN, PLAIN_2T
+import pkgutil
+from importlib import import_module
+from pathlib import Path
 
-METHODS: dict[str, Method] = {method.name: method for method in (CE, PLAIN, PLAIN_2T, DUAL_PHASE)}
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods.method import Method
+
+_FILES = sorted({file.name for file in pkgutil.iter_modules([str(Path(__file__).parent)])} - {"registry"})
+_FOUND = [
+    method for name in _FILES for method in getattr(import_module(f"gradlens.longtail.methods.{name}"), "METHODS", ())
+]
+METHODS: dict[str, Method] = {method.name: method for method in sorted(_FOUND, key=lambda method: method.name)}
 
 
 def find_method(name: str) -> Method:
@@ -17,6 +23,6 @@ def find_method(name: str) -> Method:
         LongTailError: No such method.
     """
     if name not in METHODS:
-        listed = "\n".join(f"  {method.name:11} {method.summary}" for method in METHODS.values())
+        listed = "\n".join(f"  {method.name:17} {method.summary}" for method in METHODS.values())
         raise LongTailError(f"no method {name!r}; there are\n{listed}")
     return METHODS[name]

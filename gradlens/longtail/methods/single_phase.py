@@ -8,7 +8,7 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import cosine_network, positive, schedule, sgd
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.terms import cross_entropy
-from gradlens.longtail.recipe.phases import Phase
+from gradlens.longtail.recipe.phases import LossTerm, Phase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
@@ -17,14 +17,25 @@ from gradlens.longtail.recipe.visiting import visiting
 SCALE = Setting(10.0, "gradlens: the paper names no initial scale")
 
 
-def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
+def one_phase(method: str, task: Task, settings: Settings, loss: LossTerm = cross_entropy) -> Recipe:
+    """Returns the recipe that trains on all classes at once.
+
+    Args:
+        method: Name of the method.
+        task: What is to be learnt.
+        settings: With a "classifier" ("linear" or "cosine"), a "sampler" and "compute" beside those of the data set.
+        loss: What is minimised.
+
+    Raises:
+        LongTailError: A setting that makes no sense.
+    """
     kind = settings["classifier"]
     if kind not in ("linear", "cosine"):
         raise LongTailError(f"classifier={kind!r}; choose 'linear' or 'cosine'")
     phase = Phase(
         name="all classes",
         epochs=positive(settings, "epochs") * positive(settings, "compute"),
-        losses={"classification": cross_entropy},
+        losses={"classification": loss},
         batch=positive(settings, "batch"),
         visiting=visiting(settings["sampler"]),
         sgd=sgd(settings),
@@ -41,7 +52,7 @@ def _plain(name: str, summary: str, compute: int) -> Method:
         "sampler": Setting("progressive", "paper, Section 3.2 (Kang et al. 2020)"),
         "compute": Setting(compute, "gradlens: multiple of the epochs"),
     }
-    return Method(name, summary, table, partial(_recipe, name))
+    return Method(name, summary, table, partial(one_phase, name))
 
 
 CE = Method(
@@ -53,7 +64,9 @@ CE = Method(
         "sampler": Setting("shuffled", "Cao et al. 2019"),
         "compute": Setting(1, "gradlens: multiple of the epochs"),
     },
-    partial(_recipe, "ce"),
+    partial(one_phase, "ce"),
 )
 PLAIN = _plain("plain", "the paper's 'plain': cosine classifier, progressive sampling, all classes at once", 1)
 PLAIN_2T = _plain("plain-2t", "plain for twice the epochs, at least the compute of both phases", 2)
+
+METHODS = (CE, PLAIN, PLAIN_2T)

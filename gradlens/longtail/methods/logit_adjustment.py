@@ -1,0 +1,63 @@
+"""Logit adjustment (Menon et al. 2021, "Long-tail learning via logit adjustment"): logits carry the log of the class frequencies.
+
+At tau = 1 this is the balanced softmax (Ren et al. 2020). Frequencies are added in training only; the logits alone say the class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.single_phase import one_phase
+from gradlens.longtail.recipe.phases import Step
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.task import Task
+
+# As in google-research/logit_adjustment: a class without images has a logarithm, too.
+SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class AdjustedCrossEntropy:
+    """Mean cross-entropy of z + tau log(pi + 1e-12) over the batch, where z are the logits.
+
+    Attributes:
+        offsets: [C] tau log(pi + 1e-12), pi being the frequencies of the training images.
+    """
+
+    offsets: Tensor
+
+    def __call__(self, step: Step) -> Tensor:
+        """Returns the loss of the batch."""
+        return F.cross_entropy(step.logits + self.offsets.to(step.logits), step.labels)
+
+
+def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
+    tau = float(settings["tau"])
+    if not tau >= 0:
+        raise LongTailError(f"tau={tau}; the weight of the class frequencies must be at least 0")
+    counts = torch.bincount(task.train.labels, minlength=task.num_classes).double()
+    offsets = tau * torch.log(counts / counts.sum() + SMALLEST)
+    return one_phase(method, task, settings, AdjustedCrossEntropy(offsets))
+
+
+LOGIT_ADJUSTMENT = Method(
+    "logit-adjustment",
+    "cross-entropy of logits with the log class frequencies added in training",
+    {
+        "tau": Setting(1.0, "Menon et al. 2021, both of their variants"),
+        "classifier": Setting("linear", "Menon et al. 2021"),
+        "scale": Setting(10.0, "gradlens: as of the other methods, where the classifier is cosine"),
+        "sampler": Setting("shuffled", "Menon et al. 2021"),
+        "compute": Setting(1, "gradlens: multiple of the epochs"),
+    },
+    partial(_recipe, "logit-adjustment"),
+)
+METHODS = (LOGIT_ADJUSTMENT,)

@@ -1,1 +1,1 @@
-"""What runs say: claims, comparisons, distortion, phases."""
+"""Analysis of runs: the claims of Figure 1, comparisons, distortion, phases. All of it reads finished or live runs."""

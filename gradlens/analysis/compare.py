@@ -1,4 +1,4 @@
-"""Two runs side by side: the claims of Figure 1 and the difference of everything measured, with intervals."""
+"""Compares two runs: the claims of Figure 1, and the difference of every measured quantity with its interval."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradlens.metrics.catalogue import QUANTITIES
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# A table with more groups than this is not read.
+# At most this many groups are compared. Nobody reads a longer table.
 MOST_GROUPS = 12
 
 
@@ -26,11 +26,11 @@ class Difference:
 
     Attributes:
         group: The group it is about, or "" for the whole run.
-        quantity: What it is.
+        quantity: Title of the quantity.
         a: Mean over the measured steps of the first run, with its interval.
-        b: The same of the second.
-        difference: a - b.
-        percent: Whether it reads best in percent.
+        b: The same for the second run.
+        difference: a - b, with its interval.
+        percent: True if it is shown in percent.
     """
 
     group: str
@@ -42,29 +42,29 @@ class Difference:
 
     @property
     def intervals(self) -> tuple[Interval, Interval, Interval]:
-        """Both means and their difference."""
+        """The two means and their difference."""
         return self.a, self.b, self.difference
 
     @property
     def clear(self) -> bool:
-        """Whether the interval of the difference leaves out zero."""
+        """True if the interval of the difference does not hold zero."""
         return self.difference.measurable and not self.difference.low <= 0 <= self.difference.high
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What ``compare`` finds.
+    """The result of ``compare``.
 
     Attributes:
         a: Name of the first run.
         b: Name of the second run.
-        groups: Groups that are the same in both.
-        long_tailed: Name of the run that plays the long-tailed one in the claims.
-        claims: Figure 1's claims; () where they make no sense.
+        groups: Groups that are the same in both runs.
+        long_tailed: Name of the run that the claims take for the long-tailed run.
+        claims: The claims of Figure 1; () if they cannot be measured.
         note: Why there are no claims, or "".
-        mixed: Which run's phases are averaged together, or "" where neither has several.
-        nonfinite: How many steps of which run were left out since their gradient is not finite, or "".
-        differences: Everything measured in both.
+        mixed: A text that says which run has several phases, whose steps are averaged together; "" if neither has.
+        nonfinite: A text that says how many steps of each run have a gradient that is not finite; "" if none.
+        differences: The difference of each quantity that was measured in both runs.
     """
 
     a: str
@@ -81,10 +81,14 @@ class Comparison:
 def compare(a: Run, b: Run) -> Comparison:
     """Compares two runs over all their measured steps.
 
-    The run whose samples are spread less evenly over the classes counts as the long-tailed one.
+    The run whose samples are spread less evenly over the classes is taken for the long-tailed run.
+
+    Args:
+        a: First run.
+        b: Second run.
 
     Raises:
-        PairError: No group is the same in both runs; the message lists the groups of each.
+        PairError: No group is the same in both runs. The message lists the groups of each.
     """
     groups = common_groups(a, b)
     long_tailed, balanced = long_tailed_first(a, b)
@@ -99,7 +103,10 @@ def compare(a: Run, b: Run) -> Comparison:
 
 
 def mixed_phases(a: Run, b: Run) -> str:
-    """Says which of two runs have several phases, which averages over all their steps mix; "" where neither has."""
+    """Returns a text that says which of two runs have several phases; "" if neither has.
+
+    Means over all steps of such a run mix its phases.
+    """
     several = {
         run.name: ", ".join(phase.name for phase in run.phases) for run in dict.fromkeys((a, b)) if len(run.phases) > 1
     }
@@ -110,7 +117,7 @@ def mixed_phases(a: Run, b: Run) -> str:
 
 
 def left_out(a: Run, b: Run) -> str:
-    """Says how many measured steps of two runs have a gradient that is not finite; "" where all are finite."""
+    """Returns a text that says how many measured steps of two runs have a gradient that is not finite; "" if none."""
     texts = [f"{run.name}: {text}" for run in dict.fromkeys((a, b)) if (text := nonfinite_text(run))]
     return ". ".join(texts) + "." if texts else ""
 
@@ -121,7 +128,7 @@ def differences(a: Run, b: Run, groups: tuple[str, ...]) -> list[Difference]:
     Args:
         a: First run.
         b: Second run.
-        groups: Groups that both have.
+        groups: Groups that both runs have.
     """
     rows = []
     for x, y in zip(quantities(a, groups), quantities(b, groups), strict=True):

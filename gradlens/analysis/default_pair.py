@@ -1,4 +1,4 @@
-"""Which of many runs one most likely wants to see beside each other."""
+"""Chooses from many runs the two that a viewer most likely wants to compare."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from gradlens.analysis.two_runs import PairError, head_and_tail, imbalance
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# Fewer measured steps give no intervals.
+# Runs with fewer measured steps than this have no intervals.
 ENOUGH = 30
-# Of two runs whose imbalance differs by less than this, none is the long-tailed one.
+# If the imbalance of two runs differs by less than this, neither is more long-tailed than the other.
 APART = 0.05
-# Of more runs than this, only the first are looked at.
+# At most this many runs are looked at: the first ones.
 MOST_RUNS = 40
 
 
 def default_pair(runs: Sequence[Run]) -> tuple[Run, Run] | None:
-    """Returns (long-tailed, balanced), or None where no two runs have two groups in common.
+    """Returns (long-tailed run, balanced run), or None if no two runs have two groups in common.
 
-    With steps enough for intervals, one data set and network, one of them more balanced, one loss and one training method,
-    where there are such; of those, the two whose batches differ most in how evenly samples are spread over the classes; of equal
-    ones, the earlier in ``runs``.
+    These conditions decide, the first one first:
+
+    1. Both runs have enough steps for intervals.
+    2. They have the same data set and network.
+    3. One of them is clearly more balanced.
+    4. Their losses have no components.
+    5. They have the same training method.
+    6. Their imbalances differ the most.
+    7. They come earlier in ``runs``.
     """
     considered = [run for run in runs[:MOST_RUNS] if len(run)] or list(runs[:MOST_RUNS])
     spread = {id(run): imbalance(run) for run in considered}
@@ -43,15 +49,22 @@ def default_pair(runs: Sequence[Run]) -> tuple[Run, Run] | None:
 
 
 def long_tailed_and_balanced(a: Run, b: Run) -> bool:
-    """Returns whether two runs differ in nothing but that the first is less balanced, as far as is known."""
+    """Says whether the second run is more balanced than the first, and their data set and network are the same.
+
+    What is not known about a run counts as the same.
+    """
     return not unlike(a, b) and imbalance(a) - imbalance(b) >= APART
 
 
 def default_baseline(run: Run, others: Sequence[Run]) -> Run | None:
-    """Returns the run to compare a run in phases with; None where there is no other.
+    """Returns the best run to compare a run in phases with; None if there is no other run.
 
-    Of the same groups, network and data, in one phase, with steps enough for intervals, the least balanced, as far as there are
-    such.
+    These conditions decide, the first one first: it has the same groups, the same kind of data and network, a single phase,
+    the same data set, and enough steps for intervals; of the remaining runs it is the least balanced one.
+
+    Args:
+        run: The run in phases.
+        others: The runs to choose from.
     """
 
     def score(other: Run) -> tuple[bool, bool, bool, bool, bool, float]:

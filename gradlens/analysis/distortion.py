@@ -1,4 +1,4 @@
-"""distortion: how far the steering of the gradient is from the classes' numbers, one number for a run."""
+"""Distortion: one number that says how far the groups' shares of the update are from their fractions of the classes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,31 @@ if TYPE_CHECKING:
 def distortion(run: Run, start: int | None = None, stop: int | None = None) -> float:
     """Returns half the L1 distance between the groups' expected shares of the update and their fractions of the classes.
 
-    0 = over this stretch every group steered the update as its classes would. It is estimated from the measured steps (an absent
-    group has share 0 in a step), without what the chance of batches adds to a distance: cadence and number of steps change how
-    precisely it is known (``distortion_interval``), not what it tends to. See ``gradlens.estimation.noisy_distance``.
+    0 means that each group's share of the update is its fraction of the classes. The number is estimated from the measured
+    steps. A group without samples in a step has share 0 there. The noise of batches adds to every distance; this part is
+    subtracted. So the cadence and the number of steps change how precise the estimate is (``distortion_interval``), but not
+    the value that it tends to. See ``gradlens.estimation.noisy_distance``.
 
     Args:
         run: The run.
-        start: First optimizer step that counts; None = from the beginning.
-        stop: The step before which it ends; None = to the end.
+        start: First optimizer step that counts; None = the first one.
+        stop: The optimizer step after the last one that counts; None = up to the end.
 
     Returns:
-        The distortion; NaN without a measured step. Of a single step, whose noise is unknown, it is biased upwards.
+        The distortion; NaN without a measured step. With a single measured step it is too large on average, since the noise
+        is unknown.
     """
     return distance_of(run, start, stop).value
 
 
 def distortion_interval(run: Run, start: int | None = None, stop: int | None = None) -> Interval:
-    """Returns ``distortion`` with its interval, which ends at 0 as distortion does; arguments as there."""
+    """Returns ``distortion`` with its interval, which has no negative values.
+
+    Args:
+        run: The run.
+        start: First optimizer step that counts; None = the first one.
+        stop: The optimizer step after the last one that counts; None = up to the end.
+    """
     return distance_interval([distance_of(run, start, stop)]).within(0.0, math.inf)
 
 
@@ -42,12 +50,12 @@ def distortion_difference(
     a_span: tuple[int | None, int | None] = (None, None),
     b_span: tuple[int | None, int | None] = (None, None),
 ) -> Interval:
-    """Returns distortion(a) - distortion(b) with its interval, as of two independent trainings.
+    """Returns distortion(a) - distortion(b) with its interval. The two are taken for independent trainings.
 
     Args:
         a: First run.
         b: Second run.
-        a_span: First step that counts in ``a``, and the step before which it ends.
+        a_span: (start, stop) in ``a``, as in ``distortion``.
         b_span: The same for ``b``.
     """
     return distance_interval([distance_of(a, *a_span), distance_of(b, *b_span)])

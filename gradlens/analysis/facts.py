@@ -1,4 +1,4 @@
-"""The facts about a run that people want to read beside its figures, as short texts."""
+"""The facts about a run as short texts: status, method, data set, engine, overhead, lost steps and more."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# Where runs are listed, so many damages of each are said; its own page says all.
+# A list of runs names at most this many damages of each run. The page of the run names all.
 MOST_DAMAGES = 3
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """Returns (name, text) of everything that is known about a run, in reading order; what is unknown is left out."""
+    """Returns (name, text) for each known fact about a run, in reading order."""
     meta, status = run.meta, run.status
     state = status.state + (f": {status.reason}" if status.reason else "")
     found: list[tuple[str, Any]] = [
@@ -50,19 +50,19 @@ def facts(run: Run) -> list[tuple[str, str]]:
 
 
 def training_steps(run: Run) -> int:
-    """Returns the optimizer steps of the training: all of them once it has ended, before that up to the last measured one."""
+    """Returns the number of optimizer steps; while the training still runs, those up to the last measured step."""
     noted = run.meta.extra.get("steps")
     last = int(run.steps[-1]) + 1 if len(run.steps) else 0
     return max(noted, last) if isinstance(noted, int) else last
 
 
 def measured_text(run: Run) -> str:
-    """Returns how many steps were measured, of how many."""
+    """Returns a text that says how many of the optimizer steps were measured."""
     return f"{len(run.steps):,} of {training_steps(run):,} steps" if len(run.steps) else "no step yet"
 
 
 def lost_text(run: Run) -> str | None:
-    """Returns how many measured steps could not be written, and why; None where none was lost."""
+    """Returns a text that says how many measured steps could not be written, and why; None if all were written."""
     lost = run.meta.extra.get("lost")
     rows = lost.get("rows") if isinstance(lost, dict) else None
     if not isinstance(lost, dict) or not isinstance(rows, int) or rows <= 0:
@@ -71,14 +71,17 @@ def lost_text(run: Run) -> str | None:
 
 
 def incomplete_texts(run: Run) -> list[str]:
-    """Returns what is missing of a run, damaged or not its own: lost steps first; of many damages the first few."""
+    """Returns texts that say what is missing or damaged in a run: lost steps first, then the first few damages."""
     lost, found = lost_text(run), run.warnings
     more = [f"and {len(found) - MOST_DAMAGES} more"] if len(found) > MOST_DAMAGES else []
     return [*([lost] if lost else []), *found[:MOST_DAMAGES], *more]
 
 
 def nonfinite_text(run: Run) -> str | None:
-    """Returns how many measured steps have a gradient of NaN or infinity, which no mean takes in; None where all are finite."""
+    """Returns a text that says how many measured steps have a gradient that is not finite; None if all are finite.
+
+    Means leave these steps out.
+    """
     steps = int(run.nonfinite().sum())
     if not steps:
         return None
@@ -91,7 +94,10 @@ def nonfinite_text(run: Run) -> str | None:
 
 
 def overhead_text(run: Run) -> str | None:
-    """Returns what measuring cost: the ratio that the lens measured of itself, else the median time of a measured step."""
+    """Returns a text that says what measuring cost; None if it is not known.
+
+    This is the fraction of the training time that the lens has recorded, or else the median time of a measured step.
+    """
     ratio = run.meta.timings.get("overhead")
     if isinstance(ratio, (int, float)) and np.isfinite(ratio):
         return f"{ratio:.1%} of the training time"
@@ -100,7 +106,7 @@ def overhead_text(run: Run) -> str | None:
 
 
 def span(seconds: float) -> str:
-    """Writes a duration with the unit that suits it: 12 ms, 3.5 s, 12 min, 3.2 h, 5 d."""
+    """Returns a duration as text in a suitable unit: 12 ms, 3.5 s, 12 min, 3.2 h, 5 d."""
     for limit, divisor, unit, digits in (
         (1.0, 1e-3, "ms", 0), (60.0, 1.0, "s", 1), (3600.0, 60.0, "min", 0), (2 * 86400.0, 3600.0, "h", 1),
     ):  # fmt: skip
@@ -110,7 +116,7 @@ def span(seconds: float) -> str:
 
 
 def _folder(path: Path) -> str:
-    """Returns the path as one would type it here."""
+    """Returns the path relative to the working directory, or the path itself if it lies elsewhere."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
@@ -124,7 +130,7 @@ def _images(counts: tuple[float, ...] | None) -> str | None:
 
 
 def _setting(value: Any) -> Any:
-    """Returns a setting of the lab, which comes with its source, as text; any other hyper-parameter as it is."""
+    """Returns a hyper-parameter as text or as it is. Settings of the lab come with their source, which is added."""
     if isinstance(value, dict) and value.keys() == {"value", "source"}:
         return f"{value['value']} ({value['source']})"
     return value

@@ -1,16 +1,17 @@
-"""The statements of the paper's Figure 1 about a long-tailed and a balanced run, each measured and judged.
+"""The claims of the paper's Figure 1 about a long-tailed and a balanced run. Each is measured and gets a verdict.
 
-Figure 1 shows, over training, the cosine of the head's (grad1) and the tail's (grad2) gradient with the overall gradient (a:
-long-tailed, b: balanced), and the norms of the three (c, d). The paper leaves open whether grad1 and grad2 are contributions
-to the batch gradient or means over the group's own samples, so every statement about a group's norm is judged under both
-conventions. Cosines and the overall gradient are the same under both.
+Figure 1 shows two quantities over training: the cosines of the head's gradient (grad1) and the tail's gradient (grad2) with the
+overall gradient (panel a: long-tailed, b: balanced), and the norms of the three gradients (panels c, d). The paper does not say
+whether grad1 and grad2 are contributions to the batch gradient or means over the group's own samples. So each statement about
+the norm of a group is judged under both conventions. Cosines and the overall gradient are the same under both.
 
-How much a norm fluctuates is measured by the geometric mean of the sizes of its fluctuations: norms have heavy tails, and of a
-variance, which hangs on a few steps, no interval holds what it says (logarithms of absolute deviations make a robust test of
-spread: Miller 1968, Conover, Johnson and Johnson 1981). A relative fluctuation is that of the logarithm of the norm.
+How much a norm fluctuates is measured by the geometric mean of the absolute values of its fluctuations. A variance is not used:
+norms have heavy tails, so a few steps decide it, and no interval for it covers as often as it says. Tests of spread on the
+logarithms of absolute deviations are robust (Miller 1968; Conover, Johnson and Johnson 1981). A relative fluctuation is the
+fluctuation of the logarithm of the norm.
 
-Every verdict is taken at 95 % for itself; it is not corrected for the number of claims. How often claims err is in
-experiments/results/statistics.
+Each verdict uses its own 95 % interval. It is not corrected for the number of claims. experiments/results/statistics has how
+often claims err.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 Convention = Literal["contribution", "mean"]
 CONVENTIONS: tuple[Convention, ...] = ("contribution", "mean")
-# Fluctuation is what a norm does within this share of the measured steps; slower changes count as trend.
+# A fluctuation is a deviation from the mean over a window of 1 / 20 of the measured steps. Slower changes are a trend.
 WINDOW_SHARE = 20
 SMALLEST_WINDOW = 10
 NOT_CORRECTED = (
@@ -45,21 +46,21 @@ VERDICTS = {True: "supported", False: "contradicted", None: "undecided"}
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of Figure 1, measured.
+    """One statement of Figure 1 with one measure of it.
 
     Attributes:
         panel: The panels it is about: "a", "b", "a, b", "c" or "c, d".
-        convention: "contribution" or "mean", or "both" where the statement does not depend on it.
-        statement: What the paper says, with the groups' names.
+        convention: "contribution" or "mean" (see ``Run.norm``), or "both" if the statement does not depend on it.
+        statement: What the paper says, with the names of the groups.
         measure: What was computed to judge it.
-        effect: The measured value, or None where it cannot be measured.
+        effect: The measured value, or None if it cannot be measured.
         low: Lower end of its 95 % interval, or None.
-        high: Upper end, or None.
+        high: Upper end of the interval, or None.
         threshold: The effect that would mean "no difference": 0 for differences and correlations, 1 for ratios.
-        supported: True where the whole interval is above the threshold; False where it is below (contradicted); None where
-            it holds the threshold, or no interval can be had (see ``note``).
-        samples: Measured steps behind it, those of the run that has fewer.
-        note: Why it has no interval, or "".
+        supported: True if the whole interval is above the threshold; False if it is below (contradicted); None if it holds
+            the threshold, or if there is no interval (see ``note``).
+        samples: Measured steps behind the effect; with two runs, those of the run that has fewer.
+        note: Why there is no interval, or "".
     """
 
     panel: str
@@ -88,16 +89,18 @@ class Claim:
 
 
 def figure1_claims(long_tailed: Run, balanced: Run, head: str | None = None, tail: str | None = None) -> list[Claim]:
-    """Measures every statement of Figure 1; the measures of one statement follow each other.
+    """Measures all statements of Figure 1.
+
+    A statement may have several measures. Their claims follow each other.
 
     Args:
         long_tailed: Run on long-tailed data.
         balanced: Run on balanced data, measured with the same groups.
-        head: Group that plays grad1; by default "head", else the first group that both runs have.
-        tail: Group that plays grad2; by default "tail", else the last one.
+        head: The group for grad1. The default is "head", or else the first group that both runs have.
+        tail: The group for grad2. The default is "tail", or else the last group that both runs have.
 
     Raises:
-        PairError: The runs have fewer than two groups in common, or not the named ones.
+        PairError: The runs have fewer than two groups in common, or they do not share the named groups.
     """
     head, tail = head_and_tail(long_tailed, balanced, head, tail)
     return [
@@ -109,17 +112,21 @@ def figure1_claims(long_tailed: Run, balanced: Run, head: str | None = None, tai
 
 
 def by_statement(claims: Iterable[Claim]) -> list[list[Claim]]:
-    """Returns the claims of ``figure1_claims``, those that measure the same statement together."""
+    """Returns lists of claims: one list for each statement, in the order of ``figure1_claims``."""
     return [list(same) for _, same in groupby(claims, lambda claim: (claim.panel, claim.statement))]
 
 
 def notes_of(claims: Iterable[Claim]) -> list[str]:
-    """Returns the reasons why claims have no interval, each once: many claims have the same."""
+    """Returns the reasons why claims have no interval, each reason once."""
     return list(dict.fromkeys(claim.note for claim in claims if claim.note))
 
 
 def window_of(steps: int) -> int:
-    """Returns the number of neighbouring measured steps whose mean is the local level of a norm."""
+    """Returns how many measured steps the running mean covers from which fluctuations are taken.
+
+    Args:
+        steps: Measured steps of the run.
+    """
     return max(SMALLEST_WINDOW, steps // WINDOW_SHARE)
 
 
@@ -175,7 +182,7 @@ def _overall_norm_claims(long_tailed: Run, balanced: Run) -> list[Claim]:
 def _cause_claims(long_tailed: Run, tail: str) -> list[Claim]:
     overall = long_tailed.norm("all")
     contribution, shares = long_tailed.norm(tail), long_tailed.share(tail)
-    # |g - g_tail|^2 = |g|^2 - 2 <g_tail, g> + |g_tail|^2; without tail samples the overall gradient itself.
+    # |g - g_tail|^2 = |g|^2 - 2 <g_tail, g> + |g_tail|^2. In a step without tail samples this is the overall gradient itself.
     squared = overall**2 * (1 - 2 * shares) + contribution**2
     without = np.where(np.isnan(contribution), overall, np.sqrt(np.maximum(squared, 0.0)))
     effect = _ratio(mean_interval(_sizes(overall) - _sizes(without)))
@@ -192,12 +199,12 @@ def _cause_claims(long_tailed: Run, tail: str) -> list[Claim]:
 
 
 def _sizes(values: Floats) -> Floats:
-    """Returns [T] the logarithms of the sizes of the fluctuations; NaN where a value is absent or does not fluctuate."""
+    """Returns [T] the logarithms of the absolute fluctuations; NaN where a value is absent or does not fluctuate."""
     return _logarithms(np.abs(fluctuations(values, window_of(len(values)))), values)
 
 
 def _relative_sizes(norms: Floats) -> Floats:
-    """Returns [T] the logarithms of the sizes of the relative fluctuations, which are those of the logarithms."""
+    """Returns [T] the logarithms of the absolute relative fluctuations: of the fluctuations of the logarithms of the norms."""
     return _sizes(_logarithms(norms, norms))
 
 
@@ -208,13 +215,18 @@ def _deviation_sizes(norms: Floats) -> Floats:
 
 
 def _logarithms(sizes: Floats, values: Floats) -> Floats:
-    """Returns [T] the logarithms of sizes, NaN where they are 0 but for the rounding of the values that they come from."""
+    """Returns [T] the logarithms of sizes, NaN where a size is 0 apart from rounding errors.
+
+    Args:
+        sizes: [T] sizes.
+        values: [T] the values that the sizes were computed from. They set how large rounding errors can be.
+    """
     rounding = 1e-12 * np.abs(values[np.isfinite(values)]).max(initial=0.0)
     return np.log(sizes, where=sizes > rounding, out=np.full(len(sizes), np.nan))
 
 
 def _ratio(logarithm: Interval) -> Interval:
-    """Returns the interval of a ratio from that of its logarithm, where errors are symmetric."""
+    """Returns the interval of a ratio from the interval of its logarithm. The errors of the logarithm are symmetric."""
     value, low, high = (math.exp(min(x, 700.0)) for x in (logarithm.value, logarithm.low, logarithm.high))
     return replace(logarithm, value=value, low=low, high=high)
 

@@ -1,4 +1,4 @@
-"""The number that stands for a run, the same wherever runs are listed, and the groups without which it says nothing."""
+"""The headline of a run: its distortion, and the groups that the distortion is about. All lists of runs show the same."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from gradlens.estimation.intervals import Interval, mean_interval
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# Means of fewer measured steps than this say little.
+# A distortion from fewer measured steps than this says little.
 FEW = 10
-# So many groups are listed by name.
+# Up to this many groups are listed by name.
 LISTED = 3
 NOT_RANKED = "the groups differ: distortions of different groups are not to be ranked against each other"
 
 
 @dataclass(frozen=True)
 class Headline:
-    """What stands for a run in a list.
+    """What a list of runs shows of each run.
 
     Attributes:
         distortion: ``gradlens.distortion`` of the whole run, or NaN.
-        phase: The last phase that was measured, where there are several, or "".
+        phase: The last measured phase if several were measured, or "".
         last_phase: Distortion of that phase, or NaN.
-        few: Whether these are of so few measured steps that they say little.
-        groups: Which groups they are about.
-        apart: With two groups, how far the last one's share of the update is from its classes; "" with more.
+        few: True if there are so few measured steps that the distortion says little.
+        groups: The groups, as text.
+        apart: Text of ``two_groups_text``; "" if there are not two groups.
     """
 
     distortion: float
@@ -46,7 +46,7 @@ class Headline:
 
 
 def headline(run: Run) -> Headline:
-    """Returns what stands for a run."""
+    """Returns the headline of a run."""
     steps = np.asarray(run.steps)
     later = [phase for phase in run.phases if len(steps) and steps[0] < phase.start <= steps[-1]]
     start = later[-1].start if later else None
@@ -57,7 +57,7 @@ def headline(run: Run) -> Headline:
 
 
 def groups_named(run: Run) -> str:
-    """Names the groups of a run with their numbers of classes, or says how many there are."""
+    """Returns a text with the groups of a run and their numbers of classes, or, for many, how many groups there are."""
     names, classes = run.groups.names, run.groups.classes
     if len(names) > LISTED:
         return f"{len(names)} groups"
@@ -65,19 +65,25 @@ def groups_named(run: Run) -> str:
 
 
 def groups_differ(runs: Sequence[Run]) -> bool:
-    """Says whether the runs have different groups, by name or by classes."""
+    """Says whether the groups of the runs differ in their names or classes."""
     return len({(run.groups.names, run.groups.classes) for run in runs}) > 1
 
 
 def last_share(run: Run) -> Interval | None:
-    """Returns the last group's mean share of the update where there are two groups: with two, it says all; else None."""
+    """Returns the mean share of the update of the last of two groups; None if there are not two groups.
+
+    With two groups this one share says everything, since the shares add up to 1.
+    """
     if len(run.groups) != 2:
         return None
     return mean_interval(filled_share(run, run.groups.names[1]))
 
 
 def two_groups_text(run: Run) -> str:
-    """Says of a run with two groups how far the last one's share of the update is from its classes; "" of others."""
+    """Returns a text for a run with two groups: the last group's share of the update, of the samples and of the classes.
+
+    "" for other runs.
+    """
     share = last_share(run)
     if share is None or not math.isfinite(share.value):
         return ""

@@ -1,4 +1,4 @@
-"""Whether two runs are trainings of the same kind, so that what differs between them says something."""
+"""Says whether two runs are of the same kind: same classes, data set and network. Only then a comparison means something."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# What the name of a data set ends with where only the numbers of images differ.
+# Data sets whose names differ only in these endings have the same images, in other numbers.
 SUBSETS = ("-lt", "-balanced")
 
 
 def unlike(a: Run, b: Run) -> list[str]:
-    """Returns in what two runs are of different kinds: "data set (digits, cifar10)"; what is not known of either is left out."""
+    """Returns texts that say in what two runs differ in kind, such as "data set (digits, cifar10)".
+
+    The list is empty if nothing known differs.
+    """
     found = []
     if a.groups.num_classes != b.groups.num_classes:
         found.append(f"number of classes ({a.groups.num_classes}, {b.groups.num_classes})")
     one, other = a.meta.dataset, b.meta.dataset
     if one and other and _whole(one) != _whole(other):
         found.append(f"data set ({one}, {other})")
-    # Of one network, a run may know some layers only.
+    # Two runs of the same network may have measured different layers: one may know only some of them.
     layers, others = set(a.layers), set(b.layers)
     if not (layers <= others or others <= layers):
         found.append("layers of the network")

@@ -1,4 +1,4 @@
-"""What a list of runs says about each of them, in one row."""
+"""The row of a run in a list of runs."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Overview:
 
     Attributes:
         state: "running", "finished", "failed", "interrupted", "killed" or "unknown".
-        reason: Why, where there is something to say.
+        reason: Why it is in this state, or "".
         method: Training method, or "".
         dataset: Data set, or "".
-        steps: Optimizer steps; of a live run up to the last measured one.
+        steps: Optimizer steps; for a live run those up to the last measured step.
         measured: Measured steps.
         engine: Engine that measures, or "".
-        cadence: How often, or "".
-        headline: Its distortion, and the groups that it is about.
+        cadence: How often it measures, or "".
+        headline: The distortion, and the groups that it is about.
         accuracy: Overall accuracy of the last evaluation in percent, or NaN.
-        sparks: [<= 32] distortion of equal stretches of the run; NaN where there is none.
-        started: Unix seconds, or NaN.
+        sparks: [<= 32] distortion in parts of equal length of the run, for a small curve; NaN where nothing was measured.
+        started: Start of the run in Unix seconds, or NaN.
     """
 
     state: str
@@ -52,7 +52,7 @@ class Overview:
 
     @property
     def live(self) -> bool:
-        """Whether more may come."""
+        """True while the run may still grow."""
         return self.state == "running"
 
 
@@ -68,7 +68,12 @@ def overview(run: Run) -> Overview:
 
 
 def last_accuracy(run: Run, name: str = "overall") -> float:
-    """Returns a number of the run's last evaluation that has it, in percent; NaN where none has."""
+    """Returns an accuracy from the last evaluation that has it, in percent; NaN if no evaluation has it.
+
+    Args:
+        run: The run.
+        name: Name of the accuracy in the evaluation.
+    """
     for evaluation in reversed(run.evaluations):
         value = evaluation.get(name)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -77,7 +82,7 @@ def last_accuracy(run: Run, name: str = "overall") -> float:
 
 
 def _sparks(run: Run) -> tuple[float, ...]:
-    """Returns the distortion of equal stretches, of their averaged shares, without what noise adds to it."""
+    """Returns the distortion of the mean shares in each part of the run, without the part that noise adds."""
     shares = np.stack([run.share(name) for name in run.groups.names], axis=1)  # [T, K]
     measured = ~np.isnan(shares).all(1)
     edges = np.linspace(0, len(shares), min(SPARKS, len(shares)) + 1).astype(int)[:-1]

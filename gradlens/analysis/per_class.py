@@ -1,4 +1,7 @@
-"""Class against class: the whole-data probes of a run, and what its training batches say where every class is a group."""
+"""Measurements of single classes: the whole-data probes of a run, or means of its training batches.
+
+Training batches can only be used if each group of the run is a single class.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,21 @@ from gradlens.runlog import Probe
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# Of so many stretches at most is a training shown.
+# A training is shown as at most this many stretches.
 STRETCHES = 20
-# Measured steps of a stretch whose Grams are averaged: with 100 classes each takes 80 kB.
+# At most this many Grams of a stretch are averaged: with 100 classes each takes 80 kB.
 MOST_STEPS = 200
-# How the label of a stretch begins, which no probe of whole data is.
+# The label of a stretch begins with this. It shows that it is not a probe of the whole data.
 BATCHES = "training batches"
-# Fewer groups than this are no class by class picture.
+# With fewer groups than this there is no picture of single classes.
 FEWEST_GROUPS = 3
 
 
 def class_measurements(run: Run) -> list[Probe]:
-    """Returns what a run says about single classes, in order of training: its probes, else the means of stretches.
+    """Returns the measurements of single classes in a run, in the order of training.
 
-    Stretches are made of the training batches of runs in which every group is one class. Without either, an empty list.
+    These are its probes. If it has none and each group is a single class, they are means over stretches of its measured
+    training steps. In other cases the list is empty.
     """
     probes = [probe for probe in run.probes if len(probe.groups) >= FEWEST_GROUPS]
     if probes:
@@ -38,10 +42,10 @@ def class_measurements(run: Run) -> list[Probe]:
 
 
 def _edges(rows: int) -> list[int]:
-    """Returns where stretches begin, and the end of the last one.
+    """Returns [n + 1] the first row of each stretch, and the end.
 
-    Their length is a power of two, so while a run grows, stretches stay as they are until two and two become one; only the last
-    one changes. It is never shorter than half the others.
+    The length of a stretch is a power of two. So while a run grows, its stretches stay the same until every two become one. Only
+    the last one grows. It is never shorter than half of the others.
     """
     length = 1
     while length * STRETCHES < rows:
@@ -53,7 +57,10 @@ def _edges(rows: int) -> list[int]:
 
 
 def _stretch(run: Run, start: int, stop: int) -> Probe:
-    """Returns the mean of a stretch of training steps as if it were a probe."""
+    """Returns the mean of the measured steps in rows ``start`` to ``stop - 1``, in the form of a probe.
+
+    The Gram matrix is a mean over the last 200 of these steps at most. Counts and losses are sums over all of them.
+    """
     used = slice(max(start, stop - MOST_STEPS), stop)
     grams = run.gram(rows=used)  # [n, V, V]
     grams = grams[~np.isinf(grams).any((1, 2))]  # without steps whose gradient is not finite

@@ -1,4 +1,4 @@
-"""One run phase by phase beside a baseline: the mean of everything measured, with intervals, and what has changed."""
+"""Compares the phases of a run with each other and with a baseline: means of every quantity with intervals, and the change."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Stretch:
     """Some measured steps of a run.
 
     Attributes:
-        title: What it is called.
-        run: Whose.
-        rows: Which of its measured steps; at least one.
+        title: Title of its column.
+        run: The run.
+        rows: Rows of its measured steps; at least one.
     """
 
     title: str
@@ -33,7 +33,7 @@ class Stretch:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Its first measured step and the one after its last."""
+        """(start, stop): its first measured step, and the step after its last measured step."""
         steps = self.run.steps[self.rows]
         return int(steps[0]), int(steps[-1]) + 1
 
@@ -44,10 +44,10 @@ class StoryRow:
 
     Attributes:
         group: The group it is about, or "" for the whole run.
-        quantity: What it is.
-        means: Mean over each stretch.
-        change: Last stretch less the first.
-        percent: Whether it reads best in percent.
+        quantity: Title of the quantity.
+        means: Mean over each stretch, with its interval.
+        change: Mean of the last stretch minus that of the first, with its interval.
+        percent: True if it is shown in percent.
     """
 
     group: str
@@ -58,12 +58,12 @@ class StoryRow:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval of the change leaves out zero."""
+        """True if the interval of the change does not hold zero."""
         return self.change.measurable and not self.change.low <= 0 <= self.change.high
 
 
 def stretches(run: Run, baseline: Run | None = None) -> list[Stretch]:
-    """Returns the baseline as a whole, if given, and each phase of the run."""
+    """Returns the whole baseline, if given, and each phase of the run that has measured steps."""
     steps = np.asarray(run.steps)
     found = (
         [Stretch(baseline.name, baseline, slice(0, len(baseline)))] if baseline is not None and len(baseline) else []
@@ -77,11 +77,11 @@ def stretches(run: Run, baseline: Run | None = None) -> list[Stretch]:
 
 
 def phase_story(parts: Sequence[Stretch], groups: Sequence[str]) -> list[StoryRow]:
-    """Returns every quantity that the first and the last stretch have, and the distortion of each.
+    """Returns the rows of every quantity that was measured in any stretch, and the distortion of each stretch.
 
     Args:
-        parts: At least two.
-        groups: Groups that all of their runs have.
+        parts: Two or more stretches.
+        groups: Groups that all runs of the stretches have.
     """
     rows = []
     for found in zip(*(list(quantities(part.run, groups)) for part in parts), strict=True):

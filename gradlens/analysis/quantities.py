@@ -1,4 +1,7 @@
-"""The quantities of the catalogue for the groups of a run, as series that tables and figures take means of."""
+"""The quantities of the catalogue for a run and its groups, as series over the measured steps.
+
+Tables and figures take the means of these series.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GroupSeries:
-    """A quantity over the measured steps, of a group or of the whole run.
+    """A quantity of a group, or of the whole run, over the measured steps.
 
     Attributes:
         group: The group it is about, or "" for the whole run.
-        title: What it is.
-        values: [T], NaN = absent.
-        quantity: What the catalogue says about it.
+        title: Title of the quantity.
+        values: [T] values, NaN = absent.
+        quantity: Its entry in the catalogue.
     """
 
     group: str
@@ -34,20 +37,25 @@ class GroupSeries:
 
     @property
     def range(self) -> tuple[float, float]:
-        """The least and the largest value that it can have; a loss that was seen below 0 may have any."""
+        """The lowest and the highest value that the quantity can have. A loss with a value below 0 has no limits."""
         if self.quantity.unit is Unit.LOSS and np.any(self.values < SIZE[0]):
             return -math.inf, math.inf
         return self.quantity.range
 
     @property
     def range_of_differences(self) -> tuple[float, float]:
-        """The least and the largest difference that two of its values can have."""
+        """The lowest and the highest difference that two of its values can have."""
         width = self.range[1] - self.range[0]
         return -width, width
 
 
 def quantities(run: Run, groups: Sequence[str]) -> Iterator[GroupSeries]:
-    """Yields every quantity of the given groups, group by group, then those of the run as a whole."""
+    """Yields all quantities of the given groups, group by group, then the quantities of the whole run.
+
+    Args:
+        run: The run.
+        groups: Names of groups.
+    """
     for group in groups:
         for quantity in of_groups():
             yield GroupSeries(group, quantity.title, series_of(run, quantity, group), quantity)
@@ -60,9 +68,15 @@ def quantities(run: Run, groups: Sequence[str]) -> Iterator[GroupSeries]:
 
 
 def series_of(run: Run, quantity: Quantity, *of: str) -> Floats:
-    """Returns [T] a quantity as means over steps take it: in a step without samples of the group, what the catalogue says.
+    """Returns [T] a quantity, filled so that means over steps are right.
 
-    NaN where the step has no number at all.
+    In a step without samples of the group it has the value that the catalogue says (``absent``). In a step without any numbers
+    it is NaN.
+
+    Args:
+        run: The run.
+        quantity: The quantity.
+        *of: The group or groups that it is about.
     """
     values = run.quantity(quantity.name, *of)
     if math.isnan(quantity.absent):
@@ -71,5 +85,5 @@ def series_of(run: Run, quantity: Quantity, *of: str) -> Floats:
 
 
 def filled_share(run: Run, name: str) -> Floats:
-    """Returns [T] the share of the update, 0 where the group had no sample: so the shares of a step still add up to 1."""
+    """Returns [T] a group's share of the update, 0 where it has no sample, so that the shares of a step add up to 1."""
     return series_of(run, QUANTITIES["share"], name)

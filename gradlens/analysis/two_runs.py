@@ -1,4 +1,4 @@
-"""What two runs have in common: groups of the same classes, and which of the two is the long-tailed one."""
+"""Relations of two runs: their common groups, which run is more long-tailed, and differences of their series."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 Rows = NDArray[np.intp]
-# Part of the measured steps that two runs must share to be compared step by step.
+# Two runs are compared step by step if they share at least this fraction of their measured steps.
 COMMON = 0.8
 
 
 class PairError(ValueError):
-    """Two runs that cannot be compared; the message lists their groups and says what to do."""
+    """Two runs cannot be compared. The message lists their groups and says what to do."""
 
 
 def common_groups(a: Run, b: Run) -> tuple[str, ...]:
-    """Returns the groups, in the order of ``a``, that have the same name and the same classes in both runs.
+    """Returns the groups that have the same name and the same classes in both runs, in the order of ``a``.
 
     Raises:
-        PairError: There is none.
+        PairError: There is no such group.
     """
     others = dict(zip(b.groups.names, b.groups.classes, strict=True))
     shared = tuple(n for n, ids in zip(a.groups.names, a.groups.classes, strict=True) if others.get(n) == ids)
@@ -38,17 +38,22 @@ def common_groups(a: Run, b: Run) -> tuple[str, ...]:
 
 
 def groups_in_common(runs: Sequence[Run]) -> list[str]:
-    """Returns the groups that have the same name and classes in all runs, in the order of the first; may be none."""
+    """Returns the groups that have the same name and the same classes in all runs, in the order of the first run.
+
+    The list may be empty.
+    """
     sets = [set(zip(run.groups.names, run.groups.classes, strict=True)) for run in runs]
     first = zip(runs[0].groups.names, runs[0].groups.classes, strict=True) if runs else ()
     return [name for name, ids in first if all((name, ids) in found for found in sets)]
 
 
 def head_and_tail(a: Run, b: Run, head: str | None = None, tail: str | None = None) -> tuple[str, str]:
-    """Returns the two groups that play head and tail: the given ones, else "head" and "tail", else first and last in common.
+    """Returns the names of the groups that are taken for head and tail.
+
+    These are the given ones; or else "head" and "tail"; or else the first and the last common group.
 
     Raises:
-        PairError: Fewer than two groups in common, or a given one is not among them.
+        PairError: The runs have fewer than two groups in common, or do not share a given group.
     """
     shared = common_groups(a, b)
     for name in (head, tail):
@@ -66,30 +71,41 @@ def head_and_tail(a: Run, b: Run, head: str | None = None, tail: str | None = No
 
 
 def long_tailed_first(a: Run, b: Run) -> tuple[Run, Run]:
-    """Orders two runs so that the one whose samples are spread less evenly over the classes comes first.
+    """Returns the two runs in order: first the one whose samples are spread less evenly over the classes.
 
-    Measured on the samples seen: half the L1 distance between the groups' shares of samples and of classes.
+    The measure is ``imbalance``, on the samples of the measured steps.
     """
     return (a, b) if imbalance(a) >= imbalance(b) else (b, a)
 
 
 def common_rows(a: Run, b: Run) -> tuple[Rows, Rows] | None:
-    """Returns the rows of both runs that were measured at the same steps, or None where those are less than four fifths.
+    """Returns the rows of both runs that belong to the same optimizer steps, or None if these are too few.
 
-    Runs of one cadence are compared step by step; others have nothing to pair.
+    They are too few if they are less than four fifths of the longer run. Runs that measured the same steps can be compared
+    step by step.
+
+    Returns:
+        [n] rows of ``a`` and [n] rows of ``b``, or None.
     """
     shared, left, right = np.intersect1d(a.steps, b.steps, assume_unique=True, return_indices=True)
     return (left, right) if len(shared) >= COMMON * max(len(a), len(b), 1) else None
 
 
 def run_difference(a: Run, b: Run, x: Floats, y: Floats) -> Interval:
-    """Returns mean(x) - mean(y) of a series [T] of ``a`` and one [S] of ``b``: in pairs where both measured the same steps."""
+    """Returns mean(x) - mean(y) with its interval. If both runs measured the same steps, the values are paired.
+
+    Args:
+        a: First run.
+        b: Second run.
+        x: [T] series of ``a``.
+        y: [S] series of ``b``.
+    """
     rows = common_rows(a, b)
     return difference(x, y) if rows is None else paired_difference(x[rows[0]], y[rows[1]])
 
 
 def sample_shares(run: Run) -> dict[str, float]:
-    """Returns each group's share of the samples in the measured steps; NaN where there was none."""
+    """Returns each group's share of the samples in the measured steps; NaN if there are no samples."""
     totals = np.nansum(np.asarray(run.counts, dtype=np.float64), axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = totals / totals.sum()
@@ -97,13 +113,13 @@ def sample_shares(run: Run) -> dict[str, float]:
 
 
 def imbalance(run: Run) -> float:
-    """Returns half the L1 distance between the groups' shares of the samples and of the classes; 0 = balanced."""
+    """Returns half the L1 distance between the groups' shares of the samples and their fractions of the classes; 0 = balanced."""
     shares = np.array(list(sample_shares(run).values()))
     return float(np.nan_to_num(0.5 * np.abs(shares - run.groups.fractions()).sum()))
 
 
 def _listed(run: Run) -> str:
-    # The repr of ClassGroups names groups with their classes and is short even for many groups.
+    # The repr of ClassGroups lists the groups with their classes. It is short even for many groups.
     return f"{run.name} has {repr(run.groups).removeprefix('ClassGroups')}"
 
 

@@ -93,13 +93,13 @@ def _bound(cosine: Floats) -> float:
 
 @dataclass(frozen=True)
 class ClassPair:
-    """Two classes (or groups).
+    """Two classes (or groups) and the cosine between their gradients.
 
     Attributes:
-        a: The more frequent one.
-        b: The other.
-        samples: Samples of each.
-        cosine: Between their gradients.
+        a: The more frequent class.
+        b: The other class.
+        samples: Numbers of samples of ``a`` and of ``b``.
+        cosine: Cosine between their gradients.
     """
 
     a: str
@@ -109,7 +109,14 @@ class ClassPair:
 
 
 def conflicting_pairs(probe: Probe, most: int = 10) -> list[ClassPair]:
-    """Returns the pairs with the lowest cosine, lowest first; pairs without samples are left out."""
+    """Returns the pairs of classes whose gradients have the lowest cosine, lowest first.
+
+    Pairs in which a class has no sample are left out.
+
+    Args:
+        probe: A whole-data measurement.
+        most: The most pairs to return.
+    """
     names, cosine = frequency_order(probe)
     counts = dict(zip(probe.groups.names, probe.counts, strict=True))
     first, second = np.triu_indices(len(names), k=1)

@@ -38,7 +38,14 @@ class ColorScale:
 
 
 def color_scale(cells: Floats, quantity: Quantity, theme: Theme, *, log: bool = False) -> ColorScale:
-    """Returns the colours of cells of a quantity; only norms can be logarithmic."""
+    """Returns how the cells of a heat map are coloured.
+
+    Args:
+        cells: [rows, columns] values, NaN = missing.
+        quantity: The quantity that the cells show.
+        theme: Colours.
+        log: Logarithmic colours. They have an effect on norms only.
+    """
     known = cells[np.isfinite(cells)]
     if quantity.range[0] < 0:
         end = float(np.quantile(np.abs(known), 0.98)) if len(known) else 1.0

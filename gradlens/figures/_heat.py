@@ -31,17 +31,17 @@ SAMPLED = 8000
 def layer_heatmap(
     run: Run, name: str | None = None, quantity: str = "cosine", *, log: bool = False, **options: Unpack[Options]
 ) -> Sheet:
-    """Draws a quantity of one group in every layer over training, first layer on top.
+    """Draws a quantity of one group in each layer over training, with the first layer on top.
 
     Args:
         run: The run.
-        name: A group (or another vector); the last group, the tail, by default.
-        quantity: "share", "cosine", "norm" or another one of the catalogue that any vector has.
-        log: Colours by the logarithm of the norm; of norms only.
-        **options: See ``Options``; by default a cell is the mean of its own steps only.
+        name: A group, or another measured vector. The default is the last group, the tail.
+        quantity: "share", "cosine", "norm", or another quantity of the catalogue that every vector has.
+        log: Logarithmic colours. They have an effect on norms only.
+        **options: See ``Options``. Here the default of ``smooth`` is 1: a cell is the mean of its own steps only.
 
     Raises:
-        FigureError: Another quantity, an unknown group, or an axis that the run does not have.
+        FigureError: The quantity or the group is unknown, or the run does not have the axis.
     """
     view = View.of(options)
     name = run.groups.names[-1] if name is None else name
@@ -80,17 +80,17 @@ def layer_heatmap(
 
 
 def group_heat(run: Run, quantity: Quantity, title: str, view: View, *, log: bool = False) -> Sheet:
-    """Draws a quantity of many groups over training, one row each.
+    """Draws a quantity of many groups over training, with a row for each group.
 
-    The share of a group that has no sample in a step is 0 there, so that the shares of a moment add up to 1; where it had none
-    in all steps that a cell stands for, the cell is empty.
+    A group without samples in a step has share 0 there, so that the shares of a step add up to 1. If it has no sample in any
+    step of a cell, the cell is empty.
 
     Args:
         run: The run.
-        quantity: What is drawn.
-        title: Of the figure.
-        view: How it is drawn; by default a cell is the mean of its own steps only.
-        log: Colours by the logarithm of the norm; of norms only.
+        quantity: The quantity.
+        title: Title of the figure.
+        view: How it is drawn. Here the default of ``smooth`` is 1: a cell is the mean of its own steps only.
+        log: Logarithmic colours. They have an effect on norms only.
     """
     per = {number: per for per, number in NORMS.items()}.get(quantity.name)
     what = f"norm of each group's {PERS[per]}" if per else ""

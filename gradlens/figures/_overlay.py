@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 @drawing
 def overlay(runs: Sequence[Run], quantity: str, group: str, *, log: bool = False, **options: Unpack[Options]) -> Sheet:
-    """Draws one quantity of one group in several runs, all averaged over the same number of optimizer steps.
+    """Draws a quantity of one group in several runs. All runs are averaged over the same number of optimizer steps.
 
     Args:
-        runs: One or more, all with that group.
+        runs: One or more runs. Each has the group.
         quantity: A quantity of ``gradlens.metrics.catalogue`` that groups have.
         group: The group.
-        log: Logarithmic vertical axis; of norms only, since other quantities may be zero or less.
+        log: Logarithmic axis. It has an effect on norms only, since other quantities may be zero or less.
         **options: See ``Options``.
 
     Raises:
-        FigureError: No run, another quantity, a run without the group, or an axis that a run does not have.
+        FigureError: There is no run, the quantity is unknown, or a run does not have the group or the axis.
     """
     view = View.of(options)
     if not runs:

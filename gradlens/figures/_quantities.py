@@ -1,4 +1,4 @@
-"""Curves over training of any quantity of the catalogue, for those that have no figure of their own."""
+"""Curves over training for the quantities of the catalogue that have no figure of their own."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from gradlens.metrics.catalogue import Quantity, Unit, of_groups
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# Drawn by shares, cosines and norms.
+# These quantities have figures of their own: ``shares``, ``cosines`` and ``norms``.
 OWN_FIGURE = ("share", "cosine", "norm", "mean_norm")
 
 
 def other_quantities() -> list[Quantity]:
-    """Returns the quantities about the gradient of a group that ``quantity_curves`` has to draw: no other figure does."""
+    """Returns the quantities of a group's gradient that no other figure draws."""
     return [quantity for quantity in of_groups("gradient") if quantity.name not in OWN_FIGURE]
 
 
 def quantity_of_a_group(name: str) -> Quantity:
-    """Returns a quantity that groups have.
+    """Returns the quantity of a name. It is one that each group has.
 
     Raises:
-        FigureError: There is none of that name.
+        FigureError: Groups have no quantity of that name.
     """
     known = {quantity.name: quantity for quantity in of_groups()}
     if name not in known:
@@ -39,16 +39,16 @@ def quantity_of_a_group(name: str) -> Quantity:
 
 @drawing
 def quantity_curves(run: Run, name: str, *, log: bool = False, **options: Unpack[Options]) -> Sheet:
-    """Draws a quantity of every group over training; a heat map where there are more than 8 groups.
+    """Draws a quantity of each group over training; with more than 8 groups as a heat map.
 
     Args:
         run: The run.
         name: A quantity of ``gradlens.metrics.catalogue`` that groups have.
-        log: Logarithmic axis; of norms only, since other quantities may be zero or less.
+        log: Logarithmic axis. It has an effect on norms only, since other quantities may be zero or less.
         **options: See ``Options``.
 
     Raises:
-        FigureError: No such quantity, or an axis that the run does not have.
+        FigureError: The quantity is unknown, or the run does not have the axis.
     """
     view, quantity = View.of(options), quantity_of_a_group(name)
     title = f"{quantity.title[0].upper()}{quantity.title[1:]} of each group"

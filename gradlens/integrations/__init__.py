@@ -1,1 +1,1 @@
-"""Callbacks for training frameworks; import the one you need: ``gradlens.integrations.lightning``, ``.transformers``."""
+"""Callbacks for training frameworks. Import the one you need: ``gradlens.integrations.lightning`` or ``.transformers``."""

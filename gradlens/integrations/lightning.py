@@ -1,9 +1,9 @@
-"""LensCallback for Lightning's Trainer.
+"""``LensCallback`` for Lightning's Trainer: it measures during ``Trainer.fit``.
 
     trainer = Trainer(callbacks=[LensCallback(groups="head=0-69,tail=70-99", every=10)])
 
-It finds the labels as ``gradlens track`` does: at the cross-entropy of ``training_step``, or where
-``gradlens.observe(outputs, labels)`` names them.
+It finds the labels as ``gradlens track`` does: from the cross-entropy in ``training_step``, or from a call of
+``gradlens.observe(outputs, labels)``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ except ImportError:  # the older name of the same package
 class LensCallback(Callback):  # type: ignore[misc]
     """Measures what each group of classes contributes to the gradient, during ``Trainer.fit``.
 
-    Validation metrics are logged as evaluations. In several processes give it to each Trainer, as one does with callbacks;
-    the first process writes.
+    Validation metrics are logged as evaluations. In several processes give the callback to each Trainer, as usual. Only the
+    first process writes.
     """
 
     def __init__(
@@ -44,20 +44,20 @@ class LensCallback(Callback):  # type: ignore[misc]
         update: bool = False,
         strict: bool = False,
     ) -> None:
-        """Prepares; nothing is written before training starts.
+        """Prepares the callback. Nothing is written before training starts.
 
         Args:
-            groups: The groups; or a rule ("head-tail", the default, "shots", "per-class"), or NAME=IDS pairs.
-            out: Folder of the run; by default runs/lightning, the next free one.
-            every: Measure every so many optimizer steps; or
-            budget: as often as keeps the added time within this fraction of training time (default 0.05).
+            groups: The groups; or a rule ("head-tail", which is the default, "shots" or "per-class"); or NAME=IDS pairs.
+            out: Folder of the run. The default is runs/lightning, or the next free name.
+            every: Measure every N optimizer steps. It excludes ``budget``.
+            budget: Measure so often that the added time stays within this fraction of the training time (default 0.05).
             engine: "auto", "masked", "split" or "func".
-            layers: Also log every layer by itself.
-            update: Also measure what the optimizer takes off the parameters.
-            strict: Raise internal errors instead of training on.
+            layers: Also record every layer.
+            update: Also record the optimizer's update.
+            strict: Raise internal errors of gradlens. Without it the training continues after one.
 
         Raises:
-            ValueError: Both ``every`` and ``budget``, or groups that cannot be read.
+            ValueError: ``every`` and ``budget`` are both given, or the groups cannot be read.
         """
         super().__init__()
         options = options_of(groups, out, every, budget, engine=engine, layers=layers, update=update, strict=strict)
@@ -65,22 +65,22 @@ class LensCallback(Callback):  # type: ignore[misc]
 
     @property
     def run_path(self) -> Path | None:
-        """The run's folder, once training has begun, in the process that writes it."""
+        """Folder of the run, in the process that writes it; None before training begins and in other processes."""
         return self._fit.run_path
 
     @property
     def lens(self) -> Lens | None:
-        """The lens, while training runs and labels are known."""
+        """The lens; None before labels are known and after training."""
         return self._fit.lens
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Begins to measure; Lightning has begun to read the data."""
+        """Begins to measure. Lightning has opened the data loaders before."""
         loaders = trainer.train_dataloader
-        # A CombinedLoader holds several; so do lists and dicts.
+        # A CombinedLoader holds several loaders; so do lists and dicts.
         self._fit.begin(getattr(loaders, "flattened", None) or tree_leaves(loaders))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """The steps that follow belong to the next epoch."""
+        """Sets the epoch of the steps that follow to the next one."""
         if self.lens is not None:
             self.lens.epoch = trainer.current_epoch + 1
 

@@ -1,4 +1,4 @@
-"""TrackedFit: what `gradlens track` does to a script, for one call of a framework's fit."""
+"""``TrackedFit``: does for one call of a framework's ``fit`` what `gradlens track` does for a script."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from gradlens.lens import Lens
     from gradlens.tracking.watch.tracker import Tracker
 
-# Fits that have begun and not ended; of nested ones the newest is measured, and then the one around it again.
+# The fits that run now. If one runs inside another, the inner one is measured; after it ends, the outer one again.
 _running: list[TrackedFit] = []
 
 
 @dataclass(eq=False)
 class TrackedFit:
-    """Measures from ``begin`` to ``end``.
+    """Measures one training from ``begin`` to ``end``.
 
     Attributes:
-        options: What is asked for.
-        default: Name of the run's folder below runs/ where ``options`` has none.
-        run_path: The run's folder, in the process that writes it, once training has begun.
+        options: The options of the tracking.
+        default: Name of the run's folder below runs/ if ``options`` names none.
+        run_path: Folder of the run, in the process that writes it; None before training begins and in other processes.
     """
 
     options: TrackOptions
@@ -46,10 +46,12 @@ class TrackedFit:
         return None if self._tracker is None else self._tracker.lens
 
     def begin(self, loaders: Sequence[Any] = ()) -> None:
-        """Starts to look for the training.
+        """Starts to watch the training.
+
+        If `gradlens track` already tracks it, this does nothing but print a message.
 
         Args:
-            loaders: What it reads already.
+            loaders: Data loaders that are open already.
 
         Raises:
             ValueError: The run's folder cannot be used.
@@ -74,16 +76,16 @@ class TrackedFit:
                 self._tracker.opened(loader)
 
     def evaluated(self, numbers: Mapping[str, Any]) -> None:
-        """Logs the numbers of an evaluation."""
+        """Logs the numbers and texts of an evaluation. Other values are left out."""
         if self.lens is not None:
             kept = {name: x if isinstance(x, str) else float(x) for name, x in numbers.items() if _is_simple(x)}
             self.lens.evaluation(**kept)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Closes the run; a second call does nothing.
+        """Closes the run. A second call does nothing.
 
         Args:
-            error: What ended the training, if it did not finish.
+            error: The exception that ended the training; None if it finished.
         """
         tracker, self._tracker = self._tracker, None
         if tracker is None:
@@ -116,14 +118,14 @@ def options_of(
     """Returns the options that a callback's arguments stand for.
 
     Args:
-        groups: The groups; or a rule ("head-tail", "shots", "per-class"), or NAME=IDS pairs as on the command line.
+        groups: The groups; or a rule ("head-tail", "shots" or "per-class"); or NAME=IDS pairs as on the command line.
         out: Folder of the run.
-        every: Measure every so many steps; or
-        budget: within this fraction of the training time.
-        **others: engine, layers, update, strict.
+        every: Measure every N optimizer steps. It excludes ``budget``.
+        budget: Measure so often that the added time stays within this fraction of the training time.
+        **others: ``engine``, ``layers``, ``update`` and ``strict``.
 
     Raises:
-        ValueError: Both ``every`` and ``budget``, or groups that cannot be read.
+        ValueError: ``every`` and ``budget`` are both given, or the groups cannot be read.
     """
     if every is not None and budget is not None:
         raise ValueError(f"every={every} and budget={budget} exclude each other; give one")
@@ -147,7 +149,7 @@ def options_of(
 
 
 def _is_simple(x: Any) -> bool:
-    """Whether it is a text, or a number (or a tensor of one)."""
+    """Says whether a value is a text, a number, or a tensor with one number."""
     try:
         return isinstance(x, str) or float(x) is not None
     except (TypeError, ValueError, RuntimeError):

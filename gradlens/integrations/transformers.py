@@ -1,9 +1,9 @@
-"""LensCallback for the Trainer of Transformers.
+"""``LensCallback`` for the Trainer of Transformers: it measures during ``Trainer.train``.
 
     trainer = Trainer(model, arguments, train_dataset=data, callbacks=[LensCallback(groups="shots", budget=0.05)])
 
-It finds the labels as ``gradlens track`` does: at the cross-entropy inside of the model, or where
-``gradlens.observe(outputs, labels)`` names them.
+It finds the labels as ``gradlens track`` does: from the cross-entropy inside the model, or from a call of
+``gradlens.observe(outputs, labels)``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class LensCallback(TrainerCallback):  # type: ignore[misc]
     """Measures what each group of classes contributes to the gradient, during ``Trainer.train``.
 
-    Results of evaluations are logged as such. In several processes the first one writes.
+    The Trainer's evaluations are logged as evaluations. In several processes only the first one writes.
     """
 
     def __init__(
@@ -38,32 +38,32 @@ class LensCallback(TrainerCallback):  # type: ignore[misc]
         update: bool = False,
         strict: bool = False,
     ) -> None:
-        """Prepares; nothing is written before training starts.
+        """Prepares the callback. Nothing is written before training starts.
 
         Args:
-            groups: The groups; or a rule ("head-tail", the default, "shots", "per-class"), or NAME=IDS pairs.
-            out: Folder of the run; by default runs/transformers, the next free one.
-            every: Measure every so many optimizer steps; or
-            budget: as often as keeps the added time within this fraction of training time (default 0.05).
+            groups: The groups; or a rule ("head-tail", which is the default, "shots" or "per-class"); or NAME=IDS pairs.
+            out: Folder of the run. The default is runs/transformers, or the next free name.
+            every: Measure every N optimizer steps. It excludes ``budget``.
+            budget: Measure so often that the added time stays within this fraction of the training time (default 0.05).
             engine: "auto", "masked", "split" or "func".
-            layers: Also log every layer by itself.
-            update: Also measure what the optimizer takes off the parameters.
-            strict: Raise internal errors instead of training on.
+            layers: Also record every layer.
+            update: Also record the optimizer's update.
+            strict: Raise internal errors of gradlens. Without it the training continues after one.
 
         Raises:
-            ValueError: Both ``every`` and ``budget``, or groups that cannot be read.
+            ValueError: ``every`` and ``budget`` are both given, or the groups cannot be read.
         """
         options = options_of(groups, out, every, budget, engine=engine, layers=layers, update=update, strict=strict)
         self._fit = TrackedFit(options, "transformers")
 
     @property
     def run_path(self) -> Path | None:
-        """The run's folder, once training has begun, in the process that writes it."""
+        """Folder of the run, in the process that writes it; None before training begins and in other processes."""
         return self._fit.run_path
 
     @property
     def lens(self) -> Lens | None:
-        """The lens, while training runs and labels are known."""
+        """The lens; None before labels are known and after training."""
         return self._fit.lens
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
@@ -71,7 +71,7 @@ class LensCallback(TrainerCallback):  # type: ignore[misc]
         self._fit.begin()
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """The steps that follow belong to this epoch."""
+        """Sets the epoch of the steps that follow."""
         if self.lens is not None:
             self.lens.epoch = int(state.epoch or 0)
 

@@ -17,30 +17,31 @@ GRAMMAR = (
     "e.g. head=0-69,tail=70-99 or odd=1+3+5,even=0+2+4"
 )
 
-# The shot boundaries of classifier-balancing, SADE, LIFT and PaCo: many > 100 images, few < 20 (reference: Kang et al. 2020).
+# Many-shot classes have more than 100 images, few-shot classes fewer than 20 (Kang et al. 2020; the same in SADE, LIFT and PaCo).
 MANY_ABOVE = 100
 FEW_BELOW = 20
-# Share of the classes that form the head where the paper's rule separates nothing (CIFAR100-LT IF100 has 70 of 100).
+# The fraction of classes that form the head if the paper's rule puts all classes on one side. CIFAR100-LT with imbalance
+# factor 100 has 70 head classes of 100.
 FALLBACK_HEAD = 0.7
-# No task has so many.
+# No task has so many classes.
 MOST_CLASSES = 1_000_000
-# Names that the log gives to vectors which are no groups.
+# The log gives these names to vectors that are no groups.
 RESERVED = frozenset({"all", "rest", "update"})
 
 
 class GroupsError(ValueError):
-    """Groups that cannot be used; the message names the offending value and the fix."""
+    """The given groups cannot be used. The message names the wrong value and the fix."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class ClassGroups(ShownInNotebooks):
-    """Disjoint, named groups of class ids.
+    """Named groups of class ids. No class is in two groups.
 
-    Classes in no group are allowed: their samples count as untracked and their gradient goes to ``rest``.
+    A class may be in no group. Its samples then count as untracked, and its gradient goes to ``rest``.
 
     Attributes:
-        names: Group names, in the order in which they are measured and drawn (head first by convention).
-        classes: Per group, its class ids in ascending order.
+        names: Group names, in the order in which they are measured and drawn; by convention the head comes first.
+        classes: For each group, its class ids in ascending order.
         num_classes: Number of classes C of the task; ids run from 0 to C - 1.
         rule: One sentence that says where the groups come from.
     """
@@ -59,7 +60,8 @@ class ClassGroups(ShownInNotebooks):
             rule: One sentence that says where the groups come from.
 
         Raises:
-            GroupsError: No group, an empty group, an id outside 0..C-1, or an id in two groups.
+            GroupsError: There is no group, a group is empty, an id is outside 0..C-1, an id is in two groups, a name is
+                reserved or holds "/", or an argument has the wrong type.
         """
         classes, given = cast(Any, num_classes), cast(Any, groups)
         if not isinstance(classes, Integral) or classes < 1:
@@ -96,16 +98,16 @@ class ClassGroups(ShownInNotebooks):
 
     @classmethod
     def head_tail(cls, class_counts: Sequence[int] | NDArray[Any]) -> Self:
-        """Splits by the paper's rule: head = many + medium shot (at least 20 images), tail = few shot (Section 3.2).
+        """Splits the classes by the paper's rule (Section 3.2): head classes have at least 20 images, tail classes fewer.
 
-        Where that leaves one side empty (balanced data, or few images everywhere), the most frequent 70 % of the classes
-        are the head, ties in label order, and ``rule`` says so.
+        If one side would be empty (balanced data, or few images in every class), the head is the most frequent 70 % of the
+        classes, and ``rule`` says so. Among equally frequent classes, those with lower ids come first.
 
         Args:
-            class_counts: [C] training images of each class.
+            class_counts: [C] number of training images of each class.
 
         Raises:
-            GroupsError: Fewer than two classes, or counts that are not non-negative numbers.
+            GroupsError: There are fewer than two classes, or the counts are not non-negative numbers.
         """
         counts = _checked_counts(class_counts)
         if len(counts) < 2:
@@ -125,13 +127,13 @@ class ClassGroups(ShownInNotebooks):
 
     @classmethod
     def shots(cls, class_counts: Sequence[int] | NDArray[Any]) -> Self:
-        """Splits into many (> 100 images), medium (20..100) and few (< 20); empty ones are left out.
+        """Splits the classes into many (> 100 images), medium (20 to 100) and few (< 20). Empty groups are left out.
 
         Args:
-            class_counts: [C] training images of each class.
+            class_counts: [C] number of training images of each class.
 
         Raises:
-            GroupsError: Counts that are not non-negative numbers.
+            GroupsError: The counts are not non-negative numbers.
         """
         counts = _checked_counts(class_counts)
         parts = {
@@ -144,19 +146,19 @@ class ClassGroups(ShownInNotebooks):
 
     @classmethod
     def per_class(cls, num_classes: int) -> Self:
-        """Makes every class a group of its own, named by its id."""
+        """Makes one group of each class, named by the class id."""
         return cls({str(c): [c] for c in range(num_classes)}, num_classes, rule="every class by itself")
 
     @classmethod
     def parse(cls, text: str, num_classes: int) -> Self:
-        """Reads ``head=0-69,tail=70-99``; ranges include both ends.
+        """Reads groups from text such as ``head=0-69,tail=70-99``. Ranges include both ends.
 
         Args:
-            text: NAME=IDS pairs joined by commas, IDS being ids and ranges joined by ``+``.
+            text: NAME=IDS pairs, joined by commas. IDS are class ids and ranges, joined by ``+``.
             num_classes: Number of classes C.
 
         Raises:
-            GroupsError: Text that does not follow the grammar (the message says it), or groups that are not valid.
+            GroupsError: The text does not follow this grammar, or the groups are not valid.
         """
         groups: dict[str, list[int]] = {}
         for part in text.split(","):
@@ -169,29 +171,33 @@ class ClassGroups(ShownInNotebooks):
         return cls(groups, num_classes, rule="given as text")
 
     def of_class(self) -> NDArray[np.int64]:
-        """Returns [C] the index of each class's group, -1 for classes in no group."""
+        """Returns [C] the index of the group of each class; -1 for a class in no group."""
         table = np.full(self.num_classes, -1, dtype=np.int64)
         for index, ids in enumerate(self.classes):
             table[list(ids)] = index
         return table
 
     def fractions(self, class_counts: Sequence[float] | NDArray[Any] | None = None) -> NDArray[np.float64]:
-        """Returns [K] each group's fraction of the grouped classes, or of ``class_counts`` [C] where given."""
+        """Returns [K] the fraction of the classes that each group has; classes in no group do not count.
+
+        Args:
+            class_counts: [C] samples of each class. If given, the result is each group's fraction of the samples.
+        """
         weights = np.ones(self.num_classes) if class_counts is None else np.asarray(class_counts, dtype=np.float64)
         sums = np.array([weights[list(ids)].sum() for ids in self.classes])
         return np.asarray(sums / sums.sum(), dtype=np.float64)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns a JSON object from which ``from_json`` makes an equal ClassGroups."""
+        """Returns a JSON object. ``from_json`` makes equal groups from it."""
         groups = {name: list(ids) for name, ids in zip(self.names, self.classes, strict=True)}
         return {"num_classes": self.num_classes, "rule": self.rule, "groups": groups}
 
     @classmethod
     def from_json(cls, obj: Mapping[str, Any]) -> Self:
-        """Reads what ``to_json`` wrote.
+        """Makes groups from a JSON object that ``to_json`` returned.
 
         Raises:
-            GroupsError: A missing key, or groups that are not valid.
+            GroupsError: A key is missing, or the groups are not valid.
         """
         try:
             return cls(obj["groups"], int(obj["num_classes"]), rule=str(obj.get("rule", "given")))
@@ -231,7 +237,10 @@ def _checked_counts(class_counts: Sequence[int] | NDArray[Any]) -> NDArray[np.fl
 
 
 def _class_ids(name: str, ids: Iterable[Any]) -> set[int]:
-    """Returns whole numbers, whatever holds them; a mask or a fraction would otherwise pass as ids 0 and 1."""
+    """Returns the class ids of a group from a list, range, array or tensor.
+
+    A mask or fractions are refused: as whole numbers they would be the ids 0 and 1.
+    """
     if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
         raise GroupsError(f"group {name!r} holds {ids!r}, which is no list of class ids; write [0, 1, 2] or range(3)")
     array = ids.detach().cpu().numpy() if hasattr(ids, "detach") else np.asarray(list(ids))
@@ -251,7 +260,7 @@ def _parse_range(item: str, text: str) -> range:
     first, last = int(low), int(high) if dash else int(low)
     if last < first:
         raise GroupsError(f"range {item.strip()!r} in groups {text!r} runs backwards; write {last}-{first}")
-    if last - first >= MOST_CLASSES:  # a slip of the finger must not fill the memory
+    if last - first >= MOST_CLASSES:  # a typing mistake must not fill the memory
         raise GroupsError(
             f"range {item.strip()!r} in groups {text!r} holds more than {MOST_CLASSES:,} classes; correct it"
         )
@@ -259,13 +268,13 @@ def _parse_range(item: str, text: str) -> range:
 
 
 def ranges_text(ids: Sequence[int]) -> str:
-    """Writes ascending ids as ranges: (0, 1, 2, 5) -> '0-2+5'; of many ranges the first."""
+    """Writes ascending ids as ranges: (0, 1, 2, 5) gives '0-2+5'. Of more than 8 ranges it writes the first 8."""
     parts = [str(first) if first == last else f"{first}-{last}" for first, last in ranges(ids)]
     return "+".join(parts) if len(parts) <= 8 else "+".join(parts[:8]) + f"+... ({len(ids)} classes)"
 
 
 def ranges(ids: Sequence[int]) -> list[tuple[int, int]]:
-    """Returns the (first, last) of each unbroken range of ascending ids: (0, 1, 2, 5) -> [(0, 2), (5, 5)]."""
+    """Returns (first, last) of each range in ascending ids: (0, 1, 2, 5) gives [(0, 2), (5, 5)]."""
     found: list[tuple[int, int]] = []
     start = previous = ids[0]
     for c in [*ids[1:], -1]:

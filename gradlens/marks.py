@@ -1,4 +1,7 @@
-"""The lenses at work in this process, for scripts that name phases and marks whether or not a lens is there."""
+"""``gradlens.phase`` and ``gradlens.mark``: a script names phases and moments, and every active lens logs them.
+
+A script may call both always: without an active lens they do nothing. This file knows which lenses of the process are active.
+"""
 
 from __future__ import annotations
 
@@ -11,57 +14,57 @@ if TYPE_CHECKING:
 
 
 class AtWork(Protocol):
-    """What is asked of a lens at work."""
+    """What this file needs from an active lens."""
 
     @property
     def parameters(self) -> Sequence[Tensor]:
-        """The parameters that it measures."""
+        """The parameters that the lens measures."""
         ...
 
     def phase(self, name: str) -> None:
-        """Names what follows."""
+        """Logs that a phase begins."""
 
     def mark(self, text: str) -> None:
-        """Marks this moment."""
+        """Logs a text at this moment."""
 
 
 _lenses: list[AtWork] = []
 
 
 def enter(lens: AtWork) -> None:
-    """Adds a lens to those at work."""
+    """Adds a lens to the active ones."""
     _lenses.append(lens)
 
 
 def leave(lens: AtWork) -> None:
-    """Takes a lens away; nothing happens if it is not there."""
+    """Removes a lens from the active ones. Does nothing if it is not among them."""
     if lens in _lenses:
         _lenses.remove(lens)
 
 
 def phase(name: str) -> None:
-    """Names what follows in the log of every active lens ("II"); does nothing where no lens is active."""
+    """Logs in every active lens that a phase begins, named "II" for example. Does nothing if no lens is active."""
     for lens in _lenses:
         lens.phase(name)
 
 
 def mark(text: str) -> None:
-    """Marks this moment in the log of every active lens; does nothing where no lens is active."""
+    """Logs a text at this moment in every active lens. Does nothing if no lens is active."""
     for lens in _lenses:
         lens.mark(text)
 
 
 def measured(params: Callable[[], Iterable[Tensor]], unless: AtWork | None) -> bool:
-    """Says whether another lens at work in this process measures one of these parameters.
+    """Says whether another active lens of this process measures one of these parameters.
 
     Args:
-        params: Finds them; not called where there is no other lens.
-        unless: The lens that does not count.
+        params: Returns the parameters. It is not called if no other lens is active.
+        unless: The lens that asks, and does not count.
     """
     own = {id(param) for lens in _lenses if lens is not unless for param in lens.parameters}
     return bool(own) and any(id(param) in own for param in params())
 
 
 def present() -> bool:
-    """Says whether a lens is at work in this process."""
+    """Says whether a lens is active in this process."""
     return bool(_lenses)

@@ -1,1 +1,1 @@
-"""Numbers about numbers: intervals, smoothing, correlation, and the distance that noise makes."""
+"""Statistics of measured series: intervals, smoothing, rank correlation, and distances without the bias of noise."""

@@ -1,10 +1,14 @@
 """Confidence intervals for averages over the correlated steps of a training run.
 
-A measured series x[t] may be autocorrelated (momentum, learning-rate decay, slow learning), so that its steps count for fewer
-than they are. How precisely its mean is known follows from its power at low frequencies (``low_frequencies``), with
-Student's t. A function of several means is as precise as the mean of its influence series, which says how each step moves it
-to first order (delta method). Where steps are too few for how slowly a series changes, there is no interval, and the reason is
-given instead: an interval that covers less than it says would be worse than none.
+The steps of a measured series x[t] may be correlated (momentum, learning-rate decay, slow learning). T correlated steps say
+less about the mean than T independent ones. How precise the mean is follows from the power of the series at low frequencies
+(``low_frequencies``), with Student's t.
+
+A function of several means is as precise as the mean of its influence series. This series says how much each step moves the
+function, to first order (delta method).
+
+A series that changes slowly needs more steps. Where there are too few, there is no interval, only the reason: an interval that
+covers the truth less often than it says would be worse than none.
 """
 
 from __future__ import annotations
@@ -20,13 +24,13 @@ from gradlens.estimation.low_frequencies import powers, usable
 from gradlens.estimation.student import t_quantile
 
 Floats = NDArray[np.float64]
-# Computes the quantity of interest from each run's column means: list of [M] -> a number.
+# Computes the quantity of interest from the column means [M] of each run; returns a number.
 Statistic = Callable[[list[Floats]], Floats]
 
 LEVEL = 0.95
-# Fewest values from which an interval is made.
+# An interval needs at least this many values.
 FEWEST = 40
-# Longer series are averaged in equal bins first: that changes no mean, keeps the slow changes and bounds the time.
+# Longer series are first averaged in equal bins. This keeps the mean and the slow changes, and limits the time it takes.
 MOST = 8192
 # So many reasons are listed.
 REASONS = 3
@@ -38,12 +42,12 @@ class Interval:
     """An estimate and its confidence interval.
 
     Attributes:
-        value: The estimate; NaN where there is nothing to estimate it from.
-        low: Lower end of the interval; NaN where there is none.
-        high: Upper end; NaN likewise.
-        samples: Measured steps behind it (the smaller number of two series).
-        freedom: Degrees of freedom of its Student's t; 0 without an interval.
-        why: Why there is no interval, or "".
+        value: The estimate; NaN if there are no values to estimate it from.
+        low: Lower end of the interval; NaN if there is no interval.
+        high: Upper end of the interval; NaN if there is no interval.
+        samples: How many measured steps the estimate is made from; for two series, the smaller number.
+        freedom: Degrees of freedom of Student's t; 0 if there is no interval.
+        why: Why there is no interval; "" if there is one.
     """
 
     value: float
@@ -64,15 +68,19 @@ class Interval:
 
     @property
     def measurable(self) -> bool:
-        """Whether there is an interval at all."""
+        """Whether there is an interval."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     def within(self, least: float, most: float) -> Interval:
-        """Returns it with ends that lie in the range of what is estimated; ends that are missing stay so."""
+        """Returns the interval with both ends moved into [least, most], the range of the quantity. NaN ends stay NaN."""
         return replace(self, low=_clamped(self.low, least, most), high=_clamped(self.high, least, most))
 
     def verdict(self, threshold: float = 0.0) -> bool | None:
-        """Says where the interval lies: True above the threshold, False below it, None where it holds it or is missing."""
+        """Compares the interval with a threshold.
+
+        Returns:
+            True if it lies above the threshold, False if below, None if it contains it or there is no interval.
+        """
         if not self.measurable or self.low <= threshold <= self.high:
             return None
         return self.low > threshold
@@ -95,29 +103,36 @@ def _clamped(value: float, least: float, most: float) -> float:
 
 
 def mean_interval(series: ArrayLike, *, level: float = LEVEL) -> Interval:
-    """Returns the mean of a series [T] in time order with its interval.
+    """Returns the mean of a series [T] in time order, with its interval.
 
     NaN (absent) and infinite values are left out.
+
+    Raises:
+        ValueError: The level is not between 0 and 1.
     """
     return interval([np.asarray(series, dtype=np.float64)[:, None]], lambda m: m[0][0], level=level)
 
 
 def difference(a: ArrayLike, b: ArrayLike, *, level: float = LEVEL) -> Interval:
-    """Returns mean(a) - mean(b) of two series [T], [S] of different runs, which are independent of each other.
+    """Returns mean(a) - mean(b) with its interval, for series [T] and [S] of two independent runs.
 
-    For series that were measured at the same steps, ``paired_difference`` is more precise.
+    For two series that were measured at the same steps, ``paired_difference`` is more precise.
+
+    Raises:
+        ValueError: The level is not between 0 and 1.
     """
     columns = [np.asarray(x, dtype=np.float64)[:, None] for x in (a, b)]
     return interval(columns, lambda m: m[0][0] - m[1][0], level=level)
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, *, level: float = LEVEL) -> Interval:
-    """Returns mean(a) - mean(b) of two series [T] measured at the same steps.
+    """Returns mean(a) - mean(b) with its interval, for two series [T] that were measured at the same steps.
 
-    What both have in common, such as the trend of a training, so cancels. Steps at which only one is present count for that one.
+    Changes that both share, such as the trend of a training, cancel. If only one series has a value at a step, it counts for
+    the mean of that series.
 
     Raises:
-        ValueError: Series of different lengths, or a level outside (0, 1).
+        ValueError: The series differ in length, or the level is not between 0 and 1.
     """
     series = [np.asarray(x, dtype=np.float64) for x in (a, b)]
     if len(series[0]) != len(series[1]):
@@ -132,15 +147,16 @@ def paired_difference(a: ArrayLike, b: ArrayLike, *, level: float = LEVEL) -> In
 
 
 def interval(runs: list[Floats], statistic: Statistic, *, level: float = LEVEL) -> Interval:
-    """Returns a function of column means with its interval.
+    """Returns the value of a function of column means, with its interval.
 
     Args:
-        runs: Per run, [T, M] columns in time order that belong together; a row that is not finite is left out.
-        statistic: Takes per run the means [M], returns the quantity.
-        level: Probability with which the interval should cover the truth.
+        runs: For each run, M series of the same steps as columns [T, M], in time order. A row with a value that is not finite
+            is left out.
+        statistic: Takes the means [M] of each run, and returns the quantity.
+        level: Probability that the interval covers the truth.
 
     Raises:
-        ValueError: A level outside (0, 1).
+        ValueError: The level is not between 0 and 1.
     """
     rows = [x[np.isfinite(x).all(1)] for x in runs]
     if min(len(x) for x in rows) == 0:
@@ -157,17 +173,17 @@ def interval(runs: list[Floats], statistic: Statistic, *, level: float = LEVEL) 
 def linear_interval(
     value: float, influences: Sequence[Floats], *, level: float = LEVEL, slowness: float = 0.0
 ) -> Interval:
-    """Returns an estimate with the interval that its influence series give it.
+    """Returns an estimate with its interval, computed from its influence series.
 
     Args:
         value: The estimate.
-        influences: Per independent run, [T] in time order: how each step moves the estimate, to first order; that of the mean
-            of a series is the series itself.
-        level: Probability with which the interval should cover the truth.
-        slowness: The least coefficient of the AR(1) process that stands for a series, where more is known than it says.
+        influences: For each independent run, [T] in time order: how much each step moves the estimate, to first order. For the
+            mean of a series this is the series itself.
+        level: Probability that the interval covers the truth.
+        slowness: A lower bound of the AR(1) coefficient of the series, if one is known from elsewhere.
 
     Raises:
-        ValueError: A level outside (0, 1).
+        ValueError: The level is not between 0 and 1.
     """
     if not 0 < level < 1:
         raise ValueError(f"level={level}; give a probability between 0 and 1, such as 0.95")
@@ -178,7 +194,7 @@ def linear_interval(
     if any(freedom == 0 for _, freedom in found):
         return Interval.none(value, samples, TOO_SLOW)
     total = sum(variance for variance, _ in found)
-    # Welch-Satterthwaite: the variances of independent runs add up.
+    # The variances of independent runs add up. Welch and Satterthwaite's rule gives the degrees of freedom of the sum.
     weights = sum(variance**2 / freedom for variance, freedom in found)
     freedom = total**2 / weights if weights > 0 else float(min(freedom for _, freedom in found))
     reach = t_quantile((1 + level) / 2, freedom) * math.sqrt(total)
@@ -186,11 +202,11 @@ def linear_interval(
 
 
 def _variance_of_mean(x: Floats, slowness: float) -> tuple[float, int]:
-    """Returns the variance of the mean of a series [T] and its degrees of freedom; 0 of them = unknown."""
+    """Returns the variance of the mean of a series [T], and its degrees of freedom; 0 degrees: the variance is unknown."""
     bins = _binned(x, MOST)
     n = len(bins)
     spread = float(bins.std())
-    if not spread > 1e-12 * float(np.abs(bins).max(initial=0.0)):  # constant but for rounding
+    if not spread > 1e-12 * float(np.abs(bins).max(initial=0.0)):  # constant except for rounding
         return 0.0, n - 1
     power = powers(bins / spread)
     count = usable(power, slowness)
@@ -198,7 +214,7 @@ def _variance_of_mean(x: Floats, slowness: float) -> tuple[float, int]:
 
 
 def _gradient(statistic: Statistic, means: list[Floats], x: Floats, index: int) -> Floats:
-    """Returns [M] the derivative of the statistic by the means of run ``index``, whose rows are ``x``."""
+    """Returns the derivative [M] of the statistic by the means of run ``index``, whose rows are ``x``."""
     derivative = np.zeros(x.shape[1])
     for m, spread in enumerate(x.std(0)):
         step = 1e-4 * spread
@@ -213,7 +229,10 @@ def _gradient(statistic: Statistic, means: list[Floats], x: Floats, index: int) 
 
 
 def _binned(x: Floats, most: int) -> Floats:
-    """Averages neighbouring values of [T] in equal bins so that at most ``most`` are left; a short rest at the end is cut."""
+    """Returns the means of equal bins of neighbouring values of [T], at most ``most`` of them.
+
+    Values at the end that do not fill a bin are dropped.
+    """
     size = -(-len(x) // most)
     whole = len(x) // size
     return x if size == 1 else np.asarray(x[: whole * size].reshape(whole, size).mean(1))

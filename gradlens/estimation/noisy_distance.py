@@ -1,9 +1,11 @@
-"""Half the L1 distance between average shares and fractions, without what noise adds to it.
+"""Estimates half the L1 distance between average shares and class fractions, without the bias of noise.
 
-The distance of noisy averages d_k = delta_k + e_k z_k is biased upwards: of K groups that are served exactly, it reads
-0.4 (e_1 + ... + e_K). So |d_k| is replaced by a smooth function of d_k / e_k with nearly the expectation |delta_k|; none can have
-it exactly, since |x| has a corner (Cai and Low 2011). What is left is at most a fifth of a standard error e_k a group, either
-way, and next to nothing from 3 standard errors on; intervals are wider by that much (as those of Armstrong and Kolesar 2018).
+The average of a noisy share differs from its fraction by d_k = delta_k + e_k z_k, where e_k is its standard error and z_k is
+standard normal. The plain distance of such averages is too large: even where all delta_k are 0, it is 0.4 (e_1 + ... + e_K).
+
+So |d_k| is replaced by a smooth function of d_k and e_k whose expectation is nearly |delta_k|. No function has exactly this
+expectation, because |x| has a corner at 0 (Cai and Low 2011). The bias that is left is at most a fifth of e_k for each group,
+up or down, and nearly 0 from 3 standard errors on. Intervals are made wider by this much (as in Armstrong and Kolesar 2018).
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from numpy.typing import ArrayLike
 from gradlens.estimation.intervals import LEVEL, MOST, Floats, Interval, linear_interval
 from gradlens.estimation.low_frequencies import FEWEST_POWERS, powers, usable
 
-# |z| less these bumps, (height, width): E of the result is within BIAS of |delta| for z ~ N(delta, 1), whatever delta is.
+# These bumps, (height, width), are subtracted from |z|. For z ~ N(delta, 1) the expectation of the result differs from |delta|
+# by at most BIAS, for every delta.
 BUMPS = ((2.0, 0.5), (-0.42, 1.0))
 BIAS = 0.21
-# Standard deviation of the result, where |z| is below FAR; above, it is 1 and the bias is nil.
+# Standard deviation of the result where |z| is below FAR. Above, it is 1, and there is no bias.
 SPREAD, FAR = 1.3, 4.0
-# Mean of |z| of a standard normal.
+# Mean of |z| for a standard normal z.
 FOLDED = math.sqrt(2 / math.pi)
 
 
@@ -31,10 +34,10 @@ class Distance:
     """An estimated distance.
 
     Attributes:
-        value: The estimate, at least 0; NaN without a step.
-        noise: The distance that noise alone would show, if it were not taken off; NaN where it is unknown (a single step).
-        bias: Bound of what is left of the bias.
-        influence: [T] how each step moves the estimate.
+        value: The estimate, at least 0; NaN if there is no step.
+        noise: The plain distance that noise alone would give; NaN if it is unknown (a single step).
+        bias: Upper bound of the bias that is left.
+        influence: [T] how much each step moves the estimate.
     """
 
     value: float
@@ -68,7 +71,12 @@ def distance(shares: Floats, fractions: Floats) -> Distance:
 
 
 def corrected(gaps: ArrayLike, errors: ArrayLike) -> Floats:
-    """Returns [...] half the sum over the last axis of |expected gap|, from noisy gaps [..., K] and their standard errors."""
+    """Returns half the sum of |expected gap| over the K groups, shape [...], without the bias of noise.
+
+    Args:
+        gaps: [..., K] noisy gaps between shares and fractions.
+        errors: [..., K] their standard errors.
+    """
     d, e = np.asarray(gaps, dtype=np.float64), np.asarray(errors, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         squared = np.where(e > 0, (d / e) ** 2, np.inf)
@@ -77,7 +85,15 @@ def corrected(gaps: ArrayLike, errors: ArrayLike) -> Floats:
 
 
 def distance_interval(parts: list[Distance], *, level: float = LEVEL) -> Interval:
-    """Returns the interval of one distance, or of the first less the second of two independent runs."""
+    """Returns a distance with its interval.
+
+    Args:
+        parts: One distance, or the distances of two independent runs: then it is the first minus the second.
+        level: Probability that the interval covers the truth.
+
+    Raises:
+        ValueError: The level is not between 0 and 1.
+    """
     value = parts[0].value - (parts[1].value if len(parts) > 1 else 0.0)
     found = linear_interval(value, [part.influence for part in parts], level=level)
     if not found.measurable:
@@ -87,10 +103,13 @@ def distance_interval(parts: list[Distance], *, level: float = LEVEL) -> Interva
 
 
 def step_variances(shares: Floats) -> Floats:
-    """Returns [K] the variance that each group's mean share over T steps has, times T; NaN for a single step.
+    """Returns [K] the variance of each group's mean share over T steps, times T; NaN for a single step.
 
-    For independent steps it is the variance of one of them. All groups are judged at the same low frequencies: as many as their
-    powers together allow, or the fewest where they allow none.
+    For independent steps this is the variance of one step. All groups use the same number of low frequencies: the number that
+    is usable for the average of their powers, or FEWEST_POWERS if none is.
+
+    Args:
+        shares: [T, K] in time order, without NaN.
     """
     n, K = shares.shape
     if n < 2:
@@ -99,7 +118,7 @@ def step_variances(shares: Floats) -> Floats:
     bins = shares[: n // size * size].reshape(n // size, size, K).mean(1)
     spread = bins.var(0, ddof=1)
     varies = spread > 1e-24 * np.abs(bins).max(0, initial=0.0) ** 2
-    if len(bins) < 2 * FEWEST_POWERS:  # as if steps were independent: there is nothing to tell more from
+    if len(bins) < 2 * FEWEST_POWERS:  # too few steps to see whether they are independent; they are taken as such
         return np.where(varies, spread * size, 0.0)
     power = powers(np.ascontiguousarray(bins.T[varies]))  # [K', n - 3]
     found = np.zeros(K)

@@ -1,6 +1,6 @@
-"""How closely two series rise and fall together: Spearman's rank correlation with its interval.
+"""Spearman's rank correlation of two series, with its interval: how closely they rise and fall together.
 
-Ranks, since gradient norms have heavy tails: the product-moment correlation then hangs on a few steps, and its interval with it.
+It uses ranks, because gradient norms have heavy tails. A few extreme steps would decide the product-moment correlation.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from gradlens.estimation.low_frequencies import ar1_coefficient, at_most, powers
 
 Floats = NDArray[np.float64]
 
-# Standard errors that are added to the coefficients of both series.
+# How many standard errors are added to the AR(1) coefficient of each series.
 CAUTION = 0.5
 
 
 def rank_correlation(x: ArrayLike, y: ArrayLike, *, level: float = LEVEL) -> Interval:
-    """Returns Spearman's correlation of two series [T] of the same steps with its interval.
+    """Returns Spearman's correlation of two series [T] of the same steps, with its interval.
 
-    Steps at which one of them is missing are left out. The interval is made on Fisher's scale, atanh, where errors are
-    symmetric; a perfect correlation has no error.
+    Steps at which a value is missing or infinite are left out. The interval is computed on Fisher's scale, atanh, where errors
+    are symmetric. The interval of a perfect correlation has no width.
+
+    Raises:
+        ValueError: The level is not between 0 and 1.
     """
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     both = np.isfinite(a) & np.isfinite(b)
@@ -36,7 +39,7 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, *, level: float = LEVEL) -> Int
     if scale == 0:
         return Interval.none(math.nan, n)
     value = float(min(max((u @ v) / n / scale, -1.0), 1.0))
-    # A step counts by its own ranks, and by how it moves the ranks of all above it.
+    # A step moves the correlation by its own ranks, and because it raises the ranks of all steps above it.
     influence = (u * v + _above(u, v) + _above(v, u)) / scale - value / 2 * (
         (u**2 + 2 * _above(u, u)) / u.var() + (v**2 + 2 * _above(v, v)) / v.var()
     )
@@ -49,22 +52,22 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, *, level: float = LEVEL) -> Int
 
 
 def _slowness(ranks: Floats) -> float:
-    """Returns the AR(1) coefficient of ranks [T], or 0 where it is negative.
+    """Returns an upper bound of the AR(1) coefficient of ranks [T]; a negative estimate counts as 0.
 
-    The product of two independent AR(1) processes has the product of their coefficients (Bartlett 1935): the ranks tell more
-    precisely than their product how slowly it changes.
+    The coefficient of the product of two independent AR(1) processes is the product of their coefficients (Bartlett 1935).
+    It is more precise to estimate these two than that of the product.
     """
     return at_most(max(ar1_coefficient(powers(ranks)), 0.0), len(ranks), CAUTION)
 
 
 def _ranks(x: Floats) -> Floats:
-    """Returns [T] the ranks of the values, centred, in parts of T; equal values have the middle of theirs."""
+    """Returns [T] the ranks of the values, divided by T and shifted to mean 0. Equal values get the mean of their ranks."""
     _, place, counts = np.unique(x, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - counts / 2)[place] / len(x) - 0.5)
 
 
 def _above(u: Floats, v: Floats) -> Floats:
-    """Returns [T] for each step the mean over all steps of v, where their u is larger; half of it where it is equal."""
+    """Returns [T] for each step the sum of v over the steps with a larger u, divided by T. Steps with an equal u count half."""
     _, place = np.unique(u, return_inverse=True)
     sums = np.bincount(place, weights=v)
     upper = sums[::-1].cumsum()[::-1]

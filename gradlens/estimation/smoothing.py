@@ -1,4 +1,4 @@
-"""The local level of a noisy series and the fluctuation around it."""
+"""Running means of a noisy series, and the deviations of its values from them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ Floats = NDArray[np.float64]
 
 
 def running_mean(values: ArrayLike, window: int) -> Floats:
-    """Returns [T] means over ``window`` neighbours centred on each value; NaN only where the whole window is absent.
+    """Returns [T] the mean over a window around each value; NaN if all values in the window are absent.
 
-    The window is cut at both ends of the series; an even one reaches one further back than ahead. Infinite values count as
-    absent.
+    NaN and infinite values count as absent. At both ends of the series the window is shorter. A window of even length reaches
+    one value further back than ahead.
+
+    Args:
+        values: [T].
+        window: Number of values in a window.
 
     Raises:
-        ValueError: A window below 1.
+        ValueError: The window is below 1.
     """
     sums, counts = _windows(values, window)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -23,13 +27,17 @@ def running_mean(values: ArrayLike, window: int) -> Floats:
 
 
 def fluctuations(values: ArrayLike, window: int) -> Floats:
-    """Returns [T] deviations from the running mean, enlarged by sqrt(m / (m - 1)) for m values in the window.
+    """Returns [T] the deviations from the running mean, times sqrt(m / (m - 1)) where the window has m values.
 
-    So the mean of their squares is the variance of independent values around a slowly changing level; NaN where a value is
-    absent or alone in its window.
+    With this factor, the mean of their squares is the variance of independent values around a slowly changing level. A
+    deviation is NaN if its value is absent, or alone in its window.
+
+    Args:
+        values: [T].
+        window: Number of values in a window.
 
     Raises:
-        ValueError: A window below 1.
+        ValueError: The window is below 1.
     """
     sums, counts = _windows(values, window)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -38,12 +46,12 @@ def fluctuations(values: ArrayLike, window: int) -> Floats:
 
 
 def _windows(values: ArrayLike, window: int) -> tuple[Floats, Floats]:
-    """Returns [T] sums and numbers of the finite values in each centred window."""
+    """Returns the sum [T] and the number [T] of the finite values in the window around each value."""
     if window < 1:
         raise ValueError(f"window={window}; average over at least 1 value")
     x = np.asarray(values, dtype=np.float64)
     present = np.isfinite(x)
-    level = x[present].mean() if present.any() else 0.0  # running sums of centred values do not cancel
+    level = x[present].mean() if present.any() else 0.0  # running sums of centred values lose fewer digits
     first = np.maximum(np.arange(len(x)) - window // 2, 0)
     stop = np.minimum(np.arange(len(x)) + (window - 1) // 2 + 1, len(x))
     total = np.concatenate([[0.0], np.cumsum(np.where(present, x - level, 0.0))])

@@ -1,4 +1,4 @@
-"""Student's t and Fisher's F from the regularised incomplete beta function, so that intervals need no SciPy."""
+"""Student's t and Fisher's F distributions, from the regularised incomplete beta function. So intervals need no SciPy."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import math
 from functools import lru_cache
 from statistics import NormalDist
 
-# More degrees of freedom than this are the normal distribution to six digits.
+# With more degrees of freedom than this, Student's t is the normal distribution to six digits.
 MOST = 1e7
 
 
 @lru_cache(maxsize=4096)
 def t_quantile(probability: float, freedom: float) -> float:
-    """Returns the value below which Student's t lies with the given probability.
+    """Returns the quantile of Student's t: it lies below this value with the given probability.
 
     Args:
-        probability: Between 0.5 and 1.
-        freedom: Degrees of freedom, above 0; need not be whole.
+        probability: At least 0.5, and below 1.
+        freedom: Degrees of freedom, above 0. It need not be a whole number.
 
     Raises:
-        ValueError: A probability outside [0.5, 1), or no degree of freedom.
+        ValueError: The probability is outside [0.5, 1), or there is no degree of freedom.
     """
     if not 0.5 <= probability < 1 or not freedom > 0:
         raise ValueError(
@@ -27,7 +27,8 @@ def t_quantile(probability: float, freedom: float) -> float:
         )
     v = min(freedom, MOST)
     front = math.exp(math.lgamma((v + 1) / 2) - math.lgamma(v / 2)) / math.sqrt(v * math.pi)
-    # Newton's steps from the left, where the normal quantile lies: the probability is concave, so none passes the root.
+    # Newton's method starts at the normal quantile, which is below the root. The probability is concave, so no step passes
+    # the root.
     found = NormalDist().inv_cdf(probability)
     for _ in range(200):
         step = (probability - _t_probability(found, v)) / (front * (1 + found * found / v) ** (-(v + 1) / 2))
@@ -47,7 +48,7 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
     """Returns the regularised incomplete beta function I_x(a, b) by Lentz's continued fraction (DLMF 8.17.22)."""
     if x <= 0 or x >= 1:
         return float(x >= 1)
-    if x > (a + 1) / (a + b + 2):  # where the fraction converges slowly, that of the complement is quick
+    if x > (a + 1) / (a + b + 2):  # here the fraction converges slowly, and that of the complement quickly
         return 1 - incomplete_beta(b, a, 1 - x)
     front = math.exp(
         math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
@@ -69,7 +70,7 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
 
 
 def _t_probability(t: float, freedom: float) -> float:
-    """P(T <= t) for t >= 0."""
+    """Returns P(T <= t) of Student's t, for t >= 0."""
     return 1 - 0.5 * incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
 
 

@@ -1,1 +1,1 @@
-"""The dashboard: a Streamlit app over a folder of runs, started by ``gradlens dashboard``."""
+"""The dashboard: a Streamlit app that shows a folder of runs. ``gradlens dashboard`` starts it."""

@@ -1,4 +1,4 @@
-"""The dashboard's entry point: the pages and what they have in common. ``gradlens dashboard`` runs it."""
+"""The entry point of the Streamlit app: it lists the pages and opens one. ``gradlens dashboard`` runs it."""
 
 from pathlib import Path
 

@@ -1,7 +1,8 @@
-"""Lets only the dashboard's own pages talk to its server: an ASGI middleware around everything that the server answers.
+"""An ASGI middleware that lets only the dashboard's own pages talk to its server.
 
-Any web page that a user has open may send requests to his own machine, and with a name that its owner points to 127.0.0.1 it may
-even read the answers (DNS rebinding). Streamlit's ``server.allowedHosts`` holds for the websocket alone and looks at no port.
+Any web page that is open in the user's browser may send requests to the user's machine. If the owner of the page lets its name
+point to 127.0.0.1, the page may even read the answers (DNS rebinding). Streamlit's ``server.allowedHosts`` does not prevent this:
+it only holds for the websocket, and ignores the port.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 HTTP_PORT = 80
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 FIXED_HEADERS = (
-    # No page may show the dashboard in a frame, where a click could be led to it.
+    # No page may show the dashboard in a frame, where it could trick the user into clicks on it.
     (b"x-frame-options", b"DENY"),
-    # No other page may load a figure or a file from it as its own picture or script.
+    # No other page may load a figure or a file from the dashboard as a picture or script.
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
-    # Addresses hold the names of runs.
+    # Addresses hold the names of runs, so they are not sent to other servers.
     (b"referrer-policy", b"same-origin"),
 )
 
 
 def content_policy(shell: str, port: int) -> str:
-    """Returns the Content-Security-Policy of the pages: what they load comes from this server alone.
+    """Returns the Content-Security-Policy of the pages: they may only load from this server.
 
     Args:
-        shell: The HTML of the pages; its inline scripts are allowed by their digests, no others are.
-        port: Where the server listens.
+        shell: The HTML of the pages. Its inline scripts are allowed by their digests, and no others.
+        port: Port of the server.
     """
     digests = (
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in INLINE_SCRIPT.findall(shell)
@@ -48,7 +49,7 @@ def content_policy(shell: str, port: int) -> str:
     return "; ".join(
         (
             "default-src 'self'",
-            # A picture to download is a data: address. Not every browser counts the websocket as 'self'.
+            # A downloaded picture is a data: address. Some browsers do not count the websocket as 'self'.
             f"connect-src 'self' data: ws://127.0.0.1:{port} ws://localhost:{port}",
             # Streamlit loads the script of a component from a blob that it makes itself, and uses WebAssembly.
             f"script-src 'self' blob: 'wasm-unsafe-eval' {inline}".rstrip(),
@@ -66,19 +67,19 @@ def content_policy(shell: str, port: int) -> str:
 
 
 class SameOrigin:
-    """Refuses requests that come by a foreign name or from a foreign page, and sends the headers that guard the pages.
+    """Refuses requests for another host and requests from other pages. Adds the protective headers to all answers.
 
-    A request is let in where its target is a path, its only ``Host`` is the address that the server listens on, port included,
-    and its ``Origin`` is that very address. Browsers send an ``Origin`` with each websocket, so there it may not be missing.
-    All others get status 403 and one sentence.
+    A request is accepted if all of these hold: its target is a path; it has one ``Host``, which is the address and port of the
+    server; and its ``Origin`` is the same address, or it has none. A websocket must have an ``Origin``, since browsers always
+    send it there. All other requests get status 403 and one sentence.
     """
 
     def __init__(self, app: Application, port: int, policy: str) -> None:
         """Wraps an application.
 
         Args:
-            app: What answers the requests that are let in.
-            port: Where the server listens.
+            app: The application, which answers accepted requests.
+            port: Port of the server.
             policy: The Content-Security-Policy of all answers.
         """
         self._app = app
@@ -89,7 +90,7 @@ class SameOrigin:
         self._headers = ((b"content-security-policy", policy.encode()), *FIXED_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, or lets the application do it."""
+        """Passes an accepted request to the application, and answers the others itself."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -123,7 +124,7 @@ class SameOrigin:
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:
-    """Returns the values of a header as they compare: names of hosts are the same in upper case."""
+    """Returns the values of a header in lower case, since upper and lower case mean the same in names of hosts."""
     return [value.decode("latin-1").lower() for key, value in scope["headers"] if key.lower() == name]
 
 

@@ -1,4 +1,4 @@
-"""Starts the dashboard: a Streamlit server on this machine, in this process, until Ctrl-C."""
+"""Starts the server of the dashboard: a Streamlit server in this process. It listens on this machine only, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1"
 FIRST_PORT = 8501
 PORTS_TRIED = 100
-# Tells the app, which Streamlit runs as a script, which folder to show.
+# This environment variable tells the app which folder to show. Streamlit runs the app as a script.
 FOLDER_VARIABLE = "GRADLENS_RUNS"
-# The pages' addresses. Streamlit's script asks first below the page's address whether the server is there, which browsers note
-# as an error; told where the server is, it does not.
+# The paths of the pages. Streamlit's script first looks for the server below the path of the page, which browsers report as an
+# error. SERVER_IS_HERE tells the script where the server is, so it does not look.
 PAGES = ("", "figure1", "run", "dual-phase", "compare", "classes")
 SERVER_IS_HERE = "<script>window.__streamlit = { BACKEND_BASE_URL: window.location.origin };</script>"
-# A figure that finds no script of plotly's asks for it itself. The policy of content allows no attribute `onerror`.
+# If plotly's script does not load, its element is removed, and a figure asks for the script again. The Content-Security-Policy
+# forbids the attribute `onerror`, so a listener does this.
 TRY_AGAIN_LATER = """<script>
       document.currentScript.previousElementSibling.addEventListener("error", (event) => event.target.remove())
     </script>"""
 APP = Path(__file__).resolve().parent
-# plotly.js is served from plotly's own package data: no network is needed.
+# plotly.js is read from plotly's package, so no network is needed.
 PLOTLY_ROUTE = "/gradlens/plotly.min.js"
-# What the first page needs and is slow to import; most of it is loaded while the browser still reads Streamlit's scripts.
+# Modules that the first page needs and that are slow to import. Most are loaded while the browser reads Streamlit's scripts.
 FIRST_NEEDED = (
     "pandas",
     "plotly.graph_objects",
@@ -51,7 +52,7 @@ CONFIG: dict[str, Any] = {
     "server.headless": True,
     "server.fileWatcherType": "none",
     "server.showEmailPrompt": False,
-    # A user's own settings of Streamlit may not open what SameOrigin closes.
+    # Settings in the user's own Streamlit configuration must not weaken SameOrigin.
     "server.enableCORS": True,
     "server.enableXsrfProtection": True,
     "server.corsAllowedOrigins": [],
@@ -75,19 +76,19 @@ CONFIG: dict[str, Any] = {
 
 
 class DashboardError(ValueError):
-    """The dashboard cannot be started; the message says why and what to do."""
+    """The dashboard cannot be started. The message says why and what to do."""
 
 
 def start(runs_dir: str | os.PathLike[str] = "runs", port: int | None = None, open_browser: bool = True) -> None:
-    """Serves the dashboard of the runs in a folder until it is interrupted.
+    """Serves the dashboard of a folder of runs until Ctrl-C.
 
     Args:
-        runs_dir: Folder that holds the runs; it may still be empty.
-        port: Port to listen on; the next free one is taken where it is in use. None = 8501.
-        open_browser: Open the page.
+        runs_dir: Folder that holds the runs. It may be empty.
+        port: Port to listen on; None = 8501. If it is in use, the next free port is taken.
+        open_browser: True to open the page in the browser.
 
     Raises:
-        DashboardError: No such folder, streamlit or plotly is not installed, no free port, or the app is not there.
+        DashboardError: The folder or the app's files do not exist, streamlit or plotly is not installed, or no port is free.
     """
     folder = Path(runs_dir)
     if not folder.is_dir():
@@ -110,14 +111,14 @@ def start(runs_dir: str | os.PathLike[str] = "runs", port: int | None = None, op
 
 
 def make_app(folder: Path, port: int) -> st.App:
-    """Returns the Streamlit application of a folder of runs; one a process.
+    """Returns the Streamlit application of a folder of runs. A process can have only one.
 
     Args:
-        folder: Holds the runs.
-        port: Where the server listens; it answers to its own pages there and to nobody else.
+        folder: Folder that holds the runs.
+        port: Port of the server. Only requests from its own pages are answered.
 
     Raises:
-        DashboardError: streamlit or plotly is not installed, or the app's files are not there.
+        DashboardError: streamlit or plotly is not installed, or the app's files do not exist.
     """
     if not (APP / "main.py").is_file():
         raise DashboardError(f"the dashboard's files are not in {APP}; install gradlens again: pip install -e '.[app]'")
@@ -133,18 +134,18 @@ def make_app(folder: Path, port: int) -> st.App:
             f"the dashboard needs {error.name}, which is not installed; install the app extra: pip install -e '.[app]'"
         ) from error
     os.environ[FOLDER_VARIABLE] = str(folder.resolve())
-    # Beside a folder `pages`, Streamlit would take every file in it for a page and not run main.py the first time.
+    # By default Streamlit takes each file in the folder `pages` for a page, and does not run main.py the first time.
     PagesManager.uses_pages_directory = False
     script = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
-    # Its address changes with its version, so a browser keeps it for good, compiled. Without the second header Streamlit would
-    # compress it at every request, for most of a second.
+    # The address changes with the version, so a browser may keep the compiled script forever. Without the second header Streamlit
+    # compresses the script at every request, which takes almost a second.
     kept = {"Cache-Control": "public, max-age=31536000, immutable", "Content-Encoding": "identity"}
 
     async def plotly_js(request: object) -> Response:  # noqa: ARG001
         return Response(script, media_type="text/javascript", headers=kept)
 
     shell = (Path(st.__file__).parent / "static" / "index.html").read_text("utf-8")
-    # The browser loads and compiles plotly beside Streamlit's own scripts, before the first figure asks for it.
+    # With this the browser loads and compiles plotly together with Streamlit's scripts, before the first figure needs it.
     early = f'<script async src="{plotly_address()}"></script>\n    {TRY_AGAIN_LATER}'
     shell = shell.replace("<script", f"{SERVER_IS_HERE}\n    {early}\n    <script", 1)
 
@@ -157,21 +158,21 @@ def make_app(folder: Path, port: int) -> st.App:
 
 
 def plotly_address() -> str:
-    """Returns where the server has plotly.js: another address for another version."""
+    """Returns the address of plotly.js on the server. It holds the version of plotly."""
     import plotly
 
     return f"{PLOTLY_ROUTE}?{plotly.__version__}"
 
 
 def free_port(first: int) -> int:
-    """Returns the first port from ``first`` on that nobody listens on.
+    """Returns the first free port, from ``first`` upwards.
 
     Raises:
-        DashboardError: None is free, or this user may not listen there.
+        DashboardError: No port is free, or this user may not listen there.
     """
     for port in range(first, min(first + PORTS_TRIED, 65536)):
         with socket.socket() as probe:
-            # As servers do it, so that the port of a dashboard that has just ended counts as free.
+            # Servers set this too. With it the port of a dashboard that has just ended counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((ADDRESS, port))
@@ -186,7 +187,7 @@ def free_port(first: int) -> int:
 
 
 def _warm_up() -> None:
-    """Imports what the first page needs, which else the first viewer would wait for."""
+    """Imports the modules that the first page needs, so that the first viewer does not wait for them."""
     for name in FIRST_NEEDED:
         importlib.import_module(name)
 
@@ -200,7 +201,7 @@ def _open_when_ready(url: str) -> None:
 
 
 def _quietly(run: Callable[[], None]) -> None:
-    """Runs the server without the address lines that Streamlit prints itself: ours stand there already."""
+    """Runs the server without Streamlit's own address lines, since ``start`` has printed the address already."""
     import streamlit.web.bootstrap as bootstrap
 
     if hasattr(bootstrap, "_print_url"):

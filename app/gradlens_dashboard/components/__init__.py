@@ -1,1 +1,1 @@
-"""Parts of the pages."""
+"""Components that several pages use."""

@@ -1,7 +1,7 @@
-"""Keeps the choices of a page in the address: a pasted link, a reload and the back button open the same view.
+"""Keeps the choices of a page in its address, so that a pasted link, a reload and the back button open the same view.
 
-Streamlit's own ``bind="query-params"`` is not used: on leaving a page it adds steps to the browser's history that have lost the
-choices, and coming back to one of those shows another view than the one that was left.
+Streamlit's own ``bind="query-params"`` is not used. When the viewer leaves a page, it adds entries without the choices to the
+browser's history. Going back to such an entry shows another view than before.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import streamlit as st
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
 
-# Replaces the address of the present step in the history, which setting st.query_params would leave without the choice.
+# Replaces the address of the current entry in the browser's history. Setting st.query_params would add a new entry and leave the
+# current one without the choice.
 SCRIPT = """
 export default function ({ data }) {
   const address = new URL(window.location);
@@ -32,22 +33,24 @@ def _component() -> Any:
 
 
 def open_page(page: StreamlitPage) -> None:
-    """Runs a page, whose choices are written only into its own address, and names it in the browser's tab."""
+    """Runs a page and shows its title in the browser's tab. Its path is noted: choices are only written to its own address."""
     st.set_page_config(page_title=f"{page.title} · gradlens")
     st.session_state["path"] = page.url_path
     page.run()
 
 
 def here() -> str:
-    """Returns the path of the page that is open."""
+    """Returns the path of the open page."""
     return str(st.session_state.get("path", ""))
 
 
 def arrive(page: str) -> None:
-    """Forgets the choices of the page before: on this one the address decides, also where a control is called the same.
+    """Forgets the choices of the previous page if a new page begins. There the address decides.
+
+    Otherwise a control that both pages have would keep its choice.
 
     Args:
-        page: Title of the page that begins.
+        page: Title of the page.
     """
     if st.session_state.get("page") != page:
         for key in st.session_state.get("choices", ()):
@@ -57,34 +60,36 @@ def arrive(page: str) -> None:
 
 
 def remember(key: str, value: object) -> None:
-    """Remembers something for as long as the viewer stays on this page."""
+    """Keeps a value in the session until the viewer opens another page."""
     st.session_state.setdefault("choices", set()).add(key)
     st.session_state[key] = value
 
 
 def asked(key: str) -> list[str]:
-    """Returns what the address says about a choice."""
+    """Returns the values of a choice in the address."""
     return st.query_params.get_all(key)
 
 
 def preset(key: str, options: Collection[str], default: str) -> None:
-    """Sets a control, before it is drawn, to what the address says, where it is new on the page or its options have changed.
+    """Sets a control to the choice in the address, if it has no valid choice yet. Must be called before it is drawn.
+
+    It has none if it is new on the page, or if its options have changed.
 
     Args:
-        key: Of the control, and its name in the address.
-        options: What can be chosen.
-        default: Chosen where the address says nothing that can be.
+        key: Key of the control, and its name in the address.
+        options: The options.
+        default: Chosen if the address names no valid option.
     """
     if st.session_state.get(key) not in options:
         st.session_state[key] = next((value for value in asked(key) if value in options), default)
 
 
 def keep(key: str, values: Sequence[str]) -> None:
-    """Writes a choice into the address and remembers the control as one of this page.
+    """Writes a choice into the address, and notes that the control belongs to this page.
 
     Args:
-        key: Its name there.
-        values: What is chosen; nothing takes the name out of the address.
+        key: Key of the control, and its name in the address.
+        values: The chosen values. An empty list removes the name from the address.
     """
     st.session_state.setdefault("choices", set()).add(key)
     with st.container(key=f"gl-unseen-{key}"):  # takes no room: see the style of the pages

@@ -1,4 +1,4 @@
-"""A figure on a page: drawn by plotly in the browser, keeps its zoom when data come in, offers itself for download."""
+"""A figure on a page: plotly draws it in the browser. It keeps its zoom when new data come, and can be downloaded."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from gradlens_dashboard.components.view import window
 from gradlens_dashboard.server import plotly_address
 
 HERE = Path(__file__).parent
-# Parts of one script, which Streamlit takes as one text.
+# The parts of the component's script. Streamlit takes it as one text.
 SCRIPTS = ("layout.js", "chart.js")
-# Rows of a CSV that a browser takes without trouble; above, lines keep the smallest and largest of each stretch.
+# A browser handles a CSV of this many rows well. With more points, a line keeps the smallest and the largest of each bucket.
 MOST_ROWS = 300_000
 
 
 class Draw(Protocol):
-    """Draws a figure; what it is given are options of ``gradlens.figures``."""
+    """A function that draws a figure. It takes options of ``gradlens.figures``."""
 
     def __call__(self, **options: Any) -> Sheet:
         """Returns the figure as a sheet."""
@@ -52,22 +52,23 @@ def chart(
     rows: int = 0,
     on_click: Callable[[int], None] | None = None,
 ) -> None:
-    """Shows a figure; zooming draws only this one again, with all its points in what is seen.
+    """Shows a figure. Zooming redraws only this figure, with all its points in the part that is seen.
 
     Args:
-        key: Unique on the page.
-        draw: Draws it; is given ``theme``, and for figures over training ``window`` and for the CSV ``points``.
-        name: Of the files that are downloaded, without suffix.
-        revision: Zoom and legend choices, which stand in the address, are kept as long as this stays the same.
-        over_training: Whether the figure takes ``window`` and ``points``.
-        rows: Measured steps behind it, for the CSV.
-        on_click: Called with the row of a heat map that was clicked.
+        key: Key of the figure, unique on the page.
+        draw: Draws the figure. It is called with ``theme``; for a figure over training also with ``window``, and for its CSV
+            with ``points``.
+        name: Name of the downloaded files, without suffix.
+        revision: The zoom and the hidden lines are kept as long as this stays the same.
+        over_training: True if the figure takes ``window`` and ``points``.
+        rows: Measured steps behind the figure. They set the number of points of the CSV.
+        on_click: Called with the row of a heat map when the viewer clicks on it.
     """
     options: dict[str, Any] = {"theme": theme()}
     state = st.session_state.get(key) or {}
     same = st.session_state.get(f"{key}:revision") in (None, str(revision))
     remember(f"{key}:revision", str(revision))
-    # The address is what it was when the viewer came; what he has zoomed to since, the browser has said.
+    # The server sees the address as it was when the viewer opened the page. The browser reports later zooms in the state.
     seen = state["window"] if "window" in state else window(key)
     if over_training and same and seen:
         options["window"] = (float(seen[0]), float(seen[1]))

@@ -1,4 +1,4 @@
-"""Controls whose choices stand in the address."""
+"""Controls of the pages. Their choices are written into the address of the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gradlens_dashboard.components.store import Shelf
 AXES = {"step": "Step", "epoch": "Epoch", "time": "Time", "fraction": "Part of training"}
 SCALES = {"linear": "Linear", "log": "Logarithmic"}
 NORMS = {"contribution": "Contribution", "mean": "Mean gradient"}
-# What the address says of who goes on to the latest of several things.
+# In the address this stands for the latest of several measurements, also when newer ones come.
 LATEST = "latest"
 SMOOTHING = {"auto": "Automatic", "1": "None", "5": "5 steps", "20": "20 steps", "100": "100 steps", "500": "500 steps"}
 
@@ -31,15 +31,15 @@ def choose(
     key: str,
     **more: Any,
 ) -> str:
-    """Lets the viewer choose one of several and returns it; the address names whatever is not the default.
+    """Lets the viewer choose one of several options and returns it. The address only holds choices other than the default.
 
     Args:
         control: ``st.selectbox`` or ``st.segmented_control``.
-        label: Of the control.
-        options: What can be chosen; a mapping gives the words shown.
-        default: What is chosen at first.
-        key: Of the control, and its name in the address.
-        more: Options of the control.
+        label: Label of the control.
+        options: The options; a mapping also gives the words that are shown for them.
+        default: The first choice.
+        key: Key of the control, and its name in the address.
+        **more: Further arguments of the control.
     """
     preset(key, options, default)
     words = options if isinstance(options, Mapping) else {}
@@ -53,14 +53,14 @@ def choose(
 def choose_run(
     shelf: Shelf, label: str, key: str, default: str | None = None, names: Sequence[str] | None = None
 ) -> str:
-    """Lets the viewer choose a run and returns its name; says so where the address names one that is not there.
+    """Lets the viewer choose a run and returns its name. Warns if the address names a run that cannot be shown.
 
     Args:
         shelf: The runs.
-        label: Of the control.
-        key: Of the control, and its name in the address.
-        default: Chosen where the address says nothing; else the first with measured steps.
-        names: Of which runs; all by default.
+        label: Label of the control.
+        key: Key of the control, and its name in the address.
+        default: Chosen if the address names no run. None = the first run with measured steps.
+        names: Names of the runs to choose from; None = all.
     """
     options = list(shelf.runs if names is None else names)
     known = st.session_state.get(key)
@@ -77,25 +77,25 @@ def choose_run(
         why = shelf.broken.get(name, other)
         st.warning(f"The run {plain(name)} cannot be shown: {plain(why)}.", icon=":material/warning:")
     chosen = str(st.selectbox(label, options, key=key, width=300, on_change=_missing, args=(key, ())))
-    # The default changes as runs come, so it is written into the address as well: a link shows the same run tomorrow.
+    # The default changes when new runs come. So it is written into the address too, and a link shows the same run tomorrow.
     keep(key, [chosen])
     return chosen
 
 
 def _missing(key: str, names: Sequence[str]) -> None:
-    """Notes which runs were asked for and are not there, until others are chosen."""
+    """Notes the names of runs that were asked for but cannot be shown. The next choice clears the note."""
     st.session_state[f"{key}:missing"] = list(names)
 
 
 def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
-    """Lets the viewer choose any number of runs and returns their names; says so where the address names missing ones.
+    """Lets the viewer choose any number of runs and returns their names. Warns if the address names missing runs.
 
     Args:
         shelf: The runs.
-        label: Of the control.
-        key: Of the control, and its name in the address.
-        most: So many that have measured steps and are of the kind of the first such one, or else have its groups, are chosen
-            where the address says nothing.
+        label: Label of the control.
+        key: Key of the control, and its name in the address.
+        most: The most runs that are chosen if the address names none. These are runs with measured steps and of the same kind
+            as the first of them; if no other run is, runs that have a group in common with it.
     """
     options = list(shelf.runs)
     known = st.session_state.get(key)
@@ -118,11 +118,11 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
 
 
 def choose_axis(runs: Sequence[Run], *, fraction: bool = False) -> str:
-    """Lets the viewer choose what the horizontal axis counts and returns the unit.
+    """Lets the viewer choose the unit of the horizontal axis and returns it.
 
     Args:
-        runs: What is drawn.
-        fraction: Whether part of training can be chosen, unless one of the runs still trains: the control says so.
+        runs: The runs that are drawn.
+        fraction: True if "part of training" is an option. It is not while one of the runs still trains; the help says so.
     """
     shared = {
         unit: words
@@ -135,7 +135,7 @@ def choose_axis(runs: Sequence[Run], *, fraction: bool = False) -> str:
 
 
 def choose_smoothing() -> int | None:
-    """Lets the viewer choose the running mean and returns its measured steps; None = what suits its length."""
+    """Lets the viewer choose the running mean and returns its measured steps; None = the default of the figures."""
     chosen = choose(
         st.selectbox, "Running mean over", SMOOTHING, "auto", "smooth", width=190,
         help="Measured steps that the strong line averages; single steps stay faint behind it. "
@@ -145,7 +145,7 @@ def choose_smoothing() -> int | None:
 
 
 def choose_norm() -> str:
-    """Lets the viewer choose what a group's norm is of and returns "contribution" or "mean"."""
+    """Lets the viewer choose which norm of a group is drawn and returns "contribution" or "mean"."""
     return choose(
         st.segmented_control, "Norm of a group's", NORMS, "contribution", "norm",
         help="Contribution: what the group's samples add to the batch gradient. Mean gradient: the average over its own samples.",
@@ -153,34 +153,34 @@ def choose_norm() -> str:
 
 
 def choose_scale() -> bool:
-    """Lets the viewer choose the scale of norms and returns whether it is logarithmic."""
+    """Lets the viewer choose the scale of norms and returns True for logarithmic."""
     return choose(st.segmented_control, "Scale of norms", SCALES, "linear", "scale") == "log"
 
 
 def choose_step(label: str, steps: Sequence[int], key: str, **more: Any) -> int:
-    """Lets the viewer choose one of several measurements and returns its index: the latest one until he picks another.
+    """Lets the viewer choose one of several measurements and returns its index. The default is the latest one.
 
-    Who has picked none, or the latest, goes on to the new latest one when more come, and the address says "latest". A picked
-    one stays, and the address says its step.
+    With the default, or if the viewer picks the latest one, the page moves on to newer measurements as they come, and the address
+    says "latest". Any other choice stays, and the address says its step.
 
     Args:
-        label: Of the slider.
-        steps: At which step each was made, in order.
-        key: Of the control, and its name in the address; "120.2" is the second one at step 120.
-        more: Options of the slider.
+        label: Label of the slider.
+        steps: [n] step of each measurement, ascending.
+        key: Key of the control, and its name in the address. There "120.2" means the second measurement at step 120.
+        **more: Further arguments of the slider.
     """
     nth = [steps[: place + 1].count(step) for place, step in enumerate(steps)]
     names = [f"{step}.{n}" if n > 1 else f"{step}" for step, n in zip(steps, nth, strict=True)]
-    # Words stay the same while the row grows: a move that was made meanwhile is understood by them.
+    # The words of a measurement stay the same when more come. A move that the viewer makes meanwhile is then still understood.
     words = [f"step {step:,} ({n})" if n > 1 else f"step {step:,}" for step, n in zip(steps, nth, strict=True)]
     said = {**dict(zip(names[:-1], words[:-1], strict=True)), LATEST: "latest"}
     known = st.session_state.get(f"{key}:picked", "".join(asked(key)[:1]))
-    # Stretches of a growing run may become one: then the one that has taken in what was picked.
+    # When two stretches of a growing run become one, the picked one is replaced by the stretch that now holds it.
     step = known.partition(".")[0]
     near = next((name for name, s in zip(names, steps, strict=True) if step.isdecimal() and s >= int(step)), LATEST)
     picked = known if known in names else near
     remember(f"{key}:picked", picked)
-    # Always set anew: of a row that has grown, Streamlit would show the first.
+    # This is set in every run of the page. Otherwise Streamlit shows the first option after the options have grown.
     st.session_state[key] = picked if picked in said else LATEST
 
     def pick() -> None:
@@ -192,7 +192,7 @@ def choose_step(label: str, steps: Sequence[int], key: str, **more: Any) -> int:
 
 
 def choose_whether(label: str, key: str, **more: Any) -> bool:
-    """Lets the viewer switch something off and returns whether it is on."""
+    """Lets the viewer switch something off and returns True while it is on."""
     if key not in st.session_state:
         st.session_state[key] = asked(key) != ["off"]
     on = bool(st.toggle(label, key=key, **more))
@@ -201,7 +201,7 @@ def choose_whether(label: str, key: str, **more: Any) -> bool:
 
 
 def ask_text(label: str, key: str, **more: Any) -> str:
-    """Lets the viewer write something and returns it."""
+    """Lets the viewer write a text and returns it."""
     if key not in st.session_state:
         st.session_state[key] = "".join(asked(key)[:1])
     text = str(st.text_input(label, key=key, **more))

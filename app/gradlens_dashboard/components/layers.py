@@ -1,4 +1,4 @@
-"""Where in the network a group is heard: a heat map of all layers, and the curves of one."""
+"""The layers of a run: a heat map of all layers, and the curves of one layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from gradlens_dashboard.components.choices import choose, choose_scale
 
 
 def layers(run: Run, name: str, x: str, smooth: int | None) -> None:
-    """Shows the heat map, and below it the curves of the layer that was clicked or chosen."""
+    """Shows the heat map of all layers, and below it the curves of the clicked or chosen layer.
+
+    Args:
+        run: The run.
+        name: Name of the run, for downloaded files.
+        x: Unit of the horizontal axis.
+        smooth: Measured steps in the running mean; None = the default of the figures.
+    """
     if not run.layers:
         st.info(
             "The layers were not measured in this run; track with `--layers`, or `Lens(..., layers=True)`.",

@@ -1,4 +1,4 @@
-"""Keeps a page up to date while a run trains: looks every 2 seconds, draws again only when something is new."""
+"""Keeps a page up to date while a run trains: checks every 2 seconds, and redraws the page only if something is new."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ SECONDS = 2.0
 
 
 def follow(runs: Iterable[Run], *, listing: bool = False) -> None:
-    """Offers the pause switch and draws the page again when one of its runs has grown; finished runs need nothing.
+    """Redraws the page when one of its runs has grown, and shows a switch that pauses this.
+
+    If no run is live, nothing is shown, and only a list of runs is still followed.
 
     Args:
-        runs: Whose data the page shows.
-        listing: The page shows the list of runs: new and vanished ones count as well.
+        runs: The runs that the page shows.
+        listing: True if the page lists the runs of the folder. It is then also redrawn when runs come or go.
     """
     shown = tuple(runs)
     live = any(run.status.live for run in shown)
@@ -40,6 +42,12 @@ def _look(shown: tuple[Run, ...], seen: object, listing: bool) -> None:
 
 
 def _sight(now: Shelf, runs: Iterable[Run | None], *, listing: bool) -> object:
-    """Returns something that is equal as long as there is nothing new to draw; a run that has gone is None."""
+    """Returns a value that stays equal as long as there is nothing new to draw.
+
+    Args:
+        now: The runs of the folder.
+        runs: The runs that the page shows; None for a run that is gone.
+        listing: True if the page lists the runs of the folder.
+    """
     names = (*now.runs, *now.broken.items()) if listing else ()
     return names, tuple(None if run is None else stamp(run) for run in runs)

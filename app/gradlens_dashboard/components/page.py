@@ -1,4 +1,4 @@
-"""What all pages have in common: heading, explanation, and what to do where there is nothing to show."""
+"""Parts that all pages share: heading, explanation, and what to do if there are no runs to show."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ h2 { font-size: 1.2rem !important; padding: 0.6rem 0 0 !important; }
 
 
 def heading(title: str, lead: str) -> None:
-    """Writes the page's title and, in two lines, what one sees and how to read it.
+    """Writes the title of the page, and below it two lines that say what the page shows and how to read it.
 
     Args:
-        title: Plain text.
-        lead: Markdown of our own; never holds names out of runs.
+        title: Title, plain text.
+        lead: The two lines, in Markdown. They must not hold names from runs.
     """
     arrive(title)
     st.html(STYLE)
@@ -45,7 +45,11 @@ def heading(title: str, lead: str) -> None:
 
 
 def runs_or_stop(fewest: int = 1) -> Shelf:
-    """Returns the runs, or says which command makes them and stops the page where there are fewer than it needs."""
+    """Returns the runs. If there are fewer than the page needs, says which command makes some and stops the page.
+
+    Args:
+        fewest: The number of runs that the page needs.
+    """
     found = shelf()
     if len(found.runs) < fewest:
         empty(found, fewest)
@@ -69,8 +73,8 @@ def empty(found: Shelf, fewest: int) -> None:
 
 
 def _commands(folder: Path) -> tuple[str, str]:
-    """Returns commands that make runs in this very folder: a demo's and one's own."""
-    if folder.resolve() == Path("runs").resolve():  # where they are made by default
+    """Returns the two commands that make runs in this folder: the demo, and tracking a script."""
+    if folder.resolve() == Path("runs").resolve():  # the default folder
         return "gradlens demo", "gradlens track SCRIPT"
     own = shlex.quote(str(folder / "NAME"))
     return plain_code(f"gradlens demo --out {shlex.quote(str(folder))}"), plain_code(
@@ -79,10 +83,10 @@ def _commands(folder: Path) -> tuple[str, str]:
 
 
 def plain(text: object) -> str:
-    """Returns text that markdown shows as it is: names out of runs may hold anything."""
+    """Returns text escaped for Markdown, which shows it as it is. Names from runs may hold anything."""
     return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$:&^=" else c for c in str(text).replace("\n", " "))
 
 
 def plain_code(text: str) -> str:
-    """Returns text that can stand between single backticks."""
+    """Returns text that can be written between single backticks."""
     return text.replace("`", "'").replace("\n", " ")

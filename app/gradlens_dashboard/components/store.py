@@ -1,4 +1,4 @@
-"""The runs that the pages show, opened once for everybody who looks."""
+"""The runs that the pages show, and results computed from them. All viewers share them, so each is computed once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gradlens.runlog.reading.library import RunLibrary
 from gradlens_dashboard.server import FOLDER_VARIABLE
 
 T = TypeVar("T")
-# Tables that are kept for all viewers together.
+# At most this many computed tables are kept in memory, for all viewers together.
 MOST_KEPT = 64
 
 
@@ -33,9 +33,9 @@ class Shelf:
     """The runs of the folder at one moment.
 
     Attributes:
-        folder: Where they lie.
-        runs: Those that can be read, by name; live ones first, then the latest.
-        broken: Why the others cannot.
+        folder: The folder.
+        runs: Name -> run, for runs that can be read. Live runs come first, then the latest.
+        broken: Name -> reason, for runs that cannot be read.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class Shelf:
 
     @property
     def worth_showing(self) -> list[str]:
-        """Names of the runs that have something to show, now or soon; of all where none has."""
+        """Names of the runs that have measured steps or are live; of all runs if there is no such run."""
         return [name for name, run in self.runs.items() if len(run) or run.status.live] or list(self.runs)
 
 
@@ -59,7 +59,7 @@ def _overviews() -> dict[Path, tuple[tuple[object, ...], Overview]]:
 
 
 def shelf() -> Shelf:
-    """Returns the runs as they are now; stops the page with the reason where the folder cannot be read."""
+    """Returns the runs as they are now. If the folder cannot be read, shows the reason and stops the page."""
     folder = Path(os.environ.get(FOLDER_VARIABLE, "runs"))
     try:
         found = _library(str(folder)).look()
@@ -73,12 +73,15 @@ def shelf() -> Shelf:
 
 
 def stamp(run: Run) -> tuple[object, ...]:
-    """Returns what changes whenever there is something new to see of a run."""
+    """Returns a value that changes whenever a run has something new to show."""
     return (run.meta.started, len(run), run.status.state, len(run.events), len(run.probes), tuple(run.warnings))
 
 
 def overview_of(run: Run) -> Overview:
-    """Returns the row of a run; the averages of a long live run are taken again only when it has grown by a hundredth."""
+    """Returns the row of a run in the list of runs.
+
+    For a live run the distortion is computed again only after the run has grown by 1 %.
+    """
     kept, key = _overviews(), stamp(run)
     known = kept.get(run.path)
     if known is not None and known[0] == key:
@@ -91,7 +94,10 @@ def overview_of(run: Run) -> Overview:
 
 
 def showable(found: Shelf) -> Shelf:
-    """Returns the shelf with those runs among the broken ones of which no row can be made: they never take down the others."""
+    """Returns the shelf with every run moved to ``broken`` whose row cannot be made.
+
+    So an error in one run does not keep the other runs from being shown.
+    """
     runs, broken = {}, dict(found.broken)
     for name, run in found.runs.items():
         try:
@@ -109,7 +115,7 @@ def _resampled() -> OrderedDict[Hashable, tuple[tuple[int, ...], Any]]:
 
 
 def claims_of(long_tailed: Run, balanced: Run) -> tuple[list[Claim], str]:
-    """Returns the claims of Figure 1, and of which steps where a run has grown since.
+    """Returns the claims of Figure 1, and a text that says from how many steps they are if a run has grown since.
 
     Raises:
         PairError: The runs have fewer than two groups in common.
@@ -118,17 +124,17 @@ def claims_of(long_tailed: Run, balanced: Run) -> tuple[list[Claim], str]:
 
 
 def compared(a: Run, b: Run) -> tuple[list[Difference], str]:
-    """Returns the differences of two runs, and of which steps where one has grown since.
+    """Returns the differences of two runs, and a text that says from how many steps they are if a run has grown since.
 
     Raises:
-        PairError: No group is the same in both.
+        PairError: No group is the same in both runs.
     """
     groups = common_groups(a, b)[:MOST_GROUPS]
     return _resample("differences", (a, b), lambda: differences(a, b, groups))
 
 
 def story_of(run: Run, baseline: Run | None, groups: Sequence[str]) -> tuple[tuple[str, ...], list[StoryRow]]:
-    """Returns the titles and rows of a run's phases beside a baseline."""
+    """Returns the titles of the columns and the rows that compare the phases of a run, and a baseline if there is one."""
 
     def tell() -> tuple[tuple[str, ...], list[StoryRow]]:
         parts = stretches(run, baseline)
@@ -139,9 +145,18 @@ def story_of(run: Run, baseline: Run | None, groups: Sequence[str]) -> tuple[tup
 
 
 def _resample(kind: Hashable, runs: tuple[Run, ...], compute: Callable[[], T]) -> tuple[T, str]:
-    """Returns what is computed by resampling, and of which steps where a run has grown since.
+    """Returns a computed result from the cache, or computes it.
 
-    That takes a second, so for live runs it is done again only when one has grown by a tenth.
+    Computing it takes about a second, since intervals are found by resampling. So for live runs it is computed again only after
+    a run has grown by 10 %.
+
+    Args:
+        kind: Key of the result for these runs.
+        runs: The runs that it is computed from.
+        compute: Computes it.
+
+    Returns:
+        The result, and a text that says from how many measured steps it is; "" if it is up to date.
     """
     kept, key = _resampled(), (kind, *((run.path, run.meta.started) for run in runs))
     sizes = tuple(len(run) for run in runs)
@@ -165,5 +180,5 @@ def _classes(_run: Run, key: Hashable) -> list[Probe]:  # noqa: ARG001
 
 
 def classes_of(run: Run) -> list[Probe]:
-    """Returns what a run says about single classes, in order of training."""
+    """Returns the measurements of single classes in a run, in the order of training."""
     return _classes(run, (str(run.path), len(run.probes), len(run) if not run.probes else 0, run.meta.started))

@@ -1,4 +1,4 @@
-"""The numbers of a run that stand above its figures."""
+"""The numbers of a run that stand above its figures, and warnings about damaged or very different runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradlens_dashboard.components.store import Shelf, overview_of
 
 
 def summary(run: Run) -> None:
-    """Writes status, steps, distortion and accuracy of a run in one line, and what is wrong with it, if anything."""
+    """Writes status, steps, distortion and accuracy of a run in one line, and below it what is wrong with the run."""
     seen = overview_of(run)
     state = "● live" if seen.live else seen.state
     cells = [
@@ -50,14 +50,14 @@ def summary(run: Run) -> None:
 
 
 def say_damage(found: Shelf, names: Iterable[str]) -> None:
-    """Says what is missing of runs that stand beside each other, or damaged."""
+    """Writes what is missing or damaged in the named runs."""
     for name in dict.fromkeys(names):
         for text in incomplete_texts(found.runs[name]):
             st.warning(f"{plain(name)}: {plain(text)}", icon=":material/broken_image:")
 
 
 def say_apart(runs: Sequence[Run]) -> None:
-    """Says of each run with two groups how far the last one's share of the update is from its classes."""
+    """Writes for each run with two groups the last group's share of the update, of the samples and of the classes."""
     texts = {run.name: overview_of(run).headline.apart for run in runs}
     lines = [f"{plain(name)}: {plain(text)}" for name, text in texts.items() if text]
     if lines:
@@ -65,7 +65,7 @@ def say_apart(runs: Sequence[Run]) -> None:
 
 
 def say_unlike(runs: Sequence[Run]) -> None:
-    """Says in what runs are of different kinds, so that nobody takes that for an effect of what he compares."""
+    """Writes in what the runs differ in kind, so that nobody takes this difference for an effect."""
     found = dict.fromkeys(text for run in runs[1:] for text in unlike(runs[0], run))
     if found:
         words = plain("; ".join(found))

@@ -1,7 +1,7 @@
-"""The theme that the viewer sees, also right after he has changed it.
+"""The theme (light or dark) that the viewer sees. A change of it redraws the page.
 
-Streamlit changes its own colours by itself but does not run the page again (its issue 11920), so figures, whose colours the
-server writes, would stay as they are until something else is chosen.
+Streamlit changes its own colours by itself but does not run the page again (its issue 11920). The colours of figures come from
+the server, so without this they would stay as they are until the viewer chooses something else.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 import streamlit as st
 
-# Says which theme is seen as soon as that is another one than the page was drawn for. What holds Streamlit's colours lies above
-# the component, so it watches all that it lies in.
+# Reports the theme as soon as it is not the one that the page was drawn for. An element around the component holds Streamlit's
+# colours, so the script watches all elements around it.
 SCRIPT = """
 const dark = (color) => {
   const [r, g, b] = color.match(/[\\d.]+/g).map(Number);
@@ -61,12 +61,12 @@ def _component() -> Any:
 
 def theme() -> str:
     """Returns the theme that the viewer's browser shows: "light" or "dark"."""
-    # What Streamlit says is the old theme while it changes.
+    # During a change Streamlit still reports the old theme, so the component's report comes first.
     said = (st.session_state.get("theme") or {}).get("seen") or st.context.theme.type
     return "dark" if said == "dark" else "light"
 
 
 def follow_theme() -> None:
-    """Draws the page again when the viewer changes the theme, or his system does."""
+    """Redraws the page when the viewer or the system changes the theme."""
     with st.container(key="gl-unseen-theme"):  # takes no room: see the style of the pages
         _component()(key="theme", data={"drawn": theme()}, on_seen_change=lambda: None)

@@ -1,6 +1,6 @@
-"""What of a figure is seen, as the address says. The browser writes it there and reads it again; the server needs the window.
+"""The zoom of a figure, as the address says it. The browser writes and reads it; the server needs only the window.
 
-``zoom.KEY=x 100 500`` are the ends of an axis of the figure KEY, ``hide.KEY=tail`` is a line that the legend hides.
+``zoom.KEY=x 100 500`` holds the two ends of an axis of the figure KEY. ``hide.KEY=tail`` names a line that is hidden.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from gradlens_dashboard.components.address import asked
 
 
 def window(key: str) -> tuple[float, float] | None:
-    """Returns the stretch of the horizontal axis to which the address zooms a figure; None = all, also where it cannot be."""
+    """Returns (low, high) of the horizontal axis from the address; None = the whole axis, also if the address is invalid."""
     for axis, *ends in filter(None, map(str.split, asked(f"zoom.{key}"))):
         try:
             low, high = map(float, ends)

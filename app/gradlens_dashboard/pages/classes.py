@@ -1,4 +1,4 @@
-"""Class against class: which pull together, which against each other, and who owns the update."""
+"""The page "Classes": cosines between the gradients of classes, and each class's share of the gradient."""
 
 import streamlit as st
 

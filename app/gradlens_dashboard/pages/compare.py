@@ -1,4 +1,4 @@
-"""Any number of runs over each other, and two of them in numbers."""
+"""The page "Compare": a quantity of several runs in one figure, and two of the runs in numbers."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""One method against another: does training in two phases make the distortion disappear?"""
+"""The page "Dual-phase": a run in phases beside a baseline. It shows whether training in phases removes the distortion."""
 
 from functools import partial
 

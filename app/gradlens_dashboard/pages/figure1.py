@@ -1,4 +1,4 @@
-"""The paper's Figure 1 of any two runs, and whether what the paper says about it holds for them."""
+"""The page "Figure 1": the paper's Figure 1 for any two runs, and whether the paper's claims hold for them."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""One run: whose gradient it follows, over training and by layer, and everything that is known about it."""
+"""The page "Run": the figures of one run over training and by layer, and all facts about it."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ from gradlens_dashboard.components.page import heading, runs_or_stop
 from gradlens_dashboard.components.summary import summary
 from gradlens_dashboard.components.tables import facts_table, plain_table
 
-# A longer table is not read.
+# At most this many events are listed. Nobody reads a longer table.
 MOST_EVENTS = 200
 PARTS = {
     "gradient": "Gradient",
@@ -41,7 +41,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     x = choose_axis([run])
     smooth = choose_smoothing()
     follow([run])
-top = st.container()  # filled after the first figure, which it need not keep waiting
+top = st.container()  # filled after the first figure, so that the figure does not wait for it
 part = choose(st.segmented_control, "Show", PARTS, "gradient", "show", label_visibility="collapsed")
 over = {"x": x, "smooth": smooth}
 

@@ -1,4 +1,4 @@
-"""All runs of the folder, live ones first."""
+"""The page "Runs": a table of all runs of the folder, live runs first."""
 
 import math
 import zlib
@@ -17,14 +17,14 @@ from gradlens_dashboard.components.summary import say_apart
 from gradlens_dashboard.components.tables import plain_table
 
 STATES = {"running": "● live"}
-# Stands before the status of a run that is damaged or not complete.
+# This sign stands before the status of a run that is damaged or not complete.
 DAMAGED = "⚠"
-# Before the status of a run whose distortion says little, as in ``gradlens ls``.
+# This sign stands before the status of a run whose distortion says little, as in ``gradlens ls``.
 FEW_STEPS = "~"
 
 
 def table(found: Shelf, search: str) -> pd.DataFrame:
-    """Returns one row a run whose name, method, data set or status holds every word of the search."""
+    """Returns a row for each run that matches the search: its name, method, data set and status hold every word."""
     rows = []
     for name, run in found.runs.items():
         seen = overview_of(run)
@@ -57,10 +57,10 @@ def table(found: Shelf, search: str) -> pd.DataFrame:
 
 
 def selection(names: list[str]) -> tuple[str, list[int]]:
-    """Returns the key of a table with these rows, and which rows are selected at first.
+    """Returns the key of the table with these rows, and the rows that are selected at first.
 
-    The table itself remembers row numbers; a run that begins or a search shifts them, so then it is a new table that begins
-    with the same runs selected.
+    Streamlit's table remembers row numbers. A new run or a search shifts them. The key then changes, so Streamlit makes a new
+    table, which begins with the same runs selected.
     """
     if "pick" not in st.session_state:
         st.session_state["pick"] = asked("pick")
@@ -72,7 +72,12 @@ def selection(names: list[str]) -> tuple[str, list[int]]:
 
 
 def select(names: list[str], chosen: list[str]) -> None:
-    """Remembers the selected runs, also those that the search hides, and writes them into the address."""
+    """Keeps the selected runs, also those that the search hides, and writes them into the address.
+
+    Args:
+        names: Names of the runs in the table.
+        chosen: Names of the selected runs in the table.
+    """
     hidden = [name for name in st.session_state["pick"] if name not in names]
     st.session_state["pick"] = [*chosen, *hidden]
     keep("pick", st.session_state["pick"])
@@ -105,10 +110,10 @@ COLUMNS = {
 
 
 def course(shown: pd.DataFrame) -> dict[str, object]:
-    """Returns the column of small curves, all on one scale, so that they can be compared."""
+    """Returns the settings of the column of small curves. All curves have the same scale, so that they can be compared."""
     highest = max((value for curve in shown["course"] for value in curve if math.isfinite(value)), default=0.0)
     place = 10.0 ** math.floor(math.log10(highest)) if highest > 0 else 1.0
-    top = float(f"{max(math.ceil(highest / place), 1) * place:.0e}")  # one digit, so that it seldom changes
+    top = float(f"{max(math.ceil(highest / place), 1) * place:.0e}")  # one digit, so it seldom changes
     words = f"Distortion, beginning to end; the curves of all runs shown have one scale, from 0 to {top:g}"
     column = st.column_config.LineChartColumn("Over the run", y_min=0, y_max=top, width=80, help=words)
     return {"course": column}

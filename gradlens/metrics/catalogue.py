@@ -18,16 +18,16 @@ from gradlens.metrics import gram as grams
 from gradlens.metrics.gram import Floats
 from gradlens.metrics.packed import ALL
 
-# Gram rows [..., V, V], a vector's place, how many of the first vectors add up to the gradient -> [...].
+# Takes a Gram [..., V, V], the index of a vector, and how many of the first vectors add up to the gradient; returns [...].
 AgainstAll = Callable[[Floats, int, int], Floats]
-# Gram rows [..., V, V] and the places of two vectors -> [...].
+# Takes a Gram [..., V, V] and the indices of two vectors; returns [...].
 Between = Callable[[Floats, int, int], Floats]
 
 ANY, FRACTION, COSINE, SIZE = (-math.inf, math.inf), (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf)
 
 
 class Unit(Enum):
-    """What a quantity counts; it decides how numbers are written."""
+    """The unit of a quantity. It decides how its numbers are written."""
 
     PART = "part of a whole"  # in percent
     NUMBER = "number"
@@ -36,53 +36,56 @@ class Unit(Enum):
 
 
 class Steps(Protocol):
-    """Measured steps, as the function of a quantity sees them. Every array is [T], one number a step, NaN = none."""
+    """What the function of a quantity can ask about measured steps. Every array is [T], one number for each step; NaN: none."""
 
     def samples(self, group: str) -> Floats:
-        """Returns the samples of a group; class mass where labels are soft."""
+        """Returns the number of samples of a group (class mass where labels are soft)."""
 
     def batch(self) -> Floats:
-        """Returns the samples of all groups."""
+        """Returns the number of samples of all groups together."""
 
     def loss(self, group: str) -> Floats:
-        """Returns the summed loss of a group's samples."""
+        """Returns the summed cross-entropy of a group's samples."""
 
     def correct(self, group: str) -> Floats:
         """Returns how many of a group's samples were classified correctly."""
 
     def total_loss(self) -> Floats:
-        """Returns the loss on which backward ran."""
+        """Returns the loss that was differentiated."""
 
     def residual(self) -> Floats:
         """Returns |g - sum_k g_k - rest| / |g|."""
 
     def against_all(self, function: AgainstAll, vector: str) -> Floats:
-        """Returns a function of one vector's inner products with itself and with the gradient.
+        """Returns the values of a function of one vector and the gradient.
 
-        The function must be a named one of a module: a run keeps what it computed under it.
+        Args:
+            function: The function. It must be a named function of a module, because a run keeps its results under it.
+            vector: The name of the vector.
         """
 
     def between(self, function: Between, a: str, b: str) -> Floats:
-        """Returns a function of the inner products of two vectors; the function as for ``against_all``."""
+        """Returns the values of a function of two vectors. For the function the same holds as in ``against_all``."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """One quantity.
+    """The definition of one quantity.
 
     Attributes:
-        name: In code (``Run.quantity``), addresses and exported columns.
-        title: What people call it.
-        short: The same as the head of a narrow column.
-        unit: What it counts.
-        range: The least and the largest value that it can have.
-        definition: Its formula and how to read it, in a line. k is the group, n its samples.
-        of: What it is about: "vector" (a group, the rest, the update, a loss component), "group" (it needs samples), "pair" (two
-            vectors), "step" (all of a step) or "run" (one number for many steps).
-        function: Computes it: of (steps, vector), (steps, a, b) for a pair, (steps) for a step; of the shares [T, K] and the
-            classes' fractions [K] for a run.
-        about: "gradient"; "training": what else is known of the samples; "measurement": whether the numbers can be trusted.
-        absent: What a group without samples adds to a mean over steps; NaN = nothing, such steps are left out.
+        name: Its name in code (``Run.quantity``), in addresses and in exported columns.
+        title: Its name for people.
+        short: A short title, for a narrow column.
+        unit: Its unit.
+        range: The smallest and the largest value that it can have.
+        definition: One line: its formula, and how to read it. k is the group, nₖ its samples.
+        of: What it belongs to: "vector" (a group, the rest, the update, a loss component), "group" (it needs samples), "pair"
+            (two vectors), "step" (a whole step) or "run" (one number for many steps).
+        function: Computes it. Its arguments are (steps, vector), (steps, a, b) for a pair, (steps) for a step, and the shares
+            [T, K] and the class fractions [K] for a run.
+        about: What it tells about: the "gradient", the "training" (what else is known about the samples), or the "measurement"
+            (whether the numbers can be trusted).
+        absent: The value that a group without samples adds to a mean over steps; NaN: such steps are left out.
     """
 
     name: str
@@ -98,20 +101,23 @@ class Quantity:
 
     @property
     def percent(self) -> bool:
-        """Whether it reads best in percent."""
+        """Whether its numbers are written in percent."""
         return self.unit is Unit.PART
 
     def check(self, of: tuple[str, ...]) -> None:
-        """Checks that it is a series of so many vectors.
+        """Checks that the quantity is a series, and that it needs this number of vectors.
+
+        Args:
+            of: The names of the vectors.
 
         Raises:
-            ValueError: It is one number for a run, or of another number of vectors.
+            ValueError: It is one number for a whole run, or it needs another number of vectors.
         """
         if self.of == "run":
-            raise ValueError(f"{self.name} is one number for a run, no series: gradlens.{self.name}(run)")
+            raise ValueError(f"{self.name} is one number for a run, not a series; call gradlens.{self.name}(run)")
         needed = {"vector": 1, "group": 1, "pair": 2, "step": 0}[self.of]
         if len(of) != needed:
-            raise ValueError(f"{self.name} is of {needed} vectors; {len(of)} were given")
+            raise ValueError(f"{self.name} needs {needed} vector name(s), and got {len(of)}")
 
 
 def _share(steps: Steps, vector: str) -> Floats:
@@ -135,7 +141,7 @@ def _sample_share(steps: Steps, group: str) -> Floats:
 
 
 def positive(counts: Floats) -> Floats:
-    """Returns counts to divide by: NaN where there are none."""
+    """Returns the counts as divisors: 0 becomes NaN, so that nothing is divided by 0."""
     return np.asarray(np.where(counts > 0, counts, np.nan))
 
 
@@ -189,15 +195,15 @@ _LISTED = (
     ),
 )  # fmt: skip
 
-# By name, in the order in which they are shown.
+# All quantities by name, in the order in which tables show them.
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _LISTED}
 
 
 def quantity_of(name: str) -> Quantity:
-    """Returns a quantity by its name.
+    """Returns the quantity with this name.
 
     Raises:
-        ValueError: There is none; the message lists them.
+        ValueError: There is none. The message lists all names.
     """
     if name not in QUANTITIES:
         raise ValueError(f"quantity={name!r}; choose one of {', '.join(QUANTITIES)}")
@@ -205,10 +211,18 @@ def quantity_of(name: str) -> Quantity:
 
 
 def of_vectors(about: str | None = None) -> list[Quantity]:
-    """Returns the quantities that any vector has; with ``about``, those about the "gradient" or the "training" only."""
+    """Returns the quantities that every vector has.
+
+    Args:
+        about: "gradient" or "training": only the quantities about it. None: all.
+    """
     return [q for q in QUANTITIES.values() if q.of == "vector" and about in (None, q.about)]
 
 
 def of_groups(about: str | None = None) -> list[Quantity]:
-    """Returns the quantities that a group has, in the order in which they are shown; ``about`` as for ``of_vectors``."""
+    """Returns the quantities that a group has, in the order in which tables show them.
+
+    Args:
+        about: "gradient" or "training": only the quantities about it. None: all.
+    """
     return [q for q in QUANTITIES.values() if q.of in ("vector", "group") and about in (None, q.about)]

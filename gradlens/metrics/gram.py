@@ -1,10 +1,11 @@
-"""Norms, cosines and shares as pure functions of Gram arrays.
+"""Computes norms, cosines and shares from Gram arrays. All functions here are pure.
 
-Index notation, fixed for this module: v, w run over the V recorded vectors, k over the K groups, t over time. A Gram array has
-shape [..., V, V] with A[v, w] = <g_v, g_w>. NaN rows and columns belong to absent vectors; rows and columns of inf to vectors
-that were measured and are not finite. Of either there is no norm, cosine or share (NaN), but an absent vector adds nothing to
-the gradient, and one that is not finite leaves no gradient. The first ``contributing`` vectors (all but ``update``) add up to the
-gradient g.
+Indices in this module: v and w count the V recorded vectors, k the K groups, t time. A Gram array has shape [..., V, V], with
+A[v, w] = <g_v, g_w>. The first ``contributing`` vectors (all except ``update``) add up to the gradient g.
+
+An absent vector has rows and columns of NaN. A vector that was measured and is not finite has rows and columns of inf. Neither
+has a norm, a cosine or a share: these are NaN. But an absent vector adds nothing to the gradient, while with a vector that is
+not finite the gradient is not finite either.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ UPDATE = "update"
 
 
 def group_selection(names: Sequence[str]) -> Floats:
-    """Returns [W, V] the 0/1 matrix that sums "component/group" vectors into groups; rest and update stay themselves."""
+    """Returns the 0/1 matrix [W, V] that adds up "component/group" vectors to groups. Rest and update stay as they are."""
     targets = dict.fromkeys(name if name in (REST, UPDATE) else name.rpartition("/")[2] for name in names)
     columns = [name if name in (REST, UPDATE) else name.rpartition("/")[2] for name in names]
     return np.array([[float(column == target) for column in columns] for target in targets])
 
 
 def aggregate(gram: ArrayLike, selection: ArrayLike) -> Floats:
-    """Returns [..., W, W] the Gram of coarser vectors, each the sum of those that ``selection`` [W, V] (0/1) marks.
+    """Returns the Gram [..., W, W] of sums of vectors.
 
-    An absent (NaN) vector is a missing term of the sum; a coarse vector all of whose terms are absent is absent. One with a term
-    that is not finite is not finite.
+    An absent vector adds nothing to a sum. A sum is absent if all its vectors are absent. It is not finite if one of them is
+    not finite.
+
+    Args:
+        gram: [..., V, V].
+        selection: [W, V] of 0 and 1: each row says which vectors a sum has.
     """
     A, S = np.asarray(gram, dtype=np.float64), np.asarray(selection, dtype=np.float64)
     squares = np.diagonal(A, axis1=-2, axis2=-1)  # [..., V]
@@ -42,65 +47,69 @@ def aggregate(gram: ArrayLike, selection: ArrayLike) -> Floats:
 
 
 def marked(gram: Floats, kept: NDArray[np.bool_], broken: NDArray[np.bool_]) -> Floats:
-    """Returns a Gram whose vectors that are not finite have rows and columns of inf, and those that are absent of NaN.
+    """Returns a Gram with rows and columns of inf for vectors that are not finite, and of NaN for absent vectors.
 
     Args:
         gram: [..., V, V].
-        kept: [..., V] False = absent.
-        broken: [..., V] True = measured and not finite.
+        kept: [..., V] False for an absent vector.
+        broken: [..., V] True for a vector that was measured and is not finite.
     """
     infinite = np.where(broken[..., :, None] | broken[..., None, :], np.inf, gram)
     return np.asarray(np.where(kept[..., :, None] & kept[..., None, :], infinite, np.nan))
 
 
 def norm(gram: ArrayLike, v: int) -> Floats:
-    """Returns |g_v| = sqrt(A[v, v]), shape [...]; NaN where g_v is absent or not finite."""
+    """Returns |g_v| = sqrt(A[v, v]), shape [...]; NaN if g_v is absent or not finite."""
     return _finite(np.sqrt(np.asarray(gram, dtype=np.float64)[..., v, v]))
 
 
 def own_norm(gram: ArrayLike, v: int, contributing: int) -> Floats:  # noqa: ARG001
-    """Returns ``norm``, called as ``cosine`` and ``share`` are."""
+    """Returns ``norm``. It takes the same arguments as ``cosine`` and ``share``; ``contributing`` is not used."""
     return norm(gram, v)
 
 
 def overall_norm(gram: ArrayLike, contributing: int) -> Floats:
-    """Returns |g| = sqrt(sum_vw A[v, w]) over the contributing vectors, shape [...]; absent ones add nothing.
+    """Returns |g| = sqrt(sum_vw A[v, w]) over the contributing vectors, shape [...].
 
-    NaN where one of them is not finite.
+    Absent vectors add nothing. The result is NaN if all are absent, or if one is not finite.
     """
     block = np.asarray(gram, dtype=np.float64)[..., :contributing, :contributing]
-    # Rounding can leave a sum of cancelling terms a hair below zero.
+    # Where terms cancel, rounding may make the sum slightly negative.
     return _finite(np.sqrt(np.maximum(_sum_present(block, (-2, -1)), 0.0)))
 
 
 def dot_overall(gram: ArrayLike, v: int, contributing: int) -> Floats:
-    """Returns <g_v, g>, shape [...]; NaN where g_v is absent, or it or g is not finite."""
+    """Returns <g_v, g>, shape [...]; NaN if g_v is absent, or if g_v or g is not finite."""
     A = np.asarray(gram, dtype=np.float64)
     return _finite(np.where(np.isnan(A[..., v, v]), np.nan, _sum_present(A[..., v, :contributing], -1)))
 
 
 def cosine(gram: ArrayLike, v: int, contributing: int) -> Floats:
-    """Returns cos(g_v, g), shape [...]; NaN where g_v is absent or a norm is zero (paper, Figure 1 a, b)."""
+    """Returns cos(g_v, g), shape [...] (paper, Figure 1 a, b). NaN if g_v is absent, or a norm is zero or not finite."""
     return _divide(dot_overall(gram, v, contributing), norm(gram, v) * overall_norm(gram, contributing))
 
 
 def conflict(gram: ArrayLike, v: int, w: int) -> Floats:
-    """Returns cos(g_v, g_w), shape [...]; negative where the two pull against each other."""
+    """Returns cos(g_v, g_w), shape [...]. Below 0 the two vectors pull against each other. NaN as for ``cosine``."""
     A = np.asarray(gram, dtype=np.float64)
     return _divide(A[..., v, w], norm(A, v) * norm(A, w))
 
 
 def share(gram: ArrayLike, v: int, contributing: int) -> Floats:
-    """Returns <g_v, g> / <g, g>, shape [...]; the shares of all contributing vectors add up to 1."""
+    """Returns <g_v, g> / <g, g>, shape [...]. The shares of all contributing vectors add up to 1.
+
+    NaN if g_v is absent or not finite, or if |g| is zero or not finite.
+    """
     return _divide(dot_overall(gram, v, contributing), overall_norm(gram, contributing) ** 2)
 
 
 def share_distance(shares: ArrayLike, class_fractions: ArrayLike) -> Floats:
     """Returns half the L1 distance between group shares [..., K] and class fractions [K], shape [...].
 
-    Of noisy shares it is too large: ``gradlens.estimation.noisy_distance`` takes the noise off.
+    0 means that each group steers the update in proportion to its number of classes. An absent group counts with share 0,
+    because it did not steer this step. The result is NaN if all groups are absent.
 
-    0 = every group steers the update in proportion to its classes. An absent group has share 0: it did not steer this step.
+    Noisy shares make the distance too large; ``gradlens.estimation.noisy_distance`` corrects that.
     """
     s = np.asarray(shares, dtype=np.float64)
     absent = np.isnan(s)
@@ -109,10 +118,14 @@ def share_distance(shares: ArrayLike, class_fractions: ArrayLike) -> Floats:
 
 
 def coefficient_of_variation(values: ArrayLike, window: int | None = None) -> Floats:
-    """Returns std / mean of [T] values, over all of them or over a trailing ``window`` (then [T]); NaN are left out.
+    """Returns the standard deviation divided by the mean. NaN values are left out.
+
+    Args:
+        values: [T].
+        window: None: one number for all values. Otherwise [T] numbers, each for the last ``window`` values.
 
     Raises:
-        ValueError: A window below 2.
+        ValueError: The window is below 2.
     """
     x = np.asarray(values, dtype=np.float64)
     if window is None:
@@ -121,7 +134,7 @@ def coefficient_of_variation(values: ArrayLike, window: int | None = None) -> Fl
     if window < 2:
         raise ValueError(f"window={window}; a variation needs at least 2 values")
     seen = (~np.isnan(x)).astype(np.float64)
-    centre = np.nanmean(x) if seen.any() else 0.0  # shifting by a constant keeps the running sums from cancelling
+    centre = np.nanmean(x) if seen.any() else 0.0  # running sums of centred values lose fewer digits
     shifted = np.where(seen > 0, x - centre, 0.0)
     n, first, second = (_trailing_sum(a, window) for a in (seen, shifted, shifted**2))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -141,7 +154,7 @@ def _finite(values: Floats) -> Floats:
 
 
 def _sum_present(values: Floats, axis: int | tuple[int, ...]) -> Floats:
-    """Sums over ``axis`` without the absent; NaN where all are absent."""
+    """Returns the sum over ``axis`` without the absent (NaN) values; NaN if all are absent."""
     absent = np.isnan(values)
     return np.asarray(np.where(absent.all(axis), np.nan, np.where(absent, 0.0, values).sum(axis)))
 

@@ -1,4 +1,4 @@
-"""Measurement: what one measured step says."""
+"""Measurement: the result of one measured step, from which every quantity of that step is computed."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from gradlens.shown import ShownInNotebooks
 
 @dataclass(frozen=True)
 class Measurement(ShownInNotebooks):
-    """What one measured step says.
+    """The result of one measured step.
 
     Attributes:
-        step: Optimizer step, from 0.
-        time: Unix seconds.
-        epoch: Epoch, where known.
-        names: The V vectors: group names (or "component/group"), then "rest", then "update" where it is measured.
-        gram: [V, V] inner products over the whole model; NaN rows and columns = absent, inf = measured and not finite.
-        layers: [L, V, V] the same layer by layer, or None; in float64 where float32 cannot hold them.
-        counts: [K] samples of each group (class mass where labels are soft). Those of several micro-batches add up; a batch
-            whose losses are differentiated one by one, in several backward passes, counts once.
-        loss: [K] summed cross-entropy of the logits, whatever the loss is (of several losses of one batch, the logits of the
-            first); NaN where the anchor has no logits.
-        correct: [K] samples whose largest of these logits is the label's; NaN where the anchor has no logits.
-        residual: |g - sum_k g_k - rest| / |g|, from pull-backs that are independent of each other.
-        total_loss: The loss on which backward ran, summed over the step's backward passes.
-        seconds: Wall time that measuring added to the step, as seen from the host.
-        exponent: The vectors of ``gram`` and ``layers`` are the gradients divided by 2 ** exponent: 0, but where float64 cannot
-            hold their squares (norms beyond 1e60 or below 1e-60). Norms are those of the gradients.
+        step: Number of the optimizer step, from 0.
+        time: Time of the step in Unix seconds.
+        epoch: The epoch; None if it is not known.
+        names: Names of the V vectors: groups (or "component/group"), then "rest", then "update" if it is measured.
+        gram: [V, V] inner products over the whole model. Rows and columns of an absent vector are NaN. Those of a vector that was
+            measured and is not finite are inf.
+        layers: [L, V, V] the same for each layer, or None; float64 if float32 cannot hold them.
+        counts: [K] samples of each group (class mass where labels are soft). Several micro-batches add up. A batch with several
+            losses, each with its own backward pass, counts once.
+        loss: [K] summed cross-entropy of the logits, whatever the training's loss is; NaN if the anchor has no logits. Where one
+            batch has several losses, the logits are those of the first.
+        correct: [K] how many samples have the largest of these logits at their label; NaN if the anchor has no logits.
+        residual: |g - sum_k g_k - rest| / |g|, computed from pull-backs that are independent of each other.
+        total_loss: The loss that was differentiated, summed over the step's backward passes.
+        seconds: Wall time on the CPU that measuring added to the step, in seconds.
+        exponent: The vectors of ``gram`` and ``layers`` are the gradients divided by 2 ** exponent. It is 0, except where float64
+            cannot hold the squares (norms above 1e60 or below 1e-60). The methods return norms of the gradients themselves.
     """
 
     step: int
@@ -52,27 +53,27 @@ class Measurement(ShownInNotebooks):
     exponent: int = 0
 
     def __repr__(self) -> str:
-        """Says which step it is and how the samples spread; the arrays would fill a screen."""
+        """Returns the step and the samples of each group; the arrays would fill a screen."""
         samples = [f"{name} {count:g}" for name, count in zip(self.groups, self.counts, strict=True)]
         shown = ", ".join([*samples[:6], *([f"... {len(samples) - 6} more"] if len(samples) > 6 else [])])
         return f"Measurement(step {self.step}; samples: {shown})"
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The group names, in order, without loss components."""
+        """The names of the groups, in their order, without those of loss components."""
         seen = dict.fromkeys(name.rpartition("/")[2] for name in self.names if name not in (REST, UPDATE))
         return tuple(seen)
 
     def quantity(self, name: str, *of: str) -> float:
-        """Returns any quantity of ``gradlens.metrics.catalogue`` at this step: ``quantity("accuracy", "tail")``.
+        """Returns a quantity of ``gradlens.metrics.catalogue`` at this step, for example ``quantity("accuracy", "tail")``.
 
         Args:
-            name: The quantity's name.
-            *of: One group, "rest" or "update", or two of them where it is of a pair, or none where it is of the whole step.
+            name: The name of the quantity.
+            *of: A group, "rest" or "update"; two of them for a quantity of a pair; none for a quantity of the whole step.
 
         Raises:
-            KeyError: No such vector.
-            ValueError: No such quantity, one that is no number of a step, or too many or few vectors for it.
+            KeyError: There is no vector of this name.
+            ValueError: There is no such quantity, it is not a number of one step, or it needs another number of vectors.
         """
         found = quantity_of(name)
         found.check(of)
@@ -81,11 +82,15 @@ class Measurement(ShownInNotebooks):
         return float(np.ldexp(value, self.exponent)) if found.unit is Unit.GRADIENT else value
 
     def norm(self, name: str = "all", per: str = "contribution") -> float:
-        """Returns the norm of a group's contribution, or of its mean gradient (``per="mean"``: times batch / n_k).
+        """Returns the norm of a vector.
+
+        Args:
+            name: A group, "rest", "update", or "all" for the gradient.
+            per: "contribution", or "mean" for the mean gradient of a group's samples: the contribution times batch / n_k.
 
         Raises:
-            KeyError: No vector of that name.
-            ValueError: Another ``per`` than "contribution" or "mean".
+            KeyError: There is no vector of this name.
+            ValueError: ``per`` is neither "contribution" nor "mean".
         """
         if per not in ("contribution", "mean"):
             raise ValueError(f"per={per!r}; choose 'contribution' or 'mean'")
@@ -100,26 +105,29 @@ class Measurement(ShownInNotebooks):
         return self.quantity("share", name)
 
     def conflict(self, a: str, b: str) -> float:
-        """Returns cos(g_a, g_b); negative where the two groups pull against each other."""
+        """Returns cos(g_a, g_b). Below 0 the two groups pull against each other."""
         return self.quantity("conflict", a, b)
 
     def nonfinite(self, name: str = "all") -> bool:
-        """Says whether a vector was measured and is not finite; one without a norm that is finite is absent."""
+        """Says whether a vector, or the gradient ("all"), was measured and is not finite.
+
+        An absent vector has no norm either, but it is not such a vector.
+        """
         if name == "all":
             return bool(np.isinf(self.gram[: len(self.names) - (UPDATE in self.names)]).any())
         return bool(np.isinf(self.grouped()[self.index(name), self.index(name)]))
 
     def grouped(self) -> Floats:
-        """Returns [W, W] the Gram of the groups, the rest and the update, whatever components the loss has."""
+        """Returns [W, W] the Gram of the groups, the rest and the update. The components of a loss are added up."""
         if len(self.groups) + 1 + (UPDATE in self.names) == len(self.names):
             return self.gram
         return aggregate(self.gram, group_selection(self.names))
 
     def index(self, name: str) -> int:
-        """Returns the place of a group, "rest" or "update" in ``grouped``.
+        """Returns the index of a group, "rest" or "update" in ``grouped``.
 
         Raises:
-            KeyError: No vector of that name.
+            KeyError: There is no vector of this name.
         """
         known = [*self.groups, REST, *([UPDATE] if UPDATE in self.names else [])]
         if name not in known:
@@ -129,7 +137,7 @@ class Measurement(ShownInNotebooks):
 
 @dataclass(frozen=True)
 class _OneStep:
-    """A measurement as the functions of the catalogue see it: arrays of one number each."""
+    """Gives a measurement to the functions of the catalogue as ``Steps`` of a single step: each array is one number."""
 
     measurement: Measurement
 

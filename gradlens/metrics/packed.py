@@ -1,7 +1,8 @@
-"""From packed Gram rows to the Gram of the vectors that a question is about.
+"""Computes with packed Grams: the log keeps the upper triangle of each Gram as one row of P = V (V + 1) / 2 numbers.
 
-S is a 0/1 matrix [W, V]: each of its rows is a vector of the question as a sum of recorded ones. Working on the packed triangle
-costs one small matrix product for millions of rows; absence follows ``gradlens.metrics.gram.aggregate``.
+A question is often about sums of recorded vectors, such as a group over all loss components. A 0/1 matrix S [W, V] says which
+vectors each of the W sums has. One small matrix product then gives the Gram of the sums for millions of rows. Absent vectors
+count as in ``gradlens.metrics.gram.aggregate``.
 """
 
 from __future__ import annotations
@@ -17,22 +18,27 @@ ALL = "all"
 
 
 def components(names: Sequence[str]) -> tuple[str, ...]:
-    """Returns the loss components among vector names "component/group", in order; () where the loss is not split."""
+    """Returns the loss components in the vector names "component/group", in order; () if the loss has no components."""
     return tuple(dict.fromkeys(name.rpartition("/")[0] for name in names if "/" in name))
 
 
 def grouped(names: Sequence[str]) -> tuple[str, ...]:
-    """Returns the vectors that are left when components are summed, in the order of ``gradlens.metrics.gram.group_selection``."""
+    """Returns the names of the vectors once components are added up, in the order of ``gram.group_selection``."""
     return tuple(dict.fromkeys(name if name in (REST, UPDATE) else name.rpartition("/")[2] for name in names))
 
 
 def known(names: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
-    """Returns every name that can be asked for: groups, recorded vectors, whole loss components."""
+    """Returns every name that a user may ask for: groups, recorded vectors and whole loss components."""
     return tuple(dict.fromkeys((*groups, *names, *components(names))))
 
 
 def selection(names: Sequence[str], name: str) -> Floats:
-    """Returns [V] the recorded vectors that make up ``name``: a vector, a group, a component, or "all" (the gradient)."""
+    """Returns [V] of 0 and 1: which recorded vectors add up to ``name``.
+
+    Args:
+        names: Names of the V recorded vectors.
+        name: A vector, a group, a loss component, or "all" for the gradient.
+    """
     if name == ALL:
         return np.array([float(n != UPDATE) for n in names])
     if (name in names and "/" in name) or name in (REST, UPDATE):
@@ -42,7 +48,10 @@ def selection(names: Sequence[str], name: str) -> Floats:
 
 
 def against_all(names: Sequence[str], name: str) -> tuple[Floats, int]:
-    """Returns S [2, V] whose second row is ``name``, and how many of its first rows add up to the gradient."""
+    """Returns S [2, V] and how many of its first rows add up to the gradient. The second row is ``name``.
+
+    The first row is the rest of the gradient; for "update", which is no part of the gradient, it is the whole gradient.
+    """
     whole, one = selection(names, ALL), selection(names, name)
     if name == UPDATE:
         return np.stack([whole, one]), 1
@@ -50,7 +59,7 @@ def against_all(names: Sequence[str], name: str) -> tuple[Floats, int]:
 
 
 def unpack(packed: NDArray[np.floating], V: int) -> Floats:
-    """Returns [..., V, V] symmetric matrices from their upper triangles [..., P]."""
+    """Returns the symmetric matrices [..., V, V] with the upper triangles [..., P]."""
     place = np.zeros((V, V), dtype=np.intp)
     rows, columns = np.triu_indices(V)
     place[rows, columns] = place[columns, rows] = np.arange(len(rows))
@@ -58,15 +67,20 @@ def unpack(packed: NDArray[np.floating], V: int) -> Floats:
 
 
 def product(a: Floats, b: Floats) -> Floats:
-    """Returns [P] the weights that turn packed Gram rows into the inner products of the sums a [V] and b [V] of vectors."""
+    """Returns weights [P]: a packed Gram row times these is the inner product of two sums of vectors.
+
+    Args:
+        a: [V] of 0 and 1, the vectors of the first sum.
+        b: [V] of 0 and 1, the vectors of the second sum.
+    """
     rows, columns = np.triu_indices(len(a))
     return np.asarray(a[rows] * b[columns] + np.where(rows == columns, 0.0, a[columns] * b[rows]))
 
 
 def coarse(packed: NDArray[np.floating], S: Floats) -> Floats:
-    """Returns [n, W, W] the Gram of the vectors S [W, V] from packed rows [n, P].
+    """Returns the Gram [n, W, W] of the sums S [W, V], from packed rows [n, P].
 
-    A vector none of whose terms is there is NaN; one with a term that is not finite is inf.
+    Rows and columns of a sum are NaN if all its vectors are absent. They are inf if one of them is not finite.
     """
     W, V = S.shape
     rows, columns = np.triu_indices(V)
@@ -84,15 +98,16 @@ def coarse(packed: NDArray[np.floating], S: Floats) -> Floats:
 def told_apart(
     packed: NDArray[np.floating], names: Sequence[str], groups: Sequence[str], counts: Floats
 ) -> NDArray[np.floating]:
-    """Returns packed rows in which groups with samples are never absent.
+    """Returns packed rows in which a group with samples is never absent.
 
-    Earlier versions wrote a gradient of NaN as absent. Such a group had samples, so its gradient was not finite.
+    Earlier versions wrote a gradient that is not finite as NaN, like an absent one. If the group had samples, it was not
+    absent, so its rows and columns become inf.
 
     Args:
         packed: [n, P].
-        names: The V vectors.
-        groups: K groups.
-        counts: [n, K] samples.
+        names: Names of the V vectors.
+        groups: Names of the K groups.
+        counts: [n, K] samples of each group.
     """
     rows, columns = np.triu_indices(len(names))
     silent = np.isnan(packed[:, rows == columns])  # [n, V]

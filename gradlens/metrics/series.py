@@ -1,4 +1,7 @@
-"""The quantities that a Run gives, as functions of packed Gram rows; their definitions are those of ``gradlens.metrics.gram``."""
+"""Computes whole series of quantities from packed Gram rows, for ``Run``.
+
+The definitions are those of ``gradlens.metrics.gram``. A run of many steps is computed part by part.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,18 @@ from gradlens.metrics import packed as vectors
 from gradlens.metrics.catalogue import AgainstAll, Between
 from gradlens.metrics.gram import Floats
 
-# Packed Gram rows [n, P] and the names of their V vectors -> [n].
+# Takes packed Gram rows [n, P] and the names of their V vectors; returns [n].
 OfPacked = Callable[[NDArray[Any], tuple[str, ...]], Floats]
 
-# Which function, or which function of which other vector; and of which vector.
+# A series: its function, with the name of the second vector if it is a function of two; and the name of the first vector.
 Kind = AgainstAll | tuple[Between, str]
 Key = tuple[Kind, str]
-# With more groups than this, their pairs are too many to be computed before somebody asks for them.
+# With more groups than this, conflicts are computed only when somebody asks for them: there are too many pairs.
 MOST_PAIRED = 4
 
 
 def against_all(function: AgainstAll, name: str) -> OfPacked:
-    """Returns a function of one vector and the gradient, of packed rows."""
+    """Turns a function of one vector and the gradient into a function of packed rows."""
     if function is grams.own_norm:
         return norm(name)
 
@@ -37,7 +40,7 @@ def against_all(function: AgainstAll, name: str) -> OfPacked:
 
 
 def between(function: Between, a: str, b: str) -> OfPacked:
-    """Returns a function of two vectors, of packed rows."""
+    """Turns a function of two vectors into a function of packed rows."""
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
         S = np.stack([vectors.selection(names, a), vectors.selection(names, b)])
@@ -47,7 +50,7 @@ def between(function: Between, a: str, b: str) -> OfPacked:
 
 
 def common(groups: tuple[str, ...]) -> list[Key]:
-    """Returns the curves that a look at a run asks for sooner or later."""
+    """Returns the series that anybody who looks at a run needs: cosines, shares, norms, and conflicts of few groups."""
     found: list[Key] = [(grams.cosine, group) for group in groups]
     found += [(grams.share, name) for name in (*groups, grams.REST)]
     found += [(grams.own_norm, name) for name in (*groups, vectors.ALL)]
@@ -57,14 +60,14 @@ def common(groups: tuple[str, ...]) -> list[Key]:
 
 
 def curves(packed: NDArray[Any], names: tuple[str, ...], keys: list[Key]) -> list[Floats]:
-    """Returns [n] each of the quantities of ``common``: together they cost little more than one.
+    """Returns the series [n] of ``common``. All together cost little more than one.
 
     Args:
         packed: [n, P] packed Gram rows.
-        names: The recorded vectors.
-        keys: Which quantities.
+        names: Names of the V recorded vectors.
+        keys: Which series.
     """
-    if not np.isfinite(packed).all():  # absent and infinite entries need care
+    if not np.isfinite(packed).all():  # the fast way cannot tell absent from not finite
         return [_alone(*key)(packed, names) for key in keys]
     of = {name: vectors.selection(names, name) for _, name in (*keys, (grams.own_norm, vectors.ALL))}
     whole = of[vectors.ALL]
@@ -79,7 +82,7 @@ def curves(packed: NDArray[Any], names: tuple[str, ...], keys: list[Key]) -> lis
         overall = squared[list(of).index(vectors.ALL)]
 
         def value(kind: Kind, name: str) -> Floats:
-            if not of[name].any():  # a group that this segment does not know
+            if not of[name].any():  # this segment does not have the group
                 return np.full(len(packed), np.nan)
             if kind is grams.own_norm:
                 return np.asarray(length[name])
@@ -97,10 +100,10 @@ def _alone(kind: Kind, name: str) -> OfPacked:
 
 
 def norm(name: str) -> OfPacked:
-    """Returns the norm of one vector, or of the gradient ("all")."""
+    """Returns a function of packed rows: the norm of one vector, or of the gradient ("all")."""
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
-        # On its own, so that an infinite entry of another vector stays out of it.
+        # Computed from this vector alone, so that an infinite entry of another vector does not matter.
         gram = vectors.coarse(packed, vectors.selection(names, name)[None])
         return grams.overall_norm(gram, 1) if name == vectors.ALL else grams.norm(gram, 0)
 
@@ -108,7 +111,7 @@ def norm(name: str) -> OfPacked:
 
 
 def nonfinite(name: str) -> OfPacked:
-    """Returns 1 where a vector, or the gradient ("all"), was measured and is not finite, else 0."""
+    """Returns a function of packed rows: 1 where a vector, or the gradient ("all"), was measured and is not finite, else 0."""
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
         gram = vectors.coarse(packed, vectors.selection(names, name)[None])
@@ -118,7 +121,7 @@ def nonfinite(name: str) -> OfPacked:
 
 
 def share_distance(groups: tuple[str, ...], fractions: Floats) -> OfPacked:
-    """Returns half the L1 distance between the groups' shares and ``fractions`` [K]."""
+    """Returns a function of packed rows: half the L1 distance between the groups' shares and ``fractions`` [K]."""
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
         gram = vectors.unpack(packed, len(names))

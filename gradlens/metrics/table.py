@@ -1,7 +1,7 @@
-"""The catalogue as a table for pages: ``python -m gradlens.metrics.table README.md`` writes it between the page's two markers.
+"""Writes the catalogue as a table into a page: ``python -m gradlens.metrics.table README.md``.
 
-The first marker says which quantities: ``<!-- quantities: gradient measurement -->`` those about the gradient and about the
-measurement, ``<!-- quantities -->`` all.
+The table is put between two markers. The first marker says which quantities it has: ``<!-- quantities -->`` means all,
+``<!-- quantities: gradient measurement -->`` those about the gradient and about the measurement.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ MARKED = re.compile(r"(<!-- quantities(?:: ([a-z ]+))? -->\n).*?(<!-- end of qua
 
 
 def with_table(page: str) -> str:
-    """Returns a page with the table of today between its markers.
+    """Returns a page with the present table between its markers.
 
     Raises:
-        ValueError: It has no markers.
+        ValueError: The page has no markers.
     """
     if not MARKED.search(page):
         raise ValueError(
@@ -30,7 +30,11 @@ def with_table(page: str) -> str:
 
 
 def table(about: str | None = None) -> str:
-    """Returns the quantities as a table in markdown; with ``about``, only those about one of its words."""
+    """Returns a table of quantities in Markdown.
+
+    Args:
+        about: Words such as "gradient measurement": only the quantities about one of them are listed. None: all.
+    """
     shown = [quantity for quantity in QUANTITIES.values() if about is None or quantity.about in about.split()]
     rows = [
         f"| {quantity.title} | `{quantity.name}` | {quantity.definition.replace('|', chr(92) + '|')} | {range_text(quantity)} |"

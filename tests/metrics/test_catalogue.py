@@ -102,7 +102,7 @@ def test_what_cannot_be_asked_for(run):
     for source in (run, measured()):
         with pytest.raises(ValueError, match=r"quantity='angle'; choose one of sample_share, share, cosine"):
             source.quantity("angle", "tail")
-        with pytest.raises(ValueError, match=r"conflict is of 2 vectors; 1 were given"):
+        with pytest.raises(ValueError, match=r"conflict needs 2 vector name\(s\), and got 1"):
             source.quantity("conflict", "tail")
         with pytest.raises(ValueError, match=r"distortion is one number for a run"):
             source.quantity("distortion")

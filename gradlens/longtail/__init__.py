@@ -14,7 +14,7 @@ from gradlens.longtail.methods.parts.prototypes import class_prototypes
 from gradlens.longtail.methods.parts.resize import extended, truncated
 from gradlens.longtail.methods.parts.retention import retention_loss, retention_weight
 from gradlens.longtail.networks.resnet_cifar import ResNetCifar
-from gradlens.longtail.recipe.phases import Phase, Step
+from gradlens.longtail.recipe.phases import Step, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.loading import load_task
@@ -31,12 +31,12 @@ __all__ = [
     "ImageSet",
     "LongTailError",
     "Method",
-    "Phase",
     "Recipe",
     "ResNetCifar",
     "Step",
     "Subset",
     "Task",
+    "TrainingPhase",
     "balanced_counts",
     "balanced_subset",
     "class_prototypes",

@@ -35,7 +35,7 @@ class Unit(Enum):
     LOSS = "loss"
 
 
-class Steps(Protocol):
+class MeasuredSteps(Protocol):
     """What the function of a quantity can ask about measured steps. Every array is [T], one number for each step; NaN: none."""
 
     def samples(self, group: str) -> Floats:
@@ -120,23 +120,23 @@ class Quantity:
             raise ValueError(f"{self.name} needs {needed} vector name(s), and got {len(of)}")
 
 
-def _share(steps: Steps, vector: str) -> Floats:
+def _share(steps: MeasuredSteps, vector: str) -> Floats:
     return steps.against_all(grams.share, vector)
 
 
-def _cosine(steps: Steps, vector: str) -> Floats:
+def _cosine(steps: MeasuredSteps, vector: str) -> Floats:
     return steps.against_all(grams.cosine, vector)
 
 
-def _norm(steps: Steps, vector: str) -> Floats:
+def _norm(steps: MeasuredSteps, vector: str) -> Floats:
     return steps.against_all(grams.own_norm, vector)
 
 
-def _mean_norm(steps: Steps, group: str) -> Floats:
+def _mean_norm(steps: MeasuredSteps, group: str) -> Floats:
     return np.asarray(_norm(steps, group) * steps.batch() / positive(steps.samples(group)))
 
 
-def _sample_share(steps: Steps, group: str) -> Floats:
+def _sample_share(steps: MeasuredSteps, group: str) -> Floats:
     return np.asarray(steps.samples(group) / positive(steps.batch()))
 
 

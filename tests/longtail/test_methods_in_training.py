@@ -8,10 +8,10 @@ from gradlens.longtail.methods import CE, DUAL_PHASE, PLAIN
 from gradlens.longtail.recipe.learner import derived_seed
 from gradlens.longtail.tasks.digits import digits_task
 from gradlens.longtail.training.fit import fit
-from gradlens.longtail.training.watcher import Untracked
+from gradlens.longtail.training.watcher import Unwatched
 
 
-class Watcher(Untracked):
+class Watcher(Unwatched):
     """Notes labels by (phase, epoch), and the learning rate of each step."""
 
     def __init__(self):
@@ -21,7 +21,7 @@ class Watcher(Untracked):
         self.phase, self.optimizer = phase.name, optimizer
 
     def backward(self, losses, step):
-        self.labels.setdefault((self.phase, step.clock.epoch), []).append(step.labels)
+        self.labels.setdefault((self.phase, step.progress.epoch), []).append(step.labels)
         self.rates.setdefault(self.phase, []).append(self.optimizer.param_groups[0]["lr"])
         super().backward(losses, step)
 
@@ -33,7 +33,7 @@ def task():
 
 def watched(recipe, task):
     watcher = Watcher()
-    fit(recipe, task, tracker=watcher)
+    fit(recipe, task, watcher=watcher)
     return watcher
 
 

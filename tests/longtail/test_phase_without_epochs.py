@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from gradlens.longtail.methods import CE
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
 from gradlens.longtail.methods.parts.prototypes import class_prototypes
-from gradlens.longtail.recipe.phases import Phase
+from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.tasks.digits import digits_task
 from gradlens.longtail.training.checkpoint import FILE, phase_file
 from gradlens.longtail.training.fit import fit
@@ -32,7 +32,7 @@ def nearest_mean(learner):
     learner.model.classifier.weight.data.copy_(means)
 
 
-NCM = Phase("NCM", 0, {}, structure=cosine, initialise=nearest_mean)
+NCM = TrainingPhase("NCM", 0, {}, structure=cosine, initialise=nearest_mean)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from gradlens.longtail.methods.terms import cross_entropy
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.learner import Learner, derived_seed
 from gradlens.longtail.recipe.modes import frozen
-from gradlens.longtail.recipe.phases import LossTerm, Phase, Step
+from gradlens.longtail.recipe.phases import LossTerm, Step, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
@@ -36,7 +36,7 @@ OLD = "old"
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadClasses:
     """The classes of phase I: the first ``size`` of the task's.
 
     Attributes:
@@ -82,7 +82,7 @@ class Memory:
         selection: How they are chosen.
     """
 
-    head: Head
+    head: HeadClasses
     per_class: int
     selection: Selection
 
@@ -143,7 +143,7 @@ class IntraClass:
         samples: Of the "memory" or "all".
     """
 
-    head: Head
+    head: HeadClasses
     margin: float
     hardest: int | None
     negatives: Literal["new", "all"]
@@ -168,7 +168,7 @@ class IntraClass:
 
 
 def _recipe(task: Task, settings: Settings) -> Recipe:
-    head = Head(_head_size(task, settings["head_classes"]))
+    head = HeadClasses(_head_size(task, settings["head_classes"]))
     weight = settings["retention_weight"]
     if weight is None:
         weight = retention_weight(head.size, task.num_classes - head.size)
@@ -188,7 +188,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         epochs_2 = positive(settings, "epochs_2")
     else:
         epochs_2 = epochs
-    first = Phase(
+    first = TrainingPhase(
         name="I",
         epochs=epochs,
         losses={"classification": cross_entropy},
@@ -199,7 +199,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         structure=head.truncate,
         select=head.images,
     )
-    second = Phase(
+    second = TrainingPhase(
         name="II",
         epochs=epochs_2,
         losses=_losses(head, settings, float(weight)),
@@ -214,7 +214,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     return Recipe("dual-phase", (first, second), cosine_network(task, settings), settings)
 
 
-def _losses(head: Head, settings: Settings, weight: float) -> dict[str, LossTerm]:
+def _losses(head: HeadClasses, settings: Settings, weight: float) -> dict[str, LossTerm]:
     """Returns the terms of Equation 9; one that is switched off is absent, not zero.
 
     Raises:

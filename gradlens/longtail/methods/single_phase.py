@@ -8,7 +8,7 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import cosine_network, positive, schedule, sgd
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.terms import cross_entropy
-from gradlens.longtail.recipe.phases import LossTerm, Phase
+from gradlens.longtail.recipe.phases import LossTerm, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
@@ -32,7 +32,7 @@ def one_phase(method: str, task: Task, settings: Settings, loss: LossTerm = cros
     kind = settings["classifier"]
     if kind not in ("linear", "cosine"):
         raise LongTailError(f"classifier={kind!r}; choose 'linear' or 'cosine'")
-    phase = Phase(
+    phase = TrainingPhase(
         name="all classes",
         epochs=positive(settings, "epochs") * positive(settings, "compute"),
         losses={"classification": loss},

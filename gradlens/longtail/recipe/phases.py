@@ -1,4 +1,4 @@
-"""Phase: one stage of a training method. A method is a list of them, and `fit` runs any list.
+"""TrainingPhase: one stage of a training method. A method is a list of them, and `fit` runs any list.
 
 A phase is entered in three moves, so that a training can be resumed in the middle of it:
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.optimization import Schedule, Sgd, Steps
-from gradlens.longtail.recipe.visiting import Clock, Visiting, shuffled
+from gradlens.longtail.recipe.visiting import PhaseProgress, Visiting, shuffled
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Step:
 
     Attributes:
         learner: The network and what stands beside it.
-        clock: Epoch and epochs of the phase.
+        progress: Epoch and epochs of the phase.
         images: [b, channels, H, W] network input.
         labels: [B] class ids, or [B, C] soft labels.
         features: [B, d] penultimate features.
@@ -42,7 +42,7 @@ class Step:
     """
 
     learner: Learner
-    clock: Clock
+    progress: PhaseProgress
     images: Tensor
     labels: Tensor
     features: Tensor
@@ -69,7 +69,7 @@ class Step:
         if alone:
             return self
         labels, features, logits = (gather(rows, total) for rows in (self.labels, self.features, self.logits))
-        return Step(self.learner, self.clock, self.images, labels, features, logits, self.anchors, self)
+        return Step(self.learner, self.progress, self.images, labels, features, logits, self.anchors, self)
 
     def gathered(self, rows: Tensor) -> Tensor:
         """Returns [B, ...] what all processes have computed of their images.
@@ -99,25 +99,25 @@ class Step:
 
 NO_CLASS = -100  # the label of cross_entropy that counts for nothing
 LossTerm = Callable[[Step], Tensor]
-Forward = Callable[[Learner, Clock, Tensor, Tensor, torch.Generator], Step]
+Forward = Callable[[Learner, PhaseProgress, Tensor, Tensor, torch.Generator], Step]
 Select = Callable[[Learner], Tensor]
 Change = Callable[[Learner], None]
 
 
 def classify(
     learner: Learner,
-    clock: Clock,
+    progress: PhaseProgress,
     images: Tensor,
     labels: Tensor,
     generator: torch.Generator,  # noqa: ARG001
 ) -> Step:
     """The ordinary forward pass. A method that mixes images or features puts its own in the place of it."""
     features = learner.model.embed(images)
-    return Step(learner, clock, images, labels, features, learner.model.classifier(features))
+    return Step(learner, progress, images, labels, features, learner.model.classifier(features))
 
 
 @dataclass(frozen=True)
-class Phase:
+class TrainingPhase:
     """One stage of training.
 
     Attributes:

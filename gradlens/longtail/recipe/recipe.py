@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradlens.longtail.networks.network import Network
-from gradlens.longtail.recipe.phases import Phase
+from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.recipe.settings import Settings
 
 
@@ -23,7 +23,7 @@ class Recipe:
     """
 
     method: str
-    phases: tuple[Phase, ...]
+    phases: tuple[TrainingPhase, ...]
     network: Callable[[], Network]
     settings: Settings
 

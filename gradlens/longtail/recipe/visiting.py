@@ -13,7 +13,7 @@ from gradlens.longtail.errors import LongTailError
 
 
 @dataclass(frozen=True)
-class Clock:
+class PhaseProgress:
     """Where in a phase a training is.
 
     Attributes:
@@ -25,30 +25,30 @@ class Clock:
     epochs: int
 
 
-# (labels [n] of the phase's images, clock, CPU generator) -> [n] rows of ``labels`` in the order of the visit
-Visiting = Callable[[Tensor, Clock, torch.Generator], Tensor]
+# (labels [n] of the phase's images, progress, CPU generator) -> [n] rows of ``labels`` in the order of the visit
+Visiting = Callable[[Tensor, PhaseProgress, torch.Generator], Tensor]
 
 
-def shuffled(labels: Tensor, clock: Clock, generator: torch.Generator) -> Tensor:  # noqa: ARG001
+def shuffled(labels: Tensor, progress: PhaseProgress, generator: torch.Generator) -> Tensor:  # noqa: ARG001
     """Every image once, in random order."""
     return torch.randperm(len(labels), generator=generator)
 
 
-def progressive(labels: Tensor, clock: Clock, generator: torch.Generator) -> Tensor:
+def progressive(labels: Tensor, progress: PhaseProgress, generator: torch.Generator) -> Tensor:
     """As many draws as images, from instance- to class-balanced over the epochs of the phase (Kang et al. 2020).
 
     Classes without an image in the phase take no part: C is the number of those that have one.
     """
-    p = samplers.progressively_balanced(torch.bincount(labels), clock.epoch, clock.epochs)
+    p = samplers.progressively_balanced(torch.bincount(labels), progress.epoch, progress.epochs)
     return samplers.draw(labels, p, len(labels), generator)
 
 
-def class_balanced(labels: Tensor, clock: Clock, generator: torch.Generator) -> Tensor:  # noqa: ARG001
+def class_balanced(labels: Tensor, progress: PhaseProgress, generator: torch.Generator) -> Tensor:  # noqa: ARG001
     """As many draws as images, every class equally likely."""
     return samplers.draw(labels, samplers.class_balanced(torch.bincount(labels)), len(labels), generator)
 
 
-def reversed_frequency(labels: Tensor, clock: Clock, generator: torch.Generator) -> Tensor:  # noqa: ARG001
+def reversed_frequency(labels: Tensor, progress: PhaseProgress, generator: torch.Generator) -> Tensor:  # noqa: ARG001
     """As many draws as images, the rarer a class the likelier (BBN)."""
     return samplers.draw(labels, samplers.reversed_frequency(torch.bincount(labels)), len(labels), generator)
 

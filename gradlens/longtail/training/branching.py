@@ -13,7 +13,7 @@ import torch
 from gradlens.longtail.methods import find_method
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.learner import derived_seed
-from gradlens.longtail.recipe.phases import Phase
+from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.training.checkpoint import (
@@ -100,9 +100,9 @@ def _fresh_network(recipe: Recipe, seed: int) -> Network:
         return recipe.network()
 
 
-def _differences(there: Phase, here: Phase) -> list[str]:
+def _differences(there: TrainingPhase, here: TrainingPhase) -> list[str]:
     return [
         f"{field.name.replace('_', ' ')} of phase {here.name!r}"
-        for field in fields(Phase)
+        for field in fields(TrainingPhase)
         if not same(getattr(there, field.name), getattr(here, field.name))
     ]

@@ -16,15 +16,15 @@ from gradlens.guards.cudnn_settings import cudnn_settings
 from gradlens.longtail.recipe.learner import Learner, derived_seed
 from gradlens.longtail.recipe.modes import choose_trainable, set_modes
 from gradlens.longtail.recipe.optimization import set_rates
-from gradlens.longtail.recipe.phases import Phase, Step
+from gradlens.longtail.recipe.phases import Step, TrainingPhase
 from gradlens.longtail.recipe.processes import Processes, directly
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.task import Task
-from gradlens.longtail.recipe.visiting import Clock
+from gradlens.longtail.recipe.visiting import PhaseProgress
 from gradlens.longtail.training.checkpoint import FILE, Checkpoint, load_checkpoint, phase_file, save_checkpoint
 from gradlens.longtail.training.divergence import DivergedError, LossWatch, check_parameters, way_out
 from gradlens.longtail.training.evaluation import evaluate
-from gradlens.longtail.training.watcher import Tracker, Untracked
+from gradlens.longtail.training.watcher import Unwatched, Watcher
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def fit(
     folder: Path | str | None = None,
     resume: bool = False,
     start: Checkpoint | None = None,
-    tracker: Tracker | None = None,
+    watcher: Watcher | None = None,
     evaluate_every: int = 1,
     max_steps: int | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
@@ -88,7 +88,7 @@ def fit(
         resume: Goes on from the folder's checkpoint, bit for bit as if there had been no interruption; starts from the
             beginning where it has none yet.
         start: Takes the place of the beginning: where another training was that is the same so far (``branch_point``).
-        tracker: Watches the training.
+        watcher: Watches the training.
         evaluate_every: Epochs between evaluations; the last of each phase is always evaluated.
         max_steps: Ends each epoch after so many steps, to try things out.
         on_epoch: Called with the history's row of each epoch.
@@ -97,7 +97,7 @@ def fit(
         CheckpointError: A checkpoint that is damaged or belongs to another training.
         DivergedError: The loss or a weight is no longer finite; the checkpoint of the last good epoch is kept.
     """
-    tracker = tracker or Untracked()
+    watcher = watcher or Unwatched()
     where = torch.device(device)
     keep = Path(folder) if folder is not None else None
     identity = training_identity(recipe, task, seed, max_steps)
@@ -115,21 +115,21 @@ def fit(
             fresh = stored is None or index > stored.phase
             followed = index + 1 < len(recipe.phases)
             epochs_before = history[-1]["epoch"] - first if history else 0
-            tracker.start_phase(phase, learner, optimizer, steps, first)
+            watcher.start_phase(phase, learner, optimizer, steps, first)
             if fresh and (index or not phase.epochs):
                 accuracies = evaluate(learner.model, task.evaluations[split], task.counts, learner.processes)
-                tracker.event("phase-entered", phase=phase.name, split=split, **accuracies, **learner.notes)
+                watcher.event("phase-entered", phase=phase.name, split=split, **accuracies, **learner.notes)
             if fresh and not phase.epochs:
                 history.append({"epoch": epochs_before, "phase": phase.name, **accuracies})
-                tracker.end_epoch(history[-1], learner)
+                watcher.end_epoch(history[-1], learner)
                 _save(keep, _snapshot(identity, index, 0, steps, learner, optimizer, history), learner, followed)
             for epoch in range(first, phase.epochs):
                 assert optimizer is not None
                 last = epoch + 1 == phase.epochs
-                tracker.start_epoch(epochs_before + epoch)
+                watcher.start_epoch(epochs_before + epoch)
                 row: dict[str, Any] = {"epoch": epochs_before + epoch + 1, "phase": phase.name}
                 try:
-                    trained, done = _epoch(index, phase, epoch, learner, optimizer, tracker, max_steps)
+                    trained, done = _epoch(index, phase, epoch, learner, optimizer, watcher, max_steps)
                     check_parameters(learner.model, row["epoch"])
                 except DivergedError as error:
                     raise DivergedError(f"{error}; {way_out(keep)}") from error
@@ -139,13 +139,13 @@ def fit(
                     row |= evaluate(learner.model, task.evaluations[split], task.counts, learner.processes)
                 history.append(row)
                 # Before the checkpoint: a training that is killed between the two repeats the epoch and logs it again.
-                tracker.end_epoch(row, learner)
+                watcher.end_epoch(row, learner)
                 snapshot = _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history)
                 _save(keep, snapshot, learner, last and followed)
                 if on_epoch is not None:
                     on_epoch(row)
             if followed:
-                tracker.end_phase()
+                watcher.end_phase()
         final = {
             name: evaluate(learner.model, images, task.counts, learner.processes)
             for name, images in task.evaluations.items()
@@ -167,7 +167,9 @@ def _start(recipe: Recipe, task: Task, seed: int, device: torch.device) -> Learn
     return Learner(model, task.train, task.counts, device, seed, everything, processes=processes)
 
 
-def _enter(index: int, phase: Phase, learner: Learner, stored: Checkpoint | None) -> tuple[torch.optim.SGD | None, int]:
+def _enter(
+    index: int, phase: TrainingPhase, learner: Learner, stored: Checkpoint | None
+) -> tuple[torch.optim.SGD | None, int]:
     """Gives the learner the form of a phase and its values: fresh ones, or those of a checkpoint made in that phase.
 
     Returns:
@@ -205,23 +207,25 @@ def _enter(index: int, phase: Phase, learner: Learner, stored: Checkpoint | None
 
 def _epoch(
     index: int,
-    phase: Phase,
+    phase: TrainingPhase,
     epoch: int,
     learner: Learner,
     optimizer: torch.optim.Optimizer,
-    tracker: Tracker,
+    watcher: Watcher,
     max_steps: int | None,
 ) -> tuple[dict[str, float], int]:
     """Trains one epoch; returns its mean losses and seconds, and its number of steps."""
     started = time.perf_counter()
-    clock = Clock(epoch, phase.epochs)
+    progress = PhaseProgress(epoch, phase.epochs)
     processes = learner.processes
     own = (processes.rank,) if processes.rank else ()  # the order is that of all processes
     seeds = {"order": derived_seed(learner.seed, "order", index, epoch)}
     seeds |= {what: derived_seed(learner.seed, what, index, epoch, *own) for what in ("forward", "augmentation")}
     torch.manual_seed(seeds["forward"])  # dropout
     generator = torch.Generator().manual_seed(seeds["forward"])
-    order = phase.visiting(learner.train.labels[learner.selected], clock, torch.Generator().manual_seed(seeds["order"]))
+    order = phase.visiting(
+        learner.train.labels[learner.selected], progress, torch.Generator().manual_seed(seeds["order"])
+    )
     set_rates(optimizer, phase.schedule.factor(epoch, phase.epochs))
     set_modes(learner.model)
     watch = LossWatch(phase.name, epoch, learner.device)
@@ -230,11 +234,11 @@ def _epoch(
     for images, labels in learner.train.batches(positions, size, augmented=True, seed=seeds["augmentation"]):
         if steps == max_steps:
             break
-        part: Step = learner.run(partial(phase.forward, learner, clock, images, labels, generator))
+        part: Step = learner.run(partial(phase.forward, learner, progress, images, labels, generator))
         step = part.whole(min(phase.batch, len(order) - steps * phase.batch))
         losses: dict[str, Tensor] = {name: term(step) for name, term in phase.losses.items()}
         watch.add(losses, len(step.labels))
-        tracker.backward(losses, step)
+        watcher.backward(losses, step)
         optimizer.step()
         optimizer.zero_grad()
         steps += 1

@@ -1,4 +1,4 @@
-"""LensTracker: a training of several phases as one tracked run."""
+"""LensWatcher: a training of several phases as one tracked run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from gradlens.groups import ClassGroups
 from gradlens.lens import Lens
 from gradlens.longtail.recipe.learner import Learner
-from gradlens.longtail.recipe.phases import Phase, Step
+from gradlens.longtail.recipe.phases import Step, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.training.watching import Watching
@@ -21,7 +21,7 @@ from gradlens.runlog.format.description import FILE, read_meta
 SHOTS = ("many", "medium", "few", "overall")
 
 
-class LensTracker:
+class LensWatcher:
     """Gives every phase a lens of its own, since network and optimizer change; together they write one run."""
 
     def __init__(
@@ -62,18 +62,18 @@ class LensTracker:
         self._lens: Lens | None = None
         self._writer: RunWriter | None = None  # in a phase without a lens
         self._step = 0
-        self._phase: Phase | None = None
+        self._phase: TrainingPhase | None = None
         self._epochs = 0
 
     def start_phase(
         self,
-        phase: Phase,
+        phase: TrainingPhase,
         learner: Learner,
         optimizer: torch.optim.Optimizer | None,
         step: int,
         done: int,
     ) -> None:
-        """See ``Tracker.start_phase``."""
+        """See ``Watcher.start_phase``."""
         self._step = step
         if optimizer is None:
             if learner.processes.rank == 0:
@@ -104,19 +104,19 @@ class LensTracker:
         self._lens.phase(phase.name)
 
     def start_epoch(self, epoch: int) -> None:
-        """See ``Tracker.start_epoch``."""
+        """See ``Watcher.start_epoch``."""
         if self._lens is not None:
             self._lens.epoch = epoch
 
     def backward(self, losses: dict[str, Tensor], step: Step) -> None:
-        """See ``Tracker.backward``."""
+        """See ``Watcher.backward``."""
         assert self._lens is not None
         whole = len(self._recipe.components) == 1
         loss = next(iter(losses.values())) if whole else losses
         self._lens.backward(loss, step.measured_labels(), outputs=step.anchors, logits=step.own.logits)
 
     def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
-        """See ``Tracker.end_epoch``."""
+        """See ``Watcher.end_epoch``."""
         accuracies = {name: row[name] for name in SHOTS if name in row}
         split = next(iter(self._task.evaluations))
         if self._lens is None:
@@ -143,12 +143,12 @@ class LensTracker:
             self._lens.step += 1
 
     def end_phase(self) -> None:
-        """See ``Tracker.end_phase``: frozen copies of the network must not carry the lens's hooks."""
+        """See ``Watcher.end_phase``: frozen copies of the network must not carry the lens's hooks."""
         self.close()
         self._lens = self._writer = None
 
     def event(self, kind: str, **facts: Any) -> None:
-        """See ``Tracker.event``."""
+        """See ``Watcher.event``."""
         if self._lens is not None:
             self._lens.event(kind, **facts)
         elif self._writer is not None:

@@ -16,7 +16,7 @@ from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.training.checkpoint import FILE as CHECKPOINT
 from gradlens.longtail.training.checkpoint import Checkpoint, CheckpointError, require_same
 from gradlens.longtail.training.fit import Fitted, fit, training_identity
-from gradlens.longtail.training.watcher import Tracker, Untracked
+from gradlens.longtail.training.watcher import Unwatched, Watcher
 from gradlens.longtail.training.watching import Watching
 from gradlens.runlog import RunError, RunExistsError
 from gradlens.runlog.format.description import FILE as RUN
@@ -83,7 +83,7 @@ def run_training(
     extra = {"source": task.source} | (
         {} if start is None else {"branched_after_phase": recipe.phases[start.phase].name}
     )
-    tracker = _tracker(recipe, task, path, watching, seed, resume, extra)
+    watcher = _watcher(recipe, task, path, watching, seed, resume, extra)
     try:
         fitted = fit(
             recipe,
@@ -93,19 +93,19 @@ def run_training(
             folder=path,
             resume=resume,
             start=start,
-            tracker=tracker,
+            watcher=watcher,
             evaluate_every=evaluate_every,
             max_steps=max_steps,
             on_epoch=on_epoch,
         )
     except KeyboardInterrupt:
-        tracker.close("interrupted", f"{signal.Signals.SIGINT.name}; --resume goes on from {CHECKPOINT}")
+        watcher.close("interrupted", f"{signal.Signals.SIGINT.name}; --resume goes on from {CHECKPOINT}")
         raise
     except BaseException as error:
-        tracker.close("failed", f"{type(error).__name__}: {error}")
+        watcher.close("failed", f"{type(error).__name__}: {error}")
         raise
-    tracker.event("result", best_epoch=fitted.best["epoch"], **fitted.final[fitted.split])
-    tracker.close()
+    watcher.event("result", best_epoch=fitted.best["epoch"], **fitted.final[fitted.split])
+    watcher.close()
     result = describe(recipe, task, fitted, seed, device, max_steps)
     if fitted.learner.processes.rank == 0:
         replace_file(path / RESULT, (json.dumps(result, indent=1) + "\n").encode())
@@ -122,7 +122,7 @@ def _finished(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     return dict(result)
 
 
-def _tracker(
+def _watcher(
     recipe: Recipe,
     task: Task,
     folder: Path,
@@ -130,14 +130,14 @@ def _tracker(
     seed: int,
     resume: bool,
     extra: dict[str, Any],
-) -> Tracker:
+) -> Watcher:
     if watching is not None:
-        from gradlens.longtail.training.lens_watcher import LensTracker
+        from gradlens.longtail.training.lens_watcher import LensWatcher
 
         if resume and (folder / CHECKPOINT).exists() and not (folder / RUN).exists():
             raise RunError(f"{folder} was trained without the lens so far; resume it with --untracked")
         facts = {"command": (sys.executable, *sys.argv), "extra": extra}
-        return LensTracker(recipe, task, folder, watching, seed=seed, resume=resume, facts=facts)
+        return LensWatcher(recipe, task, folder, watching, seed=seed, resume=resume, facts=facts)
     if Processes.here().rank == 0:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def _tracker(
             raise RunExistsError(
                 f"{folder} already exists and holds something; choose another with --out, or go on with --resume"
             )
-    return Untracked()
+    return Unwatched()
 
 
 def describe(

@@ -1,4 +1,4 @@
-"""Tracker: what the training loop tells whoever watches it, and the one that does not watch."""
+"""Watcher: what the training loop tells whoever watches it, and the one that does not watch."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from gradlens.longtail.recipe.learner import Learner
-from gradlens.longtail.recipe.phases import Phase, Step
+from gradlens.longtail.recipe.phases import Step, TrainingPhase
 
 
-class Tracker(Protocol):
+class Watcher(Protocol):
     """Watches a training of several phases."""
 
     def start_phase(
-        self, phase: Phase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, done: int
+        self, phase: TrainingPhase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, done: int
     ) -> None:
         """Called when a phase has been entered.
 
@@ -46,11 +46,11 @@ class Tracker(Protocol):
         """Called when the training is over: "finished", "failed" or "interrupted"."""
 
 
-class Untracked:
+class Unwatched:
     """Trains without watching."""
 
     def start_phase(
-        self, phase: Phase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, done: int
+        self, phase: TrainingPhase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, done: int
     ) -> None:
         """Does nothing."""
 

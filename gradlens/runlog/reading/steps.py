@@ -17,7 +17,7 @@ from gradlens.metrics.series import Kind, OfPacked
 
 @dataclass(frozen=True)
 class RecordedSteps:
-    """What a run has recorded; implements ``gradlens.metrics.catalogue.Steps``.
+    """What a run has recorded; implements ``gradlens.metrics.catalogue.MeasuredSteps``.
 
     Attributes:
         groups: Names of the K groups.

@@ -8,7 +8,7 @@ from gradlens.longtail.methods import DUAL_PHASE
 from gradlens.longtail.methods.parts.intra import intra_class_loss
 from gradlens.longtail.methods.parts.retention import retention_loss
 from gradlens.longtail.recipe.phases import classify
-from gradlens.longtail.recipe.visiting import Clock
+from gradlens.longtail.recipe.visiting import PhaseProgress
 from gradlens.longtail.tasks.digits import digits_task
 from gradlens.longtail.training.fit import _enter, _start, fit
 
@@ -78,7 +78,7 @@ def test_the_losses_of_phase_two_are_those_of_equation_9(task):
     learner.model.train()
     images, labels = next(learner.train.batches(learner.selected, 20, augmented=False))
     labels = labels.roll(3)
-    step = classify(learner, Clock(0, 1), images, labels, torch.Generator())
+    step = classify(learner, PhaseProgress(0, 1), images, labels, torch.Generator())
     terms = {name: term(step) for name, term in recipe.phases[1].losses.items()}
     features = step.features
     cosines = F.normalize(features) @ F.normalize(learner.model.classifier.weight).T
@@ -92,6 +92,6 @@ def test_a_batch_of_one_image_has_finite_losses_and_gradients(task):
     recipe, learner, _ = entered(task)
     learner.model.train()
     images, labels = next(learner.train.batches(learner.selected, 1, augmented=False))
-    step = classify(learner, Clock(0, 1), images, labels, torch.Generator())
+    step = classify(learner, PhaseProgress(0, 1), images, labels, torch.Generator())
     sum(term(step) for term in recipe.phases[1].losses.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in learner.model.parameters() if p.grad is not None)

@@ -14,7 +14,7 @@ from gradlens.longtail.methods import CE, DUAL_PHASE, PLAIN
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.learner import derived_seed
 from gradlens.longtail.recipe.optimization import Sgd, Steps
-from gradlens.longtail.recipe.phases import Phase
+from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Settings
 from gradlens.longtail.recipe.task import Task
@@ -22,7 +22,7 @@ from gradlens.longtail.tasks.digits import digits_task
 from gradlens.longtail.training.checkpoint import FILE, CheckpointError
 from gradlens.longtail.training.divergence import DivergedError
 from gradlens.longtail.training.fit import fit
-from gradlens.longtail.training.watcher import Untracked
+from gradlens.longtail.training.watcher import Unwatched
 from tests.longtail.processes import in_a_process
 from tests.longtail.resumable_training import train
 from tests.longtail.same_state import assert_same
@@ -51,11 +51,13 @@ def tiny_task(counts=(6, 3, 2)):
 
 def tiny_recipe(task, loss=None, **changes):
     loss = loss or (lambda step: F.cross_entropy(step.logits, step.labels))
-    phase = Phase(name="only", epochs=2, losses={"classification": loss}, batch=4, sgd=Sgd(0.1), schedule=Steps())
+    phase = TrainingPhase(
+        name="only", epochs=2, losses={"classification": loss}, batch=4, sgd=Sgd(0.1), schedule=Steps()
+    )
     return Recipe("tiny", (dataclasses.replace(phase, **changes),), lambda: Linear(task.num_classes), Settings({}))
 
 
-class Recorder(Untracked):
+class Recorder(Unwatched):
     def __init__(self):
         self.labels, self.rates, self.phases, self.events, self.rows, self.modes = [], [], [], [], [], []
 
@@ -118,14 +120,14 @@ def test_history_best_and_sparse_evaluation():
 def test_rates_follow_the_schedule():
     task = tiny_task()
     recorder = Recorder()
-    fit(tiny_recipe(task, epochs=10, schedule=Steps((0.8, 0.9), 0.1, warm_up=2)), task, tracker=recorder, max_steps=1)
+    fit(tiny_recipe(task, epochs=10, schedule=Steps((0.8, 0.9), 0.1, warm_up=2)), task, watcher=recorder, max_steps=1)
     assert recorder.rates == pytest.approx([0.05, 0.1, *[0.1] * 6, 0.01, 0.001])
 
 
 def test_phase_one_sees_the_head_and_phase_two_the_memory_and_the_tail():
     task = digits_task()
     recorder = Recorder()
-    fitted = fit(DUAL_PHASE.on(task, {"epochs": 2, "memory": 3}), task, tracker=recorder)
+    fitted = fit(DUAL_PHASE.on(task, {"epochs": 2, "memory": 3}), task, watcher=recorder)
     # counts 124 80 51 33 21 | 14 9 5 3 2 (imbalance 50): 309 head images in 10 batches, 5 x 3 + 33 in 2
     assert task.counts.tolist()[5:] == [14, 9, 5, 3, 2]
     assert recorder.phases == [("I", 0, 0), ("II", 20, 0)]
@@ -172,7 +174,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path, kind):
 
     def loss(step):
         value = F.cross_entropy(step.logits, step.labels)
-        if step.clock.epoch < 1:
+        if step.progress.epoch < 1:
             return value
         # sqrt at 0 has a finite value and an infinite gradient
         broken = (step.logits * 0).sum().abs().sqrt()

@@ -118,6 +118,12 @@ class SharedMeter(StepMeter):
         self._rests += 1
         super().measure_rest(losses, backward)
 
+    def products(self, vectors: Sequence[Grads], at: Sequence[int]) -> Tensor:
+        """See ``StepMeter.products``; of the vectors' means over all processes."""
+        if self._shared.sharing is not Sharing.SHARDS:
+            vectors = _means([(at, vector) for vector in vectors], self.params, self._shared.team)
+        return super().products(vectors, at)
+
     def _begin(self, *, returned: bool = False) -> None:
         begun = self.begun
         super()._begin(returned=returned)
@@ -160,7 +166,8 @@ class SharedMeter(StepMeter):
         team, positions = self._shared.team, self._rest + 1
         loss = 0.0 if self._sums.loss is None else float(self._sums.loss)
         size = float(sum(param.numel() for param in self.params))
-        local = not self._synced or self._sums.taken is not None or len(self._sums.raw) > 0  # not averaged yet
+        # Not averaged yet, or not all of it.
+        local = not self._synced or self._sums.taken is not None or len(self._sums.raw) > 0 or self.passes.joined
         facts = torch.zeros(len(self._sums.counts) + positions + 10, dtype=torch.float64)
         k = len(self._sums.counts)
         facts[:k] = torch.from_numpy(self._sums.counts)

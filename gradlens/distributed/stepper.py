@@ -16,6 +16,7 @@ from gradlens.batch.rows import LabelsError
 from gradlens.distributed.fitting import SharedFitting
 from gradlens.distributed.joining import JOIN, JoinListener
 from gradlens.distributed.meter import Shared, StepDropped
+from gradlens.distributed.stepped_gradient import SharedSteppedGradient
 from gradlens.distributed.team import Outcome, Phase, Team, Vote
 from gradlens.distributed.wrappers import Sharing
 from gradlens.groups import ClassGroups
@@ -38,8 +39,6 @@ class SharedStepper(Stepper):
     measured step is open until all processes have agreed, by a vote, to add up what they hold, or that one of them cannot.
     A process that leaves an open step early posts its vote and goes on training.
     """
-
-    _compares = False
 
     def __init__(
         self,
@@ -78,6 +77,7 @@ class SharedStepper(Stepper):
         self._ticks = self._next = 0
         self._speak: Callable[[str], None] = lambda _: None
         super().__init__(model, groups, cadence, engine, optimizer, update=update, strict=strict)
+        self._stepped_gradient = self._stepped_together = SharedSteppedGradient(self._fault, team)
         self._forget_joins = listen(
             JOIN, JoinListener(partial(self._guard, self._pause), partial(self._guard, self._resume))
         )
@@ -143,7 +143,8 @@ class SharedStepper(Stepper):
     def _commit(self) -> None:
         begun = time.perf_counter()
         self._open = False
-        vote = self.team.vote(Phase.COMMIT, True)
+        set_aside = len(self.fitting.meter.passes.totals)
+        vote = self.team.vote(Phase.COMMIT, True, [float(set_aside)])
         self.schedule.clock.own(time.perf_counter() - begun)
         if vote.outcome is not Outcome.GO:
             if self._update is not None:
@@ -152,6 +153,8 @@ class SharedStepper(Stepper):
             self._take(vote)
             return
         self._sending = True
+        if vote.numbers[0]:
+            self._stepped_together.decide(self.fitting.meter)
         super()._commit()
         self._sending = False
 

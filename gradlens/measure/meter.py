@@ -193,6 +193,11 @@ class StepMeter:
         self._restart()
         return None if lost else pending
 
+    def products(self, vectors: Sequence[Grads], at: Sequence[int]) -> Tensor:
+        """Returns [W, W] inner products over the parameters number ``at``; of huge or tiny vectors all in another unit."""
+        scaled, _ = self._in_range(vectors, vectors)
+        return self._products(scaled, at, [0] * len(at), 1)[0]
+
     @property
     def _sums(self) -> StepSums:
         return self._passes.sums

@@ -25,6 +25,7 @@ class StepPasses:
     Attributes:
         sums: What lies in ``.grad``.
         totals: The gradients of passes set aside, [P] each.
+        joined: Whether passes set aside count.
         written: Whether a pass was lost that should have been set aside: the script wrote to its gradients (it clips each pass)
             before they were copied.
     """
@@ -35,12 +36,12 @@ class StepPasses:
         Args:
             params: P parameters.
             groups: K.
-            alone: Whether no other process averages the gradients; else nothing is set aside.
+            alone: Whether no other process averages the gradients.
             copies: Copies the gradient of each pass, for a script that writes to it before it is zeroed.
         """
         self._params, self._groups, self._alone = params, groups, alone
         self._copies = copies
-        self.written = False
+        self.written = self.joined = False
         self.sums = self._nothing()
         self.totals: tuple[Grads, ...] = ()
         self._aside: StepSums | None = None
@@ -83,14 +84,15 @@ class StepPasses:
         """Counts what was set aside: it has stepped, too."""
         if self._aside is not None:
             self.sums.put_before(self._aside)
+            self.joined = True
 
     def _take_away(self, gone: Sequence[bool], checked: Sequence[int] | None, *, same_weights: bool) -> None:
         """Takes what was given to parameters whose gradients were zeroed out of the sums.
 
         All of them are in most cases; some where several optimizers take turns, or where surgery is done on what losses share.
         """
-        kept = self._alone and same_weights and self.sums.outlives(gone)
-        self.written |= self._alone and same_weights and not kept and self.sums.total is not None
+        kept = same_weights and self.sums.outlives(gone)
+        self.written |= same_weights and not kept and self.sums.total is not None
         lost = self.sums if all(gone) else self.sums.part(gone, checked)
         if all(gone):
             self.sums = self._nothing()

@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.shards import local
 from gradlens.measure.meter import StepMeter
-from gradlens.measure.step_passes import StepPasses
-from gradlens.measure.stepped_passes import step_together
+from gradlens.measure.stepped_passes import Together, step_together, taken_away
 
 
 class SteppedGradient:
@@ -34,54 +33,50 @@ class SteppedGradient:
             fail: Takes errors of ours, which must not reach the step of the training.
         """
         self._fail = fail
+        self._meter: StepMeter | None = None
+        self._owned: Sequence[int] = ()
         self._left: Tensor | None = None
-        self._params: Sequence[nn.Parameter] = ()
         self._passes: Sequence[Grads] = ()
         self._found: Tensor | None = None
         self._together = False
         self._steps_as_torch = False
         self._handle: RemovableHandle | None = None
 
-    def left(self, params: Sequence[nn.Parameter], passes: StepPasses, optimizer: Optimizer) -> None:
+    def left(self, meter: StepMeter, optimizer: Optimizer) -> None:
         """Notes what the backward passes left, and waits for the optimizer's step.
 
         Args:
-            params: The measured parameters.
-            passes: Passes over them.
+            meter: Has measured them.
             optimizer: Steps on their gradients.
         """
-        owned = {id(param) for group in optimizer.param_groups for param in group["params"]}
-        at = [i for i, param in enumerate(params) if id(param) in owned]  # others may be zeroed before
-        self._params = [params[i] for i in at]
+        self.forget()
+        ids = {id(param) for group in optimizer.param_groups for param in group["params"]}
+        self._meter = meter
+        self._owned = [i for i, param in enumerate(meter.params) if id(param) in ids]  # others may be zeroed before
+        passes, taken = meter.passes, meter.passes.sums.taken
         whole = [*passes.totals, passes.sums.total] if passes.totals else []
-        self._passes = [[vector[i] for i in at] for vector in whole if vector is not None]
-        taken = passes.sums.taken
-        left = [param.grad for param in self._params] if taken is None else [taken[i] for i in at]
-        self._left, self._found, self._together = _signature(left), None, False
+        self._passes = [vector for vector in whole if vector is not None]
+        self._note(self._gradients() if taken is None else [taken[i] for i in self._owned])
         self._steps_as_torch = type(optimizer).__module__.startswith("torch.optim.")
         if self._handle is None:
             self._handle = optimizer.register_step_pre_hook(self._before_step)
 
-    def settle(self, meter: StepMeter) -> Tensor | None:
+    def settle(self) -> Tensor | None:
         """Ends the step: passes whose gradients have stepped count, too.
-
-        Args:
-            meter: Has measured them.
 
         Returns:
             [2] the scale of what stepped over what was measured, and the relative rest that no scale explains; or None.
         """
-        if self._left is not None:  # the passes ran inside of the step
-            self._compare(None)
-            if not self._together and not self._steps_as_torch:
-                self._found = None  # other optimizers may write to .grad: weight decay, say
-        if self._together:
-            meter.passes.join()
-        found, scale = self._found, meter.scale
+        self._conclude()
+        meter, found, together = self._meter, self._found, self._together
         self.end()
-        if found is None or scale is None:
+        if meter is None or found is None:
+            return None
+        if together:
+            meter.passes.join()
+        if meter.scale is None:
             return found
-        return found * torch.stack([scale.to(found), torch.ones_like(found[0])])  # what steps is unscaled
+        return found * torch.stack([meter.scale.to(found), torch.ones_like(found[0])])  # what steps is unscaled
 
     def end(self) -> None:
         """Drops what was noted, and leaves the optimizer."""
@@ -92,23 +87,27 @@ class SteppedGradient:
 
     def forget(self) -> None:
         """Drops what was noted. The hook stays: torch may be going through the optimizer's hooks, which must not change then."""
-        self._found = self._left = None
+        self._found = self._left = self._meter = None
         self._passes, self._together = (), False
+
+    def _note(self, left: Grads) -> None:
+        """Notes what lies in ``.grad`` after a pass."""
+        self._left = _signature(left)
 
     def _before_step(self, optimizer: Any, *_: Any) -> None:
         try:
-            self._compare(getattr(optimizer, "grad_scale", None))
+            self._look(getattr(optimizer, "grad_scale", None))
         except Exception as error:
             self._fail(error)
 
-    def _compare(self, factor: Tensor | None) -> None:
-        """Compares what lies in ``.grad`` with what was left there; ``factor``: the scale that the optimizer takes off itself."""
+    def _look(self, factor: Tensor | None) -> None:
+        """Looks at what lies in ``.grad`` when it steps; ``factor``: the scale that the optimizer takes off itself."""
         left, self._left = self._left, None
         passes, self._passes = self._passes, ()
-        stepped = [param.grad for param in self._params]
-        if left is None or (now := _signature(stepped)) is None:
+        stepped = self._gradients()
+        if left is None or self._meter is None or (now := _signature(stepped)) is None:
             return
-        together = step_together(stepped, passes, self._params) if passes else None
+        together = self._made_of(passes, self._meter) if passes else None
         if together is not None:
             self._together = True
             scale, rest = torch.tensor([together.scale, together.rest]).to(now)
@@ -119,6 +118,26 @@ class SteppedGradient:
         if factor is not None:
             scale = scale / factor.to(now)
         self._found = torch.stack([scale, rest])
+
+    def _conclude(self) -> None:
+        """Looks now, if the passes ran inside of the step."""
+        if self._left is None:
+            return
+        self._look(None)
+        if not self._together and not self._steps_as_torch:
+            self._found = None  # other optimizers may write to .grad: weight decay, say
+
+    def _gradients(self) -> Grads:
+        """Returns what lies in ``.grad`` of the parameters that the optimizer owns."""
+        return [] if self._meter is None else [self._meter.params[i].grad for i in self._owned]
+
+    def _made_of(self, passes: Sequence[Grads], meter: StepMeter) -> Together | None:
+        at = taken_away(passes, self._owned)
+        if not at:
+            return None
+        params = [meter.params[i] for i in at]
+        vectors = [[vector[i] for i in at] for vector in passes]
+        return step_together(meter.products([*vectors, [param.grad for param in params]], at), params)
 
 
 def _signature(gradients: Grads) -> Tensor | None:

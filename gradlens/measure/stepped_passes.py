@@ -13,11 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from gradlens.autograd.float_range import can_leave, in_range
 from gradlens.autograd.grads import Grads
-from gradlens.autograd.inner_products import inner_products
 from gradlens.measure.pending_result import Floats
 
 # Two gradients are the same up to this, relative to their size, and up to a few roundings of their dtype.
@@ -45,7 +43,17 @@ class Together:
     rest: float
 
 
-def step_together(stepped: Grads, passes: Sequence[Grads], params: Sequence[nn.Parameter]) -> Together | None:
+def taken_away(passes: Sequence[Grads], owned: Sequence[int]) -> list[int]:
+    """Returns which of the parameters ``owned`` had gradients of earlier passes; the others have all passes' gradients anyway.
+
+    Args:
+        passes: M gradients [P], the last one's last.
+        owned: Indices of parameters.
+    """
+    return [i for i in owned if any(gradients[i] is not None for gradients in passes[:-1])]
+
+
+def step_together(products: Tensor, params: Sequence[nn.Parameter]) -> Together | None:
     """Says whether what steps is made of the gradients of all passes, each with a positive weight; waits for the device.
 
     It is not where it is a multiple of the last pass's gradient, which is what ``.grad`` held; nor where that is itself
@@ -53,23 +61,14 @@ def step_together(stepped: Grads, passes: Sequence[Grads], params: Sequence[nn.P
     where the earlier ones explain little of it (the last one with values clipped) or are taken off it (adversarial terms).
 
     Args:
-        stepped: [P] what the optimizer finds.
-        passes: M gradients [P], the last one's last.
-        params: P parameters.
+        products: [M + 1, M + 1] inner products of M passes' gradients, the last one's last, and what the optimizer finds.
+        params: The parameters that they are gradients of.
     """
-    # Only where .grad was taken away; other parameters have all passes' gradients anyway.
-    at = [i for i in range(len(params)) if any(gradients[i] is not None for gradients in passes[:-1])]
-    there = [params[i] for i in at]
-    if not there:
+    found = products.cpu().double().numpy()
+    rounding = ROUNDINGS * max(torch.finfo(param.dtype).eps for param in params)
+    if not are_summands(found, max(SAME, rounding), max(SUM, rounding)):
         return None
-    vectors: Sequence[Grads] = [[gradients[i] for i in at] for gradients in (*passes, stepped)]
-    if can_leave(there):
-        vectors = in_range(vectors, there[0].device)[0]
-    products = inner_products(vectors, there, [0] * len(there), 1)[0].cpu().double().numpy()
-    rounding = ROUNDINGS * max(torch.finfo(param.dtype).eps for param in there)
-    if not are_summands(products, max(SAME, rounding), max(SUM, rounding)):
-        return None
-    along, size, stepping = float(products[-1, :-1].sum()), float(products[:-1, :-1].sum()), float(products[-1, -1])
+    along, size, stepping = float(found[-1, :-1].sum()), float(found[:-1, :-1].sum()), float(found[-1, -1])
     return Together(along / size, math.sqrt(max(1 - along**2 / size / stepping, 0.0)))
 
 

@@ -48,9 +48,6 @@ class Stepper:
         epoch: Epoch that the log gives to what follows.
     """
 
-    # Whether .grad is the same before and after other code of the training, such as an average over processes by hand.
-    _compares = True
-
     def __init__(
         self,
         model: nn.Module,
@@ -274,9 +271,8 @@ class Stepper:
                 raise RuntimeError(WRITES_GRADIENTS)
             self.fitting.meter.hold(keep=self._update is not None)
             if self._optimizer is not None:
-                if self._compares and not self._hooks.stepped and not self.fitting.meter.passes.written:
-                    meter = self.fitting.meter
-                    self._stepped_gradient.left(meter.params, meter.passes, self._optimizer)
+                if not self._hooks.stepped and not self.fitting.meter.passes.written:
+                    self._stepped_gradient.left(self.fitting.meter, self._optimizer)
                 self.fitting.switch.arm()  # another micro-batch may follow in this step
         except LabelsError:
             once.before()
@@ -328,7 +324,7 @@ class Stepper:
     def _commit(self) -> None:
         begun = time.perf_counter()
         taken_off = None if self._update is None else self._update.taken(self.fitting.meter.params)
-        stepped = self._stepped_gradient.settle(self.fitting.meter)
+        stepped = self._stepped_gradient.settle()
         pending = self.fitting.meter.finish(taken_off)
         self.schedule.clock.own(time.perf_counter() - begun)
         if self._recorder.layers and self.fitting.layout.layers != self._logged_layers:

@@ -1,0 +1,82 @@
+"""SharedSteppedGradient: whether an optimizer steps on what several passes gave, as the processes decide together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gradlens.autograd.grads import Grads
+from gradlens.distributed.meter import StepDropped
+from gradlens.distributed.team import Team
+from gradlens.measure.meter import StepMeter
+from gradlens.measure.stepped_gradient import SteppedGradient
+from gradlens.measure.stepped_passes import step_together, taken_away
+
+
+class SharedSteppedGradient(SteppedGradient):
+    """Tells surgery on the gradients of several passes; see ``SteppedGradient``.
+
+    Compared are means over the processes: a script may average the gradients of each pass before it combines them, or each
+    process combines its own and the results are averaged. Without passes set aside nothing is compared: scripts that average
+    by hand do so between the backward pass and the step.
+    """
+
+    def __init__(self, fail: Callable[[Exception], None], team: Team) -> None:
+        """Prepares.
+
+        Args:
+            fail: See ``SteppedGradient``.
+            team: The processes.
+        """
+        super().__init__(fail)
+        self._team = team
+        self._waits = False
+        self._stepped: Grads | None = None
+
+    def forget(self) -> None:
+        """See ``SteppedGradient.forget``."""
+        super().forget()
+        self._waits, self._stepped = False, None
+
+    def decide(self, meter: StepMeter) -> None:
+        """Decides whether what was set aside counts; called in all processes, if one of them has set something aside.
+
+        Args:
+            meter: Of this step.
+
+        Raises:
+            StepDropped: The processes set different passes aside, or come to different ends.
+        """
+        if self._waits:  # the passes ran inside of the step
+            self._look(None)
+        passes, stepped, team = self._passes, self._stepped, self._team
+        number = 0 if stepped is None else len(passes)
+        facts = torch.zeros(2 + len(meter.params), dtype=torch.float64)
+        facts[0], facts[1] = number, number**2
+        facts[[2 + i for i in taken_away(passes, self._owned)]] = 1
+        numbers, squares, *there = team.sum(facts).tolist()
+        if stepped is None or numbers**2 != team.size * squares:
+            raise StepDropped("the processes zeroed .grad between different backward passes")
+        at = [i for i, some in enumerate(there) if some]
+        together = None
+        if at:
+            products = meter.products([[vector[i] for i in at] for vector in (*passes, stepped)], at)
+            together = step_together(products, [meter.params[i] for i in at])
+        agreed = float(team.sum(torch.tensor(float(together is not None), dtype=torch.float64)))
+        if agreed not in (0, team.size):
+            raise StepDropped("the processes step on different combinations of their passes")
+        if together is not None:
+            self._together, self._found = True, torch.tensor([together.scale, together.rest])
+
+    def _note(self, left: Grads) -> None:  # noqa: ARG002
+        self._waits = bool(self._passes)
+
+    def _look(self, factor: Tensor | None) -> None:  # noqa: ARG002
+        if self._waits and self._meter is not None:
+            self._waits = False
+            self._stepped = [None if p.grad is None else p.grad.detach().clone() for p in self._meter.params]
+
+    def _conclude(self) -> None:
+        """Nothing is left to do after ``decide``."""

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench slow support-table quantities
+.PHONY: demo test lint bench slow support-table quantities docs hooks
 .DELETE_ON_ERROR:
 
 demo: .venv/.installed
@@ -30,6 +30,14 @@ lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The API reference, in build/reference.
+docs: .venv/.installed
+	$(BIN)/python experiments/api_reference.py
+
+# What `make lint` checks, before each commit.
+hooks: .venv/.installed
+	$(BIN)/pre-commit install
 
 bench: .venv/.installed
 	$(BIN)/python experiments/bench_overhead.py

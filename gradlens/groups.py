@@ -44,6 +44,15 @@ class ClassGroups(ShownInNotebooks):
         classes: For each group, its class ids in ascending order.
         num_classes: Number of classes C of the task; ids run from 0 to C - 1.
         rule: One sentence that says where the groups come from.
+
+    Example:
+        >>> from gradlens import ClassGroups
+        >>> ClassGroups({"head": range(7), "tail": [7, 8, 9]}, num_classes=10)
+        ClassGroups(head: 0-6, tail: 7-9; 10 classes; given)
+        >>> ClassGroups.head_tail([500, 60, 20, 19, 5])
+        ClassGroups(head: 0-2, tail: 3-4; 5 classes; by the paper's rule, head classes have at least 20 images)
+        >>> ClassGroups.parse("odd=1+3,even=0+2", num_classes=4).names
+        ('odd', 'even')
     """
 
     names: tuple[str, ...]

@@ -42,6 +42,21 @@ class Lens:
 
     Attributes:
         run_path: The run's folder, or None where nothing is written.
+
+    Example:
+        >>> import torch
+        >>> from gradlens import ClassGroups, Lens
+        >>> model = torch.nn.Linear(2, 2)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> x, y = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0, 1])
+        >>> with Lens(model, ClassGroups({"head": [0], "tail": [1]}, 2), optimizer=optimizer, every=1) as lens:
+        ...     for _ in range(3):
+        ...         loss = torch.nn.functional.cross_entropy(model(x), y)
+        ...         lens.backward(loss, y)  # loss.backward() plus the measurement
+        ...         optimizer.step()
+        ...         optimizer.zero_grad()
+        >>> lens.last
+        Measurement(step 2; samples: head 2, tail 1)
     """
 
     def __init__(

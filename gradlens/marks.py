@@ -43,13 +43,23 @@ def leave(lens: AtWork) -> None:
 
 
 def phase(name: str) -> None:
-    """Logs in every active lens that a phase begins, named "II" for example. Does nothing if no lens is active."""
+    """Logs in every active lens that a phase begins, named "II" for example. Does nothing if no lens is active.
+
+    Example:
+        >>> import gradlens
+        >>> gradlens.phase("II")  # figures draw the steps from here on as a band of this name
+    """
     for lens in _lenses:
         lens.phase(name)
 
 
 def mark(text: str) -> None:
-    """Logs a text at this moment in every active lens. Does nothing if no lens is active."""
+    """Logs a text at this moment in every active lens. Does nothing if no lens is active.
+
+    Example:
+        >>> import gradlens
+        >>> gradlens.mark("new data")  # figures draw a line of this name here
+    """
     for lens in _lenses:
         lens.mark(text)
 

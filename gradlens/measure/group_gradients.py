@@ -47,6 +47,19 @@ def group_gradients(
     Raises:
         LabelsError: Labels that do not fit, no fitting tensor in the graph, or no graph.
         ValueError: Nothing to train.
+
+    Example:
+        >>> import torch
+        >>> from gradlens import ClassGroups, group_gradients
+        >>> model = torch.nn.Linear(2, 2, bias=False)
+        >>> x, y = torch.eye(2), torch.tensor([0, 1])
+        >>> loss = torch.nn.functional.cross_entropy(model(x), y)
+        >>> found = group_gradients(model, loss, y, ClassGroups({"head": [0], "tail": [1]}, 2))
+        >>> list(found)
+        ['head', 'tail']
+        >>> loss.backward()
+        >>> torch.allclose(found["head"]["weight"] + found["tail"]["weight"], model.weight.grad)
+        True
     """
     labels = dense_labels(labels)
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]

@@ -59,6 +59,15 @@ def probe(
     Raises:
         LabelsError: Labels or logits that do not fit, or no data.
         ValueError: A model that cannot be probed: all frozen, or with a BatchNorm that mixes samples even in eval mode.
+
+    Example:
+        >>> import torch
+        >>> from gradlens import ClassGroups, probe
+        >>> model = torch.nn.Linear(2, 2)
+        >>> batches = [(torch.rand(8, 2), torch.tensor([0, 0, 0, 0, 0, 0, 0, 1])) for _ in range(3)]
+        >>> found = probe(model, batches, ClassGroups.per_class(2))
+        >>> found.counts  # of all batches together
+        array([21.,  3.])
     """
     begun = time.perf_counter()
     layout = Layout.of(model)

@@ -36,6 +36,21 @@ class Measurement(ShownInNotebooks):
         seconds: Wall time on the CPU that measuring added to the step, in seconds.
         exponent: The vectors of ``gram`` and ``layers`` are the gradients divided by 2 ** exponent. It is 0, except where float64
             cannot hold the squares (norms above 1e60 or below 1e-60). The methods return norms of the gradients themselves.
+
+    Example:
+        A linear model of zeros gives both classes the probability 1/2. The gradients of its samples have the same length, and
+        those of different inputs are orthogonal. So two samples of the head weigh 2 ** 2 against 1.
+
+        >>> import torch
+        >>> from gradlens import ClassGroups, probe
+        >>> model = torch.nn.Linear(2, 2, bias=False)
+        >>> _ = torch.nn.init.zeros_(model.weight)
+        >>> x, y = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0, 1])
+        >>> found = probe(model, [(x, y)], ClassGroups({"head": [0], "tail": [1]}, 2))
+        >>> found
+        Measurement(step 0; samples: head 2, tail 1)
+        >>> round(found.share("head"), 3), round(found.share("tail"), 3), round(found.conflict("head", "tail"), 3)
+        (0.8, 0.2, 0.0)
     """
 
     step: int

@@ -21,6 +21,14 @@ def observe(outputs: Tensor, labels: Tensor) -> None:
     Args:
         outputs: [B, ...] computed by the model, and what the loss is computed from; logits [B, C] for most losses.
         labels: [B] class ids, or [B, C] class masses.
+
+    Example:
+        >>> import gradlens, torch
+        >>> model, x, y = torch.nn.Linear(2, 3), torch.rand(4, 2), torch.tensor([0, 1, 2, 0])
+        >>> logits = model(x)
+        >>> gradlens.observe(logits, y)
+        >>> loss = (1 - logits.softmax(1)[torch.arange(4), y]).mean()  # a loss that gradlens does not know
+        >>> loss.backward()
     """
     if _listeners:
         _listeners[-1](outputs, labels)

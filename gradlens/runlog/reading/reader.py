@@ -45,6 +45,16 @@ class Run(ShownInNotebooks):
     Steps are strictly increasing: where a training was resumed, the later session's steps supersede the earlier ones'. Curves
     are computed in parts and kept, so that a long run costs little memory and ``refresh`` reads only
     what is new. Safe to use from several threads.
+
+    Example:
+        >>> from gradlens import Run
+        >>> run = Run("runs/digits")  # also while it is being written, also after a crash
+        >>> run.names
+        ('head', 'tail', 'rest')
+        >>> run.cosine("tail").shape == run.steps.shape
+        True
+        >>> bool((run.share("head") > run.share("tail")).mean() > 0.5)  # in most steps the head steers
+        True
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -35,7 +35,7 @@ MODULES = (
     "find.labels_in_graph",
     "find.models",
     "find.outputs",
-    "watch.passes",
+    "find.passes",
     "watch.patches",
     "find.sightings",
     "attach.step_count",

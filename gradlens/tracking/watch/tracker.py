@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradlens.tracking import observe
+from gradlens.tracking.find.passes import Passes
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
-from gradlens.tracking.watch.passes import Passes
 from gradlens.tracking.watch.tracebacks import without_own
 
 if TYPE_CHECKING:

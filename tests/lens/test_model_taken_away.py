@@ -261,7 +261,7 @@ def test_a_tracker_that_watches_the_models_outputs_is_overlooked(way, tmp_path):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        assert tracker.failure is None
+        assert tracker.faults.failure is None
         assert tracker.lens.last.step == 4
         tracker.stop()
         tracker.lens.close()

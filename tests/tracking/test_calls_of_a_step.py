@@ -124,6 +124,6 @@ def test_a_step_that_is_not_measured_calls_few_functions(step, most, start):
         with Calls() as calls:
             step(training)
         found.append(calls.functions)
-    assert tracker.failure is None
+    assert tracker.faults.failure is None
     assert found[0] == found[1] == found[2] == found[3] == found[4]
     assert 0 < len(found[0]) <= most, found[0]

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import gradlens
+from gradlens.tracking.watch.state import State
 from tests.tracking.in_process import balanced, finished, said, train
 
 
@@ -126,11 +127,11 @@ def test_classes_of_embeddings_come_from_the_data(start, tmp_path, width, groups
         gradlens.observe(z, t)
         loss = similar(z, t)
         (cotangent,) = torch.autograd.grad(loss, z, retain_graph=True)
-        tracker.busy = True
+        tracker.watch.state = State.BUSY
         parts = ((t < 2)[:, None] * cotangent, (t >= 2)[:, None] * cotangent)
         vectors = [torch.autograd.grad(z, list(model.parameters()), part, retain_graph=True) for part in parts]
         truth.append([float(sum(g.square().sum() for g in vector) ** 0.5) for vector in vectors])
-        tracker.busy = False
+        tracker.watch.state = tracker.watch.of_step
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

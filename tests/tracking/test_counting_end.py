@@ -47,7 +47,7 @@ def fit(batches):
 def finished(tracker, folder):
     tracker.stop()
     tracker.lens.close()
-    assert tracker.failure is None
+    assert tracker.faults.failure is None
     run = Run(folder / "run")
     assert np.nanmax(run.residual) < 1e-5
     return run

@@ -21,12 +21,14 @@ from tests.tracking.in_process import trackers
 # Modules whose code runs while a script trains.
 MODULES = (
     "attach.make_lens",
+    "attach.attaching",
     "attach.attachment",
     "find.class_counts",
     "find.labels",
     "find.drawn_samples",
     "find.evidence",
     "attach.optimizer_changes",
+    "watch.faults",
     "watch.gradient_calls",
     "find.group_choice",
     "find.group_search",
@@ -36,8 +38,10 @@ MODULES = (
     "find.models",
     "find.outputs",
     "find.passes",
+    "watch.notices",
     "watch.patches",
     "find.sightings",
+    "watch.state",
     "attach.step_count",
     "watch.tracker",
 )
@@ -45,8 +49,10 @@ PLACES = {module.rpartition(".")[2]: module for module in MODULES}
 # What takes faults or hands them on (its body is one ``try``), and what ends tracking.
 SURFACE = {
     "tracker:Tracker." + name
-    for name in ("__init__", "start", "stop", "fail", "quietly", "guarded", "_notice", "_made", "_changed")
+    for name in ("__init__", "start", "stop", "_made", "_changed")
 } | {
+    "faults:Faults.fail", "faults:Faults.quietly", "faults:Faults.guarded", "notices:Notices.say",
+    "attaching:Attaching.stop", "attaching:Attaching._made",
     "labels:Clues.stop", "optimizer_changes:Following.stop", "optimizer_changes:Following._stepped", "outputs:Outputs.stop",
     "step_count:StepCount._stepped", "step_count:StepCount.end", "outputs:Outputs._ran",
     # These run before the script does; see the test of faults at the start.
@@ -251,11 +257,11 @@ def test_a_fault_at_the_start_does_not_break_the_import_of_torch(function, start
 
 def test_training_goes_on_where_giving_up_fails_too(start, untracked, monkeypatch):
     monkeypatch.setattr("gradlens.tracking.find.labels.weigh", fault)
-    monkeypatch.setattr(Tracker, "_notice", fault)
+    monkeypatch.setattr("gradlens.tracking.watch.notices.Notices.say", fault)
     tracker = start(every=2)
     left = train()
     assert all(torch.equal(a, b) for a, b in zip(left, untracked["loss calls"], strict=True))
-    assert "injected" in str(tracker.failure)
+    assert "injected" in str(tracker.faults.failure)
 
 
 LENS = (

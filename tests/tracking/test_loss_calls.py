@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import gradlens
 from gradlens.runlog import Run
+from gradlens.tracking.watch.state import State
 from tests.tracking.in_process import said
 
 C = 5
@@ -135,10 +136,10 @@ def test_chunks_of_a_batch_count_together(start, tmp_path, name):
     truth, counts = [], []
     for _ in range(3):
         x, y = batch()
-        tracker.busy = True  # the oracle is no loss of the training
+        tracker.watch.state = State.BUSY  # the oracle is no loss of the training
         losses, labels = oracle(model, x, y)
         truth.append(norms(losses / y.numel(), labels, params))
-        tracker.busy = False
+        tracker.watch.state = tracker.watch.of_step
         counts.append([int(torch.isin(y, HEAD).sum()), int((~torch.isin(y, HEAD)).sum())])
         loss = chunked(model, x, y) / y.numel()
         optimizer.zero_grad()
@@ -185,10 +186,10 @@ def train(tracker, tmp_path, loss_of, terms_of):
     truth, counts = [], []
     for _ in range(3):
         x, y, other = torch.randn(12, 6), (torch.rand(12) * C).long(), (torch.rand(12) * C).long()
-        tracker.busy = True
+        tracker.watch.state = State.BUSY
         losses, labels, samples = terms_of(model, x, y, other)
         truth.append(norms(losses, labels, params))
-        tracker.busy = False
+        tracker.watch.state = tracker.watch.of_step
         counts.append([float(samples[torch.isin(labels, HEAD)].sum()), float(samples[~torch.isin(labels, HEAD)].sum())])
         loss = loss_of(model, x, y, other)
         optimizer.zero_grad()
@@ -321,10 +322,10 @@ def test_chunks_that_a_script_names_count_together(start, tmp_path, way):
     truth, counts = [], []
     for _ in range(3):
         x, y = batch()
-        tracker.busy = True
+        tracker.watch.state = State.BUSY
         losses, labels = (whole if way == "chunks" else stepwise)(model, x, y)
         truth.append(norms(losses / y.numel(), labels, params))
-        tracker.busy = False
+        tracker.watch.state = tracker.watch.of_step
         counts.append([int(torch.isin(y, HEAD).sum()), int((~torch.isin(y, HEAD)).sum())])
         loss = 0
         evaluated = model.head(model(x))  # nobody differentiates it

@@ -123,9 +123,9 @@ def test_a_head_for_another_task_is_no_growth(start):
         optimizer.zero_grad()
         F.cross_entropy(heads[task](body(x).relu()), torch.arange(12) % (3, 6)[task]).backward()
         optimizer.step()
-    assert tracker.failure is None
+    assert tracker.faults.failure is None
     assert tracker.lens.last.step == 7
-    assert tracker.attachment.search.num_classes == 3
+    assert tracker.attaching.attachment.search.num_classes == 3
     assert any("a loss over 6 classes counts as 'rest'" in line for line in said())
 
 

@@ -99,7 +99,7 @@ def measured(start, model, loss, part, inputs, shape):
         optimizer.step()
     tracker.stop()
     tracker.lens.close()
-    assert tracker.failure is None
+    assert tracker.faults.failure is None
     dim = min(1, len(shape))
 
     def of(k, x, y):

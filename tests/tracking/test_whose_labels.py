@@ -74,7 +74,7 @@ def train(loader, epochs=2):
 
 
 def counts(tracker):
-    found = tracker.attachment.search.counts
+    found = tracker.attaching.attachment.search.counts
     return None if found is None else tuple(found.tolist())
 
 

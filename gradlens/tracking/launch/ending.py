@@ -93,31 +93,31 @@ class Ending:
 
 def why_nothing(tracker: Tracker, status: str) -> str:
     """Returns the line for a script in whose training nothing was measured."""
-    if tracker.failure is not None:
-        return f"nothing was measured: {tracker.failure}"
-    if tracker.attachment is not None:
-        return tracker.attachment.search.unfinished()
-    if "torch" not in tracker.seen:
+    if tracker.faults.failure is not None:
+        return f"nothing was measured: {tracker.faults.failure}"
+    if tracker.attaching is not None and tracker.attaching.attachment is not None:
+        return tracker.attaching.attachment.search.unfinished()
+    if not tracker.seen.torch:
         return "nothing was measured: the program did not import torch"
     from gradlens.tracking.find.compiled_loss import functions, loss_line, step_line  # torch is there by now
 
-    if "compiled" in tracker.seen:
+    if tracker.seen.compiled:
         return f"nothing was measured: {loss_line()}"
-    if "backward" not in tracker.seen and (compiled := functions()) is not None:
+    if not tracker.seen.backward and (compiled := functions()) is not None:
         return f"nothing was measured: {step_line(compiled)}"
-    if "backward" not in tracker.seen:
+    if not tracker.seen.backward:
         ended = "" if status == "finished" else f" before it {status}"
         return f"nothing was measured: no backward pass ran in this process{ended}{_instead_of_backward(tracker)}"
-    if "partial" in tracker.seen and "whole" not in tracker.seen:
+    if tracker.seen.partial and not tracker.seen.whole:
         return f"nothing was measured: {PARTIAL}"
-    if tracker.noticed:  # whatever was seen of the losses is the cause
-        return f"nothing was measured: {'; and '.join(tracker.noticed.values())}"
+    if tracker.notices.said:  # whatever was seen of the losses is the cause
+        return f"nothing was measured: {'; and '.join(tracker.notices.said.values())}"
     return f"nothing was measured: no cross_entropy or nll_loss call led to a backward pass; {WHAT_TO_ADD}"
 
 
 def _instead_of_backward(tracker: Tracker) -> str:
     """Says what computed gradients in a script that never calls backward."""
-    if "other gradients" not in tracker.seen:
+    if not tracker.seen.other_gradients:
         return ""
     return f"; {TORCHJD if 'torchjd.autojac' in sys.modules else JACOBIANS}"
 

@@ -59,7 +59,7 @@ def track(options: TrackOptions, target: str, arguments: Sequence[str], *, is_mo
         if not options.follows:
             remove_if_empty(folder)
         raise
-    if options.strict and tracker.failure is not None:
+    if options.strict and tracker.faults.failure is not None:
         raise SystemExit(1)
 
 
@@ -71,5 +71,5 @@ def _own_options(rest: int) -> list[str]:
 
 def _start(tracker: Tracker) -> None:
     """Begins inside of the script's own ``import torch``, which no fault of ours may break."""
-    tracker.quietly(tracker.start)
-    tracker.quietly(watch, tracker.options, tracker.folder)
+    tracker.faults.quietly(tracker.start)
+    tracker.faults.quietly(watch, tracker.options, tracker.folder)

@@ -38,7 +38,7 @@ class TrackedFunction:
             follow(index)
         ending = Ending()
         tracker = ending.tracker = Tracker(replace(self._options, follows=index > 0), self._folder, ending.attached)
-        tracker.quietly(self._start, tracker)
+        tracker.faults.quietly(self._start, tracker)
         try:
             result = self._function(index, *arguments)
         except BaseException as error:

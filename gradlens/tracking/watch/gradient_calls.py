@@ -39,9 +39,9 @@ class GradientCalls:
 
     def passed(self) -> None:
         """Counts a step that is not measured, whose gradients ``repeats`` knew."""
-        lens = self._tracker.lens
-        if lens is not None:
-            lens.unmeasured_backward()
+        attaching = self._tracker.attaching
+        if attaching is not None and attaching.lens is not None:
+            attaching.lens.unmeasured_backward()
 
     def gradients(
         self,
@@ -66,14 +66,14 @@ class GradientCalls:
             retains: Whether the call keeps the graph for another one.
         """
         seen = self._tracker.seen
-        if "backward" in seen or not all_that_is_trained(roots, inputs):
+        if seen.backward or not all_that_is_trained(roots, inputs):
             return
         self._tracker.count()
-        if "gradients" in seen:
-            seen.add("returned")
+        if seen.gradients:
+            seen.returned = True
             self._tracker.measured(roots, True, once, lambda: zip(inputs, found[0], strict=True), retains=retains)
             self._last = list(map(id, inputs)), options
-        seen.add("gradients")
+        seen.gradients = True
 
 
 def all_that_is_trained(roots: list[Tensor], inputs: Sequence[Tensor]) -> bool:

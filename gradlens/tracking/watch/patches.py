@@ -22,6 +22,7 @@ from gradlens.batch.loss_scale import SCALE, ScaleListener
 from gradlens.batch.rows import LabelsError
 from gradlens.guards.patches import Listeners, Patch, listen
 from gradlens.tracking.watch.gradient_calls import GradientCalls, all_that_is_trained
+from gradlens.tracking.watch.state import State
 
 if TYPE_CHECKING:
     from gradlens.guards.run_once import Once
@@ -39,18 +40,24 @@ def _watched_loss(
 ) -> Callable[..., Tensor]:
     is_compiling, in_dynamo = torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling
     is_grad_enabled = torch.is_grad_enabled
+    all_of_it = State.ALL
 
     def watched(*args: Any, **kwargs: Any) -> Tensor:
         output = function(*args, **kwargs)
         # Compiled code keeps the function of torch, without a trace of this one.
-        if in_dynamo() or (tracker := trackers.newest) is None or tracker.rests or is_compiling() or tracker.busy:
+        if (
+            in_dynamo()
+            or (tracker := trackers.newest) is None
+            or tracker.watch.state is not all_of_it
+            or is_compiling()
+        ):
             return output
         if not is_grad_enabled():
             return output
         logits = args[0] if args else kwargs.get("input")
         labels = args[1] if len(args) > 1 else kwargs.get("target")
         ignored = args[position] if len(args) > position else kwargs.get("ignore_index", -100)
-        tracker.quietly(tracker.loss_called, name, logits, labels, ignored, output)
+        tracker.faults.quietly(tracker.loss_called, name, logits, labels, ignored, output)
         return output
 
     # torch.jit.script compiles the source of the function that is wrapped, with the names that the wrapper knows.
@@ -63,7 +70,12 @@ def _watched_backward(ordinary: Callable[..., None], trackers: Listeners[Tracker
 
     @functools.wraps(ordinary)
     def autograd_backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
-        if in_dynamo() or (tracker := trackers.newest) is None or tracker.asleep or is_compiling() or tracker.busy:
+        if (
+            in_dynamo()
+            or (tracker := trackers.newest) is None
+            or tracker.watch.state < State.BACKWARD
+            or is_compiling()
+        ):
             ordinary(tensors, *args, **kwargs)
             return
         if not isinstance(tensors, Tensor | list | tuple):
@@ -77,7 +89,7 @@ def _watched_backward(ordinary: Callable[..., None], trackers: Listeners[Tracker
             roots = _roots(tensors)
             tracker.backward(roots, _is_plain(roots, args, kwargs), once, retains=_retains(args, kwargs))
 
-        tracker.guarded(measured, lambda: ordinary(tensors, *args, **kwargs))
+        tracker.faults.guarded(measured, lambda: ordinary(tensors, *args, **kwargs))
 
     return autograd_backward
 
@@ -87,21 +99,26 @@ def _watched_gradients(ordinary: Callable[..., Any], trackers: Listeners[Tracker
 
     @functools.wraps(ordinary)
     def autograd_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if in_dynamo() or (tracker := trackers.newest) is None or tracker.asleep or is_compiling() or tracker.busy:
+        if (
+            in_dynamo()
+            or (tracker := trackers.newest) is None
+            or tracker.watch.state < State.BACKWARD
+            or is_compiling()
+        ):
             return ordinary(outputs, inputs, *args, **kwargs)
-        calls = tracker.gradient_calls
+        calls, watch = tracker.gradient_calls, tracker.watch
         try:
-            repeated = tracker.rests and not args and calls.repeats(inputs, kwargs)
+            repeated = watch.state is State.BACKWARD and not args and calls.repeats(inputs, kwargs)
         except Exception as error:
-            tracker.fail(error)
+            tracker.faults.fail(error)
             repeated = False
         if repeated:  # a step of such a loop may take a third of a millisecond, of which each microsecond is 0.3 %
-            tracker.busy = True
+            watch.state = State.BUSY
             try:
                 result = ordinary(outputs, inputs, **kwargs)
             finally:
-                tracker.busy = False
-            tracker.quietly(calls.passed)
+                watch.state = watch.of_step
+            tracker.faults.quietly(calls.passed)
             return result
         found: list[Sequence[Tensor | None]] = []
 
@@ -111,9 +128,9 @@ def _watched_gradients(ordinary: Callable[..., Any], trackers: Listeners[Tracker
                 retains = _retains(args, kwargs)
                 calls.gradients(_roots(outputs), wanted, kwargs, once, found, retains=retains)
             else:
-                tracker.seen.add("other gradients")
+                tracker.seen.other_gradients = True
 
-        tracker.guarded(measured, lambda: found.append(ordinary(outputs, inputs, *args, **kwargs)))
+        tracker.faults.guarded(measured, lambda: found.append(ordinary(outputs, inputs, *args, **kwargs)))
         return found[0]
 
     return autograd_grad
@@ -123,7 +140,7 @@ def _watched_loader(ordinary: Callable[..., Any], trackers: Listeners[Tracker]) 
     @functools.wraps(ordinary)
     def watched(self: DataLoader[Any]) -> Any:
         if (tracker := trackers.newest) is not None:
-            tracker.quietly(tracker.pass_started, self)
+            tracker.faults.quietly(tracker.pass_started, self)
         return ordinary(self)
 
     return watched
@@ -133,8 +150,8 @@ def _watched_indices(ordinary: Callable[..., Any], trackers: Listeners[Tracker])
     @functools.wraps(ordinary)
     def next_index(self: _BaseDataLoaderIter) -> Any:
         index = ordinary(self)
-        if (tracker := trackers.newest) is not None and not tracker.asleep:
-            tracker.quietly(tracker.drew, self, index)
+        if (tracker := trackers.newest) is not None and tracker.watch.state >= State.BACKWARD:
+            tracker.faults.quietly(tracker.drew, self, index)
         return index
 
     return next_index
@@ -144,7 +161,7 @@ def _watched_packing(ordinary: Callable[..., None], trackers: Listeners[Tracker]
     @functools.wraps(ordinary)
     def entered(self: saved_tensors_hooks) -> None:
         if (tracker := trackers.newest) is not None:
-            tracker.quietly(tracker.packed, self)
+            tracker.faults.quietly(tracker.packed, self)
         ordinary(self)
 
     return entered
@@ -164,7 +181,7 @@ PATCHES: tuple[Patch[Tracker], ...] = (
 def install(tracker: Tracker) -> None:
     """Has a tracker get the calls of the watched functions, until it stops."""
     tracker.gradient_calls = GradientCalls(tracker)
-    tracker.leaves.append(listen(SCALE, ScaleListener(lambda: not tracker.rests, tracker.fail)))
+    tracker.leaves.append(listen(SCALE, ScaleListener(lambda: tracker.watch.of_step is State.ALL, tracker.faults.fail)))
     for patch in PATCHES:
         tracker.leaves.append(listen(patch, tracker))
 

@@ -12,7 +12,10 @@ from gradlens.tracking import observe
 from gradlens.tracking.find.passes import Passes
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
-from gradlens.tracking.watch.tracebacks import without_own
+from gradlens.tracking.watch.faults import Faults, give_up
+from gradlens.tracking.watch.notices import Notices
+from gradlens.tracking.watch.seen import Seen
+from gradlens.tracking.watch.state import State, Watch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,18 +24,11 @@ if TYPE_CHECKING:
     from gradlens.guards.run_once import Once
     from gradlens.lens import Lens
     from gradlens.measure.meter import Taken
-    from gradlens.tracking.attach.attachment import Attachment
-    from gradlens.tracking.attach.optimizer_changes import Following
-    from gradlens.tracking.attach.step_count import StepCount
+    from gradlens.tracking.attach.attaching import Attaching
     from gradlens.tracking.find.evidence import Evidence
     from gradlens.tracking.find.labels import Clues
-    from gradlens.tracking.find.sightings import Found
     from gradlens.tracking.watch.gradient_calls import GradientCalls
 
-REENTRANT = (
-    "reentrant activation checkpointing computes gradients out of sight of the graph, and only once; pass "
-    "use_reentrant=False to torch.utils.checkpoint (Transformers: gradient_checkpointing_kwargs={'use_reentrant': False})"
-)
 PACKED = (
     "torch.autograd.graph.saved_tensors_hooks of the script or a library keep what autograd saves and may give it back only "
     "once, while a measurement needs it several times; track a training without them (torch's own save_on_cpu is measured)"
@@ -47,15 +43,11 @@ class Tracker:
     Attributes:
         options: What was asked for.
         folder: The run's folder.
-        lens: The lens, once model, anchor and groups are known.
-        attachment: On the way there, once a loss was seen.
-        asleep: Whether nothing that the script calls matters until the lens, or what follows the training, changes this.
-        rests: Whether there is nothing to see in the current step's forward pass: it is not measured, or tracking is over.
-        busy: Whether code of ours runs, inside of which the script's functions are not to be watched.
-        seen: What was seen so far: "torch", "backward", "whole" and "partial" (backward passes that ask for all gradients of a
-            scalar, and others), "gradients", "other gradients" (that ``GradientCalls`` takes for no training), "loss".
-        failure: The first error of gradlens itself.
-        noticed: What was said once of the training, by its kind.
+        watch: What the patched functions of torch look at now.
+        faults: Keeps errors of ours away from the script.
+        attaching: Makes the lens, from the first backward pass on.
+        seen: What was seen of the script so far.
+        notices: What was said of the training.
         leaves: What ends that the patched functions of torch call this tracker.
         gradient_calls: Tells which gradients that the script computes train something.
     """
@@ -72,22 +64,21 @@ class Tracker:
         """
         self.options = options
         self.folder = folder
-        self.lens: Lens | None = None
-        self.attachment: Attachment | None = None
-        self.asleep = False
-        self.rests = False
-        self.seen: set[str] = set()
-        self.failure: Exception | None = None
-        self._on_attached = on_attached
-        self._following: Following | None = None
-        self._clues: Clues | None = None
-        self._steps: StepCount | None = None
-        self._off = False
-        self.busy = False
-        self._passes = Passes()
-        self.noticed: dict[str, str] = {}
-        self._left_alone = 0
+        self.watch = Watch()
+        self.faults = Faults(self.watch, partial(give_up, self), strict=options.strict)
+        self.attaching: Attaching | None = None
+        self.seen = Seen()
+        self.notices = Notices(lambda: self.lens)
         self.leaves: list[Callable[[], None]] = []
+        self._on_attached = on_attached
+        self._clues: Clues | None = None
+        self._passes = Passes()
+        self._left_alone = 0
+
+    @property
+    def lens(self) -> Lens | None:
+        """The lens, once model, anchor and groups are known."""
+        return None if self.attaching is None else self.attaching.lens
 
     def start(self) -> None:
         """Has torch call this tracker; called when it has just been imported."""
@@ -96,36 +87,37 @@ class Tracker:
         from gradlens.tracking.watch.patches import install
 
         keep_buffers()
-        self.seen.add("torch")
+        self.seen.torch = True
         install(self)
         self.leaves.append(script_hooks.hide())
-        self.leaves.append(observe.listen(partial(self.quietly, self._named)))
+        self.leaves.append(observe.listen(partial(self.faults.quietly, self._named)))
         # Workers and other forked children train nothing that could be written to this run.
         os.register_at_fork(after_in_child=self.stop)
 
     def stop(self) -> None:
         """Stops for good; torch calls this tracker no more."""
-        self._off = self.asleep = self.rests = True
+        self.watch.turn(State.OFF)
         while self.leaves:
             self.leaves.pop()()
         if self._clues is not None:
             self._clues.stop()
-        if self._steps is not None:
-            self._steps.end()
-        if self._following is not None:
-            self._following.stop()
+        if self.attaching is not None:
+            self.attaching.stop()
 
     def _changed(self) -> None:
-        """Takes note that the lens or what follows the training has changed: the patched functions ask for one flag only."""
+        """Takes note that the lens or what follows the training has changed: the patched functions ask for one state only."""
         try:
-            lost = self._following is not None and self._following.lost
-            rests = self.lens is not None and not self.lens.armed and not lost
-            self.rests = self._off or rests
-            self.asleep = self.rests and not (self.attachment is not None and self.attachment.every_backward)
-            if self._clues is not None and not self._off:
-                self._clues.listen(not self.rests)
+            self.watch.turn(self._state())
+            if self._clues is not None and self.watch.of_step is not State.OFF:
+                self._clues.listen(self.watch.of_step is State.ALL)
         except Exception as error:  # in the training's own step
-            self.fail(error)
+            self.faults.fail(error)
+
+    def _state(self) -> State:
+        attaching = self.attaching
+        if attaching is None or attaching.lens is None or attaching.lens.armed or attaching.lost:
+            return State.ALL
+        return State.BACKWARD if attaching.every_backward else State.IDLE
 
     def loss_called(self, function: str, logits: Any, labels: Any, ignore_index: Any, output: Any) -> None:
         """Notes a loss call of the forward pass."""
@@ -133,13 +125,13 @@ class Tracker:
 
         if is_trained(logits, labels, output):
             attach(Sighting(logits, labels, int(ignore_index), function), output)
-            self.seen.add("loss")
+            self.seen.loss = True
 
     def pass_started(self, loader: DataLoader[Any]) -> None:
         """Notes that the script begins to read a DataLoader, unless it does so only to evaluate."""
         import torch
 
-        if self._off or self.busy or not torch.is_grad_enabled():
+        if self.watch.state <= State.BUSY or not torch.is_grad_enabled():
             return
         if self._passes.began(loader) and self.lens is not None:
             self.lens.epoch = self._passes.count - 1
@@ -150,13 +142,12 @@ class Tracker:
 
     def drew(self, iterator: Any, index: Any) -> None:
         """Notes which samples the next batch of a DataLoader holds."""
-        if not self._off and not self.busy:
-            self._passes.drew(iterator._dataset, index)
+        self._passes.drew(iterator._dataset, index)
 
     def packed(self, hooks: Any) -> None:
         """Notes functions of the script's own that pack what autograd saves: they may unpack it only once."""
         if not str(getattr(hooks.unpack_hook, "__module__", "")).startswith("torch."):
-            self.seen.add("packed")
+            self.seen.packed = True
 
     def backward(self, roots: list[Tensor], plain: bool, once: Once, *, retains: bool) -> None:
         """Runs a backward pass of the script, and measures it if it is one to be measured, while ``guarded``.
@@ -169,93 +160,30 @@ class Tracker:
         """
         if not roots:
             return
-        if "returned" in self.seen and self.lens is not None:
-            self.seen.discard("returned")
+        if self.seen.returned and self.lens is not None:
+            self.seen.returned = False
             self.lens.skip()  # what was measured of this step were gradients for another purpose
-        self.seen |= {"backward", "whole" if plain else "partial"}
+        self.seen.backward = True
+        self.seen.whole |= plain
+        self.seen.partial |= not plain
         self.count()
         self.measured(roots, plain, once, None, retains=retains)
 
-    def trained_beside(self) -> str | None:
-        """Returns the line that says which other models trained, where all of the process was seen and some did."""
-        if self._steps is None or self.failure is not None:
-            return None
-        try:
-            return self._steps.others.line()
-        except Exception as error:  # the run has still to be closed
-            self.fail(error)
-            return None
-
-    def fail(self, error: Exception) -> None:
-        """Takes an error of gradlens: training goes on without it, or ends if the user wants that.
-
-        Raises:
-            Exception: ``error``, where tracking is strict.
-        """
-        self.failure = self.failure or error
-        try:
-            self._give_up(error)
-        except Exception:
-            # The training goes on even where what stops tracking fails; the process's end says what ``failure`` was.
-            self._off = self.asleep = self.rests = True
-        if self.options.strict:
-            raise error
-
-    def _give_up(self, error: Exception) -> None:
-        from gradlens.batch.rows import LabelsError
-        from gradlens.guards.error_text import in_one_line
-
-        if self.options.strict:
-            self.stop()
-            return
-        if isinstance(error, LabelsError):
-            self._notice("labels", f"a step was not measured: {error}")
-            if self.lens is not None:
-                self.lens.skip()  # nor are its other backward passes; and other processes need not wait for this one
-            return
-        self.stop()
-        text = f"training goes on without being measured (--strict would stop it): {in_one_line(error)}"
-        self._notice("internal-error", text)
-        if self.lens is not None:
-            self.lens.halt()
-        elif "backward" in self.seen:
-            from gradlens.distributed.exchange import stay_away
-
-            stay_away()
-
-    def quietly(self, action: Callable[..., None], *arguments: Any) -> None:
-        """Does something in the middle of the script's own code, and keeps our errors away from it."""
-        try:
-            action(*arguments)
-        except Exception as error:
-            self.fail(error)
-
-    def guarded(self, measured: Callable[[Once], None], call: Callable[[], None]) -> None:
-        """Runs ``call`` exactly once, inside of ``measured`` or after it, and keeps our errors away from it."""
-        from gradlens.guards.run_once import Once
-
-        once = Once(call)
-        self.busy = True
-        try:
-            try:
-                measured(once)
-            except Exception as error:
-                if once.error is None:
-                    self.fail(error)
-            if not once.ran:
-                once()
-            elif once.error is not None:
-                raise once.error.with_traceback(without_own(once.error.__traceback__))
-        finally:
-            self.busy = False
-
     def count(self) -> None:
         """Counts training steps until there is a lens, which goes on from there."""
-        if self.lens is None:
-            from gradlens.tracking.attach.step_count import StepCount
+        if self.attaching is None:
+            from gradlens.tracking.attach.attaching import Attaching
 
-            self._steps = self._steps or StepCount(self.fail)
-            self._steps.backward_ran()
+            self.attaching = Attaching(
+                self.options,
+                self.folder,
+                self._passes,
+                on_lens=self._made,
+                on_changed=self._changed,
+                notice=self.notices.say,
+                fail=self.faults.fail,
+            )
+        self.attaching.backward_ran()
 
     def measured(
         self, roots: list[Tensor], plain: bool, once: Once, taken: Taken | None, *, retains: bool = False
@@ -269,7 +197,8 @@ class Tracker:
             taken: The gradients that it returns, where it leaves none in ``.grad``.
             retains: Whether it keeps the graph for another one.
         """
-        if self.lens is not None and self.rests:
+        assert self.attaching is not None
+        if self.lens is not None and self.watch.of_step is not State.ALL:
             self.lens.measured_backward(roots[0], anchors=[], labels=roots[0], backward=once)
             return
         from gradlens import marks
@@ -277,29 +206,26 @@ class Tracker:
         from gradlens.tracking.find.labels import Clues
 
         if marks.measured(lambda: sightings.leaves(roots), self.lens):
-            self._notice("own", "a model has a lens of its own already, which goes on alone")
+            self.notices.say("own", "a model has a lens of its own already, which goes on alone")
             self._left_alone += 1
             if self.lens is None and self._left_alone >= LEFT_ALONE:
                 self.stop()
             return
-        if "packed" in self.seen:
+        if self.seen.packed:
             raise RuntimeError(PACKED)
-        found = sightings.find(roots) if "loss" in self.seen else []
+        found = sightings.find(roots) if self.seen.loss else []
         if not plain and self.lens is not None:
-            self._notice(
+            self.notices.say(
                 "partial",
                 "backward passes with gradient=, create_graph=True or inputs= of some parameters count as 'rest'",
             )
-        self._clues = self._clues or Clues(self._notice, self._watching, self.fail)
+        self._clues = self._clues or Clues(self.notices.say, self._watching, self.faults.fail)
         try:
-            classes = self._classes(found)
+            classes = self.attaching.classes(found)
             evidence = self._clues.evidence(found, roots, classes) if plain else None
             if self._clues.compiled:
                 self._compiled()
-            if evidence is not None and self.lens is None:
-                self._attach(roots, evidence)
-            elif self._following is not None and (self._following.lost or (self.attachment and self.attachment.grown)):
-                self._attach_again(roots, evidence)
+            self.attaching.attach(roots, evidence)
             if self.lens is not None:
                 self._measure(roots, evidence, once, taken, retains)
         finally:
@@ -307,74 +233,22 @@ class Tracker:
                 sightings.forget(found)
 
     def _compiled(self) -> None:
-        self.seen.add("compiled")
+        self.seen.compiled = True
         if self.lens is not None:
             from gradlens.tracking.find.compiled_loss import loss_line
 
-            self._notice("compiled", f"a loss counts as 'rest': {loss_line()}")
-
-    def _classes(self, found: list[Found]) -> int | None:
-        """Returns C of the run: once known, or that of the first loss call which the groups asked for fit."""
-        from gradlens.tracking.find.evidence import class_count
-        from gradlens.tracking.find.group_choice import fit
-        from gradlens.tracking.find.targets import contrasts
-
-        if self.attachment is not None:
-            return self.attachment.classes(found)
-        counts = dict.fromkeys(class_count(item.sighting) for item in found if not contrasts(item.sighting))
-        return next((count for count in counts if len(counts) > 1 and fit(self.options, count)), None)
-
-    def _attach(self, roots: list[Tensor], evidence: Evidence) -> None:
-        from gradlens.tracking.attach.attachment import Attachment
-        from gradlens.tracking.find.sightings import recomputes_unseen
-
-        if recomputes_unseen(roots):
-            raise RuntimeError(REENTRANT)
-        assert self._steps is not None
-        if self.attachment is None:
-            candidates = self._passes.candidates
-            self.attachment = Attachment(self.options, self.folder, roots, evidence, candidates, self._steps, self.fail)
-            self._passes.settle(self.attachment.search.loader)
-        if self.attachment.lens(roots, evidence, self._passes.count, self._made) is not None:
-            assert self.lens is not None
-            self._follow(self.lens)
-
-    def _attach_again(self, roots: list[Tensor], evidence: Evidence | None) -> None:
-        """Goes on with what is now trained: the next fold of a cross-validation, say."""
-        assert self.attachment is not None
-        assert self.lens is not None
-        assert self._following is not None
-        before = self.lens
-        lens = None if evidence is None else self.attachment.again(roots, evidence, before, self._following, self._made)
-        if lens is None:
-            self._following.give_up()
-            self._notice("model", "training goes on with another model whose labels were not found: it is not measured")
-        elif lens is not before:
-            self._follow(lens)
-            self._passes.move_on()
-
-    def _follow(self, lens: Lens) -> None:
-        assert self.attachment is not None
-        self._following = self.attachment.following(lens)
-        self._following.on_lost = self._changed
-        self._changed()
-
-    def _made(self, lens: Lens) -> None:
-        self.lens = lens
-        lens.on_armed(self._changed)
-        self._changed()
-        if self._steps is not None:
-            self._steps.end()
-        self._on_attached()
+            self.notices.say("compiled", f"a loss counts as 'rest': {loss_line()}")
 
     def _measure(
         self, roots: list[Tensor], evidence: Evidence | None, once: Once, taken: Taken | None, retains: bool
     ) -> None:
         assert self.lens is not None
+        assert self.attaching is not None
         loss = roots[0] if len(roots) == 1 else sum(roots[1:], roots[0])
+        attachment = self.attaching.attachment
         if evidence is not None:
-            if self.attachment is not None and (text := self.attachment.unexpected(evidence.labels)):
-                self._notice("without data", text)
+            if attachment is not None and (text := attachment.unexpected(evidence.labels)):
+                self.notices.say("without data", text)
             self.lens.measured_backward(
                 loss,
                 anchors=evidence.anchors,
@@ -386,27 +260,33 @@ class Tracker:
                 labelled=evidence.labelled,
                 retains=retains,
             )
-            if self.attachment is not None and (text := self.attachment.engine_changed(self.lens)):
+            if attachment is not None and (text := attachment.engine_changed(self.lens)):
                 say(text)
         elif taken is None:
             self.lens.rest_backward(loss, backward=once)
+
+    def _made(self, lens: Lens) -> None:
+        lens.on_armed(self._changed)
+        self._changed()
+        self._on_attached()
 
     def _named(self, outputs: Any, labels: Any) -> None:
         """Takes what the script names with ``gradlens.observe``."""
         from gradlens.tracking.find.labels import Clues
 
         if self._watching():
-            self._clues = self._clues or Clues(self._notice, self._watching, self.fail)
+            self._clues = self._clues or Clues(self.notices.say, self._watching, self.faults.fail)
             self._clues.named(outputs, labels)
 
     def _watching(self) -> bool:
-        return not self.rests and not self.busy
+        return self.watch.state is State.ALL
 
-    def _notice(self, kind: str, text: str) -> None:
-        """Says something once, here and in the log."""
-        if kind in self.noticed:
-            return
-        self.noticed[kind] = text
-        say(text, everywhere=kind == "internal-error")
-        if self.lens is not None:
-            self.lens.event(kind, message=text)
+    def trained_beside(self) -> str | None:
+        """Returns the line that says which other models trained, where all of the process was seen and some did."""
+        if self.attaching is None or self.faults.failure is not None:
+            return None
+        try:
+            return self.attaching.other_models()
+        except Exception as error:  # the run has still to be closed
+            self.faults.fail(error)
+            return None

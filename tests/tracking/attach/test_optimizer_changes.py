@@ -37,7 +37,7 @@ def fit(model, params, dataset, epochs, momentum=0.0):
 
 def finished(tracker, tmp_path):
     tracker.lens.close()
-    assert tracker.failure is None
+    assert tracker.faults.failure is None
     run = Run(tmp_path / "run")
     assert np.nanmax(run.residual) < 1e-5
     return run

@@ -79,7 +79,7 @@ def test_an_error_of_the_scripts_own_backward_passes_through(start):
 def test_groups_may_name_classes_to_come(start):
     tracker = start(every=1, groups="head=0-1,tail=2-9")
     train()
-    assert tracker.failure is None
+    assert tracker.faults.failure is None
     assert tracker.lens.last.counts.sum() > 0
     assert any(
         "the model's output has 3: class ids from there on are absent until they come" in line for line in said()
@@ -90,7 +90,7 @@ def test_groups_of_a_run_over_other_classes_are_measured(start):
     groups = gradlens.ClassGroups({"a": [0]}, 5).to_json()
     tracker = start(every=1, groups_from=groups, groups_source="runs/other")
     train()
-    assert tracker.failure is None
+    assert tracker.faults.failure is None
     assert tracker.lens.last.names[0] == "a"
 
 
@@ -268,7 +268,7 @@ def test_losses_of_any_kind_are_differentiated_once_and_measured(start, kind):
     for _ in range(2):  # an engine may begin with the second step
         torch.autograd.backward(kind([F.cross_entropy(model(torch.ones(2, 4)), torch.tensor([0, 1]))]))
     assert model.weight.grad is not None
-    assert tracker.failure is None
+    assert tracker.faults.failure is None
     assert tracker.lens.last is not None
 
 
@@ -278,7 +278,7 @@ def test_a_pass_from_an_edge_of_the_graph_is_left_alone_with_a_reason(start):
     loss = F.cross_entropy(model(torch.ones(2, 4)), torch.tensor([0, 1]))
     torch.autograd.backward(torch.autograd.graph.get_gradient_edge(loss), torch.ones(()))
     assert model.weight.grad is not None
-    assert "backward from GradientEdge" in str(tracker.failure)
+    assert "backward from GradientEdge" in str(tracker.faults.failure)
 
 
 def test_a_backward_pass_of_nothing_is_no_reason_to_stop(start):
@@ -287,5 +287,5 @@ def test_a_backward_pass_of_nothing_is_no_reason_to_stop(start):
     with contextlib.suppress(Exception):  # whatever torch says of it
         torch.autograd.backward([])
     train(data(), epochs=1)
-    assert tracker.failure is None
+    assert tracker.faults.failure is None
     assert tracker.lens is not None

@@ -1,0 +1,149 @@
+"""Attaching: the lens of the training that a script runs: when it is made, and when another model gets one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gradlens.tracking.attach.step_count import StepCount
+from gradlens.tracking.find.evidence import Evidence, class_count
+from gradlens.tracking.find.group_choice import fit
+from gradlens.tracking.find.sightings import Found, recomputes_unseen
+from gradlens.tracking.find.targets import contrasts
+from gradlens.tracking.options import TrackOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gradlens.lens import Lens
+    from gradlens.tracking.attach.attachment import Attachment
+    from gradlens.tracking.attach.optimizer_changes import Following
+    from gradlens.tracking.find.passes import Passes
+
+REENTRANT = (
+    "reentrant activation checkpointing computes gradients out of sight of the graph, and only once; pass "
+    "use_reentrant=False to torch.utils.checkpoint (Transformers: gradient_checkpointing_kwargs={'use_reentrant': False})"
+)
+
+
+class Attaching:
+    """Counts training steps until there is a lens, makes it, and follows the training to another optimizer or model.
+
+    Attributes:
+        lens: The lens, once model, anchor and groups are known.
+        attachment: On the way there, once a loss was seen.
+    """
+
+    def __init__(
+        self,
+        options: TrackOptions,
+        folder: Path,
+        passes: Passes,
+        *,
+        on_lens: Callable[[Lens], None],
+        on_changed: Callable[[], None],
+        notice: Callable[[str, str], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """Begins to count steps, at the first backward pass.
+
+        Args:
+            options: What was asked for.
+            folder: The run's folder.
+            passes: The passes over the data.
+            on_lens: Called with each lens as soon as it has been made.
+            on_changed: Called whenever ``lost`` or ``every_backward`` may have changed.
+            notice: Says something once, by its kind.
+            fail: Takes errors of ours that happen in the training's own optimizer steps.
+        """
+        self._options, self._folder, self._passes = options, folder, passes
+        self._on_lens, self._on_changed, self._notice, self._fail = on_lens, on_changed, notice, fail
+        self.lens: Lens | None = None
+        self.attachment: Attachment | None = None
+        self._following: Following | None = None
+        self._steps = StepCount(fail)
+
+    @property
+    def lost(self) -> bool:
+        """Whether another model than that of the lens may be training."""
+        return self._following is not None and self._following.lost
+
+    @property
+    def every_backward(self) -> bool:
+        """Whether each backward pass is a step, because no optimizer was found."""
+        return self.attachment is not None and self.attachment.every_backward
+
+    def backward_ran(self) -> None:
+        """Counts a backward pass until there is a lens, which goes on from there."""
+        if self.lens is None:
+            self._steps.backward_ran()
+
+    def classes(self, found: list[Found]) -> int | None:
+        """Returns C of the run: once known, or that of the first loss call which the groups asked for fit."""
+        if self.attachment is not None:
+            return self.attachment.classes(found)
+        counts = dict.fromkeys(class_count(item.sighting) for item in found if not contrasts(item.sighting))
+        return next((count for count in counts if len(counts) > 1 and fit(self._options, count)), None)
+
+    def attach(self, roots: list[Tensor], evidence: Evidence | None) -> None:
+        """Makes the lens where there is none, and another one where the training has gone on with another model.
+
+        Args:
+            roots: What the script differentiates.
+            evidence: Anchors and labels of this backward pass, where they were found.
+        """
+        if evidence is not None and self.lens is None:
+            self._attach(roots, evidence)
+        elif self._following is not None and (self._following.lost or (self.attachment and self.attachment.grown)):
+            self._attach_again(roots, evidence)
+
+    def other_models(self) -> str | None:
+        """Returns the line that says which other models trained, if some did."""
+        return self._steps.others.line()
+
+    def stop(self) -> None:
+        """Makes and follows nothing more."""
+        self._steps.end()
+        if self._following is not None:
+            self._following.stop()
+
+    def _attach(self, roots: list[Tensor], evidence: Evidence) -> None:
+        from gradlens.tracking.attach.attachment import Attachment
+
+        if recomputes_unseen(roots):
+            raise RuntimeError(REENTRANT)
+        if self.attachment is None:
+            candidates = self._passes.candidates
+            self.attachment = Attachment(
+                self._options, self._folder, roots, evidence, candidates, self._steps, self._fail
+            )
+            self._passes.settle(self.attachment.search.loader)
+        if self.attachment.lens(roots, evidence, self._passes.count, self._made) is not None:
+            assert self.lens is not None
+            self._follow(self.lens)
+
+    def _attach_again(self, roots: list[Tensor], evidence: Evidence | None) -> None:
+        """Goes on with what is now trained: the next fold of a cross-validation, say."""
+        assert self.attachment is not None
+        assert self.lens is not None
+        assert self._following is not None
+        before = self.lens
+        lens = None if evidence is None else self.attachment.again(roots, evidence, before, self._following, self._made)
+        if lens is None:
+            self._following.give_up()
+            self._notice("model", "training goes on with another model whose labels were not found: it is not measured")
+        elif lens is not before:
+            self._follow(lens)
+            self._passes.move_on()
+
+    def _follow(self, lens: Lens) -> None:
+        assert self.attachment is not None
+        self._following = self.attachment.following(lens)
+        self._following.on_lost = self._on_changed
+        self._on_changed()
+
+    def _made(self, lens: Lens) -> None:
+        self.lens = lens
+        self._steps.end()
+        self._on_lens(lens)

@@ -51,7 +51,7 @@ SURFACE = {
     "tracker:Tracker." + name
     for name in ("__init__", "start", "stop", "_made", "_changed")
 } | {
-    "faults:Faults.fail", "faults:Faults.quietly", "faults:Faults.guarded", "notices:Notices.say",
+    "faults:Faults.fail", "faults:Faults.quietly", "faults:Faults.guarded", "notices:Notices.say", "state:Watch.turn",
     "attaching:Attaching.stop", "attaching:Attaching._made",
     "labels:Clues.stop", "optimizer_changes:Following.stop", "optimizer_changes:Following._stepped", "outputs:Outputs.stop",
     "step_count:StepCount._stepped", "step_count:StepCount.end", "outputs:Outputs._ran",

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from gradlens import marks
 from gradlens.batch.anchors import row_tensors
-from gradlens.batch.labelled import Labelled
 from gradlens.batch.loss_scale import SCALE, ScaleListener, warn_that_scale_is_unknown
 from gradlens.batch.rows import dense_labels
 from gradlens.distributed import stepper_for, unwrapped
@@ -25,7 +24,6 @@ from gradlens.guards.compiled import keep_buffers
 from gradlens.guards.error_text import ending
 from gradlens.guards.patches import listen
 from gradlens.measure.arguments import cadence_of, check_kinds, counts_of, parts_of
-from gradlens.measure.meter import Taken
 from gradlens.measure.probe import probe
 from gradlens.measure.recorder import Recorder
 from gradlens.metrics.measurement import Measurement
@@ -179,76 +177,6 @@ class Lens:
             retains=retain_graph,
         )
 
-    def measured_backward(
-        self,
-        loss: Tensor,
-        *,
-        anchors: Sequence[Tensor],
-        labels: Tensor,
-        backward: Callable[[], None],
-        ignore_index: int = -100,
-        class_dim: int | None = None,
-        taken: Taken | None = None,
-        labelled: Sequence[Labelled] = (),
-        retains: bool = False,
-    ) -> None:
-        """Runs ``backward`` exactly once, and measures it if this step is one to be measured.
-
-        Args:
-            loss: Scalar that ``backward`` differentiates.
-            anchors: The tensors whose rows are samples.
-            labels: Their labels.
-            backward: The backward pass.
-            ignore_index: The label that belongs to no sample.
-            class_dim: Where the anchors have their classes, if that is known.
-            taken: Returns (parameter, gradient) pairs, where ``backward`` leaves nothing in ``.grad``.
-            labelled: The anchors again, where they have labels of their own.
-            retains: Whether ``backward`` keeps the graph for a pass over another loss.
-
-        Raises:
-            LabelsError: As ``backward``; the backward pass has not run then.
-        """
-        if self.armed:
-            self._stepper.take_outputs()
-            self._stepper.measure(
-                (),
-                [loss],
-                list(anchors),
-                labels,
-                backward,
-                ignore_index,
-                class_dim=class_dim,
-                taken=taken,
-                labelled=labelled,
-                retains=retains,
-            )
-        else:
-            self._stepper.plain(backward)
-
-    def rest_backward(self, loss: Tensor, *, backward: Callable[[], None]) -> None:
-        """Runs ``backward`` exactly once; where measured, its gradient, which no label is known for, counts as ``rest``."""
-        self._stepper.measure_rest([loss], backward) if self.armed else self._stepper.plain(backward)
-
-    def unmeasured_backward(self) -> None:
-        """Takes note of a backward pass that has run in a step that is not measured."""
-        self._stepper.passed()
-
-    def follow(self, optimizer: torch.optim.Optimizer, *, stepped: bool = False) -> None:
-        """Takes the steps of another optimizer as training steps from now on; ``stepped``: with the one it has just taken."""
-        self._stepper.follow(optimizer, stepped=stepped)
-
-    def on_armed(self, changed: Callable[[], None]) -> None:
-        """Calls ``changed`` whenever ``armed`` may have changed, for who would have to ask too often."""
-        self._stepper.on_armed = changed
-
-    def skip(self) -> None:
-        """Leaves the current step unmeasured, such as one whose forward pass ran before the lens was made."""
-        self._stepper.skip()
-
-    def halt(self) -> None:
-        """Measures no more; the run stays open."""
-        self._stepper.stop()
-
     @property
     def epoch(self) -> int | None:
         """Epoch that the log gives to what follows; ``epochs`` sets it, and it may be set."""
@@ -291,10 +219,6 @@ class Lens:
     def engine_reason(self) -> str:
         """Why this engine."""
         return self._stepper.fitting.switch.reason
-
-    def foresee(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
-        """Chooses the engine again by a backward pass that is about to run; see ``SplitEngine.foresee``."""
-        self._stepper.fitting.switch.foresee(roots, anchors, dims, several=several)
 
     @property
     def overhead(self) -> float | None:

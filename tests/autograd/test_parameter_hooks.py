@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gradlens import Lens, group_gradients
 from gradlens.autograd.parameter_hooks import silenced
 from gradlens.measure.probe import probe
+from gradlens.tracking.attach.tracked_lens import TrackedLens
 from tests.engines.zoo import GROUPS
 from tests.lens.oracle import apart, gram, same
 from tests.lens.training import accumulated, batches, loss_of, mlp, state
@@ -87,7 +88,7 @@ def test_training_is_its_own_and_gradients_are_those_before_the_hooks(
 def test_a_backward_without_samples_is_measured_before_the_hooks_too() -> None:
     model = hooked(clip)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with Lens(model, GROUPS, optimizer=optimizer, every=1, strict=True) as lens:
+    with TrackedLens(model, GROUPS, optimizer=optimizer, every=1, strict=True) as lens:
         x, y = batches(1)[0]
         lens.backward(loss_of(model, x, y), y)
         penalty = model[0].weight.square().sum()

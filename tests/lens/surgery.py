@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradlens import Lens
+from gradlens.tracking.attach.tracked_lens import TrackedLens
 from tests.engines.zoo import CLASSES
 
 Terms = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -32,7 +32,7 @@ class Net(nn.Module):
 class Training:
     """A model, its optimizer and a lens, or none."""
 
-    def __init__(self, lens: Lens | None, model: Net, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, lens: TrackedLens | None, model: Net, optimizer: torch.optim.Optimizer) -> None:
         self.lens, self.model, self.optimizer = lens, model, optimizer
         self.params = list(model.parameters())
         self.to_none = True

@@ -12,6 +12,7 @@ import gradlens
 from gradlens import ClassGroups, Lens, Run, marks
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import RunExistsError, RunMeta, RunWriter
+from gradlens.tracking.attach.tracked_lens import TrackedLens
 from tests.engines.zoo import CLASSES, GROUPS
 from tests.lens.training import batches, loss_of, mlp
 
@@ -156,7 +157,7 @@ def test_a_step_set_from_outside_counts_on(tmp_path: Path) -> None:
 def test_skip_leaves_a_step_out_whole(tmp_path: Path) -> None:
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with Lens(model, GROUPS, out=tmp_path / "run", optimizer=optimizer, every=1) as lens:
+    with TrackedLens(model, GROUPS, out=tmp_path / "run", optimizer=optimizer, every=1) as lens:
         (x, y), *_ = batches(1)
         lens.backward(loss_of(model, x, y), y)
         lens.skip()  # after one micro-batch of two
@@ -174,7 +175,7 @@ def test_a_backward_without_samples_is_rest(tmp_path: Path) -> None:
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     (x, y), *_ = batches(1)
-    with Lens(model, GROUPS, optimizer=optimizer, every=1, engine="split", strict=True) as lens:
+    with TrackedLens(model, GROUPS, optimizer=optimizer, every=1, engine="split", strict=True) as lens:
         penalty = sum(p.square().sum() for p in model.parameters())
         lens.rest_backward(penalty, backward=penalty.backward)
         lens.backward(loss_of(model, x, y), y)

@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradlens import Lens, Run
+from gradlens import Run
 from gradlens.guards.warning import GradlensWarning
+from gradlens.tracking.attach.tracked_lens import TrackedLens
 from tests.engines.zoo import GROUPS
 from tests.lens import discarded_passes, surgery_programs
 from tests.lens.discarded_passes import moved
@@ -48,7 +49,7 @@ def test_what_steps_counts_and_nothing_else(case: Case, engine: str, kind: type[
     optimizers = [torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9) for m in (measured, plain)]
     with (
         warnings.catch_warnings(record=True) as said,
-        Lens(
+        TrackedLens(
             measured, GROUPS, optimizer=optimizers[0], every=1, engine=engine, out=tmp_path / "run", strict=True
         ) as lens,
     ):
@@ -77,13 +78,13 @@ def test_what_steps_counts_and_nothing_else(case: Case, engine: str, kind: type[
         assert any("what the optimizer steps on" in text for text in directions) == case.says
 
 
-def trained(program: Callable[[Training, Tensor, Tensor], None], **options: Any) -> tuple[Lens, list[str], bool]:
+def trained(program: Callable[[Training, Tensor, Tensor], None], **options: Any) -> tuple[TrackedLens, list[str], bool]:
     """Trains three steps with a lens and without; returns the lens, what was said, and whether both ended alike."""
     measured, plain = Net(), Net()
     optimizers = [torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9) for m in (measured, plain)]
     with (
         warnings.catch_warnings(record=True) as said,
-        Lens(measured, GROUPS, optimizer=optimizers[0], every=1, **options) as lens,
+        TrackedLens(measured, GROUPS, optimizer=optimizers[0], every=1, **options) as lens,
     ):
         warnings.simplefilter("always")
         for x, y in batches(3, rows=24):

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens import ClassGroups, Lens, Run
+from gradlens.tracking.attach.tracked_lens import TrackedLens
 from tests.engines.zoo import CLASSES, GROUPS
 from tests.lens.oracle import apart, gradient, gram, same
 from tests.lens.training import accumulated, batches, loss_of, mlp, state
@@ -243,7 +244,7 @@ def test_a_compiled_model_whose_first_backward_pass_is_not_measured(monkeypatch:
     model, first = mlp(), mlp()
     compiled = torch.compile(model, backend="aot_eager")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with Lens(model, GROUPS, optimizer=optimizer, every=2) as lens:
+    with TrackedLens(model, GROUPS, optimizer=optimizer, every=2) as lens:
         lens.step = 1
         lens.skip()
         for x, y in batches(2):

@@ -14,6 +14,7 @@ from gradlens import ClassGroups, Lens
 from gradlens.batch.rows import LabelsError
 from gradlens.guards.warning import GradlensWarning
 from gradlens.runlog import Run
+from gradlens.tracking.attach.tracked_lens import TrackedLens
 from tests.engines.zoo import GROUPS
 from tests.lens.training import batches, hooks, loss_of, mlp
 
@@ -85,7 +86,7 @@ def test_outputs_that_do_not_fit() -> None:
     model = mlp()
     (x, y), *_ = batches(1)
     logits = model(x)
-    with Lens(model, GROUPS, every=1) as lens:
+    with TrackedLens(model, GROUPS, every=1) as lens:
         with pytest.raises(LabelsError, match=r"no output of the model was seen.*Call the model itself"):
             lens.backward(F.cross_entropy(model.forward(x), y), y)
         with pytest.raises(LabelsError, match=r"does not depend on the model's output.*detached"):
@@ -165,7 +166,7 @@ def test_an_interrupt_in_the_backward_pass_goes_through() -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    with Lens(model, GROUPS, every=1) as lens:
+    with TrackedLens(model, GROUPS, every=1) as lens:
         logits = model(x)
         with pytest.raises(KeyboardInterrupt):
             lens.measured_backward(F.cross_entropy(logits, y), anchors=[logits], labels=y, backward=interrupted)

@@ -16,9 +16,9 @@ from gradlens.tracking.options import TrackOptions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gradlens.lens import Lens
     from gradlens.tracking.attach.attachment import Attachment
     from gradlens.tracking.attach.optimizer_changes import Following
+    from gradlens.tracking.attach.tracked_lens import TrackedLens
     from gradlens.tracking.find.passes import Passes
 
 REENTRANT = (
@@ -41,7 +41,7 @@ class Attaching:
         folder: Path,
         passes: Passes,
         *,
-        on_lens: Callable[[Lens], None],
+        on_lens: Callable[[TrackedLens], None],
         on_changed: Callable[[], None],
         notice: Callable[[str, str], None],
         fail: Callable[[Exception], None],
@@ -59,7 +59,7 @@ class Attaching:
         """
         self._options, self._folder, self._passes = options, folder, passes
         self._on_lens, self._on_changed, self._notice, self._fail = on_lens, on_changed, notice, fail
-        self.lens: Lens | None = None
+        self.lens: TrackedLens | None = None
         self.attachment: Attachment | None = None
         self._following: Following | None = None
         self._steps = StepCount(fail)
@@ -137,13 +137,13 @@ class Attaching:
             self._follow(lens)
             self._passes.move_on()
 
-    def _follow(self, lens: Lens) -> None:
+    def _follow(self, lens: TrackedLens) -> None:
         assert self.attachment is not None
         self._following = self.attachment.following(lens)
         self._following.on_lost = self._on_changed
         self._on_changed()
 
-    def _made(self, lens: Lens) -> None:
+    def _made(self, lens: TrackedLens) -> None:
         self.lens = lens
         self._steps.end()
         self._on_lens(lens)

@@ -12,11 +12,11 @@ from torch.utils.data import DataLoader
 
 from gradlens.autograd.shards import local
 from gradlens.groups import ClassGroups
-from gradlens.lens import Lens
 from gradlens.tracking.attach.growth import Head
 from gradlens.tracking.attach.make_lens import announce, attach, described, engine_of
 from gradlens.tracking.attach.optimizer_changes import Following
 from gradlens.tracking.attach.step_count import StepCount
+from gradlens.tracking.attach.tracked_lens import TrackedLens
 from gradlens.tracking.attach.without_data import WithoutData
 from gradlens.tracking.find.drawn_samples import Drawn
 from gradlens.tracking.find.evidence import Evidence, class_count
@@ -76,8 +76,8 @@ class Attachment:
         self.grown = False
 
     def lens(
-        self, roots: Sequence[Tensor], evidence: Evidence, passes: int, on_made: Callable[[Lens], None]
-    ) -> Lens | None:
+        self, roots: Sequence[Tensor], evidence: Evidence, passes: int, on_made: Callable[[TrackedLens], None]
+    ) -> TrackedLens | None:
         """Returns the lens, or None while labels are being counted. The lens skips this step if it cannot measure it.
 
         Args:
@@ -117,14 +117,14 @@ class Attachment:
         """Returns what to say of labels whose classes belong to no group, the first time that there are some."""
         return None if self._without_data is None else self._without_data.look(labels)
 
-    def engine_changed(self, lens: Lens) -> str | None:
+    def engine_changed(self, lens: TrackedLens) -> str | None:
         """Returns what to say where another engine measures than was last said, after a backward pass."""
         if lens.engine_name == self._engine:
             return None
         self._engine = lens.engine_name
         return f"engine {lens.engine_name} measures, {lens.engine_reason}"
 
-    def _engine_of(self, lens: Lens) -> str:
+    def _engine_of(self, lens: TrackedLens) -> str:
         self._engine = lens.engine_name
         return engine_of(lens, self._options.engine)
 
@@ -137,7 +137,7 @@ class Attachment:
             self.grown = self._groups is not None
         return self.search.num_classes
 
-    def following(self, lens: Lens) -> Following:
+    def following(self, lens: TrackedLens) -> Following:
         """Returns what notices that the training goes on with another optimizer or model than the lens's."""
         measured = {id(param) for param in self._owners.model.parameters()}
         others = self._steps.others
@@ -149,10 +149,10 @@ class Attachment:
         self,
         roots: Sequence[Tensor],
         evidence: Evidence,
-        lens: Lens,
+        lens: TrackedLens,
         following: Following,
-        on_made: Callable[[Lens], None],
-    ) -> Lens | None:
+        on_made: Callable[[TrackedLens], None],
+    ) -> TrackedLens | None:
         """Finds what training has gone on with, and returns the lens for it; None where nothing can be measured.
 
         The same model with a new layer keeps its lens; another model gets one of its own, in the run of ``lens``, which ends.
@@ -183,10 +183,10 @@ class Attachment:
         owners: Owners,
         roots: Sequence[Tensor],
         evidence: Evidence,
-        lens: Lens,
+        lens: TrackedLens,
         following: Following,
-        on_made: Callable[[Lens], None],
-    ) -> Lens:
+        on_made: Callable[[TrackedLens], None],
+    ) -> TrackedLens:
         """Returns a lens that goes on in the run of one which ends."""
         assert self._groups is not None
         self._groups = over(self._groups, self.search.num_classes)

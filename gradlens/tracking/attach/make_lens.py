@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradlens.groups import ClassGroups
-from gradlens.lens import Lens
+from gradlens.tracking.attach.tracked_lens import TrackedLens
 from gradlens.tracking.find.evidence import Evidence
 from gradlens.tracking.find.group_choice import DATA
 from gradlens.tracking.find.models import Owners
@@ -34,7 +34,7 @@ def attach(
     evidence: Evidence,
     *,
     resume: bool = False,
-) -> Lens:
+) -> TrackedLens:
     """Makes the lens.
 
     Args:
@@ -47,7 +47,7 @@ def attach(
         evidence: Its anchors and labels.
         resume: Whether the run in the folder goes on, with another model.
     """
-    lens = Lens(
+    lens = TrackedLens(
         owners.model,
         groups,
         out=None if options.follows else folder,
@@ -111,7 +111,7 @@ def announce(
     say(", ".join(parts))
 
 
-def engine_of(lens: Lens, asked: str) -> str:
+def engine_of(lens: TrackedLens, asked: str) -> str:
     """Returns which engine measures, and why where it is not the one that was asked for."""
     name = lens.engine_name
     return f"engine {name}" if asked in ("auto", name) else f"engine {name} ({lens.engine_reason})"

@@ -10,8 +10,8 @@ from weakref import ref
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from gradlens.lens import Lens
 from gradlens.tracking.attach.other_models import OtherModels
+from gradlens.tracking.attach.tracked_lens import TrackedLens
 
 # Steps of another optimizer of some of the parameters, without one of the known, after which it is the one that trains.
 ANOTHER_OPTIMIZER = 2
@@ -33,7 +33,7 @@ class Following:
 
     def __init__(
         self,
-        lens: Lens,
+        lens: TrackedLens,
         optimizer: Optimizer | None,
         measured: set[int],
         on_new: Callable[[], None],

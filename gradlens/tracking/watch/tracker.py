@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from gradlens.guards.run_once import Once
-    from gradlens.lens import Lens
     from gradlens.measure.meter import Taken
     from gradlens.tracking.attach.attaching import Attaching
+    from gradlens.tracking.attach.tracked_lens import TrackedLens
     from gradlens.tracking.find.evidence import Evidence
     from gradlens.tracking.find.labels import Clues
     from gradlens.tracking.watch.gradient_calls import GradientCalls
@@ -76,7 +76,7 @@ class Tracker:
         self._left_alone = 0
 
     @property
-    def lens(self) -> Lens | None:
+    def lens(self) -> TrackedLens | None:
         """The lens, once model, anchor and groups are known."""
         return None if self.attaching is None else self.attaching.lens
 
@@ -265,7 +265,7 @@ class Tracker:
         elif taken is None:
             self.lens.rest_backward(loss, backward=once)
 
-    def _made(self, lens: Lens) -> None:
+    def _made(self, lens: TrackedLens) -> None:
         lens.on_armed(self._changed)
         self._changed()
         self._on_attached()

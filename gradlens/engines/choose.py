@@ -46,7 +46,7 @@ def _split(model: nn.Module, params: Sequence[nn.Parameter]) -> SplitEngine:
     own = {id(param) for param in params}
     for name, param in model.named_parameters():
         if param.is_complex() and id(param) in own:
-            raise EngineRefusal(f"split: parameter {name} is complex ({param.dtype}), which no covered layer is")
+            raise EngineRefusal(f"split: parameter {name} is complex ({param.dtype}); split needs real ones")
     return SplitEngine(model, params)
 
 

@@ -52,7 +52,7 @@ def refusal(use: DirectUse, rows: int) -> str | None:
     if len(shape) == 0 or shape[0] != rows or use.param.is_complex():
         return f"is used by {name} on {list(shape)}, whose first dimension does not count the {rows} samples"
     if use.param.ndim == len(shape) and use.param.shape[0] != 1:
-        return f"is used by {name} with values of its own for each row"
+        return f"is used by {name} and has other values for each row"
     return None
 
 

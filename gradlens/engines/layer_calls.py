@@ -37,7 +37,7 @@ class LayerCall:
         assert inputs is not None
         least, most = self._kind.dims(self.module)
         if inputs.is_nested or inputs.ndim < least or (most is not None and inputs.ndim > most):
-            return f"its input has {inputs.ndim} dimensions and needs {least} with the samples in the first"
+            return f"its input has {inputs.ndim} dimensions; it needs {least}, and the first must count the samples"
         if inputs.shape[0] != rows:
             return f"its input has {inputs.shape[0]} rows for {rows} labels (shape {list(inputs.shape)})"
         return CHANGED if inputs._version != self._version else None

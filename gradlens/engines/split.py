@@ -118,7 +118,7 @@ class SplitEngine:
         if _mixes(module):
             raise _refusal(path, module, MIXES)
         if isinstance(module, ScriptModule):
-            raise _refusal(path, module, "is compiled by torch.jit, and its layers cannot be listened to")
+            raise _refusal(path, module, "torch.jit compiled it, so its layers take no hooks")
         if vars(module).get("batch_first") is False:
             raise _refusal(path, module, "batch_first=False puts the samples in the second dimension")
         owned = self._owned(module._parameters)
@@ -140,7 +140,7 @@ class SplitEngine:
         elif type(module).__module__.startswith("torch.nn.") and not isinstance(
             module, (nn.ParameterList, nn.ParameterDict)
         ):
-            raise _refusal(path, module, "is not among the layers that it covers")
+            raise _refusal(path, module, "it has no rule for this layer")
         else:
             self._require(path, module, owned, None)
 
@@ -192,7 +192,7 @@ class SplitEngine:
     def _check(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: Rows) -> tuple[DirectUse, ...]:
         self._held.check()
         if len(losses) != 1:
-            raise EngineRefusal(f"split: {len(losses)} loss components share one backward")
+            raise EngineRefusal(f"split: {len(losses)} loss components are differentiated in one backward pass")
         count = rows.weights.shape[0]
         account = self._account(losses, anchors, rows.weights.ndim - 1, several=bool(rows.parts))
         for call in self._calls:
@@ -208,7 +208,7 @@ class SplitEngine:
 
     def _account(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> Account:
         if several:
-            raise EngineRefusal("split: several loss calls have labels of their own")
+            raise EngineRefusal("split: several loss calls each have their own labels")
         if dims != 1:
             raise EngineRefusal(f"split: labels of {dims} dimensions give several rows to one sample")
         for path, module in self._model.named_modules():
@@ -216,7 +216,7 @@ class SplitEngine:
                 raise _refusal(path, module, MIXES)
         account = audit(anchors, [call.region for call in self._calls], self._measured)
         if any(enters(root, anchors, account.nodes) for root in roots):
-            raise EngineRefusal("split: the loss uses activations of the network on a path around its anchor")
+            raise EngineRefusal("split: the loss also uses activations inside the network, not only its anchor")
         return account
 
     def _name_of(self, param: Tensor) -> str:

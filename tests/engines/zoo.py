@@ -283,7 +283,7 @@ def soft_labels() -> Tensor:
 
 
 ATTENTION_DROPOUT = {"split": "attention dropout .*attention: MultiheadAttention"}
-PARAMETRIZED = {"split": r"not among the layers .*0\.parametrizations\.weight: ParametrizationList"}
+PARAMETRIZED = {"split": r"no rule for this layer .*0\.parametrizations\.weight: ParametrizationList"}
 UNCOVERED_SUBCLASS = {"split": "parameter weight of .*LayerNorm2d"}
 BATCH_NORM = {"split": "train-mode BatchNorm mixes"}
 TOKENS = {"split": "several rows to one sample"}
@@ -319,7 +319,7 @@ ZOO: dict[str, Case] = {
     "bag-of-words": Case(BagOfWords, tokens(vocabulary=9)),
     "tied-language-model": Case(TiedLanguageModel, tokens(), class_ids(ROWS, 5), per_token, TOKENS),
     "tied-classifier": Case(TiedClassifier, tokens()),
-    "lstm": Case(Recurrent, tokens(), refuses={"split": r"not among the layers .*lstm: LSTM"}),
+    "lstm": Case(Recurrent, tokens(), refuses={"split": r"no rule for this layer .*lstm: LSTM"}),
     "vit-qkv": Case(QkvTransformer, images()),
     "vit-multihead": Case(MultiheadTransformer, images()),
     "vit-multihead-dropout": Case(

@@ -93,7 +93,7 @@ def train(model, loss):
         (two_layers, tokens, "auto", "engine masked,", None),
         (two_layers, penalty_on_features, "auto", "engine masked,", None),
         (normalised, plain, "auto", "engine masked,", None),
-        (two_layers, mixup, "split", "engine masked (instead of split: several loss calls have labels of their own),", None),
+        (two_layers, mixup, "split", "engine masked (instead of split: several loss calls each have their own labels),", None),
         (normalised, plain, "split", "engine masked (instead of split: train-mode BatchNorm mixes", None),
         (Crossed, plain, "auto", "engine split,", "engine masked measures, instead of split: its input has"),
     ],

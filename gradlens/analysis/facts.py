@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradlens.analysis.without_output import without_output_text
+
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
@@ -25,6 +27,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("method", meta.method),
         ("data set", meta.dataset),
         ("groups", repr(run.groups).removeprefix("ClassGroups(").removesuffix(")")),
+        ("without an output", without_output_text(run)),
         ("training images", _images(meta.class_counts)),
         ("measured", measured_text(run)),
         ("not finite", nonfinite_text(run)),
@@ -44,7 +47,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("folder", _folder(run.path)),
         ("lost", lost_text(run)),
         ("could not be read", "; ".join(run.warnings)),
-        ("checksums", None if run.proven else "none: begun by an earlier version, so damage may go unnoticed"),
+        ("checksums", unproven_text(run)),
     ]
     return [(name, str(value)) for name, value in found if value not in (None, "")]
 
@@ -75,6 +78,11 @@ def incomplete_texts(run: Run) -> list[str]:
     lost, found = lost_text(run), run.warnings
     more = [f"and {len(found) - MOST_DAMAGES} more"] if len(found) > MOST_DAMAGES else []
     return [*([lost] if lost else []), *found[:MOST_DAMAGES], *more]
+
+
+def unproven_text(run: Run) -> str | None:
+    """Says that a run of a version before checksums has none; None where everything carries them."""
+    return None if run.proven else "none: begun by an earlier version, so damage may go unnoticed"
 
 
 def nonfinite_text(run: Run) -> str | None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from gradlens.analysis.two_runs import head_and_tail, run_difference
-from gradlens.estimation.intervals import Floats, Interval, mean_interval
+from gradlens.estimation.intervals import FEWEST, Floats, Interval, mean_interval
 from gradlens.estimation.rank_correlation import rank_correlation
 from gradlens.estimation.smoothing import fluctuations
 
@@ -138,11 +138,11 @@ def _cosine_claims(long_tailed: Run, balanced: Run, head: str, tail: str) -> lis
         ("a", f"in the long-tailed run the overall gradient is closer to {head} than to {tail}",
          f"cos({head}) - cos({tail})", mean_interval(gaps[0])),
         ("a", f"in the long-tailed run the overall gradient is shifted towards {head}, compared with the balanced run",
-         f"cos({head}), long-tailed - balanced", run_difference(long_tailed, balanced, *heads)),
+         f"cos({head}), long-tailed - balanced", _between(long_tailed, balanced, *heads)),
         ("b", f"in the balanced run the overall gradient stays closer to {tail} than in the long-tailed run",
-         f"cos({tail}), balanced - long-tailed", run_difference(balanced, long_tailed, tails[1], tails[0])),
+         f"cos({tail}), balanced - long-tailed", _between(balanced, long_tailed, tails[1], tails[0])),
         ("a, b", f"the gap between {head} and {tail} is wider in the long-tailed run",
-         f"cos({head}) - cos({tail}), long-tailed - balanced", run_difference(long_tailed, balanced, *gaps)),
+         f"cos({head}) - cos({tail}), long-tailed - balanced", _between(long_tailed, balanced, *gaps)),
     ]  # fmt: skip
     return [_claim(panel, "both", statement, measure, effect, 0.0) for panel, statement, measure, effect in found]
 
@@ -159,7 +159,7 @@ def _group_norm_claims(long_tailed: Run, balanced: Run, head: str, tail: str) ->
     between = []
     for per in CONVENTIONS:
         sizes = [_relative_sizes(run.norm(tail, per=per)) for run in (long_tailed, balanced)]
-        effect = _ratio(run_difference(long_tailed, balanced, sizes[0], sizes[1]))
+        effect = _ratio(_between(long_tailed, balanced, sizes[0], sizes[1]))
         between.append(_claim("c, d", per, statement, measure, effect, 1.0))
     return within + between
 
@@ -174,7 +174,7 @@ def _overall_norm_claims(long_tailed: Run, balanced: Run) -> list[Claim]:
     claims = []
     for name, sizes in measures:
         found = [sizes(run.norm("all")) for run in (long_tailed, balanced)]
-        effect = _ratio(run_difference(long_tailed, balanced, found[0], found[1]))
+        effect = _ratio(_between(long_tailed, balanced, found[0], found[1]))
         claims.append(_claim("c, d", "both", statement, f"{name}, long-tailed / balanced", effect, 1.0))
     return claims
 
@@ -223,6 +223,13 @@ def _logarithms(sizes: Floats, values: Floats) -> Floats:
     """
     rounding = 1e-12 * np.abs(values[np.isfinite(values)]).max(initial=0.0)
     return np.log(sizes, where=sizes > rounding, out=np.full(len(sizes), np.nan))
+
+
+def _between(a: Run, b: Run, x: Floats, y: Floats) -> Interval:
+    """Returns ``run_difference``; where one run has too few values for an interval, the reason names it."""
+    found = run_difference(a, b, x, y)
+    short = [run.name for run, values in ((a, x), (b, y)) if np.isfinite(values).sum() < FEWEST]
+    return replace(found, why=f"{short[0]}: {found.why}") if len(short) == 1 else found
 
 
 def _ratio(logarithm: Interval) -> Interval:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradlens.analysis.distortion import distortion
+from gradlens.analysis.distortion import distortion_interval
 from gradlens.analysis.quantities import filled_share
 from gradlens.analysis.two_runs import sample_shares
 from gradlens.estimation.intervals import Interval, mean_interval
@@ -29,17 +29,17 @@ class Headline:
     """What a list of runs shows of each run.
 
     Attributes:
-        distortion: ``gradlens.distortion`` of the whole run, or NaN.
+        distortion: ``gradlens.distortion`` of the whole run with its interval; NaN without a measured step.
         phase: The last measured phase if several were measured, or "".
-        last_phase: Distortion of that phase, or NaN.
+        last_phase: Distortion of that phase with its interval; NaN if there is no such phase.
         few: True if there are so few measured steps that the distortion says little.
         groups: The groups, as text.
         apart: Text of ``two_groups_text``; "" if there are not two groups.
     """
 
-    distortion: float
+    distortion: Interval
     phase: str
-    last_phase: float
+    last_phase: Interval
     few: bool
     groups: str
     apart: str
@@ -51,9 +51,9 @@ def headline(run: Run) -> Headline:
     later = [phase for phase in run.phases if len(steps) and steps[0] < phase.start <= steps[-1]]
     start = later[-1].start if later else None
     few = 0 < int(np.sum(steps >= (0 if start is None else start))) < FEW
-    last = distortion(run, start) if later else math.nan
+    last = distortion_interval(run, start) if later else Interval.none(math.nan, 0)
     phase = later[-1].name if later else ""
-    return Headline(distortion(run), phase, last, few, groups_named(run), two_groups_text(run))
+    return Headline(distortion_interval(run), phase, last, few, groups_named(run), two_groups_text(run))
 
 
 def groups_named(run: Run) -> str:

@@ -57,6 +57,11 @@ class StoryRow:
     percent: bool
 
     @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """The means and the change."""
+        return (*self.means, self.change)
+
+    @property
     def clear(self) -> bool:
         """True if the interval of the change does not hold zero."""
         return self.change.measurable and not self.change.low <= 0 <= self.change.high

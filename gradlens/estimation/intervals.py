@@ -14,7 +14,7 @@ covers the truth less often than it says would be worse than none.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,8 +32,6 @@ LEVEL = 0.95
 FEWEST = 40
 # Longer series are first averaged in equal bins. This keeps the mean and the slow changes, and limits the time it takes.
 MOST = 8192
-# So many reasons are listed.
-REASONS = 3
 TOO_SLOW = "too few measured steps for how slowly this changes"
 
 
@@ -61,7 +59,7 @@ class Interval:
     def none(cls, value: float, samples: int, why: str = "") -> Interval:
         """Returns an estimate without an interval."""
         if not why and samples < FEWEST:
-            why = f"{samples} measured steps have all that it takes; an interval needs {FEWEST}"
+            why = too_few(samples)
         return cls(
             value, math.nan, math.nan, samples, 0.0, why or "the values do not vary, or not in a way to judge by"
         )
@@ -91,11 +89,12 @@ class Interval:
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
-def why_none(found: Iterable[Interval]) -> str:
-    """Says in one sentence why some of these have no interval; "" where all that have a value have one."""
-    reasons = list(dict.fromkeys(x.why for x in found if not x.measurable and math.isfinite(x.value)))
-    more = "; ..." if len(reasons) > REASONS else ""
-    return f"Without an interval: {'; '.join(reasons[:REASONS])}{more}." if reasons else ""
+def too_few(samples: int, most: int | None = None) -> str:
+    """Says that so many measured steps (or ``samples`` to ``most``) are too few for an interval."""
+    steps = f"{samples} measured step has" if samples == 1 else f"{samples} measured steps have"
+    if most is not None and most != samples:
+        steps = f"{samples} to {most} measured steps have"
+    return f"{steps} all that it takes; an interval needs {FEWEST}"
 
 
 def _clamped(value: float, least: float, most: float) -> float:

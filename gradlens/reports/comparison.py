@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlens.analysis.figure1_claims import NOT_CORRECTED, by_statement, notes_of
-from gradlens.estimation.intervals import why_none
+from gradlens.analysis.without_interval import rows_without_interval
 from gradlens.reports.terminal import WIDE, escape
 from gradlens.reports.text import difference_cells, number
 
@@ -58,17 +58,21 @@ def claims_table(claims: Sequence[Claim], long_tailed: str) -> RenderableType:
         Text(f"What the paper says of its Figure 1; long-tailed: {long_tailed}", style="italic"),
         Text("verdict, effect [95 % interval], what it was measured by\n", style="dim"),
     ]
+    notes = notes_of(claims)
     widest = max(len(_effect(claim)) for claim in claims)
     for same in by_statement(claims):
         measures = Table.grid(padding=(0, 2, 0, 0))
-        measures.add_column(width=16, justify="right")  # two spaces and the longest verdict
+        # Two spaces, the longest verdict and its footnote.
+        measures.add_column(width=18 if notes else 16, justify="right")
         measures.add_column(width=widest, no_wrap=True)
         measures.add_column()
         for claim in same:
             measure = claim.measure + PER.get(claim.convention, "")
-            measures.add_row(Text(claim.verdict, VERDICT_COLORS[claim.supported]), Text(_effect(claim)), Text(measure))
+            footnote = f" ({notes.index(claim.note) + 1})" if claim.note else ""
+            verdict = Text(claim.verdict + footnote, VERDICT_COLORS[claim.supported])
+            measures.add_row(verdict, Text(_effect(claim)), Text(measure))
         parts += [Text(f"({same[0].panel}) {same[0].statement}", style="bold"), measures]
-    explained = [f"Undecided: {note}." for note in notes_of(claims)]
+    explained = [f"({place}) Undecided: {note}." for place, note in enumerate(notes, 1)]
     if any(claim.low is not None for claim in claims):
         explained.append(
             "Supported: the whole interval lies above 'no difference' (0, for ratios 1); contradicted: the whole interval lies "
@@ -108,7 +112,7 @@ def difference_table(comparison: Comparison, width: int = WIDE) -> Table:
         table.add_row(
             Padding(Text(row.quantity), (0, 0, 0, 2)), a, b, f"[bold]{delta} *[/]" if row.clear else f"{delta}  "
         )
-    why = why_none(x for row in comparison.differences for x in row.intervals)
-    table.caption = "*: the interval of the difference leaves out 0" + (f"\n{why}" if why else "")
+    why = rows_without_interval((comparison.a, comparison.b, "difference"), comparison.differences)
+    table.caption = "*: the interval of the difference leaves out 0" + (f"\n{escape(why)}" if why else "")
     table.caption_justify = "left"
     return table

@@ -11,7 +11,8 @@ from gradlens.analysis.facts import lost_text, nonfinite_text
 from gradlens.analysis.figure1_claims import NOT_CORRECTED, by_statement, notes_of
 from gradlens.analysis.headline import NOT_RANKED, groups_differ, headline, two_groups_text
 from gradlens.analysis.quantities import filled_share
-from gradlens.estimation.intervals import why_none
+from gradlens.analysis.without_interval import headline_without_interval, rows_without_interval
+from gradlens.analysis.without_output import without_output_text
 from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.reports.text import difference_cells, headline_text, number, percent
 
@@ -27,7 +28,8 @@ MARKS = {True: "yes", False: "no", None: "open"}
 def side_by_side(runs: Sequence[Run]) -> str:
     """Returns the runs as a table, and below it what is wrong with them."""
     rows = []
-    for run in runs:
+    seen = [(run.name, headline(run)) for run in runs]
+    for run, (_, standing) in zip(runs, seen, strict=True):
         groups = run.groups.names[:6]
         totals = run.counts.sum(0)
         samples = [float(x) / float(totals.sum()) if totals.sum() else math.nan for x in totals]
@@ -44,7 +46,7 @@ def side_by_side(runs: Sequence[Run]) -> str:
             run.meta.method or "",
             run.meta.dataset or "",
             f"{len(run):,}",
-            headline_text(headline(run)),
+            headline_text(standing),
         )
         rows.append([escaped(run.name), *map(escaped, cells), parts + more])
     head = (
@@ -59,14 +61,19 @@ def side_by_side(runs: Sequence[Run]) -> str:
     broken = "".join(
         f'<p class="note">{escaped(run.name)}: {escaped(text)}.</p>'
         for run in runs
-        for text in (lost_text(run), nonfinite_text(run), *run.warnings)
+        for text in (lost_text(run), nonfinite_text(run), without_output_text(run), *run.warnings)
         if text
+    )
+    why = "".join(
+        f'<p class="note">{escaped(name)}: {escaped(text)}</p>'
+        for name, standing in seen
+        if (text := headline_without_interval(standing))
     )
     differ = f'<p class="note">{escaped(NOT_RANKED)}.</p>' if groups_differ(runs) else ""
     return table(head, rows, numeric=(4, 5)) + (
         f'{broken}{differ}<p class="note">Distortion, of the whole run (and of its last phase, where there are several): half '
         "the distance between the groups’ shares of the update and of the classes; 0 = every "
-        "group steers the update in proportion to its classes.</p>"
+        f"group steers the update in proportion to its classes. In brackets its 95 % interval.</p>{why}"
     )
 
 
@@ -108,7 +115,7 @@ def differences_table(found: Comparison) -> str:
         a, b, delta = (escaped(cell) for cell in difference_cells(row))
         rows.append([escaped(row.quantity), a, b, f"<b>{delta}</b>" if row.clear else delta])
     head = ("mean over the measured steps [95 % interval]", found.a, found.b, "difference")
-    why = why_none(x for row in found.differences for x in row.intervals)
+    why = rows_without_interval((found.a, found.b, "difference"), found.differences)
     return (
         table(head, rows, numeric=(1, 2, 3))
         + f'<p class="note">Bold: the interval of the difference leaves out 0. {escaped(why)}</p>'

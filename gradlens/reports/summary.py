@@ -9,15 +9,17 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from gradlens.analysis.distortion import distortion
+from gradlens.analysis.distortion import distortion_interval
 from gradlens.analysis.facts import lost_text, measured_text, nonfinite_text, overhead_text, training_steps
 from gradlens.analysis.headline import FEW, two_groups_text
 from gradlens.analysis.quantities import series_of
+from gradlens.analysis.without_interval import without_interval
+from gradlens.analysis.without_output import without_output, without_output_text
 from gradlens.measure.schedule.cadence import Every
 from gradlens.metrics.catalogue import of_groups
 from gradlens.metrics.gram import REST
 from gradlens.reports.terminal import escape
-from gradlens.reports.text import mean_text, number, percent
+from gradlens.reports.text import interval_text, mean_text, percent
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -29,20 +31,24 @@ SMALL_REST = 1e-3
 
 
 def summary_table(run: Run) -> Table:
-    """Returns the table at the end of a tracked training: group by group the means over the measured steps."""
-    table = Table(
-        box=box.SIMPLE_HEAD, title="Whose gradient did the model follow?", title_justify="left", pad_edge=False
-    )
+    """Returns the table at the end of a tracked training: group by group the means over the measured steps.
+
+    Of few steps, it begins with the warning that their means say little.
+    """
+    title = "Whose gradient did the model follow?"
+    few = _too_few(run)
+    table = Table(box=box.SIMPLE_HEAD, title=few + title, title_justify="left", pad_edge=False)
     table.add_column("group")
     shown = of_groups("gradient")
     for head in ("classes", "samples", *(quantity.short for quantity in shown)):
         table.add_column(head, justify="right")
     totals = np.nansum(run.counts, axis=0)
     whole = float(totals.sum())
-    fractions = run.groups.fractions()
+    fractions, beyond = run.groups.fractions(), without_output(run)
     for k, name in enumerate(run.groups.names[:MOST_GROUPS]):
         table.add_row(
-            escape(name), f"{fractions[k]:.1%}", percent(totals[k] / whole if whole else math.nan),
+            escape(name) + (" *" if name in beyond else ""), f"{fractions[k]:.1%}",
+            percent(totals[k] / whole if whole else math.nan),
             *(mean_text(quantity, _mean(series_of(run, quantity, name))) for quantity in shown),
         )  # fmt: skip
     rest = _rest_row(run)
@@ -50,17 +56,18 @@ def summary_table(run: Run) -> Table:
         table.add_row(*rest)
     if len(run.groups) > MOST_GROUPS:
         table.add_row(f"[dim]... {len(run.groups) - MOST_GROUPS} more[/dim]")
-    parts = [
-        f"distortion {number(distortion(run))} (0 = none)",
-        f"measured {measured_text(run)}{_too_few(run)}",
-    ]
     overhead = overhead_text(run)
-    apart = two_groups_text(run)
-    measured = (f"{escape(apart)}\n" if apart else "") + "; ".join(
-        [*parts, *([f"measuring cost {overhead}"] if overhead else [])]
-    )
-    measured += "".join(f"\n{text}" for text in (lost_text(run), nonfinite_text(run)) if text)
-    table.caption = f"{measured}\nmean norm: size of the group's own mean gradient, norm x batch / its samples"
+    found = distortion_interval(run)
+    parts = [
+        f"distortion {interval_text(found, fraction=False)} (0 = none)",
+        *([] if few else [f"measured {measured_text(run)}"]),
+        *([f"measuring cost {overhead}"] if overhead else []),
+    ]
+    notes = [two_groups_text(run), "; ".join(parts), lost_text(run), nonfinite_text(run)]
+    notes += [f"*: {text}" for text in (without_output_text(run),) if text]
+    notes += [] if few else [without_interval([("distortion", "", found)])]
+    notes.append("mean norm: size of the group's own mean gradient, norm x batch / its samples")
+    table.caption = escape("\n".join(filter(None, notes)))
     if rest is not None:
         table.caption += (
             "\nrest: samples without a label of a group (ignored, or with no label at all), and what goes around the samples' "
@@ -72,11 +79,11 @@ def summary_table(run: Run) -> Table:
 
 
 def _too_few(run: Run) -> str:
-    """Says that the means say little, and how to measure more, where that is possible."""
+    """Says in a line that the means say little, and how to measure more, where that is possible."""
     if len(run) >= FEW:
         return ""
     possible = training_steps(run) >= FEW and run.meta.cadence != str(Every(1))
-    return f", too few for means{'; --every 1 measures more' if possible else ''}"
+    return f"measured {measured_text(run)}, too few for means{'; --every 1 measures more' if possible else ''}\n"
 
 
 def _rest_row(run: Run) -> tuple[str, ...] | None:

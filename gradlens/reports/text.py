@@ -19,10 +19,19 @@ ROUNDING = 1e-12
 
 
 def headline_text(seen: Headline) -> str:
-    """Writes the distortion of a run and, where there are several phases, that of the last one."""
+    """Writes the distortion of a run and, where there are several phases, that of the last one, with their intervals."""
+    whole, last = headline_numbers(seen)
+    return f"{whole} ({seen.phase}: {last})" if seen.phase else whole
+
+
+def headline_numbers(seen: Headline) -> tuple[str, str]:
+    """Writes the distortion of a run and that of its last phase ("" where there is one phase), with their intervals.
+
+    "~" stands before the one that is of few steps.
+    """
     few = "~" if seen.few else ""
-    last = f" ({few}{seen.phase}: {number(seen.last_phase)})" if seen.phase else ""
-    return f"{'' if last else few}{number(seen.distortion)}{last}"
+    whole = interval_text(seen.distortion, fraction=False)
+    return (whole, few + interval_text(seen.last_phase, fraction=False)) if seen.phase else (few + whole, "")
 
 
 def difference_cells(row: Difference) -> tuple[str, str, str]:
@@ -32,6 +41,11 @@ def difference_cells(row: Difference) -> tuple[str, str, str]:
         interval_text(row.b, fraction=row.percent),
         difference_text(row.difference, (row.a, row.b), fraction=row.percent),
     )
+
+
+def low_high(x: Interval) -> str:
+    """Writes an interval alone; "" where there is none."""
+    return _low_high(x, partial(number, rounding=0.0)).strip()
 
 
 def interval_text(x: Interval, *, fraction: bool) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
 
+from gradlens.analysis.distortion import distortion_interval
 from gradlens.analysis.overview import overview
 from gradlens.groups import ClassGroups
 from gradlens.reports.listing import runs_table
@@ -76,7 +77,8 @@ def test_a_damaged_run_says_so_as_the_terminal_does(monkeypatch, damaged):
         assert status[name] == "⚠ finished"
         assert re.search(rf"<td>{name}</td><td>[^<]*{re.escape(said)}", text(at))
         assert said[:90] in terminal.get()
-    assert text(at).count("<tr><td>") == len(SAID)
+    (table,) = [e.proto.body for e in at.get("html") if "what is missing or was changed" in e.proto.body]
+    assert table.count("<tr><td>") == len(SAID)
     help_ = json.loads(at.dataframe[0].proto.columns)["status"]["help"]
     assert "⚠: damaged or not complete" in help_
     assert list(opened(monkeypatch, damaged, "runs", search="⚠").dataframe[0].value["run"]) == sorted(SAID)
@@ -116,6 +118,24 @@ def test_a_distortion_of_few_steps_is_marked_as_in_the_terminal(monkeypatch, tmp
     make_run(tmp_path / "long", steps=60)
     table = opened(monkeypatch, tmp_path, "runs").dataframe[0].value
     assert table.set_index("run")["status"].str.startswith("~").to_dict() == {"short": True, "long": False}
+
+
+def test_distortions_stand_with_their_intervals(monkeypatch, tmp_path):
+    groups = ClassGroups({"many": range(35), "medium": range(35, 70), "few": range(70, 100)}, 100)
+    run = make_run(tmp_path / "long", groups=groups, weights=(1.0, 0.6, 0.2), noise=(0.3,))
+    make_run(tmp_path / "short", groups=groups, steps=20)
+    low, value, high = (getattr(distortion_interval(run), name) for name in ("low", "value", "high"))
+    assert low < value < high
+    at = opened(monkeypatch, tmp_path, "runs")
+    row = at.dataframe[0].value.set_index("run").loc["long"]
+    assert (row["distortion"], row["interval"]) == (value, f"[{low:.3f}, {high:.3f}]")
+    assert at.dataframe[0].value.set_index("run").loc["short", "interval"] == ""
+    assert re.search("<td>short</td><td>distortion: 20 measured steps have all that it takes", text(at))
+    assert "<td>long</td>" not in text(at)
+    page = text(opened(monkeypatch, tmp_path, "run", run="long")).replace("\\", "")
+    assert f"{value:.3f} [{low:.3f}, {high:.3f}]" in page
+    page = text(opened(monkeypatch, tmp_path, "run", run="short")).replace("\\", "")
+    assert "Without an interval: distortion: 20 measured steps have all that it takes; an interval needs 40" in page
 
 
 def test_a_run_that_a_page_does_not_show_is_not_said_to_be_gone(monkeypatch, tmp_path):

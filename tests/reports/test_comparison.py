@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gradlens.analysis.compare import compare
-from gradlens.estimation.intervals import Interval, why_none
+from gradlens.analysis.without_interval import without_interval
+from gradlens.estimation.intervals import Interval
 from gradlens.reports.comparison import comparison_tables, difference_table
 from gradlens.reports.html import render
 from gradlens.runlog import Run, RunMeta, RunWriter
@@ -52,18 +53,46 @@ def test_what_judges_one_statement_stands_below_it(runs):
     assert len(statements) == len(set(statements))
 
 
-def test_undecided_statements_say_why(tmp_path):
-    run = make_run(tmp_path / "short", steps=5)
-    text = " ".join(printed(*comparison_tables(run, run)).split())
-    assert "undecided" in text
-    assert "Undecided: 5 measured steps have all that it takes; an interval needs 40" in text
+def test_undecided_statements_say_why_and_which_they_are(tmp_path, runs):
+    few = make_run(tmp_path / "few", steps=5, seed=1)
+    lines = printed(*comparison_tables(runs[0], few)).splitlines()
+    claims = compare(runs[0], few).claims
+    between = [claim for claim in claims if "balanced" in claim.measure]
+    reasons = {claim.note for claim in between}
+    assert "few: 5 measured steps have all that it takes; an interval needs 40" in reasons
+    assert not reasons & {claim.note for claim in claims if claim not in between}
+    for reason in reasons:
+        (place,) = [line[:3] for line in lines if line.endswith(f" Undecided: {reason}.")]
+        marked = [line for line in lines if re.match(rf" *undecided {re.escape(place)} ", line)]
+        undecided = [claim for claim in claims if claim.note == reason]
+        assert len(marked) == len(undecided) > 0
+        assert all(any(claim.measure in line for line in marked) for claim in undecided)
 
 
-def test_means_without_an_interval_say_why(tmp_path, runs):
+def test_means_without_an_interval_say_why_and_which_they_are(tmp_path, runs):
     few = make_run(tmp_path / "few", steps=20)
-    reason = "Without an interval: 20 measured steps have all that it takes; an interval needs 40"
-    assert reason in " ".join(printed(difference_table(compare(few, few), width=200), width=200).split())
+    reason = "Without an interval: few, difference: 20 measured steps have all that it takes; an interval needs 40."
+    assert reason in " ".join(printed(difference_table(compare(runs[0], few), width=200), width=200).split())
     assert reason in render([few, runs[1]])
-    found = [Interval.none(1.0, 0, why) for why in "aabcd"]
-    assert why_none([Interval(0.9, 0.7, 1.1, 50, 5), *found]) == "Without an interval: a; b; c; ...."
-    assert why_none([Interval(0.9, 0.7, 1.1, 50, 5), Interval.none(np.nan, 0)]) == ""
+
+
+def test_columns_and_rows_without_an_interval_are_named():
+    fine = Interval(0.9, 0.7, 1.1, 50, 5)
+    slow, missing = Interval.none(1.0, 50, "too slow"), Interval.none(np.nan, 0)
+    cells = [("a", row, Interval.none(1.0, n)) for row, n in (("loss", 5), ("norm", 12))]
+    cells += [
+        ("b", "loss", fine),
+        ("b", "norm", slow),
+        ("c", "loss", fine),
+        ("c", "norm", slow),
+        ("c", "share", missing),
+    ]
+    assert without_interval(cells) == (
+        "Without an interval: a: 5 to 12 measured steps have all that it takes; an interval needs 40. "
+        "Without an interval: b, c (norm): too slow."
+    )
+    many = [("b", f"row {i}", slow) for i in range(5)] + [("b", "loss", fine)]
+    assert without_interval(many) == "Without an interval: b (row 0, row 1, row 2 and 2 more): too slow."
+    assert without_interval([("a", "loss", fine), ("a", "norm", missing)]) == ""
+    one = without_interval([("a", "", Interval.none(1.0, 1))])
+    assert one == "Without an interval: a: 1 measured step has all that it takes; an interval needs 40."

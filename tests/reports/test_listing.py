@@ -1,11 +1,16 @@
 """The table of all runs."""
 
 import re
+from html import unescape
+from itertools import pairwise
 
 import pytest
 
-from gradlens.analysis.distortion import distortion
+from gradlens.analysis.distortion import distortion, distortion_interval
+from gradlens.analysis.facts import facts
+from gradlens.analysis.headline import two_groups_text
 from gradlens.analysis.overview import overview
+from gradlens.analysis.without_output import without_output_text
 from gradlens.groups import ClassGroups
 from gradlens.reports.comparison import comparison_tables
 from gradlens.reports.html import render
@@ -28,7 +33,7 @@ def test_the_list_of_runs(tmp_path):
     make_run(tmp_path / "failed", steps=0, status="failed", started=START + 100)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.json").write_text("{")
-    text = printed(runs_table(list_runs(tmp_path), now=START + 7200), width=240)
+    text = printed(runs_table(list_runs(tmp_path), now=START + 7200, width=240), width=240)
     lines = [line for line in text.splitlines() if line.startswith(f" {tmp_path}") and "run.json" not in line]
     assert [next(n for n in ("live", "failed", "old", "broken") if f"/{n}" in line) for line in lines] == [
         "live", "failed", "old", "broken",
@@ -42,21 +47,25 @@ def test_the_list_of_runs(tmp_path):
     assert "damaged" in text
 
 
+def shown(run, *span):
+    """How a distortion is written, from its numbers."""
+    found = distortion_interval(run, *span)
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
 def test_the_list_says_what_the_last_phase_came_to(tmp_path):
-    run = make_run(tmp_path / "dual", steps=40, weights=(1.0, 0.3), noise=(0.3, 0.9))
-    phases(tmp_path / "dual", I=0, II=30)
+    run = make_run(tmp_path / "dual", steps=200, weights=(1.0, 0.3), noise=(0.3, 0.9))
+    phases(tmp_path / "dual", I=0, II=120)
     text = printed(runs_table(list_runs(tmp_path)), width=200)
-    assert f" {distortion(run):.3f} (II: {distortion(run, 30):.3f}) " in text
-    assert "of the whole run, and of the last phase" in text
+    assert f" {shown(run)} " in text
+    assert f"phase II: {shown(run, 120)}" in text
     assert "head (70), tail (30)" in text
     # the report and the dashboard's table say the same
-    assert f"{distortion(run):.3f} (II: {distortion(run, 30):.3f})" in render([Run(tmp_path / "dual")])
-    assert (
-        headline_text(overview(Run(tmp_path / "dual")).headline)
-        == f"{distortion(run):.3f} (II: {distortion(run, 30):.3f})"
-    )
+    both = f"{shown(run)} (II: {shown(run, 120)})"
+    assert both in render([Run(tmp_path / "dual")])
+    assert headline_text(overview(Run(tmp_path / "dual")).headline) == both
     assert "~" not in text
-    phases(tmp_path / "dual", III=40)  # nothing of it was measured yet
+    phases(tmp_path / "dual", III=200)  # nothing of it was measured yet
     assert printed(runs_table(list_runs(tmp_path)), width=200) == text
 
 
@@ -64,7 +73,81 @@ def test_the_list_counts_what_came_before_the_first_name_as_a_phase(tmp_path):
     run = make_run(tmp_path / "named-late", steps=40, weights=(1.0, 0.3), noise=(0.3, 0.9))
     phases(tmp_path / "named-late", II=35)
     text = printed(runs_table(list_runs(tmp_path)), width=200)
-    assert f" {distortion(run):.3f} (~II: {distortion(run, 35):.3f}) " in text, "of five steps"
+    assert f" {distortion(run):.3f} " in text
+    assert f"phase II: ~{distortion(run, 35):.3f}" in text, "of five steps"
+
+
+SHOTS = ClassGroups({"many": range(35), "medium": range(35, 70), "few": range(70, 100)}, 100)
+
+
+@pytest.mark.parametrize("groups", [SHOTS, ClassGroups.per_class(12)], ids=["shots", "a group a class"])
+def test_a_distortion_stands_with_its_interval_however_many_groups_there_are(tmp_path, groups):
+    run = make_run(tmp_path / "run", groups=groups, weights=(1.0, 0.6, 0.2), noise=(0.3,))
+    assert distortion_interval(run).low < distortion(run) < distortion_interval(run).high
+    for width in (80, 120):
+        assert f" {shown(run)} " in printed(runs_table(list_runs(tmp_path), width=width), width=width)
+    assert shown(run) in render([run])
+
+
+def test_the_list_says_why_a_distortion_has_no_interval(tmp_path):
+    make_run(tmp_path / "short", steps=20)
+    text = " ".join(printed(runs_table(list_runs(tmp_path), width=80), width=80).split())
+    why = "without an interval: distortion: 20 measured steps have all that it takes; an interval needs 40"
+    assert why in text
+    make_run(tmp_path / "short" / ".." / "long")
+    assert " ".join(printed(runs_table(list_runs(tmp_path), width=80), width=80).split()).count(why) == 1
+
+
+def test_a_run_takes_few_lines_of_80_columns(tmp_path):
+    folder = tmp_path / "a-study-of-methods" / "seed-0"
+    for name, started in (("dual-phase", START), ("long-tailed", START + 1)):
+        make_run(folder / name, started=started, meta={"method": name, "dataset": "digits"})
+    phases(folder / "dual-phase", I=0, II=100)
+    text = printed(runs_table(list_runs(tmp_path), now=START + 7200, width=80), width=80)
+    lines = text.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    words = " ".join(text.split())
+    # Without the path, which may take several lines here.
+    rows = [i for i, line in enumerate(lines) if line.startswith("  finished")] + [lines.index("", 1)]
+    below = [[line for line in lines[at + 1 : stop] if line.startswith("   ")] for at, stop in pairwise(rows)]
+    assert [len(found) for found in below] == [2, 3], "with phases one line more"
+    for name in ("dual-phase", "long-tailed"):
+        run = Run(folder / name)
+        for said in (two_groups_text(run), shown(run), "groups: head (70), tail (30)"):
+            assert words.count(said) >= 1
+    assert f"phase II: {shown(Run(folder / 'dual-phase'), 100)}" in words
+
+
+def test_a_path_stands_in_the_row_where_it_has_room(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "lt")
+    lines = printed(runs_table(list_runs("."), width=80), width=80).splitlines()
+    assert any(re.match(r" lt +finished +200 +0", line) for line in lines)
+
+
+def test_texts_longer_than_a_terminal_lose_nothing(tmp_path):
+    method = "a-method-" * 12
+    make_run(tmp_path / "run", meta={"method": method})
+    text = printed(runs_table(list_runs(tmp_path), width=80), width=80)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert text.count("a-me") + text.count("thod-") >= 12
+    assert "…" not in text
+
+
+def test_classes_without_an_output_are_marked_wherever_the_run_is_shown(tmp_path):
+    run = make_run(tmp_path / "run", steps=60, meta={"extra": {"outputs": 80}})
+    said = (
+        "the model has 80 outputs, so 20 of 30 classes of tail cannot occur; distortion and fractions of the classes "
+        "count them"
+    )
+    assert without_output_text(run) == said
+    assert said in " ".join(printed(runs_table(list_runs(tmp_path), width=80), width=80).split())
+    assert said in unescape(render([run]))
+    assert dict(facts(run))["without an output"] == said
+    for outputs in (None, 100, True, "80", -1):
+        extra = {} if outputs is None else {"outputs": outputs}
+        other = make_run(tmp_path / f"other {outputs}", steps=2, meta={"extra": extra})
+        assert without_output_text(other) is None
 
 
 def test_numbers_of_different_groups_are_not_ranked(tmp_path):

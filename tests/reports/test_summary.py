@@ -6,7 +6,7 @@ from html import unescape
 import numpy as np
 import pytest
 
-from gradlens.analysis.distortion import distortion
+from gradlens.analysis.distortion import distortion, distortion_interval
 from gradlens.analysis.headline import two_groups_text
 from gradlens.analysis.quantities import filled_share
 from gradlens.groups import ClassGroups
@@ -38,6 +38,8 @@ def test_the_summary_counts_all_steps_and_shows_what_is_in_no_group(tmp_path):
     run = make_run(tmp_path / "short", steps=3, every=10, meta={"extra": {"steps": 272}})
     text = " ".join(printed(summary_table(run)).split())
     assert "measured 3 of 272 steps, too few for means; --every 1 measures more" in text
+    assert text.startswith("measured 3 of 272 steps, too few for means"), "said before any mean"
+    assert text.count("measured 3 of 272") == 1
     assert "rest (no group)" not in text
     names = ("head", "tail", "rest")
     gram = np.diag([4.0, 1.0, 5.0])
@@ -71,3 +73,23 @@ def test_with_two_groups_the_last_ones_share_stands_beside_its_samples_and_class
     listed = " ".join(printed(runs_table([(runs[0].path, runs[0])], width=400), width=400).split())
     assert two_groups_text(runs[0]) in listed
     assert two_groups_text(runs[0]) in unescape(render([runs[0]]))
+
+
+def test_the_summary_marks_groups_with_classes_that_the_model_has_no_output_for(tmp_path):
+    groups = ClassGroups({"head": range(7), "tail": range(7, 10), "new": range(10, 12)}, 12)
+    run = make_run(tmp_path / "run", groups=groups, weights=(1.0, 0.2, 0.1), meta={"extra": {"outputs": 9}})
+    text = printed(summary_table(run))
+    marked = [line.split()[:2] for line in text.splitlines() if re.match(" ?(head|tail|new) ", line)]
+    assert [(name, mark == "*") for name, mark in marked] == [("head", False), ("tail", True), ("new", True)]
+    said = "*: the model has 9 outputs, so 1 of 3 classes of tail, 2 of 2 classes of new cannot occur"
+    assert said in " ".join(text.split())
+
+
+def test_the_summary_gives_the_interval_of_the_distortion_or_says_why_there_is_none(tmp_path):
+    groups = ClassGroups.per_class(4)
+    run = make_run(tmp_path / "long", groups=groups, weights=(1.0, 0.6, 0.3, 0.1), noise=(0.3,))
+    found = distortion_interval(run)
+    assert f"distortion {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] (0 = none)" in printed(summary_table(run))
+    short = printed(summary_table(make_run(tmp_path / "short", groups=groups, steps=20, noise=(0.3,))))
+    why = "Without an interval: distortion: 20 measured steps have all that it takes; an interval needs 40."
+    assert why in " ".join(short.split())

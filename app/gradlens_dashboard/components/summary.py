@@ -9,6 +9,8 @@ import streamlit as st
 
 from gradlens.analysis.facts import incomplete_texts, lost_text, nonfinite_text, overhead_text
 from gradlens.analysis.likeness import unlike
+from gradlens.analysis.without_interval import headline_without_interval
+from gradlens.analysis.without_output import without_output_text
 from gradlens.reports.text import headline_text
 from gradlens.runlog import Run
 from gradlens_dashboard.components.page import plain
@@ -32,8 +34,8 @@ def summary(run: Run) -> None:
     ]
     parts = " &nbsp;·&nbsp; ".join(f":gray[{title}] **{plain(value)}**" for title, value in cells if value != "–")
     st.markdown(parts)
-    if seen.headline.apart:
-        st.caption(plain(seen.headline.apart))
+    for text in filter(None, (seen.headline.apart, headline_without_interval(seen.headline))):
+        st.caption(plain(text))
     if seen.state in ("failed", "killed", "interrupted"):
         why = f": {plain(seen.reason)}" if seen.reason else ""
         st.warning(
@@ -42,9 +44,8 @@ def summary(run: Run) -> None:
     lost = lost_text(run)
     if lost:
         st.warning(f"{plain(lost)}.", icon=":material/exclamation:")
-    broken = nonfinite_text(run)
-    if broken:
-        st.warning(f"{broken[0].upper()}{broken[1:]}.", icon=":material/exclamation:")
+    for text in filter(None, (nonfinite_text(run), without_output_text(run))):
+        st.warning(plain(f"{text[0].upper()}{text[1:]}."), icon=":material/exclamation:")
     for warning in run.warnings:
         st.warning(plain(warning), icon=":material/broken_image:")
 

@@ -13,7 +13,7 @@ from gradlens.analysis.facts import facts
 from gradlens.analysis.figure1_claims import NOT_CORRECTED, Claim, by_statement, notes_of
 from gradlens.analysis.overview import last_accuracy
 from gradlens.analysis.phase_story import StoryRow
-from gradlens.estimation.intervals import why_none
+from gradlens.analysis.without_interval import rows_without_interval
 from gradlens.figures import evaluated_names
 from gradlens.reports.text import difference_cells, difference_text, interval_text, number
 from gradlens.runlog import Run
@@ -105,19 +105,19 @@ def differences_table(names: tuple[str, str], rows: Iterable[Difference]) -> Non
     )
     rows = list(rows)
     found = [(row.group, row.quantity, difference_cells(row), row.clear) for row in rows]
-    why = why_none(x for row in rows for x in row.intervals)
-    _by_group((*names, "difference"), found, f"{paired} {why}")
+    columns = (*names, "difference")
+    _by_group(columns, found, f"{paired} {rows_without_interval(columns, rows)}")
 
 
 def story_table(titles: Sequence[str], rows: Iterable[StoryRow]) -> None:
     """Writes the means of every stretch and how the last differs from the first, group by group."""
-    found, intervals = [], []
+    rows, found = list(rows), []
     for row in rows:
-        intervals += [*row.means, row.change]
         means = [interval_text(mean, fraction=row.percent) for mean in row.means]
         change = difference_text(row.change, row.means, fraction=row.percent)
         found.append((row.group, row.quantity, (*means, change), row.clear))
-    _by_group((*titles, "last - first"), found, why_none(intervals))
+    columns = (*titles, "last - first")
+    _by_group(columns, found, rows_without_interval(columns, rows))
 
 
 def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str], bool]], more: str = "") -> None:

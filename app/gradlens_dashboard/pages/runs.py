@@ -8,6 +8,8 @@ import streamlit as st
 
 from gradlens.analysis.facts import incomplete_texts, nonfinite_text
 from gradlens.analysis.headline import NOT_RANKED, groups_differ
+from gradlens.analysis.without_interval import headline_without_interval
+from gradlens.reports.text import low_high
 from gradlens_dashboard.components.address import asked, keep
 from gradlens_dashboard.components.choices import ask_text
 from gradlens_dashboard.components.live import follow
@@ -40,8 +42,10 @@ def table(found: Shelf, search: str) -> pd.DataFrame:
                     "run": name,
                     "status": state,
                     "groups": seen.headline.groups,
-                    "distortion": seen.headline.distortion,
-                    "last phase": seen.headline.last_phase,
+                    "distortion": seen.headline.distortion.value,
+                    "interval": low_high(seen.headline.distortion),
+                    "last phase": seen.headline.last_phase.value,
+                    "its interval": low_high(seen.headline.last_phase),
                     "course": list(seen.sparks),
                     "accuracy": seen.accuracy,
                     "method": seen.method,
@@ -95,8 +99,14 @@ COLUMNS = {
     "data set": st.column_config.TextColumn("Data set", width=95),
     "groups": st.column_config.TextColumn("Groups", width=75, help="Number of classes in brackets"),
     "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width=80, help="0 = none; whole run"),
+    "interval": st.column_config.TextColumn(
+        "95% interval", width=105, help="Of the distortion; where there is none, it is said below the table why"
+    ),
     "last phase": st.column_config.NumberColumn(
         "Last phase", format="%.3f", width=80, help="Distortion of the last phase"
+    ),
+    "its interval": st.column_config.TextColumn(
+        "Its 95% interval", width=105, help="Of the distortion of the last phase"
     ),
     "accuracy": st.column_config.NumberColumn(
         "Accuracy", format="%.1f%%", width=75, help="Last evaluation, overall, in percent"
@@ -119,7 +129,7 @@ def course(shown: pd.DataFrame) -> dict[str, object]:
     return {"course": column}
 
 
-OPTIONAL = ("method", "data set", "last phase", "accuracy", "cadence", "engine", "started")
+OPTIONAL = ("method", "data set", "interval", "last phase", "its interval", "accuracy", "cadence", "engine", "started")
 
 heading(
     "Runs",
@@ -177,6 +187,10 @@ else:
     if broken:
         st.header("Not finite", anchor=False)
         plain_table(("run", "steps without a gradient"), broken)
+    whys = [(name, why) for name, seen in early if (why := headline_without_interval(seen.headline))]
+    if whys:
+        st.header("Without an interval", anchor=False)
+        plain_table(("run", "why"), [(name, why.removeprefix("Without an interval: ")) for name, why in whys])
 if found.broken:
     st.header("Cannot be read", anchor=False)
     plain_table(("folder", "why"), found.broken.items())

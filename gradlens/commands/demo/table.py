@@ -10,7 +10,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from gradlens.analysis.distortion import distortion
+from gradlens.analysis.distortion import distortion_interval
 from gradlens.analysis.figure1_claims import VERDICTS, Claim
 from gradlens.analysis.quantities import series_of
 from gradlens.estimation.intervals import Interval
@@ -40,10 +40,12 @@ class Stretch:
         finite = values[np.isfinite(values)]
         return float(finite.mean()) if len(finite) else float("nan")
 
-    def distortion(self) -> float:
-        """Returns ``gradlens.distortion`` of the column's steps."""
+    def distortion(self) -> Interval:
+        """Returns ``gradlens.distortion`` of the column's steps, with its interval."""
         steps = self.run.steps[self.rows]
-        return distortion(self.run, int(steps[0]), int(steps[-1]) + 1) if len(steps) else float("nan")
+        if not len(steps):
+            return Interval.none(float("nan"), 0)
+        return distortion_interval(self.run, int(steps[0]), int(steps[-1]) + 1)
 
     def samples(self, group: str) -> float:
         """Returns the group's part of all samples of these steps."""
@@ -94,7 +96,9 @@ def comparison(stretches: Sequence[Stretch], accuracies: dict[str, dict[str, flo
         )
     first, second = groups.names[:2]
     row("conflict of the two (cosine)", QUANTITIES["conflict"], first, second)
-    table.add_row("[bold]distortion[/bold] (0 = none)", *(_number(stretch.distortion(), 3) for stretch in stretches))
+    found = [stretch.distortion() for stretch in stretches]
+    table.add_row("[bold]distortion[/bold] (0 = none)", *(_number(x.value, 3) for x in found))
+    table.add_row("  its 95 % interval", *(f"{x.low:.3f} to {x.high:.3f}" if x.measurable else "-" for x in found))
     return table
 
 

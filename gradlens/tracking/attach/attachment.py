@@ -99,7 +99,9 @@ class Attachment:
         unseen = self._steps.begun() or any(_holds(param.grad) for param in self._owners.model.parameters())
         self._groups, self._without_data = groups, WithoutData(groups)
         counts = self.search.counts_of(groups)
-        lens = attach(self._options, self._folder, groups, counts, self._owners, roots, evidence)
+        lens = attach(
+            self._options, self._folder, groups, self.search.num_classes, counts, self._owners, roots, evidence
+        )
         on_made(lens)
         if first:
             announce(self._options, self._folder, self._owners, evidence, described(groups), self._engine_of(lens))
@@ -195,7 +197,17 @@ class Attachment:
         following.stop()
         step, epoch = lens.step, lens.epoch
         lens.close()
-        lens = attach(self._options, self._folder, self._groups, counts, owners, roots, evidence, resume=True)
+        lens = attach(
+            self._options,
+            self._folder,
+            self._groups,
+            self.search.num_classes,
+            counts,
+            owners,
+            roots,
+            evidence,
+            resume=True,
+        )
         on_made(lens)
         announce(self._options, self._folder, owners, evidence, described(self._groups), self._engine_of(lens))
         self._owners = owners

@@ -28,6 +28,7 @@ def attach(
     options: TrackOptions,
     folder: Path,
     groups: ClassGroups,
+    num_classes: int,
     counts: NDArray[np.int64] | None,
     owners: Owners,
     roots: Sequence[Tensor],
@@ -41,6 +42,7 @@ def attach(
         options: What was asked for.
         folder: The run's folder.
         groups: The groups to measure.
+        num_classes: C, of the logits; groups may hold classes beyond these.
         counts: [C] class counts, where known.
         owners: Model and optimizer.
         roots: What the first backward pass differentiates.
@@ -59,7 +61,7 @@ def attach(
         update=options.update,
         strict=options.strict,
         class_counts=None if counts is None else counts.tolist(),
-        meta=_facts(owners, evidence),
+        meta=_facts(owners, evidence, num_classes),
         resume=resume,
         # Not as warnings: a script may turn those into errors.
         announce=say,
@@ -68,12 +70,13 @@ def attach(
     return lens
 
 
-def _facts(owners: Owners, evidence: Evidence) -> dict[str, Any]:
+def _facts(owners: Owners, evidence: Evidence, num_classes: int) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "command": tuple(sys.orig_argv),
         "extra": {
             "tracked": True,
             "model": owners.name,
+            "outputs": num_classes,
             "anchor": evidence.function,
             "optimizers": owners.optimizers,
             **({"attribution": "by class mass"} if evidence.by_mass else {}),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from gradlens.analysis.distortion import distortion
+from gradlens.analysis.distortion import distortion, distortion_interval
 from gradlens.analysis.figure1_claims import Claim
 from gradlens.commands.demo.run import BALANCED, DUAL, LONG_TAILED, DemoSettings, free_folder, run_demo
 from gradlens.commands.demo.table import Stretch, change_text, claims_summary, comparison, phases_of
@@ -167,7 +167,8 @@ def test_columns_of_the_table(demo):
     assert first.samples("tail") == 0
     assert second.samples("tail") == 33 / 133
     assert np.isnan(first.mean(QUANTITIES["norm"], "tail"))
-    assert second.distortion() == distortion(run, start=8 * 10)
+    assert second.distortion() == distortion_interval(run, start=8 * 10)
+    assert first.distortion().measurable
     table = comparison([Stretch("all", DUAL, run, slice(None)), first, second], result.accuracies)
-    assert table.row_count == 2 * 6 + 2
+    assert table.row_count == 2 * 6 + 3
     assert list(table.columns[2].cells)[5] == "-"

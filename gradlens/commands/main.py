@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from gradlens import __version__
+from gradlens.choices import DEFAULT_BUDGET, ENGINES
 from gradlens.tracking.errors import TrackError
 from gradlens.tracking.launch.session import track
 from gradlens.tracking.messages import say
@@ -20,8 +21,6 @@ from gradlens.tracking.options import TrackOptions, check_groups, parse_budget, 
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
-
-ENGINES = ("auto", "masked", "split", "func")
 
 app = typer.Typer(
     name="gradlens",
@@ -101,7 +100,10 @@ def track_command(
     every: Annotated[int | None, typer.Option(min=1, help="measure every N optimizer steps")] = None,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="PART", help="measure within this part of the training time: 5% or 0.05 (default 5%)"),
+        typer.Option(
+            metavar="PART",
+            help=f"measure within this part of the training time: 5% or 0.05 (default {DEFAULT_BUDGET:.0%})",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run (default runs/SCRIPT, the next free one)")] = None,
     name: Annotated[str | None, typer.Option(help="name of the run below runs/")] = None,

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gradlens.analysis.distortion import distortion_difference, distortion_interval
 from gradlens.analysis.phase_story import stretches
-from gradlens.engines import CHOICES
+from gradlens.choices import DEFAULT_BUDGET, ENGINES
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import METHODS, find_method
 from gradlens.longtail.recipe.processes import started
@@ -29,6 +29,7 @@ from gradlens.tracking.errors import TrackError
 from gradlens.tracking.options import parse_budget
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_BUDGET = f"{DEFAULT_BUDGET:.0%}"
 _METHODS = "; ".join(f"{method.name}: {method.summary}" for method in METHODS.values())
 _DATASETS = f"{', '.join(NAMES)}, an .npz file, or a folder with train/ and val/ or test/"
 
@@ -62,7 +63,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/METHOD-DATASET-... where not given")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the folder's checkpoint")] = False,
     every: Annotated[int | None, typer.Option(min=1, help="measure every so many steps")] = None,
-    budget: Annotated[str, typer.Option(help="measure within this part of the training time: 5% or 0.05")] = "5%",
+    budget: Annotated[str, typer.Option(help="measure within this part of the training time: 5% or 0.05")] = _BUDGET,
     untracked: Annotated[bool, typer.Option("--untracked", help="train without the lens")] = False,
     engine: Annotated[str, typer.Option(help="auto, masked, split or func")] = "auto",
     update: Annotated[bool, typer.Option("--update", help="record the optimizer's update")] = False,
@@ -83,8 +84,8 @@ def train(
     """
     console = Console()
     try:
-        if engine not in CHOICES:
-            raise LongTailError(f"engine {engine!r} is not known; choose one of {', '.join(CHOICES)}")
+        if engine not in ENGINES:
+            raise LongTailError(f"engine {engine!r} is not known; choose one of {', '.join(ENGINES)}")
         with started(_usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))) as (processes, where):
             console.quiet = processes.rank > 0
             fraction = parse_budget(budget)

@@ -30,7 +30,7 @@ class SharedFitting(Fitting):
             shared: What all steps share.
             model: The model.
             groups: K groups.
-            engine: One of ``gradlens.engines.CHOICES``; replaying a forward pass would replay its collectives, so that
+            engine: One of ``gradlens.choices.ENGINES``; replaying a forward pass would replay its collectives, so that
                 "func" becomes "masked".
             on_change: Called with (engine name, reason) when another engine takes over.
 

@@ -63,7 +63,7 @@ class SharedStepper(Stepper):
             model: The model.
             groups: K groups.
             cadence: Which steps are measured; process 0's counts.
-            engine: One of ``gradlens.engines.CHOICES``.
+            engine: One of ``gradlens.choices.ENGINES``.
             optimizer: Its ``step`` ends a training step; None = every backward pass is a step.
             update: Whether to measure what the optimizer takes off the parameters.
             strict: Whether internal errors are raised.

@@ -8,28 +8,27 @@ from torch import Tensor, nn
 
 from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import Rows
+from gradlens.choices import ENGINES
 from gradlens.engines.func import FuncEngine
 from gradlens.engines.masked import MaskedEngine
 from gradlens.engines.protocol import Engine, EngineRefusal
 from gradlens.engines.split import SplitEngine
-
-CHOICES = ("auto", "masked", "split", "func")
 
 
 def choose_engine(name: str, model: nn.Module, params: Sequence[nn.Parameter]) -> tuple[Engine, str]:
     """Returns the engine for a model, and one sentence that says why.
 
     Args:
-        name: One of CHOICES. "auto" is split if every layer treats the samples one by one, otherwise masked.
+        name: One of ENGINES. "auto" is split if every layer treats the samples one by one, otherwise masked.
         model: The model.
         params: The measured parameters.
 
     Raises:
-        ValueError: The name is not one of CHOICES.
+        ValueError: The name is not one of ENGINES.
         EngineRefusal: The named engine cannot measure this model exactly.
     """
-    if name not in CHOICES:
-        raise ValueError(f"engine={name!r}; choose one of {', '.join(CHOICES)}")
+    if name not in ENGINES:
+        raise ValueError(f"engine={name!r}; choose one of {', '.join(ENGINES)}")
     if name == "masked":
         return MaskedEngine(params), "chosen by the user; exact for every model"
     if name == "func":
@@ -70,13 +69,13 @@ class EngineSwitch:
         """Chooses the engine. Uses the masked one if the named one refuses the model.
 
         Args:
-            name: One of CHOICES.
+            name: One of ENGINES.
             model: The model.
             params: The measured parameters.
             on_change: Called with (engine name, reason) when the masked engine takes over.
 
         Raises:
-            ValueError: The name is not one of CHOICES.
+            ValueError: The name is not one of ENGINES.
         """
         self._params = list(params)
         self._on_change = on_change

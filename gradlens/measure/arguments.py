@@ -10,11 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradlens.engines import CHOICES
+from gradlens.choices import DEFAULT_BUDGET, ENGINES
 from gradlens.groups import ClassGroups
 from gradlens.measure.schedule.cadence import Budget, Cadence, Every
-
-DEFAULT_BUDGET = 0.05
 
 
 def check_kinds(model: object, groups: object, optimizer: object, engine: object) -> None:
@@ -32,8 +30,8 @@ def check_kinds(model: object, groups: object, optimizer: object, engine: object
         raise TypeError(
             f"optimizer is a {type(optimizer).__name__}; give the torch.optim.Optimizer whose step ends a training step, or None"
         )
-    if engine not in CHOICES:
-        raise ValueError(f"engine={engine!r}; choose one of {', '.join(CHOICES)}")
+    if engine not in ENGINES:
+        raise ValueError(f"engine={engine!r}; choose one of {', '.join(ENGINES)}")
     for name, param in model.named_parameters():
         if param.is_meta:
             raise ValueError(

@@ -33,7 +33,7 @@ class Fitting:
         Args:
             model: The model.
             groups: K groups.
-            engine: One of ``gradlens.engines.CHOICES``.
+            engine: One of ``gradlens.choices.ENGINES``.
             on_change: Called with (engine name, reason) when another engine takes over.
 
         Raises:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gradlens.choices import DEFAULT_BUDGET
 from gradlens.tracking.errors import TrackError
 
-DEFAULT_BUDGET = 0.05
 # Group rules by name; any other text is NAME=IDS pairs.
 RULES = ("head-tail", "shots", "per-class")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gradlens.choices import DEFAULT_BUDGET
+
 PROBES_PER_PHASE = 5
 RARE = 10
 
@@ -24,7 +26,7 @@ class Watching:
     """
 
     every: int | None = None
-    budget: float = 0.05
+    budget: float = DEFAULT_BUDGET
     engine: str = "auto"
     layers: bool = True
     update: bool = False

@@ -1,4 +1,4 @@
-"""The long-tail lab: data sets, models and methods for long-tailed recognition."""
+"""The long-tail lab: data sets, networks and methods for long-tailed recognition. ``gradlens train`` trains with it."""
 
 from gradlens.longtail.data.cifar import Cifar, load_cifar
 from gradlens.longtail.data.counts import balanced_counts, head_size, long_tailed_counts

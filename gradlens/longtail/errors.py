@@ -4,8 +4,8 @@ from __future__ import annotations
 
 
 class LongTailError(ValueError):
-    """A request or data that the lab cannot use; the message names the offending value and the fix."""
+    """The lab cannot use a request or some data. The message names the wrong value and the fix."""
 
 
 class DatasetNotFoundError(LongTailError):
-    """A data set that is not on this machine; the message says where it was looked for and how to get it."""
+    """A data set is not on this machine. The message says where it was looked for and how to get it."""

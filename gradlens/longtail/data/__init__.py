@@ -1,1 +1,1 @@
-"""Images and labels: data sets, counts, samplers, augmentation."""
+"""Images and labels: reading data sets, choosing subsets, samplers, augmentation."""

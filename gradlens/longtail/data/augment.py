@@ -1,4 +1,4 @@
-"""Random crops, flips and normalisation of whole batches, on the device where the images are."""
+"""Random crops, random flips and normalisation of whole batches, on the device that holds the images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 
 def random_crop(images: Tensor, padding: int, generator: torch.Generator | None = None) -> Tensor:
-    """Pads with zeros and cuts out a window of the original size at a random place, one for each image.
+    """Pads each image with zeros and cuts out a window of the original size at a random place.
 
     Args:
         images: [B, channels, height, width], any dtype.
         padding: Pixels added on each side.
-        generator: Source of the places, one pair of offsets per image; draws happen on its device.
+        generator: Source of the random offsets, one pair per image. It draws on its own device.
 
     Returns:
         [B, channels, height, width] of the same dtype.
@@ -31,14 +31,14 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator | None 
 
 
 def random_flip(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Mirrors each image left to right with probability 1/2; shapes as in ``random_crop``."""
+    """Mirrors each image left to right with probability 1/2. Shapes and dtypes are as in ``random_crop``."""
     device = images.device if generator is None else generator.device
     flip = torch.randint(0, 2, (len(images), 1, 1, 1), generator=generator, device=device).to(images.device)
     return torch.where(flip.bool(), images.flip(3), images)
 
 
 def crop_and_flip(images: Tensor, generator: torch.Generator | None = None, padding: int = 4) -> Tensor:
-    """The augmentation of the CIFAR recipes: random crop with padding 4, then random horizontal flip."""
+    """Applies the augmentation of the CIFAR recipes: a random crop with padding 4, then a random horizontal flip."""
     return random_flip(random_crop(images, padding, generator), generator)
 
 
@@ -51,7 +51,7 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
         std: [channels] of values in 0..1.
 
     Raises:
-        TypeError: Images that are not bytes: dividing those by 255 again would go unnoticed.
+        TypeError: The images are not bytes. Otherwise a second division by 255 would go unnoticed.
     """
     if images.dtype != torch.uint8:
         raise TypeError(f"normalise takes uint8 images, got {images.dtype}; pass the bytes as they were loaded")
@@ -61,7 +61,10 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 
 @cache
 def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Returns what ``normalise`` multiplies by and adds, made once: a copy to a GPU waits for all work that is queued there."""
+    """Returns the factors and offsets of ``normalise``, each [channels, 1, 1] on the device.
+
+    They are cached, since a copy to a GPU waits for all work in its queue.
+    """
     scale = torch.tensor([1 / (255 * s) for s in std], device=device).view(-1, 1, 1)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device).view(-1, 1, 1)
     return scale, shift

@@ -1,4 +1,4 @@
-"""CIFAR-100 and CIFAR-10 as tensors, from torchvision's download or from Parquet files."""
+"""Reads CIFAR-100 and CIFAR-10 as tensors, from torchvision's download or from Parquet files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 Name = Literal["cifar100", "cifar10"]
 ENVIRONMENT = "GRADLENS_DATA"
 
-# The community normalises CIFAR-100-LT with the constants of CIFAR-10 (LDAM-DRW and everything after it).
+# The literature normalises CIFAR-100-LT with the constants of CIFAR-10 (LDAM-DRW and the works after it).
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 
@@ -36,12 +36,12 @@ _TORCHVISION_FOLDER = {"cifar100": "cifar-100-python", "cifar10": "cifar-10-batc
 
 @dataclass(frozen=True)
 class CifarSplit:
-    """One split, its images decoded only when asked for: a long-tailed subset needs a fifth of them.
+    """A split whose images are decoded only when they are needed. A long-tailed subset needs a fifth of them.
 
     Attributes:
         labels: [N] int64 class ids, in file order.
         class_names: [C] names, in label order.
-        decode: Positions [n] -> images [n, 32, 32, 3] uint8.
+        decode: Maps positions [n] to images [n, 32, 32, 3] uint8.
     """
 
     labels: NDArray[np.int64]
@@ -49,7 +49,7 @@ class CifarSplit:
     decode: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 
     def image_set(self, subset: Subset | None = None) -> ImageSet:
-        """Returns the images of a subset, or all of them."""
+        """Returns the images of a subset; of the whole split if ``subset`` is None."""
         positions = np.arange(len(self.labels)) if subset is None else subset.indices
         images = torch.from_numpy(self.decode(positions)).permute(0, 3, 1, 2).contiguous()
         return ImageSet(
@@ -59,14 +59,14 @@ class CifarSplit:
 
 @dataclass(frozen=True)
 class Cifar:
-    """Both splits and where they came from."""
+    """The two splits, and a text that says where they came from."""
 
     train: CifarSplit
     test: CifarSplit
     source: str
 
     def long_tailed(self, imbalance: float, seed: int = 0) -> ImageSet:
-        """Returns CIFAR-LT of an imbalance factor; seed 0 is the community's subset."""
+        """Returns CIFAR-LT with an imbalance factor. Seed 0 gives the subset that the literature uses."""
         return self.train.image_set(long_tailed_subset(self.train.labels, imbalance, seed))
 
     def balanced(self, total: int, seed: int = 0) -> ImageSet:
@@ -79,15 +79,15 @@ def load_cifar(root: Path | str | None = None, name: Name = "cifar100", cache: P
 
     Args:
         root: Folder with the data: torchvision's download, or Parquet files ``train-*.parquet`` and ``test-*.parquet``
-            with the columns of ``uoft-cs/cifar100``, directly or in a folder ``cifar100``. Where None,
-            ``$GRADLENS_DATA``, then ``./data``.
-        name: Which of the two.
-        cache: Folder that may keep the decoded images of Parquet files (184 MB), which spares about 12 s; None keeps
-            nothing.
+            with the columns of ``uoft-cs/cifar100``, directly or in a folder ``cifar100``. None = ``$GRADLENS_DATA``,
+            then ``./data``.
+        name: "cifar100" or "cifar10".
+        cache: Folder for the decoded images of Parquet files (184 MB), which saves about 12 s the next time; None = no
+            cache.
 
     Raises:
-        DatasetNotFoundError: No such data; says where it was looked for and how to get it.
-        LongTailError: Files that are not what their names say.
+        DatasetNotFoundError: The data was not found. The message says where it was looked for and how to get it.
+        LongTailError: The files do not hold what their names say.
     """
     folders = _folders(root, name)
     for folder in folders:
@@ -109,10 +109,10 @@ def load_cifar(root: Path | str | None = None, name: Name = "cifar100", cache: P
 
 
 def _folders(root: Path | str | None, name: Name) -> list[Path]:
-    """Returns the folders in which to look; an explicit one excludes the others, so that a typing error is seen."""
+    """Returns the folders to look in. If ``root`` is given, only folders there, so that a typing error is noticed."""
     given = os.environ.get(ENVIRONMENT)
     bases = [Path(root)] if root is not None else [*([Path(given)] if given else []), Path("data")]
-    # Whoever points at torchvision's own folder means the one that holds it.
+    # If torchvision's own folder is given, the folder that holds it is meant.
     bases = [base.parent if base.name == _TORCHVISION_FOLDER[name] else base for base in bases]
     return [folder for base in bases for folder in (base, base / name)]
 
@@ -122,7 +122,7 @@ def _from_torchvision(folder: Path, name: Name) -> Cifar:
 
     kind = getattr(torchvision.datasets, _TORCHVISION_CLASS[name])
     try:
-        # torchvision compares checksums before it reads, so only the published files are ever unpickled.
+        # torchvision checks checksums before it reads, so only the published files are unpickled.
         train, test = kind(str(folder), train=True), kind(str(folder), train=False)
     except RuntimeError as error:
         raise LongTailError(
@@ -178,7 +178,7 @@ def _read_columns(path: Path, label: str, classes: int) -> pa.Table:
 
 
 def _require_class_ids(path: Path, label: str, column: pa.ChunkedArray, classes: int) -> None:
-    """Makes sure that every image has a label in 0..classes-1; one out of place would train another class unnoticed."""
+    """Checks that every image has a label in 0..classes-1. A wrong label would train another class unnoticed."""
     needed = f"needed is a class id from 0 to {classes - 1} for each image; download it again"
     if column.null_count or not len(column):
         raise LongTailError(f"{path} has {column.null_count} nulls in its {len(column)} rows of {label}; {needed}")
@@ -189,7 +189,7 @@ def _require_class_ids(path: Path, label: str, column: pa.ChunkedArray, classes:
 
 
 def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
-    """Returns the class names that the schema metadata of a `datasets` file carries, or () where there are none."""
+    """Returns the class names in the schema metadata of a file of the package `datasets`; () if there are none."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
         return tuple(str(name) for name in features[label]["names"])
@@ -198,7 +198,10 @@ def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
 
 
 def _decode_png(encoded: pa.ChunkedArray, positions: NDArray[np.int64], paths: Sequence[Path]) -> NDArray[np.uint8]:
-    """Decodes [n, 32, 32, 3]; about 0.2 ms an image, and threads do not help with images this small."""
+    """Returns the images at [n] positions, [n, 32, 32, 3] uint8.
+
+    This takes about 0.2 ms per image. Threads do not help with images this small.
+    """
     from PIL import Image, UnidentifiedImageError
 
     images = np.empty((len(positions), 32, 32, 3), dtype=np.uint8)
@@ -213,7 +216,7 @@ def _decode_png(encoded: pa.ChunkedArray, positions: NDArray[np.int64], paths: S
 
 
 def _cache_file(folder: Path, paths: Sequence[Path]) -> Path:
-    """Names the cache after the files' names, sizes and times, so that changed files are decoded anew."""
+    """Returns the path of the cache. It depends on the files' names, sizes and times, so changed files are decoded anew."""
     text = ";".join(f"{path.resolve()},{path.stat().st_size},{path.stat().st_mtime_ns}" for path in paths)
     return folder / f"{paths[0].name.split('-')[0]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npy"
 

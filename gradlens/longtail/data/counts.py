@@ -1,4 +1,4 @@
-"""How many training images each class keeps: long-tailed and balanced counts, and where the head ends."""
+"""Numbers of training images per class: long-tailed and balanced counts, and the number of head classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Counts = NDArray[np.int64]
 
 
 def long_tailed_counts(num_classes: int, max_count: int, imbalance: float) -> Counts:
-    """Returns [C] the truncating exponential profile n_c = int(max_count * imbalance^(-c / (C - 1))).
+    """Returns [C] counts of the exponential profile n_c = int(max_count * imbalance^(-c / (C - 1))), rounded down.
 
     Class ids are in head-to-tail order (LDAM-DRW, Cao et al. 2019; CIFAR100-LT is ``(100, 500, 100)``).
 
@@ -25,14 +25,14 @@ def long_tailed_counts(num_classes: int, max_count: int, imbalance: float) -> Co
         imbalance: Largest over smallest count before truncation, at least 1 (1 = balanced).
 
     Raises:
-        LongTailError: An argument below 1, or a profile whose last classes would have no image.
+        LongTailError: An argument is below 1, or the last classes would have no image.
     """
     if num_classes < 1 or max_count < 1:
         raise LongTailError(f"num_classes={num_classes}, max_count={max_count}; both must be at least 1")
     if not imbalance >= 1 or not np.isfinite(imbalance):
         raise LongTailError(f"imbalance={imbalance}; give largest over smallest count, a finite number of at least 1")
     mu = 1.0 / imbalance
-    # The exponent is c / (C - 1) evaluated in this order: another order rounds differently and moves int() by one.
+    # The exponent must be evaluated in this order. Another order rounds differently and may change int() by one.
     counts = np.array(
         [int(max_count * mu ** (c / max(num_classes - 1, 1))) for c in range(num_classes)], dtype=np.int64
     )
@@ -45,10 +45,10 @@ def long_tailed_counts(num_classes: int, max_count: int, imbalance: float) -> Co
 
 
 def balanced_counts(num_classes: int, total: int) -> Counts:
-    """Returns [C] counts that add up to ``total`` and differ by at most one, the larger ones first.
+    """Returns [C] counts that add up to ``total`` and differ by at most one. The larger ones come first.
 
     Raises:
-        LongTailError: Fewer images than classes.
+        LongTailError: There are fewer images than classes.
     """
     if num_classes < 1 or total < num_classes:
         raise LongTailError(f"total={total} images cannot cover {num_classes} classes; give at least one for each")
@@ -58,7 +58,7 @@ def balanced_counts(num_classes: int, total: int) -> Counts:
 
 
 def head_size(counts: Sequence[int] | NDArray[Any]) -> int:
-    """Returns C1, the number of head classes by the paper's rule: at least 20 images (Section 3.2).
+    """Returns C1, the number of head classes. By the paper's rule these have at least 20 images (Section 3.2).
 
     CIFAR100-LT: 82, 70 and 61 for imbalance 50, 100 and 200.
 
@@ -66,7 +66,7 @@ def head_size(counts: Sequence[int] | NDArray[Any]) -> int:
         counts: [C] training images per class, in any order.
 
     Raises:
-        LongTailError: The rule puts every class on one side (C1 = 0 or C), so that there are no two phases.
+        LongTailError: All classes are head classes or none is (C1 = C or 0), so there are no two phases.
     """
     size = int((np.asarray(counts) >= FEW_BELOW).sum())
     if size in (0, len(counts)):

@@ -1,4 +1,4 @@
-"""Hashes that name the training images of data that come in files: by path, or by what they show."""
+"""Hashes that identify a set of training images: by their paths, or by their pixels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _DIGITS = 12
 
 
 def files_digest(paths: Sequence[str], labels: NDArray[np.int64]) -> str:
-    """Returns 12 hex digits over the lines "path label" of a list of images.
+    """Returns 12 hex digits: a hash of the lines "path label" of a list of images.
 
     Args:
-        paths: [N] relative to the data set's folder, so that the digest is the same wherever it lies.
+        paths: [N] paths relative to the folder of the data set, so that the hash does not depend on where it lies.
         labels: [N] class ids.
     """
     digest = hashlib.sha256()
@@ -26,7 +26,7 @@ def files_digest(paths: Sequence[str], labels: NDArray[np.int64]) -> str:
 
 
 def images_digest(images: Tensor, labels: NDArray[np.int64]) -> str:
-    """Returns 12 hex digits over images in memory and their labels.
+    """Returns 12 hex digits: a hash of images in memory and their labels.
 
     Args:
         images: [N, channels, H, W] uint8.

@@ -1,4 +1,4 @@
-"""Handwritten digits that ship with scikit-learn, made long-tailed: real data that needs no download."""
+"""The handwritten digits of scikit-learn, as long-tailed and balanced data sets. They need no download."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ TEST_PER_CLASS = 50
 
 @dataclass(frozen=True)
 class Digits:
-    """The 1,797 digits of 8 x 8 pixels, split into a pool for training and a balanced test set.
+    """The 1,797 digits of 8 x 8 pixels, split into images for training and a balanced test set.
 
     Attributes:
-        pool: Everything that may be trained on; at least 124 images of each class.
+        pool: The images that training sets are taken from; at least 124 of each class.
         test: 50 images of each class.
-        order: [10] the digit that each class id stands for; class 0 becomes the largest class of a long-tailed subset.
+        order: [10] the digit of each class id. Class 0 is the largest class of a long-tailed subset.
     """
 
     pool: ImageSet
@@ -42,13 +42,13 @@ class Digits:
 
 
 def load_digits(seed: int = 0) -> Digits:
-    """Loads the digits with their class order shuffled, so that which digit is rare is chance and not its shape.
+    """Loads the digits with a random order of the classes, so that chance decides which digits are rare.
 
     Args:
         seed: Seed of the class order and of the choice of test images.
 
     Returns:
-        Splits whose images are [N, 1, 8, 8] float32 in 0..1.
+        The digits. Their images are [N, 1, 8, 8] float32 in 0..1.
 
     Raises:
         DatasetNotFoundError: scikit-learn is not installed.

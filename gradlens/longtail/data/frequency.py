@@ -1,4 +1,4 @@
-"""Renumbering classes from the most to the least frequent, the order that phases and groups rely on."""
+"""Renumbers classes from the most to the least frequent. Phases and groups need this order."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from gradlens.longtail.errors import LongTailError
 
 
 def head_to_tail(labels: NDArray[Any], num_classes: int | None = None) -> NDArray[np.int64]:
-    """Returns [C] the new id of each old class id: 0 is the class with most training images, ties keep their order.
+    """Returns [C] the new id of each old class id. The class with the most training images gets 0; ties keep their order.
 
     Args:
         labels: [N] class ids of the training images.
-        num_classes: C; the largest label plus one where None.
+        num_classes: C; None = the largest label plus one.
 
     Raises:
-        LongTailError: A class without a training image.
+        LongTailError: A class has no training image.
     """
     y = np.asarray(labels, dtype=np.int64)
     counts = np.bincount(y, minlength=num_classes or 0)

@@ -1,4 +1,4 @@
-"""ImageFiles: images that stay in files and are read, decoded and transformed by worker processes."""
+"""``ImageFiles``: images that stay in files. Worker processes read, decode and transform them."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class ImageFiles:
         workers: int = 0,
         digest: str = "",
     ) -> None:
-        """Keeps the list.
+        """Keeps the list of files. Nothing is read yet.
 
         Args:
             paths: [N] files.
             labels: [N] class ids.
-            class_names: [C].
-            augment: PIL image -> [channels, H, W] for training.
-            prepare: PIL image -> [channels, H, W] for evaluation and features.
-            device: Where batches go.
-            workers: Processes that read, at most one for each core; 0 reads in the training process.
-            digest: Hash of the subset.
+            class_names: [C] names, in label order.
+            augment: Maps a PIL image to [channels, H, W] for training.
+            prepare: Maps a PIL image to [channels, H, W] for evaluation and features.
+            device: Device of the batches.
+            workers: Processes that read images; at most one per core is started. 0 = the training process reads.
+            digest: Hash of the chosen subset, empty for a complete split.
         """
         self.labels = torch.from_numpy(np.ascontiguousarray(labels))
         self.class_names = class_names
@@ -58,7 +58,7 @@ class ImageFiles:
         """See ``LabelledImages.batches``.
 
         Raises:
-            LongTailError: A file that cannot be decoded.
+            LongTailError: A file cannot be decoded.
         """
         loader: DataLoader[tuple[Tensor, int] | LongTailError] = DataLoader(
             self._views[augmented],
@@ -77,10 +77,13 @@ class ImageFiles:
 
 
 class _View(Dataset[tuple[Tensor, int] | LongTailError]):
-    """Images by position, or why one cannot be had: what a worker raises would arrive with its traceback as the text."""
+    """Images by position. If an image cannot be read, the item is the error.
+
+    The error is not raised, since an error from a worker process arrives with its whole traceback as the message.
+    """
 
     def __init__(self, paths: Sequence[Path], transform: Transform) -> None:
-        # As one array of text, not a list: workers would copy a list page by page as they count references.
+        # One array of text, not a list: reference counts would make the workers copy a list page by page.
         self._paths = np.array([str(path) for path in paths])
         self._transform = transform
 
@@ -99,11 +102,11 @@ class _View(Dataset[tuple[Tensor, int] | LongTailError]):
 
 
 def _batch(items: list[tuple[Tensor, int] | LongTailError]) -> Any:
-    """Returns ([B, channels, H, W], [B] positions), or the error of the first image that cannot be read."""
+    """Returns ([B, channels, H, W] images, [B] positions), or the error of the first image that cannot be read."""
     return next((item for item in items if isinstance(item, LongTailError)), None) or default_collate(items)
 
 
 def _cores() -> int:
-    """Returns the cores that this process may use; more workers would only wait for each other."""
+    """Returns the number of cores that this process may use. More workers would only wait for each other."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

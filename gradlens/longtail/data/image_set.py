@@ -1,4 +1,4 @@
-"""ImageSet: a split held as tensors, the form in which the lab trains."""
+"""``ImageSet``: the images and labels of a split as tensors in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ImageSet:
     """Images and labels in memory.
 
     Attributes:
-        images: [N, channels, height, width] uint8, or float for data that is not made of bytes.
+        images: [N, channels, height, width] uint8, or float if the data does not consist of bytes.
         labels: [N] int64 class ids.
         class_names: [C] names, in label order.
         digest: Hash of the chosen subset, empty for a complete split.
@@ -35,7 +35,7 @@ class ImageSet:
         return np.bincount(self.labels.cpu().numpy(), minlength=self.num_classes).astype(np.int64)
 
     def to(self, device: torch.device | str) -> ImageSet:
-        """Returns the same split on a device."""
+        """Returns the same images and labels on a device."""
         return ImageSet(self.images.to(device), self.labels.to(device), self.class_names, self.digest)
 
     def __len__(self) -> int:

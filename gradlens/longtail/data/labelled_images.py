@@ -1,4 +1,4 @@
-"""LabelledImages: what a training reads its batches from, and the kind that is held as tensors on the device."""
+"""``LabelledImages``: the interface from which a training reads its batches. ``TensorImages`` keeps them on the device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Prepare = Callable[[Tensor], Tensor]
 
 
 class LabelledImages(Protocol):
-    """Images that can be visited in any order, batch by batch."""
+    """Images that can be read batch by batch, in any order."""
 
     @property
     def labels(self) -> Tensor:
@@ -35,18 +35,18 @@ class LabelledImages(Protocol):
         """Yields (images [B, channels, H, W] ready for the network, labels [B]) on the device of the training.
 
         Args:
-            positions: [n] int64 positions to visit, in this order, on the CPU.
+            positions: [n] int64 positions of the images, on the CPU. They are read in this order.
             size: B; the last batch may be smaller.
-            augmented: Whether random augmentation is applied; else the transform of the test.
+            augmented: True for random augmentation; False for the transform of the test.
             seed: Seed of the augmentation.
         """
 
 
 class TensorImages:
-    """Images in memory, augmented in batches on the device where they are.
+    """Images in memory. Batches are augmented on the device that holds the images.
 
-    Gathering and augmenting a batch of CIFAR takes a fraction of a millisecond, against milliseconds for decoding and
-    transforming image by image in worker processes.
+    This takes a fraction of a millisecond for a batch of CIFAR. Worker processes that decode and transform each image would
+    take milliseconds.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class TensorImages:
         """Moves the images to the device.
 
         Args:
-            data: The split; bytes stay bytes.
+            data: The split. Bytes stay bytes.
             device: Where the training runs.
-            prepare: Turns a batch into network input; None passes it on as it is.
-            augment: Random augmentation of a batch before ``prepare``; None is none.
+            prepare: Turns a batch into network input; None = no change.
+            augment: Random augmentation of a batch before ``prepare``; None = no augmentation.
         """
         self.labels = data.labels.cpu()
         self.class_names = data.class_names

@@ -1,4 +1,4 @@
-"""List files of the large long-tailed data sets: lines "relative/path label"."""
+"""Reads the list files of the large long-tailed data sets. Their lines are "relative/path label"."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 
-# A path as listed -> the paths under which another packaging of the data set has the same image.
+# Maps a path in the list to the paths of the same image in other packagings of the data set.
 Layouts = Callable[[str], Iterable[str]]
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A split as its list names it.
+    """The images of a list file.
 
     Attributes:
-        files: [N] images that exist.
-        labels: [N] labels as listed.
-        listed: [N] their paths as listed, which do not depend on the layout in which the images are found.
+        files: [N] paths of the existing images.
+        labels: [N] labels in the list.
+        listed: [N] paths in the list. They do not depend on the layout in which the images are stored.
     """
 
     files: tuple[Path, ...]
@@ -31,16 +31,16 @@ class Listed:
 
 
 def read_list(path: Path, root: Path, layouts: Layouts | None = None) -> Listed:
-    """Reads a list and finds its images.
+    """Reads a list file and finds its images.
 
     Args:
-        path: The list.
-        root: Folder to which its paths are relative.
-        layouts: Other places of an image, tried where it is not at its listed one.
+        path: The list file.
+        root: Folder that the paths in the list are relative to.
+        layouts: Returns other paths of an image, which are tried if it is not at its listed path.
 
     Raises:
-        DatasetNotFoundError: No list, or images that are not there (counts them and names the first).
-        LongTailError: Lines of another form.
+        DatasetNotFoundError: The list or images do not exist. The message says how many are missing and names the first.
+        LongTailError: The file cannot be read, has a line of another form, or lists no image.
     """
     if not path.is_file():
         raise DatasetNotFoundError(f"the list {path} does not exist")
@@ -84,11 +84,11 @@ def _find(root: Path, listed: str, layouts: Layouts | None) -> Path | None:
 
 
 def places_layouts(listed: str) -> list[str]:
-    """Returns where else Places365 keeps an image: ``data_256/a/airfield/x.jpg`` or ``train/airfield/x.jpg``.
+    """Returns other paths of an image in the layouts of Places365: ``data_256/a/airfield/x.jpg``, ``train/airfield/x.jpg``.
 
-    Categories within categories are folders in the one layout and joined by "-" in the other
+    A category inside another one is a folder in the first layout, and joined with "-" in the second
     (``data_256/a/apartment_building/outdoor``, ``train/apartment_building-outdoor``). Validation images lie in
-    ``val_256/`` or ``val/``, flat or by category.
+    ``val_256/`` or ``val/``, all in one folder or in folders by category.
     """
     first, *rest = PurePosixPath(listed).parts
     if not rest:
@@ -107,12 +107,12 @@ def places_layouts(listed: str) -> list[str]:
     if first in ("val", "val_256", "test", "test_256"):
         stem = first.removesuffix("_256")
         tail = "/".join(rest)
-        # The splits of Places-LT for validation and test are both taken from the validation images of Places365.
+        # The validation and the test split of Places-LT are both taken from the validation images of Places365.
         return [f"{folder}/{end}" for folder in (stem, f"{stem}_256", "val", "val_256") for end in (tail, name)]
     return []
 
 
 def imagenet_layouts(listed: str) -> list[str]:
-    """Returns where else ImageNet keeps a validation image: ``val/n01440764/x.JPEG`` or flat, ``val/x.JPEG``."""
+    """Returns the other path of an ImageNet validation image: ``val/x.JPEG`` instead of ``val/n01440764/x.JPEG``."""
     parts = PurePosixPath(listed).parts
     return [f"val/{parts[-1]}"] if parts[0] == "val" and len(parts) > 2 else []

@@ -1,7 +1,7 @@
-"""Class probabilities of the samplers of long-tailed recognition, and drawing images by them.
+"""The samplers of long-tailed recognition: their class probabilities, and drawing images with them.
 
-Index notation: j runs over the C classes, n_j is the number of training images of class j. A class without images has
-probability 0 in every sampler.
+Index notation: j runs over the C classes, n_j is the number of training images of class j. In every sampler a class without
+images has probability 0.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Counts = Sequence[int] | NDArray[Any] | Tensor
 
 
 def instance_balanced(counts: Counts) -> Tensor:
-    """Returns [C] p_j = n_j / sum(n): every image equally likely."""
+    """Returns [C] p_j = n_j / sum(n): every image is equally likely."""
     n = _checked(counts)
     return n / n.sum()
 
 
 def class_balanced(counts: Counts) -> Tensor:
-    """Returns [C] p_j = 1 / C over the classes that have images: every class equally likely."""
+    """Returns [C] p_j = 1 / C over the classes that have images: every class is equally likely."""
     present = (_checked(counts) > 0).double()
     return present / present.sum()
 
@@ -33,7 +33,7 @@ def class_balanced(counts: Counts) -> Tensor:
 def progressively_balanced(counts: Counts, epoch: int, epochs: int) -> Tensor:
     """Returns [C] p_j(t) = (1 - t/T) n_j / sum(n) + (t/T) / C, from instance- to class-balanced (Kang et al. 2020).
 
-    Phase I of the paper uses it on the head alone: counts of the C1 head classes, both terms over C1 classes.
+    Phase I of the paper uses it with the counts of the C1 head classes, so both terms are over C1 classes.
 
     Args:
         counts: [C] training images per class.
@@ -41,7 +41,7 @@ def progressively_balanced(counts: Counts, epoch: int, epochs: int) -> Tensor:
         epochs: T.
 
     Raises:
-        LongTailError: An epoch outside 0..T, or counts that are not usable.
+        LongTailError: The epoch is outside 0..T, or the counts are not usable.
     """
     if epochs < 1 or not 0 <= epoch <= epochs:
         raise LongTailError(
@@ -52,26 +52,26 @@ def progressively_balanced(counts: Counts, epoch: int, epochs: int) -> Tensor:
 
 
 def reversed_frequency(counts: Counts) -> Tensor:
-    """Returns [C] p_j = (1 / n_j) / sum(1 / n): the rarer, the likelier (reversed sampler of BBN, Zhou et al. 2020)."""
+    """Returns [C] p_j = (1 / n_j) / sum(1 / n): rare classes are more likely (BBN, Zhou et al. 2020)."""
     n = _checked(counts)
     inverse = torch.where(n > 0, 1 / n.clamp_min(1), 0.0)
     return inverse / inverse.sum()
 
 
 def draw(labels: Tensor, probabilities: Tensor, size: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draws images with replacement: a class by its probability, then any of its images.
+    """Draws images with replacement: first a class by its probability, then one of its images.
 
     Args:
         labels: [N] int64 class id of each training image.
-        probabilities: [C] class probabilities; those of classes without images must be 0.
-        size: Images to draw, usually N.
+        probabilities: [C] class probabilities; 0 for classes without images.
+        size: Number of images to draw, usually N.
         generator: Source of the draws, on the device of ``labels``.
 
     Returns:
         [size] int64 positions into ``labels``.
 
     Raises:
-        LongTailError: A class with a probability but without images.
+        LongTailError: A class has a probability above 0 but no images, or a label is C or more.
     """
     p = probabilities.to(labels.device, torch.float64)
     counts = torch.bincount(labels, minlength=len(p))
@@ -80,7 +80,7 @@ def draw(labels: Tensor, probabilities: Tensor, size: int, generator: torch.Gene
         raise LongTailError(
             f"probabilities for {len(p)} classes do not fit labels of {len(counts)}: classes {empty} have no images"
         )
-    # A class's probability is spread evenly over its images; double precision keeps a million images apart.
+    # The probability of a class is divided evenly among its images. A million images need double precision.
     return torch.multinomial((p / counts.clamp_min(1))[labels], size, replacement=True, generator=generator)
 
 

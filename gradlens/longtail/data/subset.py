@@ -1,4 +1,4 @@
-"""Which images of a full training set a long-tailed or balanced subset keeps, and the hash that names the choice."""
+"""Chooses the images of long-tailed and balanced subsets of a training set. A hash identifies each choice."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Subset:
         indices: [N] positions in the full training set, class after class, in the order in which they were drawn.
         ranks: Per class, the kept images as ranks among the images of that class.
         counts: [C] kept images per class.
-        digest: 12 hex digits over the ranks. It does not depend on how the classes are interleaved in the file, so the
-            same choice has the same digest in every packaging of the data set that keeps the order within a class.
+        digest: 12 hex digits: a hash of the ranks. It does not depend on how the classes are mixed in the file. So the same
+            choice has the same hash in every packaging of the data set that keeps the order within each class.
     """
 
     indices: NDArray[np.int64]
@@ -33,18 +33,18 @@ class Subset:
 
 
 def select_subset(labels: NDArray[Any] | Sequence[int], counts: NDArray[Any] | Sequence[int], seed: int = 0) -> Subset:
-    """Keeps ``counts[c]`` random images of each class c (LDAM-DRW's draw).
+    """Chooses ``counts[c]`` random images of each class c, as LDAM-DRW does.
 
-    For class 0, 1, ... in turn the positions of that class are shuffled and the first ``counts[c]`` kept. One generator
-    serves all classes and every class is shuffled whole, so for one seed smaller counts give subsets of larger ones.
+    For each class in turn all its positions are shuffled, and the first ``counts[c]`` are kept. All classes use the same
+    generator. So with the same seed smaller counts give subsets of larger ones.
 
     Args:
         labels: [N] class id of each image of the full training set.
         counts: [C] images to keep.
-        seed: Seed of the draw; 0 is the community's subset.
+        seed: Seed of the draw. 0 gives the subset that the literature uses.
 
     Raises:
-        LongTailError: A class that has fewer images than are to be kept.
+        LongTailError: A class has fewer images than its count.
     """
     y = np.asarray(labels)
     rng = np.random.RandomState(seed)
@@ -67,9 +67,10 @@ def select_subset(labels: NDArray[Any] | Sequence[int], counts: NDArray[Any] | S
 
 
 def long_tailed_subset(labels: NDArray[Any] | Sequence[int], imbalance: float, seed: int = 0) -> Subset:
-    """Makes a training set long-tailed: class 0 keeps what the smallest class has, the last class 1/imbalance of it.
+    """Returns a long-tailed subset of a training set.
 
-    CIFAR100-LT and CIFAR10-LT are this with the full training labels.
+    Class 0 keeps as many images as the smallest class has. The last class keeps 1 / imbalance of that number. With all
+    training labels of CIFAR this is CIFAR100-LT or CIFAR10-LT.
 
     Args:
         labels: [N] class ids in 0..C-1, every class present.
@@ -77,7 +78,7 @@ def long_tailed_subset(labels: NDArray[Any] | Sequence[int], imbalance: float, s
         seed: Seed of the draw.
 
     Raises:
-        LongTailError: A class without images, or an imbalance that leaves classes without one.
+        LongTailError: A class has no images, or would have none in the subset.
     """
     available = _class_sizes(labels)
     smallest, most = int(available.argmin()), int(available.min())
@@ -90,15 +91,15 @@ def long_tailed_subset(labels: NDArray[Any] | Sequence[int], imbalance: float, s
 
 
 def balanced_subset(labels: NDArray[Any] | Sequence[int], total: int, seed: int = 0) -> Subset:
-    """Keeps ``total`` images, equally many of each class up to one (the first classes get the remainder).
+    """Returns a balanced subset of ``total`` images. The numbers per class differ by at most one; the first have more.
 
     Args:
         labels: [N] class ids in 0..C-1, every class present.
-        total: Images to keep, e.g. the size of the long-tailed subset it is compared with.
+        total: Number of images, e.g. that of the long-tailed subset it is compared with.
         seed: Seed of the draw.
 
     Raises:
-        LongTailError: Fewer images than classes, or more than a class has.
+        LongTailError: There are fewer images than classes, or a class has too few images.
     """
     return select_subset(labels, balanced_counts(len(_class_sizes(labels)), total), seed)
 

@@ -1,4 +1,4 @@
-"""Optimizer, schedule and network as the settings of a training describe them."""
+"""Makes the optimizer settings, the schedule and the network that a method's settings describe."""
 
 from __future__ import annotations
 
@@ -14,9 +14,16 @@ from gradlens.longtail.recipe.task import Task
 
 
 def sgd(settings: Settings, learning_rate: float | None = None) -> Sgd:
-    """Returns the optimizer settings; ``learning_rate`` takes the place of that of the settings.
+    """Returns the settings of SGD.
 
-    The classifier keeps its ratio to the rest where it has a learning rate of its own.
+    If the classifier has a learning rate of its own, its ratio to the learning rate of the rest is kept.
+
+    Args:
+        settings: All settings of the training.
+        learning_rate: Learning rate instead of that in the settings; None = that in the settings.
+
+    Raises:
+        LongTailError: The learning rate is not above 0, the momentum is not in [0, 1), or the weight decay is below 0.
     """
     base = float(settings["learning_rate"])
     rate = base if learning_rate is None else learning_rate
@@ -31,7 +38,11 @@ def sgd(settings: Settings, learning_rate: float | None = None) -> Sgd:
 
 
 def schedule(settings: Settings) -> Schedule:
-    """Returns the learning-rate schedule."""
+    """Returns the learning-rate schedule.
+
+    Raises:
+        LongTailError: The warm-up is below 0, or the schedule is unknown.
+    """
     kind, warm_up = settings["schedule"], int(settings["warm_up"])
     if warm_up < 0:
         raise LongTailError(f"warm_up={warm_up}; give the number of epochs, at least 0")
@@ -43,7 +54,7 @@ def schedule(settings: Settings) -> Schedule:
 
 
 def positive(settings: Settings, name: str) -> int:
-    """Returns a setting that counts something.
+    """Returns a setting that must be at least 1.
 
     Raises:
         LongTailError: It is below 1.
@@ -55,10 +66,10 @@ def positive(settings: Settings, name: str) -> int:
 
 
 def cosine_network(task: Task, settings: Settings) -> Callable[[], Network]:
-    """Returns what makes the task's network with signed features and a cosine classifier (Section 3.2).
+    """Returns a function that makes the task's network, with signed features and a cosine classifier (Section 3.2).
 
     Raises:
-        LongTailError: A scale that is not above 0.
+        LongTailError: The scale is not above 0.
     """
     if not settings["scale"] > 0:
         raise LongTailError(f"scale={settings['scale']}; the scale of the cosines must be above 0")

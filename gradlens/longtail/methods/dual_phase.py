@@ -1,4 +1,4 @@
-"""The paper's method: the head alone first, then the tail with a memory of the head (Section 3.2, Algorithm 1)."""
+"""The paper's method: phase I trains the head alone, phase II the tail with a memory of the head (Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -37,33 +37,36 @@ OLD = "old"
 
 @dataclass(frozen=True)
 class HeadClasses:
-    """The classes of phase I: the first ``size`` of the task's.
+    """The head classes, which phase I trains: the first ``size`` classes of the task.
 
     Attributes:
-        size: C1.
+        size: C1, the number of head classes.
     """
 
     size: int
 
     def truncate(self, learner: Learner) -> None:
-        """Structure of phase I: the classifier W_c^1 of C1 classes (Equation 1)."""
+        """Makes the structure of phase I: the classifier W_c^1 of C1 classes (Equation 1)."""
         learner.model.classifier = truncated(_cosine(learner.model), self.size)
 
     def images(self, learner: Learner) -> Tensor:
-        """Training images of phase I: X1."""
+        """Returns the positions of the training images of phase I: X1."""
         return torch.nonzero(learner.train.labels < self.size).flatten()
 
     def tail_images(self, learner: Learner) -> Tensor:
-        """X2, the images of the classes that join in phase II."""
+        """Returns the positions of X2, the images of the classes that join in phase II."""
         return torch.nonzero(learner.train.labels >= self.size).flatten()
 
     def extend(self, learner: Learner) -> None:
-        """Structure of phase II: the old network as a frozen copy, and a classifier of all C classes (new ones random)."""
+        """Makes the structure of phase II: a frozen copy of the old network, and a classifier of all C classes.
+
+        The weights of the new classes are random.
+        """
         learner.modules[OLD] = frozen(copy.deepcopy(learner.model))
         learner.model.classifier = extended(_cosine(learner.model), learner.num_classes)
 
     def imprint(self, learner: Learner) -> None:
-        """Turns the new classes' weights to their mean features (Qi et al. 2018)."""
+        """Sets the weights of the new classes to the directions of their mean features (Qi et al. 2018)."""
         positions = self.tail_images(learner)
         labels = (learner.train.labels[positions] - self.size).to(learner.device)
         means = class_prototypes(learner.features(positions), labels, learner.num_classes - self.size)
@@ -77,9 +80,9 @@ class Memory:
     """The exemplar memory M (Equations 2-5).
 
     Attributes:
-        head: Classes that it remembers.
-        per_class: Images of each class; all of a class that has fewer.
-        selection: How they are chosen.
+        head: The classes whose images it keeps.
+        per_class: Images per class. A class with fewer images keeps all of them.
+        selection: How the images are chosen.
     """
 
     head: HeadClasses
@@ -87,7 +90,10 @@ class Memory:
     selection: Selection
 
     def with_tail(self, learner: Learner) -> Tensor:
-        """Training images of phase II: M and X2. Chosen by the network as phase I left it."""
+        """Returns the positions of the training images of phase II: M and X2.
+
+        M is chosen with the features of the network at the end of phase I.
+        """
         positions = self.head.images(learner)
         generator = torch.Generator().manual_seed(derived_seed(learner.seed, "memory"))
         chosen = select_exemplars(
@@ -111,8 +117,8 @@ class Retention:
     Attributes:
         weight: lambda of Equation 9.
         tau: Temperature.
-        reduction: "mean" over the batch or the literal "sum".
-        detach: Keeps the gradient from flowing through the weights a_ji.
+        reduction: "mean" over the batch, or "sum" as the paper writes it.
+        detach: True if no gradient flows through the weights a_ji.
     """
 
     weight: float
@@ -121,13 +127,13 @@ class Retention:
     detach: bool
 
     def __call__(self, step: Step) -> Tensor:
-        """Returns lambda L_dis of the batch."""
+        """Returns lambda L_dis of the batch, a scalar."""
         with torch.no_grad():
             old = step.gathered(cast(Network, step.learner.modules[OLD]).embed(step.images))
         return self.of(old, step.features)
 
     def of(self, old: Tensor, new: Tensor) -> Tensor:
-        """Returns lambda L_dis of features [B, d]."""
+        """Returns lambda L_dis, a scalar, from the old and the new features [B, d]."""
         return self.weight * retention_loss(old, new, self.tau, self.reduction, self.detach)
 
 
@@ -137,10 +143,10 @@ class IntraClass:
 
     Attributes:
         head: The old classes.
-        margin: Demanded distance between cosines.
-        hardest: Negatives of each sample, None for all.
-        negatives: "new" classes or "all".
-        samples: Of the "memory" or "all".
+        margin: Demanded difference between the cosines.
+        hardest: Number of negatives per sample; None = all.
+        negatives: Which classes are negatives: "new" classes or "all".
+        samples: Which samples count: those of the "memory" or "all".
     """
 
     head: HeadClasses
@@ -150,12 +156,12 @@ class IntraClass:
     samples: Literal["memory", "all"]
 
     def __call__(self, step: Step) -> Tensor:
-        """Returns L_intra of the batch."""
+        """Returns L_intra of the batch, a scalar."""
         scores = step.with_rows(_cosine(step.learner.model).cosines)
         return self.of(scores, step.labels)
 
     def of(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """Returns L_intra of cosines [B, C] and labels [B]."""
+        """Returns L_intra, a scalar, from cosines [B, C] and labels [B]."""
         return intra_class_loss(
             scores,
             labels,
@@ -215,10 +221,10 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
 
 
 def _losses(head: HeadClasses, settings: Settings, weight: float) -> dict[str, LossTerm]:
-    """Returns the terms of Equation 9; one that is switched off is absent, not zero.
+    """Returns the terms of Equation 9. A term that is switched off is absent, not zero.
 
     Raises:
-        LongTailError: What they cannot work with, now and not when phase I is over.
+        LongTailError: A term cannot work with its settings. This is found now, not after phase I.
     """
     losses: dict[str, LossTerm] = {"classification": cross_entropy}
     if settings["intra"]:
@@ -239,7 +245,7 @@ def _losses(head: HeadClasses, settings: Settings, weight: float) -> dict[str, L
 
 
 def _head_size(task: Task, given: int | None) -> int:
-    """Returns C1: the paper's rule, or what was asked for.
+    """Returns C1: the given number of head classes, or else that of the paper's rule.
 
     Raises:
         LongTailError: One of the phases would have no class.

@@ -1,6 +1,7 @@
-"""Logit adjustment (Menon et al. 2021, "Long-tail learning via logit adjustment"): logits carry the log of the class frequencies.
+"""Logit adjustment (Menon et al. 2021, "Long-tail learning via logit adjustment").
 
-At tau = 1 this is the balanced softmax (Ren et al. 2020). Frequencies are added in training only; the logits alone say the class.
+In training the log of the class frequencies is added to the logits. With tau = 1 this is the balanced softmax (Ren et al. 2020).
+For predictions the logits are used without it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
 
-# As in google-research/logit_adjustment: a class without images has a logarithm, too.
+# As in google-research/logit_adjustment. With it a class without images has a finite logarithm.
 SMALLEST = 1e-12
 
 
@@ -29,13 +30,13 @@ class AdjustedCrossEntropy:
     """Mean cross-entropy of z + tau log(pi + 1e-12) over the batch, where z are the logits.
 
     Attributes:
-        offsets: [C] tau log(pi + 1e-12), pi being the frequencies of the training images.
+        offsets: [C] tau log(pi + 1e-12), where pi are the class frequencies of the training images.
     """
 
     offsets: Tensor
 
     def __call__(self, step: Step) -> Tensor:
-        """Returns the loss of the batch."""
+        """Returns the loss of the batch, a scalar."""
         return F.cross_entropy(step.logits + self.offsets.to(step.logits), step.labels)
 
 

@@ -1,4 +1,4 @@
-"""Method: a way to train, with the settings that are its own."""
+"""``Method``: a method of long-tailed recognition, with its own settings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Method:
     """A method of long-tailed recognition.
 
     Attributes:
-        name: As on the command line.
-        summary: One line.
-        settings: Its own hyper-parameters with their sources; they win over those of the data set.
-        recipe: (task, all settings) -> what `fit` runs.
+        name: Its name on the command line.
+        summary: One line that describes it.
+        settings: Its own hyper-parameters with their sources. They replace those of the data set.
+        recipe: Maps a task and all settings to the recipe that `fit` runs.
     """
 
     name: str
@@ -31,11 +31,11 @@ class Method:
         """Returns the recipe of this method for a task.
 
         Args:
-            task: What is to be learnt.
+            task: The task.
             changes: Settings that differ from the defaults of the data set and the method.
-            source: What is recorded as the source of the changes.
+            source: Recorded as the source of the changes.
 
         Raises:
-            LongTailError: An unknown setting or a value that it cannot have.
+            LongTailError: A setting is unknown, or has a value that it cannot have.
         """
         return self.recipe(task, task.settings.plus(self.settings).changed(changes or {}, source))

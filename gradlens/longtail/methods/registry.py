@@ -1,4 +1,4 @@
-"""Finding a method by its name, among those that the files of this folder call METHODS."""
+"""Finds a method by its name. Each file of this folder lists its methods in ``METHODS``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def find_method(name: str) -> Method:
     """Returns the method of a name.
 
     Raises:
-        LongTailError: No such method.
+        LongTailError: There is no such method.
     """
     if name not in METHODS:
         listed = "\n".join(f"  {method.name:17} {method.summary}" for method in METHODS.values())

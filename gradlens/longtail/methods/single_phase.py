@@ -1,4 +1,4 @@
-"""The methods of one phase on all classes: ``ce`` and ``plain``."""
+"""The methods with one phase that trains all classes: ``ce``, ``plain`` and ``plain-2t``."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def one_phase(method: str, task: Task, settings: Settings, loss: LossTerm = cros
 
     Args:
         method: Name of the method.
-        task: What is to be learnt.
-        settings: With a "classifier" ("linear" or "cosine"), a "sampler" and "compute" beside those of the data set.
-        loss: What is minimised.
+        task: The task.
+        settings: The settings of the data set, and "classifier" ("linear" or "cosine"), "sampler" and "compute".
+        loss: The loss that is minimised.
 
     Raises:
-        LongTailError: A setting that makes no sense.
+        LongTailError: A setting has a value that it cannot have.
     """
     kind = settings["classifier"]
     if kind not in ("linear", "cosine"):

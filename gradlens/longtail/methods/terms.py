@@ -9,5 +9,5 @@ from gradlens.longtail.recipe.phases import Step
 
 
 def cross_entropy(step: Step) -> Tensor:
-    """Mean cross-entropy of the batch over the classes that the classifier has (Equation 1)."""
+    """Returns the mean cross-entropy of the batch, a scalar, over the classes of the present classifier (Equation 1)."""
     return F.cross_entropy(step.logits, step.labels)

@@ -8,7 +8,10 @@ from gradlens.longtail.networks.network import Network
 
 
 class DigitNet(Network):
-    """Three convolutions with BatchNorm, global average pooling, ``4 * width`` features and a linear classifier."""
+    """A network of three convolutions with BatchNorm, global average pooling and a linear classifier.
+
+    It has ``4 * width`` features before the classifier.
+    """
 
     def __init__(self, num_classes: int = 10, width: int = 16, *, signed_features: bool = False) -> None:
         """Builds the network with PyTorch's default initialisation.
@@ -16,7 +19,7 @@ class DigitNet(Network):
         Args:
             num_classes: C.
             width: Channels of the first convolution.
-            signed_features: Leaves the last ReLU out.
+            signed_features: Leaves out the last ReLU, so that features may be negative.
         """
         super().__init__()
         self.features = 4 * width
@@ -26,7 +29,7 @@ class DigitNet(Network):
         self.classifier = nn.Linear(self.features, num_classes)
 
     def embed(self, images: Tensor) -> Tensor:
-        """[B, 1, 8, 8] -> [B, 4 width]."""
+        """Maps [B, 1, 8, 8] images to [B, 4 width] features before the classifier."""
         pooled: Tensor = self.top(self.middle(self.stem(images))).mean((2, 3))
         return pooled
 

@@ -1,4 +1,4 @@
-"""Network: what the lab asks of a model, a backbone that embeds and a classifier on top that can be exchanged."""
+"""``Network``: the interface of the lab's models. A backbone makes features, and a classifier on top can be replaced."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module):
-    """A backbone with ``embed`` and a ``classifier``.
+    """A model with a backbone, ``embed``, and a ``classifier``.
 
     Attributes:
-        features: Width d of what ``embed`` returns.
-        classifier: [B, d] -> [B, C] logits; replace it to change the head.
+        features: Number d of features that ``embed`` returns.
+        classifier: Maps [B, d] features to [B, C] logits. It may be replaced.
     """
 
     features: int
@@ -20,9 +20,9 @@ class Network(nn.Module):
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
-        """[B, channels, H, W] prepared images -> [B, d] features before the classifier."""
+        """Maps [B, channels, H, W] prepared images to [B, d] features before the classifier."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, channels, H, W] prepared images -> [B, C] logits."""
+        """Maps [B, channels, H, W] prepared images to [B, C] logits."""
         logits: Tensor = self.classifier(self.embed(images))
         return logits

@@ -15,7 +15,7 @@ NORM_GROUPS = 8
 
 
 class ShortcutA(nn.Module):
-    """Option-A shortcut without parameters: every second pixel, new channels zero (He et al. 2016, Section 4.2)."""
+    """The option-A shortcut without parameters (He et al. 2016, Section 4.2): every second pixel, and zeros in new channels."""
 
     def __init__(self, extra_channels: int) -> None:
         super().__init__()
@@ -23,12 +23,12 @@ class ShortcutA(nn.Module):
         self.after = extra_channels - extra_channels // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, channels, H, W] -> [B, channels + extra, H/2, W/2]."""
+        """Maps [B, channels, H, W] to [B, channels + extra, H/2, W/2]."""
         return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.before, self.after))
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut round them."""
+    """A block of two 3x3 convolutions and a shortcut around them."""
 
     def __init__(
         self, inputs: int, outputs: int, stride: int, norm: Callable[[int], nn.Module], last_relu: bool
@@ -42,21 +42,21 @@ class BasicBlock(nn.Module):
         self.last_relu = last_relu
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] -> [B, outputs, H/stride, W/stride]."""
+        """Maps [B, inputs, H, W] to [B, outputs, H/stride, W/stride]."""
         out = F.relu(self.norm1(self.conv1(x)))
         out = self.norm2(self.conv2(out)) + self.shortcut(x)
         return F.relu(out) if self.last_relu else out
 
 
 class ResNetCifar(Network):
-    """A CIFAR ResNet: three stages of widths 16, 32 and 64, global average pooling, 64 features, one classifier.
+    """A CIFAR ResNet: three stages of widths 16, 32 and 64, global average pooling, 64 features and a classifier.
 
-    Convolution and linear weights start Kaiming-normal. ResNet-32 with a 100-way linear head has 470,004 parameters
-    (the model of LDAM-DRW and of every CIFAR-LT table since).
+    The weights of convolutions and of the linear classifier are initialised Kaiming-normal. ResNet-32 with a linear classifier of
+    100 classes has 470,004 parameters. LDAM-DRW and all CIFAR-LT tables after it use this model.
 
     Attributes:
-        features: Width of what ``embed`` returns.
-        classifier: [B, features] -> [B, C] logits; replace it to change the head.
+        features: Number of features that ``embed`` returns.
+        classifier: Maps [B, features] to [B, C] logits. It may be replaced.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class ResNetCifar(Network):
         """Builds the network.
 
         Args:
-            depth: 6 n + 2: 20, 32, 44 or 56 are customary.
+            depth: A number 6 n + 2; usual are 20, 32, 44 and 56.
             num_classes: Width C of the linear classifier.
             norm: "batch", or "group" (8 groups), which does not mix the samples of a batch.
-            signed_features: Removes the last ReLU, so that cosines of features cover both signs.
-            classifier: Takes the place of the linear classifier.
+            signed_features: Leaves out the last ReLU, so that cosines of features may be negative.
+            classifier: Used instead of the linear classifier.
 
         Raises:
-            ValueError: A depth that is not 6 n + 2, or an unknown norm.
+            ValueError: The depth is not 6 n + 2, or the norm is unknown.
         """
         super().__init__()
         blocks, remainder = divmod(depth - 2, 6)
@@ -93,14 +93,14 @@ class ResNetCifar(Network):
         self.layer3 = _stage(32, 64, blocks, 2, make_norm, last_relu=not signed_features)
         self.classifier = nn.Linear(self.features, num_classes) if classifier is None else classifier
         for module in self.modules():
-            # A classifier that was handed in comes initialised.
+            # A classifier that was passed in is initialised already.
             if isinstance(module, nn.Conv2d) or (
                 module is self.classifier and classifier is None and isinstance(module, nn.Linear)
             ):
                 nn.init.kaiming_normal_(module.weight)
 
     def embed(self, images: Tensor) -> Tensor:
-        """[B, 3, 32, 32] normalised images -> [B, 64] features before the classifier."""
+        """Maps [B, 3, 32, 32] normalised images to [B, 64] features before the classifier."""
         out = F.relu(self.norm1(self.conv1(images)))
         out = self.layer3(self.layer2(self.layer1(out)))
         pooled: Tensor = out.mean((2, 3))

@@ -1,4 +1,4 @@
-"""ResNet-10/18/34/50/101/152 for 224 x 224 images, through torchvision."""
+"""ResNet-10, -18, -34, -50, -101 and -152 for 224 x 224 images, made with torchvision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 from gradlens.longtail.networks.network import Network
 
-# ResNet-10 is no torchvision model: basic blocks, one in each stage (the ImageNet-LT tables since OLTR).
+# torchvision has no ResNet-10. It has one basic block in each stage, as in the ImageNet-LT tables since OLTR.
 LAYERS: dict[int, tuple[str, tuple[int, int, int, int]]] = {
     10: ("BasicBlock", (1, 1, 1, 1)),
     18: ("BasicBlock", (2, 2, 2, 2)),
@@ -26,10 +26,10 @@ TORCHVISION = "torchvision"
 
 
 class ResNetLarge(Network):
-    """A torchvision ResNet without its classifier, and a linear one of C classes.
+    """A torchvision ResNet whose classifier is replaced by a linear one of C classes.
 
     Attributes:
-        features: 512 with basic blocks, 2048 with bottlenecks.
+        features: Number of features: 512 with basic blocks, 2048 with bottleneck blocks.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class ResNetLarge(Network):
         Args:
             depth: 10, 18, 34, 50, 101 or 152.
             num_classes: C.
-            signed_features: Leaves the last ReLU out.
-            pretrained: File with the weights of a torchvision ResNet of this depth, or "torchvision" for those that its
-                cache holds; None starts from scratch.
+            signed_features: Leaves out the last ReLU, so that features may be negative.
+            pretrained: File with the weights of a torchvision ResNet of this depth, or "torchvision" for the weights in its
+                cache; None = random weights.
 
         Raises:
-            LongTailError: An unknown depth, or weights that do not fit.
-            DatasetNotFoundError: No such weights.
+            LongTailError: The depth is unknown, or the weights do not fit.
+            DatasetNotFoundError: The weights do not exist.
         """
         super().__init__()
         if depth not in LAYERS:
@@ -70,7 +70,7 @@ class ResNetLarge(Network):
         self.classifier = nn.Linear(self.features, num_classes)
 
     def embed(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, features]."""
+        """Maps [B, 3, H, W] images to [B, features] features before the classifier."""
         embedded: Tensor = self.backbone(images)
         return embedded
 
@@ -83,7 +83,7 @@ class SignedBlock(nn.Module):
         self.block = block
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shapes as the block."""
+        """Maps the block's input to its output before the last ReLU; the shapes are those of the block."""
         block: Any = self.block
         out = F.relu(block.bn1(block.conv1(x)))
         out = block.bn2(block.conv2(out))
@@ -103,7 +103,7 @@ def _load(backbone: nn.Module, depth: int, pretrained: Path | str) -> None:
         raise LongTailError(f"{path} cannot be read as weights ({type(error).__name__}); download it again") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
-    # The classifier of the pretraining goes; whatever its classes were.
+    # The weights of the pretrained classifier are not used.
     state = {name.removeprefix("module."): value for name, value in state.items()}
     wanted = {name for name in backbone.state_dict() if not name.startswith("fc.")}
     missing = sorted(wanted - set(state))
@@ -120,10 +120,10 @@ def _load(backbone: nn.Module, depth: int, pretrained: Path | str) -> None:
 
 
 def _cached(depth: int) -> Path:
-    """Returns where torchvision keeps its first weights of this depth.
+    """Returns the file in torchvision's cache with the weights IMAGENET1K_V1 of this depth.
 
     Raises:
-        DatasetNotFoundError: torchvision has none, or they were not downloaded.
+        DatasetNotFoundError: torchvision has no such weights, or they were not downloaded.
     """
     from torchvision.models import get_weight
 

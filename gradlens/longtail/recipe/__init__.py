@@ -1,1 +1,1 @@
-"""What a training is made of: phases, settings, tasks."""
+"""The description of a training: task, settings, phases, and how processes share it."""

@@ -1,4 +1,4 @@
-"""Learner: the network in training and what a method keeps beside it."""
+"""``Learner``: the network in training, and everything else that a method keeps during training."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ FEATURE_BATCH = 500
 
 @dataclass
 class Learner:
-    """State of a training that outlives its phases.
+    """The state of a training that is kept from phase to phase.
 
     Attributes:
-        model: The network; phases exchange its classifier.
-        train: All training images; class ids are in head-to-tail order.
+        model: The network. Phases may replace its classifier.
+        train: All training images. Class ids are in head-to-tail order.
         counts: [C] training images per class.
-        device: Where the training runs.
+        device: Device of the training.
         seed: Seed of everything random.
-        selected: [n] int64 positions of the images that the phase at hand trains on, on the CPU.
-        modules: Frozen copies and auxiliary modules, by name ("old"); checkpointed with the model.
-        notes: What a phase wants to be told in the run's events.
-        processes: Those that train together.
-        run: Runs a forward pass of training, given as a function, so that its gradients are averaged over the processes.
+        selected: [n] int64 positions of the images that the present phase trains on, on the CPU.
+        modules: Name -> frozen copy or further module (such as "old"). Checkpoints hold them too.
+        notes: Facts that a phase wants to have in the run's events.
+        processes: The processes that train together.
+        run: Runs a forward pass, given as a function, so that its gradients are averaged over the processes.
     """
 
     model: Network
@@ -46,14 +46,17 @@ class Learner:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes C of the task, also while the classifier has fewer."""
+        """Number of classes C of the task. The present classifier may have fewer."""
         return len(self.counts)
 
     @torch.no_grad()
     def features(self, positions: Tensor) -> Tensor:
-        """Returns the [n, d] features of training images, made in eval mode with the test transform.
+        """Returns [n, d] features of training images, made in eval mode with the test transform.
 
-        Several processes share the work and all get the same. The modes of the model's modules are put back.
+        Several processes share the work, and all get the whole result. Afterwards the modules have their former modes.
+
+        Args:
+            positions: [n] int64 positions of the images.
         """
         modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
@@ -69,9 +72,9 @@ class Learner:
 
 
 def derived_seed(seed: int, *parts: object) -> int:
-    """Returns a 63-bit seed for one purpose of one training: the same for the same arguments, unrelated for others.
+    """Returns a 63-bit seed for one purpose. It depends on the arguments only, and other arguments give an unrelated seed.
 
-    With a seed for each epoch, resuming at an epoch's start needs no stored state of a random number generator.
+    With a seed for each epoch, a training can be resumed at the start of an epoch without a stored generator state.
     """
     text = "/".join(str(part) for part in (seed, *parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

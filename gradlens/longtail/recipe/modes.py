@@ -1,4 +1,4 @@
-"""Which parameters train, and which modules are in train mode."""
+"""Chooses which parameters are trained, and which modules are in train mode."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from torch import nn
 
 
 def choose_trainable(model: nn.Module, prefixes: tuple[str, ...]) -> None:
-    """Lets exactly those parameters train whose names start with one of the prefixes."""
+    """Makes exactly those parameters trainable whose names start with one of the prefixes."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(prefixes))
 
 
 def set_modes(module: nn.Module, training: bool = True) -> None:
-    """Puts modules into train mode where a parameter of theirs trains and into eval mode where all are frozen.
+    """Puts a module and its children into train mode if they have a trainable parameter, and into eval mode if not.
 
-    A module without parameters (dropout, pooling) has the mode of the one that holds it.
+    A module without parameters (dropout, pooling) gets the mode of the module that holds it.
+
+    Args:
+        module: The module.
+        training: The mode of the module if it has no parameters.
     """
     parameters = list(module.parameters())
     module.training = any(p.requires_grad for p in parameters) if parameters else training
@@ -23,7 +27,7 @@ def set_modes(module: nn.Module, training: bool = True) -> None:
 
 
 def frozen(module: nn.Module) -> nn.Module:
-    """Puts a module into eval mode, its parameters without gradients, and returns it."""
+    """Puts a module into eval mode, makes its parameters untrainable, and returns it."""
     module.eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)

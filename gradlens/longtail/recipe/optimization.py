@@ -1,4 +1,4 @@
-"""How a phase optimizes: SGD with momentum, learning rates by part of the network, and schedules without state."""
+"""The optimization of a phase: SGD with momentum, learning rates for parts of the network, and schedules."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from gradlens.longtail.errors import LongTailError
 
 
 class Schedule(Protocol):
-    """A learning rate as a function of the epoch alone, so that resuming needs nothing but the epoch."""
+    """A learning-rate schedule. It depends on the epoch only, so resuming needs nothing else."""
 
     def factor(self, epoch: int, epochs: int) -> float:
-        """Returns by what the learning rate is multiplied in ``epoch`` (from 0) of ``epochs``."""
+        """Returns the factor of the learning rate in ``epoch`` (counted from 0) of ``epochs``."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Multiplies the learning rate by ``by`` at each of some fractions of the epochs.
+    """A schedule that multiplies the learning rate by ``by`` at given fractions of the epochs.
 
     Attributes:
-        at: Fractions of the epochs, e.g. (0.8, 0.9) for 160 and 180 of 200.
+        at: Fractions of the epochs, e.g. (0.8, 0.9) for the epochs 160 and 180 of 200.
         by: Factor of each step.
-        warm_up: Epochs of linear warm-up: the rate of epoch t is (t + 1) / warm_up of the full one.
+        warm_up: Epochs of linear warm-up. In epoch t of these the factor is (t + 1) / warm_up.
     """
 
     at: tuple[float, ...] = (0.8, 0.9)
@@ -43,7 +43,11 @@ class Steps:
 
 @dataclass(frozen=True)
 class CosineDecay:
-    """Half a cosine from 1 to 0 over the epochs, stepped by epoch."""
+    """A schedule that follows half a cosine from 1 to 0 over the epochs.
+
+    Attributes:
+        warm_up: Epochs of linear warm-up. In epoch t of these the factor is (t + 1) / warm_up.
+    """
 
     warm_up: int = 0
 
@@ -56,13 +60,13 @@ class CosineDecay:
 
 @dataclass(frozen=True)
 class Sgd:
-    """Settings of SGD.
+    """The settings of SGD.
 
     Attributes:
-        learning_rate: Of every parameter that ``parts`` does not name.
-        momentum: Without Nesterov.
-        weight_decay: On every parameter.
-        parts: Prefix of parameter names -> their learning rate, e.g. {"classifier": 0.05}; the first that fits counts.
+        learning_rate: Learning rate of the parameters that ``parts`` does not name.
+        momentum: Momentum, without Nesterov.
+        weight_decay: Weight decay of all parameters.
+        parts: Prefix of parameter names -> their learning rate, e.g. {"classifier": 0.05}. The first matching prefix is used.
     """
 
     learning_rate: float = 0.1
@@ -71,10 +75,10 @@ class Sgd:
     parts: Mapping[str, float] = field(default_factory=dict)
 
     def optimizer(self, model: nn.Module) -> torch.optim.SGD:
-        """Returns an optimizer of the parameters that are to be trained.
+        """Returns an optimizer of the trainable parameters.
 
         Raises:
-            LongTailError: A model without any.
+            LongTailError: The model has no trainable parameter.
         """
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
@@ -91,6 +95,6 @@ class Sgd:
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Sets the learning rates to ``factor`` times the full ones."""
+    """Sets each learning rate to ``factor`` times its full value."""
     for group in optimizer.param_groups:
         group["lr"] = factor * group["full_rate"]

@@ -1,11 +1,11 @@
-"""TrainingPhase: one stage of a training method. A method is a list of them, and `fit` runs any list.
+"""``TrainingPhase``: one stage of a training method. A method is a list of phases, and `fit` runs any such list.
 
-A phase is entered in three moves, so that a training can be resumed in the middle of it:
+A phase is entered in three steps, so that a training can be resumed in the middle of it:
 
-1. ``structure`` gives the network its form (classes of the classifier, frozen copies). It depends on nothing but the
-   sizes, so resuming repeats it and then fills in the stored values.
-2. ``initialise`` sets values that come from data (imprinted weights). Resuming skips it.
-3. ``select`` chooses the training images (an exemplar memory). Resuming takes the stored choice.
+1. ``structure`` makes the structure of the network (classes of the classifier, frozen copies). It depends only on sizes. So
+   resuming repeats it, and then loads the stored values.
+2. ``initialise`` sets values that depend on data (imprinted weights). Resuming skips it.
+3. ``select`` chooses the training images (an exemplar memory). Resuming uses the stored choice.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from gradlens.longtail.recipe.visiting import PhaseProgress, Visiting, shuffled
 
 @dataclass(frozen=True)
 class Step:
-    """What the loss terms of one training step see.
+    """The input of the loss terms in one training step.
 
-    Where several processes train, labels, features and logits are those of the whole batch, gathered, while the images
-    are this process's b of them; in one process b = B.
+    If several processes train, labels, features and logits are those of the whole batch of B samples, gathered from all
+    processes. The images are the b images of this process. With one process b = B.
 
     Attributes:
-        learner: The network and what stands beside it.
+        learner: The network and the rest of the training's state.
         progress: Epoch and epochs of the phase.
         images: [b, channels, H, W] network input.
         labels: [B] class ids, or [B, C] soft labels.
         features: [B, d] penultimate features.
-        logits: [B, C].
-        anchors: This process's tensors [b, ...] whose rows are the samples and through which every loss reaches the
-            network: logits and features, and what a term adds with ``with_rows``.
-        part: The step as this process's forward pass left it, with b rows; None where that is the step itself.
+        logits: [B, C] logits.
+        anchors: Tensors [b, ...] of this process with one row per sample. The gradient of each loss reaches the network through
+            them: logits, features, and what a term adds with ``with_rows``.
+        part: The step with only the b rows of this process; None if it is this step itself.
     """
 
     learner: Learner
@@ -56,14 +56,14 @@ class Step:
 
     @property
     def own(self) -> Step:
-        """The step as this process's forward pass left it, with b rows."""
+        """The step with only the b rows of this process."""
         return self.part or self
 
     def whole(self, total: int) -> Step:
-        """Returns the step of all processes.
+        """Returns the step with the rows of all processes.
 
         Args:
-            total: B.
+            total: B, the rows of all processes together.
         """
         gather, alone = self.learner.processes.gather, self.learner.processes.size == 1
         if alone:
@@ -72,32 +72,34 @@ class Step:
         return Step(self.learner, self.progress, self.images, labels, features, logits, self.anchors, self)
 
     def gathered(self, rows: Tensor) -> Tensor:
-        """Returns [B, ...] what all processes have computed of their images.
+        """Returns [B, ...] the rows of all processes.
 
         Args:
-            rows: [b, ...] of this process.
+            rows: [b, ...] rows of this process.
         """
         return self.learner.processes.gather(rows, len(self.labels))
 
     def with_rows(self, of: Callable[[Tensor], Tensor]) -> Tensor:
-        """Returns a tensor [B, ...] that a loss term computes with parameters of its own, noted as an anchor.
+        """Returns [B, ...] a tensor that a loss term computes from the features, and notes it as an anchor.
+
+        A term needs this if it uses parameters in another way than the logits do.
 
         Args:
-            of: [b, d] features -> [b, ...], row by row.
+            of: Maps [b, d] features to [b, ...], row by row.
         """
         rows = of(self.own.features)
         self.anchors.append(rows)
         return self.gathered(rows)
 
     def measured_labels(self) -> Tensor:
-        """Returns [b] or [b, C] labels of this process's rows; no class where its only row is a filler."""
+        """Returns [b] or [b, C] labels of the rows of this process. A filler row has no class."""
         own = self.learner.processes.share(len(self.labels))
         if own.stop > own.start:
             return self.own.labels
         return torch.full_like(self.own.labels, NO_CLASS if self.labels.ndim == 1 else 0)
 
 
-NO_CLASS = -100  # the label of cross_entropy that counts for nothing
+NO_CLASS = -100  # cross_entropy ignores this label
 LossTerm = Callable[[Step], Tensor]
 Forward = Callable[[Learner, PhaseProgress, Tensor, Tensor, torch.Generator], Step]
 Select = Callable[[Learner], Tensor]
@@ -111,7 +113,7 @@ def classify(
     labels: Tensor,
     generator: torch.Generator,  # noqa: ARG001
 ) -> Step:
-    """The ordinary forward pass. A method that mixes images or features puts its own in the place of it."""
+    """Runs the ordinary forward pass. A method that mixes images or features uses a function of its own instead."""
     features = learner.model.embed(images)
     return Step(learner, progress, images, labels, features, learner.model.classifier(features))
 
@@ -121,19 +123,19 @@ class TrainingPhase:
     """One stage of training.
 
     Attributes:
-        name: Shown as a band in every figure.
-        epochs: May be 0 for a stage that only sets values (nearest class mean).
-        losses: Component -> term; what is minimised is their sum, and the lens can tell them apart.
+        name: Name of the phase in figures.
+        epochs: Number of epochs; 0 for a stage that only sets values (nearest class mean).
+        losses: Name of a loss component -> loss term. Their sum is minimised. The lens measures each of them.
         batch: Images in a batch.
-        visiting: Order of the images in each epoch.
-        sgd: Optimizer settings; every phase starts a fresh optimizer.
-        schedule: Learning rate over the epochs.
-        trainable: Prefixes of the names of parameters that train; "" is all. Modules without any such parameter stay in
-            eval mode, so that a frozen BatchNorm does not move either.
-        structure: See above; None leaves the network as it is.
-        initialise: See above.
-        select: See above; None takes every image.
-        forward: Batch -> Step.
+        visiting: Chooses the order of the images in each epoch.
+        sgd: Settings of the optimizer. Each phase has a new optimizer.
+        schedule: Schedule of the learning rate over the epochs.
+        trainable: Prefixes of the names of trainable parameters; "" = all. Modules without such parameters stay in eval mode,
+            so that the statistics of a frozen BatchNorm do not change.
+        structure: See above; None = the network stays as it is.
+        initialise: See above; None = nothing is set.
+        select: See above; None = all images.
+        forward: The forward pass: makes a ``Step`` of a batch.
     """
 
     name: str
@@ -150,8 +152,8 @@ class TrainingPhase:
     forward: Forward = classify
 
     def identity(self) -> dict[str, Any]:
-        """Returns what two trainings must have in common for one to go on from the other, and settings may not tell."""
-        # The text of an object that does not describe itself holds its address, which no two processes share.
+        """Returns what must be equal for one training to continue another, and may not show in the settings."""
+        # The default text of an object holds its address, which differs between processes. So only its type is used.
         schedule = str(self.schedule) if is_dataclass(self.schedule) else type(self.schedule).__qualname__
         return {
             "optimizer": str(self.sgd),

@@ -1,7 +1,7 @@
-"""Processes: a training shared by several processes, each of which has its share of every batch.
+"""``Processes``: several processes that train one network together. Each has a share of every batch.
 
-What is minimised is the loss of the whole batch, as in one process: rows of features, logits and labels are gathered, every
-process computes the same loss from them, and its gradient flows back into its own rows alone.
+They minimise the loss of the whole batch, as one process would. Rows of features, logits and labels are gathered from all
+processes. Every process computes the same loss from them. Its gradient flows back into the rows of this process only.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Run = Callable[[Callable[[], Any]], Any]
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a training, seen from one of them.
+    """The processes of a training, as seen from one of them.
 
     Attributes:
-        rank: Of this process; 0 writes checkpoint, run and result.
+        rank: Rank of this process. Process 0 writes the checkpoint, the run and the result.
         size: Number of processes.
     """
 
@@ -37,13 +37,13 @@ class Processes:
 
     @classmethod
     def here(cls) -> Processes:
-        """Returns those of torch.distributed; one where it is not initialised."""
+        """Returns the processes of torch.distributed; a single one if it is not initialised."""
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size())
         return cls()
 
     def share(self, total: int) -> slice:
-        """Returns which of ``total`` rows are this process's: a contiguous part, at most one row longer than the others'."""
+        """Returns the rows of this process out of ``total`` rows. The shares of the processes differ by at most one row."""
         each, longer = divmod(total, self.size)
         start = self.rank * each + min(self.rank, longer)
         return slice(start, start + each + (self.rank < longer))
@@ -51,12 +51,12 @@ class Processes:
     def share_of_batches(self, positions: Tensor, batch: int) -> tuple[Tensor, int]:
         """Returns the positions of this process's shares of all batches, one after the other, and the size of a share.
 
-        Where a batch has fewer images than there are processes, those without any take its first one: all have to run the
-        same passes. Such a filler counts for nothing, see ``Step.measured_labels``.
+        All processes must run the same passes. If a batch has fewer images than there are processes, a process without images
+        takes the first image of the batch as a filler. Fillers do not count, see ``Step.measured_labels``.
 
         Args:
             positions: [n] positions of the images of all batches.
-            batch: Images in each but the last one.
+            batch: Images in each batch; the last one may have fewer.
         """
         if self.size == 1 or not len(positions):
             return positions, batch
@@ -69,15 +69,15 @@ class Processes:
     def gather(self, rows: Tensor, total: int) -> Tensor:
         """Returns the rows of all processes.
 
-        The gradient of what all compute from them flows into this process's rows, multiplied by the number of processes:
-        the average over the processes, which is what DistributedDataParallel takes, is then the gradient in one process.
+        The gradient of the result flows into the rows of this process, multiplied by the number of processes.
+        DistributedDataParallel then averages over the processes, so the result is the gradient of a single process.
 
         Args:
-            rows: [b, ...] the rows of ``share(total)``, or a filler where that is empty.
-            total: Number of rows in all.
+            rows: [b, ...] the rows of ``share(total)``, or a filler if the share is empty.
+            total: Number of rows of all processes together.
 
         Returns:
-            [total, ...].
+            [total, ...] rows.
         """
         if self.size == 1:
             return rows
@@ -85,11 +85,11 @@ class Processes:
         return gathered
 
     def as_the_first(self, tensor: Tensor, device: torch.device) -> Tensor:
-        """Returns the tensor of process 0, which has the same shape in all.
+        """Returns the tensor of process 0. It must have the same shape in all processes.
 
         Args:
-            tensor: [...] on any device.
-            device: Of the training.
+            tensor: [...] tensor of this process, on any device.
+            device: Device of the training.
         """
         if self.size == 1:
             return tensor
@@ -98,7 +98,7 @@ class Processes:
         return sent.to(tensor.device)
 
     def agreed(self, value: Callable[[], T]) -> T:
-        """Returns what ``value`` returns in process 0."""
+        """Returns in all processes what ``value`` returns in process 0."""
         if self.size == 1:
             return value()
         told: list[Any] = [value() if self.rank == 0 else None]
@@ -107,34 +107,34 @@ class Processes:
         return agreed
 
     def prepared(self, model: nn.Module) -> Any:
-        """Returns the network with BatchNorm over the whole batch on a GPU, where PyTorch has that, else as it is."""
+        """Returns the network. On GPUs its BatchNorm uses the whole batch; on a CPU PyTorch has no such BatchNorm."""
         on_gpu = any(parameter.is_cuda for parameter in model.parameters())
         if self.size > 1 and on_gpu:
             return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return model
 
     def wrapped(self, model: nn.Module) -> Run:
-        """Returns what runs a forward pass of a network whose gradients are averaged over the processes.
+        """Returns a function that runs forward passes of a network so that gradients are averaged over the processes.
 
-        The passes of a method may use any part of the network, not only its ``forward``; so what is wrapped is a module
-        that holds the network and runs what it is given. An earlier wrapper of the same network must be dropped first.
+        A method's pass may use any part of the network, not only its ``forward``. So a module that holds the network and
+        runs a given function is wrapped. An earlier wrapper of the same network must be dropped first.
         """
         if self.size == 1:
             return directly
         from torch.nn.parallel import DistributedDataParallel
 
-        gc.collect()  # the hooks of an earlier wrapper end with it
+        gc.collect()  # removes the hooks of an earlier wrapper
         return DistributedDataParallel(_Passes(model))
 
     def share_buffers(self, model: nn.Module) -> None:
-        """Gives all processes the buffers of the first, as DistributedDataParallel does before each forward pass."""
+        """Copies the buffers of process 0 to all processes, as DistributedDataParallel does before each forward pass."""
         if self.size > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all processes; every row is 0 everywhere but in the process that has it, so that the sum is exact."""
+    """Gathers rows by a sum over the processes. Only one process has a row, and it is 0 in the others, so the sum is exact."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, processes: Processes, total: int) -> Tensor:
@@ -153,7 +153,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Passes(nn.Module):
-    """Holds a network and runs forward passes of it."""
+    """A module that holds a network and runs its forward passes."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -164,22 +164,22 @@ class _Passes(nn.Module):
 
 
 def directly(compute: Callable[[], Any]) -> Any:
-    """Runs a forward pass in a process that trains alone."""
+    """Runs a forward pass in a process that trains alone: calls the function."""
     return compute()
 
 
 @contextmanager
 def started(device: str) -> Iterator[tuple[Processes, str]]:
-    """Joins the other processes where torchrun has started this one; else there is one process only.
+    """Joins the other processes if torchrun has started this one. Otherwise there is a single process.
 
     Args:
-        device: "cuda", "cpu" or the like.
+        device: Device, such as "cuda" or "cpu".
 
     Yields:
-        The processes, and the device of this one: the GPUs of a machine are dealt out to its processes.
+        The processes, and the device of this process. On GPUs each process of a machine gets its own.
 
     Raises:
-        LongTailError: Fewer GPUs than processes, or one GPU named for several processes.
+        LongTailError: There are fewer GPUs than processes, or one GPU was named for several processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
         yield Processes(), device

@@ -1,4 +1,4 @@
-"""Recipe: a method made ready for one task: its phases, its network and its settings."""
+"""``Recipe``: a method for one task, ready to run: its phases, its network and its settings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gradlens.longtail.recipe.settings import Settings
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `fit` runs.
+    """A method for one task. `fit` runs it.
 
     Attributes:
         method: Name of the method, e.g. "dual-phase".
-        phases: One or more, in order.
-        network: Makes the freshly initialised network.
-        settings: Every hyper-parameter with its source.
+        phases: One or more phases, in order.
+        network: Makes a newly initialised network.
+        settings: All hyper-parameters with their sources.
     """
 
     method: str
@@ -38,10 +38,10 @@ class Recipe:
         return tuple(dict.fromkeys(name for phase in self.phases for name in phase.losses))
 
     def identity(self) -> dict[str, Any]:
-        """Returns what a checkpoint must agree with: the method, its phases, how each trains and the value of every setting."""
+        """Returns what a checkpoint must have in common with this recipe: method, phases, their training, all settings."""
         phases = " ".join(f"{phase.name}:{phase.epochs}" for phase in self.phases)
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in self.settings.items()}
-        # By number: two phases may have the same name.
+        # The keys hold the number of the phase, since two phases may have the same name.
         trained = {
             f"{part} of phase {number} ({phase.name})": value
             for number, phase in enumerate(self.phases, 1)

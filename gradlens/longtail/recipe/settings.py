@@ -1,4 +1,4 @@
-"""Settings: the hyper-parameters of a training, each with the source it comes from."""
+"""``Settings``: the hyper-parameters of a training. Each has a source: where its value comes from."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Setting:
     """One hyper-parameter.
 
     Attributes:
-        value: A number, text, truth value, None or tuple of those.
-        source: Where it comes from: a section of the paper, a repository, a decision of this project, "command line".
-        kind: What it is where it is not None, for one that may be None; None for one that may not.
+        value: A number, text, bool, None, or tuple of these.
+        source: Where the value comes from: a section of the paper, a repository, a decision of gradlens, "command line".
+        kind: Type of the value if it may also be None; None if it may not.
     """
 
     value: Any
@@ -29,7 +29,7 @@ class Setting:
 
 
 class Settings(Mapping[str, Any]):
-    """Named hyper-parameters; ``settings[name]`` is the value, ``settings.source(name)`` says where it comes from."""
+    """Named hyper-parameters. ``settings[name]`` is the value, ``settings.source(name)`` is where it comes from."""
 
     def __init__(self, table: Mapping[str, Setting]) -> None:
         self._table = dict(table)
@@ -44,26 +44,26 @@ class Settings(Mapping[str, Any]):
         return len(self._table)
 
     def source(self, name: str) -> str:
-        """Says where a value comes from."""
+        """Returns where a value comes from."""
         return self._table[name].source
 
     def kind(self, name: str) -> type | None:
-        """Returns what a value is that may be None; None for one that may not."""
+        """Returns the type of a value that may also be None; None for a value that may not."""
         return self._table[name].kind
 
     def plus(self, table: Mapping[str, Setting]) -> Settings:
-        """Returns these settings with those of ``table`` added, which win where both have one."""
+        """Returns these settings and those of ``table``. If both have a name, ``table`` is used."""
         return Settings({**self._table, **table})
 
     def changed(self, changes: Mapping[str, Any], source: str = "command line") -> Settings:
         """Returns these settings with other values for some of them.
 
         Args:
-            changes: Name -> value of the same kind; an int may stand for a float.
-            source: What is recorded as their source.
+            changes: Name -> new value of the same type. An int is accepted for a float.
+            source: Recorded as the source of the new values.
 
         Raises:
-            LongTailError: A name that is none of these settings, or a value of another kind.
+            LongTailError: A name is unknown, or a value has another type.
         """
         table = dict(self._table)
         for name, value in changes.items():
@@ -83,10 +83,12 @@ class Settings(Mapping[str, Any]):
 
 
 def parse_assignments(texts: list[str]) -> dict[str, Any]:
-    """Reads ``NAME=VALUE`` texts; values are JSON where they can be read as such (``true``, ``0.05``, ``[0.8, 0.9]``).
+    """Returns name -> value from ``NAME=VALUE`` texts.
+
+    Values are read as JSON (``true``, ``0.05``, ``[0.8, 0.9]``). A value that is not JSON is a text.
 
     Raises:
-        LongTailError: Text without "=".
+        LongTailError: A text has no "=", or no name before it.
     """
     changes: dict[str, Any] = {}
     for text in texts:
@@ -101,7 +103,11 @@ def parse_assignments(texts: list[str]) -> dict[str, Any]:
 
 
 def _checked(name: str, value: Any, setting: Setting) -> Any:
-    """Returns ``value`` as the kind of the setting."""
+    """Returns ``value`` in the type of the setting.
+
+    Raises:
+        LongTailError: It has another type.
+    """
     if value is None and setting.kind is not None:
         return None
     kind = setting.kind or type(setting.value)

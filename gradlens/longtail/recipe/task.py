@@ -1,4 +1,4 @@
-"""Task: a data set made ready for training: images, counts, a network that fits and the paper's settings for it."""
+"""``Task``: a data set ready for training: images, counts, a matching network and its training settings."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from gradlens.longtail.recipe.settings import Settings
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learnt.
+    """A data set to train and evaluate on.
 
     Attributes:
-        name: As on the command line, e.g. "cifar100-lt".
-        train: Training images; class ids in head-to-tail order.
-        evaluations: Split name -> images. The first is evaluated after each epoch, the others at the end. "Best" epochs
-            are those of the first.
-        counts: [C] images per class that decide the shots and the groups. They are those of ``train``, but for a
-            balanced training set that is compared with a long-tailed one.
-        network: (settings, signed features) -> a network with a linear classifier of C classes, freshly initialised.
-        settings: The training recipe of the data set, each value with its source.
+        name: Its name on the command line, e.g. "cifar100-lt".
+        train: Training images. Class ids are in head-to-tail order.
+        evaluations: Name of a split -> images. The first split is evaluated after each epoch, and decides which epoch is the
+            best. The others are evaluated at the end.
+        counts: [C] images per class that decide the shots and the groups. They are the counts of ``train``; if that is balanced,
+            those of the long-tailed set that it is compared with.
+        network: Makes a newly initialised network with a linear classifier of C classes. Its arguments are the settings, and
+            whether features may be negative.
+        settings: The training settings of the data set with their sources.
         source: Where the data came from.
     """
 
@@ -43,11 +44,11 @@ class Task:
         return len(self.counts)
 
     def groups(self) -> ClassGroups:
-        """Returns head and tail of the task, by which its runs are measured."""
+        """Returns the groups head and tail, with which runs of the task are measured."""
         return ClassGroups.head_tail(self.counts)
 
     def identity(self) -> dict[str, Any]:
-        """Returns what a checkpoint must agree with."""
+        """Returns what a checkpoint must have in common with this task."""
         return {
             "data set": self.name,
             "classes": self.num_classes,

@@ -1,4 +1,4 @@
-"""In which order an epoch visits the images: plain shuffling and the samplers of long-tailed recognition."""
+"""Chooses the images of an epoch and their order: plain shuffling, or the samplers of long-tailed recognition."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from gradlens.longtail.errors import LongTailError
 
 @dataclass(frozen=True)
 class PhaseProgress:
-    """Where in a phase a training is.
+    """The position of a training in a phase.
 
     Attributes:
-        epoch: t, from 0.
-        epochs: T, epochs of the phase.
+        epoch: t, the epoch, counted from 0.
+        epochs: T, the epochs of the phase.
     """
 
     epoch: int
     epochs: int
 
 
-# (labels [n] of the phase's images, progress, CPU generator) -> [n] rows of ``labels`` in the order of the visit
+# Maps ([n] labels of the phase's images, progress, CPU generator) to [n] rows of ``labels``, in the order of the visit.
 Visiting = Callable[[Tensor, PhaseProgress, torch.Generator], Tensor]
 
 
 def shuffled(labels: Tensor, progress: PhaseProgress, generator: torch.Generator) -> Tensor:  # noqa: ARG001
-    """Every image once, in random order."""
+    """Returns [n] rows: every image once, in random order."""
     return torch.randperm(len(labels), generator=generator)
 
 
 def progressive(labels: Tensor, progress: PhaseProgress, generator: torch.Generator) -> Tensor:
-    """As many draws as images, from instance- to class-balanced over the epochs of the phase (Kang et al. 2020).
+    """Returns [n] rows drawn with replacement, from instance- to class-balanced over the epochs (Kang et al. 2020).
 
-    Classes without an image in the phase take no part: C is the number of those that have one.
+    Classes without images in the phase are left out: C is the number of classes that have images.
     """
     p = samplers.progressively_balanced(torch.bincount(labels), progress.epoch, progress.epochs)
     return samplers.draw(labels, p, len(labels), generator)
 
 
 def class_balanced(labels: Tensor, progress: PhaseProgress, generator: torch.Generator) -> Tensor:  # noqa: ARG001
-    """As many draws as images, every class equally likely."""
+    """Returns [n] rows drawn with replacement. Every class is equally likely."""
     return samplers.draw(labels, samplers.class_balanced(torch.bincount(labels)), len(labels), generator)
 
 
 def reversed_frequency(labels: Tensor, progress: PhaseProgress, generator: torch.Generator) -> Tensor:  # noqa: ARG001
-    """As many draws as images, the rarer a class the likelier (BBN)."""
+    """Returns [n] rows drawn with replacement. Rare classes are more likely (BBN)."""
     return samplers.draw(labels, samplers.reversed_frequency(torch.bincount(labels)), len(labels), generator)
 
 
@@ -62,10 +62,10 @@ VISITING: dict[str, Visiting] = {
 
 
 def visiting(name: str) -> Visiting:
-    """Returns the order of a name.
+    """Returns the function of a name in ``VISITING``.
 
     Raises:
-        LongTailError: No such order.
+        LongTailError: The name is unknown.
     """
     if name not in VISITING:
         raise LongTailError(f"sampler {name!r} is not known; choose one of {', '.join(VISITING)}")

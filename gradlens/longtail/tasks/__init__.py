@@ -1,1 +1,1 @@
-"""Tasks: the data sets of the lab, made ready for training."""
+"""Tasks: the data sets of the lab, ready for training."""

@@ -1,4 +1,4 @@
-"""The task of images in a NumPy file (.npz), as they are or made long-tailed."""
+"""The task of images in a NumPy file (.npz). They are used as they are, or made long-tailed."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def arrays_task(
     subset_seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Task:
-    """Returns the task of a file with ``x_train``, ``y_train``, ``x_test`` and ``y_test`` (the keys of Keras' files).
+    """Returns the task of a file with ``x_train``, ``y_train``, ``x_test`` and ``y_test``, as in the files of Keras.
 
     Args:
-        path: File with images as bytes, [N, H, W], [N, H, W, 1 or 3] or [N, 1 or 3, H, W], and class ids [N].
-        imbalance: Largest over smallest class to make it long-tailed; None keeps it as it is.
+        path: The file. Images are uint8 of shape [N, H, W], [N, H, W, 1 or 3] or [N, 1 or 3, H, W]; class ids are [N].
+        imbalance: Largest over smallest class of a long-tailed subset; None = all images.
         balanced: See ``cifar_task``.
         subset_seed: Seed of the subset.
-        device: Where the images are kept.
+        device: Device that holds the images.
 
     Raises:
-        DatasetNotFoundError: No such file.
-        LongTailError: A file of another kind or shape, or classes without images.
+        DatasetNotFoundError: There is no such file.
+        LongTailError: The file or an array has another form, or a class has no images.
     """
     file = Path(path)
     arrays = _read(file)
@@ -75,7 +75,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise DatasetNotFoundError(f"{path} is no file; give an .npz file with the arrays {', '.join(KEYS)}")
     try:
-        # Never unpickles: arrays of objects are refused.
+        # Nothing is unpickled: numpy refuses arrays of objects.
         with np.load(path, allow_pickle=False) as stored:
             missing = [key for key in KEYS if key not in stored]
             if missing:

@@ -1,4 +1,4 @@
-"""Which training images of a data set a task uses: all, a long-tailed subset, or a balanced one of the same size."""
+"""Chooses the training images of a task: all, a long-tailed subset, or a balanced subset of the same size."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from gradlens.longtail.data.subset import balanced_subset, long_tailed_subset
 
 @dataclass(frozen=True)
 class Choice:
-    """Positions in the full training set.
+    """The chosen images, as positions in the full training set.
 
     Attributes:
         train: [N] the images to train on.
-        long_tailed: [N] the images whose counts decide groups and shots; the same but for balanced training.
+        long_tailed: [N] the images whose counts decide the groups and shots. It differs from ``train`` only if that is
+            balanced.
     """
 
     train: NDArray[np.int64]
@@ -29,12 +30,12 @@ def choose(labels: NDArray[Any], imbalance: float | None, balanced: bool, seed: 
 
     Args:
         labels: [N] class ids of the full training set.
-        imbalance: Largest over smallest class, or None to keep every image.
-        balanced: Trains on as many images as the long-tailed set has, evenly spread.
+        imbalance: Largest over smallest class; None = all images.
+        balanced: True to train on a balanced subset of as many images as the long-tailed one has.
         seed: Seed of the subsets.
 
     Raises:
-        LongTailError: Classes without images, or too few of them for what is asked.
+        LongTailError: A class has no images, or too few.
     """
     long_tailed = np.arange(len(labels)) if imbalance is None else long_tailed_subset(labels, imbalance, seed).indices
     train = balanced_subset(labels, len(long_tailed), seed).indices if balanced else long_tailed

@@ -31,14 +31,14 @@ def cifar_task(
         root: Folder with the data; see ``load_cifar``.
         name: "cifar100" or "cifar10".
         imbalance: Largest over smallest class.
-        balanced: Trains on as many images, spread evenly over the classes; groups and shots stay the long-tailed ones.
-        subset_seed: 0 is the community's subset.
-        device: Where the images are kept, as bytes.
+        balanced: True to train on a balanced subset of as many images. Groups and shots stay those of the long-tailed subset.
+        subset_seed: Seed of the subset. 0 gives the subset that the literature uses.
+        device: Device that holds the images, as bytes.
         cache: See ``load_cifar``.
 
     Raises:
-        DatasetNotFoundError: No such data.
-        LongTailError: Files that are not what their names say, or an imbalance that leaves classes empty.
+        DatasetNotFoundError: The data was not found.
+        LongTailError: The files do not hold what their names say, or a class would have no images.
     """
     data = load_cifar(root, name, cache)
     long_tailed = data.long_tailed(imbalance, subset_seed)

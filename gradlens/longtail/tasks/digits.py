@@ -1,4 +1,4 @@
-"""The task of long-tailed handwritten digits: real data that needs no download, trained in seconds."""
+"""The task of long-tailed handwritten digits. They are real data, need no download and train in seconds."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def digits_task(
     """Returns the task of the digits.
 
     Args:
-        imbalance: Largest over smallest class; class 0 has 124 images.
-        balanced: Trains on as many images, spread evenly over the classes; groups and shots stay the long-tailed ones.
+        imbalance: Largest over smallest class. Class 0 has 124 images.
+        balanced: True to train on a balanced subset of as many images. Groups and shots stay those of the long-tailed subset.
         subset_seed: Seed of the class order and of the subset.
-        device: Where the images are kept.
+        device: Device that holds the images.
 
     Raises:
         DatasetNotFoundError: scikit-learn is not installed.

@@ -1,4 +1,4 @@
-"""The task of an image folder (train/CLASS/*, test/CLASS/* or val/CLASS/*), as it is or made long-tailed."""
+"""The task of an image folder (train/CLASS/*, test/CLASS/* or val/CLASS/*). It is used as it is, or made long-tailed."""
 
 from __future__ import annotations
 
@@ -34,16 +34,17 @@ def folder_task(
 
     Args:
         root: Folder with ``train`` and ``val`` or ``test``, each with one folder per class.
-        imbalance: Largest over smallest class to make it long-tailed; None keeps every image.
+        imbalance: Largest over smallest class of a long-tailed subset; None = all images.
         balanced: See ``cifar_task``.
         subset_seed: Seed of the subset.
-        device: Where batches go.
+        device: Device of the batches.
         workers: Processes that read images.
-        size: Side of the network's input.
+        size: Height and width of the network's input in pixels.
 
     Raises:
-        DatasetNotFoundError: Folders that are missing.
-        LongTailError: Classes without images, or a class in an evaluation split that training does not have.
+        DatasetNotFoundError: A folder is missing.
+        LongTailError: A class or an evaluation split has no images, or an evaluation split has a class that training does not
+            have.
     """
     folder = Path(root)
     splits = [split for split in EVALUATED if (folder / split).is_dir()]
@@ -91,7 +92,7 @@ def folder_task(
 
 
 def _files(folder: Path, classes: list[str]) -> tuple[list[Path], NDArray[np.int64]]:
-    """Returns the images of a split and their class ids, in the order of their names."""
+    """Returns the N images of a split and their [N] class ids, sorted by class and by name."""
     found = sorted(path.name for path in folder.iterdir() if path.is_dir())
     unknown = [name for name in found if name not in classes]
     if unknown:

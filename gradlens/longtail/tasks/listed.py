@@ -1,4 +1,4 @@
-"""The tasks ImageNet-LT, Places-LT and iNaturalist 2018, from their list files."""
+"""The tasks ImageNet-LT, Places-LT and iNaturalist 2018. List files say which images they have."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from gradlens.longtail.tasks import photos
 
 @dataclass(frozen=True)
 class ListedData:
-    """A data set that is given by list files.
+    """A data set whose images are listed in files.
 
     Attributes:
-        title: As in the literature.
-        lists: Split -> file name; "train" first. The first of the others is evaluated after each epoch.
-        layouts: Other places of an image.
-        statistics: Mean and standard deviation of the channels.
-        jitter: Whether training jitters colours.
-        settings: The paper's recipe.
-        origin: Where lists and images come from.
+        title: Its name in the literature.
+        lists: Split -> name of the list file; "train" comes first. The next split is evaluated after each epoch.
+        layouts: Returns other paths of an image; None = there are none.
+        statistics: Means and standard deviations of the channels.
+        jitter: True if training changes colours at random.
+        settings: The settings of the paper.
+        origin: Where the lists and images come from.
     """
 
     title: str
@@ -87,14 +87,14 @@ def listed_task(
 
     Args:
         name: "imagenet-lt", "places-lt" or "inaturalist2018".
-        root: Folder with the images and, directly in it, the lists.
-        device: Where batches go.
+        root: Folder with the images. The lists lie directly in it.
+        device: Device of the batches.
         workers: Processes that read images.
-        size: Side of the network's input.
+        size: Height and width of the network's input in pixels.
 
     Raises:
-        DatasetNotFoundError: No list, or images that are missing.
-        LongTailError: A list of another form, or classes without training images.
+        DatasetNotFoundError: A list or images are missing.
+        LongTailError: A list has another form, or a class has no training images.
     """
     data = LISTED[name]
     folder = Path(root)
@@ -141,7 +141,7 @@ def listed_task(
 
 
 def _names(train: Listed, new: NDArray[np.int64]) -> tuple[str, ...]:
-    """Names each class after the folder of its first image."""
+    """Returns [C] class names: the name of the folder of each class's first image."""
     names = [""] * len(new)
     for label, listed in zip(reversed(train.labels.tolist()), reversed(train.listed), strict=True):
         names[new[label]] = PurePosixPath(listed).parent.name

@@ -1,4 +1,4 @@
-"""Finding the task of a data set by its name or path."""
+"""Loads the task of a data set by its name or path."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def load_task(
 
     Args:
         dataset: One of ``NAMES``, an .npz file, or a folder with train/ and val/ or test/.
-        data: Folder with the data where ``dataset`` is a name; ``$GRADLENS_DATA``, then ./data where None.
-        imbalance: Largest over smallest class; 100 for CIFAR and 50 for the digits where None, as it is for files.
-        balanced: Trains on as many images as the long-tailed set has, evenly spread, with the same groups.
+        data: Folder with the data, if ``dataset`` is a name; None = ``$GRADLENS_DATA``, then ./data.
+        imbalance: Largest over smallest class; None = 100 for CIFAR, 50 for the digits, and all images for files.
+        balanced: True to train on a balanced subset of as many images, with the groups of the long-tailed subset.
         subset_seed: Seed of the subset.
-        device: Where to train.
-        workers: Processes that read images from files, at most one for each core.
+        device: Device of the training.
+        workers: Processes that read image files; at most one per core is started.
 
     Raises:
-        DatasetNotFoundError: An unknown name, or data that is not there.
-        LongTailError: Data that cannot be used.
+        DatasetNotFoundError: The name is unknown, or the data was not found.
+        LongTailError: The data cannot be used.
     """
     if dataset == "digits":
         return digits_task(
@@ -80,7 +80,7 @@ def load_task(
 
 
 def _listed_folder(data: Path | str | None, dataset: str) -> Path:
-    """Returns the folder of a data set with list files: the one given, or one in it that is named after the data set."""
+    """Returns the folder of a data set with list files: the given folder, or the folder in it with the data set's name."""
     base = Path(data if data is not None else os.environ.get(ENVIRONMENT) or "data")
     within = base / dataset
     if data is None or (within / LISTED[dataset].lists["train"]).is_file():

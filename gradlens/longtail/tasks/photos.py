@@ -1,4 +1,4 @@
-"""What the tasks of photos in files share: transforms, ResNets and training recipes."""
+"""Parts that all tasks of photos in files share: transforms, ResNets and settings."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ Pair = tuple[Callable[[Any], torch.Tensor], Callable[[Any], torch.Tensor]]
 
 
 def transforms(statistics: tuple[Sequence[float], Sequence[float]], *, jitter: bool, size: int = 224) -> Pair:
-    """Returns the transforms of training and of evaluation, PIL image -> [3, size, size] normalised.
+    """Returns the transforms of training and of evaluation. Each maps a PIL image to [3, size, size], normalised.
 
-    Training: random resized crop, flip, colour jitter (0.4, 0.4, 0.4, 0). Evaluation: the shorter side becomes
+    Training: random resized crop, random flip, colour jitter (0.4, 0.4, 0.4, 0). Evaluation: the shorter side is resized to
     256 / 224 of ``size``, then the centre is cut out.
     """
     from torchvision.transforms import v2
@@ -73,7 +73,7 @@ def transforms(statistics: tuple[Sequence[float], Sequence[float]], *, jitter: b
 
 
 def resnet(num_classes: int) -> Callable[[Settings, bool], Network]:
-    """Returns what makes the ResNet of the settings ``backbone`` ("resnet-50") and ``pretrained``."""
+    """Returns a function that makes the ResNet of the settings ``backbone`` (such as "resnet-50") and ``pretrained``."""
 
     def network(settings: Settings, signed: bool) -> Network:
         name, _, depth = str(settings["backbone"]).partition("-")

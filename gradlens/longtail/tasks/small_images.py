@@ -1,4 +1,4 @@
-"""What the tasks of small images in memory share: normalising, augmenting and the CIFAR ResNets."""
+"""Parts that all tasks of small images in memory share: normalisation, CIFAR ResNets and settings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BORROWED = Settings(
 
 
 def preparing(mean: Sequence[float], std: Sequence[float]) -> Callable[[Tensor], Tensor]:
-    """Returns what turns bytes [B, 1 or 3, H, W] into normalised network input [B, 3, H, W]."""
+    """Returns a function that turns bytes [B, 1 or 3, H, W] into normalised network input [B, 3, H, W]."""
 
     def prepare(images: Tensor) -> Tensor:
         input_ = normalise(images.expand(-1, 3, -1, -1), mean, std)
@@ -46,7 +46,7 @@ def preparing(mean: Sequence[float], std: Sequence[float]) -> Callable[[Tensor],
 
 
 def resnet(num_classes: int) -> Callable[[Settings, bool], Network]:
-    """Returns what makes the CIFAR ResNet of the settings ``backbone`` ("resnet-32") and ``norm``."""
+    """Returns a function that makes the CIFAR ResNet of the settings ``backbone`` (such as "resnet-32") and ``norm``."""
 
     def network(settings: Settings, signed: bool) -> Network:
         name, _, depth = str(settings["backbone"]).partition("-")

@@ -1,1 +1,1 @@
-"""Parts that methods are made of: exemplars, prototypes, losses."""
+"""Parts of methods: exemplars, prototypes, classifiers, losses."""

@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 
 class CosineClassifier(nn.Module):
-    """Logits scale * cos(x, w_j), no bias, with a learnable scale (paper, Section 3.2).
+    """A classifier with logits scale * cos(x, w_j), a learnable scale and no bias (paper, Section 3.2).
 
     Attributes:
-        weight: [C, d] class weights; only their directions count.
+        weight: [C, d] class weights. Only their directions matter.
         scale: Learnable scalar.
     """
 
     def __init__(self, features: int, num_classes: int, scale: float = 10.0) -> None:
-        """Starts with Kaiming-normal weights.
+        """Makes a classifier with Kaiming-normal weights.
 
         Args:
             features: Width d of the input.
@@ -29,13 +29,13 @@ class CosineClassifier(nn.Module):
         nn.init.kaiming_normal_(self.weight)
 
     def cosines(self, features: Tensor) -> Tensor:
-        """[B, d] features -> [B, C] cosines, the scores of the intra-class loss."""
+        """Maps [B, d] features to [B, C] cosines, the scores of the intra-class loss."""
         return F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """[B, d] features -> [B, C] logits."""
+        """Maps [B, d] features to [B, C] logits."""
         return self.scale * self.cosines(features)
 
     def extra_repr(self) -> str:
-        """Says the sizes in the module's repr."""
+        """Returns the sizes and the scale for the module's repr."""
         return f"features={self.weight.shape[1]}, num_classes={self.weight.shape[0]}, scale={self.scale.item():.3g}"

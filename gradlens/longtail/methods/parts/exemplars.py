@@ -1,4 +1,4 @@
-"""Which images of each head class the exemplar memory keeps (paper, Equations 2-5).
+"""Chooses the images of each head class for the exemplar memory (paper, Equations 2-5).
 
 Index notation within one class j: i runs over its n_j samples, x_i are L2-normalised features [d], s is the cosine.
 """
@@ -27,21 +27,21 @@ def select_exemplars(
     method: Method = "residual",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Chooses ``per_class`` samples of each class, never one twice, all of a class that has fewer.
+    """Chooses ``per_class`` different samples of each class; of a class with fewer samples all of them.
 
     Args:
-        features: [N, d] penultimate features, made in eval mode with the test transform; normalised here.
+        features: [N, d] penultimate features, made in eval mode with the test transform. They are normalised here.
         labels: [N] int64 class ids.
-        per_class: Memory size for each class; 10 is the paper's best.
-        classes: Classes to keep, in the order of the result; those of ``labels``, ascending, where None.
+        per_class: Samples per class; 10 is the best value in the paper.
+        classes: Classes to choose from, in the order of the result; None = the classes of ``labels``, ascending.
         method: "residual" (the paper's), "herding" (iCaRL, Rebuffi et al. 2017) or "random".
         generator: CPU generator for "random".
 
     Returns:
-        [M] int64 positions into ``features``, class after class, within a class in the order of choice, on the CPU.
+        [M] int64 positions into ``features``, on the CPU: class after class, and within a class in the order of choice.
 
     Raises:
-        LongTailError: Lengths that do not match, a memory below 1, an unknown method, or a class without samples.
+        LongTailError: The lengths do not match, ``per_class`` is below 1, the method is unknown, or a class has no samples.
     """
     if features.ndim != 2 or len(features) != len(labels):
         raise LongTailError(
@@ -67,17 +67,17 @@ def select_exemplars(
 
 
 def residual_order(x: Tensor, size: int) -> Tensor:
-    """Chooses samples that make up for what the chosen ones lack of the prototype (Equations 2-5).
+    """Chooses samples by the paper's rule: each next sample is close to the part of the prototype that is still missing.
 
-    m_1 = argmax_i s(c, x_i); with k chosen, p_i = softmax_i s(c, m_i), z = sum_i p_i m_i and
-    m_{k+1} = argmax_i s(c + (c - z), x_i) among those not chosen yet (the literal text repeats picks).
+    Equations 2-5: m_1 = argmax_i s(c, x_i). With k samples chosen, p_i = softmax_i s(c, m_i), z = sum_i p_i m_i and
+    m_{k+1} = argmax_i s(c + (c - z), x_i), over samples that are not chosen yet. (The paper's text allows repeated choices.)
 
     Args:
         x: [n, d] L2-normalised features of one class.
-        size: Samples to choose, at most n.
+        size: Number of samples to choose, at most n.
 
     Returns:
-        [size] int64 rows of ``x`` in the order of choice; ties go to the lower row.
+        [size] int64 rows of ``x`` in the order of choice. In a tie the lower row is chosen.
     """
     c = x.mean(0)  # [d], fixed
     similarity = x @ F.normalize(c, dim=0)  # [n] s(c, x_i)
@@ -95,7 +95,7 @@ def residual_order(x: Tensor, size: int) -> Tensor:
 
 
 def herding_order(x: Tensor, size: int) -> Tensor:
-    """Chooses samples whose running mean stays closest to the prototype (iCaRL); shapes as in ``residual_order``."""
+    """Chooses samples so that their mean stays closest to the prototype (iCaRL). Shapes are as in ``residual_order``."""
     c = x.mean(0)
     taken = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     total = torch.zeros_like(c)

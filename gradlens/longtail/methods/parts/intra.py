@@ -20,27 +20,27 @@ def intra_class_loss(
     negatives: Literal["new", "all"] = "new",
     samples: Literal["memory", "all"] = "memory",
 ) -> Tensor:
-    """Keeps memory samples from being dominated by the new classes: a margin ranking loss on cosine scores.
+    """Returns a margin ranking loss on cosine scores. It keeps the new classes from dominating the memory samples.
 
     L_intra = mean over pairs (i, k) of max(0, margin - s(x_i, w_y) + s(x_i, w_k)), where k are the K = ``hardest``
-    negatives with the highest score. The paper gives neither K nor the margin, and its formula covers all of D, while
-    its stated purpose concerns memory samples against new classes: that is the default. Literal text:
+    negatives with the highest score. The paper gives neither K nor the margin. Its formula is over all samples and classes,
+    but its stated purpose is about memory samples against new classes; this purpose is the default. The formula as printed is
     ``hardest=None, negatives="all", samples="all"``.
 
     Args:
         scores: [B, C] cosines of features and class weights, before the classifier's scale.
-        labels: [B] int64 class ids; those below ``num_old`` are memory samples (head classes come first).
+        labels: [B] int64 class ids. Samples with ids below ``num_old`` are memory samples (head classes come first).
         num_old: C1; the new classes are C1..C-1.
-        margin: Demanded distance between the scores.
-        hardest: K, or None for every negative class.
-        negatives: Which classes count as negatives: "new" ones or "all", the label's own never.
-        samples: Which samples take part: those of the "memory" or "all".
+        margin: Demanded difference between the scores.
+        hardest: K; None = all negative classes.
+        negatives: Which classes are negatives: "new" ones or "all". The sample's own class never is.
+        samples: Which samples count: those of the "memory" or "all".
 
     Returns:
-        Scalar; 0 with a zero gradient where the batch holds no pair.
+        Scalar; 0 with a zero gradient if the batch has no pair.
 
     Raises:
-        LongTailError: Shapes that do not match, C1 outside 1..C, K below 1, or an unknown choice.
+        LongTailError: The shapes do not match, C1 is outside 1..C, K is below 1, or a choice is unknown.
     """
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
         raise LongTailError(f"scores {tuple(scores.shape)} and labels {tuple(labels.shape)}; needed are [B, C] and [B]")
@@ -57,7 +57,7 @@ def intra_class_loss(
     if samples == "memory":
         allowed &= (labels < num_old).unsqueeze(1)
     width = classes if hardest is None else min(hardest, classes)
-    # Masked-out classes sort last; `real` tells them apart where a row has fewer negatives than K.
+    # Masked classes come last. If a row has fewer negatives than K, `real` is False for them.
     order = scores.detach().masked_fill(~allowed, -torch.inf).topk(width, dim=1).indices  # [B, K]
     real = allowed.gather(1, order)
     gap = margin - scores.gather(1, labels.unsqueeze(1)) + scores.gather(1, order)  # [B, K]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def class_prototypes(features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Returns [C, d] c_j = mean of x_i / |x_i| over the samples of class j; not normalised again (paper, Section 3.2).
+    """Returns [C, d] c_j = mean of x_i / |x_i| over the samples of class j (paper, Section 3.2). The mean is not normalised.
 
     Args:
         features: [N, d] penultimate features, made in eval mode with the test transform.

@@ -1,4 +1,4 @@
-"""Classifiers with fewer or more classes: truncated to the head, extended by imprinting (paper, Section 3.2)."""
+"""Makes classifiers with fewer or more classes: truncated to the head, or extended by imprinting (paper, Section 3.2)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def truncated(classifier: Classifier, num_classes: int) -> Classifier:
     """Returns a new classifier with the first ``num_classes`` classes: W_c^1 of Equation 1.
 
     Args:
-        classifier: Linear or cosine classifier of C classes; it is left as it is.
+        classifier: Linear or cosine classifier of C classes. It is not changed.
         num_classes: C1.
 
     Raises:
-        LongTailError: C1 outside 1..C.
+        LongTailError: C1 is outside 1..C.
     """
     old = classifier.weight.shape[0]
     if not 1 <= num_classes <= old:
@@ -33,20 +33,20 @@ def truncated(classifier: Classifier, num_classes: int) -> Classifier:
 def extended(
     classifier: Classifier, num_classes: int, means: Tensor | None = None, generator: torch.Generator | None = None
 ) -> Classifier:
-    """Returns a new classifier with the classes of ``classifier`` first and new ones after them; all weights train.
+    """Returns a new classifier: first the classes of ``classifier``, then new ones. All its weights are trained.
 
-    New weights take the mean length of the old ones, so that all learn at the same pace: where only directions count, a
-    gradient turns a weight by an angle that shrinks with the square of its length.
+    New weights get the mean length of the old ones, so that all classes learn at the same speed. If only directions matter,
+    a gradient step turns a weight by an angle that falls with the square of its length.
 
     Args:
-        classifier: Linear or cosine classifier of C1 classes; it is left as it is.
+        classifier: Linear or cosine classifier of C1 classes. It is not changed.
         num_classes: C.
-        means: [C - C1, d] mean features of the new classes, whose directions are imprinted (Qi et al. 2018); random
-            directions where None.
+        means: [C - C1, d] mean features of the new classes. The new weights get their directions (imprinting, Qi et al.
+            2018); None = random directions.
         generator: Source of the random directions, on the CPU.
 
     Raises:
-        LongTailError: C below C1, or means of another shape.
+        LongTailError: C is below C1, or the means have another shape.
     """
     weight = classifier.weight.detach()
     new = num_classes - weight.shape[0]
@@ -61,7 +61,7 @@ def extended(
 
 
 def _rebuilt(classifier: Classifier, weight: Tensor, new_classes: int) -> Classifier:
-    """Makes a classifier of the same kind round ``weight`` [C, d]; a linear one's new biases are 0."""
+    """Returns a classifier of the same kind with ``weight`` [C, d]. The new biases of a linear classifier are 0."""
     classes, features = weight.shape
     if isinstance(classifier, CosineClassifier):
         cosine = CosineClassifier(features, classes).to(weight)

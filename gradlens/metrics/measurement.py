@@ -130,24 +130,7 @@ class Measurement(ShownInNotebooks):
         """
         if name == "all":
             return bool(np.isinf(self.gram[: len(self.names) - (UPDATE in self.names)]).any())
-        return bool(np.isinf(self.grouped()[self.index(name), self.index(name)]))
-
-    def grouped(self) -> Floats:
-        """Returns [W, W] the Gram of the groups, the rest and the update. The components of a loss are added up."""
-        if len(self.groups) + 1 + (UPDATE in self.names) == len(self.names):
-            return self.gram
-        return aggregate(self.gram, group_selection(self.names))
-
-    def index(self, name: str) -> int:
-        """Returns the index of a group, "rest" or "update" in ``grouped``.
-
-        Raises:
-            KeyError: There is no vector of this name.
-        """
-        known = [*self.groups, REST, *([UPDATE] if UPDATE in self.names else [])]
-        if name not in known:
-            raise KeyError(f"no vector {name!r}; this measurement has {', '.join(known)}")
-        return known.index(name)
+        return bool(np.isinf(_grouped(self)[_index(self, name), _index(self, name)]))
 
 
 @dataclass(frozen=True)
@@ -176,15 +159,34 @@ class _OneStep:
 
     def against_all(self, function: AgainstAll, vector: str) -> Floats:
         contributing = len(self.measurement.groups) + 1
-        gram = self.measurement.grouped()
+        gram = _grouped(self.measurement)
         if vector == ALL and function is grams.own_norm:
             return grams.overall_norm(gram, contributing)
-        return function(gram, self.measurement.index(vector), contributing)
+        return function(gram, _index(self.measurement, vector), contributing)
 
     def between(self, function: Between, a: str, b: str) -> Floats:
-        return function(self.measurement.grouped(), self.measurement.index(a), self.measurement.index(b))
+        return function(_grouped(self.measurement), _index(self.measurement, a), _index(self.measurement, b))
 
     def _of_group(self, values: Floats, group: str) -> Floats:
         if group not in self.measurement.groups:
             raise KeyError(f"no group {group!r}; this measurement has {', '.join(self.measurement.groups)}")
         return np.asarray(values[self.measurement.groups.index(group)])
+
+
+def _grouped(measurement: Measurement) -> Floats:
+    """Returns [W, W] the Gram of the groups, the rest and the update, whatever components the loss has."""
+    if len(measurement.groups) + 1 + (UPDATE in measurement.names) == len(measurement.names):
+        return measurement.gram
+    return aggregate(measurement.gram, group_selection(measurement.names))
+
+
+def _index(measurement: Measurement, name: str) -> int:
+    """Returns the place of a group, "rest" or "update" in ``_grouped``.
+
+    Raises:
+        KeyError: No vector of that name.
+    """
+    known = [*measurement.groups, REST, *([UPDATE] if UPDATE in measurement.names else [])]
+    if name not in known:
+        raise KeyError(f"no vector {name!r}; this measurement has {', '.join(known)}")
+    return known.index(name)

@@ -19,11 +19,11 @@ from gradlens.tracking.attach.step_count import StepCount
 from gradlens.tracking.attach.tracked_lens import TrackedLens
 from gradlens.tracking.attach.without_data import WithoutData
 from gradlens.tracking.find.drawn_samples import Drawn
-from gradlens.tracking.find.evidence import Evidence, class_count
+from gradlens.tracking.find.evidence import Evidence, class_count, within
 from gradlens.tracking.find.group_choice import over
 from gradlens.tracking.find.group_search import GroupSearch
 from gradlens.tracking.find.models import Owners, find_owners
-from gradlens.tracking.find.observed import classes_of
+from gradlens.tracking.find.observed_classes import Classes, told_by_data
 from gradlens.tracking.find.sightings import Found, leaves
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
@@ -67,8 +67,9 @@ class Attachment:
         self._steps = steps
         self._first, self._follows = True, False
         self.every_backward = self._owners.optimizer is None
-        classes = evidence.num_classes or classes_of(options, loaders, evidence.anchors[0], evidence.labels)
-        self.search = GroupSearch(options, classes, loaders, evidence.labels)
+        told = evidence.num_classes
+        classes = told_by_data(options, loaders, evidence.labels) if told is None else Classes(told)
+        self.search = GroupSearch(options, classes.number, loaders, evidence.labels, known=classes.known)
         self._groups: ClassGroups | None = None
         self._without_data: WithoutData | None = None
         self._head = Head(evidence.anchors[0])
@@ -97,16 +98,18 @@ class Attachment:
                 announce(self._options, self._folder, self._owners, evidence, self.search.waits)
             return None
         unseen = self._steps.begun() or any(_holds(param.grad) for param in self._owners.model.parameters())
-        self._groups, self._without_data = groups, WithoutData(groups)
+        self._groups, self._without_data = groups, WithoutData(groups, known=self.search.known)
         counts = self.search.counts_of(groups)
         lens = attach(
             self._options, self._folder, groups, self.search.num_classes, counts, self._owners, roots, evidence
         )
         on_made(lens)
         if first:
-            announce(self._options, self._folder, self._owners, evidence, described(groups), self._engine_of(lens))
+            announce(
+                self._options, self._folder, self._owners, evidence, self._described(groups), self._engine_of(lens)
+            )
         else:
-            say(f"labels are counted: groups {described(groups)}, {self._engine_of(lens)}")
+            say(f"labels are counted: groups {self._described(groups)}, {self._engine_of(lens)}")
         lens.step = step
         lens.epoch = max(passes - 1, 0)
         if lens.armed and (unseen or lens.engine_name != "masked"):
@@ -115,9 +118,10 @@ class Attachment:
             lens.skip()
         return lens
 
-    def unexpected(self, labels: Tensor) -> str | None:
-        """Returns what to say of labels whose classes belong to no group, the first time that there are some."""
-        return None if self._without_data is None else self._without_data.look(labels)
+    def within(self, evidence: Evidence) -> tuple[Evidence, str | None]:
+        """Returns the evidence over the classes of the run, and what to say the first time that labels belong to no group."""
+        text = None if self._without_data is None else self._without_data.look(evidence.labels)
+        return evidence if self.search.known else within(evidence, self.search.num_classes), text
 
     def engine_changed(self, lens: TrackedLens) -> str | None:
         """Returns what to say where another engine measures than was last said, after a backward pass."""
@@ -125,6 +129,9 @@ class Attachment:
             return None
         self._engine = lens.engine_name
         return f"engine {lens.engine_name} measures, {lens.engine_reason}"
+
+    def _described(self, groups: ClassGroups) -> str:
+        return described(groups, known=self.search.known)
 
     def _engine_of(self, lens: TrackedLens) -> str:
         self._engine = lens.engine_name
@@ -192,7 +199,7 @@ class Attachment:
         """Returns a lens that goes on in the run of one which ends."""
         assert self._groups is not None
         self._groups = over(self._groups, self.search.num_classes)
-        self._without_data = WithoutData(self._groups)
+        self._without_data = WithoutData(self._groups, known=self.search.known)
         counts = self.search.counts_of(self._groups)
         following.stop()
         step, epoch = lens.step, lens.epoch
@@ -209,7 +216,7 @@ class Attachment:
             resume=True,
         )
         on_made(lens)
-        announce(self._options, self._folder, owners, evidence, described(self._groups), self._engine_of(lens))
+        announce(self._options, self._folder, owners, evidence, self._described(self._groups), self._engine_of(lens))
         self._owners = owners
         lens.step, lens.epoch = step, epoch
         message = self._growth(self._groups) if self.grown else f"training goes on with another model: {owners.name}"

@@ -127,12 +127,12 @@ def _attribution(evidence: Evidence) -> str:
     return " (class masses share out each row)" if evidence.by_mass else ""
 
 
-def described(groups: ClassGroups) -> str:
-    """Returns names, sizes and rule of groups."""
+def described(groups: ClassGroups, *, known: bool) -> str:
+    """Returns names, sizes and rule of groups; ``known``: whether there are no more classes."""
     sizes = [f"{name} {len(ids)}" for name, ids in zip(groups.names[:4], groups.classes[:4], strict=True)]
     more = f" + {len(groups) - 4} more" if len(groups) > 4 else ""
-    of = "outputs" if DATA in groups.rule else "classes"
-    return f"{' + '.join(sizes)}{more} of {groups.num_classes} {of} ({groups.rule})"
+    of, so_far = "outputs" if DATA in groups.rule else "classes", "" if known else " so far"
+    return f"{' + '.join(sizes)}{more} of {groups.num_classes} {of}{so_far} ({groups.rule})"
 
 
 def _shown(folder: Path) -> str:

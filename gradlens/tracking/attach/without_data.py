@@ -1,4 +1,4 @@
-"""Labels of classes that belong to no group because the data seemed to have none of them."""
+"""Labels of classes that belong to no group because the data seemed to have none of them, or no label so far was theirs."""
 
 from __future__ import annotations
 
@@ -15,26 +15,32 @@ NAMED = 5
 class WithoutData:
     """Looks at the labels of measured steps, and tells once that some of them count as ``rest``."""
 
-    def __init__(self, groups: ClassGroups) -> None:
+    def __init__(self, groups: ClassGroups, *, known: bool) -> None:
         """Prepares.
 
         Args:
             groups: The groups of the run; their rule says whether classes without data were left out.
+            known: Whether there are no other classes than these.
         """
-        self._unexpected = torch.from_numpy(groups.of_class() < 0) if DATA in groups.rule else None
+        left_out = groups.of_class() < 0
+        self._why = "training data seemed to have none" if known else "first labels had none"
+        self._named, self._beyond = DATA in groups.rule, not known
+        self._unexpected = torch.from_numpy(left_out) if DATA in groups.rule or not known else None
 
     def look(self, labels: Tensor) -> str | None:
         """Returns what to say of the labels of a backward pass, the first time that there is something."""
         if self._unexpected is None or labels.is_floating_point():
             return None
         ids = labels.detach().reshape(-1).cpu().long()
-        ids = ids[(ids >= 0) & (ids < len(self._unexpected))]
-        found = sorted(set(ids[self._unexpected[ids]].tolist()))
+        inside = (ids >= 0) & (ids < len(self._unexpected))
+        later = ids[ids >= len(self._unexpected)] if self._beyond else ids[:0]
+        ids = ids[inside]
+        found = sorted({*later.tolist(), *(ids[self._unexpected[ids]].tolist() if self._named else ())})
         if not found:
             return None
         self._unexpected = None
         shown = ", ".join(str(c) for c in found[:NAMED]) + (", ..." if len(found) > NAMED else "")
         return (
-            f"labels of class {shown}, of which the training data seemed to have none, belong to no group and count as 'rest'; "
+            f"labels of class {shown}, of which the {self._why}, belong to no group and count as 'rest'; "
             "name the groups with --groups NAME=IDS,..."
         )

@@ -6,15 +6,28 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from gradlens.tracking.find.classifiers import leaf_at
 from gradlens.tracking.find.sightings import nodes
 
+# In the name of its node, whose inputs begin with what it is given and the weight [C, D].
+NODE, WEIGHT = "linear_cross_entropy", 1
+
 CHUNKED = (
-    "the weights inside a linear_cross_entropy with chunks have no gradient of a group (beside a loss that is measured they "
-    "count as 'rest'); to have all measured, leave its chunk options out; for what comes before it, add "
-    "gradlens.observe(its input, labels) before loss.backward()"
+    "the weights inside a linear_cross_entropy with chunks have no gradient of a group, nor has what comes before it without "
+    "gradlens.observe(its input, labels) before loss.backward() (beside a loss that is measured both count as 'rest'); to have "
+    "all measured, leave its chunk options out"
 )
 
 
 def in_chunks(roots: Sequence[Tensor]) -> bool:
     """Says whether the graphs of ``roots`` hold such a loss, outside of other loss calls."""
-    return any("linear_cross_entropy" in node.name() for node in nodes(list(roots)))
+    return any(NODE in node.name() for node in nodes(list(roots)))
+
+
+def classes_of_chunked(roots: Sequence[Tensor]) -> int | None:
+    """Returns C of such a loss; None where there is none, or its weight is not trained."""
+    for node in nodes(list(roots)):
+        if NODE in node.name() and len(node.next_functions) > WEIGHT:
+            weight = leaf_at(node.next_functions[WEIGHT][0])
+            return len(weight) if weight is not None and weight.ndim == 2 else None
+    return None

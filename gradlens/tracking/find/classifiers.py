@@ -53,7 +53,7 @@ def has_outputs(logits: Tensor, count: int) -> bool:
 def _layer(logits: Tensor) -> tuple[Any, list[Tensor]]:
     """Returns the nearest node that uses parameters, and those."""
     for node in _nearest_first(logits.grad_fn):
-        own = [variable for child, _ in node.next_functions if (variable := _parameter(child)) is not None]
+        own = [variable for child, _ in node.next_functions if (variable := leaf_at(child)) is not None]
         # A single number is a temperature, which several classifiers may share.
         found = [variable for variable in own if variable.numel() > 1]
         if found:
@@ -74,7 +74,7 @@ def _nearest_first(start: Any) -> Iterator[Any]:
                 waiting.append(child)
 
 
-def _parameter(node: Any) -> Tensor | None:
+def leaf_at(node: Any) -> Tensor | None:
     """Returns the leaf at a node, or behind a few nodes of one input each (a cast, a transpose)."""
     for _ in range(BETWEEN):
         if node is None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gradlens.batch.labelled import Labelled, LossTerm
 from gradlens.tracking.find.classifiers import Edge, classifier_of, origin_of
 from gradlens.tracking.find.mixing import joined, masses, mixed, share_of, weights_of
 from gradlens.tracking.find.sightings import Found, Sighting
+from gradlens.tracking.find.targets import IGNORED
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,18 @@ def observed(named: Sequence[tuple[Tensor, Tensor]], num_classes: int | None) ->
     once = joined([item for item in labelled if item.share], classes or 0)
     names = f"{len(own)} calls of gradlens.observe"
     return Evidence([outputs for outputs, _ in own], once, -100, classes, names, left_out, labelled=tuple(labelled))
+
+
+def within(evidence: Evidence, classes: int) -> Evidence:
+    """Returns evidence in which class ids from ``classes`` on are ignored: those of classes that belong to no group."""
+    if evidence.labels.is_floating_point() or not bool((evidence.labels >= classes).any()):
+        return evidence
+    labelled = tuple(replace(item, labels=_ignored(item.labels, classes)) for item in evidence.labelled)
+    return replace(evidence, labels=_ignored(evidence.labels, classes), ignore_index=IGNORED, labelled=labelled)
+
+
+def _ignored(labels: Tensor, classes: int) -> Tensor:
+    return torch.where(labels < classes, labels, IGNORED)
 
 
 def class_count(sighting: Sighting) -> int:

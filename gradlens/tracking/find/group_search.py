@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gradlens.distributed.exchange import processes, shared_counts
-from gradlens.groups import ClassGroups, GroupsError
+from gradlens.groups import ClassGroups
+from gradlens.tracking.errors import WrongUse
 from gradlens.tracking.find.class_counts import ClassCounts, count_classes
 from gradlens.tracking.find.drawn_samples import Drawn
 from gradlens.tracking.find.group_choice import by_frequency, choose_groups, needs_counts
@@ -26,6 +27,8 @@ from gradlens.tracking.options import TrackOptions
 COUNTED = 100
 # Batches of the longest pass whose end is waited for.
 LONGEST = 10_000
+# Class ids below this are counted where nothing tells how many classes there are.
+OPEN = 1000
 # Passes' worth of batches after which the loader is not waited for: its batches are used again without a new pass
 # (itertools.cycle), or others train.
 PATIENCE = 2
@@ -37,6 +40,7 @@ class GroupSearch:
     Attributes:
         num_classes: C.
         counts: [C] class counts, once known.
+        known: Whether C is; else it is what the labels so far hold.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class GroupSearch:
         num_classes: int,
         loaders: Sequence[tuple[DataLoader[Any], Drawn]],
         labels: Tensor,
+        *,
+        known: bool = True,
     ) -> None:
         """Reads the class counts if possible.
 
@@ -53,8 +59,11 @@ class GroupSearch:
             num_classes: C, of the logits.
             loaders: Loaders that may train, with what was drawn from them, the likeliest first.
             labels: Labels of the first batch: class counts that deny them belong to something else.
+            known: Whether C is known.
         """
-        self.num_classes = num_classes
+        self.num_classes, self.known = num_classes, known
+        self._counted = num_classes if known else max(num_classes, OPEN)
+        self._counts_first = needs_counts(options) or (options.groups == "per-class" and not known)
         self.counts: NDArray[np.int64] | None = None
         self._options = options
         self._source: str | None = None
@@ -62,15 +71,15 @@ class GroupSearch:
         trains = loaders[0][0] if loaders else None
         found = None
         for loader, drawn in loaders:
-            found = count_classes(loader, num_classes, partial(may_be, labels, drawn))
+            found = count_classes(loader, self._counted, partial(may_be, labels, drawn))
             if found is not None and fits(found, labels):
                 trains = loader
                 break
         if found is not None and fits(found, labels):
             self.counts, self._source = found.counts, found.source
-        elif (whole := _whole(labels, num_classes)) is not None:
+        elif (whole := _whole(labels, self._counted)) is not None:
             self.counts, self._source = whole, "the tensor that the labels are slices of"
-        self.counts = self._of_all(self.counts)
+        self.counts = self._of_known(self._of_all(self.counts))
         # The data of a pass may be made anew for the next one, and must not be kept alive.
         self._loader = None if trains is None else weakref.ref(trains)
         self._pass = _batches(trains)
@@ -92,20 +101,24 @@ class GroupSearch:
         counter, repeats = self._counter, self._repeats
         again = repeats is not None and repeats.again(labels, step)
         if repeats is not None and again and repeats.alone:
-            self._source, self.counts = "the labels of the first step, which came again", repeats.counts()
+            self._source = "the labels of the first step, which came again"
+            self.counts = self._of_known(repeats.counts())
         elif counter is not None and pass_over:
             self._source = "the labels of the first pass"
-            self.counts = self._of_all(counter.counts())
+            self.counts = self._of_known(self._of_all(counter.counts()))
         elif counter is not None and (again or counter.batches >= self._enough):
             # Several passes over the data, or a part of one: which classes are frequent is known, not how many images they have.
-            seen = self._of_all(counter.counts())
+            seen = self._of_known(self._of_all(counter.counts()))
             assert seen is not None
-            return by_frequency(seen, f"labels of the first {counter.batches} backward passes")
-        if self.counts is not None or not needs_counts(self._options):
+            of = f"labels of the first {counter.batches} backward passes"
+            if not needs_counts(self._options):
+                return choose_groups(self._options, self.num_classes, seen, of)
+            return by_frequency(seen, of)
+        if self.counts is not None or not self._counts_first:
             return choose_groups(self._options, self.num_classes, self.counts, self._source)
         if counter is None:
-            counter = self._counter = LabelCounter(self.num_classes)
-            self._repeats = Repeats(labels, step, self.num_classes) if self._may_repeat else None
+            counter = self._counter = LabelCounter(self._counted)
+            self._repeats = Repeats(labels, step, self._counted) if self._may_repeat else None
         counter.add(labels)
         return None
 
@@ -148,13 +161,22 @@ class GroupSearch:
             self._source = f"{self._source}, added up over {processes()} processes"
         return shared
 
+    def _of_known(self, counts: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+        """Returns the counts of C classes, which they tell where C was not known."""
+        if self.known or counts is None:
+            return counts
+        present = np.flatnonzero(counts)
+        self.num_classes = max(self.num_classes, int(present[-1]) + 1 if len(present) else 0)
+        self.known = True
+        return counts[: self.num_classes]
+
     def unfinished(self) -> str:
         """Says what to add to measure a training that ended while its labels were being counted."""
         text = "training ended while its labels were being counted, so nothing was measured"
-        counts = np.zeros(0) if self._counter is None else self._counter.counts()
+        counts = np.zeros(0, dtype=np.int64) if self._counter is None else self._counter.counts()
         try:
-            groups = ClassGroups.shots(counts) if self._options.groups == "shots" else ClassGroups.head_tail(counts)
-        except GroupsError:
+            groups = choose_groups(self._options, len(counts), counts, "")
+        except WrongUse:
             return f"{text}; give the groups with --groups NAME=IDS,..."
         pairs = zip(groups.names, groups.classes, strict=True)
         return f"{text}; from its counts: --groups " + ",".join(f"{name}={_ids(ids)}" for name, ids in pairs)

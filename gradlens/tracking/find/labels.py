@@ -17,6 +17,7 @@ from gradlens.tracking.find.evidence import Evidence, class_count, observed, wei
 from gradlens.tracking.find.labels_in_graph import find_labels
 from gradlens.tracking.find.models import find_owners
 from gradlens.tracking.find.observed import Observed
+from gradlens.tracking.find.observed_classes import told_by_graph
 from gradlens.tracking.find.outputs import Outputs
 from gradlens.tracking.find.sightings import Found, leaves
 from gradlens.tracking.find.targets import contrasts, is_taught, with_hard_labels
@@ -87,12 +88,12 @@ class Clues:
         if not found and is_inside(roots):  # its logits are no part of the loss's graph, even if the script names them
             self.compiled = True
             return None
-        if (named or not found) and not self._chunks_looked_for:
+        if not self._chunks_looked_for:
             self._chunks_looked_for = True
             if in_chunks(roots):
                 self._notice("chunks", CHUNKED)
         if named:
-            return self._told(observed(named, classes))
+            return self._told(observed(named, classes or told_by_graph(roots, found, named[-1][1])))
         naming = self._naming(found)
         if found and not naming:
             return None

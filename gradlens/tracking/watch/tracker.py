@@ -247,8 +247,10 @@ class Tracker:
         loss = roots[0] if len(roots) == 1 else sum(roots[1:], roots[0])
         attachment = self.attaching.attachment
         if evidence is not None:
-            if attachment is not None and (text := attachment.unexpected(evidence.labels)):
-                self.notices.say("without data", text)
+            if attachment is not None:
+                evidence, text = attachment.within(evidence)
+                if text is not None:
+                    self.notices.say("without data", text)
             self.lens.measured_backward(
                 loss,
                 anchors=evidence.anchors,

@@ -1,0 +1,78 @@
+"""How many classes there are where a script names outputs and labels itself: what the graph, the data or the labels tell.
+
+Not the width of the outputs: they may be embeddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from gradlens.groups import MOST_CLASSES, ClassGroups, GroupsError
+from gradlens.tracking.find.chunked_loss import classes_of_chunked
+from gradlens.tracking.find.class_counts import count_classes
+from gradlens.tracking.find.drawn_samples import Drawn
+from gradlens.tracking.find.evidence import class_count
+from gradlens.tracking.find.group_choice import needs_counts
+from gradlens.tracking.find.group_search import fits, may_be
+from gradlens.tracking.find.sightings import Found
+from gradlens.tracking.options import TrackOptions
+
+
+@dataclass(frozen=True)
+class Classes:
+    """C of a run.
+
+    Attributes:
+        number: C.
+        known: Whether there are no more; else these are the classes of the labels so far.
+    """
+
+    number: int
+    known: bool = True
+
+
+def told_by_graph(roots: Sequence[Tensor], found: Sequence[Found], labels: Tensor) -> int | None:
+    """Returns C of the loss that was called with these labels, where the graph holds one.
+
+    Args:
+        roots: What the script differentiates.
+        found: Loss calls in its graph.
+        labels: The class ids that the script named.
+    """
+    if labels.is_floating_point():
+        return None
+    for item in found:
+        given = item.sighting.labels
+        if given is labels or (given.shape == labels.shape and bool(given.equal(labels))):
+            return class_count(item.sighting)
+    return classes_of_chunked(roots)
+
+
+def told_by_data(options: TrackOptions, loaders: Sequence[tuple[DataLoader[Any], Drawn]], labels: Tensor) -> Classes:
+    """Returns C of class ids: what their data and the groups asked for hold, or else the labels themselves."""
+    largest = int(labels.max()) + 1 if labels.numel() else 1
+    asked = max(largest, _asked(options), 2)
+    for loader, drawn in loaders:
+        found = count_classes(loader, MOST_CLASSES, partial(may_be, labels, drawn))
+        if found is not None and fits(found, labels):
+            return Classes(max(asked, int(np.flatnonzero(found.counts)[-1]) + 1))
+    return Classes(asked, known=False)
+
+
+def _asked(options: TrackOptions) -> int:
+    """Returns the number of classes that the groups asked for need."""
+    if options.groups_from is not None:
+        return int(str(options.groups_from.get("num_classes", 0)))
+    if needs_counts(options) or options.groups == "per-class":
+        return 0
+    try:
+        return max(ids[-1] for ids in ClassGroups.parse(str(options.groups), MOST_CLASSES).classes) + 1
+    except GroupsError:
+        return 0  # said when the groups are made

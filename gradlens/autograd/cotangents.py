@@ -1,4 +1,4 @@
-"""Cotangents of the anchors, and what of a loss reaches the parameters around them."""
+"""Computes the cotangents of the anchors (the gradients of a loss at them), and finds what reaches parameters past them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 
 def cotangents(loss: Tensor, anchors: Sequence[Tensor]) -> list[Tensor | None]:
-    """Returns dL/d(anchor) for each anchor, counting only the direct dependence.
+    """Returns the gradient of the loss at each anchor, without what passes through another anchor.
 
-    Where one anchor is computed from another (logits from features), what flows through the other one is left out, so
-    that pulling all cotangents back counts every path once.
+    One anchor may be computed from another (logits from features). With this rule, each path from the loss to a parameter
+    counts once when all cotangents are pulled back.
 
     Args:
-        loss: Scalar.
-        anchors: Tensors of the loss's graph.
+        loss: A scalar.
+        anchors: Tensors in its graph.
 
     Returns:
-        One tensor of the anchor's shape each; None where the loss does not depend on the anchor.
+        One tensor for each anchor, of its shape; None if the loss does not depend on it.
     """
     if len(anchors) == 1:
         return list(torch.autograd.grad(loss, anchors, retain_graph=True, allow_unused=True))
@@ -34,7 +34,7 @@ def cotangents(loss: Tensor, anchors: Sequence[Tensor]) -> list[Tensor | None]:
 
 @contextmanager
 def cut(anchors: Sequence[Tensor]) -> Iterator[None]:
-    """Replaces the gradient that passes each anchor by zero during backward passes inside."""
+    """Stops gradients at the anchors: backward passes inside the ``with`` block continue with zeros below them."""
     handles = [anchor.register_hook(_nothing_of) for anchor in anchors]  # type: ignore[no-untyped-call]
     try:
         yield
@@ -44,7 +44,7 @@ def cut(anchors: Sequence[Tensor]) -> Iterator[None]:
 
 
 def _nothing_of(gradient: Tensor) -> Tensor:
-    # A function of ours: a builtin of torch would be taken for a hook of the script, which our passes do not run.
+    # torch.zeros_like itself would count as a hook of the script, which is not called in own passes.
     return torch.zeros_like(gradient)
 
 

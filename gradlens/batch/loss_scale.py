@@ -1,4 +1,4 @@
-"""The scale of gradient scalers (mixed precision): remembered in the graph of a scaled loss, so that norms can leave it out."""
+"""The scale of gradient scalers (mixed precision): it is noted at the node of each scaled loss, and taken out of all norms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gradlens.guards.patches import Listeners, Patch
 from gradlens.guards.warning import GradlensWarning
 
 KEY = "gradlens.scale"
-# Nodes between what is differentiated and the scaled loss: a division for gradient accumulation, a sum of a few losses.
+# How many nodes are searched for the scaled loss. Few lie above it: a division for gradient accumulation, a sum of losses.
 SEARCHED = 500
 
 _scaled: bool = False
@@ -26,11 +26,11 @@ _scaled: bool = False
 
 @dataclass(frozen=True)
 class ScaleListener:
-    """Somebody who measures losses that may be scaled.
+    """Listens to gradient scalers, for a lens that measures losses they may scale.
 
     Attributes:
-        wanted: Whether the scale of the present step matters.
-        fail: Takes errors of ours, which must not reach the training.
+        wanted: Says whether the scale of the present step is needed.
+        fail: Is given an error of gradlens, which must not reach the training.
     """
 
     wanted: Callable[[], bool]
@@ -38,7 +38,11 @@ class ScaleListener:
 
 
 def warn_that_scale_is_unknown(error: Exception) -> None:
-    """Warns that norms may include the scale of a gradient scaler."""
+    """Warns that norms of this step include the scale of a gradient scaler.
+
+    Args:
+        error: Why the scale is unknown.
+    """
     text = f"the scale of a gradient scaler was not noted ({in_one_line(error)}); norms of this step include it"
     warnings.warn(f"gradlens: {text}", GradlensWarning, stacklevel=2)
 
@@ -62,15 +66,15 @@ def _noting(ordinary: Callable[..., Any], listeners: Listeners[ScaleListener]) -
     return scale
 
 
-# Every gradient scaler of the process leaves its scale at the losses that it scales.
+# Every gradient scaler of the process notes its scale at the losses that it scales.
 SCALE = Patch(torch.amp.GradScaler, "scale", _noting)
 
 
 def scale_of(losses: Sequence[Tensor]) -> Tensor | None:
-    """Returns the scale of the gradient scaler that losses went through, or None; no synchronisation with a device.
+    """Returns the scale of the gradient scaler that scaled the losses, or None. It does not wait for a device.
 
     Args:
-        losses: What is differentiated.
+        losses: The tensors that are differentiated.
     """
     if not _scaled:
         return None

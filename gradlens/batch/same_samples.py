@@ -1,9 +1,11 @@
-"""Whether two backward passes of a step went over the same samples, which then count once.
+"""Says whether two backward passes of a step used the same samples. Such samples must count once.
 
-A training may differentiate several losses of one forward pass in a backward pass each. Equal labels alone do not tell this
-from accumulation over two batches: they may be those of another batch, by chance or because a script reuses the tensor. So the
-autograd graph decides. All that a second loss of one forward pass shares with the first is tensors of the batch's rows: the
-model's output, or the features below two heads. A second forward pass shares parameters, too, or what is computed from them.
+A training may compute several losses in one forward pass, and run a backward pass for each. It may also accumulate gradients
+over two batches. Equal labels do not tell these apart: two batches may have the same labels, by chance or because a script
+reuses the tensor. So the autograd graph decides.
+
+Two losses of one forward pass first meet in tensors with the rows of the batch: the model's output, or the features below two
+heads. Two forward passes meet in parameters, or in tensors that are computed from parameters only.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ class Samples:
     """The samples of a backward pass.
 
     Attributes:
-        edges: Where the anchors lie in the graph. They keep the graph alive, but not what a finished backward pass has freed.
-        labels: Their labels.
+        edges: The edges of the anchors in the graph. They keep the graph alive, but not the tensors that a finished backward
+            pass has freed.
+        labels: The labels of the anchors' rows.
         counts: [K] samples of each group.
     """
 
@@ -46,7 +49,10 @@ class Samples:
         return cls(tuple((a.grad_fn, a.output_nr) for a in anchors), labels.detach(), rows.counts)
 
     def same_as(self, earlier: Samples) -> bool:
-        """Says whether these are the samples of an earlier pass; waits for a device only if all but the labels says so."""
+        """Says whether these are the samples of an earlier pass.
+
+        It compares labels, and waits for the device, only if everything else agrees.
+        """
         if (
             self.labels.shape != earlier.labels.shape
             or self.labels.dtype != earlier.labels.dtype

@@ -1,4 +1,4 @@
-"""Accounting for the autograd graph: which place of it uses which parameter, and what mixes the samples of a batch."""
+"""The audit of the split engine: it finds in the graph where parameters are used, and what mixes the samples of a batch."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def edge_of(tensor: Tensor) -> Edge:
 
 @dataclass(frozen=True)
 class Region:
-    """The part of the graph that one call of a covered layer made.
+    """The part of the graph that one call of a covered layer created.
 
     Attributes:
-        entry: Node of the output.
-        exits: Edges of the inputs, where the region ends.
-        own: Ids of the layer's parameters.
-        path: The layer's name, for messages.
+        entry: The node of the layer's output.
+        exits: The edges of the layer's inputs, where the region ends.
+        own: Ids of the layer's measured parameters.
+        path: The name of the layer, for messages.
     """
 
     entry: Any
@@ -44,7 +44,13 @@ class Region:
 
 @dataclass(frozen=True)
 class DirectUse:
-    """A node outside every covered layer whose input number ``position`` is a measured parameter."""
+    """A use of a measured parameter outside every covered layer.
+
+    Attributes:
+        node: The node of the graph that uses it.
+        position: The position of the parameter among the inputs of the node.
+        param: The parameter.
+    """
 
     node: Any
     position: int
@@ -53,16 +59,21 @@ class DirectUse:
 
 @dataclass(frozen=True)
 class Account:
-    """What an audit found: the nodes below the anchors, and the uses of parameters outside the regions."""
+    """The result of an audit.
+
+    Attributes:
+        nodes: The nodes below the anchors.
+        direct: The uses of measured parameters outside the regions.
+    """
 
     nodes: Collection[Any]
     direct: tuple[DirectUse, ...]
 
 
 def audit(anchors: Sequence[Tensor], regions: Iterable[Region], measured: Collection[int]) -> Account:
-    """Walks the graph below the anchors and accounts for every use of a measured parameter.
+    """Walks the graph below the anchors, and finds every use of a measured parameter.
 
-    Structure only: no arithmetic, no synchronisation with a device, about a microsecond for each node.
+    It looks only at the structure: no arithmetic, no waiting for a device, about a microsecond for each node.
 
     Args:
         anchors: The tensors whose rows are samples.
@@ -70,7 +81,8 @@ def audit(anchors: Sequence[Tensor], regions: Iterable[Region], measured: Collec
         measured: Ids of the measured parameters.
 
     Raises:
-        EngineRefusal: A node mixes the samples or hides layers, or a layer's inside is used from elsewhere.
+        EngineRefusal: A node mixes the samples or hides layers, code outside a layer uses the layer's inside, or a layer uses
+            a parameter of another one.
     """
     inside: set[Any] = set()
     entries: set[Any] = set()
@@ -146,7 +158,7 @@ def _refuse_opaque_or_mixing(node: Any) -> None:
         raise EngineRefusal(f"split: {OPAQUE[name]} ({name})")
     if "BatchNorm" not in name:
         return
-    # InstanceNorm is a batch norm over one row that holds all samples' channels: nothing is mixed there.
+    # InstanceNorm is a batch norm over a single row, which holds the channels of all samples. It mixes no samples.
     rows = getattr(node, "_saved_input", None)
     if getattr(node, "_saved_training", True) and (rows is None or rows.shape[0] != 1):
         raise EngineRefusal(f"split: train-mode batch normalisation in the forward code mixes the samples ({name})")

@@ -1,1 +1,1 @@
-"""Runs a recipe: the loop, checkpoints, evaluation."""
+"""Training: the loop that runs a recipe, checkpoints, evaluation, and measuring with a lens."""

@@ -1,4 +1,4 @@
-"""Top-1 accuracy of groups of classes: many, medium, few, or any others, and overall."""
+"""Top-1 accuracy of groups of classes, such as many, medium and few, and of all classes together."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gradlens.groups import ClassGroups
 
 
 def group_accuracies(predictions: Tensor, labels: Tensor, groups: ClassGroups) -> dict[str, float]:
-    """Returns top-1 accuracy in percent of the test images of each group, and of all of them under "overall".
+    """Returns the top-1 accuracy in percent of each group, and of all images as "overall".
 
     Args:
         predictions: [N] predicted class ids.
         labels: [N] true class ids.
-        groups: Which classes belong together.
+        groups: The groups of classes.
 
     Returns:
-        One number for each group and "overall"; NaN where there is no test image.
+        Name -> accuracy for each group and "overall"; NaN if there are no images.
     """
     classes = groups.num_classes
     hits = torch.bincount(labels, weights=(predictions == labels).double(), minlength=classes).cpu().numpy()  # [C]
@@ -38,7 +38,7 @@ def group_accuracies(predictions: Tensor, labels: Tensor, groups: ClassGroups) -
 def shot_accuracies(
     predictions: Tensor, labels: Tensor, train_counts: Sequence[int] | NDArray[Any]
 ) -> dict[str, float]:
-    """Returns the accuracies of many (> 100 training images), medium and few (< 20), and "overall".
+    """Returns the accuracies in percent of "many" (> 100 training images), "medium", "few" (< 20) and "overall".
 
     Args:
         predictions: [N] predicted class ids.

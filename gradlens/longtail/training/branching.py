@@ -1,6 +1,6 @@
-"""Branching: a training that starts where another one, the same so far, was at the end of a phase.
+"""Branching: a training starts from the checkpoint of another one at the end of a phase, if both are the same up to there.
 
-Trainings that differ in a later phase only (the size of a memory, the weight of a loss) need their first phases once.
+So trainings that only differ in a later phase (the size of a memory, the weight of a loss) share their first phases.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from gradlens.longtail.training.sameness import same
 def branch_point(
     source: Path | str, recipe: Recipe, task: Task, *, seed: int = 0, max_steps: int | None = None
 ) -> Checkpoint:
-    """Returns the checkpoint of the last phase that a training has in common with an earlier one, for ``fit(start=...)``.
+    """Returns the checkpoint from which a training can branch off an earlier one, for ``fit(start=...)``.
 
-    The training then ends bit for bit as if it had trained everything itself. What is in common is not looked up in a
-    list of settings: the recipe of the other training is made anew from its checkpoint, and the networks, freshly
-    initialised from the seed, and the phases are compared part by part.
+    It is the checkpoint at the end of the last phase that both have in common. The training then ends bit for bit as if it had
+    trained everything itself. To find out what is in common, the recipe of the earlier training is made anew from its
+    checkpoint. Then the newly initialised networks and the phases of both recipes are compared part by part.
 
     Args:
-        source: Folder of the other training, with ``checkpoint-phase-N.pt``, or with a ``checkpoint.pt`` from the end of a
+        source: Folder of the earlier training, with ``checkpoint-phase-N.pt``, or with a ``checkpoint.pt`` from the end of a
             phase.
-        recipe: Of the training at hand.
-        task: Of both.
-        seed: Of both.
-        max_steps: Of both, see ``fit``.
+        recipe: Recipe of the new training.
+        task: Task of both trainings.
+        seed: Seed of both trainings.
+        max_steps: ``max_steps`` of both trainings, see ``fit``.
 
     Raises:
-        CheckpointError: The source has no such checkpoint, is of another task, seed or ``max_steps``, or differs in what has
-            been trained so far.
+        CheckpointError: The folder has no such checkpoint; it has another task, seed or ``max_steps``; or the trainings differ
+            before the end of its phase.
     """
     path, stored = _end_of_a_phase(Path(source), len(recipe.phases) - 1)
     there = _recipe_of(path, stored, task, seed, max_steps)
@@ -70,7 +70,13 @@ def branch_point(
 
 
 def _end_of_a_phase(source: Path, phases: int) -> tuple[Path, Checkpoint]:
-    """Reads the checkpoint of the last of the first ``phases`` phases that has one of its own, else the latest."""
+    """Returns path and content of a checkpoint.
+
+    It is that of the last phase, among the first ``phases`` phases, that has one of its own; or else the latest checkpoint.
+
+    Raises:
+        CheckpointError: There is none, or it cannot be read.
+    """
     for index in reversed(range(phases)):
         path = source / phase_file(index)
         if path.exists():
@@ -82,10 +88,11 @@ def _end_of_a_phase(source: Path, phases: int) -> tuple[Path, Checkpoint]:
 
 
 def _recipe_of(path: Path, stored: Checkpoint, task: Task, seed: int, max_steps: int | None) -> Recipe:
-    """Makes the recipe of a checkpoint anew.
+    """Returns the recipe of the training that wrote a checkpoint, made anew.
 
     Raises:
-        CheckpointError: The checkpoint is of another task, seed or ``max_steps``, or its recipe cannot be made any more.
+        CheckpointError: The checkpoint has another task, seed or ``max_steps``.
+        LongTailError: Its method or a setting does not exist any more.
     """
     method = find_method(str(stored.identity.get("method")))
     known = task.settings.plus(method.settings)

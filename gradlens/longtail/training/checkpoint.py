@@ -1,6 +1,6 @@
-"""Checkpoints: everything from which a training goes on bit for bit, in one file that is never half written.
+"""Checkpoints: everything that a training needs to continue bit for bit, in one file that is never half written.
 
-They hold tensors, numbers and text only and are read with ``weights_only=True``: opening one cannot run code.
+They only hold tensors, numbers and text, and are read with ``weights_only=True``, so that opening one cannot run code.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ FORMAT = "gradlens-checkpoint-1"
 
 
 class CheckpointError(LongTailError):
-    """A checkpoint that cannot be used; the message says why and what to do."""
+    """A checkpoint cannot be used. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after an epoch.
+    """The state of a training after an epoch.
 
     Attributes:
-        identity: What the training was (recipe, task and seed); only an equal training may go on from it.
-        phase: Index of the phase.
-        epoch: Epochs of that phase that are done.
-        step: Optimizer steps done in all.
+        identity: Recipe, task and seed of the training. Only a training with an equal identity may continue from it.
+        phase: Index of the phase, counted from 0.
+        epoch: Epochs of this phase that are done.
+        step: Optimizer steps done in all phases.
         model: State dict of the network.
-        modules: State dict of each module beside it.
+        modules: Name -> state dict, for each further module.
         selected: [n] positions of the phase's training images.
-        optimizer: State dict of the optimizer, empty in a phase without one.
-        history: One row for each epoch so far.
+        optimizer: State dict of the optimizer; empty in a phase without one.
+        history: A row for each epoch so far.
     """
 
     identity: dict[str, Any]
@@ -53,27 +53,31 @@ class Checkpoint:
 
 
 def phase_file(index: int) -> str:
-    """Returns the name of the checkpoint that is kept of the end of a phase (counted from 0), for others to branch off."""
+    """Returns the file name of the checkpoint at the end of a phase, from which other trainings can branch off.
+
+    Args:
+        index: Index of the phase, counted from 0.
+    """
     return f"checkpoint-phase-{index + 1}.pt"
 
 
 def phase_files(folder: Path) -> list[Path]:
-    """Returns the checkpoints of ends of phases that a folder keeps, the latest last."""
+    """Returns the checkpoints at the ends of phases in a folder, the latest last."""
     return sorted(folder.glob("checkpoint-phase-*.pt"), key=lambda path: (len(path.name), path.name))
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, name: str = FILE) -> Path:
-    """Writes a checkpoint of a run's folder; whoever reads it meanwhile gets the old one or the new one.
+    """Writes a checkpoint into a folder and returns its path. A reader gets the old or the new one, never a part.
 
     Raises:
-        OSError: The file system refuses; the old checkpoint is then as it was.
+        OSError: The file system refuses. The old checkpoint then stays as it was.
     """
     path = folder / name
     folder.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
     try:
         with open(handle, "wb") as file:
-            # Not asdict(): it would copy every tensor.
+            # asdict() is not used, since it would copy every tensor.
             torch.save({"format": FORMAT} | {name: getattr(checkpoint, name) for name in _FIELDS}, file)
             file.flush()
             os.fsync(file.fileno())
@@ -86,14 +90,15 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, name: str = FILE) -> P
 
 
 def load_checkpoint(folder: Path, identity: dict[str, Any]) -> Checkpoint | None:
-    """Reads the checkpoint of a run's folder, or returns None where there is none yet.
+    """Returns the checkpoint of a folder; None if it has none yet.
 
     Args:
         folder: The run's folder.
-        identity: What the training at hand is.
+        identity: Identity of the training that is to continue.
 
     Raises:
-        CheckpointError: A damaged file, something else, or the checkpoint of another training (says in what it differs).
+        CheckpointError: The file is damaged, is no checkpoint, or belongs to another training. The message says in what
+            they differ.
     """
     path = folder / FILE
     if not path.exists():
@@ -104,15 +109,15 @@ def load_checkpoint(folder: Path, identity: dict[str, Any]) -> Checkpoint | None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Reads a checkpoint of any training.
+    """Returns a checkpoint of any training.
 
     Raises:
-        CheckpointError: A damaged file or something else.
+        CheckpointError: The file is damaged or is no checkpoint.
     """
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        # Its first sentence only: PyTorch goes on to recommend what would run code from the file.
+        # Only the first sentence: the next ones recommend a setting with which the file could run code.
         reason = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
         earlier = [file for file in phase_files(path.parent) if file != path]
         remedy = f"copy {earlier[-1]} over it and resume" if earlier else "delete it and train anew"
@@ -125,15 +130,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def require_same(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    """Makes sure that what a file holds is of the training at hand.
+    """Checks that a file was written by an equal training.
 
     Args:
         path: The file.
         there: Identity of the training that wrote it.
-        here: Identity of the training at hand.
+        here: Identity of the present training.
 
     Raises:
-        CheckpointError: It is of another one; says in what they differ.
+        CheckpointError: It belongs to another training. The message says in what they differ.
     """
     differences = [
         f"{key}: {there.get(key, 'absent')} there, {here.get(key, 'absent')} here"

@@ -1,4 +1,4 @@
-"""Noticing that a training has diverged, before a broken network replaces the last good checkpoint."""
+"""Notices that a training has diverged, before a broken network replaces the last good checkpoint."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.training.checkpoint import FILE, phase_files
 
-# Reading a number from a GPU stops the queue of work, so the loss is looked at only now and then there.
+# Reading a number from a GPU waits for all queued work, so on a GPU the loss is checked only after this many steps.
 STEPS_BETWEEN_LOOKS = 50
 
 
 class DivergedError(LongTailError):
-    """The loss or a weight is NaN or infinite."""
+    """The loss or a weight is NaN or infinite. The message says where, and what to do."""
 
 
 class LossWatch:
-    """Adds up the losses of an epoch and stops it once they are not finite."""
+    """Adds up the losses of an epoch. Raises an error when they are not finite."""
 
     def __init__(self, phase: str, epoch: int, device: torch.device) -> None:
         self._where = f"in epoch {epoch + 1} of phase {phase!r}"
@@ -33,7 +33,7 @@ class LossWatch:
         """Adds the losses of one step.
 
         Raises:
-            DivergedError: They are not finite (on a GPU noticed up to 50 steps later).
+            DivergedError: They are not finite. On a GPU this is noticed up to 50 steps later.
         """
         for name, loss in losses.items():
             weighted = loss.detach() * images
@@ -44,7 +44,7 @@ class LossWatch:
             self.means()
 
     def means(self) -> dict[str, float]:
-        """Returns the mean "loss" per image and, where it has several components, each as "loss/NAME".
+        """Returns the mean loss per image as "loss". If it has several components, each is there too, as "loss/NAME".
 
         Raises:
             DivergedError: They are not finite.
@@ -58,10 +58,10 @@ class LossWatch:
 
 
 def check_parameters(model: nn.Module, epoch: int) -> None:
-    """Makes sure that no weight is NaN or infinite, as after a finite loss with an infinite gradient.
+    """Checks that all weights are finite. A finite loss may have an infinite gradient.
 
     Raises:
-        DivergedError: One is; names the first.
+        DivergedError: A weight is NaN or infinite. The message names the first such tensor.
     """
     names, tensors = zip(*((n, p.detach()) for n, p in model.named_parameters()), strict=True)
     finite = torch.stack([torch.isfinite(tensor).all() for tensor in tensors])
@@ -70,9 +70,13 @@ def check_parameters(model: nn.Module, epoch: int) -> None:
 
 
 def way_out(folder: Path | None) -> str:
-    """Says what to do about a training that has diverged, and what its folder keeps of it.
+    """Returns a text for a training that has diverged: what to do, and which checkpoints its folder has.
 
-    Its own checkpoint takes no other learning rate; the end of a phase serves a training that changes later phases only.
+    Its checkpoint cannot be continued with another learning rate. The checkpoint at the end of a phase can be used if only
+    later phases are changed.
+
+    Args:
+        folder: Folder of the training; None if it keeps no checkpoints.
     """
     advice = "lower the learning rate and train in another folder"
     if folder is None or not (folder / FILE).exists():

@@ -1,4 +1,4 @@
-"""Evaluating a network: accuracy of many, medium and few shot classes."""
+"""Evaluates a network: its accuracy on many-, medium- and few-shot classes, and overall."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ BATCH = 500
 
 @torch.no_grad()
 def evaluate(model: Network, images: LabelledImages, counts: Counts, processes: Processes = ALONE) -> dict[str, float]:
-    """Returns top-1 accuracy in percent of many, medium, few (those that exist) and "overall".
+    """Returns the top-1 accuracy in percent of "many", "medium" and "few" (if they exist) and "overall".
 
-    A classifier that has only the head classes so far is wrong on every image of the others. The network is left in eval
-    mode.
+    A classifier that only has the head classes is wrong on all images of the other classes. Afterwards the network is in
+    eval mode.
 
     Args:
         model: The network.
         images: Images to evaluate on.
         counts: [C] training images per class, which decide the shots.
-        processes: Share the images; all get the same result.
+        processes: They share the images, and all get the same result.
     """
     model.eval()
     total = len(images.labels)

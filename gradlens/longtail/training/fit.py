@@ -1,4 +1,4 @@
-"""fit: one short loop that runs the phases of any recipe."""
+"""``fit``: the training loop, which runs the phases of any recipe."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from gradlens.longtail.training.watcher import Unwatched, Watcher
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a training leaves behind.
+    """The result of a training.
 
     Attributes:
-        learner: The trained network and what stands beside it.
-        history: One row for each epoch: epoch (from 1, through all phases), phase, loss, seconds and, where it was
-            evaluated, the accuracies in percent on ``split``. A phase without epochs has one row, too: the epochs before it,
+        learner: The trained network and the rest of the state.
+        history: A row for each epoch: epoch (counted from 1 through all phases), phase, loss, seconds and, if it was
+            evaluated, the accuracies in percent on ``split``. A phase without epochs has a row too: number of epochs before it,
             phase and accuracies.
         split: Name of the split that was evaluated after each epoch.
-        final: Split -> accuracies of the last epoch's network.
-        steps: Optimizer steps.
-        checkpoint: The last checkpoint, or None where no folder was given.
+        final: Split -> accuracies of the network after the last epoch.
+        steps: Number of optimizer steps.
+        checkpoint: Path of the last checkpoint; None if no folder was given.
     """
 
     learner: Learner
@@ -51,7 +51,7 @@ class Fitted:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The evaluated row with the highest overall accuracy on ``split``; chosen by looking at that very split."""
+        """The row with the highest overall accuracy on ``split``. It is chosen on this split itself, so it is optimistic."""
         return max((row for row in self.history if "overall" in row), key=lambda row: row["overall"])
 
 
@@ -69,33 +69,34 @@ def fit(
     max_steps: int | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Fitted:
-    """Trains.
+    """Trains a network with a recipe on a task.
 
-    The state of PyTorch's global random number generators is the same afterwards as before.
+    Afterwards the global random number generators of PyTorch have the same state as before.
 
-    Where torch.distributed is initialised, all its processes call this and train one network on batches of the same size
-    and order, each on its share of every batch, and all return the same. Losses are those of the whole batch. Random
-    augmentation and dropout differ from those of one process. BatchNorm takes the statistics of the whole batch on GPUs;
-    on a CPU, where PyTorch cannot, those of the process's share, and the running ones are process 0's. Process 0 writes.
+    If torch.distributed is initialised, all its processes must call this. They train one network together, on batches of the
+    same size and order as one process. Each takes its share of every batch, and all return the same. Losses are those of the
+    whole batch. Random augmentation and dropout differ from those of one process. On GPUs BatchNorm uses the statistics of the
+    whole batch. On a CPU PyTorch cannot do this: there it uses those of the process's share, and the running statistics are
+    those of process 0. Only process 0 writes.
 
     Args:
-        recipe: What to do.
-        task: On what.
+        recipe: The recipe.
+        task: The task.
         seed: Seed of initial weights, order of images, augmentation and every other random choice.
-        device: Where to train; the task's images must be on the same one.
-        folder: Keeps the checkpoint of the last epoch, and those of the ends of phases that others follow, off which other
-            trainings can branch; None keeps none.
-        resume: Goes on from the folder's checkpoint, bit for bit as if there had been no interruption; starts from the
-            beginning where it has none yet.
-        start: Takes the place of the beginning: where another training was that is the same so far (``branch_point``).
-        watcher: Watches the training.
-        evaluate_every: Epochs between evaluations; the last of each phase is always evaluated.
-        max_steps: Ends each epoch after so many steps, to try things out.
-        on_epoch: Called with the history's row of each epoch.
+        device: Device of the training. The images of the task must be on it.
+        folder: Folder for the checkpoint of the last epoch, and for one at the end of each phase but the last, from which
+            other trainings can branch off. None = no checkpoints.
+        resume: True to continue from the folder's checkpoint, bit for bit as if there had been no interruption. If there is
+            none yet, the training starts from the beginning.
+        start: Checkpoint of another training to start from (see ``branch_point``).
+        watcher: Measures the training; None = nothing is measured.
+        evaluate_every: Epochs between evaluations. The last epoch of each phase is always evaluated.
+        max_steps: The most steps of an epoch, for a quick try.
+        on_epoch: Called with the row of each epoch.
 
     Raises:
-        CheckpointError: A checkpoint that is damaged or belongs to another training.
-        DivergedError: The loss or a weight is no longer finite; the checkpoint of the last good epoch is kept.
+        CheckpointError: The checkpoint is damaged or belongs to another training.
+        DivergedError: The loss or a weight is not finite any more. The checkpoint of the last good epoch is kept.
     """
     watcher = watcher or Unwatched()
     where = torch.device(device)
@@ -138,7 +139,7 @@ def fit(
                 if last or (epoch + 1) % evaluate_every == 0:
                     row |= evaluate(learner.model, task.evaluations[split], task.counts, learner.processes)
                 history.append(row)
-                # Before the checkpoint: a training that is killed between the two repeats the epoch and logs it again.
+                # This comes before the checkpoint. A training that is killed in between repeats the epoch and logs it again.
                 watcher.end_epoch(row, learner)
                 snapshot = _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history)
                 _save(keep, snapshot, learner, last and followed)
@@ -154,7 +155,7 @@ def fit(
 
 
 def training_identity(recipe: Recipe, task: Task, seed: int, max_steps: int | None = None) -> dict[str, Any]:
-    """Returns what two trainings must have in common for one to go on from the other: recipe, task, seed and a short end."""
+    """Returns what must be equal for one training to continue another: recipe, task, seed and ``max_steps``."""
     short = {} if max_steps is None else {"max_steps": max_steps}
     return {**task.identity(), "seed": seed, **recipe.identity(), **short}
 
@@ -170,14 +171,16 @@ def _start(recipe: Recipe, task: Task, seed: int, device: torch.device) -> Learn
 def _enter(
     index: int, phase: TrainingPhase, learner: Learner, stored: Checkpoint | None
 ) -> tuple[torch.optim.SGD | None, int]:
-    """Gives the learner the form of a phase and its values: fresh ones, or those of a checkpoint made in that phase.
+    """Enters a phase: gives the learner the structure and the values of the phase.
+
+    The values are new ones, or those of a checkpoint that was made in this phase.
 
     Returns:
-        The optimizer, None where nothing trains, and the first epoch to run.
+        The optimizer (None if nothing is trained) and the first epoch to run.
     """
     torch.manual_seed(derived_seed(learner.seed, "phase", index))
     learner.notes.clear()
-    learner.run = directly  # nothing may hold on to the network's former parts
+    learner.run = directly  # the former wrapper must not keep the network's former parts alive
     if phase.structure is not None:
         phase.structure(learner)
         learner.model.to(learner.device)
@@ -214,11 +217,11 @@ def _epoch(
     watcher: Watcher,
     max_steps: int | None,
 ) -> tuple[dict[str, float], int]:
-    """Trains one epoch; returns its mean losses and seconds, and its number of steps."""
+    """Trains one epoch. Returns its mean losses and its seconds in one dictionary, and its number of steps."""
     started = time.perf_counter()
     progress = PhaseProgress(epoch, phase.epochs)
     processes = learner.processes
-    own = (processes.rank,) if processes.rank else ()  # the order is that of all processes
+    own = (processes.rank,) if processes.rank else ()  # not used for the order, which all processes share
     seeds = {"order": derived_seed(learner.seed, "order", index, epoch)}
     seeds |= {what: derived_seed(learner.seed, what, index, epoch, *own) for what in ("forward", "augmentation")}
     torch.manual_seed(seeds["forward"])  # dropout
@@ -270,7 +273,7 @@ def _snapshot(
 
 
 def _save(folder: Path | None, snapshot: Checkpoint, learner: Learner, branchable: bool) -> None:
-    """Keeps a checkpoint where there is a folder for it, and once more under its phase's name for others to branch off."""
+    """Writes a checkpoint, if there is a folder; if others may branch off it, also under the name of its phase."""
     if folder is None or learner.processes.rank:
         return
     if branchable:
@@ -279,7 +282,7 @@ def _save(folder: Path | None, snapshot: Checkpoint, learner: Learner, branchabl
 
 
 def _forked(device: torch.device) -> list[int]:
-    """Returns the CUDA devices whose random state has to be put back."""
+    """Returns the CUDA devices whose random state must be restored afterwards."""
     if device.type != "cuda":
         return []
     return [torch.cuda.current_device() if device.index is None else device.index]

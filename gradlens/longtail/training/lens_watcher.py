@@ -1,4 +1,4 @@
-"""LensWatcher: a training of several phases as one tracked run."""
+"""``LensWatcher``: measures a training of several phases as one run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOTS = ("many", "medium", "few", "overall")
 
 
 class LensWatcher:
-    """Gives every phase a lens of its own, since network and optimizer change; together they write one run."""
+    """Measures a training with lenses. Each phase has its own lens, since network and optimizer change; all write one run."""
 
     def __init__(
         self,
@@ -35,15 +35,15 @@ class LensWatcher:
         resume: bool,
         facts: dict[str, Any],
     ) -> None:
-        """Prepares; the run's folder is made when the first phase starts.
+        """Prepares. The folder of the run is made when the first phase starts.
 
         Args:
-            recipe: What is trained.
-            task: On what.
+            recipe: The recipe.
+            task: The task.
             folder: The run's folder.
-            watching: How closely.
+            watching: How often and how closely to measure.
             seed: Seed of the training.
-            resume: Continues the run that the folder holds.
+            resume: True to continue the run in the folder.
             facts: Further facts for run.json.
         """
         self._recipe = recipe
@@ -127,15 +127,15 @@ class LensWatcher:
             return
         assert self._phase is not None
         self._epochs += 1
-        # What is said of an epoch belongs to its last step: a phase or a resumed training that starts at the next step
-        # supersedes all that was logged from there on.
+        # The events of an epoch belong to its last step. A phase or a resumed training that starts at the next step replaces
+        # everything that was logged from there on.
         self._lens.step -= 1
         try:
             self._lens.event("epoch", **{name: value for name, value in row.items() if name not in SHOTS})
             if accuracies:
                 self._lens.evaluation(split=split, **accuracies)
             if self._watching.probe_is_due(self._epochs, self._phase.epochs):
-                # Batches as in training: a graph of larger ones would take more memory than the training itself.
+                # The batch size is that of training: larger batches would need more memory than the training itself.
                 batches = learner.train.batches(learner.selected, self._phase.batch, augmented=False)
                 classes = _classifier_width(learner)  # only the head's in phase I
                 self._lens.probe(batches, ClassGroups.per_class(classes), label=f"epoch {row['epoch']}")
@@ -143,7 +143,7 @@ class LensWatcher:
             self._lens.step += 1
 
     def end_phase(self) -> None:
-        """See ``Watcher.end_phase``: frozen copies of the network must not carry the lens's hooks."""
+        """See ``Watcher.end_phase``. The lens is closed, since frozen copies of the network must not have its hooks."""
         self.close()
         self._lens = self._writer = None
 
@@ -155,14 +155,14 @@ class LensWatcher:
             self._writer.event(kind, self._step, **facts)
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
-        """Ends the run."""
+        """Closes the run."""
         if self._lens is not None:
             self._lens.close(status, reason)
         elif self._writer is not None:
             self._writer.close(status, reason)
 
     def _without_a_lens(self) -> RunWriter:
-        """Goes on with the run, or starts it, where nothing trains and so nothing is measured."""
+        """Returns a writer that continues or starts the run in a phase without training, in which nothing is measured."""
         if self._resume and (self._folder / FILE).exists():
             return RunWriter(self._folder, read_meta(self._folder), resume=True)
         groups = self._task.groups().to_json()

@@ -1,4 +1,4 @@
-"""Why a phase has no interval of its distortion, and what would give it one."""
+"""Explains why the distortion of a phase has no interval, and what would help."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gradlens.runlog import Run
 
 
 def no_interval(run: Run, parts: Sequence[Stretch], found: Sequence[Interval]) -> str:
-    """Returns which phases have no interval, why, and what helps; "" where all have one.
+    """Returns a text that says which phases have no interval, why, and what helps; "" if all have one.
 
     Args:
         run: The run.
-        parts: Its phases.
-        found: The distortion of each.
+        parts: The phases of the run.
+        found: The distortion of each phase.
     """
     without = [(part, interval) for part, interval in zip(parts, found, strict=True) if not interval.measurable]
     if not without:
@@ -33,7 +33,7 @@ def no_interval(run: Run, parts: Sequence[Stretch], found: Sequence[Interval]) -
 
 
 def _has_more(run: Run, part: Stretch) -> bool:
-    """Says whether a phase has steps enough for an interval that were not measured."""
+    """Says whether measuring every step would give a phase enough measured steps for an interval."""
     if run.meta.cadence == str(Every(1)):
         return False
     first = part.span[0]

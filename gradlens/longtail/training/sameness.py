@@ -1,4 +1,4 @@
-"""Whether two things are made of the same parts, so that a training cannot tell them apart."""
+"""Says whether two objects have the same parts, so that a training with one is the same as with the other."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from torch import nn
 
 
 def same(a: Any, b: Any) -> bool:
-    """Says whether two descriptions are the same, part by part.
+    """Says whether two objects are the same, part by part.
 
-    Values count as the same where they are equal and of one type, tensors where they agree bit for bit, in their dtype and
-    in their layout, functions where they are one and the same object, and methods, partials, data classes, modules,
-    mappings (their order counts) and sequences where all their parts are. Whatever else there may be counts as different
-    unless it is the same object: in doubt the answer is no.
+    - Values are the same if they are equal and have the same type.
+    - Tensors are the same if their values, dtype and layout are equal.
+    - Functions are the same if they are the same object.
+    - Methods, partials, dataclasses, modules, mappings (also their order) and sequences are the same if all their parts are.
+    - All other objects are different, unless they are the same object. In doubt the answer is no.
 
     Args:
-        a: One thing.
-        b: Another.
+        a: One object.
+        b: The other object.
     """
     if a is b:
         return True

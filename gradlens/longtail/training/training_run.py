@@ -1,4 +1,4 @@
-"""One tracked training from a method's and a data set's name to its result."""
+"""Runs a whole training of the lab: measures it, and writes run, checkpoint and result into one folder."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ SHOTS = ("many", "medium", "few", "overall")
 
 @dataclass(frozen=True)
 class Trained:
-    """A training that went to its end.
+    """A finished training.
 
     Attributes:
         folder: The run's folder.
-        fitted: Network and history; None where the result was there already.
-        result: What ``result.json`` in the folder says.
+        fitted: Network and history; None if the folder already had the result.
+        result: Content of ``result.json`` in the folder.
     """
 
     folder: Path
@@ -55,27 +55,27 @@ def run_training(
     max_steps: int | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Trained:
-    """Trains, watched by the lens, and keeps run, checkpoint and result in one folder.
+    """Trains with a lens, and writes run, checkpoint and result into one folder.
 
-    In several processes all call this with the same arguments; the folder must be the same one for all.
+    If several processes train, all must call this with the same arguments and the same folder.
 
     Args:
-        recipe: What to do.
-        task: On what.
-        folder: New folder, or one to resume.
+        recipe: The recipe.
+        task: The task.
+        folder: A new folder, or one to resume.
         seed: See ``fit``.
         device: See ``fit``.
-        resume: Continues what the folder holds; where it holds a result, that is returned at once.
-        start: See ``fit``; the run tells of what follows.
-        watching: How closely it is watched; None trains without a lens.
+        resume: True to continue the training in the folder. If it has a result, that is returned at once.
+        start: See ``fit``. The run then only holds what follows.
+        watching: How often and how closely to measure; None = train without a lens.
         evaluate_every: See ``fit``.
         max_steps: See ``fit``.
         on_epoch: See ``fit``.
 
     Raises:
-        RunExistsError: The folder holds something and is not to be resumed.
+        RunExistsError: The folder is not empty, and ``resume`` is False.
         CheckpointError: The folder's checkpoint or result cannot be used, or belongs to another training.
-        DivergedError: See ``fit``; the run says "failed".
+        DivergedError: See ``fit``. The status of the run is then "failed".
     """
     path = Path(folder)
     if resume and (path / RESULT).is_file():
@@ -154,7 +154,7 @@ def _watcher(
 def describe(
     recipe: Recipe, task: Task, fitted: Fitted, seed: int, device: str, max_steps: int | None = None
 ) -> dict[str, Any]:
-    """Returns the JSON object of a result: settings with sources, accuracies of the last and of the best epoch."""
+    """Returns the content of ``result.json``: settings with sources, accuracies of the last and of the best epoch."""
     best = fitted.best
     return {
         "method": recipe.method,

@@ -1,4 +1,4 @@
-"""Watcher: what the training loop tells whoever watches it, and the one that does not watch."""
+"""``Watcher``: the interface through which the training loop reports. ``Unwatched`` trains without measuring."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from gradlens.longtail.recipe.phases import Step, TrainingPhase
 
 
 class Watcher(Protocol):
-    """Watches a training of several phases."""
+    """Follows a training of several phases."""
 
     def start_phase(
         self, phase: TrainingPhase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, done: int
     ) -> None:
-        """Called when a phase has been entered.
+        """Called after a phase was entered.
 
         Args:
             phase: The phase.
             learner: The network, with the classifier of this phase.
-            optimizer: The optimizer of this phase; None where nothing is trained.
-            step: Optimizer steps done before.
-            done: Epochs of the phase that are done; more than 0 where the training is resumed in the middle of it.
+            optimizer: The optimizer of this phase; None if nothing is trained.
+            step: Optimizer steps done before this phase (or before it was resumed).
+            done: Epochs of the phase that are done; above 0 if the training was resumed in the middle of the phase.
         """
 
     def start_epoch(self, epoch: int) -> None:
-        """Called before an epoch; they are counted from 0 through all phases."""
+        """Called before an epoch. Epochs are counted from 0 through all phases."""
 
     def backward(self, losses: dict[str, Tensor], step: Step) -> None:
-        """Takes the place of ``sum(losses).backward()``."""
+        """Called instead of ``sum(losses).backward()``, and must do the same."""
 
     def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
-        """Called with the epoch's row of the history, or with that of a phase without epochs."""
+        """Called after an epoch with its row of the history; in a phase without epochs with the row of the phase."""
 
     def end_phase(self) -> None:
-        """Called when a phase is over, before the network changes for the next one."""
+        """Called at the end of a phase, before the network changes for the next one."""
 
     def event(self, kind: str, **facts: Any) -> None:
-        """Called with whatever else should be on record."""
+        """Called with other events that should be recorded."""
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
-        """Called when the training is over: "finished", "failed" or "interrupted"."""
+        """Called when the training has ended: "finished", "failed" or "interrupted"."""
 
 
 class Unwatched:
-    """Trains without watching."""
+    """A tracker that measures nothing."""
 
     def start_phase(
         self, phase: TrainingPhase, learner: Learner, optimizer: torch.optim.Optimizer | None, step: int, done: int
@@ -58,7 +58,7 @@ class Unwatched:
         """Does nothing."""
 
     def backward(self, losses: dict[str, Tensor], step: Step) -> None:  # noqa: ARG002
-        """Adds the losses up and pulls them back."""
+        """Runs the backward pass of the sum of the losses."""
         torch.autograd.backward(total(losses))
 
     def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:

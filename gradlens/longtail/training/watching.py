@@ -1,4 +1,4 @@
-"""Watching: how closely a training is watched."""
+"""``Watching``: how often and how closely a training is measured."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ RARE = 10
 
 @dataclass(frozen=True)
 class Watching:
-    """How closely a training is watched.
+    """How often and how closely a training is measured.
 
     Attributes:
-        every: Measures every so many steps; None keeps within the budget.
-        per_phase: Measures about so many steps in each phase, evenly spread, instead; None does not.
-        budget: Part of the training time that measuring may take.
+        every: Measure every N steps; None = as often as the budget allows.
+        per_phase: Measure about this many steps of each phase, evenly spread. It replaces ``every``; None = not used.
+        budget: Fraction of the training time that measuring may take.
         engine: See ``Lens``.
-        layers: Records every layer.
-        update: Records the optimizer's update.
-        probe_every: Epochs between whole-data measurements class by class, which come at the end of each phase, too; None
-            keeps them rare, 0 makes none.
+        layers: True to record every layer.
+        update: True to record the optimizer's update.
+        probe_every: Epochs between probes: measurements of each class on the whole data. There is also one at the end of each
+            phase. None = few probes, 0 = no probes.
     """
 
     every: int | None = None
@@ -34,14 +34,14 @@ class Watching:
     per_phase: int | None = None
 
     def every_in(self, steps: int) -> int | None:
-        """Returns every how many steps of a phase of ``steps`` is measured; None keeps within the budget."""
+        """Returns the interval N in a phase of ``steps`` steps: every N-th step is measured; None = the budget decides."""
         return self.every if self.per_phase is None else max(1, steps // self.per_phase)
 
     def probe_is_due(self, done: int, epochs: int) -> bool:
-        """Says whether the classes are measured one by one, on the whole data, now.
+        """Says whether a probe (each class on the whole data) is due after an epoch.
 
-        That costs about as much as an epoch of training. Where nothing is said of it, it happens at most five times in a
-        phase and, but for its end, at most in every tenth epoch.
+        A probe costs about as much as an epoch of training. By default there are about five in a phase, at most one in ten
+        epochs, and one at its end.
 
         Args:
             done: Epochs of the phase that are done.

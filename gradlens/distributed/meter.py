@@ -15,7 +15,7 @@ from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import Layout, dense, inner_products
 from gradlens.batch.rows import Rows
 from gradlens.distributed.errors import TeamError
-from gradlens.distributed.team import Outcome, Phase, Team
+from gradlens.distributed.team import Outcome, Question, Team
 from gradlens.distributed.wrappers import Sharing, is_joint, replicas
 from gradlens.engines import EngineSwitch
 from gradlens.groups import ClassGroups
@@ -113,7 +113,7 @@ class SharedMeter(StepMeter):
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
         """See ``StepMeter.measure_rest``."""
-        if self._shared.joint and self._shared.team.vote(Phase.REST, True).outcome is not Outcome.GO:
+        if self._shared.joint and self._shared.team.vote(Question.REST, True).outcome is not Outcome.GO:
             raise StepDropped("another process cannot measure this backward pass")
         self._rests += 1
         super().measure_rest(losses, backward)
@@ -142,7 +142,7 @@ class SharedMeter(StepMeter):
                 self._switch.replace("its passes may hold collectives, and all processes must run the same ones")
         counts = np.asarray(rows.counts, dtype=np.float64)
         if shared.joint:
-            if shared.team.vote(Phase.BACKWARD, True).outcome is not Outcome.GO:
+            if shared.team.vote(Question.BACKWARD, True).outcome is not Outcome.GO:
                 raise StepDropped("another process cannot measure this backward pass")
             facts = torch.tensor([*counts, rows.untracked, *self._flags(reached)], dtype=torch.float64)
             total = shared.team.sum(facts).numpy()

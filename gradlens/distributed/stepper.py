@@ -17,7 +17,7 @@ from gradlens.distributed.fitting import SharedFitting
 from gradlens.distributed.joining import JOIN, JoinListener
 from gradlens.distributed.meter import Shared, StepDropped
 from gradlens.distributed.stepped_gradient import SharedSteppedGradient
-from gradlens.distributed.team import Outcome, Phase, Team, Vote
+from gradlens.distributed.team import Outcome, Question, Team, Vote
 from gradlens.distributed.wrappers import Sharing
 from gradlens.groups import ClassGroups
 from gradlens.guards.error_text import in_one_line
@@ -105,7 +105,7 @@ class SharedStepper(Stepper):
         """Removes every hook, delivers what is waiting, and leaves the other processes."""
         self._forget_joins()
         super().stop()
-        self.team.post(Phase.LEAVE)
+        self.team.post(Question.LEAVE)
 
     def _fit(self, model: nn.Module, groups: ClassGroups, engine: str) -> Fitting:
         return SharedFitting(self._shared, model, groups, engine, self._engine_changed)
@@ -135,7 +135,7 @@ class SharedStepper(Stepper):
         self._ticks += 1
         if self._open and not (self.armed and self.fitting.meter.begun):
             self._open = False
-            self._take(self.team.vote(Phase.COMMIT, False))
+            self._take(self.team.vote(Question.COMMIT, False))
         super()._after_step()
         # Not each process may have added its part to the count that the checks go by.
         self._measurements = self._shared.committed
@@ -144,7 +144,7 @@ class SharedStepper(Stepper):
         begun = time.perf_counter()
         self._open = False
         set_aside = len(self.fitting.meter.passes.totals)
-        vote = self.team.vote(Phase.COMMIT, True, [float(set_aside)])
+        vote = self.team.vote(Question.COMMIT, True, [float(set_aside)])
         self.schedule.clock.own(time.perf_counter() - begun)
         if vote.outcome is not Outcome.GO:
             if self._update is not None:
@@ -166,7 +166,7 @@ class SharedStepper(Stepper):
         if self.writes:
             due = self.schedule.due()
             decision = [float(due), float(self.schedule.ahead()), float(self.schedule.step)]
-        vote = self.team.vote(Phase.SYNC, True, decision)
+        vote = self.team.vote(Question.SYNC, True, decision)
         self.schedule.clock.own(time.perf_counter() - begun)
         if vote.outcome is not Outcome.GO:
             self._take(vote)
@@ -181,7 +181,7 @@ class SharedStepper(Stepper):
     def _disarm(self) -> None:
         if self._open:
             self._open = False
-            self.team.post(Phase.DECLINE)
+            self.team.post(Question.DECLINE)
         super()._disarm()
 
     def _fault(self, error: Exception) -> None:
@@ -208,7 +208,7 @@ class SharedStepper(Stepper):
                 self.team.abandon()
                 self._part()
             elif self._faults >= FAULTS or self._strict:
-                self.team.post(Phase.LEAVE)
+                self.team.post(Question.LEAVE)
 
     def _take(self, vote: Vote) -> None:
         """Takes a vote that did not go through."""
@@ -236,13 +236,13 @@ class SharedStepper(Stepper):
         self._paused, self._open = True, False
         super()._disarm()
         self.fitting.reset()
-        self.team.post(Phase.PAUSE)
+        self.team.post(Question.PAUSE)
 
     def _resume(self) -> None:
         """All processes have run out of data, and go on together."""
         if self.team.over or not self._running:
             return
-        vote = self.team.vote(Phase.RESUME, True)
+        vote = self.team.vote(Question.RESUME, True)
         if vote.outcome is not Outcome.GO:
             self._take(vote)
             return

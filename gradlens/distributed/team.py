@@ -34,7 +34,7 @@ AWAY = "away"
 _meetings = count()
 
 
-class Phase(IntEnum):
+class Question(IntEnum):
     """What a vote is about."""
 
     SYNC = 0
@@ -131,11 +131,11 @@ class Team:
         with contextlib.suppress(RuntimeError, ValueError):
             _get_default_store().set(f"gradlens/{next(_meetings)}/{dist.get_rank()}", AWAY)
 
-    def vote(self, phase: Phase, ok: bool, numbers: Sequence[float] = ()) -> Vote:
+    def vote(self, question: Question, ok: bool, numbers: Sequence[float] = ()) -> Vote:
         """Votes and waits for the others.
 
         Args:
-            phase: What the vote is about.
+            question: What the vote is about.
             ok: Whether this process can go on with it.
             numbers: At most NUMBERS, to be summed.
         """
@@ -143,17 +143,17 @@ class Team:
             self._settle(*self._posted.popleft())
         if self.over:
             return Vote(Outcome.OVER)
-        return self._settle(*self._cast(phase, ok, numbers))
+        return self._settle(*self._cast(question, ok, numbers))
 
-    def post(self, phase: Phase) -> None:
+    def post(self, question: Question) -> None:
         """Votes no in the next vote of the others, without waiting: DECLINE, PAUSE or LEAVE."""
         if self.over:
             return
         try:
-            self._posted.append(self._cast(phase, False))
+            self._posted.append(self._cast(question, False))
         except RuntimeError as error:
             self._broken(error)
-        if phase is Phase.LEAVE:
+        if question is Question.LEAVE:
             self.over = True
 
     def abandon(self) -> None:
@@ -186,13 +186,13 @@ class Team:
         self._group.allreduce([tensor], options).wait()
         return tensor
 
-    def _cast(self, phase: Phase, ok: bool, numbers: Sequence[float] = ()) -> tuple[Any, Tensor]:
-        size = len(Phase) + self.size + NUMBERS
+    def _cast(self, question: Question, ok: bool, numbers: Sequence[float] = ()) -> tuple[Any, Tensor]:
+        size = len(Question) + self.size + NUMBERS
         ballot = self._ballots.pop().zero_() if self._ballots else _lasting(torch.zeros(size, dtype=torch.float64))
-        ballot[phase] = 1
-        ballot[len(Phase) + self.rank] = float(ok)
+        ballot[question] = 1
+        ballot[len(Question) + self.rank] = float(ok)
         if numbers:
-            ballot[len(Phase) + self.size : len(Phase) + self.size + len(numbers)] = torch.tensor(
+            ballot[len(Question) + self.size : len(Question) + self.size + len(numbers)] = torch.tensor(
                 numbers, dtype=torch.float64
             )
         return self._group.allreduce([ballot]), ballot
@@ -205,17 +205,17 @@ class Team:
             return Vote(Outcome.OVER)
         values = ballot.tolist()
         self._ballots.append(ballot)
-        phases, oks = values[: len(Phase)], values[len(Phase) : len(Phase) + self.size]
-        numbers = tuple(values[len(Phase) + self.size :])
+        votes, oks = values[: len(Question)], values[len(Question) : len(Question) + self.size]
+        numbers = tuple(values[len(Question) + self.size :])
         absent = tuple(rank for rank, ok in enumerate(oks) if not ok)
         # Steps begin and pauses end together; a process that is elsewhere then is there by an error of ours.
-        apart = any(phases[phase] not in (0, self.size) for phase in (Phase.SYNC, Phase.RESUME))
-        if phases[Phase.PAUSE] and not phases[Phase.LEAVE]:
+        apart = any(votes[question] not in (0, self.size) for question in (Question.SYNC, Question.RESUME))
+        if votes[Question.PAUSE] and not votes[Question.LEAVE]:
             outcome = Outcome.PAUSE
-        elif phases[Phase.LEAVE] or apart:
+        elif votes[Question.LEAVE] or apart:
             outcome = Outcome.OVER
         else:
-            outcome = Outcome.GO if not absent and max(phases) == self.size else Outcome.NO
+            outcome = Outcome.GO if not absent and max(votes) == self.size else Outcome.NO
         if outcome is Outcome.OVER:
             self.over = True
         return Vote(outcome, numbers, absent)

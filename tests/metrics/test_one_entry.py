@@ -7,7 +7,7 @@ import pytest
 
 from gradlens import figures
 from gradlens.analysis.compare import compare
-from gradlens.commands.demo.table import Stretch, comparison
+from gradlens.commands.demo.table import DemoColumn, comparison
 from gradlens.metrics.catalogue import ANY, QUANTITIES, Quantity, Unit, positive
 from gradlens.metrics.measurement import Measurement
 from gradlens.metrics.table import with_table
@@ -68,7 +68,7 @@ def test_the_command_line_shows_it(alignment, runs):
     mean = np.nanmean(by_hand(runs[0], "tail"))
     for text in (
         printed(summary_table(runs[0])),
-        printed(comparison([Stretch("all", None, runs[0], slice(None))], {})),
+        printed(comparison([DemoColumn("all", None, runs[0], slice(None))], {})),
     ):
         assert "alignment" in text or TITLE in text
         assert f"{mean:.2f}" in text

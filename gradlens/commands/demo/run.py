@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from gradlens.analysis.distortion import distortion_difference
-from gradlens.commands.demo.table import Stretch, change_text, claims_summary, comparison, phases_of
+from gradlens.commands.demo.table import DemoColumn, change_text, claims_summary, comparison, phases_of
 from gradlens.longtail.data.digits import load_digits
 from gradlens.longtail.methods import CE, DUAL_PHASE
 from gradlens.longtail.recipe.recipe import Recipe
@@ -60,7 +60,7 @@ class DemoResult:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DemoTraining:
     """One training of the demo."""
 
     task: Task
@@ -91,16 +91,16 @@ def run_demo(
     console = console or Console()
     settings = settings or DemoSettings(epochs=8 if quick else DemoSettings.epochs)
     folder = Path(out) if out is not None else free_folder(Path("runs/demo"))
-    plans = plan(settings, seed)
-    for name in plans:
+    trainings = trainings_of(settings, seed)
+    for name in trainings:
         if (folder / name).exists():
             raise RunExistsError(f"{folder} holds an earlier demo; choose another folder with --out")
-    console.print(_introduction(plans, seed))
+    console.print(_introduction(trainings, seed))
     with _one_thread():
-        trained = _train(plans, folder, seed, console)
-    accuracies = {name: _accuracies(plans[name].task, result) for name, result in trained.items()}
+        trained = _train(trainings, folder, seed, console)
+    accuracies = {name: _accuracies(trainings[name].task, result) for name, result in trained.items()}
     runs = {name: Run(result.folder) for name, result in trained.items()}
-    console.print(comparison(_stretches(runs), accuracies))
+    console.print(comparison(_columns(runs), accuracies))
     console.print(_change(runs), highlight=False, soft_wrap=True)
     _print_claims(runs, console)
     report = _write_report(list(runs.values()), folder / "report.html", console)
@@ -108,7 +108,7 @@ def run_demo(
     return DemoResult({name: result.folder for name, result in trained.items()}, accuracies, report)
 
 
-def plan(settings: DemoSettings, seed: int) -> dict[str, Plan]:
+def trainings_of(settings: DemoSettings, seed: int) -> dict[str, DemoTraining]:
     """Returns the three trainings; all are measured with the groups of the long-tailed one, as in the paper's Figure 1."""
     balanced, long_tailed = (
         digits_task(imbalance=settings.imbalance, balanced=even, subset_seed=seed) for even in (True, False)
@@ -116,9 +116,9 @@ def plan(settings: DemoSettings, seed: int) -> dict[str, Plan]:
     changes = {"epochs": settings.epochs}
     second = {"epochs_2": 2 * settings.epochs, "memory": settings.memory}
     return {
-        BALANCED: Plan(balanced, CE.on(balanced, changes, "demo")),
-        LONG_TAILED: Plan(long_tailed, CE.on(long_tailed, changes, "demo")),
-        DUAL: Plan(long_tailed, DUAL_PHASE.on(long_tailed, changes | second, "demo")),
+        BALANCED: DemoTraining(balanced, CE.on(balanced, changes, "demo")),
+        LONG_TAILED: DemoTraining(long_tailed, CE.on(long_tailed, changes, "demo")),
+        DUAL: DemoTraining(long_tailed, DUAL_PHASE.on(long_tailed, changes | second, "demo")),
     }
 
 
@@ -132,7 +132,7 @@ def free_folder(base: Path) -> Path:
     return folder
 
 
-def _train(plans: dict[str, Plan], folder: Path, seed: int, console: Console) -> dict[str, Trained]:
+def _train(trainings: dict[str, DemoTraining], folder: Path, seed: int, console: Console) -> dict[str, Trained]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -141,8 +141,8 @@ def _train(plans: dict[str, Plan], folder: Path, seed: int, console: Console) ->
     )
     trained: dict[str, Trained] = {}
     with Progress(*columns, console=console) as progress:
-        bars = {name: progress.add_task(name, total=p.recipe.epochs, start=False) for name, p in plans.items()}
-        for name, p in plans.items():
+        bars = {name: progress.add_task(name, total=p.recipe.epochs, start=False) for name, p in trainings.items()}
+        for name, p in trainings.items():
             progress.start_task(bars[name])
             watching = Watching(every=1, probe_every=p.recipe.epochs)
             trained[name] = run_training(
@@ -167,9 +167,9 @@ def _accuracies(task: Task, trained: Trained) -> dict[str, float]:
     return group_accuracies(model(images).argmax(1), labels, task.groups())
 
 
-def _stretches(runs: dict[str, Run]) -> list[Stretch]:
+def _columns(runs: dict[str, Run]) -> list[DemoColumn]:
     """Returns the columns of the comparison: the runs, the dual-phase one phase by phase."""
-    whole = [Stretch(name, name, runs[name], slice(None)) for name in (BALANCED, LONG_TAILED)]
+    whole = [DemoColumn(name, name, runs[name], slice(None)) for name in (BALANCED, LONG_TAILED)]
     return whole + phases_of(DUAL, runs[DUAL])
 
 
@@ -179,14 +179,14 @@ def _change(runs: dict[str, Run]) -> str:
     return change_text(f"{DUAL} {last.name}", change)
 
 
-def _introduction(plans: dict[str, Plan], seed: int) -> str:
+def _introduction(trainings: dict[str, DemoTraining], seed: int) -> str:
     order = " ".join(str(digit) for digit in load_digits(seed).order)
     rows = "\n".join(
         f"  {name}: {len(p.task.train.labels)} images, by class {torch.bincount(p.task.train.labels).tolist()}"
-        for name, p in plans.items()
+        for name, p in trainings.items()
         if name != DUAL
     )
-    groups = plans[LONG_TAILED].task.groups()
+    groups = trainings[LONG_TAILED].task.groups()
     return (
         f"Handwritten digits, from most to least frequent: {order}\n{rows}\n"
         f"  {DUAL}: the long-tailed images, first the head alone, then the tail with a memory of the head\n  {groups}"

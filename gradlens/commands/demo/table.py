@@ -19,7 +19,7 @@ from gradlens.runlog import Run
 
 
 @dataclass(frozen=True)
-class Stretch:
+class DemoColumn:
     """A column of the table: some measured steps of a run.
 
     Attributes:
@@ -53,50 +53,50 @@ class Stretch:
         return float(totals[self.run.groups.names.index(group)] / totals.sum())
 
 
-def phases_of(training: str, run: Run) -> list[Stretch]:
+def phases_of(training: str, run: Run) -> list[DemoColumn]:
     """Returns one column for each phase of a run; the last carries the accuracy of the training."""
     steps = np.asarray(run.steps)
-    stretches = []
+    columns = []
     for phase in run.phases:
         stop = len(steps) if phase.end is None else int(np.searchsorted(steps, phase.end))
         rows = slice(int(np.searchsorted(steps, phase.start)), stop)
         owner = training if phase is run.phases[-1] or phase.end is None else None
-        stretches.append(Stretch(f"{training} {phase.name}", owner, run, rows))
-    return stretches
+        columns.append(DemoColumn(f"{training} {phase.name}", owner, run, rows))
+    return columns
 
 
-def comparison(stretches: Sequence[Stretch], accuracies: dict[str, dict[str, float]]) -> Table:
+def comparison(columns: Sequence[DemoColumn], accuracies: dict[str, dict[str, float]]) -> Table:
     """Returns the table of averages: group by group, the columns side by side.
 
     Args:
-        stretches: The columns.
+        columns: The columns.
         accuracies: Training -> test accuracy in percent of each group.
     """
     title = "Whose gradient does the model follow? (means over the measured steps)"
     table = Table(box=box.SIMPLE, title=title, title_justify="left", pad_edge=False)
     table.add_column("", no_wrap=True)
-    for stretch in stretches:
-        table.add_column(stretch.title.replace("-", "-\n"), justify="right", no_wrap=True)
-    groups = stretches[0].run.groups
+    for column in columns:
+        table.add_column(column.title.replace("-", "-\n"), justify="right", no_wrap=True)
+    groups = columns[0].run.groups
 
     def row(text: str, quantity: Quantity, *of: str) -> None:
-        table.add_row(text, *(_number(stretch.mean(quantity, *of), 2) for stretch in stretches))
+        table.add_row(text, *(_number(column.mean(quantity, *of), 2) for column in columns))
 
     for group, fraction in zip(groups.names, groups.fractions(), strict=True):
         table.add_row(
             f"[bold]{group}[/bold] ({fraction:.0%} of the classes): samples",
-            *(f"{stretch.samples(group):.1%}" for stretch in stretches),
+            *(f"{column.samples(group):.1%}" for column in columns),
         )
         for quantity in of_groups("gradient"):
             row(f"  {quantity.title}", quantity, group)
         table.add_row(
             "  test accuracy (%)",
-            *("-" if s.training is None else _number(accuracies[s.training][group], 1) for s in stretches),
+            *("-" if s.training is None else _number(accuracies[s.training][group], 1) for s in columns),
             end_section=True,
         )
     first, second = groups.names[:2]
     row("conflict of the two (cosine)", QUANTITIES["conflict"], first, second)
-    found = [stretch.distortion() for stretch in stretches]
+    found = [column.distortion() for column in columns]
     table.add_row("[bold]distortion[/bold] (0 = none)", *(_number(x.value, 3) for x in found))
     table.add_row("  its 95 % interval", *(f"{x.low:.3f} to {x.high:.3f}" if x.measurable else "-" for x in found))
     return table

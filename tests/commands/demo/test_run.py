@@ -11,7 +11,7 @@ from rich.console import Console
 from gradlens.analysis.distortion import distortion, distortion_interval
 from gradlens.analysis.figure1_claims import Claim
 from gradlens.commands.demo.run import BALANCED, DUAL, LONG_TAILED, DemoSettings, free_folder, run_demo
-from gradlens.commands.demo.table import Stretch, change_text, claims_summary, comparison, phases_of
+from gradlens.commands.demo.table import DemoColumn, change_text, claims_summary, comparison, phases_of
 from gradlens.estimation.intervals import Interval
 from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.runlog import Run, RunExistsError
@@ -169,6 +169,6 @@ def test_columns_of_the_table(demo):
     assert np.isnan(first.mean(QUANTITIES["norm"], "tail"))
     assert second.distortion() == distortion_interval(run, start=8 * 10)
     assert first.distortion().measurable
-    table = comparison([Stretch("all", DUAL, run, slice(None)), first, second], result.accuracies)
+    table = comparison([DemoColumn("all", DUAL, run, slice(None)), first, second], result.accuracies)
     assert table.row_count == 2 * 6 + 3
     assert list(table.columns[2].cells)[5] == "-"

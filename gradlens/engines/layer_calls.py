@@ -27,7 +27,7 @@ class LayerCall:
         self._version = version
 
     def refusal(self, rows: int, nodes: Collection[Any]) -> str | None:  # noqa: ARG002
-        """Returns why the rows of this call are not the samples of the batch, or None if they are.
+        """Returns why the gradients of this call cannot be told apart by rows, or None if they can.
 
         Args:
             rows: Number of labels B.
@@ -81,7 +81,7 @@ class AttentionCall:
         self._autocast = (device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
 
     def refusal(self, rows: int, nodes: Collection[Any]) -> str | None:
-        """Returns why the rows of this call are not the samples of the batch, or None if they are.
+        """Returns why the gradients of this call cannot be told apart by rows, or None if they can.
 
         Args:
             rows: Number of labels B.

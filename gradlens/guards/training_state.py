@@ -14,8 +14,8 @@ from gradlens.guards.own_pass import OwnPass
 from gradlens.guards.random_state import RandomState
 
 WRITES_GRADIENTS = (
-    "a function of the model differentiates on its own inside its backward pass and adds to .grad there (reversible layers, "
-    "checkpointing by hand), so the passes of a measurement would add to it, too; what they added has been taken back"
+    "a function of the model runs a backward pass inside its own backward pass and adds to .grad there (reversible layers, "
+    "checkpointing by hand), so the passes of a measurement add to .grad, too; what they added has been removed"
 )
 
 

@@ -1,4 +1,7 @@
-"""The command line: parses, calls, prints. What a command needs is imported when it runs."""
+"""The command line of gradlens. Each command parses its options, calls a function and prints.
+
+A command imports what it needs only when it runs.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ app = typer.Typer(
 
 @dataclass(frozen=True)
 class _Tracked:
-    """A tracked program that is to run once the command line parser has returned."""
+    """A program to track. It runs after the command line parser has returned."""
 
     options: TrackOptions
     target: str
@@ -44,8 +47,8 @@ def main() -> None:
     """Runs the command line.
 
     Raises:
-        SystemExit: Always, but for a tracked program that runs to its end.
-        BaseException: What a tracked program raises.
+        SystemExit: After every command, except a tracked program that runs to its end.
+        BaseException: Any exception of a tracked program.
     """
     tracked: list[_Tracked] = []
     try:
@@ -53,7 +56,7 @@ def main() -> None:
     except SystemExit:
         if not tracked:
             raise
-    # Outside of the parser, which would turn exceptions and interrupts of the program into messages of its own.
+    # Not inside the parser, which would turn exceptions and interrupts of the program into messages of its own.
     plan = tracked[0]
     try:
         track(plan.options, plan.target, plan.arguments, is_module=plan.is_module)
@@ -68,10 +71,10 @@ def _show_version(wanted: bool) -> None:
 
 
 class _TrackCommand(TyperCommand):
-    """Says in its usage that a program is a script or a module, which arguments and options alone do not."""
+    """The command ``track``. Its usage line says that the program may be a script or a module."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        """Returns what follows the command's name."""
+        """Returns the parts of the usage line after the name of the command."""
         return ["[OPTIONS] (SCRIPT | -m MODULE) [ARGS]..."]
 
 
@@ -96,23 +99,23 @@ def track_command(
         str | None,
         typer.Option(help="head-tail (default), shots, per-class, or NAME=IDS,... such as head=0-69,tail=70-99"),
     ] = None,
-    groups_from: Annotated[Path | None, typer.Option(metavar="RUN", help="the groups of another run")] = None,
+    groups_from: Annotated[Path | None, typer.Option(metavar="RUN", help="use the groups of another run")] = None,
     every: Annotated[int | None, typer.Option(min=1, help="measure every N optimizer steps")] = None,
     budget: Annotated[
         str | None,
         typer.Option(
             metavar="PART",
-            help=f"measure within this part of the training time: 5% or 0.05 (default {DEFAULT_BUDGET:.0%})",
+            help=f"spend at most this part of the training time: 5% or 0.05 (default {DEFAULT_BUDGET:.0%})",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run (default runs/SCRIPT, the next free one)")] = None,
     name: Annotated[str | None, typer.Option(help="name of the run below runs/")] = None,
     engine: Annotated[str, typer.Option(help="auto, masked, split or func")] = "auto",
     layers: Annotated[bool, typer.Option("--layers", help="record every layer")] = False,
-    update: Annotated[bool, typer.Option("--update", help="record the optimizer's update as well")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="end the training on an error of gradlens")] = False,
+    update: Annotated[bool, typer.Option("--update", help="also record the optimizer's update")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="stop the training on an error of gradlens")] = False,
 ) -> None:
-    """Runs a training script, unchanged, and measures what each group of classes contributes to its gradient."""
+    """Runs an unchanged training script and measures what each group of classes contributes to its gradient."""
     with _refusals():
         if groups is not None and groups_from is not None:
             raise TrackError("--groups and --groups-from were both given; choose one")
@@ -154,7 +157,7 @@ def list_command(folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]")] =
 
 
 def _opened(folder: Path) -> Run:
-    """Opens a run and says which of its files are damaged."""
+    """Returns a run, and prints warnings about its damaged files."""
     from gradlens.runlog import Run
 
     run = Run(folder)
@@ -164,7 +167,11 @@ def _opened(folder: Path) -> Run:
 
 
 def _readable(folders: list[Path]) -> list[Run]:
-    """Opens those of the runs that can be read; what is wrong with the others is said."""
+    """Returns the runs that can be read, and prints a warning for each of the others.
+
+    Raises:
+        RunError: Only one run was given, and it cannot be read.
+    """
     from gradlens.runlog import RunError
 
     found = []
@@ -199,7 +206,7 @@ def report_command(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...")],
     out: Annotated[Path, typer.Option("-o", "--out", help="the HTML file to write")] = Path("report.html"),
 ) -> None:
-    """Writes runs as one HTML page that needs nothing else."""
+    """Writes runs into one HTML page, which works offline."""
     with _refusals():
         from gradlens.reports.html import write_report
 
@@ -212,12 +219,12 @@ def export_command(
     run: Annotated[Path, typer.Argument(metavar="RUN")],
     to: Annotated[str, typer.Option("--to", help="parquet, csv or tensorboard")] = "parquet",
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="what to write (default: named after the run)")
+        Path | None, typer.Option("-o", "--out", help="file or folder to write (default: the name of the run)")
     ] = None,
 ) -> None:
-    """Writes a run as a table for other tools: a row for each measured step, of the whole model.
+    """Writes a run as a table for other tools. It has a row for each measured step, for the whole model.
 
-    Losses and hits of a group are sums over its samples (count/). Layers and probes are left out; gradlens.Run reads them.
+    Losses and hits of a group are sums over its samples (count/). The table has no layers and probes; gradlens.Run reads them.
     """
     with _refusals():
         from gradlens.reports.export import export
@@ -241,7 +248,7 @@ def demo_command(
     ] = None,
     seed: Annotated[int, typer.Option(help="seed of class order, subsets, weights and batches")] = 0,
 ) -> None:
-    """Trains balanced and long-tailed on real handwritten digits and shows whose gradient the models followed."""
+    """Trains on handwritten digits, balanced and long-tailed, and shows whose gradient the models followed."""
     with _refusals():
         from gradlens.commands.demo.run import run_demo
 
@@ -254,7 +261,7 @@ def demo_command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 def train_command(context: typer.Context) -> None:
-    """Trains a method of the long-tail lab, watched by the lens."""
+    """Trains a method of the long-tail lab and measures its gradients."""
     from gradlens.commands.train import main as train
 
     train(context.args)
@@ -268,7 +275,7 @@ def dashboard_command(
     ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open the page in the browser")] = True,
 ) -> None:
-    """Shows the runs of a folder in the browser, live while they train."""
+    """Shows the runs of a folder in the browser, also while they train."""
     with _refusals():
         from gradlens_dashboard.server import start
 
@@ -277,7 +284,7 @@ def dashboard_command(
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turns what a command cannot do into one line and exit code 2."""
+    """Turns the errors of gradlens into one printed line and exit code 2."""
     try:
         yield
     except TrackError as error:
@@ -287,7 +294,7 @@ def _refusals() -> Iterator[None]:
             raise
         _refuse(f"{error.name} is not installed; install gradlens with its extras: pip install -e '.[all]'")
     except ValueError as error:
-        # The package's own errors (RunError, GroupsError, FigureError) are ValueErrors; others are bugs and keep their trace.
+        # The errors of gradlens (RunError, GroupsError, FigureError) are ValueErrors. Others are bugs and keep their traceback.
         if not type(error).__module__.startswith("gradlens"):
             raise
         _refuse(error)

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command.
 
     Args:
-        arguments: What follows ``gradlens train``; those of the process where None.
+        arguments: The arguments after ``gradlens train``; None = those of the process.
     """
     app(args=arguments, prog_name="gradlens train")
 
@@ -48,22 +48,22 @@ def train(
     method: Annotated[str, typer.Argument(help=_METHODS)],
     dataset: Annotated[str, typer.Argument(help=_DATASETS)],
     data: Annotated[Path | None, typer.Option(help="folder with the data of a named data set")] = None,
-    imbalance: Annotated[float | None, typer.Option(help="largest over smallest class")] = None,
+    imbalance: Annotated[float | None, typer.Option(help="size of the largest class over that of the smallest")] = None,
     balanced: Annotated[
-        bool, typer.Option("--balanced", help="as many images, spread evenly over the classes")
+        bool, typer.Option("--balanced", help="train on a balanced set as large as the long-tailed one")
     ] = False,
     epochs: Annotated[int | None, typer.Option(min=1, help="epochs of each phase")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="any other setting, e.g. --set tau=1")
     ] = None,
     seed: Annotated[int, typer.Option(help="seed of weights, order and augmentation")] = 0,
-    subset_seed: Annotated[int, typer.Option(help="seed of the subset; 0 is the community's for CIFAR")] = 0,
-    device: Annotated[str | None, typer.Option(help="cuda where there is one, else cpu")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="processes that read image files, at most one a core")] = 4,
-    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/METHOD-DATASET-... where not given")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the folder's checkpoint")] = False,
-    every: Annotated[int | None, typer.Option(min=1, help="measure every so many steps")] = None,
-    budget: Annotated[str, typer.Option(help="measure within this part of the training time: 5% or 0.05")] = _BUDGET,
+    subset_seed: Annotated[int, typer.Option(help="seed of the subset; for CIFAR 0 is the usual one")] = 0,
+    device: Annotated[str | None, typer.Option(help="default: cuda if there is a GPU, else cpu")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="processes that read image files, at most one per core")] = 4,
+    out: Annotated[Path | None, typer.Option(help="folder of the run (default runs/METHOD-DATASET-...)")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue from the folder's checkpoint")] = False,
+    every: Annotated[int | None, typer.Option(min=1, help="measure every N optimizer steps")] = None,
+    budget: Annotated[str, typer.Option(help="spend at most this part of the training time: 5% or 0.05")] = _BUDGET,
     untracked: Annotated[bool, typer.Option("--untracked", help="train without the lens")] = False,
     engine: Annotated[str, typer.Option(help="auto, masked, split or func")] = "auto",
     update: Annotated[bool, typer.Option("--update", help="record the optimizer's update")] = False,
@@ -71,16 +71,16 @@ def train(
         int | None,
         typer.Option(
             min=0,
-            help="epochs between measurements of every class on the whole data, each of which takes about as long as an epoch; "
-            "where not given, at the end of each phase and at most every tenth epoch; 0 for none",
+            help="epochs between measurements of every class on the whole data (each takes about as long as an epoch); "
+            "default: at the end of each phase, and at most every tenth epoch; 0 = none",
         ),
     ] = None,
     evaluate_every: Annotated[int, typer.Option(min=1, help="epochs between evaluations")] = 1,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="end each epoch early, to try things out")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="most steps of an epoch, for a quick try")] = None,
 ) -> None:
-    """Trains a method of the long-tail lab, watched by the lens, and says how many-, medium- and few-shot classes fare.
+    """Trains a method of the long-tail lab, measures its gradients, and prints many-, medium- and few-shot accuracy.
 
-    In several processes: torchrun --nproc-per-node 4 -m gradlens train ... The batch is that of all processes together.
+    With several processes: torchrun --nproc-per-node 4 -m gradlens train ... They share each batch.
     """
     console = Console()
     try:
@@ -100,7 +100,7 @@ def train(
                 workers=workers,
             )
             recipe = find_method(method).on(task, changes)
-            # Whoever comes second would find the folder of the first taken.
+            # The processes must agree: a second process would find the folder of the first one taken.
             folder = out or processes.agreed(lambda: default_folder(method, task.name, imbalance, seed, resume=resume))
             console.print(_headline(recipe, task, where, processes.size, folder), highlight=False, soft_wrap=True)
             trained = _with_progress(
@@ -145,7 +145,10 @@ def _headline(recipe: Recipe, task: Task, device: str, processes: int, folder: P
 
 
 def default_folder(method: str, dataset: str, imbalance: float | None, seed: int, *, resume: bool) -> Path:
-    """Returns runs/METHOD-DATASET[-ifN]-sSEED; the first free one, or the latest of them to resume."""
+    """Returns the default folder of a run, runs/METHOD-DATASET[-ifN]-sSEED, with a number added if it is taken.
+
+    Without ``resume`` this is the first free folder; with it, the latest existing one.
+    """
     name = "-".join([method, dataset, *([f"if{imbalance:g}"] if imbalance else []), f"s{seed}"])
     latest, number = Path("runs") / name, 1
     while (following := Path("runs") / (name if number == 1 else f"{name}-{number}")).exists():
@@ -194,7 +197,7 @@ def _print_result(console: Console, trained: Trained) -> None:
 
 
 def _distortion(folder: Path) -> str | None:
-    """Says how far each phase steered from the classes' numbers, and how that changed; None where nothing was measured."""
+    """Returns a text with the distortion of each phase, and how it changed; None if nothing was measured."""
     try:
         run = Run(folder)
     except RunError:  # trained without the lens

@@ -1,1 +1,1 @@
-"""``gradlens demo``."""
+"""The command ``gradlens demo``."""

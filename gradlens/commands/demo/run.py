@@ -1,4 +1,4 @@
-"""The demo: balanced, long-tailed and dual-phase training on handwritten digits, watched by the lens and compared."""
+"""The demo: trains on handwritten digits (balanced, long-tailed, dual-phase), measures all three and compares them."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ BALANCED, LONG_TAILED, DUAL = "balanced", "long-tailed", "dual-phase"
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What the demo trains with; the defaults take about half a minute in all on two CPU cores.
+    """The settings of the demo's trainings. With the defaults all three take about half a minute on two CPU cores.
 
-    More epochs than this fit the long-tailed set completely: what is left of its gradient is then noise, in which no group leads.
+    With more epochs the network fits the long-tailed set completely. Its gradient is then only noise, in which no group leads.
 
     Attributes:
-        epochs: Of each training, and of phase I of the dual-phase one; phase II, whose epochs are short, has twice as many.
+        epochs: Epochs of each training and of phase I of the dual-phase training. Phase II has twice as many, since its epochs
+            are short.
         imbalance: Largest over smallest class.
-        memory: Images that phase II keeps of each head class. With the method's own 10 the 33 images of the tail, whose losses
-            are larger, lead phase II about as far as the head leads the long-tailed run; with 20 neither group leads.
+        memory: Images that phase II keeps of each head class. With the method's default of 10 the 33 images of the tail, whose
+            losses are larger, lead phase II about as much as the head leads the long-tailed run. With 20 neither group leads.
     """
 
     epochs: int = 12
@@ -46,12 +47,12 @@ class DemoSettings:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What a demo leaves behind.
+    """The result of a demo.
 
     Attributes:
-        runs: Per training ("balanced", "long-tailed", "dual-phase"), the folder of its run.
-        accuracies: Per training, test accuracy in percent of each group and "overall".
-        report: The HTML report, or None where plotly is not installed.
+        runs: Training ("balanced", "long-tailed", "dual-phase") -> folder of its run.
+        accuracies: Training -> test accuracy in percent of each group and "overall".
+        report: Path of the HTML report; None if plotly is not installed.
     """
 
     runs: dict[str, Path]
@@ -78,12 +79,12 @@ def run_demo(
     """Trains the three runs, compares them and writes the report.
 
     Args:
-        out: Folder for runs and report; must not hold earlier ones. Where None, the first free one of ``runs/demo``,
+        out: Folder for the runs and the report. It must not hold an earlier demo. None = the first free one of ``runs/demo``,
             ``runs/demo-2``, ...
         seed: Seed of class order, subsets, initial weights and batches.
-        settings: What to train with.
-        quick: Trains 8 epochs only, to see that everything works.
-        console: Where to print.
+        settings: Settings of the trainings.
+        quick: True to train only 8 epochs, to check that everything works.
+        console: Console to print on.
 
     Raises:
         RunExistsError: ``out`` holds an earlier demo.
@@ -109,7 +110,7 @@ def run_demo(
 
 
 def trainings_of(settings: DemoSettings, seed: int) -> dict[str, DemoTraining]:
-    """Returns the three trainings; all are measured with the groups of the long-tailed one, as in the paper's Figure 1."""
+    """Returns the three trainings by name. All are measured with the groups of the long-tailed one, as in Figure 1."""
     balanced, long_tailed = (
         digits_task(imbalance=settings.imbalance, balanced=even, subset_seed=seed) for even in (True, False)
     )
@@ -123,7 +124,7 @@ def trainings_of(settings: DemoSettings, seed: int) -> dict[str, DemoTraining]:
 
 
 def free_folder(base: Path) -> Path:
-    """Returns ``base``, or ``base-2``, ``base-3``, ... where that exists."""
+    """Returns the first path that does not exist of ``base``, ``base-2``, ``base-3``, ..."""
     number = 1
     folder = base
     while folder.exists():
@@ -168,7 +169,7 @@ def _accuracies(task: Task, trained: Trained) -> dict[str, float]:
 
 
 def _columns(runs: dict[str, Run]) -> list[DemoColumn]:
-    """Returns the columns of the comparison: the runs, the dual-phase one phase by phase."""
+    """Returns the columns of the comparison: the balanced run, the long-tailed run, and each phase of the dual-phase run."""
     whole = [DemoColumn(name, name, runs[name], slice(None)) for name in (BALANCED, LONG_TAILED)]
     return whole + phases_of(DUAL, runs[DUAL])
 
@@ -195,7 +196,7 @@ def _introduction(trainings: dict[str, DemoTraining], seed: int) -> str:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Computes on one thread: layers this small only lose by sharing, most of all on a busy machine."""
+    """Lets torch compute on one thread. With layers this small several threads are slower, most of all on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

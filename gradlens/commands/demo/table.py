@@ -1,4 +1,4 @@
-"""The demo's table: averages of runs, or of phases of a run, side by side."""
+"""The tables of the demo: means of runs or phases side by side, and the claims of Figure 1."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class DemoColumn:
     """A column of the table: some measured steps of a run.
 
     Attributes:
-        title: Head of the column.
-        training: Whose accuracy stands in it, or None where there is none to show.
+        title: Title of the column.
+        training: Training whose accuracy is shown in the column; None if none is shown.
         run: The run.
-        rows: Which of its measured steps.
+        rows: Rows of its measured steps.
     """
 
     title: str
@@ -35,26 +35,31 @@ class DemoColumn:
     rows: slice
 
     def mean(self, quantity: Quantity, *of: str) -> float:
-        """Returns the mean of a quantity over the column's steps; NaN where it has no number in any of them."""
+        """Returns the mean of a quantity over the column's steps; NaN if no value is finite.
+
+        Args:
+            quantity: The quantity.
+            *of: The group or groups that it is about.
+        """
         values = series_of(self.run, quantity, *of)[self.rows]
         finite = values[np.isfinite(values)]
         return float(finite.mean()) if len(finite) else float("nan")
 
     def distortion(self) -> Interval:
-        """Returns ``gradlens.distortion`` of the column's steps, with its interval."""
+        """Returns ``gradlens.distortion`` over the column's steps with its interval."""
         steps = self.run.steps[self.rows]
         if not len(steps):
             return Interval.none(float("nan"), 0)
         return distortion_interval(self.run, int(steps[0]), int(steps[-1]) + 1)
 
     def samples(self, group: str) -> float:
-        """Returns the group's part of all samples of these steps."""
+        """Returns the group's share of the samples in the column's steps."""
         totals = self.run.counts[self.rows].sum(0)
         return float(totals[self.run.groups.names.index(group)] / totals.sum())
 
 
 def phases_of(training: str, run: Run) -> list[DemoColumn]:
-    """Returns one column for each phase of a run; the last carries the accuracy of the training."""
+    """Returns a column for each phase of a run. Only the last one shows the accuracy of the training."""
     steps = np.asarray(run.steps)
     columns = []
     for phase in run.phases:
@@ -66,7 +71,7 @@ def phases_of(training: str, run: Run) -> list[DemoColumn]:
 
 
 def comparison(columns: Sequence[DemoColumn], accuracies: dict[str, dict[str, float]]) -> Table:
-    """Returns the table of averages: group by group, the columns side by side.
+    """Returns the table of means: rows group by group, the columns side by side.
 
     Args:
         columns: The columns.
@@ -103,7 +108,7 @@ def comparison(columns: Sequence[DemoColumn], accuracies: dict[str, dict[str, fl
 
 
 def claims_summary(claims: Sequence[Claim]) -> Table:
-    """Returns each statement of the paper's Figure 1 once, and how many of its measures support it."""
+    """Returns a table with each statement of the paper's Figure 1, and how many of its measures have which verdict."""
     measured: dict[tuple[str, str], list[bool | None]] = {}
     for claim in claims:
         measured.setdefault((claim.panel, claim.statement), []).append(claim.supported)
@@ -121,11 +126,11 @@ def claims_summary(claims: Sequence[Claim]) -> Table:
 
 
 def change_text(phase: str, change: Interval) -> str:
-    """Says how distortion in a phase differs from that of the long-tailed run, and whether by more than its steps vary.
+    """Returns a text that says how the distortion of a phase differs from that of the long-tailed run, with a verdict.
 
     Args:
-        phase: The phase.
-        change: Distortion of the phase less that of the long-tailed run.
+        phase: Name of the phase.
+        change: Distortion of the phase minus that of the long-tailed run, with its interval.
     """
     if not change.measurable:
         verdict = f"undecided: {change.why}"

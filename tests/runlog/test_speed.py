@@ -10,7 +10,7 @@ import pytest
 
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunWriter
-from gradlens.runlog.format.schema import Layout, pack
+from gradlens.runlog.format.schema import RowLayout, pack
 from gradlens.runlog.writing.append import SegmentSink
 from tests.runlog.made import meta
 
@@ -83,7 +83,7 @@ def test_a_million_rows_of_40_layers(tmp_path):
     layers = tuple(f"layer{i}" for i in range(40))
     writer = RunWriter(tmp_path, meta(layer_names=layers))
     writer.close()
-    sink = SegmentSink(tmp_path, Layout(NAMES, layers, ("head", "tail")), writer.meta.to_json())
+    sink = SegmentSink(tmp_path, RowLayout(NAMES, layers, ("head", "tail")), writer.meta.to_json())
     rows = [pack(sink.layout, random_measurement(rng, 0, 40)) for _ in range(64)]
     for start in range(0, 1_000_000, 64):
         sink.write([(start + i, 1e9 + start + i, *row[2:]) for i, row in enumerate(rows)])

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from gradlens.runlog import Run
-from gradlens.tracking.find.drawn_samples import Drawn
+from gradlens.tracking.find.drawn_samples import DrawnSamples
 from tests.tracking.in_process import said
 
 COUNTS = (60, 40, 12, 8)
@@ -169,13 +169,13 @@ CLAIMED = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3]).numpy()
     ],
 )
 def test_labels_agree_with_what_was_drawn(trained, agrees):
-    drawn = Drawn(None)
+    drawn = DrawnSamples(None)
     drawn.add([7, 5, 4])
     assert drawn.agree(CLAIMED, torch.tensor(trained).numpy()) is agrees
 
 
 @pytest.mark.parametrize("index", [[8], ["a"], [[1, 2]], [], None, [0.5]])
 def test_indices_of_another_kind_prove_nothing(index):
-    drawn = Drawn(None)
+    drawn = DrawnSamples(None)
     drawn.add(index)
     assert not drawn.agree(CLAIMED, torch.tensor([0]).numpy())

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from gradlens.guards.script_hooks import ScriptHook, hooks_of, is_needed, names_of, taken
 from gradlens.measure.preflight.one_pass import why_once
 from gradlens.measure.preflight.refusal import Refusal
-from gradlens.measure.preflight.repeatable import Passes, Repeatable
+from gradlens.measure.preflight.repeatable import Repeatable, RepeatedPasses
 
 OPACUS = (
     "Opacus clips the gradient of each sample and adds noise in optimizer.step, so what the optimizer steps on is no sum of the "
@@ -24,7 +24,7 @@ class Preflight:
 
     def __init__(self) -> None:
         self._repeatable = Repeatable()
-        self._passes: Passes | None = None
+        self._passes: RepeatedPasses | None = None
 
     def check(
         self,
@@ -83,7 +83,7 @@ class Preflight:
         return as_it_was
 
     def repeat(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], params: Sequence[nn.Parameter]) -> None:
-        """Has a pass run twice where the script's functions have not been seen to allow it; see ``Passes.check``.
+        """Has a pass run twice where the script's functions have not been seen to allow it; see ``RepeatedPasses.check``.
 
         Raises:
             Refusal: The results differ.

@@ -31,17 +31,17 @@ class Repeatable:
     def __init__(self) -> None:
         self._trusted: frozenset[Any] | None = None
 
-    def begin(self, nodes: Sequence[Any]) -> Passes:
-        """Takes down what the functions of a graph may remember; see ``Passes``."""
+    def begin(self, nodes: Sequence[Any]) -> RepeatedPasses:
+        """Takes down what the functions of a graph may remember; see ``RepeatedPasses``."""
         functions = [node for node in nodes if is_of_script(node)]
         kinds = frozenset(type(node) for node in functions)
-        return Passes(functions, new=kinds != self._trusted, on_same=lambda: self._trust(kinds))
+        return RepeatedPasses(functions, new=kinds != self._trusted, on_same=lambda: self._trust(kinds))
 
     def _trust(self, kinds: frozenset[Any]) -> None:
         self._trusted = kinds
 
 
-class Passes:
+class RepeatedPasses:
     """The passes of ours over one graph."""
 
     def __init__(self, functions: Sequence[Any], *, new: bool, on_same: Callable[[], None]) -> None:

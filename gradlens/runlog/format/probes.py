@@ -19,7 +19,7 @@ from gradlens.runlog.format import strict_json
 from gradlens.runlog.format.description import FORMAT, SCHEMA_VERSION, replace_file
 from gradlens.runlog.format.names import next_path
 from gradlens.runlog.format.regular import open_regular, reason
-from gradlens.runlog.format.schema import KEY, Layout, pack, record_batch
+from gradlens.runlog.format.schema import KEY, RowLayout, pack, record_batch
 from gradlens.runlog.format.text_proof import BLANK, TEXT_KEY, intact, proven_text
 
 MOST_BYTES = 1 << 30
@@ -95,7 +95,7 @@ def write_probe(
         RunError: Arrays whose shapes do not fit.
         OSError: The file system refuses.
     """
-    layout = Layout(m.names, tuple(facts["layer_names"]), tuple(groups["groups"]))
+    layout = RowLayout(m.names, tuple(facts["layer_names"]), tuple(groups["groups"]))
     schema = layout.schema({})
     described = {"format": FORMAT, "schema": SCHEMA_VERSION, "names": m.names, "class_groups": groups, **facts}
     described |= {"run_id": run, TEXT_KEY: BLANK}

@@ -67,7 +67,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """What the rows of one segment hold.
 
     Attributes:
@@ -163,7 +163,7 @@ class Layout:
         return layout, Origin.of(facts)
 
 
-def pack(layout: Layout, m: Measurement) -> tuple[Any, ...]:
+def pack(layout: RowLayout, m: Measurement) -> tuple[Any, ...]:
     """Checks a measurement and returns its row: copies, so that the caller may reuse its arrays.
 
     Raises:
@@ -194,7 +194,7 @@ def pack(layout: Layout, m: Measurement) -> tuple[Any, ...]:
     return (int(m.step), float(m.time), epoch, gram.reshape(-1).take(layout.triangle), packed_layers, *rows, *facts)
 
 
-def record_batch(layout: Layout, schema: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+def record_batch(layout: RowLayout, schema: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
     """Returns the rows of ``pack`` as one Arrow batch."""
     columns = dict(zip(("step", "time", "epoch", "gram", "layers", *_PLAIN), zip(*rows, strict=True), strict=True))
     arrays = []

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from gradlens.runlog.format import proof
 from gradlens.runlog.format.proof import BATCH_BYTES, SAID_BYTES, BatchProof
-from gradlens.runlog.format.schema import Layout
+from gradlens.runlog.format.schema import RowLayout
 from gradlens.runlog.format.text_proof import intact
 from gradlens.runlog.reading.growing import GrowingFile
 
@@ -108,7 +108,7 @@ class Messages:
         marker, length = self.head(at)
         return at == self.size or (marker == MARKER and length == 0 and at + PREFIX.size == self.size)
 
-    def batch(self, at: int, layout: Layout) -> tuple[Kind, BatchProof | None] | None:
+    def batch(self, at: int, layout: RowLayout) -> tuple[Kind, BatchProof | None] | None:
         """Returns kind and proof of the batch whose message starts at byte ``at``, None where there is no complete, sound one."""
         size = self.file.size
         marker, length = self.head(at)
@@ -160,7 +160,7 @@ class Messages:
             found.append(text)
         return found
 
-    def _kind(self, at: int, metadata: bytes, found: BatchProof | None, layout: Layout) -> Kind | None:
+    def _kind(self, at: int, metadata: bytes, found: BatchProof | None, layout: RowLayout) -> Kind | None:
         key = metadata if found is None else metadata[: found.at] + metadata[found.at + BATCH_BYTES :]
         kind = self._kinds.get(key)
         if kind is None:
@@ -185,7 +185,7 @@ class Messages:
         check = b"%08x" % zlib.crc32(values, self.seed)
         return values if check == found.text[SAID_BYTES - 8 : SAID_BYTES] else None
 
-    def next_batch(self, after: int, layout: Layout) -> int | None:
+    def next_batch(self, after: int, layout: RowLayout) -> int | None:
         """Returns where the next complete, sound batch behind byte ``after`` starts, None where there is none."""
         stop = min(self.size, after + MOST_SKIPPED)
         for start in range(after + 1, stop, SEARCHED_AT_ONCE):
@@ -197,7 +197,7 @@ class Messages:
                     return start + found
         return None
 
-    def _parse(self, at: int, head: int, layout: Layout, begun: int) -> Kind | None:
+    def _parse(self, at: int, head: int, layout: RowLayout, begun: int) -> Kind | None:
         message = pa.ipc.read_message(pa.PythonFile(_Part(self.file, at), mode="r"))
         if message.type != "record batch":
             return None

@@ -22,7 +22,7 @@ SEGMENTS = re.compile(r"measurements-(\d+)\.arrows")
 
 
 @dataclass
-class Stretch:
+class SegmentRows:
     """The rows of a segment that no later one supersedes: its first ``rows``, the run's from ``first`` on."""
 
     segment: Segment
@@ -49,13 +49,13 @@ class RunFiles:
     Attributes:
         folder: The run's folder.
         meta: Its description.
-        stretches: The rows in force, in the order of their steps.
+        rows_in_force: The rows in force, in the order of their steps.
         probes: The probes, oldest first.
     """
 
     folder: Path
     meta: RunMeta = field(init=False)
-    stretches: list[Stretch] = field(default_factory=list)
+    rows_in_force: list[SegmentRows] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class RunFiles:
     @property
     def rows(self) -> int:
         """Number of rows in force."""
-        return sum(stretch.rows for stretch in self.stretches)
+        return sum(kept.rows for kept in self.rows_in_force)
 
     @property
     def segments(self) -> list[Segment]:
@@ -157,11 +157,11 @@ class RunFiles:
         if any(changed) or rewritten:
             self._hold_against_copies()
             found = self._in_force()
-            change.cut = rewritten != 0 or not _prolonged(self.stretches, found)
-            change.rows = sum(stretch.rows for stretch in found) - self.rows
+            change.cut = rewritten != 0 or not _prolonged(self.rows_in_force, found)
+            change.rows = sum(kept.rows for kept in found) - self.rows
             # Earlier rows that a resumed training supersedes stay for those who still look at them; Run opens the files anew.
             if rewritten or not change.cut:
-                self.stretches = found
+                self.rows_in_force = found
         return change
 
     def _hold_against_copies(self) -> None:
@@ -195,9 +195,9 @@ class RunFiles:
             del self._segments[number]
             return False
 
-    def _in_force(self) -> list[Stretch]:
+    def _in_force(self) -> list[SegmentRows]:
         resumed = {session_of(event): event["step"] for event in self.events.events if event["kind"] == "resume"}
-        kept: list[tuple[int, Stretch]] = []
+        kept: list[tuple[int, SegmentRows]] = []
         for segment in sorted(self.segments, key=_place):
             if segment.first_step is None or segment.layout is None or not self._fits(segment):
                 continue
@@ -208,13 +208,13 @@ class RunFiles:
                 kept.pop()
             if kept:
                 kept[-1][1].rows = kept[-1][1].segment.rows_before(start)
-            kept.append((segment.first_step, Stretch(segment, 0, segment.rows)))
+            kept.append((segment.first_step, SegmentRows(segment, 0, segment.rows)))
         first = 0
-        stretches = [stretch for _, stretch in kept]
-        for stretch in stretches:
-            stretch.first = first
-            first += stretch.rows
-        return stretches
+        found = [rows for _, rows in kept]
+        for rows in found:
+            rows.first = first
+            first += rows.rows
+        return found
 
     def _fits(self, segment: Segment) -> bool:
         """Whether a segment's rows are the run's, which is noted where they are not or stand at a wrong place."""
@@ -330,8 +330,8 @@ def _own_name(segment: Segment) -> str:
     return f"measurements-{_place(segment):03d}.arrows"
 
 
-def _prolonged(before: list[Stretch], after: list[Stretch]) -> bool:
-    """Whether the rows of ``before`` are still there, at the same place; only the last stretch may have grown."""
+def _prolonged(before: list[SegmentRows], after: list[SegmentRows]) -> bool:
+    """Whether the rows of ``before`` are still there, at the same place; only the last segment may have grown."""
     if len(after) < len(before):
         return False
     pairs = list(zip(before, after, strict=False))

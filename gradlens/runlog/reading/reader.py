@@ -23,7 +23,7 @@ from gradlens.runlog.format import events as eventlog
 from gradlens.runlog.format.description import RunMeta
 from gradlens.runlog.format.events import Event, Mark, Phase
 from gradlens.runlog.format.probes import Probe
-from gradlens.runlog.format.schema import Layout
+from gradlens.runlog.format.schema import RowLayout
 from gradlens.runlog.reading.files import RunFiles
 from gradlens.runlog.reading.series import Series
 from gradlens.runlog.reading.share_distance import distance_of
@@ -362,8 +362,8 @@ class Run(ShownInNotebooks):
         with self._lock:
             return self._series.column(name, len(self))
 
-    def _layouts(self) -> list[Layout]:
-        return [stretch.segment.layout for stretch in self._files.stretches if stretch.segment.layout]
+    def _layouts(self) -> list[RowLayout]:
+        return [kept.segment.layout for kept in self._files.rows_in_force if kept.segment.layout]
 
     def _in_force(self) -> list[Event]:
         return eventlog.in_force(self._files.events.events, self._files.starts())

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gradlens.runlog.errors import RunError
 from gradlens.runlog.format.proof import BatchProof
 from gradlens.runlog.format.regular import reason
-from gradlens.runlog.format.schema import Layout, Origin
+from gradlens.runlog.format.schema import Origin, RowLayout
 from gradlens.runlog.reading.arrow_stream import Kind, Messages
 from gradlens.runlog.reading.block import Block
 from gradlens.runlog.reading.growing import FileChangedError, GrowingFile
@@ -54,7 +54,7 @@ class Segment:
         self._start_over()
 
     def _start_over(self) -> None:
-        self.layout: Layout | None = None
+        self.layout: RowLayout | None = None
         self.origin: Origin | None = None
         self.rows = self.written = self.digest = 0
         self.first_step: int | None = None
@@ -191,7 +191,7 @@ class Segment:
             found = self._messages.read_schema()
             if found is not None:
                 self._end, intact = found
-                self.layout, self.origin = Layout.from_schema(self._messages.schema, self.path)
+                self.layout, self.origin = RowLayout.from_schema(self._messages.schema, self.path)
                 self._messages.seed, self._messages.proven = self.origin.seed, self.origin.place is not None
                 if intact is False or (self.proven and not intact):
                     # Its rows prove themselves, and what it says about them; the copy of run.json does not.
@@ -206,7 +206,7 @@ class Segment:
             self._broken = True
             self.problems.append(f"{self.path.name} cannot be read, its beginning is damaged ({error})")
 
-    def _step_over(self, layout: Layout) -> bool:
+    def _step_over(self, layout: RowLayout) -> bool:
         """Indexes the message at the end of what is known; False if there is no complete one."""
         found = self._messages.batch(self._end, layout)
         if found is None:

@@ -84,16 +84,16 @@ class Series:
 
         def parts(start: int, stop: int) -> list[Floats]:
             found = [np.empty(stop - start) for _ in keys]
-            for stretch in self._files.stretches:
-                low, high = max(start, stretch.first), min(stop, stretch.first + stretch.rows)
+            for kept in self._files.rows_in_force:
+                low, high = max(start, kept.first), min(stop, kept.first + kept.rows)
                 if low >= high:
                     continue
-                packed = _packed(stretch.segment, low - stretch.first, high - stretch.first, layer)
+                packed = _packed(kept.segment, low - kept.first, high - kept.first, layer)
                 with np.errstate(invalid="ignore", over="ignore"):
                     values = (
                         [np.full(high - low, np.nan)] * len(keys)
                         if packed is None
-                        else curves(packed, _names(stretch.segment), keys)
+                        else curves(packed, _names(kept.segment), keys)
                     )
                 for array, part in zip(found, values, strict=True):
                     array[low - start : high - start] = part
@@ -118,15 +118,15 @@ class Series:
     def by_layer(self, function: OfPacked, layers: tuple[str, ...], rows: NDArray[np.intp]) -> Floats:
         """Returns [n, L] a quantity of the Gram of every layer, at ascending ``rows``."""
         out = np.full((len(rows), len(layers)), np.nan)
-        for stretch in self._files.stretches:
-            layout = stretch.segment.layout
-            low, high = np.searchsorted(rows, (stretch.first, stretch.first + stretch.rows))
+        for kept in self._files.rows_in_force:
+            layout = kept.segment.layout
+            low, high = np.searchsorted(rows, (kept.first, kept.first + kept.rows))
             if layout is None or not layout.layer_names or low == high:
                 continue
-            at = rows[low:high] - stretch.first
-            packed = stretch.segment.take("layers", at).reshape(-1, layout.pairs)  # [n * L, P]
+            at = rows[low:high] - kept.first
+            packed = kept.segment.take("layers", at).reshape(-1, layout.pairs)  # [n * L, P]
             if not layout.told_apart and np.isnan(packed).any():
-                counts = np.repeat(stretch.segment.take("counts", at), len(layout.layer_names), axis=0)
+                counts = np.repeat(kept.segment.take("counts", at), len(layout.layer_names), axis=0)
                 packed = vectors.told_apart(packed, layout.names, layout.groups, counts)
             with np.errstate(invalid="ignore", over="ignore"):
                 values = function(packed, layout.names).reshape(high - low, -1)
@@ -142,10 +142,10 @@ class Series:
         dtype: Any = np.float64,
     ) -> NDArray[Any]:
         out = np.empty((max(stop - start, 0), *shape), dtype=dtype)
-        for stretch in self._files.stretches:
-            low, high = max(start, stretch.first), min(stop, stretch.first + stretch.rows)
+        for kept in self._files.rows_in_force:
+            low, high = max(start, kept.first), min(stop, kept.first + kept.rows)
             if low < high:
-                out[low - start : high - start] = part(stretch.segment, low - stretch.first, high - stretch.first)
+                out[low - start : high - start] = part(kept.segment, low - kept.first, high - kept.first)
         return out
 
 

@@ -14,7 +14,7 @@ from gradlens.runlog.format.events import FILE as EVENTS
 from gradlens.runlog.format.events import line_of
 from gradlens.runlog.format.names import next_path, place_of
 from gradlens.runlog.format.proof import proven_batch
-from gradlens.runlog.format.schema import Layout, record_batch
+from gradlens.runlog.format.schema import RowLayout, record_batch
 from gradlens.runlog.format.text_proof import proven_text
 
 # Rows in a batch: few enough that a kill costs little, enough that their metadata (about 1.5 kB) stays small beside them.
@@ -34,7 +34,7 @@ class SegmentSink:
         path: The file, once there is one.
     """
 
-    def __init__(self, folder: Path, layout: Layout, meta: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, layout: RowLayout, meta: dict[str, Any]) -> None:
         self.layout = layout
         self.broken = False
         self.last_step: int | None = None
@@ -91,7 +91,7 @@ class SegmentSink:
     def _create(self, batch: pa.RecordBatch) -> bytes:
         path = next_path(self._folder, "measurements", "arrows")
         schema = self.layout.schema(self._meta, place_of(path))
-        seed = Layout.from_schema(schema, path)[1].seed
+        seed = RowLayout.from_schema(schema, path)[1].seed
         data, text = proven_batch(batch, schema, 0, seed)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
         try:

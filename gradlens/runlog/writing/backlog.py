@@ -15,7 +15,7 @@ from gradlens.runlog.format.description import FILE, RunMeta, write_meta
 from gradlens.runlog.format.events import FILE as EVENTS
 from gradlens.runlog.format.events import LINE
 from gradlens.runlog.format.probes import write_probe
-from gradlens.runlog.format.schema import Layout
+from gradlens.runlog.format.schema import RowLayout
 from gradlens.runlog.writing.append import EventSink, SegmentSink, SinkError
 
 MOST_BYTES = 64 << 20
@@ -27,7 +27,7 @@ HEARTBEAT_SECONDS = 10.0
 # Pauses between the tries at the end, before what waits is given up.
 LAST_TRIES = (0.2, 0.5, 1.0)
 
-Row = tuple[Layout, tuple[Any, ...]]
+Row = tuple[RowLayout, tuple[Any, ...]]
 
 
 class Backlog:
@@ -183,7 +183,7 @@ class Backlog:
                     self._rows.extendleft(reversed(taken[written:]))
                     self._bytes += sum(map(_size, taken[written:]))
 
-    def _write_to_segment(self, layout: Layout, rows: list[tuple[Any, ...]], fresh: bool) -> None:
+    def _write_to_segment(self, layout: RowLayout, rows: list[tuple[Any, ...]], fresh: bool) -> None:
         if fresh or self._segment is None:
             self._end_segment()
             self._segment = SegmentSink(self._folder, layout, self.meta.to_json())

@@ -23,7 +23,7 @@ from gradlens.guards.error_text import ending
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog.errors import RunError, RunLogWarning
 from gradlens.runlog.format.description import RunMeta
-from gradlens.runlog.format.schema import Layout, pack
+from gradlens.runlog.format.schema import RowLayout, pack
 from gradlens.runlog.writing.append import BATCH_ROWS
 from gradlens.runlog.writing.backlog import Backlog
 from gradlens.runlog.writing.creation import claim
@@ -61,8 +61,8 @@ class RunWriter:
         meta, self.session = claim(self.path, meta, resume=resume)
         self._groups = tuple(meta.groups["groups"])
         self._layer_names = meta.layer_names
-        self._layouts: dict[tuple[tuple[str, ...], int, bool], Layout] = {}
-        self._layout: Layout | None = None
+        self._layouts: dict[tuple[tuple[str, ...], int, bool], RowLayout] = {}
+        self._layout: RowLayout | None = None
         self._backlog = Backlog(self.path, meta, self.session)
         self._pid = os.getpid()
         self._closed = self._warned = False
@@ -173,7 +173,7 @@ class RunWriter:
             self._check_open()
             layer_names = () if measured.layers is None else self._names_of_layers(len(measured.layers))
             pack(
-                Layout(measured.names, layer_names, tuple(groups["groups"])), measured
+                RowLayout(measured.names, layer_names, tuple(groups["groups"])), measured
             )  # raises now rather than in the thread
             self._backlog.add_probe(
                 measured, groups, {"layer_names": layer_names, "label": label, "session": self.session}
@@ -269,7 +269,7 @@ class RunWriter:
         else:
             self.close("failed", f"{type(error).__name__}: {error}")
 
-    def _layout_of(self, m: Measurement) -> Layout:
+    def _layout_of(self, m: Measurement) -> RowLayout:
         L = 0 if m.layers is None else len(m.layers)
         last = self._layout
         wide = m.exponent != 0 or (m.layers is not None and m.layers.dtype == np.float64)
@@ -280,7 +280,7 @@ class RunWriter:
         # Wide rows once, wide rows for good: each change begins another file.
         key = (tuple(m.names), L, wide or (last is not None and last.wide))
         if key not in self._layouts:
-            self._layouts[key] = Layout(key[0], self._names_of_layers(L), self._groups, self.session, key[2])
+            self._layouts[key] = RowLayout(key[0], self._names_of_layers(L), self._groups, self.session, key[2])
         self._layout = self._layouts[key]
         return self._layout
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gradlens.tracking.attach.attachment import Attachment
     from gradlens.tracking.attach.optimizer_changes import Following
     from gradlens.tracking.attach.tracked_lens import TrackedLens
-    from gradlens.tracking.find.passes import Passes
+    from gradlens.tracking.find.passes import DataPasses
 
 REENTRANT = (
     "reentrant activation checkpointing computes gradients out of sight of the graph, and only once; pass "
@@ -39,7 +39,7 @@ class Attaching:
         self,
         options: TrackOptions,
         folder: Path,
-        passes: Passes,
+        passes: DataPasses,
         *,
         on_lens: Callable[[TrackedLens], None],
         on_changed: Callable[[], None],

@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader
 
 from gradlens.autograd.shards import local
 from gradlens.groups import ClassGroups
-from gradlens.tracking.attach.growth import Head
+from gradlens.tracking.attach.growth import MeasuredClassifier
 from gradlens.tracking.attach.make_lens import announce, attach, described, engine_of
 from gradlens.tracking.attach.optimizer_changes import Following
 from gradlens.tracking.attach.step_count import StepCount
 from gradlens.tracking.attach.tracked_lens import TrackedLens
 from gradlens.tracking.attach.without_data import WithoutData
-from gradlens.tracking.find.drawn_samples import Drawn
+from gradlens.tracking.find.drawn_samples import DrawnSamples
 from gradlens.tracking.find.evidence import Evidence, class_count, within
 from gradlens.tracking.find.group_choice import over
 from gradlens.tracking.find.group_search import GroupSearch
@@ -44,7 +44,7 @@ class Attachment:
         folder: Path,
         roots: Sequence[Tensor],
         evidence: Evidence,
-        loaders: Sequence[tuple[DataLoader[Any], Drawn]],
+        loaders: Sequence[tuple[DataLoader[Any], DrawnSamples]],
         steps: StepCount,
         fail: Callable[[Exception], None],
     ) -> None:
@@ -72,7 +72,7 @@ class Attachment:
         self.search = GroupSearch(options, classes.number, loaders, evidence.labels, known=classes.known)
         self._groups: ClassGroups | None = None
         self._without_data: WithoutData | None = None
-        self._head = Head(evidence.anchors[0])
+        self._classifier = MeasuredClassifier(evidence.anchors[0])
         self._engine = ""
         self.grown = False
 
@@ -139,10 +139,12 @@ class Attachment:
 
     def classes(self, found: Sequence[Found]) -> int:
         """Returns C, which these loss calls may show to have grown."""
-        grown = self._head.grown(found, self.search.num_classes, self._owners.model.parameters())
+        grown = self._classifier.grown(found, self.search.num_classes, self._owners.model.parameters())
         if grown is not None:
             self.search.grow(grown)
-            self._head = Head(next(item.sighting.anchor for item in found if class_count(item.sighting) == grown))
+            self._classifier = MeasuredClassifier(
+                next(item.sighting.anchor for item in found if class_count(item.sighting) == grown)
+            )
             self.grown = self._groups is not None
         return self.search.num_classes
 

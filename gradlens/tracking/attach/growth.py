@@ -12,7 +12,7 @@ from gradlens.tracking.find.sightings import Found
 from gradlens.tracking.find.targets import contrasts
 
 
-class Head:
+class MeasuredClassifier:
     """The layer that the measured logits come from."""
 
     def __init__(self, logits: Tensor) -> None:

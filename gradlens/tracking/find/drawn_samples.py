@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # NumPy is not imported before the script does so
 REMEMBERED = 64
 
 
-class Drawn:
+class DrawnSamples:
     """Which samples of a dataset the latest batches hold.
 
     Attributes:

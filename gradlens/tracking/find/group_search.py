@@ -17,7 +17,7 @@ from gradlens.distributed.exchange import processes, shared_counts
 from gradlens.groups import ClassGroups
 from gradlens.tracking.errors import WrongUse
 from gradlens.tracking.find.class_counts import ClassCounts, count_classes
-from gradlens.tracking.find.drawn_samples import Drawn
+from gradlens.tracking.find.drawn_samples import DrawnSamples
 from gradlens.tracking.find.group_choice import by_frequency, choose_groups, needs_counts
 from gradlens.tracking.find.label_counter import LabelCounter
 from gradlens.tracking.find.repeats import Repeats
@@ -47,7 +47,7 @@ class GroupSearch:
         self,
         options: TrackOptions,
         num_classes: int,
-        loaders: Sequence[tuple[DataLoader[Any], Drawn]],
+        loaders: Sequence[tuple[DataLoader[Any], DrawnSamples]],
         labels: Tensor,
         *,
         known: bool = True,
@@ -182,7 +182,7 @@ class GroupSearch:
         return f"{text}; from its counts: --groups " + ",".join(f"{name}={_ids(ids)}" for name, ids in pairs)
 
 
-def may_be(labels: Tensor, drawn: Drawn, claimed: NDArray[np.int64]) -> bool:
+def may_be(labels: Tensor, drawn: DrawnSamples, claimed: NDArray[np.int64]) -> bool:
     """Says whether the labels of a batch can be those that a dataset names for the samples drawn; if in doubt, yes."""
     if labels.is_floating_point() or labels.ndim != 1 or not len(drawn) or not drawn.complete:
         return True

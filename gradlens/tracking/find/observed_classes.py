@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from gradlens.groups import MOST_CLASSES, ClassGroups, GroupsError
 from gradlens.tracking.find.chunked_loss import classes_of_chunked
 from gradlens.tracking.find.class_counts import count_classes
-from gradlens.tracking.find.drawn_samples import Drawn
+from gradlens.tracking.find.drawn_samples import DrawnSamples
 from gradlens.tracking.find.evidence import class_count
 from gradlens.tracking.find.group_choice import needs_counts
 from gradlens.tracking.find.group_search import fits, may_be
@@ -55,7 +55,9 @@ def told_by_graph(roots: Sequence[Tensor], found: Sequence[Found], labels: Tenso
     return classes_of_chunked(roots)
 
 
-def told_by_data(options: TrackOptions, loaders: Sequence[tuple[DataLoader[Any], Drawn]], labels: Tensor) -> Classes:
+def told_by_data(
+    options: TrackOptions, loaders: Sequence[tuple[DataLoader[Any], DrawnSamples]], labels: Tensor
+) -> Classes:
     """Returns C of class ids: what their data and the groups asked for hold, or else the labels themselves."""
     largest = int(labels.max()) + 1 if labels.numel() else 1
     asked = max(largest, _asked(options), 2)

@@ -1,11 +1,11 @@
-"""Passes: which DataLoader trains, and how many passes over its data have begun."""
+"""DataPasses: which DataLoader trains, and how many passes over its data have begun."""
 
 from __future__ import annotations
 
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from gradlens.tracking.find.drawn_samples import Drawn
+from gradlens.tracking.find.drawn_samples import DrawnSamples
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CANDIDATES = 4
 
 
-class Passes:
+class DataPasses:
     """Counts passes over the training data.
 
     Attributes:
@@ -24,16 +24,18 @@ class Passes:
     def __init__(self) -> None:
         self.count = 0
         self._loaders: list[DataLoader[Any]] = []
-        self._drawn: list[Drawn] = []
+        self._drawn: list[DrawnSamples] = []
         self._trains = _Data(None)
         self._newest = _Data(None)
         self._settled = False
 
     @property
-    def candidates(self) -> list[tuple[DataLoader[Any], Drawn]]:
+    def candidates(self) -> list[tuple[DataLoader[Any], DrawnSamples]]:
         """Returns the loaders that may train and what was drawn from their datasets, the one that was read last first."""
         known = {id(drawn.dataset): drawn for drawn in self._drawn}
-        found = [(loader, known.get(id(loader.dataset), Drawn(loader.dataset))) for loader in reversed(self._loaders)]
+        found = [
+            (loader, known.get(id(loader.dataset), DrawnSamples(loader.dataset))) for loader in reversed(self._loaders)
+        ]
         # One that was opened and not read is for later, unless none was read where that can be seen.
         return [item for item in found if len(item[1]) or not item[1].complete] or found
 
@@ -45,7 +47,7 @@ class Passes:
 
     def opened(self, loader: DataLoader[Any]) -> None:
         """Notes a loader whose first pass has begun before anybody looked."""
-        self._drawn = [*self._drawn[1 - CANDIDATES :], Drawn(loader.dataset, complete=False)]
+        self._drawn = [*self._drawn[1 - CANDIDATES :], DrawnSamples(loader.dataset, complete=False)]
         self.began(loader)
 
     def drew(self, dataset: Any, index: Any) -> None:
@@ -54,7 +56,7 @@ class Passes:
             return
         known = next((drawn for drawn in self._drawn if drawn.dataset is dataset), None)
         if known is None:
-            known = Drawn(dataset)
+            known = DrawnSamples(dataset)
             self._drawn = [*self._drawn[1 - CANDIDATES :], known]
         known.add(index)
 

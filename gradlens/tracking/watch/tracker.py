@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradlens.tracking import observe
-from gradlens.tracking.find.passes import Passes
+from gradlens.tracking.find.passes import DataPasses
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
 from gradlens.tracking.watch.faults import Faults, give_up
@@ -72,7 +72,7 @@ class Tracker:
         self.leaves: list[Callable[[], None]] = []
         self._on_attached = on_attached
         self._clues: Clues | None = None
-        self._passes = Passes()
+        self._passes = DataPasses()
         self._left_alone = 0
 
     @property

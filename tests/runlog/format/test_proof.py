@@ -140,9 +140,9 @@ def test_lines_that_are_gone_are_counted(run_path):
 
 def test_what_an_earlier_version_wrote_is_read_without_proofs(tmp_path):
     """As 0.1 wrote it: batches, lines and descriptions without checksums, segments without places."""
-    from gradlens.runlog.format.schema import Layout, pack, record_batch
+    from gradlens.runlog.format.schema import RowLayout, pack, record_batch
 
-    layout = Layout(NAMES, (), ("head", "tail"))
+    layout = RowLayout(NAMES, (), ("head", "tail"))
     known = {k: v for k, v in meta(status="finished").to_json().items() if k not in ("id", "files", "pid_namespace")}
     (tmp_path / "run.json").write_text(json.dumps(known))
     schema = layout.schema(known)

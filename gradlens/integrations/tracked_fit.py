@@ -48,6 +48,7 @@ class TrackedFit:
     def begin(self, loaders: Sequence[Any] = ()) -> None:
         """Starts to watch the training.
 
+        A training whose end was never reported has failed: some frameworks have no event for that. Its run is closed first.
         If `gradlens track` already tracks it, this does nothing but print a message.
 
         Args:
@@ -56,6 +57,8 @@ class TrackedFit:
         Raises:
             ValueError: The run's folder cannot be used.
         """
+        if self._tracker is not None:
+            self.end(RuntimeError("another training began, and nobody had reported the end of this one"))
         if observe.listening() and not _running:
             say("this training is tracked already; the callback leaves it to `gradlens track`")
             return

@@ -92,6 +92,24 @@ def test_one_after_another(tmp_path):
         training.steps(1)
 
 
+def test_one_after_another_that_failed_without_a_word(tmp_path):
+    """As in a notebook: a Trainer of Transformers tells its callbacks of no exception."""
+    first, second = Training(0), Training(1)
+    fit = TrackedFit(options_of("a=0-1,b=2-3", None, 1, None), str(tmp_path / "fit"))
+    fit.begin()
+    first.steps(3)
+    failed = Run(fit.run_path)
+    fit.begin()
+    second.steps(3)
+    expect(ended(fit), second, [1, 2])
+    failed.refresh()
+    expect(failed, first, [1, 2])
+    assert (failed.status.state, failed.status.reason) == (
+        "failed",
+        "RuntimeError: another training began, and nobody had reported the end of this one",
+    )
+
+
 def test_nested(tmp_path):
     outer, inner = Training(0), Training(1)
     around = begin(tmp_path / "outer")

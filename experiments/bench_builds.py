@@ -1,19 +1,19 @@
-"""What a step costs under two builds of gradlens: that of this checkout and an earlier one.
+"""Measures what a step costs under two builds of gradlens: that of this checkout and an earlier one.
 
     git worktree add ../before 4acb67b
     python experiments/bench_builds.py --base ../before
 
-Each style's script trains untracked, tracked by the earlier build and tracked by this one, all three at the same time and in
-turns of about 5 ms, so that a noisy machine slows all alike. Three things are told of each style:
+The script of each style trains three times: untracked, tracked by the earlier build, and tracked by this build. The three run at
+the same time and in turns of about 5 ms, so that a noisy machine slows all alike. Three results are given for each style:
 
-`unmeasured`: every 100,000th step is measured, and time counts from the loop's second quarter on, where none is.
+`unmeasured`: every 100,000th step is measured. Time counts from the second quarter of the loop on, where no step is measured.
 `measured`: every fifth step is measured.
-`calls`: calls of functions, in Python and others, that tracking adds to a step, in the first process: always the same.
+`calls`: the function calls (in Python and others) that tracking adds to a step in the first process. They are always the same.
 
-Time is that of the first process, not that on the clock, which on a busy machine says more of others. Backward passes in which
-one of the three took over one and a half times as long as the second slowest were disturbed, and count for none. Ratios (this
-build over the earlier) and differences are medians over rounds with the 95 % interval of the median (of fewer than six all of
-them).
+Time is the CPU time of the first process. Time on the clock depends on what else the machine does. If in a backward pass one of
+the three took more than one and a half times as long as the second slowest, the pass was disturbed and is left out. Ratios (this
+build over the earlier one) and differences are medians over rounds, with the 95 % interval of the median (the range of all values
+if there are fewer than six).
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ STYLES = (
     "framework-timm",
     "distributed-torchrun-ddp",
 )
-# Every so many steps measured, in the two parts.
+# In each part every N-th step is measured.
 CADENCES = {"unmeasured": 100_000, "measured": 5}
-# Of the loop; before, the model is searched for and the first step measured.
+# Time counts from this fraction of the loop on. Before it the model is searched for and the first step is measured.
 START = 0.25
-# A backward pass is disturbed where the slowest run took so many times as long as the second.
+# A backward pass was disturbed if the slowest run took more than this many times as long as the second slowest.
 DISTURBED = 1.5
-# How often the data is repeated where calls are counted.
+# How often the data is repeated when calls are counted.
 COUNTED = 10
 
 
@@ -84,15 +84,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def child(build: Path | None, every: int, driver: Path, style: Timed, times: int, folder: Path) -> None:
-    """Runs the style's script, in the process that this is called in.
+    """Runs the script of a style in the current process.
 
     Args:
-        build: Checkout that tracks it; None: nothing does.
-        every: Every so many steps are measured.
-        driver: What notes its backward passes.
+        build: Checkout of the build that tracks it; None = untracked.
+        every: Every N-th step is measured.
+        driver: Script that notes the backward passes.
         style: The style.
-        times: How often its data is repeated.
-        folder: Where it runs.
+        times: How often the data is repeated.
+        folder: Folder in which it runs.
     """
     program = words(style, times, folder, driver)
     options = ["track", "--out", "run", "--every", str(every), *style.options]
@@ -106,11 +106,11 @@ def child(build: Path | None, every: int, driver: Path, style: Timed, times: int
         runpy.run_path(program[0], run_name="__main__")
     else:
         runpy.run_module("gradlens", run_name="__main__")
-        atexit._run_exitfuncs()  # where tracking ends; a fork does not run them
+        atexit._run_exitfuncs()  # tracking ends there, and a fork does not run them by itself
 
 
 def measured_steps(folder: Path) -> int:
-    """Returns how many steps a tracked run says to have measured."""
+    """Returns how many steps a tracked run has measured, from its printed lines."""
     text = (folder / "err.txt").read_text()
     if "no step was measured before the training ended" in text:  # the first was over before labels were found
         return 0
@@ -121,10 +121,10 @@ def measured_steps(folder: Path) -> int:
 
 
 def seconds_of(stamps: Sequence[Sequence[Sequence[float]]]) -> list[float]:
-    """Returns the mean CPU seconds of a backward pass and what follows it, of each run over the same passes.
+    """Returns for each run the mean CPU seconds from one backward pass to the next. All runs use the same passes.
 
     Args:
-        stamps: Of each run for each pass [CPU, clock] seconds.
+        stamps: For each run, for each backward pass, [CPU, clock] seconds.
     """
     first = int(START * len(stamps[0]))
     took = [[b[0] - a[0] for a, b in zip(run[first:], run[first + 1 :], strict=False)] for run in stamps]
@@ -133,14 +133,14 @@ def seconds_of(stamps: Sequence[Sequence[Sequence[float]]]) -> list[float]:
 
 
 def round_of(style: Timed, every: int, times: int, passes: int, base: Path, order: Sequence[int]) -> dict[str, float]:
-    """Runs a style untracked and under both builds in turns; returns the times of a backward pass in microseconds."""
+    """Runs a style untracked and under both builds in turns. Returns the times of a backward pass in microseconds."""
     children = [partial(child, build, every, DRIVER) for build in (None, base, HERE)]
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name) / str(at) for at in range(3)]
         found = in_turns(style, times, passes, [folders[at] for at in order], [children[at] for at in order])
         stamps = [run for _, run in sorted(zip(order, found, strict=True))]
         steps = [measured_steps(folder) for folder in folders[1:]]
-    # Whether the first step is measured may differ: the earlier build may have seen less of it.
+    # The builds may differ in whether they measure the first step.
     if len({len(run) for run in stamps}) > 1 or abs(steps[0] - steps[1]) > 1:
         raise RuntimeError(f"{style.title}: {[len(run) for run in stamps]} backward passes, {steps} measured steps")
     plain, before, now = (1e6 * seconds for seconds in seconds_of(stamps))
@@ -154,7 +154,7 @@ def round_of(style: Timed, every: int, times: int, passes: int, base: Path, orde
 
 
 def summary(rounds: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Returns medians and intervals of ratios and of microseconds that a backward pass takes more."""
+    """Returns medians and intervals of the ratios, and of the microseconds that tracking adds to a backward pass."""
     values = {
         "ratio": [each["new"] / each["base"] for each in rounds],
         "base_over_plain": [each["base"] / each["plain"] for each in rounds],
@@ -169,7 +169,7 @@ def summary(rounds: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 
 def calls(style: Timed, every: int, base: Path) -> dict[str, float]:
-    """Returns the calls that tracking adds to a backward pass: by code of gradlens and in all, under each build."""
+    """Returns the calls that tracking adds to a backward pass under each build: by code of gradlens, and by all code."""
     found = {}
     for name, build in (("plain", None), ("base", base), ("new", HERE)):
         with tempfile.TemporaryDirectory() as folder:
@@ -188,7 +188,7 @@ def calls(style: Timed, every: int, base: Path) -> dict[str, float]:
 
 
 def measure(name: str, args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Returns everything about one style."""
+    """Returns all results of one style."""
     style, base = TIMED[name], args.base.resolve()
     seconds, rounds = (args.seconds, args.rounds) if style.fork else (2 * args.seconds, (args.rounds + 1) // 2)
     times, passes = calibrated(style, seconds, partial(child, None, 0, DRIVER), by_cpu=True)
@@ -236,7 +236,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def commit_of(checkout: Path) -> str:
-    """Returns the short id of what is checked out."""
+    """Returns the short id of the commit of a checkout."""
     command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -245,7 +245,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measures, prints and writes after each style."""
     args = parse_arguments(arguments)
     torch.set_num_threads(1)
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).step()  # imports what all of them import
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).step()  # imports what all the scripts import
     gc.collect()
     gc.freeze()
     console = Console()

@@ -1,17 +1,17 @@
-"""How the dashboard copes with a long run: 1,000,000 measured steps of 40 layers that still grow.
+"""Measures how fast the dashboard shows a long run: 1,000,000 measured steps of 40 layers, which still grows.
 
     python experiments/bench_dashboard.py
 
-Makes the run in a temporary folder (about 1.8 GB, removed at the end), reads it once so that it lies in the file cache, and
-runs the dashboard's page of it with Streamlit's own test driver, in this process and on one thread: the page before the run
-is opened, after, and after each time rows were added. Prints a table and writes a JSON file with versions and hardware.
+It makes the run in a temporary folder (about 1.8 GB, removed at the end) and reads it once, so that it is in the file cache. Then
+it runs the page "Run" of the dashboard with Streamlit's test driver, in this process and on one thread: before the run was
+opened, after that, and each time rows were added. It prints a table and writes a JSON file with versions and hardware.
 
-- seconds are the process's own, without waiting while other programs compute; "elapsed" ones are those on the clock;
-- the first figure counts from the beginning of the page to the figure's data on their way to the browser;
-- a live tick is all that the server does for a viewer when rows have come: look, read, draw all figures of the page again;
-- memory is what the process holds itself, without the file that it maps and what is left of tabs that were closed;
-- in the browser (where Chromium and playwright are installed): from following the link to the first figure on the screen. The
-  first visit is that of a server and a browser that have just been started, to a short run: all scripts are loaded in it.
+- Seconds are CPU time of the process, without waiting for other programs. "Elapsed" seconds are time on the clock.
+- The first figure: from the start of the page until the data of the figure is sent to the browser.
+- A live tick: all that the server does for a viewer when rows have come. It looks, reads, and draws all figures of the page.
+- Memory: the memory of the process itself, without the mapped file and without what closed tabs have left.
+- In the browser (if Chromium and playwright are installed): from following the link to the first figure on the screen. The first
+  visit is to a short run, right after the server and the browser were started. All scripts are loaded then.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from gradlens.runlog import Run, RunWriter
 from gradlens.runlog.reading import library
 from gradlens_dashboard.freed_memory import give_back_large_arrays
 
-# Zooming asks for this part of the run again.
+# The zoom shows this part of the run.
 ZOOM = (0.41, 0.43)
 PARTS = {"gradient": None, "layers": "layers", "loss and accuracy": "fit", "facts": "facts"}
 
@@ -65,7 +65,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def measure(folder: Path, args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Returns everything that is measured on the run "long" in a folder."""
+    """Returns all results for the run "long" in a folder."""
     timer = PageTimer("run", folder)
     before = own_bytes()
     opened = [timer.open_anew(run="long") for _ in range(args.opens)]
@@ -85,7 +85,7 @@ def measure(folder: Path, args: argparse.Namespace, console: Console) -> dict[st
     found["slowest_tick"] = max(tick.whole["seconds"] for tick in ticks)
     found["own_bytes_after_ticks"] = own_bytes() - before
     steps = run.steps
-    figures.cosines.sheet(run)  # before somebody zooms, the page has shown all
+    figures.cosines.sheet(run)  # before a viewer zooms, the page has shown the whole run
     window = (float(steps[int(ZOOM[0] * len(steps))]), float(steps[int(ZOOM[1] * len(steps))]))
     found["zoom"] = timer.clock(lambda: figures.cosines.sheet(run, window=window).json())
     return found
@@ -116,7 +116,7 @@ def _typical(opened: list[Opened], what: str) -> dict[str, float]:
 
 
 def targets(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns what the numbers are held to: name, value, limit, unit, met."""
+    """Returns the targets: name, value, limit, and whether the value is within the limit."""
     rows = [
         ("first figure of the run, seconds", found["first_figure"]["seconds"], 2.0),
         ("live tick, seconds", found["tick"]["seconds"], 0.2),

@@ -1,18 +1,18 @@
-"""What measuring costs: a step under the lens against a plain one, a user's own three passes, and other packages.
+"""Measures what measuring costs: a step with the lens beside a plain step, three passes by hand, and other packages.
 
     python experiments/bench_overhead.py
 
-One run times everything: the methods step in turn, round after round, and ratios are medians over rounds, so a busy machine
-slows all alike; on a CPU with one thread, time is the process's own, without waiting while others compute. Prints a table and
-writes a JSON file with versions and hardware. Methods:
+One run times everything. The methods take steps in turns, round after round, and ratios are medians over rounds, so that a busy
+machine slows all alike. On a CPU with one thread time is CPU time, without waiting for other programs. It prints a table and
+writes a JSON file with versions and hardware.
 
-- "forward + 2 backward" is a plain step with one more backward pass, measured alone: the least that exactness costs in
-  general, and what "lens, masked" is held to;
-- the lens measures every step; the steps with the full check (the first, then every 50th; split also measurements 1, 2, 4,
-  ... 32) are not among the timed ones and reported by themselves;
-- error: the largest error of an inner product of two groups' gradients against one float64 backward pass for each group,
-  in units of the gradients' norms;
-- state: how far weights and buffers are from a plain step's after the first one (the lens: exactly 0).
+- "forward + 2 backward" is a plain step with one more backward pass. In general exact numbers cost at least this, so it is the
+  target of "lens, masked".
+- The lens measures every step. Steps with the full check (the first, then every 50th; with split also measurements 1, 2, 4, ...
+  32) are not timed with the others, but reported separately.
+- error: the largest error of an inner product of two groups' gradients against one float64 backward pass for each group, relative
+  to the norms of the gradients.
+- state: how far weights and buffers are from those of a plain step after the first step (exactly 0 with the lens).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def measure_case(key: str, case: Case, args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
-    """Returns what one case's methods cost, by name."""
+    """Returns what each method costs in a case: name of the method -> results."""
     peaks: dict[str, tuple[int, int] | str] = {}
     for name in METHODS:
         say(f"{case.title}: memory of {name}")
@@ -103,7 +103,7 @@ def _memory(peaks: tuple[int, int] | str, base: tuple[int, int] | str) -> dict[s
 
 
 def _checked(case: Case, engine: str, args: argparse.Namespace, base: Timing) -> float:
-    """The first step of a lens, which checks itself over all parameters, over a typical plain step."""
+    """Returns the time of the first step of a lens, which has the full check, over that of a typical plain step."""
     seconds = []
     for _ in range(2):
         step = lens(engine)(case.setup(args.device, args.seed))
@@ -114,7 +114,7 @@ def _checked(case: Case, engine: str, args: argparse.Namespace, base: Timing) ->
 
 
 def measure_costs(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
-    """Returns what the lens costs besides measured steps."""
+    """Returns what the lens costs apart from measured steps."""
     small = cases(args.small_batch, depth=8)["batchnorm"]
     found: dict[str, Any] = {}
     say(f"unmeasured steps of {small.title}")
@@ -132,7 +132,7 @@ def measure_costs(args: argparse.Namespace, say: Callable[[str], None]) -> dict[
 
 
 def targets(found: dict[str, dict[str, Any]], costs: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns what the numbers are held to: name, value, limit, met."""
+    """Returns the targets: name, value, limit, and whether the value is within the limit."""
     rows: list[tuple[str, float | None, float]] = []
     for case in found.values():
         methods = case["methods"]

@@ -1,10 +1,11 @@
-"""What proofs cost: a run of 1,000,000 measured steps x 40 layers opened and read, and rows written, beside an earlier build.
+"""Measures what checksums cost: opening, reading and writing a run of 1,000,000 measured steps, beside an earlier build.
 
     git worktree add ../reference 4acb67b
     python experiments/bench_reading.py --reference ../reference
 
-Each build writes its own run (about 1.8 GB each, removed at the end) and reads that, in turns, in processes of their own, with
-the files in the cache. Seconds are processor time; the ratio is that of the medians, with the quartiles of the turns' ratios.
+Each build writes a run of its own (about 1.8 GB, removed at the end) and reads it. The builds take turns, in separate
+processes, with the files in the cache. Seconds are CPU time. The ratio is that of the medians, with the quartiles of the
+ratios of the turns.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from environment import hardware, versions
 
 HERE = Path(__file__).resolve().parent
-# Of the reference build's time, to open the run; microseconds of a measured step, to write.
+# The targets: time to open the run over that of the reference build, and microseconds to write a measured step.
 MOST_RATIO = 1.15
 MOST_MICROSECONDS = 100.0
 
@@ -48,7 +49,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def run_build(checkout: Path, *arguments: object) -> dict[str, float]:
-    """Runs one build in a process of its own and returns what it printed."""
+    """Runs one build in a separate process and returns the results that it printed."""
     command = [sys.executable, str(HERE / "reading" / "one_build.py"), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -56,7 +57,7 @@ def run_build(checkout: Path, *arguments: object) -> dict[str, float]:
 
 
 def measure(builds: dict[str, Path], folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Returns what each turn of each build took: build -> what -> one number a turn."""
+    """Returns the bytes of the runs and the times of all turns: build -> task -> a number for each turn."""
     size = {
         name: run_build(at, "make", folder / name, args.steps, args.layers, args.seed) for name, at in builds.items()
     }
@@ -71,7 +72,7 @@ def measure(builds: dict[str, Path], folder: Path, args: argparse.Namespace) -> 
 
 
 def summary(turns: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
-    """Returns, for each thing measured, the medians of both builds and their ratio with the quartiles of the turns' ratios."""
+    """Returns for each task the medians of both builds, and their ratio with the quartiles of the ratios of the turns."""
     rows = []
     for what, now in turns["now"].items():
         before = turns["reference"][what]
@@ -90,7 +91,7 @@ def summary(turns: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
 
 
 def targets(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns what the numbers are held to."""
+    """Returns the targets: name, value, limit, and whether the value is within the limit."""
     by_name = {row["what"]: row for row in rows}
     held = [(f"{what}: ratio", by_name[what]["ratio"], MOST_RATIO) for what in ("open", "open and a curve")]
     held += [(f"{what}: us a measured step", by_name[what]["now"], MOST_MICROSECONDS) for what in ("append",)]

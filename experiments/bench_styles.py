@@ -1,19 +1,26 @@
-"""What `gradlens track` with its default budget costs in each style of training that its tests know.
+"""Measures what `gradlens track` with its default budget costs in each style of training of the tests.
 
     python experiments/bench_styles.py
 
-Each style's script trains over its data again and again for about a second, untracked and tracked, as a process of its own or as
-those of its launcher, where the first one is timed. (Where starting takes much longer than that: three seconds and fewer pairs.)
-The two take turns of about 5 ms, and while one has its turn the other waits: a machine that is slow for a moment is so for both.
-(Where the training itself waits for processes that it starts, which go on during the other's turns, one runs after the other.)
-`control` is what two untracked runs differ by. Timed is the training loop from its second tenth on, or from where labels have
-been counted, which takes a pass over the data: by then imports, the search for the model and the first measurement are over.
-What tracking added before is `start`. Time is that of the process, without waiting while others compute, but that on the clock
-where the training itself mostly waits for other processes. Ratios are medians over pairs of runs, with the 95 % interval of the
-median (of order statistics, whatever the machine's noise is; of fewer than six pairs from the lowest to the highest). Pairs are
-added while the interval holds the limit, up to a number; styles that were measured before on the same machine keep their pairs.
-`load` is how many processes wanted the machine's cores. These trainings have the smallest steps there are, of about a
-millisecond: what a step that is not measured costs weighs most here.
+The script of each style repeats its data for about a second, untracked and tracked. Each run is a process of its own, or the
+processes of its launcher, of which the first is timed. (If starting takes much longer than a second, it is three seconds and
+fewer pairs.) The two runs take turns of about 5 ms. While one has its turn, the other waits, so a slow moment of the machine
+slows both.
+(If the training itself waits for processes that it starts, these would work during the turns of the other run. Then one run
+follows the other.)
+
+- `control`: the ratio of two untracked runs.
+- Time counts from the second tenth of the training loop on, or from the point where labels have been counted, which takes a pass
+  over the data. By then imports, the search for the model and the first measurement are over. `start` is what tracking added
+  before.
+- Time is CPU time, without waiting for other programs. If the training mostly waits for other processes, it is time on the clock.
+- Ratios are medians over pairs of runs, with the 95 % interval of the median. It comes from order statistics, so it holds for any
+  noise of the machine. With fewer than six pairs it is the range of all values.
+- Pairs are added while the interval holds the limit, up to a maximum. Styles that were measured before on the same machine keep
+  their pairs.
+- `load`: how many processes wanted the cores of the machine.
+
+These trainings have very short steps, of about a millisecond. So the cost of an unmeasured step matters most here.
 """
 
 from __future__ import annotations
@@ -44,10 +51,10 @@ from gradlens.tracking.launch.runner import run
 from gradlens.tracking.launch.session import track
 from gradlens.tracking.options import DEFAULT_BUDGET, TrackOptions
 
-# Backward passes of the start at least, as a fraction of all.
+# The start has at least this fraction of all backward passes.
 START = 0.1
 LIMIT = 1.10
-# The style whose untracked run is held against itself.
+# The style of the control: two untracked runs are compared.
 CONTROL = "loop-clip-norm"
 
 
@@ -65,7 +72,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def tracked(style: Timed, times: int, folder: Path) -> None:
-    """Runs the style's script under `gradlens track`, in the process that this is called in."""
+    """Runs the script of a style under `gradlens track` in the current process."""
     program = words(style, times, folder)
     if not style.fork:
         start_anew(style, ["-m", "gradlens", "track", "--out", "run", *style.options], program)
@@ -76,7 +83,7 @@ def tracked(style: Timed, times: int, folder: Path) -> None:
 
 
 def untracked(style: Timed, times: int, folder: Path) -> None:
-    """Runs the style's script as it is, in the process that this is called in."""
+    """Runs the script of a style untracked in the current process."""
     program = words(style, times, folder)
     if not style.fork:
         start_anew(style, [], program)
@@ -84,17 +91,17 @@ def untracked(style: Timed, times: int, folder: Path) -> None:
 
 
 def ratios(plain: list[list[float]], own: list[list[float]], begun: float) -> dict[str, float]:
-    """Returns what the training loop of one run took over that of another.
+    """Returns how long the training loop of one run took relative to that of another run, and related numbers.
 
     Args:
-        plain: Stamps of the run that the other one is held against.
+        plain: Stamps of the untracked run.
         own: Stamps of the other run.
-        begun: Fraction of the loop after which the lens is made and one step measured.
+        begun: Fraction of the loop after which the lens is made and the first step was measured.
     """
-    # What follows from the first measurement is over soon after.
+    # Two more hundredths of the loop: what the first measurement causes is then over.
     first = min(2 + int(max(START, begun + 0.02) * len(plain)), len(plain) - 2)
     loops = [[stamps[-1][clock] - stamps[first][clock] for clock in (0, 1)] for stamps in (plain, own)]
-    # For other processes: what is lost is time on the clock, of which a budget is a part.
+    # If the training waits for other processes, time on the clock is what is lost. The budget is a part of that time.
     waits = loops[0][0] < 0.5 * loops[0][1]
     return {
         "ratio": loops[1][waits] / loops[0][waits],
@@ -106,7 +113,7 @@ def ratios(plain: list[list[float]], own: list[list[float]], begun: float) -> di
 
 
 def pair(style: Timed, times: int, passes: int, *, tracked_first: bool) -> dict[str, float]:
-    """Runs a style untracked and tracked in turns; returns the two times' ratio and what explains it."""
+    """Runs a style untracked and tracked in turns. Returns the ratio of the times, and numbers that explain it."""
     with tempfile.TemporaryDirectory() as name:
         folders = (Path(name) / "first", Path(name) / "second")
         children = (tracked, untracked) if tracked_first else (untracked, tracked)
@@ -121,7 +128,7 @@ def pair(style: Timed, times: int, passes: int, *, tracked_first: bool) -> dict[
 
 
 def control(args: argparse.Namespace) -> dict[str, float]:
-    """Returns median and interval of the ratio of two untracked runs."""
+    """Returns the median and the interval of the ratio of two untracked runs."""
     times, passes = calibrated(TIMED[CONTROL], args.seconds, untracked)
     found = []
     for _ in range(args.rounds):
@@ -140,12 +147,15 @@ def decided(ratios: list[float]) -> bool:
 
 
 def measure(style: Timed, known: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """Returns what tracking costs in one style, from the pairs that are known and as many more as it takes."""
-    # What starts anew imports much longer than it trains: fewer and longer loops.
+    """Returns what tracking costs in one style.
+
+    It uses the known pairs, and adds pairs until the result is decided or their number is reached.
+    """
+    # A new process imports much longer than it trains, so there are fewer and longer loops.
     seconds, rounds, most = args.seconds, args.rounds, args.most_rounds
     if not style.fork:
         seconds, rounds, most = 3 * seconds, rounds // 2, most // 2
-    # Pairs without turns are of another kind.
+    # Known pairs without "passes" were not measured in turns, so they are not used.
     again = known.get("seconds") == seconds and "passes" in known
     times, passes = (known["times"], known["passes"]) if again else calibrated(style, seconds, untracked)
     pairs = list(known["pairs"]) if again else []
@@ -173,11 +183,11 @@ def a_line_each(result: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints and writes; styles that are not chosen keep what the file says of them."""
+    """Measures, prints and writes. Styles that are not chosen keep their results in the file."""
     given = sys.argv[1:] if arguments is None else arguments
     args = parse_arguments(given)
     torch.set_num_threads(1)
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).step()  # imports what all of them import
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).step()  # imports what all the scripts import
     gc.collect()
     gc.freeze()
     console = Console()

@@ -1,10 +1,10 @@
-"""How fast the lab trains: its loop against a bare hand-written one and against a DataLoader with torchvision transforms.
+"""Measures how fast the lab trains, beside a bare loop by hand and beside a DataLoader with torchvision transforms.
 
     python experiments/bench_training.py --device cuda
 
-All three train the same ResNet-32 on the same bytes of CIFAR's shape with the same batch, optimizer, crops and flips.
-The three are timed in turn, several times, and the medians compared; the content of the images does not matter, so no
-data set is needed. Writes a JSON file with versions and hardware.
+All three train the same ResNet-32 on the same random bytes of CIFAR's shape, with the same batch, optimizer, crops and flips.
+They are timed in turns, several times, and the medians are compared. The content of the images does not matter, so no data set
+is needed. The script writes a JSON file with versions and hardware.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CLASSES = 100
 
 
 class Pictures(Dataset[tuple[torch.Tensor, int]]):
-    """CIFAR the usual way: a PIL image and torchvision's transforms for each sample."""
+    """CIFAR as programs usually read it: a PIL image and torchvision's transforms for each sample."""
 
     def __init__(self, images: np.ndarray[Any, Any], labels: list[int]) -> None:
         self.images, self.labels = images, labels
@@ -78,7 +78,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def trainers(args: argparse.Namespace, steps: int) -> dict[str, Callable[[], float]]:
-    """Returns what trains one epoch of ``steps`` steps in each way and returns its seconds, without set-up."""
+    """Returns name -> a function for each of the three ways. It trains an epoch and returns its seconds, without set-up.
+
+    Args:
+        args: The command line.
+        steps: Steps of the epoch.
+    """
     count = steps * args.batch
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
@@ -145,7 +150,7 @@ def _now(device: str) -> float:
 
 
 def main() -> None:
-    """Times the three and writes the result."""
+    """Times the three ways and writes the result."""
     args = parse_arguments()
     steps = args.steps or (200 if args.device != "cpu" else 20)
     ways = trainers(args, steps)

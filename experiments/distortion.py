@@ -1,10 +1,10 @@
-"""The distortion disappearing: balanced, long-tailed and dual-phase training, all measured with the same groups.
+"""Shows how dual-phase training removes the distortion, beside balanced and long-tailed training with the same groups.
 
     python experiments/distortion.py --data ./data
 
-Trains `ce` on a balanced set, `ce` and `plain` on the long-tailed one and `dual-phase`; draws the distortion of all in one
-figure and writes its averages, phase by phase, and the groups' shares of the gradient, with 95 %
-intervals, and by how much the dual-phase method lowers the distortion against `ce`.
+It trains `ce` on a balanced set, and `ce`, `plain` and `dual-phase` on the long-tailed set. It draws the distortion of all in
+one figure. It writes the distortion and the groups' shares of the gradient for each phase, with 95 % intervals, and how much
+lower the distortion of phase II is than that of each other training.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def spans(run: Run) -> dict[str, tuple[int | None, int | None]]:
-    """Returns first step and end of each phase."""
+    """Returns phase -> (start, end) in optimizer steps."""
     return {phase.name: (phase.start, phase.end) for phase in run.phases} or {"all classes": (None, None)}
 
 
 def averages(run: Run) -> dict[str, Any]:
-    """Returns, phase by phase, the mean distortion and shares with their intervals."""
+    """Returns phase -> distortion and mean shares with their intervals."""
     found = {}
     for phase, (start, end) in spans(run).items():
         steps = np.asarray(run.steps)
@@ -61,7 +61,7 @@ def averages(run: Run) -> dict[str, Any]:
 
 
 def falls(runs: dict[str, Run]) -> dict[str, Any]:
-    """Returns by how much the distortion of dual-phase's last phase is below that of each other training."""
+    """Returns training -> how much lower the distortion of dual-phase's last phase is, with its interval."""
     if "dual-phase" not in runs:
         return {}
     own = runs["dual-phase"]
@@ -95,7 +95,7 @@ def _shown(value: dict[str, float]) -> str:
 
 
 def main() -> None:
-    """Trains what is missing and writes the results of the first seed's runs; all seeds stand in the summary."""
+    """Trains what is missing and writes the results. Table and figure show the first seed, the summary has all seeds."""
     args = parse_arguments()
     if args.untracked:
         raise SystemExit("distortion.py: --untracked leaves nothing to show")

@@ -1,4 +1,4 @@
-"""What computed the numbers of an experiment: versions and hardware, for its JSON file."""
+"""The versions and the hardware that computed the numbers of an experiment, for its JSON file."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def hardware(device: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of what computes."""
+    """Returns the versions of Python and the packages that compute."""
     names = ("torch", "numpy", "pyarrow", "gradlens-torch")
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}

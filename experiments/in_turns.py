@@ -1,6 +1,7 @@
-"""Runs a training script of the tests several times at once, in turns of some milliseconds: a slow machine is slow for all.
+"""Runs a training script of the tests several times at once, in turns of some milliseconds, so that noise slows all alike.
 
-Each run is a process of its own, or those of its launcher, where the first one is timed. While one has its turn the others wait.
+Each run is a process of its own, or the processes of its launcher, of which the first is timed. While one run has its turn, the
+others wait.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ from tests.e2e.frameworks import ACCELERATE, FRAMEWORKS, OFFLINE
 from tests.e2e.styles import GROUPS, SCRIPTS, STYLES
 
 DRIVER = Path(__file__).resolve().parent / "styles_timed.py"
-# How often a script's data is repeated, at least (in forks, and in processes that start anew) and at most.
+# How often the data of a script is repeated: at least (in forks; in new processes) and at most.
 FEWEST, FEWEST_ANEW, MOST = 20, 4, 2000
-# Processes of a launcher at most, and seconds of a turn, about.
+# The most processes of a launcher, and the seconds of a turn, about.
 RANKS, TURN = 2, 0.005
-# Their training runs in processes that the script starts, out of sight of what takes the times.
+# This style trains in processes that the script starts. The driver, which takes the times, does not see them.
 STARTS_PROCESSES = "distributed-torch-multiprocessing-spawn"
 
 
 @dataclass(frozen=True)
 class Timed:
-    """A style as it is timed.
+    """A style of training that is timed.
 
     Attributes:
-        title: What it is, for people.
-        program: Script and arguments; how often its data is repeated comes after them.
+        title: Title for people.
+        program: Script and arguments. The number of repetitions of its data is added after them.
         options: Options of `gradlens track`.
-        launcher: What starts its processes; () for ``python``.
-        fork: Whether it may run in a fork of this process, which has imported torch already.
+        launcher: Command that starts its processes; () = ``python``.
+        fork: True if it may run in a fork of this process, which has imported torch already.
     """
 
     title: str
@@ -53,7 +54,7 @@ class Timed:
     fork: bool = True
 
 
-# What becomes of a fork: (style, how often its data is repeated, folder), in that folder. It returns when the script has ended.
+# Runs in a fork, in the folder of the run, until the script has ended. Arguments: style, repetitions of its data, folder.
 Child: TypeAlias = Callable[[Timed, int, Path], None]
 
 TIMED = {
@@ -71,21 +72,21 @@ TIMED = {
 
 
 def words(style: Timed, times: int, folder: Path, driver: Path = DRIVER) -> list[str]:
-    """Returns what follows ``python``: the driver, its file, the script and its arguments."""
+    """Returns the arguments of ``python``: the driver, its file, the script and its arguments."""
     return [str(driver), str(folder / "stamps.json"), *style.program, str(times)]
 
 
 def start_anew(style: Timed, track: Sequence[str], program: Sequence[str]) -> None:
-    """Replaces this process by those of a program.
+    """Replaces this process with the process or processes of a program.
 
     Args:
         style: The style.
-        track: What stands before the program where it is tracked.
+        track: Arguments before the program that track it; empty = untracked.
         program: The program and its arguments.
     """
     os.environ.update(OFFLINE, OMP_NUM_THREADS="1")
     command = [*(style.launcher or (sys.executable,))]
-    if style.launcher == ACCELERATE:  # which does not look for a port of its own: two at once would want the same
+    if style.launcher == ACCELERATE:  # it does not search for a free port, so two at once would use the same
         command += ["--main_process_port", str(unused_port())]
     os.execv(command[0], [*command, *track, *program])
 
@@ -98,7 +99,7 @@ def unused_port() -> int:
 
 
 def started(style: Timed, times: int, folder: Path, child: Child, *, turns: str | None = None) -> int:
-    """Starts a style in a fork of this process; returns the fork's id."""
+    """Starts a style in a fork of this process and returns the process id of the fork."""
     shutil.copytree(SCRIPTS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     pid = os.fork()
     if not pid:
@@ -126,7 +127,16 @@ def _in_child(style: Timed, times: int, folder: Path, child: Child) -> None:
 
 
 def stamps_of(style: Timed, folder: Path, status: int) -> list[Any]:
-    """Returns what the driver noted in a run that ended with this status."""
+    """Returns the notes of the driver about a run.
+
+    Args:
+        style: The style.
+        folder: Folder of the run.
+        status: Status with which its process ended.
+
+    Raises:
+        RuntimeError: The run failed.
+    """
     if code := os.waitstatus_to_exitcode(status):
         raise RuntimeError(f"{style.title} exited with {code}: {(folder / 'err.txt').read_text()[-2000:]}")
     return json.loads((folder / "stamps.json").read_text())
@@ -135,8 +145,16 @@ def stamps_of(style: Timed, folder: Path, status: int) -> list[Any]:
 def in_turns(
     style: Timed, times: int, passes: int, folders: Sequence[Path], children: Sequence[Child]
 ) -> list[list[Any]]:
-    """Runs a style several times at the same time, in turns of so many backward passes; returns the stamps of each run."""
-    # A pipe for each process of each run: whoever reads a byte from his own has the turn.
+    """Runs a style several times at once, in turns, and returns the stamps of each run.
+
+    Args:
+        style: The style.
+        times: How often its data is repeated.
+        passes: Backward passes of a turn.
+        folders: Folder of each run.
+        children: Runs the script, for each run.
+    """
+    # Each process of each run has a pipe. A process that reads a byte from its pipe has the turn.
     names = [str(folder) + ".{rank}" for folder in folders]
     pipes = []
     for name in names:
@@ -153,7 +171,7 @@ def in_turns(
     while len(statuses) < len(runs):
         pid, status = os.wait()
         statuses[runs[pid]] = status
-        for pipe in pipes:  # the others, which are about to end, have all turns now
+        for pipe in pipes:  # the others, which are about to end, need no turns any more
             os.write(pipe, OVER)
     for pipe in pipes:
         os.close(pipe)
@@ -161,7 +179,7 @@ def in_turns(
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the 95 % interval of the median from order statistics; of fewer than six values all of them."""
+    """Returns the 95 % interval of the median from order statistics; with fewer than six values the range of all."""
     n, inside = len(values), sorted(values)
     outside, k = 0.0, 0
     while (outside := outside + comb(n, k) / 2**n) <= 0.025 and k < n // 2:
@@ -171,20 +189,20 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def calibrated(style: Timed, seconds: float, child: Child, *, by_cpu: bool = False) -> tuple[int, int]:
-    """Returns how often a script's data is to be repeated for a loop of so many seconds, and the backward passes of a turn.
+    """Returns how often the data of a script must be repeated for a loop of given length, and the backward passes of a turn.
 
     Args:
         style: The style.
-        seconds: Of the untracked loop, about.
-        child: Runs it untracked.
-        by_cpu: Whether seconds are those of the process, so that a busy machine makes no difference.
+        seconds: Length of the untracked loop, about.
+        child: Runs the style untracked.
+        by_cpu: True if seconds are CPU time, so that a busy machine makes no difference.
     """
     fewest = FEWEST if style.fork else FEWEST_ANEW
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "alone"
         status = os.waitpid(started(style, fewest, folder, child), 0)[1]
         stamps = stamps_of(style, folder, status)
-    # From the middle on: a compiler works in the first passes.
+    # Time counts from the middle on, since a compiler works in the first passes.
     middle = len(stamps) // 2
     cpu, took = (stamps[-1][clock] - stamps[middle][clock] for clock in (0, 1))
     a_pass = (cpu if by_cpu else took) / (len(stamps) - 1 - middle)

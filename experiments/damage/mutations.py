@@ -1,4 +1,7 @@
-"""Mutations of a run's folder: what disks, copies, editors and other programs do to it, each drawn from a generator."""
+"""Mutations of the folder of a run: random damages, such as disks, copies, editors and other programs cause.
+
+Each function damages the folder ``run``, and returns a text that says how. ``other`` is the folder of another sound run.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,17 @@ MARKS = 200_000
 
 
 def files_of(run: Path) -> list[Path]:
-    """Returns the files of a run, each as likely as another."""
+    """Returns the files of a run, sorted by name."""
     return sorted(path for path in run.iterdir() if path.is_file())
 
 
 def pick(rng: Random, paths: list[Path]) -> Path:
-    """Draws one."""
+    """Returns one of the paths, each equally likely."""
     return paths[int(rng.integers(len(paths)))]
 
 
 def flip(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Flips one bit."""
+    """Flips one bit of a file."""
     path = pick(rng, files_of(run))
     data = bytearray(path.read_bytes())
     at, bit = int(rng.integers(len(data))), int(rng.integers(8))
@@ -41,7 +44,7 @@ def flip(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
 
 
 def cut(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Cuts a file."""
+    """Cuts off the end of a file, or all of it."""
     path = pick(rng, files_of(run))
     size = int(rng.choice([0, int(rng.integers(path.stat().st_size))]))
     os.truncate(path, size)
@@ -56,7 +59,7 @@ def delete(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
 
 
 def swap(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Swaps two files of one kind."""
+    """Swaps two files of the same kind."""
     kind = str(rng.choice(["measurements-*.arrows", "probes-*.arrow"]))
     a, b = rng.choice(sorted(map(str, run.glob(kind))), 2, replace=False)
     held = run / "held"
@@ -67,14 +70,14 @@ def swap(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
 
 
 def foreign(rng: Random, run: Path, other: Path) -> str:
-    """Replaces a file by that of another run."""
+    """Replaces a file with that of another run."""
     path = pick(rng, [path for path in files_of(run) if (other / path.name).exists()])
     shutil.copy(other / path.name, path)
     return f"{path.name} of another run"
 
 
 def duplicate(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Copies a segment to a number of its own, or over another one."""
+    """Copies a segment to another number, which may replace another segment."""
     source = pick(rng, sorted(run.glob("measurements-*.arrows")))
     number = int(rng.integers(6))
     target = run / f"measurements-{number:03d}.arrows"
@@ -84,7 +87,7 @@ def duplicate(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
 
 
 def garbage(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Overwrites, inserts or takes out a stretch of bytes, or appends some."""
+    """Overwrites, inserts, removes or appends bytes of a file."""
     path = pick(rng, files_of(run))
     data = path.read_bytes()
     start, size = int(rng.integers(len(data))), int(rng.integers(1, 5000))
@@ -101,7 +104,7 @@ def garbage(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
 
 
 def batches(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Takes out, repeats or swaps whole batches: a file that Arrow finds sound."""
+    """Removes, repeats or swaps whole batches. Arrow then still finds the file valid."""
     import pyarrow as pa
 
     path = pick(rng, sorted(run.glob("measurements-*.arrows")))
@@ -125,7 +128,7 @@ def batches(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
 
 
 def wrong_type(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Gives a field of run.json a wrong value, with a checksum that fits: as a version with a fault would write it."""
+    """Gives a field of run.json a wrong value with a matching checksum, as a faulty version of gradlens might write it."""
     path = run / "run.json"
     known = json.loads(path.read_text())
     name = str(rng.choice(sorted(known.keys() - {"gradlens_check"})))
@@ -142,7 +145,7 @@ def wrong_type(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
 
 
 def wrong_event(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Gives a field of an event a wrong value, with a checksum that fits."""
+    """Gives a field of an event a wrong value with a matching checksum."""
     path, meta = run / "events.jsonl", read_meta(run)
     lines = [line for line in path.read_bytes().splitlines(keepends=True) if line.strip()]
     at = int(rng.integers(len(lines)))
@@ -155,7 +158,7 @@ def wrong_event(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
 
 
 def lines(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Takes out, repeats, or swaps lines of events.jsonl."""
+    """Removes, repeats or swaps lines of events.jsonl."""
     path = run / "events.jsonl"
     found = [line for line in path.read_bytes().splitlines(keepends=True) if line.strip()]
     i, j = (int(x) for x in rng.choice(len(found), 2, replace=False))
@@ -171,7 +174,7 @@ def lines(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
 
 
 def special(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Puts a pipe, a device, an endless link or a folder in a file's place."""
+    """Replaces a file with a pipe, a device, an endless link or a folder."""
     path = pick(rng, files_of(run))
     path.unlink()
     how = str(rng.choice(["pipe", "device", "link", "folder"]))
@@ -187,7 +190,7 @@ def special(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
 
 
 def huge(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Makes a file of 20 GB of zeros of one (most of it a hole), or of its end."""
+    """Makes a file 20 GB long: with zeros only, or with zeros after its content. On disk most of it is a hole."""
     path = pick(rng, files_of(run))
     if rng.random() < 0.5:
         os.truncate(path, 0)
@@ -196,7 +199,7 @@ def huge(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
 
 
 def deep(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
-    """Nests JSON deeply."""
+    """Writes very deeply nested JSON into run.json or events.jsonl."""
     depth = int(rng.choice([100, 900, 100_000]))
     nested = b"[" * depth + b"]" * depth
     if rng.random() < 0.5:
@@ -216,7 +219,7 @@ def many_marks(rng: Random, run: Path, other: Path) -> str:  # noqa: ARG001
     return f"{MARKS} marks"
 
 
-# Kind -> how often it is drawn. What is certain to be slow comes seldom.
+# Mutation -> how often it is drawn, relative to the others. Mutations that are always slow are rare.
 KINDS: dict[Callable[[Random, Path, Path], str], float] = {
     flip: 8, cut: 3, delete: 2, swap: 1, foreign: 2, duplicate: 2, garbage: 4, batches: 3, wrong_type: 6, wrong_event: 3,
     lines: 2, special: 3, huge: 1, deep: 1, many_marks: 0.1,

@@ -1,4 +1,4 @@
-"""What a reader makes of a damaged run, held against the run as it was: every number is right, or something is said."""
+"""Compares a damaged run, as the reader reads it, with the sound run. Either every number is right, or the reader must say so."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ COLUMNS = ("time", "epoch", "counts", "loss", "correct", "residual", "total_loss
 
 @dataclass(frozen=True)
 class Truth:
-    """Everything that a sound run says: by step, and as a whole."""
+    """Everything that can be read from a run.
+
+    Attributes:
+        steps: [T] measured steps.
+        arrays: Name -> [T, ...] values by step.
+        whole: Name -> value of the whole run: phases, marks, evaluations, probes.
+        meta: Name -> fact in run.json.
+    """
 
     steps: np.ndarray
     arrays: dict[str, np.ndarray]
@@ -28,7 +35,7 @@ class Truth:
 
     @classmethod
     def of(cls, run: Run) -> Truth:
-        """Reads it."""
+        """Returns everything that can be read from a run."""
         arrays = {name: run.column({"time": "time"}.get(name, name)) for name in COLUMNS}
         arrays["gram"] = run.gram()
         arrays |= {f"layer {name}": run.gram(name) for name in run.layers}
@@ -43,12 +50,12 @@ class Truth:
 
 
 def differences(found: Truth, truth: Truth, *, meta: bool) -> list[str]:
-    """Returns what a damaged run says otherwise than the sound one.
+    """Returns the names of what differs between a damaged and the sound run. Missing steps do not count.
 
     Args:
         found: The damaged run.
-        truth: The sound one.
-        meta: Whether facts count.
+        truth: The sound run.
+        meta: True if facts in run.json count.
     """
     other = [] if np.array_equal(found.steps, truth.steps) else ["steps"]
     shared, at, of = np.intersect1d(found.steps, truth.steps, return_indices=True)
@@ -62,13 +69,16 @@ def differences(found: Truth, truth: Truth, *, meta: bool) -> list[str]:
 
 
 def verdict(folder: Path, truth: Truth, *, meta: bool, report: bool) -> tuple[str, str]:
-    """Returns "same", "told", "refused" or "SILENT", and details.
+    """Returns a verdict about how a damaged run is read, and details.
+
+    "same": nothing differs. "told": the reader warns. "refused": it refuses to open the run. "SILENT": something differs, and the
+    reader says nothing.
 
     Args:
-        folder: Folder of the damaged run and of a sound one ("sound").
-        truth: What the damaged one was.
-        meta: Whether facts count.
-        report: Whether a report of both is written, which takes a second.
+        folder: Folder that holds the damaged run ("damaged") and the sound run ("sound").
+        truth: The run before it was damaged.
+        meta: True if facts in run.json count.
+        report: True to write a report of both runs as well, which takes a second.
     """
     listing = list_runs(folder)
     with Console(file=open("/dev/null", "w"), width=150) as console:

@@ -1,1 +1,1 @@
-"""The dashboard benchmark: a long run, and how fast the pages show it."""
+"""Parts of experiments/bench_dashboard.py: a long run, and timing how fast the pages show it."""

@@ -1,4 +1,4 @@
-"""The time until a viewer sees the first figure of a run, in a real browser."""
+"""Measures the time until the first figure of a run is seen in a real browser."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from dashboard.long_run import make_long_run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
-# Milliseconds: a machine that has much else to do takes its time.
+# Milliseconds to wait at most. A busy machine needs much time.
 PATIENCE = 120_000
 DRAWN = "() => document.querySelector('.gl-figure')?.dataset.drawn && document.querySelector('h3').innerText"
 
 
 def first_figure_in_browser(folder: Path, name: str) -> dict[str, Any]:
-    """Returns the elapsed seconds from following a link to a run that the server has not read yet to its first figure.
+    """Returns the elapsed seconds from following a link to the first figure. The server has not read the run before.
 
-    The browser and the server have shown another run before, so that programs are loaded; ``first_visit`` is the time of that.
+    The browser and the server have shown another run before, so that all programs are loaded. ``first_visit`` is its time.
     """
     try:
         from playwright.sync_api import sync_playwright

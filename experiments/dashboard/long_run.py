@@ -1,4 +1,4 @@
-"""A run of very many measured steps, written fast: its rows are drawn from a pool of Grams of random vectors."""
+"""Writes a run of very many measured steps fast. Its rows are drawn from a pool of Gram matrices of random vectors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ START = 1_700_000_000.0
 
 
 def make_long_run(path: Path, steps: int, layers: int, seed: int) -> int:
-    """Writes a finished run of head, medium and tail and returns its bytes on disk; afterwards they lie in the file cache."""
+    """Writes a finished run of head, medium and tail and returns its bytes on disk.
+
+    Afterwards its files are in the file cache.
+    """
     rng = np.random.default_rng(seed)
     names = tuple(f"block{i // 4}.conv{i % 4}" for i in range(layers))
     meta = RunMeta.here(GROUPS.to_json(), layer_names=names, started=START, engine="masked", cadence="every step")
@@ -44,7 +47,7 @@ def make_long_run(path: Path, steps: int, layers: int, seed: int) -> int:
 
 
 def measurement(rng: np.random.Generator, layers: int, names: tuple[str, ...]) -> Measurement:
-    """Returns a measurement of 12 weights a layer: a direction in common, one of each group's own, and noise."""
+    """Returns a measurement with random gradients of 12 weights per layer. The groups share a direction, apart from noise."""
     V = len(names)
     strength = np.array([1.0, 0.5, 0.2, 1e-4])[:V, None]
     vectors = strength * (0.4 + rng.standard_normal((layers, V, 12)))  # [L, V, 12]
@@ -58,7 +61,7 @@ def measurement(rng: np.random.Generator, layers: int, names: tuple[str, ...]) -
 
 
 def grow(writer: RunWriter, run: Run, rows: int) -> None:
-    """Adds rows after the last step of a run and waits until they are on disk."""
+    """Adds rows after the last step of a run, and waits until they are on disk."""
     run.refresh()
     rng = np.random.default_rng(len(run))
     first, made = int(run.steps[-1]) + 1, [measurement(rng, len(run.layers), run.names) for _ in range(rows)]

@@ -1,4 +1,4 @@
-"""Runs a page of the dashboard with Streamlit's test driver and notes when each figure is ready and how large it is."""
+"""Runs a page of the dashboard with Streamlit's test driver. Notes when its figures are ready and how large they are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ from gradlens_dashboard.server import APP, FOLDER_VARIABLE
 
 @dataclass
 class Opened:
-    """One run of the page: when its first figure was ready and when it ended, figures by key, and their bytes."""
+    """One run of a page.
+
+    Attributes:
+        first: Seconds until the first figure was ready.
+        whole: Seconds until the page was ready.
+        figures: Key -> JSON of each figure.
+    """
 
     first: dict[str, float] = field(default_factory=dict)
     whole: dict[str, float] = field(default_factory=dict)
@@ -30,17 +36,17 @@ class Opened:
 
     @property
     def bytes(self) -> dict[str, int]:
-        """Bytes of the figures by key."""
+        """Key -> bytes of each figure."""
         return {key: len(text) for key, text in self.figures.items()}
 
     def most_points(self) -> int:
-        """Returns the points of the longest trace of all figures."""
+        """Returns the number of points of the longest trace in all figures."""
         traces = [trace for text in self.figures.values() for trace in json.loads(text)["data"]]
         return max((_length(trace.get("x")) for trace in traces), default=0)
 
 
 class PageTimer:
-    """A page of the dashboard on a folder of runs; what it imports is loaded before anything is timed."""
+    """Times a page of the dashboard for a folder of runs. Its imports are loaded before anything is timed."""
 
     def __init__(self, page: str, folder: Path) -> None:
         self._page, self._folder = APP / "pages" / f"{page}.py", folder
@@ -75,20 +81,20 @@ class PageTimer:
         return self._now
 
     def look(self) -> None:
-        """Looks at the folder, as every tick does first."""
+        """Looks at the folder of runs. Every live tick begins with this."""
         from gradlens_dashboard.components import store
 
         store._library(str(self._folder)).look(now=True)
 
     def clock(self, work: Callable[[], object]) -> dict[str, float]:
-        """Returns the seconds that some work takes: the process's own and on the clock."""
+        """Returns the seconds that some work takes: CPU time ("seconds") and time on the clock ("elapsed")."""
         self._begun = (time.process_time(), time.perf_counter())
         work()
         return self._passed()
 
     @staticmethod
     def wait(seconds: float) -> None:
-        """Waits."""
+        """Waits for some seconds."""
         time.sleep(seconds)
 
     def _passed(self) -> dict[str, float]:
@@ -105,7 +111,7 @@ class PageTimer:
 
 
 def own_bytes() -> int:
-    """Returns the bytes of memory that this process holds itself, mapped files and what nobody refers to left out (Linux)."""
+    """Returns the bytes of memory of this process, without mapped files, after garbage was collected (Linux only)."""
     gc.collect()
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))

@@ -55,11 +55,45 @@ def one_hot_positions(a, b):
     return F.cross_entropy(a @ b.T / 0.1, torch.eye(len(a)))
 
 
-OTHER_LOSSES = (nt_xent, nt_xent_without_itself, dense_retrieval, clip, one_hot_positions)
+def first(similar):
+    """Puts the positive first, as ``info_nce``."""
+    own = torch.eye(len(similar), dtype=torch.bool)
+    logits = torch.cat([similar[own].view(-1, 1), similar[~own].view(len(similar), -1)], 1)
+    return F.cross_entropy(logits / 0.1, torch.zeros(len(similar), dtype=torch.long))
 
 
-# As many similarities as an embedding has numbers look like the outputs of the layer that makes it: not with the first loss.
-@pytest.mark.parametrize(("loss", "width"), [(info_nce, 8), *((loss, n) for loss in OTHER_LOSSES for n in (8, 32))])
+def by_distance(a, b):
+    return first(-torch.cdist(a, b))
+
+
+def by_broadcast(a, b):
+    return first((a[:, None] * b).sum(2))
+
+
+def by_cosine_similarity(a, b):
+    return first(F.cosine_similarity(a[:, None], b, dim=2))
+
+
+def by_difference(a, b):
+    return first(-(a[:, None] - b).square().sum(2))
+
+
+def moco(a, b):
+    """Negatives lie in a queue, whose gradient is not wanted."""
+    queue = F.normalize(torch.randn(31, a.shape[1], generator=torch.Generator().manual_seed(0)), dim=1)
+    logits = torch.cat([(a * b.detach()).sum(1, keepdim=True), a @ queue.T], 1)
+    return F.cross_entropy(logits / 0.1, torch.zeros(len(a), dtype=torch.long))
+
+
+LOSSES = (
+    info_nce, nt_xent, nt_xent_without_itself, dense_retrieval, clip, one_hot_positions, by_distance, by_broadcast,
+    by_cosine_similarity, by_difference, moco,
+)  # fmt: skip
+
+
+# As many similarities as an embedding has numbers look like the outputs of the layer that makes it: here of 32 rows.
+@pytest.mark.parametrize("width", [8, 32])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_positions_in_a_batch_are_no_classes(start, loss, width):
     tracker = start(every=1)
     model = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, width))
@@ -93,14 +127,65 @@ class Frozen(nn.Module):
         return F.normalize(self.body(x)) @ self.texts.T
 
 
-@pytest.mark.parametrize(("network", "missed"), [(lambda c: nn.Linear(20, c), 0), (Cosine, 0), (Frozen, 3)])
-@pytest.mark.parametrize("classes", [3, 30])
+class Prototypes(nn.Module):
+    """A learned point for each class, and the distances to it."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.body, self.points = nn.Linear(20, 16), nn.Parameter(torch.randn(classes, 16))
+
+    def forward(self, x):
+        return -torch.cdist(self.body(x), self.points)
+
+
+class Differences(Prototypes):
+    def forward(self, x):
+        return -(self.body(x)[:, None] - self.points).square().sum(2)
+
+
+class Experts(nn.Module):
+    """The logits of three layers, weighed by a gate."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.experts, self.gate = nn.ModuleList(nn.Linear(20, classes) for _ in range(3)), nn.Linear(20, 3)
+
+    def forward(self, x):
+        logits = torch.stack([expert(x) for expert in self.experts], 1)
+        return (self.gate(x).softmax(1)[:, :, None] * logits).sum(1)
+
+
+NETWORKS = {
+    "Linear": lambda c: nn.Linear(20, c),
+    "weight norm": lambda c: nn.utils.parametrizations.weight_norm(nn.Linear(20, c)),
+    "Cosine": Cosine,
+    "Prototypes": Prototypes,
+    "Differences": Differences,
+    "Experts": Experts,
+    "Frozen": Frozen,
+}
+
+
+@pytest.mark.parametrize("rows", [4, 7])
+def test_small_batches_are_contrastive_too(start, rows):
+    """Label 0 in each row, and products of embeddings: nothing of that is a class."""
+    tracker = start(every=1)
+    model = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, rows))
+    for x, _ in DataLoader(balanced(rows=4 * rows), rows):
+        info_nce(*embeddings(x, model)).backward()
+    assert tracker.lens is None
+    assert any("is contrastive and tells no classes" in line for line in said()), said()
+
+
+# As many classes as the body has outputs, too: 16.
+@pytest.mark.parametrize(("network", "missed"), [(name, 3 if name == "Frozen" else 0) for name in NETWORKS])
+@pytest.mark.parametrize("classes", [3, 16, 30])
 def test_a_batch_of_one_class_is_no_contrastive_loss(start, tmp_path, network, missed, classes):
     """The data are sorted by class: the first batches have label 0 only. A frozen head shows that with the first other label."""
     tracker = start(every=1)
     torch.manual_seed(0)
     y = torch.arange(3).repeat_interleave(30)
-    train(network(classes), DataLoader(TensorDataset(torch.randn(90, 20), y), 10))
+    train(NETWORKS[network](classes), DataLoader(TensorDataset(torch.randn(90, 20), y), 10))
     run = finished(tracker, tmp_path)
     assert len(run) >= 9 - missed - 2, run.steps
     assert run.counts.sum() == 10 * len(run)

@@ -30,7 +30,7 @@ def origin_of(logits: Tensor) -> Edge:
     edge: Edge = (logits.grad_fn, logits.output_nr)
     for _ in range(SEARCHED):
         inputs = [child for child in edge[0].next_functions if child[0] is not None]
-        if len(inputs) != 1 or hasattr(inputs[0][0], "variable") or _entries(inputs[0]) != _entries(edge):
+        if len(inputs) != 1 or hasattr(inputs[0][0], "variable") or entries(inputs[0]) != entries(edge):
             break
         edge = inputs[0]
     return edge
@@ -52,16 +52,21 @@ def has_outputs(logits: Tensor, count: int) -> bool:
 
 def _layer(logits: Tensor) -> tuple[Any, list[Tensor]]:
     """Returns the nearest node that uses parameters, and those."""
-    for node in _nearest_first(logits.grad_fn):
-        own = [variable for child, _ in node.next_functions if (variable := leaf_at(child)) is not None]
+    for node in nearest_first(logits.grad_fn):
         # A single number is a temperature, which several classifiers may share.
-        found = [variable for variable in own if variable.numel() > 1]
+        found = [variable for variable in parameters_of(node) if variable.numel() > 1]
         if found:
             return node, found
     return None, []
 
 
-def _nearest_first(start: Any) -> Iterator[Any]:
+def parameters_of(node: Any) -> list[Tensor]:
+    """Returns the leaf tensors that a node uses, as they are or cast and transposed."""
+    return [variable for child, _ in node.next_functions if (variable := leaf_at(child)) is not None]
+
+
+def nearest_first(start: Any) -> Iterator[Any]:
+    """Yields nodes of a graph, those with the fewest steps to ``start`` first, up to a number; no leaves."""
     waiting, seen = [start], {start}
     while waiting and len(seen) < SEARCHED:
         node = waiting.pop(0)
@@ -88,6 +93,7 @@ def leaf_at(node: Any) -> Tensor | None:
     return None
 
 
-def _entries(edge: Edge) -> int | None:
+def entries(edge: Edge) -> int | None:
+    """Returns how many entries the tensor of an edge has; None where that is not known."""
     known = getattr(edge[0], "_input_metadata", ())
     return prod(known[edge[1]].shape) if edge[1] < len(known) else None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gradlens.tracking.find.classifiers import classifier_of, has_outputs
 from gradlens.tracking.find.sightings import Sighting
+from gradlens.tracking.find.similarities import are_similarities
 
 # Rows from which on labels 0, 1, 2, ... are no batch of one sample of each class.
 POSITIONS = 8
@@ -30,9 +31,9 @@ def contrasts(sighting: Sighting, known: frozenset[int] = frozenset(), refused: 
     """Says whether the labels of a loss call are positions in the batch: a contrastive loss, in which nothing is a class.
 
     They are the rows' own positions or these rotated (columns are the batch, or the batches of several processes); or all the
-    same or all different, while no layer has made as many logits. A batch of one class, or of one sample of each, looks like
-    that, too: but its logits come from a layer with an output for each class. Where that cannot be seen (a frozen layer), the
-    first batch with other labels shows it.
+    same or all different, while no layer has made as many logits, or they are products of its outputs. A batch of one class, or
+    of one sample of each, looks like that, too: but its logits come from a layer with an output for each class. Where that cannot
+    be seen (a frozen layer), the first batch with other labels shows it.
 
     Args:
         sighting: The loss call.
@@ -43,14 +44,17 @@ def contrasts(sighting: Sighting, known: frozenset[int] = frozenset(), refused: 
     ids = _ids(sighting.labels)
     if anchor.ndim != 2 or ids is None or len(ids) != anchor.shape[0]:
         return False
-    if len(ids) < POSITIONS:
-        return bool(classifier_of(anchor) & refused - known)
     rows, columns = anchor.shape
+    if rows < POSITIONS:
+        layer = classifier_of(anchor) - known
+        return bool(layer & refused) or (
+            rows > 1 and bool((ids == 0).all()) and bool(layer) and are_similarities(anchor)
+        )
     if columns % rows == 0:
         offset = ids - torch.arange(rows, device=ids.device, dtype=ids.dtype)
         if bool((offset == offset[0]).all()) or (columns == rows and bool((offset % rows == offset[0] % rows).all())):
             return True
-    if has_outputs(anchor, columns) or classifier_of(anchor) & known:
+    if classifier_of(anchor) & known or (has_outputs(anchor, columns) and not are_similarities(anchor)):
         return False
     different = len(set(ids.tolist()))
     # Without the similarity of a row to itself, one position comes twice.

@@ -37,6 +37,8 @@ BARS = 120
 STEPS, FEWEST = 3, 30
 # With at most this many edges the axis is labelled at the edges of the bars.
 FEW_BARS = 12
+# So few class ids are all written.
+FEW_CLASSES = 20
 # A mean share of the rest below this is rounding and is not drawn.
 NEGLIGIBLE = 1e-3
 
@@ -210,7 +212,8 @@ def group_classes(groups: ClassGroups, *, theme: str = "light") -> Sheet:
     text = f"{groups.num_classes:,} classes; {safe(groups.rule)}"
     dress(sheet, colors, "Which classes has each group?", text, height=150 + 36 * len(groups))
     sheet.update_layout(barmode="overlay", showlegend=False, hovermode="closest")
-    sheet.update_xaxes(title={"text": "class id"}, range=[-0.5, groups.num_classes - 0.5])
+    few = {"dtick": 1} if groups.num_classes <= FEW_CLASSES else {}
+    sheet.update_xaxes(title={"text": "class id"}, range=[-0.5, groups.num_classes - 0.5], **few)
     sheet.update_yaxes(type="category", autorange="reversed", automargin=True, showgrid=False)
     return sheet
 

@@ -1,12 +1,12 @@
-"""Figure 1 of the paper: tracks long-tailed and balanced CIFAR-100 training with the same groups and checks its claims.
+"""Figure 1 of the paper: tracks long-tailed and balanced training on CIFAR-100 and checks the paper's claims.
 
     python experiments/figure1.py --data ./data --epochs 15
 
-runs experiments/train_cifar.py twice under `gradlens track` (a run that is already there and finished is not repeated)
-and writes under --results: summary.json (claims with verdicts, accuracies, command, seed, versions, hardware),
-figure1.png and report.html. Both trainings see the same number of images and are measured with the same head and tail
-classes: those of the long-tailed counts by the paper's rule (head: at least 20 images). With several --seeds there are as many
-pairs, each with verdicts of its own; picture and report show the first.
+This runs experiments/train_cifar.py twice under `gradlens track`. A finished run is not repeated. It writes into --results:
+summary.json (claims with verdicts, accuracies, command, seed, versions, hardware), figure1.png and report.html. Both trainings
+have the same number of images. They are measured with the same head and tail: the classes that the paper's rule gives for the
+long-tailed counts (head: at least 20 images). With several --seeds there is a pair of trainings for each seed, with its own
+verdicts. Picture and report show the first pair.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gradlens.runlog import RunError
 
 HERE = Path(__file__).resolve().parent
 TRAINER = HERE / "train_cifar.py"
-# So many measured steps draw every panel smoothly; measuring all of a long run would only cost time.
+# With about this many measured steps all panels look smooth. More would only cost time.
 MEASURED_STEPS = 2000
 
 
@@ -43,10 +43,10 @@ class Training:
     """One tracked training of the experiment.
 
     Attributes:
-        title: What it is called in figures and tables.
+        title: Title in figures and tables.
         run: Folder of its run.
-        accuracies: JSON file into which the script writes the accuracies of each epoch.
-        command: What is executed.
+        accuracies: JSON file to which the script writes the accuracies of each epoch.
+        command: Command that runs it.
     """
 
     title: str
@@ -103,7 +103,7 @@ def plan(args: argparse.Namespace, seed: int) -> tuple[Training, Training]:
 
 
 def is_finished(run: Path) -> bool:
-    """Says whether the folder holds a run that went to its end."""
+    """Says whether the folder holds a finished run."""
     try:
         return run.is_dir() and Run(run).status.state == "finished"
     except RunError:
@@ -111,7 +111,7 @@ def is_finished(run: Path) -> bool:
 
 
 def execute(training: Training) -> None:
-    """Runs a training unless it is there already; one that was cut short is moved aside and run anew.
+    """Runs a training if it is not finished yet. An unfinished run is moved aside first.
 
     Raises:
         SystemExit: The training failed.
@@ -133,7 +133,7 @@ def execute(training: Training) -> None:
 
 
 def describe(training: Training, run: Run) -> dict[str, Any]:
-    """Returns what the summary says about one training."""
+    """Returns the facts about one training for the summary."""
     meta = run.meta
     history = json.loads(training.accuracies.read_text())
     return {
@@ -159,7 +159,7 @@ def describe(training: Training, run: Run) -> dict[str, Any]:
 def describe_pair(
     seed: int, trainings: tuple[Training, Training], runs: tuple[Run, Run], claims: list[Claim]
 ) -> dict[str, Any]:
-    """Returns what the summary says about the two trainings of a seed."""
+    """Returns the facts about the two trainings of a seed for the summary."""
     return {
         "seed": seed,
         "claims": [dataclasses.asdict(claim) for claim in claims],
@@ -203,12 +203,12 @@ def _write_picture(long_tailed: Run, balanced: Run, path: Path) -> None:
     try:
         figure1(long_tailed, balanced).write_image(path, width=1200, height=900, scale=2)
     except (RuntimeError, ValueError) as error:
-        # plotly draws pictures with a Chrome that it finds on the machine; without one the report still has the figure.
+        # plotly needs Chrome on the machine to draw pictures. Without it the report still has the figure.
         print(f"no picture: {str(error).strip()}", file=sys.stderr)
 
 
 def _relative(part: str) -> str:
-    """Shortens paths inside the repository, so that the recorded command holds on another machine."""
+    """Returns a path relative to the repository, so that the recorded command works on other machines."""
     root = str(HERE.parent) + os.sep
     return part.removeprefix(root)
 

@@ -1,10 +1,9 @@
-"""Figure 2 of the paper: how accuracy depends on the memory's size (a) and on lambda, the weight of the retention loss (b).
+"""Figure 2 of the paper: how accuracy depends on the size of the memory (a) and on lambda, the retention weight (b).
 
     python experiments/figure2.py --data ./data
 
-The paper's are on Places-LT; by default ours are on CIFAR100-LT, whose own lambda is sqrt(70 / 30) = 1.53. Phase I knows
-neither setting: it is trained once for each seed, and every phase II starts from its end, bit for bit as if it had trained
-both.
+The paper uses Places-LT. The default here is CIFAR100-LT, whose lambda is sqrt(70 / 30) = 1.53. Phase I depends on neither
+setting. So it is trained once for each seed, and every phase II starts from its end, bit for bit as if both had been trained.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from gradlens.longtail.methods import find_method
 from gradlens.longtail.recipe.settings import parse_assignments
 from gradlens.longtail.training.checkpoint import phase_file
 
-# Figure 2 (a) and (b), Places-LT, as far as the text gives numbers.
+# The numbers that the paper's text gives for Figure 2 (a) and (b), on Places-LT.
 PAPER = "paper (Places-LT): overall 39.4-39.8 over the memory sizes, best at 10; lambda best at 2.03, flat below"
 
 
@@ -43,12 +42,12 @@ def sweep(
     """Trains the dual-phase method for each value of a setting.
 
     Args:
-        lab: Trains.
-        setting: One that phase I does not know.
-        values: Its values.
-        default: The one that it has unasked; its trainings change nothing, so that sweeps of several settings share them.
-        seeds: Of the trainings of each value.
-        sources: Seed -> a training whose phase I the others share; the first of a seed is added where there is none.
+        lab: Runs the trainings.
+        setting: A setting that phase I does not depend on.
+        values: Values of the setting.
+        default: Default value. Its trainings change no setting, so sweeps of several settings share them.
+        seeds: Seeds of the trainings of each value.
+        sources: Seed -> folder of a training whose phase I is shared. If a seed has none, its first training is added.
     """
     points = []
     for value in values:
@@ -105,7 +104,7 @@ def main() -> None:
     sources = dict(zip(args.seeds, args.phase_one, strict=False))
     defaults = find_method("dual-phase").on(lab.task(), parse_assignments(args.set)).settings
     weight = defaults["retention_weight"]
-    # The default is not rounded: it would be another training.
+    # The default is not rounded. A rounded value would be another training.
     weights = [weight if multiple == 1 else round(weight * multiple, 4) for multiple in args.multiples]
     points = [
         point

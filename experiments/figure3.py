@@ -1,9 +1,9 @@
-"""Figure 3 of the paper: how accuracy depends on the disentanglement point, the number C1 of classes in phase I.
+"""Figure 3 of the paper: how accuracy depends on the disentanglement point, which is the number C1 of classes in phase I.
 
     python experiments/figure3.py --data ./data
 
-The paper's finding: overall accuracy rises with C1, then falls. Its rule (classes with at least 20 images) gives 70 on
-CIFAR100-LT with imbalance 100.
+The paper finds that overall accuracy first rises with C1, then falls. Its rule (classes with at least 20 images) gives C1 = 70
+for CIFAR100-LT with imbalance 100.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def table(points: list[dict[str, Any]], rule: int) -> str:
 
 
 def picture(points: list[dict[str, Any]], rule: int) -> Any:
-    """Draws accuracy of each shot against C1."""
+    """Draws the accuracy of each shot against C1."""
     import plotly.graph_objects as go
 
     figure = go.Figure()

@@ -1,4 +1,4 @@
-"""What the experiments of the long-tail lab share: their options, one training each, mean and spread, and their files."""
+"""Parts that all experiments of the long-tail lab share: options, running a training, mean and spread, result files."""
 
 from __future__ import annotations
 
@@ -30,12 +30,18 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 SHOTS = ("many", "medium", "few", "overall")
-# So many measured steps draw every curve smoothly and give intervals; more would only cost time.
+# With about this many measured steps curves look smooth and there are intervals. More would only cost time.
 MEASURED_STEPS = 2000
 
 
 def options(name: str, description: str, epochs: int | None = None) -> argparse.ArgumentParser:
-    """Returns a parser with the options of every experiment; its runs and results are kept under ``name``."""
+    """Returns a parser with the options that every experiment has.
+
+    Args:
+        name: Name of the folders for runs and results.
+        description: Description of the experiment.
+        epochs: Default number of epochs; None = that of the paper.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--dataset", default="cifar100-lt", help="a data set of `gradlens train`")
     parser.add_argument("--data", help="folder with the data; else $GRADLENS_DATA, then ./data")
@@ -54,14 +60,14 @@ def options(name: str, description: str, epochs: int | None = None) -> argparse.
 
 
 class Lab:
-    """Trains what an experiment asks for, each training once: what is finished is read, what was cut short is resumed."""
+    """Runs the trainings of an experiment. A finished training is read, an unfinished one is resumed."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self._tasks: dict[tuple[float | None, bool], Task] = {}
 
     def task(self, imbalance: float | None = None, *, balanced: bool = False) -> Task:
-        """Returns the data set of the experiment, opened once."""
+        """Returns the task of the experiment. Each task is loaded only once."""
         key = (imbalance, balanced)
         if key not in self._tasks:
             self._tasks[key] = load_task(
@@ -83,13 +89,13 @@ class Lab:
         """Returns the folder and the result of a training.
 
         Args:
-            method: As on the command line.
-            seed: Of weights, order and augmentation.
-            imbalance: Largest over smallest class; the data set's own where None.
-            balanced: As many images, evenly spread.
+            method: Name of the method.
+            seed: Seed of weights, order and augmentation.
+            imbalance: Largest over smallest class; None = the default of the data set.
+            balanced: True to train on a balanced set of as many images.
             changes: Settings that differ from the defaults.
-            measured_steps: Measures about so many steps in all, as many in each phase; None keeps a budget of 5 %.
-            branch_from: Folder of a training that is the same up to the end of a phase, which is not trained again.
+            measured_steps: Measures about this many steps in all, the same number in each phase; None = a budget of 5 %.
+            branch_from: Folder of a training that is the same up to the end of a phase. That part is not trained again.
         """
         task = self.task(imbalance, balanced=balanced)
         given = {} if self.args.epochs is None else {"epochs": self.args.epochs}
@@ -103,7 +109,7 @@ class Lab:
         if branch_from is not None and not (folder / RESULT).exists():
             start = branch_point(branch_from, recipe, task, seed=seed, max_steps=self.args.max_steps)
             print(f"  as {branch_from.name} up to the end of phase {recipe.phases[start.phase].name}", flush=True)
-        # A phase of few images has few steps: measured as rarely as the first one, it would give no interval.
+        # A phase with few images has few steps. Measured as rarely as the first phase, it would have no interval.
         per_phase = None if measured_steps is None else max(1, measured_steps // len(recipe.phases))
         watching = None if self.args.untracked else Watching(probe_every=0, per_phase=per_phase)
         trained = run_training(
@@ -122,7 +128,7 @@ class Lab:
         return folder, trained.result
 
     def write(self, summary: Mapping[str, Any], table: str, figure: go.Figure | None = None) -> None:
-        """Writes summary.json, table.md and figure.png (figure.html where no Chrome is found to draw the picture)."""
+        """Writes summary.json, table.md and figure.png (or figure.html, if there is no Chrome to draw the picture)."""
         folder: Path = self.args.results
         folder.mkdir(parents=True, exist_ok=True)
         facts = {
@@ -142,7 +148,7 @@ class Lab:
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Returns mean, sample standard deviation (None for one value) and the values."""
+    """Returns the mean, the sample standard deviation (None for a single value) and the values."""
     finite = [value for value in values if math.isfinite(value)]
     return {
         "mean": statistics.fmean(finite) if finite else None,
@@ -152,27 +158,27 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def shown(cell: Mapping[str, Any]) -> str:
-    """Writes a spread as "44.79 +- 0.31", or "44.79" for one seed."""
+    """Returns a spread as text: "44.79 +- 0.31", or "44.79" for a single seed."""
     if cell["mean"] is None:
         return "-"
     return f"{cell['mean']:.2f}" + ("" if cell["std"] is None else f" +- {cell['std']:.2f}")
 
 
 def error_bars(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Returns plotly's error bars of spreads, none where there is one seed only."""
+    """Returns plotly's error bars of spreads; None for a single seed."""
     known = any(cell["std"] is not None for cell in cells)
     return {"type": "data", "array": [cell["std"] or 0 for cell in cells]} if known else None
 
 
 def look_of(shot: str) -> Style:
-    """Returns how the line of a shot, or of all classes, looks in every figure."""
+    """Returns the style of the line of a shot, or of all classes, in every figure."""
     from gradlens.figures import LIGHT, style_of, whole_style
 
     return whole_style(LIGHT) if shot == "overall" else style_of("group", shot, LIGHT)
 
 
 def accuracies(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns the spread over seeds of the last epoch's accuracies and of the best epoch's overall accuracy."""
+    """Returns the spread over seeds of the accuracies in the last epoch, and of the overall accuracy in the best epoch."""
     split = results[0]["best"]["split"]
     last = [result["last"][split] for result in results]
     return {
@@ -182,7 +188,7 @@ def accuracies(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a Markdown table; all columns but the first are aligned to the right."""
+    """Returns a Markdown table. All columns but the first are aligned to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
@@ -196,13 +202,13 @@ def _picture(figure: go.Figure, folder: Path) -> None:
     try:
         figure.write_image(folder / "figure.png", width=1200, height=700, scale=2)
     except (RuntimeError, ValueError) as error:
-        # plotly draws pictures with a Chrome that it finds on the machine.
+        # plotly needs Chrome on the machine to draw pictures.
         print(f"no picture, figure.html instead: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         figure.write_html(folder / "figure.html", include_plotlyjs="cdn")
 
 
 def _public(arguments: Sequence[str]) -> list[str]:
-    """Leaves out where data, runs and results lie on this machine."""
+    """Returns arguments without the paths of data, runs and results on this machine."""
     kept = [Path(argument).name if Path(argument).is_absolute() else argument for argument in arguments]
     for at, argument in enumerate(kept[:-1]):
         if argument in ("--data", "--runs", "--results"):

@@ -1,9 +1,10 @@
-"""What gradlens makes of damaged runs: seeded mutations of a run's folder, each read, listed and now and then reported.
+"""Tests how gradlens reads damaged runs: damages the folder of a run at random, then reads, lists and reports the run.
 
     python experiments/mutate_runs.py --mutations 600 --seed 0
 
-Each mutation is made in a process of its own group of 20, with a limit of memory and of time. Counted are silent wrong numbers
-(something differs from the sound run and nothing is said), uncaught exceptions, hangs, and the most memory. Writes a JSON file.
+Mutations are made in a child process with a limit of memory and time. A child that dies or hangs is replaced. The script counts
+silent wrong numbers (something differs from the sound run and the reader says nothing), uncaught exceptions and hangs, and notes
+the most memory. It writes a JSON file.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
 
 SECONDS = 60.0
-# More than a reader needs by far.
+# Much more memory than a reader needs.
 MOST_MEMORY = 16 << 30
 LAYERS = ("conv", "fc")
 GROUPS = ClassGroups({"head": [0, 1, 2], "tail": [3]}, num_classes=4)
@@ -78,7 +79,7 @@ def make_run(path: Path, seed: int) -> None:
 
 
 def measurement(rng: np.random.Generator, step: int) -> Measurement:
-    """Returns a measurement of random vectors."""
+    """Returns a measurement of random gradients."""
     x = rng.normal(size=(len(LAYERS), len(NAMES), 5))
     layers = x @ x.transpose(0, 2, 1)
     return Measurement(
@@ -89,7 +90,7 @@ def measurement(rng: np.random.Generator, step: int) -> Measurement:
 
 
 def child(args: argparse.Namespace) -> None:
-    """Makes mutations from ``first`` on and prints a line for each before and after it."""
+    """Makes the mutations from number ``first`` on. Prints a line before and after each."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     truth = Truth.of(Run(args.work / "sound"))
     weights = np.array(list(KINDS.values()))
@@ -102,7 +103,7 @@ def child(args: argparse.Namespace) -> None:
         what = kind(rng, args.work / "runs" / "damaged", args.work / "other")
         begun = time.monotonic()
         try:
-            # A checksum that fits says that the facts are as they were written.
+            # With a matching checksum the reader must believe the facts, so they may differ.
             facts = kind.__name__ not in ("wrong_type", "wrong_event")
             found, why = verdict(args.work / "runs", truth, meta=facts, report=index % args.reports == 0)
             if not facts and found == "SILENT" and set(why.split(", ")) <= {"phases", "marks", "evaluations"}:
@@ -120,7 +121,7 @@ def child(args: argparse.Namespace) -> None:
 
 
 def rows_of(work: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Returns a row for each mutation; a child that hangs or dies is replaced."""
+    """Returns a row for each mutation. A child that hangs or dies is replaced."""
     rows: list[dict[str, Any]] = []
     while len(rows) < args.mutations:
         command = [

@@ -1,9 +1,9 @@
-"""Everything that needs a GPU, in one command and a given time: exactness, harmlessness, waiting, cost, and Table 3.
+"""Runs all experiments that need a GPU in a given time: exactness, harmlessness, synchronisations, cost, and Table 3.
 
     python experiments/on_gpu.py --out results --minutes 9.3
 
-Each section is a process of its own with a deadline; what they have written so far is gathered in ``on_gpu.json`` every few
-seconds. Trainings of Table 3 run beside the sections from the start and stand still while others are timed.
+Each section is a process with a deadline. Every few seconds what they have written so far is collected in ``on_gpu.json``. The
+trainings of Table 3 run beside the sections from the start. They are stopped while a section is timed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,20 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 GATHER_EVERY = 5.0
-ENDING = 12.0  # seconds that are kept for packing
+ENDING = 12.0  # seconds reserved for packing at the end
 ARCHIVES = 5
 
 
 @dataclass(frozen=True)
 class Section:
-    """A process: name in the results, module of ``gpu``, its own arguments and the most seconds that it may take."""
+    """A part of the experiment, which runs in a process.
+
+    Attributes:
+        name: Name in the results.
+        module: Module of the package ``gpu``.
+        arguments: Further arguments of the module.
+        seconds: The most seconds that it may take.
+    """
 
     name: str
     module: str
@@ -55,7 +62,7 @@ BESIDE = [
     Section("harmless-float16", "harmless", ("--precision", "float16"), 240),
     Section("tracked", "tracked", (), 300),
 ]
-# One after another, each a list of processes at once; the trainings stand still while a list is timed.
+# The stages run one after another. Each is a list of sections that run at once, and whether the trainings are stopped meanwhile.
 STAGES = [(EXACTNESS, False), *(([section], True) for section in TIMED), (BESIDE, False)]
 
 
@@ -82,7 +89,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Returns machine, versions and commit."""
+    """Returns the machine, versions and commit."""
     sys.path[:0] = [str(ROOT)]
     import torch
 
@@ -114,7 +121,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 class Gatherer:
-    """Writes one file from what the sections have written so far."""
+    """Collects what the sections have written so far in one file."""
 
     def __init__(self, args: argparse.Namespace, parts: Path, facts: dict[str, Any]) -> None:
         self._path, self._parts, self._facts = args.out / "on_gpu.json", parts, facts
@@ -123,7 +130,7 @@ class Gatherer:
         self._last = 0.0
 
     def gather(self, *, now: bool = False) -> None:
-        """Writes, where it is due."""
+        """Writes the file, if ``now`` is True or the last time was long enough ago."""
         if not now and time.monotonic() - self._last < GATHER_EVERY:
             return
         self._last = time.monotonic()
@@ -140,7 +147,7 @@ class Gatherer:
 
 
 def summary(gatherer: Gatherer, parts: Path) -> str:
-    """Returns a line for each section, and what is wrong in it."""
+    """Returns a text with a line for each section and each training: how it ended and what it found."""
     lines = []
     for name, facts in gatherer.sections.items():
         path = parts / f"{name}.json"

@@ -1,7 +1,7 @@
-"""python styles_counted.py FILE SCRIPT [ARGS]: runs a training script and counts calls from one backward pass to the next.
+"""python styles_counted.py FILE SCRIPT [ARGS]: runs a training script and counts function calls up to each backward pass.
 
-Noted at each backward pass that the script asks for: calls made so far by code of gradlens and by any code, of functions in
-Python and of others. Unlike times these are the same in each run.
+At each backward pass of the script it notes the calls so far: by code of gradlens (of Python functions, of other functions), and
+by all code. Unlike times these numbers are the same in each run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from styles_timed import run_script
 
-# Where the code is that is counted by itself.
+# Code whose path holds this is counted separately.
 PACKAGE = f"{os.sep}gradlens{os.sep}"
 
 
@@ -22,14 +22,14 @@ class Calls:
     """Counts calls in this thread.
 
     Attributes:
-        counts: By code of gradlens in Python, by it of other functions, by any code of both kinds.
+        counts: Calls of Python functions by code of gradlens, calls of other functions by code of gradlens, calls by any code.
     """
 
     def __init__(self) -> None:
         self.counts = [0, 0, 0]
 
     def __call__(self, frame: Any, event: str, argument: Any) -> None:  # noqa: ARG002
-        """What Python calls at each call and return."""
+        """Counts a call. Python's profiler calls this at each call and return."""
         if event not in ("call", "c_call"):
             return
         self.counts[2] += 1

@@ -1,7 +1,7 @@
-"""python styles_timed.py FILE SCRIPT [ARGS]: runs a training script and notes when it asks for each backward pass.
+"""python styles_timed.py FILE SCRIPT [ARGS]: runs a training script and notes the time of each backward pass.
 
-Where TURNS is set, it takes turns with the same script in another process, so many backward passes each: what slows the machine
-down for a while slows down both. Time of waiting for a turn does not exist, neither for the notes nor for gradlens.
+If TURNS is set, it takes turns with the same script in another process. A turn is a number of backward passes. So what slows the
+machine for a while slows both. Time spent waiting for a turn is left out, both in the notes and for gradlens.
 """
 
 import json
@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
-# "PASSES MINE OTHER": how many passes a turn has, and the named pipes through which turns are given; "{rank}" in their names.
+# "PASSES MINE OTHER": passes of a turn, and the named pipes of this and of the other process. Their names hold "{rank}".
 TURNS = "GRADLENS_BENCH_TURNS"
-# Instead of a turn: the other process has ended.
+# Sent instead of a turn: the other process has ended.
 OVER = b"!"
-# Whose backward passes are not the script's: a compiler traces its own, more or fewer of them as its cache is warm or cold.
+# Backward passes that these modules call are not the script's. A compiler traces its own; their number depends on its cache.
 NOT_THE_SCRIPT = ("gradlens", "torch._functorch")
 
 
@@ -34,17 +34,17 @@ class Turns:
     def __init__(self, passes: int, mine: str, other: str) -> None:
         self._passes = count()
         self._each = passes
-        # Open for both, as a pipe that is open for reading alone waits for its writer.
+        # Opened for reading and writing, since opening a pipe only for reading waits for its writer.
         self._mine, self._other = os.open(mine, os.O_RDWR), os.open(other, os.O_RDWR)
         self._now = time.perf_counter
         self.waited = 0.0
 
     def now(self) -> float:
-        """The time, as if nobody had ever waited."""
+        """Returns the seconds on the clock, without the time spent waiting."""
         return self._now() - self.waited
 
     def passed(self) -> None:
-        """Ends the turn if it has had its passes; before the first pass, waits for the first turn."""
+        """Called before each backward pass. Ends the turn if its passes are done, and waits for the next turn."""
         number = next(self._passes)
         if number % self._each == 0:
             begun = self._now()
@@ -56,7 +56,7 @@ class Turns:
 
 
 def take_turns(rank: str) -> Callable[[], None]:
-    """Returns what is to be called at each backward pass."""
+    """Returns the function to call before each backward pass."""
     if TURNS not in os.environ:
         return lambda: None
     passes, mine, other = os.environ[TURNS].split(" ")
@@ -66,7 +66,10 @@ def take_turns(rank: str) -> Callable[[], None]:
 
 
 def asked(ordinary: Callable[..., Any], passed: Callable[[], None]) -> Callable[..., Any]:
-    """Wraps a function of torch; passes that gradlens adds, or a compiler, are part of what is timed, not marks of their own."""
+    """Returns a wrapper of a torch function that calls ``passed`` first.
+
+    It does not for passes that gradlens or a compiler adds. These are part of the timed work.
+    """
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if not sys._getframe(1).f_globals["__name__"].startswith(NOT_THE_SCRIPT):
@@ -77,7 +80,7 @@ def asked(ordinary: Callable[..., Any], passed: Callable[[], None]) -> Callable[
 
 
 def run_script(passed: Callable[[], None]) -> None:
-    """Runs the script that the command line names, and calls ``passed`` before each of its backward passes."""
+    """Runs the script of the command line, and calls ``passed`` before each of its backward passes."""
     torch.Tensor.backward = asked(torch.Tensor.backward, passed)  # type: ignore[method-assign]
     torch.autograd.grad = asked(torch.autograd.grad, passed)
     sys.path[0] = str(Path(sys.argv[0]).resolve().parent)

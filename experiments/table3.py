@@ -2,8 +2,8 @@
 
     python experiments/table3.py --data ./data --seeds 0 1 2
 
-Writes accuracies (mean and standard deviation over the seeds, last and best epoch) beside the paper's numbers. Finished
-trainings are not repeated and interrupted ones are resumed, so the script can be started again at any time.
+It writes accuracies (mean and standard deviation over the seeds, last and best epoch) beside the paper's numbers. Finished
+trainings are not repeated, and interrupted ones are resumed, so the script can be started again at any time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def table(cells: list[dict[str, Any]]) -> str:
 
 
 def picture(cells: list[dict[str, Any]]) -> Any:
-    """Draws overall accuracies as points with their spread, the paper's as crosses."""
+    """Draws overall accuracies as bars with their spread, and the paper's as crosses."""
     import plotly.graph_objects as go
 
     from gradlens.figures import LIGHT, style_of

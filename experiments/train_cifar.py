@@ -1,6 +1,6 @@
-"""Trains ResNet-32 on long-tailed or balanced CIFAR-100 with the paper's recipe: a plain PyTorch script.
+"""Trains ResNet-32 on long-tailed or balanced CIFAR-100 with the paper's recipe. It is a plain PyTorch script.
 
-It knows nothing of gradient tracking. Look into its gradients from outside:
+It has no code for gradient tracking. Its gradients are measured from outside:
 
     gradlens track --groups head=0-69,tail=70-99 experiments/train_cifar.py --data ./data --epochs 15
 
@@ -71,14 +71,14 @@ def main() -> None:
     torch.manual_seed(args.seed)
     try:
         data = load_cifar(args.data)
-        # The shots are those of the long-tailed counts also where the training set is balanced, so that they compare.
+        # The shots always come from the long-tailed counts, also for a balanced training set, so that both can be compared.
         counts = long_tailed_counts(100, 500, args.imbalance)
         train = data.balanced(int(counts.sum())) if args.balanced else data.long_tailed(args.imbalance)
         test = data.test.image_set().to(args.device)
     except LongTailError as error:
         raise SystemExit(f"train_cifar.py: {error}") from error
     dataset = TensorDataset(train.images.to(args.device), train.labels.to(args.device))
-    # Sampling whole batches of indices reads a batch with one indexing operation instead of one per image.
+    # The sampler gives whole batches of indices. A batch is then read with one indexing operation instead of one per image.
     loader = DataLoader(
         dataset, sampler=BatchSampler(RandomSampler(dataset), args.batch, drop_last=False), batch_size=None
     )

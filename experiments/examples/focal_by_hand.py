@@ -1,4 +1,4 @@
-"""A loss that is written by hand, tracked with one more line: gradlens track --every 1 experiments/examples/focal_by_hand.py.
+"""Tracks a loss written by hand, with one extra line: gradlens track --every 1 experiments/examples/focal_by_hand.py.
 
 gradlens finds logits and labels at calls of cross_entropy or nll_loss. This focal loss (Lin et al. 2017) calls neither, so
 `gradlens.observe` says which rows are the samples. Under plain `python` that line does nothing.
@@ -12,7 +12,7 @@ import gradlens
 
 
 def focal_loss(logits: torch.Tensor, labels: torch.Tensor, gamma: float = 2.0) -> torch.Tensor:
-    """Mean of (1 - p)^gamma * -log p over the batch, where p is the probability of the right class."""
+    """Returns the mean of (1 - p)^gamma * -log p over the batch, where p is the probability of the right class."""
     p = logits.softmax(1)[torch.arange(len(labels)), labels]
     return ((1 - p) ** gamma * -p.log()).mean()
 
@@ -28,7 +28,7 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 for epoch in range(5):
     for x, y in loader:
         logits = model(x)
-        gradlens.observe(logits, y)  # the one line more: each row of `logits` is a sample with this label
+        gradlens.observe(logits, y)  # the extra line: each row of `logits` is a sample with this label
         loss = focal_loss(logits, y)
         optimizer.zero_grad()
         loss.backward()

@@ -1,6 +1,6 @@
-"""A training loop of your own with a Lens around it: python experiments/examples/lens_loop.py [RUN_FOLDER].
+"""Measures your own training loop with a Lens: python experiments/examples/lens_loop.py [RUN_FOLDER].
 
-The data are the handwritten digits that come with scikit-learn; 5 to 9 are made rare.
+The data are the handwritten digits of scikit-learn. The digits 5 to 9 are made rare.
 """
 
 import sys
@@ -21,13 +21,13 @@ loader = DataLoader(data, batch_size=64, shuffle=True)
 model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
-# Head: classes with at least 20 images. Or name the groups: ClassGroups({"head": range(5), "tail": range(5, 10)}, 10).
+# Head: classes with at least 20 images. You can also name the groups: ClassGroups({"head": range(5), "tail": range(5, 10)}, 10).
 groups = ClassGroups.head_tail(digits[kept].bincount())
 folder = (
     sys.argv[1] if len(sys.argv) > 1 else "runs/lens_loop"
-)  # another run needs another folder: nothing is overwritten
+)  # nothing is overwritten, so a second run needs another folder
 
-# every=1 measures each step. Leave it out in a long training: then measuring takes at most 5 % of the time.
+# every=1 measures each step. Leave it out in a long training. Then measuring takes at most 5 % of the time.
 with Lens(model, groups, out=folder, optimizer=optimizer, every=1) as lens:
     for epoch in lens.epochs(range(10)):
         for x, y in loader:
@@ -37,7 +37,7 @@ with Lens(model, groups, out=folder, optimizer=optimizer, every=1) as lens:
             optimizer.zero_grad()
         print(f"epoch {epoch}: loss {loss.item():.3f}")
 
-    last = lens.last  # what the newest measured step says
+    last = lens.last  # the newest measured step
     print(f"share of the update: head {last.share('head'):.0%}, tail {last.share('tail'):.0%}")
 
 print(f"next: gradlens dashboard, or python experiments/examples/read_a_run.py {folder}")

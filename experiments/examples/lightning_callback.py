@@ -1,6 +1,6 @@
-"""A fit of Lightning's Trainer, measured by a callback: python experiments/examples/lightning_callback.py [RUN_FOLDER].
+"""Measures a fit of Lightning's Trainer with a callback: python experiments/examples/lightning_callback.py [RUN_FOLDER].
 
-`gradlens track` follows a Trainer as it is; the callback is for those who prefer code.
+`gradlens track` measures a Trainer without any change. The callback is for those who prefer code.
 """
 
 import sys
@@ -15,7 +15,7 @@ from gradlens.integrations.lightning import LensCallback
 
 
 class Classifier(L.LightningModule):
-    """A small network on the pixels; nothing in it knows of gradlens."""
+    """A small network on the pixels. It needs nothing from gradlens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ pixels, digits = map(torch.tensor, load_digits(return_X_y=True))
 kept = (digits < 5) | (torch.arange(len(digits)) % 12 == 0)  # 5 to 9 are made rare
 data = TensorDataset(pixels[kept].float() / 16, digits[kept])
 
-# Groups may also be "head-tail" (the default), "shots" or "per-class". Without `every`, measuring takes at most 5 % of the time.
+# Groups may also be "head-tail" (the default), "shots" or "per-class". Without `every` measuring takes at most 5 % of the time.
 callback = LensCallback("head=0-4,tail=5-9", out=sys.argv[1] if len(sys.argv) > 1 else None, every=1)
 trainer = L.Trainer(
     max_epochs=5,

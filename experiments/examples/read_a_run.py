@@ -1,6 +1,6 @@
-"""What a run says, read in Python: python experiments/examples/read_a_run.py [RUN_FOLDER].
+"""Reads a run in Python: python experiments/examples/read_a_run.py [RUN_FOLDER].
 
-Any run will do, also one that is still being written; by default that of lens_loop.py.
+It can be any run, also one that is still being written. The default is the run of lens_loop.py.
 """
 
 import sys
@@ -11,10 +11,10 @@ from gradlens import Run, distortion
 
 run = Run(sys.argv[1] if len(sys.argv) > 1 else "runs/lens_loop")
 print(run)  # its folder, how many steps were measured, whether it has ended
-for warning in run.warnings:  # what of it is missing or damaged
+for warning in run.warnings:  # what is missing or damaged
     print("warning:", warning)
 
-# Every quantity is an array over the T measured steps. NaN: there is no such number, as of a group without a sample.
+# Every quantity is an array over the T measured steps. NaN means that there is no number, e.g. for a group without samples.
 print(f"steps {run.steps[0]} to {run.steps[-1]}, of epochs {np.nanmin(run.epoch):.0f} to {np.nanmax(run.epoch):.0f}")
 for name in run.groups.names:
     print(
@@ -27,8 +27,8 @@ for name in run.groups.names:
 first, *_, last = run.groups.names
 print(f"{first} and {last} pull against each other in {np.nanmean(run.conflict(first, last) < 0):.0%} of the steps")
 
-# One number for the run: 0 = every group steers the update as its number of classes would.
+# One number for the run. 0 = each group's share of the update is its fraction of the classes.
 print(f"distortion {distortion(run):.2f}; in the second half {distortion(run, start=int(np.median(run.steps))):.2f}")
 
-# The proof that the numbers add up, from a pull-back of its own on every measured step.
+# This shows that the numbers add up. It comes from a separate backward pass in every measured step.
 print(f"largest residual {np.nanmax(run.residual):.1e} of the gradient's norm")

@@ -1,4 +1,4 @@
-"""Child processes of ``on_gpu.py``: each in a group of its own, with a deadline, that can be held for a while."""
+"""Child processes of ``on_gpu.py``. Each has its own process group and a deadline, and can be stopped for a while."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-GRACE = 5.0  # seconds between the request to end and the end
+GRACE = 5.0  # seconds from the request to end until it is killed
 
 
 class Child:
-    """A program that runs until it ends or its time is up."""
+    """A program that runs until it ends or its deadline has passed."""
 
     def __init__(self, name: str, command: list[str], log: Path, until: float, env: dict[str, str]) -> None:
-        """Starts it.
+        """Starts the program.
 
         Args:
-            name: In the results.
-            command: What to run.
-            log: Takes its output.
-            until: ``time.monotonic()`` at which it is ended.
+            name: Name in the results.
+            command: Command to run.
+            log: File for its output.
+            until: Deadline, as ``time.monotonic()``.
             env: Its environment.
         """
         self.name, self.until, self.log = name, until, log
@@ -37,7 +37,7 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether it still runs; ends it where its time is up."""
+        """True while it runs. If its deadline has passed, it is ended first."""
         if self._process.poll() is None and time.monotonic() >= self.until:
             self.end()
         if self._process.poll() is None:
@@ -47,11 +47,11 @@ class Child:
         return False
 
     def hold(self) -> None:
-        """Stops it for now, so that what is timed has the machine to itself."""
+        """Stops it for a while, so that nothing disturbs what is timed."""
         self._signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Lets it go on; its own deadline stays."""
+        """Continues it. Its deadline does not change."""
         self._signal(signal.SIGCONT)
 
     def ask_to_end(self) -> None:
@@ -61,7 +61,7 @@ class Child:
         self._signal(signal.SIGTERM)
 
     def end(self) -> None:
-        """Ends it with all its children."""
+        """Ends it and all its children. Kills them if they do not end by themselves."""
         self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE)
@@ -69,7 +69,7 @@ class Child:
         self._process.wait()
 
     def facts(self) -> dict[str, Any]:
-        """Returns how it went."""
+        """Returns exit code, whether it was ended early, its seconds and, after a failure, the end of its output."""
         code = self._process.poll()
         tail = "" if code == 0 else self.log.read_text(errors="replace")[-1500:]
         return {"exit": code, "cut": self.cut, "seconds": round(self.seconds, 1)} | ({"output": tail} if tail else {})

@@ -1,7 +1,7 @@
-"""Exactness on the GPU: inner products of the groups' gradients against brute force in the same precision.
+"""Tests exactness on the GPU: inner products of the groups' gradients against brute force in the same precision.
 
-The oracle repeats the same forward pass bit for bit on a copy of the model (``same_graph`` says that its output is equal)
-and differentiates each group's masked loss over that one graph. An error is in units of the gradients' norms.
+Brute force repeats the same forward pass bit for bit on a copy of the model (``same_graph`` says whether the outputs are equal).
+Then it runs a backward pass of each group's masked loss over this one graph. Errors are relative to the norms of the gradients.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from gradlens import Lens
 
 BATCH = 64
-UNCHECKED = 3  # the first measurement that no engine is checked at
+UNCHECKED = 3  # the first measurement in which no engine is checked
 ENGINES = ("auto", "masked", "split", "func")
 
 
 def gram_of(vectors: list[tuple[Tensor | None, ...]]) -> Tensor:
-    """Returns [K, K] float64 inner products of K gradients."""
+    """Returns [K, K] float64 inner products of K gradients. Each gradient is a tuple with a tensor or None per parameter."""
     found = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
     for parts in zip(*vectors, strict=True):
         if all(part is None for part in parts):
@@ -36,7 +36,7 @@ def gram_of(vectors: list[tuple[Tensor | None, ...]]) -> Tensor:
 
 
 def brute_force(network: Network, model: nn.Module, batch: tuple[Tensor, Tensor], precision: str, scale: float) -> Any:
-    """Returns the [K, K] inner products and the output of the forward pass."""
+    """Returns the [K, K] inner products by brute force, and the output of the forward pass."""
     inputs, labels = batch
     device = str(inputs.device)
     torch.manual_seed(7)
@@ -56,9 +56,10 @@ def brute_force(network: Network, model: nn.Module, batch: tuple[Tensor, Tensor]
 def measured(
     network: Network, model: nn.Module, batch: tuple[Tensor, Tensor], precision: str, engine: str, labels: Tensor
 ) -> dict[str, Any]:
-    """Takes equal steps and returns what was measured in the first that is not checked.
+    """Takes equal steps under a lens and returns its measurements by step, the engine, its messages and the first output.
 
-    In a checked step the numbers are those of the masked engine. On a GPU numbers arrive with the next measured step.
+    In a checked step the numbers come from the masked engine. So only a later step tests the engine. On a GPU the numbers of a
+    step arrive with the next measured step.
     """
     inputs, targets = batch
     device = str(inputs.device)

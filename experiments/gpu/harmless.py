@@ -1,6 +1,6 @@
-"""Harmlessness on the GPU: weights, buffers, optimizer and random state of 30 steps with and without the lens, bit for bit.
+"""Tests on the GPU that the lens changes no bit of 30 training steps: weights, buffers, optimizer and random state.
 
-The control is a second plain training: where that differs already, the kernels do not repeat themselves and nothing is said.
+The control is a second plain training. If that differs too, the kernels are not deterministic, and the test says nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ BATCH = 32
 
 
 def train(name: str, precision: str, engine: str | None, device: str, steps: int) -> tuple[dict[str, Tensor], Any]:
-    """Trains, under a lens that measures every step where an engine is given; returns the state and the lens."""
+    """Trains a network and returns its state and the lens.
+
+    With an engine, a lens measures every step; without one, there is no lens (None).
+    """
     network = NETWORKS[name]
     torch.manual_seed(1)
     model = network.build().to(device).train()
@@ -63,14 +66,14 @@ def train(name: str, precision: str, engine: str | None, device: str, steps: int
 
 
 def different(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[str]:
-    """Returns the names of what differs in any bit (NaN equals NaN)."""
+    """Returns the names of the tensors that differ in any bit. NaN counts as equal to NaN."""
     return [key for key in a if not torch.equal(a[key].nan_to_num(3e38), b[key].nan_to_num(3e38))] + sorted(
         a.keys() ^ b.keys()
     )
 
 
 def main() -> None:
-    """Trains each network plainly, plainly again, and under each engine."""
+    """Trains each network twice without a lens, and with each engine."""
     arguments = parser(__doc__)
     arguments.add_argument("--precision", default="default")
     args = arguments.parse_args()

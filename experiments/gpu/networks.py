@@ -1,4 +1,4 @@
-"""Small networks with shapes that a GPU's own kernels take (cuDNN, tensor cores, fused attention), and their batches."""
+"""Small networks, with shapes for which a GPU uses its special kernels (cuDNN, tensor cores, fused attention), and batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUPS = ClassGroups({"head": range(8), "medium": range(8, 13), "tail": range(13
 
 
 class Sequence(nn.Module):
-    """An embedding, a recurrent network and a classifier of its last state."""
+    """A classifier of sequences: an embedding, a recurrent network, and a linear layer on its last state."""
 
     def __init__(self, kind: type[nn.RNNBase]) -> None:
         super().__init__()
@@ -25,12 +25,12 @@ class Sequence(nn.Module):
         self.head = nn.Linear(64, CLASSES)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[B, T] -> [B, C]."""
+        """Maps [B, T] tokens to [B, C] logits."""
         return self.head(self.recurrent(self.embed(tokens))[0][:, -1])
 
 
 class Block(nn.Module):
-    """A transformer block on fused attention."""
+    """A transformer block with fused attention."""
 
     def __init__(self, width: int, heads: int, causal: bool, dropout: float) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Block(nn.Module):
         self.heads, self.causal, self.dropout = heads, causal, nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, T, width] -> the same."""
+        """Maps [B, T, width] to [B, T, width]."""
         q, k, v = self.qkv(self.first(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         x = x + self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
@@ -48,7 +48,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Tokens in; one row of logits for each token (a language model), or one for each sequence (a classifier)."""
+    """A transformer: a language model with logits for each token, or a classifier with logits for each sequence."""
 
     def __init__(
         self, vocabulary: int, outputs: int, length: int, width: int, depth: int, heads: int, *, language: bool
@@ -63,20 +63,20 @@ class Transformer(nn.Module):
             self.head.weight = self.embed.weight
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[B, T] -> [B, T, C] or [B, C]."""
+        """Maps [B, T] tokens to [B, T, C] logits (language model) or [B, C] logits (classifier)."""
         x = self.blocks(self.embed(tokens) + self.position)
         return self.head(self.norm(x if self.language else x.mean(1)))
 
 
 def mlp() -> nn.Module:
-    """Three linear layers with dropout."""
+    """Returns a network of three linear layers with dropout."""
     return nn.Sequential(
         nn.Linear(32, 64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, CLASSES)
     )
 
 
 def convolutions() -> nn.Module:
-    """Strided, grouped and dilated convolutions, channels last."""
+    """Returns a network of strided, grouped and dilated convolutions in the channels-last layout."""
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2, padding=1, groups=4), nn.GELU(),
         nn.Conv2d(32, 32, 3, dilation=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, CLASSES),
@@ -84,39 +84,39 @@ def convolutions() -> nn.Module:
 
 
 def vision_transformer() -> nn.Module:
-    """A small one of torchvision's, on nn.MultiheadAttention."""
+    """Returns a small vision transformer of torchvision, which uses nn.MultiheadAttention."""
     from torchvision.models import VisionTransformer
 
     model = VisionTransformer(32, 8, 2, 4, 64, 128, num_classes=CLASSES, dropout=0.1)
-    nn.init.normal_(model.heads.head.weight, std=0.1)  # zero at first: nothing below it would have a gradient
+    nn.init.normal_(model.heads.head.weight, std=0.1)  # torchvision starts with zeros, so layers below had no gradient
     return model
 
 
 def resnet18() -> nn.Module:
-    """As torchvision makes it, with BatchNorm."""
+    """Returns the ResNet-18 of torchvision, with BatchNorm."""
     from torchvision.models import resnet18
 
     return resnet18(num_classes=CLASSES)
 
 
 def images(batch: int) -> Tensor:
-    """Returns [B, 3, 32, 32]."""
+    """Returns [B, 3, 32, 32] random images."""
     return torch.randn(batch, 3, 32, 32)
 
 
 def tokens(batch: int) -> Tensor:
-    """Returns [B, 24]."""
+    """Returns [B, 24] random tokens."""
     return torch.randint(CLASSES, (batch, 24))
 
 
 @dataclass(frozen=True)
 class Network:
-    """A model and what it is trained on.
+    """A model and its training batches.
 
     Attributes:
-        build: Makes the model, on the CPU.
-        inputs: Batch size -> [B, ...].
-        per_token: Labels are [B, T], one for each token.
+        build: Makes the model on the CPU.
+        inputs: Makes [B, ...] inputs for a batch size B.
+        per_token: True if labels are [B, T], one for each token; False if they are [B].
     """
 
     build: Callable[[], nn.Module]
@@ -124,14 +124,14 @@ class Network:
     per_token: bool = False
 
     def batch(self, size: int, device: str) -> tuple[Tensor, Tensor]:
-        """Returns (inputs, labels) drawn from the CPU's generator; every class occurs where there are enough rows."""
+        """Returns (inputs, labels) from the generator of the CPU. If there are enough rows, every class occurs."""
         inputs = self.inputs(size)
         count = inputs.numel() if self.per_token else size
         labels = torch.randperm(count) % CLASSES
         return inputs.to(device), (labels.view_as(inputs) if self.per_token else labels).to(device)
 
     def rows(self, output: Tensor, labels: Tensor) -> Tensor:
-        """Returns the loss of each row, [*labels]."""
+        """Returns the loss of each row, in the shape of the labels."""
         return F.cross_entropy(output.movedim(-1, 1), labels, reduction="none")
 
 

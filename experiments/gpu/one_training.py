@@ -1,4 +1,4 @@
-"""One training of Table 3, with a line of JSON for each epoch as it comes; its folder is that of ``table3.py``."""
+"""Runs one training of Table 3 and writes a line of JSON after each epoch. Its folder has the name that ``table3.py`` uses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gradlens.longtail.tasks.loading import load_task
 from gradlens.longtail.training.training_run import run_training
 from gradlens.longtail.training.watching import Watching
 
-# So many measured steps of each phase draw its curves; a layer's own curves would fill the machine's way back.
+# With about this many measured steps of each phase curves look smooth. Layers are not recorded, to keep the results small.
 MEASURED_STEPS = 1000
 
 
 def main() -> None:
-    """Trains."""
+    """Runs the training."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("method")
     arguments.add_argument("imbalance", type=float)

@@ -1,6 +1,6 @@
-"""What a measured step costs on the GPU beside a plain one and beside a loop by hand with one backward pass for each group.
+"""Measures the cost of a measured step on the GPU, beside a plain step and a loop by hand with a backward pass per group.
 
-Times are medians of CUDA events over steps taken in turns; memory is the peak of a step over that of a plain one.
+Times are medians of CUDA events over steps taken in turns. Memory is the peak of the first steps, above what was allocated before.
 """
 
 from __future__ import annotations
@@ -25,14 +25,22 @@ from gradlens.longtail.networks.resnet_cifar import ResNetCifar
 CLASSES = 100
 GROUPINGS = (2, 10, 100)
 VOCABULARY = 50_000
-# Measured steps before the timed ones: the engines check themselves at the 1st, 2nd, 3rd, 5th and 9th.
+# Measured steps before the timed ones. The engines check themselves at the 1st, 2nd, 3rd, 5th and 9th.
 SETTLING = 3
 Step = Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network as it is trained: batch, image size and precision."""
+    """A network and how it is trained.
+
+    Attributes:
+        build: Makes the network.
+        batch: Batch size B.
+        inputs: Makes [B, ...] inputs.
+        precision: Precision of the step.
+        per_token: True if each token has a label.
+    """
 
     build: Callable[[], nn.Module]
     batch: int
@@ -42,7 +50,7 @@ class Case:
 
 
 def torchvision_model(name: str) -> Callable[[], nn.Module]:
-    """Returns what makes a model of torchvision."""
+    """Returns a function that makes a model of torchvision."""
 
     def make() -> nn.Module:
         from torchvision import models
@@ -53,7 +61,7 @@ def torchvision_model(name: str) -> Callable[[], nn.Module]:
 
 
 def pictures(size: int) -> Callable[[int], Tensor]:
-    """Returns what makes [B, 3, size, size]."""
+    """Returns a function that makes [B, 3, size, size] random images for a batch size B."""
     return lambda batch: torch.randn(batch, 3, size, size)
 
 
@@ -73,13 +81,13 @@ CASES = {
 
 
 def grouping(groups: int, classes: int) -> ClassGroups:
-    """Returns so many groups of neighbouring classes, the first ones of the head."""
+    """Returns ``groups`` groups of neighbouring classes. The first group has the most frequent classes."""
     edges = [round(classes * k / groups) for k in range(groups + 1)]
     return ClassGroups({f"g{k}": range(edges[k], edges[k + 1]) for k in range(groups)}, classes)
 
 
 class Training:
-    """A model with one batch; ``step`` is an ordinary training step, for which ``backward`` may be exchanged."""
+    """A model, an optimizer and one batch, and ways to take a training step."""
 
     def __init__(self, case: Case, device: str) -> None:
         torch.manual_seed(0)
@@ -88,7 +96,7 @@ class Training:
         if not case.per_token:
             self.model.to(memory_format=torch.channels_last)
         self.inputs = case.inputs(case.batch).to(device)
-        # Long-tailed labels, as measuring is for: each class is rarer than the one before.
+        # The labels are long-tailed: each class is rarer than the one before.
         self.classes = VOCABULARY if case.per_token else CLASSES
         weights = torch.logspace(0, -2, self.classes)
         count = self.inputs.numel() if case.per_token else case.batch
@@ -97,19 +105,22 @@ class Training:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-5, momentum=0.9)
 
     def loss(self) -> Tensor:
-        """Runs the forward pass."""
+        """Runs the forward pass and returns the loss, a scalar."""
         with autocast(self.case.precision, self.device):
             output = self.model(self.inputs)
             return F.cross_entropy(output.flatten(0, -2), self.labels.flatten())
 
     def plain(self) -> None:
-        """Takes a training step that nobody measures."""
+        """Takes a training step without measuring."""
         self.optimizer.zero_grad()
         self.loss().backward()
         self.optimizer.step()
 
     def by_hand(self, groups: ClassGroups) -> Step:
-        """One forward pass and a backward pass for each present group, whose gradients add up to that of training."""
+        """Returns a step by hand: one forward pass, and a backward pass for each group in the batch.
+
+        The gradients of the groups add up to that of training.
+        """
         table = torch.from_numpy(groups.of_class()).to(self.device)[self.labels.flatten()]
         present = table.unique().tolist()
         masks = [(table == k) / table.numel() for k in present]
@@ -130,14 +141,14 @@ class Training:
         return step
 
     def measured(self, lens: Lens) -> None:
-        """Takes a step under a lens."""
+        """Takes a training step with a lens."""
         self.optimizer.zero_grad()
         lens.backward(self.loss(), self.labels)
         self.optimizer.step()
 
 
 def timed(step: Step, device: str) -> float:
-    """Returns the milliseconds of a step, on the device's own clock."""
+    """Returns the milliseconds of a step: between CUDA events on a GPU, on the clock on a CPU."""
     if not device.startswith("cuda"):
         begun = time.perf_counter()
         step()
@@ -152,7 +163,15 @@ def timed(step: Step, device: str) -> float:
 
 
 def in_turns(step: Step, plain: Step, device: str, seconds: float, settling: int) -> dict[str, Any]:
-    """Times both in turns for about so long, after the first steps; at least three times."""
+    """Times a step and a plain step in turns, after the first steps.
+
+    Args:
+        step: The step.
+        plain: The plain step.
+        device: "cuda" or "cpu".
+        seconds: About how long to take steps; at least three are taken of each.
+        settling: Number of first steps, which are not timed with the others.
+    """
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated() if device.startswith("cuda") else 0
@@ -176,7 +195,7 @@ def in_turns(step: Step, plain: Step, device: str, seconds: float, settling: int
 
 
 def lens_row(training: Training, groups: ClassGroups, engine: str, seconds: float) -> dict[str, Any]:
-    """Times steps under a lens that measures each."""
+    """Times steps with a lens that measures each of them."""
     said: list[str] = []
     with Lens(
         training.model, groups, optimizer=training.optimizer, every=1, engine=engine, announce=said.append
@@ -190,7 +209,7 @@ def lens_row(training: Training, groups: ClassGroups, engine: str, seconds: floa
 
 
 def budget_row(case: Case, device: str, steps: int) -> dict[str, Any]:
-    """Compares the time of a training under a budget of 5 % with plain trainings before and after it."""
+    """Compares the time of a training with a budget of 5 % with that of plain trainings before and after it."""
 
     def wall(step: Step, count: int) -> float:
         synchronize(device)
@@ -226,7 +245,7 @@ def budget_row(case: Case, device: str, steps: int) -> dict[str, Any]:
 
 
 def unmeasured_row(case: Case, device: str, seconds: float) -> dict[str, Any]:
-    """Times steps that the lens leaves out."""
+    """Times steps that a lens does not measure."""
     training, other = Training(case, device), Training(case, device)
     groups = grouping(2, training.classes)
     with Lens(training.model, groups, optimizer=training.optimizer, every=10**9, announce=lambda _: None) as lens:

@@ -1,9 +1,9 @@
-"""Makes CIFAR-100 small enough to travel: all labels, but only the images that CIFAR100-LT keeps, and all of the test.
+"""Makes CIFAR-100 small enough to copy: all labels and test images, but only the training images that CIFAR100-LT needs.
 
     python experiments/gpu/pack_cifar.py --source FOLDER --out data/cifar100
 
-Images are stored again as lossless WebP and compared with the ones they came from; the files are Parquet as before, and the
-lab reads them as such. Images of the training set that no asked imbalance keeps are empty.
+Images are stored as lossless WebP and compared with the originals. The files are Parquet, which the lab reads. Training images
+that are not needed for any of the imbalances are empty.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from gradlens.longtail.data.subset import long_tailed_subset
 
 
 def stored(picture: np.ndarray) -> bytes:
-    """Returns a picture as lossless WebP, after reading it back."""
+    """Returns a picture as lossless WebP. It is read back and compared.
+
+    Raises:
+        SystemExit: The stored picture differs.
+    """
     target = io.BytesIO()
     Image.fromarray(picture).save(target, "WEBP", lossless=True, quality=60, method=2)
     again = np.asarray(Image.open(io.BytesIO(target.getvalue())).convert("RGB"))
@@ -32,7 +36,7 @@ def stored(picture: np.ndarray) -> bytes:
 
 
 def main() -> None:
-    """Packs."""
+    """Writes the Parquet files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", required=True, help="folder with CIFAR-100")
     parser.add_argument("--out", type=Path, required=True)

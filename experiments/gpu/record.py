@@ -1,4 +1,4 @@
-"""What every section of ``on_gpu.py`` shares: its arguments, and a file of rows that is whole after each row."""
+"""Parts that all sections of ``on_gpu.py`` share: arguments, and a file of rows that is complete after each row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Returns a parser with the arguments of every section."""
+    """Returns a parser with the arguments that every section has."""
     found = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     found.add_argument("--device", default="cuda")
     found.add_argument("--out", type=Path, required=True, help="JSON file of this section")
@@ -23,7 +23,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 class Record:
-    """Rows of facts in a JSON file, written anew after each row, so that a cut loses nothing."""
+    """Rows of facts in a JSON file. It is written again after each row, so that an interruption loses nothing."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,13 +33,13 @@ class Record:
         self._write()
 
     def add(self, **facts: Any) -> dict[str, Any]:
-        """Adds a row and writes all."""
+        """Adds a row, writes the file, and returns the row."""
         self.rows.append({**facts, "at": round(time.perf_counter() - self._begun, 2)})
         self._write()
         return self.rows[-1]
 
     def attempt(self, facts: dict[str, Any], work: Callable[[], dict[str, Any]]) -> None:
-        """Adds the row that ``work`` returns, or the error that it ends with: one failure must not hide other rows."""
+        """Adds the row that ``work`` returns. If it raises an error, adds that instead, so that later rows are not lost."""
         try:
             self.add(**facts, **work())
         except Exception as error:
@@ -52,7 +52,7 @@ class Record:
 
 
 def deterministic() -> None:
-    """Makes every kernel repeat itself bit for bit, where it can; the rest only warns."""
+    """Makes kernels deterministic where possible. Others only give a warning."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.deterministic = True

@@ -1,4 +1,4 @@
-"""Trainings of Table 3 side by side on one card, the most wanted first."""
+"""Runs trainings of Table 3 side by side on one GPU, the most important first."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def jobs(imbalances: list[float], seeds: list[int]) -> Iterator[tuple[str, float
 
 
 class SideBySide:
-    """Keeps so many trainings running until the time is up."""
+    """Keeps a number of trainings running at once until a deadline."""
 
     def __init__(
         self,
@@ -40,15 +40,15 @@ class SideBySide:
         env: dict[str, str],
         options: list[str],
     ) -> None:
-        """Prepares.
+        """Prepares. Nothing is started yet.
 
         Args:
-            folder: Takes runs, lines and logs.
-            waiting: Trainings, the most wanted first.
-            at_once: How many run side by side.
-            until: ``time.monotonic()`` at which what still runs is ended.
+            folder: Folder for runs, lines and logs.
+            waiting: Trainings, the most important first.
+            at_once: Number of trainings that run at once.
+            until: Deadline, as ``time.monotonic()``.
             env: Environment of the trainings.
-            options: Of ``one_training.py``.
+            options: Options of ``one_training.py``.
         """
         self._folder, self._waiting, self._at_once, self._until = folder, waiting, at_once, until
         self._env, self._options = env, options
@@ -57,7 +57,7 @@ class SideBySide:
         self.held = False
 
     def keep_going(self) -> bool:
-        """Starts what there is room for; returns whether anything runs or waits."""
+        """Starts waiting trainings if there is room. Returns True if any runs."""
         running = sum(child.running for child in self._children)
         while not self.held and self._waiting and running < self._at_once and time.monotonic() < self._until:
             self._start(*self._waiting.pop(0))
@@ -65,7 +65,7 @@ class SideBySide:
         return running > 0
 
     def hold(self) -> None:
-        """Stops all for now."""
+        """Stops all trainings for a while."""
         self.held = True
         self._paused.append([time.time()])
         for child in self._children:
@@ -73,14 +73,14 @@ class SideBySide:
                 child.hold()
 
     def go_on(self) -> None:
-        """Lets all go on."""
+        """Continues all trainings."""
         self.held = False
         self._paused[-1].append(time.time())
         for child in self._children:
             child.go_on()
 
     def end(self) -> None:
-        """Ends what still runs."""
+        """Ends all trainings."""
         self._waiting = []
         running = [child for child in self._children if child.running]
         for child in running:
@@ -89,18 +89,23 @@ class SideBySide:
             child.end()
 
     def facts(self) -> dict[str, Any]:
-        """Returns the lines of every training so far."""
+        """Returns the lines of each training so far, and when the trainings were stopped."""
         found = {}
         for child in self._children:
             lines = self._folder / f"{child.name}.jsonl"
-            # The last line may be half written.
+            # The last line may not be complete.
             whole = lines.read_text().rpartition("\n")[0] if lines.exists() else ""
             rows = [json.loads(line) for line in whole.splitlines()]
             found[child.name] = ({"running": True} if child.running else child.facts()) | {"rows": rows}
         return {"paused": self._paused, "waiting": self._waiting, "trainings": found}
 
     def pack(self, out: Path, most: int) -> None:
-        """Packs the runs without their checkpoints into archives that are small enough for the way back."""
+        """Packs the runs, without checkpoints, into archives of limited size.
+
+        Args:
+            out: Folder for the archives.
+            most: The most archives.
+        """
         runs = sorted((self._folder / "runs").glob("*"), key=lambda run: run.stat().st_mtime)
         archives: list[list[Path]] = []
         size = PART_BYTES
@@ -121,19 +126,24 @@ class SideBySide:
         name = f"{method}-if{imbalance:g}-s{seed}"
         lines = self._folder / f"{name}.jsonl"
         command = [sys.executable, "-m", "gpu.one_training", method, f"{imbalance:g}", str(seed)]
-        # The first seed's gradients are watched; the others are there for the spread of the accuracies.
+        # Only the first seed's gradients are measured. The other seeds give the spread of the accuracies.
         command += ["--untracked"] if seed else []
         command += ["--runs", str(self._folder / "runs"), "--lines", str(lines), *self._options]
         log = self._folder / f"{name}.log"
-        # Ended together by ``end``; this deadline is for one that does not end then.
+        # ``end`` ends all of them. This later deadline is for a child that does not end then.
         self._children.append(Child(name, command, log, self._until + 10, self._env))
 
 
 def multi_process_service(folder: Path) -> dict[str, str] | None:
-    """Starts NVIDIA's Multi-Process Service as a daemon of our own, which lets kernels of several processes run together.
+    """Starts NVIDIA's Multi-Process Service, with which kernels of several processes can run at the same time.
 
-    No setting of the card changes. Returns the variables that its clients need, or None where there is no such daemon or a
-    first client does not get through.
+    It changes no setting of the GPU.
+
+    Args:
+        folder: Folder for its pipe and log.
+
+    Returns:
+        The environment variables that its clients need; None if it is not installed or a test client fails.
     """
     if shutil.which("nvidia-cuda-mps-control") is None:
         return None
@@ -155,7 +165,7 @@ def multi_process_service(folder: Path) -> dict[str, str] | None:
 
 
 def end_multi_process_service(pipe: dict[str, str]) -> None:
-    """Ends the daemon."""
+    """Ends the Multi-Process Service that uses these variables."""
     command = ["nvidia-cuda-mps-control"]
     with suppress(subprocess.SubprocessError, OSError):
         subprocess.run(

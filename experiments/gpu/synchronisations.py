@@ -1,6 +1,6 @@
-"""How often the host waits for the GPU in a step: plain, under a lens that leaves the step out, and measured.
+"""Counts how often the host waits for the GPU in a step: without a lens, in an unmeasured step, and in a measured step.
 
-Counted twice: by ``torch.cuda.set_sync_debug_mode("warn")`` and by the profiler (calls of the CUDA runtime that wait).
+It counts in two ways: with ``torch.cuda.set_sync_debug_mode("warn")``, and with the profiler (waiting calls of the CUDA runtime).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize
 
 
 def warned(step: Callable[[], None]) -> tuple[int, list[str]]:
-    """Returns how many synchronisations PyTorch warns of in a step, and where they were called."""
+    """Returns how many synchronisations PyTorch warns about in a step, and where in gradlens they were called."""
     places: list[str] = []
 
     def note(message: Any, *_: Any, **__: Any) -> None:
@@ -46,17 +46,17 @@ def warned(step: Callable[[], None]) -> tuple[int, list[str]]:
 
 
 def profiled(step: Callable[[], None]) -> int:
-    """Returns how many waiting calls of the CUDA runtime a step makes."""
+    """Returns the number of waiting calls of the CUDA runtime in a step."""
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     ) as seen:
         step()
-    # The profiler itself waits once for the device, after the step.
+    # This includes one wait of the profiler itself, after the step.
     return sum(event.count for event in seen.key_averages() if event.key in WAITS)
 
 
 def steps_of(name: str, engine: str | None, device: str, **options: Any) -> tuple[Callable[[], None], Any]:
-    """Returns a training step and its lens."""
+    """Returns a training step and its lens (None without an engine)."""
     network = NETWORKS[name]
     torch.manual_seed(0)
     model = network.build().to(device).train()
@@ -80,7 +80,7 @@ def steps_of(name: str, engine: str | None, device: str, **options: Any) -> tupl
 
 
 def count(name: str, engine: str | None, device: str, **options: Any) -> dict[str, Any]:
-    """Counts a few steps of each kind."""
+    """Returns the counts of a few steps, unmeasured and measured."""
     step, lens = steps_of(name, engine, device, **options)
     for _ in range(2 * EVERY + 1):  # warm-up; then three unmeasured steps, a measured one, ...
         step()
@@ -101,7 +101,7 @@ def count(name: str, engine: str | None, device: str, **options: Any) -> dict[st
 
 
 def main() -> None:
-    """Counts."""
+    """Counts for each network and engine."""
     args = parser(__doc__).parse_args()
     deterministic()
     record = Record(args.out)

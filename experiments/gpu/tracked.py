@@ -1,4 +1,4 @@
-"""``gradlens track`` on the GPU: real processes, tracked against plain: exit code, output and weights bit for bit."""
+"""Tests ``gradlens track`` on the GPU: a tracked process must have the same exit code, output and weights as a plain one."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ PATIENCE = 200
 
 
 def ran(command: list[str], folder: Path) -> dict[str, Any]:
-    """Runs a program in a folder of its own."""
+    """Runs a program in a new folder and returns its exit code, output, messages and seconds."""
     folder.mkdir(parents=True)
-    # One cache of compiled kernels each: what one process compiled must not differ from what the other takes.
+    # Each process has its own cache of compiled kernels, so that no process uses kernels that another has compiled.
     env = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -49,13 +49,13 @@ def ran(command: list[str], folder: Path) -> dict[str, Any]:
 
 
 def state(folder: Path) -> dict[str, Any]:
-    """Returns what the program saved."""
+    """Returns the tensors that the program saved."""
     stored = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
     return stored["model"] | {"random": stored["random"]} if "model" in stored else dict(stored)
 
 
 def compared(name: str, program: list[str], folder: Path) -> dict[str, Any]:
-    """Runs a program plainly, plainly again and tracked."""
+    """Runs a program twice without tracking and once tracked, and returns how they differ."""
     python = [sys.executable]
     track = [*python, "-m", "gradlens", "track", "--groups", "head=0-2,tail=3-5", "--every", "2", "--out", "run"]
     if name.startswith("loops "):
@@ -83,7 +83,7 @@ def compared(name: str, program: list[str], folder: Path) -> dict[str, Any]:
 
 
 def run_facts(folder: Path) -> dict[str, Any]:
-    """Returns what the run says: measured steps, engine and largest residual."""
+    """Returns facts about the run: measured steps, engine and largest residual."""
     from gradlens.runlog import Run, RunError
 
     try:
@@ -97,7 +97,7 @@ def run_facts(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs every style, a few at a time."""
+    """Runs all styles, a few at a time."""
     arguments = parser(__doc__)
     arguments.add_argument("--at-once", type=int, default=3)
     args = arguments.parse_args()

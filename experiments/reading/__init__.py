@@ -1,1 +1,1 @@
-"""Parts of experiments/bench_reading.py."""
+"""Parts of experiments/bench_reading.py: what one build does."""

@@ -1,4 +1,4 @@
-"""What one build of gradlens does with a long run; a process of its own, so that the build is the one on PYTHONPATH."""
+"""Reads or writes a long run with one build of gradlens: the one on PYTHONPATH. It runs as a separate process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WRITTEN = 4000
 
 
 def read(folder: Path) -> dict[str, float]:
-    """Opens a run and asks for a curve of the whole model, then for one of a layer; processor seconds since the beginning."""
+    """Opens a run, reads a curve of the whole model, then a curve of a layer. Returns CPU seconds since the beginning."""
     begin = time.process_time()
     run = Run(folder)
     found = {"open": time.process_time() - begin}
@@ -33,7 +33,7 @@ def read(folder: Path) -> dict[str, float]:
 
 
 def write(folder: Path, layers: int) -> dict[str, float]:
-    """Writes a run; microseconds a measured step, of the training's thread and of the whole process."""
+    """Writes a run. Returns CPU microseconds per measured step, of the training's thread and of the whole process."""
     rng = np.random.default_rng(0)
     names = tuple(f"layer{i}" for i in range(layers))
     writer = RunWriter(folder, RunMeta.here(GROUPS.to_json(), layer_names=names, started=START))
@@ -51,7 +51,7 @@ def write(folder: Path, layers: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Does one thing and prints what it took."""
+    """Runs the task of the command line ("make", "read" or "write") and prints its results as JSON."""
     what, folder, *numbers = sys.argv[1:]
     if what == "make":
         steps, layers, seed = map(int, numbers)

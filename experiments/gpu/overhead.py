@@ -1,6 +1,6 @@
 """Measures the cost of a measured step on the GPU, beside a plain step and a loop by hand with a backward pass per group.
 
-Times are medians of CUDA events over steps taken in turns. Memory is the peak of the first steps, above what was allocated before.
+Times are medians of CUDA events over steps taken in turns. Memory is the peak of the first steps above the memory in use before.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The overhead benchmark: what measuring costs, here and with other packages."""
+"""Parts of experiments/bench_overhead.py: what measuring costs with gradlens and with other packages."""

@@ -1,4 +1,4 @@
-"""The cases of the overhead benchmark: models, one batch with few tail rows, and the exact answer in float64."""
+"""The cases of the overhead benchmark: models, a batch with few tail rows, and the exact numbers in float64."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ TAIL_SHARE = 0.05
 
 @dataclass
 class Setup:
-    """What one method works on; every method gets the same weights and the same batch.
+    """The model and the batch of a method. Every method gets the same weights and the same batch.
 
     Attributes:
-        model: In train mode.
-        optimizer: SGD with momentum, with steps so small that the numbers stay ordinary however often it steps.
-        inputs: [B, 3, 32, 32].
-        labels: [B].
-        masks: [K, B], 1 where a row belongs to a group.
+        model: The model, in train mode.
+        optimizer: SGD with momentum. Its learning rate is so small that many steps do not make the numbers unusual.
+        inputs: [B, 3, 32, 32] images.
+        labels: [B] class ids.
+        masks: [K, B] 1 where a row belongs to a group, else 0.
     """
 
     model: nn.Module
@@ -40,7 +40,7 @@ class Setup:
 
     @property
     def params(self) -> list[nn.Parameter]:
-        """The parameters, in the model's order."""
+        """The parameters in the order of the model."""
         return list(self.model.parameters())
 
 
@@ -49,9 +49,9 @@ class Case:
     """A model and a batch size.
 
     Attributes:
-        title: What the table calls it.
+        title: Title in the table.
         build: Makes the model.
-        batch: Rows B.
+        batch: Batch size B.
     """
 
     title: str
@@ -59,7 +59,7 @@ class Case:
     batch: int
 
     def setup(self, device: str, seed: int) -> Setup:
-        """Returns model, optimizer and batch, the same for the same seed."""
+        """Returns model, optimizer and batch. They are the same for the same seed."""
         torch.manual_seed(seed)
         model = self.build().to(device).train()
         tail = max(1, round(TAIL_SHARE * self.batch))
@@ -71,9 +71,9 @@ class Case:
 
 
 def vision_transformer() -> nn.Module:
-    """A small vision transformer of timm: 4 blocks of width 96, 64 patches of 4 x 4 pixels and a class token.
+    """Returns a small vision transformer of timm: 4 blocks of width 96, 64 patches of 4 x 4 pixels and a class token.
 
-    With torch's own LayerNorm instead of timm's subclass, which some of the peers do not know.
+    It has torch's LayerNorm instead of timm's subclass, which some of the other packages do not support.
     """
     from timm.models.vision_transformer import VisionTransformer
 
@@ -90,7 +90,7 @@ def vision_transformer() -> nn.Module:
 
 
 def cases(batch: int = 64, depth: int = 32) -> dict[str, Case]:
-    """Returns the cases by name."""
+    """Returns name -> case."""
     return {
         "batchnorm": Case(f"ResNet-{depth}, BatchNorm", lambda: ResNetCifar(depth, CLASSES), batch),
         "groupnorm": Case(f"ResNet-{depth}, GroupNorm", lambda: ResNetCifar(depth, CLASSES, norm="group"), batch),
@@ -99,7 +99,7 @@ def cases(batch: int = 64, depth: int = 32) -> dict[str, Case]:
 
 
 def gram_of(vectors: list[list[Tensor | None]]) -> Tensor:
-    """Returns [K, K] float64 inner products of K gradients, each a list of P tensors."""
+    """Returns [K, K] float64 inner products of K gradients. Each gradient is a list of P tensors or None."""
     found = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
     for parts in zip(*vectors, strict=True):
         flat = torch.stack([part.reshape(-1).double() for part in parts if part is not None])
@@ -108,7 +108,12 @@ def gram_of(vectors: list[list[Tensor | None]]) -> Tensor:
 
 
 def grouped_gram(per_sample: list[Tensor], masks: Tensor) -> Tensor:
-    """Returns [K, K] inner products of the groups' gradients from gradients of single samples, [B, *parameter] each."""
+    """Returns [K, K] float64 inner products of the groups' gradients.
+
+    Args:
+        per_sample: For each parameter, [B, *parameter] gradients of single samples.
+        masks: [K, B] weights of the samples in each group.
+    """
     found = torch.zeros(len(masks), len(masks), dtype=torch.float64)
     for gradients in per_sample:
         sums = (masks @ gradients.reshape(len(gradients), -1)).double()  # [K, n]
@@ -117,20 +122,24 @@ def grouped_gram(per_sample: list[Tensor], masks: Tensor) -> Tensor:
 
 
 class Gates(TorchFunctionMode):
-    """Notes which ReLUs let through, or repeats what was noted.
+    """Notes where ReLUs are positive, or uses what another one has noted.
 
-    An activation within rounding of zero can have another sign in float64: the two would differentiate different pieces of
-    the network (2e-4 of a ResNet's gradient), which says nothing about how exact a method is.
+    An activation very close to zero may have another sign in float64. Then the gradients of float32 and float64 differ (by 2e-4
+    for a ResNet), since the ReLUs are differentiated on different sides. This says nothing about how exact a method is.
     """
 
     def __init__(self, noted: list[Tensor] | None = None) -> None:
-        """Notes, or repeats ``noted`` where given."""
+        """Prepares.
+
+        Args:
+            noted: Where each ReLU is positive, in the order of the calls; None = note it.
+        """
         super().__init__()
         self.noted: list[Tensor] = []
         self._repeat = None if noted is None else iter(noted)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Runs every function as it is, but for ReLUs while it repeats."""
+        """Runs every function as it is. With ``noted``, a ReLU multiplies with what was noted instead."""
         if func not in (F.relu, torch.relu, Tensor.relu):
             return func(*args, **(kwargs or {}))
         if self._repeat is not None:
@@ -141,9 +150,9 @@ class Gates(TorchFunctionMode):
 
 
 def brute_force(setup: Setup) -> Tensor:
-    """Returns [K, K] in float64: one forward and backward pass of a float64 twin for each group.
+    """Returns [K, K] inner products from a forward and backward pass of a float64 copy for each group.
 
-    The twin differentiates the linear piece that float32 is on: its ReLUs open where those of a float32 pass do.
+    The ReLUs of the copy are positive where those of a float32 pass are.
     """
     with torch.no_grad(), Gates() as gates:
         copy.deepcopy(setup.model)(setup.inputs)
@@ -157,6 +166,6 @@ def brute_force(setup: Setup) -> Tensor:
 
 
 def gram_error(found: Tensor, truth: Tensor) -> float:
-    """Returns the largest error of an inner product, over the product of the two true norms."""
+    """Returns the largest error of an inner product, relative to the product of the two true norms."""
     norms = truth.diagonal().sqrt()
     return float(((found.double() - truth).abs() / torch.outer(norms, norms)).max())

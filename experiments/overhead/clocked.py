@@ -1,4 +1,4 @@
-"""Time: methods step in turn, round after round, so that a busy machine slows all of them alike."""
+"""Times the methods: they take steps in turns, round after round, so that a busy machine slows all of them alike."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from overhead.methods import LensStep, Method, Refusal, Step
 
 @dataclass
 class Timing:
-    """What one method did on one case.
+    """The results of a method in a case.
 
     Attributes:
         seconds: Round number -> seconds of its step.
-        error: Largest error of the groups' inner products against float64, in units of the norms; None if it has none.
-        state_change: Largest difference of weights and buffers from those of a plain step, in units of each tensor's norm.
-        refusal: Why it does not treat the case, or None.
-        warned: What it warned of.
+        error: Largest error of the groups' inner products against float64, relative to the norms; None if it measures nothing.
+        state_change: Largest difference of weights and buffers from those of a plain step, relative to each tensor's norm.
+        refusal: Why it does not work in this case, or None.
+        warned: Its warnings.
     """
 
     seconds: dict[int, float] = field(default_factory=dict)
@@ -35,12 +35,12 @@ class Timing:
     warned: list[str] = field(default_factory=list)
 
     def ratio(self, base: Timing) -> float | None:
-        """Returns the median over common rounds of this time over the base's; None where there is no common round."""
+        """Returns the median ratio of this time to that of ``base`` over common rounds; None if there is no common round."""
         common = self.seconds.keys() & base.seconds.keys()
         return median(self.seconds[r] / base.seconds[r] for r in common) if common else None
 
     def typical(self) -> float | None:
-        """Returns the median seconds of a step."""
+        """Returns the median seconds of a step; None if none was timed."""
         return median(self.seconds.values()) if self.seconds else None
 
 
@@ -51,9 +51,9 @@ def said(error: Exception) -> str:
 
 
 def now(device: str) -> float:
-    """Returns the seconds on a clock, once the device is idle.
+    """Returns the present seconds. Waits first until the device is idle.
 
-    With a single thread it is the process's own time: equal to that on the wall, but for waiting while others compute.
+    With a single thread on a CPU they are CPU time: that on the clock, without waiting for other programs.
     """
     if device != "cpu":
         torch.cuda.synchronize()
@@ -70,20 +70,20 @@ def time_case(
     seed: int,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, Timing], dict[str, Step]]:
-    """Steps all methods in turn; the first step of each warms up, and is the one whose numbers are compared.
+    """Times all methods in turns. The first step of each is a warm-up; its numbers are compared with float64.
 
-    ``split`` is timed once its early checks (measurements 1, 2, 4, ... 32) are over.
+    ``split`` is timed after its early checks (measurements 1, 2, 4, ... 32).
 
     Args:
         case: The model and batch.
-        methods: Methods by name; the first one is the plain step.
-        rounds: How often each is timed; spread evenly over the rounds of the one that is timed most.
+        methods: Name -> method. The first one is the plain step.
+        rounds: Name -> how often it is timed. These rounds are spread evenly over all rounds.
         device: "cpu" or "cuda".
         seed: Seed of weights and data.
-        progress: Told what is going on.
+        progress: Called with a text about the progress.
 
     Returns:
-        Timings by name, and the steps of the methods that treat the case.
+        Name -> timing, and name -> step for the methods that work in this case.
     """
     progress(f"{case.title}: float64 brute force")
     truth = brute_force(case.setup(device, seed))
@@ -100,7 +100,7 @@ def time_case(
                 step = method(setup)
                 gram = step()
                 steps[name] = step
-            except Exception as error:  # a peer may fail in any way; the table says how
+            except Exception as error:  # another package may fail in any way, and the table says how
                 timing.refusal = said(error)
                 continue
             finally:

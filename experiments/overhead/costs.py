@@ -1,4 +1,4 @@
-"""What the lens costs besides measured steps: other steps, a budget, the log, the import, a probe."""
+"""Measures what the lens costs apart from measured steps: unmeasured steps, a budget, the log, the import, a probe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from overhead.methods import plain
 
 
 def unmeasured_steps(case: Case, pairs: int, device: str, seed: int) -> dict[str, float]:
-    """Returns seconds of a plain step and of one that a lens leaves out, and the median ratio of neighbours."""
+    """Returns the median seconds of a plain step and of an unmeasured step, and the median ratio of pairs."""
     untouched = plain(case.setup(device, seed))
     setup = case.setup(device, seed)
     seconds: dict[str, list[float]] = {"plain": [], "unmeasured": []}
@@ -42,7 +42,7 @@ def unmeasured_steps(case: Case, pairs: int, device: str, seed: int) -> dict[str
         for _ in range(3):
             untouched(), tracked()
         for number in range(pairs):
-            # Each of the two goes first in every other pair: who follows whom matters to the caches.
+            # Each of the two goes first in every second pair, since the order has an effect on the caches.
             order = [("plain", untouched), ("unmeasured", tracked)]
             for name, step in order if number % 2 else order[::-1]:
                 begun = now(device)
@@ -53,9 +53,9 @@ def unmeasured_steps(case: Case, pairs: int, device: str, seed: int) -> dict[str
 
 
 def within_budget(case: Case, steps: int, fraction: float, device: str, seed: int) -> dict[str, float]:
-    """Returns the time of ``steps`` steps under a budget, warm-up and checks included, over that of as many plain ones.
+    """Returns the time of ``steps`` steps with a budget over that of as many plain steps. Warm-up and checks are included.
 
-    The two trainings step in turn; the time of the other one is declared to the lens as time outside its training.
+    The two trainings take steps in turns. The lens is told that the time of the other training is not its own.
     """
     untouched = plain(case.setup(device, seed))
     setup = case.setup(device, seed)
@@ -79,7 +79,7 @@ def within_budget(case: Case, steps: int, fraction: float, device: str, seed: in
 
 
 def writing(measurements: int, layers: int) -> dict[str, float]:
-    """Returns the mean and median seconds that handing one measurement to the log takes, flushes in between included."""
+    """Returns the mean and median seconds that passing a measurement to the log takes, including flushes in between."""
     names = (*GROUPS.names, REST)
     sample = Measurement(
         step=0,
@@ -104,7 +104,7 @@ def writing(measurements: int, layers: int) -> dict[str, float]:
             begun = time.perf_counter()
             writer.append(item)
             seconds.append(time.perf_counter() - begun)
-            time.sleep(0.0005)  # a step; lets the writer's thread work as it does beside a training
+            time.sleep(0.0005)  # the time of a step, in which the writer's thread works as it does during a training
         writer.close()
     return {"mean": mean(seconds), "median": median(seconds)}
 
@@ -123,7 +123,7 @@ def importing(repetitions: int) -> dict[str, float]:
 
 
 def probing(depth: int, images: int, batch: int, device: str, seed: int) -> dict[str, float]:
-    """Returns the time of a probe of every class over that of plain forward and backward passes over the same images."""
+    """Returns the time of a probe of every class, relative to plain forward and backward passes over the same images."""
     torch.manual_seed(seed)
     model = ResNetCifar(depth, CLASSES).to(device).eval()
     inputs, labels = torch.randn(images, 3, 32, 32).to(device), torch.randperm(images).to(device) % CLASSES
@@ -140,7 +140,7 @@ def probing(depth: int, images: int, batch: int, device: str, seed: int) -> dict
 
     everything = list(zip(inputs.split(batch), labels.split(batch), strict=True))
     half = len(everything) // 2
-    # Half of the plain passes before the probe, half after it: a machine that slows down slows both.
+    # Half of the plain passes run before the probe, half after it, so that a machine that slows down slows both.
     bare = passes(everything[:half])
     begun = now(device)
     probe(model, everything, groups)

@@ -1,4 +1,4 @@
-"""Ways to take a training step without other packages: plain, by hand, and with the lens."""
+"""The methods of the overhead benchmark without other packages: a plain step, steps by hand, and steps with the lens."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from gradlens.measure.schedule.checks import CHECK_EVERY
 from gradlens.metrics.measurement import Measurement
 from overhead.cases import GROUPS, Setup, gram_of
 
-# The largest power of two below CHECK_EVERY: the last of the measurements at which split is checked more often.
+# The largest power of two below CHECK_EVERY. Up to this measurement split is checked more often.
 LAST_EARLY_CHECK = 2 ** ((CHECK_EVERY - 1).bit_length() - 1)
-# One training step; returns the [K, K] inner products of the groups' gradients, or None where it measures nothing.
+# Takes one training step. Returns the [K, K] inner products of the groups' gradients, or None if it measures nothing.
 Step: TypeAlias = Callable[[], Tensor | None]
 Method: TypeAlias = Callable[[Setup], Step]
 
 
 class Refusal(Exception):
-    """A method cannot treat a case, and says so."""
+    """A method does not work in a case. The message says why."""
 
 
 def plain(setup: Setup) -> Step:
-    """A training step that nobody measures."""
+    """Returns a training step without measuring."""
 
     def step() -> None:
         setup.optimizer.zero_grad()
@@ -38,7 +38,10 @@ def plain(setup: Setup) -> Step:
 
 
 def two_backwards(setup: Setup) -> Step:
-    """Forward, one backward for the tail's rows and the ordinary backward: the least that exactness costs in general."""
+    """Returns a step of a forward pass, a backward pass of the tail's rows and the ordinary backward pass.
+
+    In general exact numbers cost at least this.
+    """
 
     def step() -> None:
         setup.optimizer.zero_grad()
@@ -53,7 +56,7 @@ def two_backwards(setup: Setup) -> Step:
 
 
 def three_passes(setup: Setup) -> Step:
-    """What a user would write: a forward and backward pass of the masked loss for each group, then the training step."""
+    """Returns a step that a user might write: forward and backward pass of each group's masked loss, then the training step."""
     train = plain(setup)
 
     def step() -> Tensor:
@@ -70,7 +73,7 @@ def three_passes(setup: Setup) -> Step:
 
 
 class LensStep:
-    """A training step under a lens that measures each one.
+    """A training step with a lens that measures every step.
 
     Attributes:
         lens: The lens.
@@ -82,7 +85,7 @@ class LensStep:
         self._same(engine)
 
     def __call__(self) -> Tensor:
-        """Trains and measures."""
+        """Takes a training step and measures it."""
         setup, wanted = self._setup, self.lens.engine_name
         setup.optimizer.zero_grad()
         loss = F.cross_entropy(setup.model(setup.inputs), setup.labels)
@@ -92,13 +95,13 @@ class LensStep:
         return torch.from_numpy(self.measurement.gram[: len(GROUPS), : len(GROUPS)])
 
     def settle(self) -> None:
-        """Takes the steps after which ``split`` checks itself every 50th time only, as in all but the first of a run."""
+        """Takes the first steps, after which ``split`` is only checked every 50th time, as in most of a run."""
         for _ in range(LAST_EARLY_CHECK if self.lens.engine_name == "split" else 0):
             self()
 
     @property
     def measurement(self) -> Measurement:
-        """The step just taken; on a GPU the one before it, whose numbers have arrived."""
+        """The measurement of the last step; on a GPU that of the step before, since its numbers arrive later."""
         measurement = self.lens.last
         assert measurement is not None
         return measurement
@@ -111,7 +114,7 @@ class LensStep:
 
 
 def lens(engine: str) -> Method:
-    """Returns the method that measures every step with an engine."""
+    """Returns a method that measures every step with an engine."""
 
     def make(setup: Setup) -> Step:
         with warnings.catch_warnings():

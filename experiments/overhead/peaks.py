@@ -1,9 +1,9 @@
-"""Peak memory of a training step, each method in a process of its own.
+"""Measures the peak memory of a training step, for each method in a separate process.
 
-On a CPU it is what the process holds at its peak beyond what it held before the model was built, as the kernel counts it
-(VmHWM, reset between steps): weights, activations, gradients, scratch space and all. Large blocks go back to the kernel as
-they are freed (the allocator's threshold for mapping is lowered), so the peak is that of what is in use. On a GPU it is the
-allocator's own count.
+On a CPU it is the peak memory of the process, minus its memory before the model was built, as the kernel counts it (VmHWM, reset
+between steps). So weights, activations, gradients and scratch space all count. Large blocks go back to the kernel as soon as they
+are freed (the allocator's threshold for mapping is lowered), so only memory in use counts. On a GPU it is the count of PyTorch's
+allocator.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ MAPPED_FROM = 2**16  # bytes
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is to measure, by name.
+    """The measurement that a process makes.
 
     Attributes:
         case: Name of the case.
-        method: Name of what steps.
-        batch: Rows B.
+        method: Name of the method.
+        batch: Batch size B.
         depth: Layers of the ResNets.
         device: "cpu" or "cuda".
-        threads: Of torch.
+        threads: Threads of torch.
         seed: Seed of weights and data.
     """
 
@@ -49,11 +49,14 @@ class Job:
 
 
 def peak_bytes(job: Job) -> tuple[int, int] | str:
-    """Returns the peaks of the first step (with a lens: the one with the full check) and of the second, or the refusal."""
+    """Returns the peaks of the first and the second step in bytes, or a text with the reason why the method does not work.
+
+    With a lens the first step has the full check.
+    """
     if job.device != "cpu":
         return _measure(job)
-    # The server that processes are forked from has the imports behind it and nothing else: memory that an earlier
-    # measurement freed would be used again unseen.
+    # Processes are forked from a server that has only made the imports. Memory that an earlier measurement has freed would be
+    # used again and not be counted.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["overhead.peers", "opacus", "timm"])
     here, there = context.Pipe(duplex=False)
@@ -85,7 +88,7 @@ def _measure(job: Job) -> tuple[int, int] | str:
             step()
             peaks.append(_peak(job.device) - start)
             _reset(job.device)
-    except Exception as error:  # a peer may fail in any way; the table says how
+    except Exception as error:  # another package may fail in any way, and the table says how
         return said(error)
     return peaks[0], peaks[1]
 

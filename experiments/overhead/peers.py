@@ -1,7 +1,7 @@
-"""The same numbers with other packages: gradients of single samples, added up by group, or Jacobians of group losses.
+"""The methods of other packages: gradients of single samples, added up by group, or Jacobians of the groups' losses.
 
-Each is used as its documentation says, in the way that costs it least: where it computes the gradients of all samples, the
-gradient of training is their sum and no second backward pass runs.
+Each package is used as its documentation says, in the cheapest way. If it computes the gradients of all samples, the gradient of
+training is their sum, so there is no second backward pass.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from overhead.methods import HEAVY, OWN, Method, Refusal, Step
 
 
 def torch_func(setup: Setup) -> Step:
-    """``torch.func.vmap(grad)``: every sample through the model by itself."""
+    """Returns a step with ``torch.func.vmap(grad)``: each sample runs through the model by itself."""
     buffers = dict(setup.model.named_buffers())
 
     def loss_of(params: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def torch_func(setup: Setup) -> Step:
 
 
 def opacus(setup: Setup) -> Step:
-    """Opacus' ``GradSampleModule``."""
+    """Returns a step with ``GradSampleModule`` of Opacus."""
     from opacus import GradSampleModule
 
     model = GradSampleModule(setup.model, loss_reduction="mean")
@@ -52,7 +52,7 @@ def opacus(setup: Setup) -> Step:
 
 
 def backpack(setup: Setup) -> Step:
-    """BackPACK's ``BatchGrad``."""
+    """Returns a step with ``BatchGrad`` of BackPACK."""
     from backpack import backpack as extended
     from backpack import extend
     from backpack.extensions import BatchGrad
@@ -65,7 +65,7 @@ def backpack(setup: Setup) -> Step:
         with extended(BatchGrad()):
             loss.backward()
         _require_batch_gradients(setup.model)
-        # The gradients of samples carry the 1 / B of the mean already.
+        # The gradients of the samples hold the factor 1 / B of the mean already.
         found = grouped_gram([param.grad_batch for param in setup.params], setup.masks)
         for param in setup.params:
             del param.grad_batch
@@ -87,7 +87,7 @@ def _require_batch_gradients(model: nn.Module) -> None:
 
 
 def autojac(setup: Setup) -> Step:
-    """TorchJD's ``autojac``: the Jacobian of the groups' losses, whose rows add up to the gradient of training."""
+    """Returns a step with ``autojac`` of TorchJD: the rows of the Jacobian of the groups' losses add up to the gradient."""
     from torchjd import autojac as jd
 
     def step() -> Tensor:
@@ -105,7 +105,7 @@ def autojac(setup: Setup) -> Step:
 
 
 def autogram(setup: Setup) -> Step:
-    """TorchJD's ``autogram``: inner products of the samples' gradients, added up by group."""
+    """Returns a step with ``autogram`` of TorchJD: inner products of the samples' gradients, added up by group."""
     from torchjd.autogram import Engine
 
     engine = Engine(setup.model, batch_dim=0)

@@ -1,4 +1,4 @@
-"""The benchmark's result as tables."""
+"""Prints the results of the overhead benchmark as tables."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-# Above this an error is no rounding: the numbers are those of something else.
+# An error above this is no rounding error: the numbers are wrong.
 WRONG = 1e-3
 
 
 def print_result(console: Console, result: dict[str, Any]) -> None:
-    """Prints a table for each case, refusals under it, and one of what is held to a target."""
+    """Prints a table for each case, below it why methods do not work in it, and at the end a table of the targets."""
     for case in result["cases"].values():
         _print_case(console, case)
     table = Table("", "", "at most", "", title="Targets", title_justify="left")

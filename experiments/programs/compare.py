@@ -1,4 +1,4 @@
-"""What two processes left, compared."""
+"""Compares what two processes have left: exit code, output, notes of each step, and final states."""
 
 from __future__ import annotations
 
@@ -16,15 +16,22 @@ from gradlens import Run
 
 PROGRESS = re.compile(
     r"\d(it|batch|batches|img|s)/(s|it|batch|img)\b|\?(it|batch|img)/s"
-)  # lines that tqdm draws by the clock
-SUMMARY = "Whose gradient did the model follow?"  # what `gradlens track` says after the program's end
-NOISE = 1e-5  # of the gradient: a rest below it is the rounding of a float32 difference
+)  # progress lines of tqdm, which depend on the clock
+SUMMARY = "Whose gradient did the model follow?"  # the first line of the summary of `gradlens track`
+NOISE = 1e-5  # a rest below this fraction of the gradient is the rounding error of a float32 difference
 CLOCK = (r"\d+:\d\d:\d\d[.,]?\d*", r"0x[0-9a-f]+", r"\d+\.?\d* ?(ms|s|sec|seconds)\b")
 
 
 @dataclass(frozen=True)
 class Left:
-    """What a process left behind."""
+    """What a process has left.
+
+    Attributes:
+        code: Exit code.
+        out: Standard output.
+        err: Standard error.
+        folder: Folder with the notes and states.
+    """
 
     code: int
     out: str
@@ -32,7 +39,7 @@ class Left:
     folder: Path
 
     def notes(self) -> dict[str, Any]:
-        """Returns what the witness noted of the steps; nothing where the program made none."""
+        """Returns what the witness has noted about each step; empty lists if there was no step."""
         path = self.folder / "steps.json"
         found: dict[str, Any] = (
             json.loads(path.read_text()) if path.exists() else {"digests": [], "generators": [], "seconds": []}
@@ -40,12 +47,17 @@ class Left:
         return found
 
     def said(self) -> list[str]:
-        """Returns the lines of gradlens."""
+        """Returns the lines that gradlens has printed."""
         return [line.removeprefix("gradlens: ") for line in self.err.splitlines() if line.startswith("gradlens: ")]
 
 
 def without_clock(text: str, patterns: tuple[str, ...]) -> list[str]:
-    """Returns a program's lines without times, progress bars and the lines of gradlens."""
+    """Returns the lines of a program without times, progress bars and the lines of gradlens.
+
+    Args:
+        text: The output.
+        patterns: Regular expressions of further times.
+    """
     lines = re.split(r"[\r\n]+", text.partition(SUMMARY)[0])
     text = "\n".join(line.rstrip() for line in lines if line.strip() and not PROGRESS.search(line) and not _ours(line))
     for pattern in (*patterns, *CLOCK):
@@ -58,7 +70,13 @@ def _ours(line: str) -> bool:
 
 
 def differences(plain: Left, other: Left, times: tuple[str, ...]) -> list[str]:
-    """Returns in what the second process differs from the first, for people; empty where in nothing."""
+    """Returns texts that say in what the second process differs from the first; an empty list if in nothing.
+
+    Args:
+        plain: What the first process has left.
+        other: What the second process has left.
+        times: Regular expressions of times in the output.
+    """
     found = []
     if plain.code != other.code:
         found.append(f"exit code {plain.code} became {other.code}")
@@ -88,7 +106,7 @@ def _padded(first: list[str], second: list[str]) -> list[tuple[str, str]]:
 
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    """Tells whether states hold the same tensors, to the last bit."""
+    """Says whether two states hold the same tensors, bit for bit."""
     if first.keys() != second.keys() or any(first[key].keys() != second[key].keys() for key in first):
         return False
     pairs = [(first[key][place], second[key][place]) for key in first for place in first[key]]
@@ -96,15 +114,18 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 
 
 def cost(plain: Left, tracked: Left) -> float | None:
-    """Returns the median processor time of a tracked step, from the end of the one before, over that of a plain one."""
+    """Returns the median CPU time of a tracked step over that of a plain step; None if it is not known.
+
+    A step lasts from the end of the step before.
+    """
     seconds = [left.notes()["seconds"] for left in (plain, tracked)]
     return None if not all(seconds) else median(seconds[1]) / median(seconds[0])
 
 
 def rounding(truth: dict[str, Any]) -> float:
-    """Returns how far the parts of brute force are from adding up to the program's own gradient, relative to it.
+    """Returns how much the sum of the groups' gradients by brute force differs from the program's gradient, relative to it.
 
-    Where every class is in a group and every term of the loss in brute force, that is what the arithmetic itself loses.
+    If every class is in a group and brute force has every term of the loss, this is the rounding error of the arithmetic.
     """
     return max(float((gram[-1, -1] / gram.sum()).sqrt()) for gram in truth["grams"])
 
@@ -112,7 +133,8 @@ def rounding(truth: dict[str, Any]) -> float:
 def error(run: Run, truth: dict[str, Any]) -> tuple[int, float]:
     """Returns how many steps were compared with brute force, and the largest error.
 
-    The error of a Gram entry is in units of the two vectors' norms; that of the rest's norm in units of the gradient's.
+    The error of an entry of the Gram matrix is relative to the norms of its two vectors. The error of the norm of the rest is
+    relative to the norm of the gradient.
     """
     names, worst, compared = len(run.groups.names), 0.0, 0
     steps = [int(step) for step in truth["steps"]]

@@ -1,4 +1,4 @@
-"""Small data sets in the formats that programs read, made from nothing: no download, the same files each time."""
+"""Makes small data sets of random numbers in the formats that programs read. They need no download and are always the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORDS = [f"word{i}" for i in range(20)]
 
 
 def _images(labels: NDArray[np.int64], size: int, channels: int) -> NDArray[np.uint8]:
-    """[N, size, size, channels] noise around a pattern of each class."""
+    """Returns [N, size, size, channels] images: noise around a pattern of each class."""
     patterns = np.random.default_rng(1).integers(0, 256, (int(labels.max()) + 1, 4, 4, channels))
     wide = patterns.repeat(size // 4, axis=1).repeat(size // 4, axis=2)[labels]
     noise = np.random.default_rng(2).normal(0, 40, (len(labels), size, size, channels))
@@ -22,13 +22,13 @@ def _images(labels: NDArray[np.int64], size: int, channels: int) -> NDArray[np.u
 
 
 def _long_tail(classes: int, most: int) -> NDArray[np.int64]:
-    """Labels of which the first class has ``most`` samples and the last a tenth of them, shuffled."""
+    """Returns shuffled labels. The first class has ``most`` samples, the last class a tenth of that."""
     counts = [max(1, int(most * 0.1 ** (c / (classes - 1)))) for c in range(classes)]
     return np.random.default_rng(0).permutation(np.repeat(np.arange(classes), counts))
 
 
 def mnist(folder: Path) -> None:
-    """The four files of MNIST in the folder that torchvision reads."""
+    """Writes the four files of MNIST into the folder that torchvision reads."""
     raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for part, most in (("train", 150), ("t10k", 30)):
@@ -54,17 +54,17 @@ def _cifar10(folder: Path, each: int) -> None:
 
 
 def cifar10(folder: Path) -> None:
-    """The batches of CIFAR-10, five of 60 images to train on."""
+    """Writes the batches of CIFAR-10: five of 60 images for training, and a test batch."""
     _cifar10(folder, 60)
 
 
 def few_cifar10(folder: Path) -> None:
-    """The batches of CIFAR-10, five of 8 images to train on, for programs whose batch is all of them."""
+    """Writes the batches of CIFAR-10: five of 8 images for training. They are for programs that train on all at once."""
     _cifar10(folder, 8)
 
 
 def cifar100(folder: Path) -> None:
-    """CIFAR-100's files with 10,000 images to train on."""
+    """Writes the files of CIFAR-100, with 10,000 images for training."""
     place = folder / "cifar-100-python"
     place.mkdir(parents=True)
     for part, count in (("train", 10000), ("test", 100)):
@@ -74,7 +74,7 @@ def cifar100(folder: Path) -> None:
 
 
 def image_folder(folder: Path) -> None:
-    """Folders ``train`` and ``val`` with a folder of 64 x 64 pictures for each of five classes."""
+    """Writes folders ``train`` and ``val``. Each has a folder of 64 x 64 pictures for each of five classes."""
     for part, most in (("train", 20), ("val", 5)):
         labels = _long_tail(5, most)
         for i, (label, image) in enumerate(zip(labels, _images(labels, 64, 3), strict=True)):
@@ -84,7 +84,7 @@ def image_folder(folder: Path) -> None:
 
 
 def words(folder: Path) -> None:
-    """A word-level corpus: train.txt, valid.txt and test.txt."""
+    """Writes a corpus of words: train.txt, valid.txt and test.txt."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(0)
     for part, lines in (("train", 200), ("valid", 20), ("test", 20)):
@@ -94,7 +94,7 @@ def words(folder: Path) -> None:
 
 
 def characters(folder: Path) -> None:
-    """A character-level corpus: train.bin and val.bin of 16-bit ids, and meta.pkl."""
+    """Writes a corpus of characters: train.bin and val.bin with 16-bit ids, and meta.pkl."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, size in (("train", 4000), ("val", 800)):
         ids = np.random.default_rng(size).zipf(1.4, size) % 26
@@ -105,7 +105,7 @@ def characters(folder: Path) -> None:
 
 
 def cora(folder: Path) -> None:
-    """Cora's two files: 2,708 papers of seven classes with words and citations, as many as the training split expects."""
+    """Writes the two files of Cora: 2,708 papers of seven classes with words and citations, as the training split expects."""
     folder.mkdir(parents=True, exist_ok=True)
     generator, papers = np.random.default_rng(0), 2708
     classes = _long_tail(7, 800)[np.arange(papers) % 2000 % 1000]

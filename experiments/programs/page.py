@@ -1,4 +1,4 @@
-"""The Markdown page of the table of other people's programs."""
+"""Makes the Markdown page with the table of other people's programs."""
 
 from __future__ import annotations
 

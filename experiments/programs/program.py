@@ -1,4 +1,4 @@
-"""What a row of the table of other people's programs is."""
+"""``Program``: a row of the table of other people's programs."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Program:
-    """A training program of a public repository, and how it runs small on a CPU.
+    """A training program of a public repository, and how to run it small on a CPU.
 
     Attributes:
-        name: Unique.
-        repository: Owner and name on GitHub; a checkout lies in a folder of that name without the owner.
-        commit: Full hash of what was run.
+        name: Unique name.
+        repository: Owner and name on GitHub. The folder of the checkout has this name, without the owner.
+        commit: Full hash of the commit that was run.
         title: What it trains, for people.
-        command: Program and arguments, as after ``python``.
-        folder: Where it is started, in the checkout.
-        data: Files to make first: name of a function in ``data.py`` and the folder, seen from where the program starts.
+        command: Program and arguments, without ``python``.
+        folder: Folder of the checkout in which it is started.
+        data: Data to make first: name of a function in ``data.py``, and the folder relative to ``folder``.
         options: Options of `gradlens track`.
-        exact: Whether every group gradient is compared with brute force.
-        cpu: Whether ``.cuda()`` does nothing, because the program asks for a GPU without a choice.
-        interrupted: After how many optimizer steps the program gets Ctrl-C, because it takes no argument for it; 0: never.
-        times: Regular expressions of what the program prints of the clock.
+        exact: True if the gradient of every group is compared with brute force.
+        cpu: True if ``.cuda()`` must do nothing, because the program has no option to run without a GPU.
+        interrupted: Number of optimizer steps after which it gets Ctrl-C, because it has no option for fewer steps; 0 = never.
+        times: Regular expressions of times that the program prints.
         environment: Further environment variables.
-        remark: For people.
+        remark: Remark in the table.
     """
 
     name: str

@@ -1,14 +1,14 @@
-"""Other people's training programs, under `gradlens track` against plain python.
+"""Runs other people's training programs, under `gradlens track` and under plain python, and compares both.
 
     python experiments/programs/run.py --list                   # what to fetch, as shell commands
     python experiments/programs/run.py --source DIR [--some NAME ...]
-    python experiments/programs/run.py --source DIR --table my_table.py --results DIR    # programs of one's own
+    python experiments/programs/run.py --source DIR --table my_table.py --results DIR    # your own programs
 
-DIR holds checkouts that a person fetched by hand, each at the commit of ``table.py``; nothing of them is part of this project,
-and their code is not changed. Each program runs in copies of its checkout, on one thread, with small made-up data in the format
-that it reads: under ``python``, under ``gradlens track --every 1``, and, where its row says so, once more under ``python`` with
-brute force. A ``sitecustomize.py`` seeds each process and notes its weights after each optimizer step. Writes
-``experiments/results/programs.json`` and ``PROGRAMS.md``; with --some, the rows of other programs stay.
+DIR holds checkouts that a person fetched by hand, each at the commit in ``table.py``. They are not part of this project, and
+their code is not changed. Each program runs in copies of its checkout, on one thread, with small made-up data in the format that
+it reads. It runs under ``python``, under ``gradlens track --every 1`` and, if its row says so, once more under ``python`` with
+brute force. A ``sitecustomize.py`` seeds each process and notes its weights after each optimizer step. The script writes
+``experiments/results/programs.json`` and ``PROGRAMS.md``. With --some the rows of other programs stay as they are.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def checkout(program: Program, source: Path) -> Path:
     """Returns the folder of a program's checkout.
 
     Raises:
-        SystemExit: The checkout is at another commit, or a file of it was changed; large ones may be missing.
+        SystemExit: The checkout is at another commit, or a file was changed. Missing files are accepted, since some are large.
     """
     folder = source / program.repository.rpartition("/")[2]
     for question, right in (
@@ -63,14 +63,14 @@ def checkout(program: Program, source: Path) -> Path:
 
 
 def left_by(program: Program, source: Path, place: Path, command: list[str], groups: str = "") -> Left:
-    """Runs a command in a copy of the checkout and returns what it left in ``place``.
+    """Runs a command in a copy of the checkout and returns what it has left in ``place``.
 
     Args:
-        program: What is run.
+        program: The program.
         source: The checkout.
-        place: A folder that is made.
-        command: What starts it.
-        groups: JSON of the class ids of each group, if brute force is to run as well.
+        place: Folder that is made for it.
+        command: Command that starts it.
+        groups: JSON with the class ids of each group, if brute force is run too; else "".
     """
     shutil.copytree(source, place / "files", ignore=shutil.ignore_patterns(".git"), symlinks=True)
     folder = place / "files" / program.folder
@@ -100,7 +100,7 @@ def left_by(program: Program, source: Path, place: Path, command: list[str], gro
 
 
 def described(program: Program) -> dict[str, Any]:
-    """Returns what a row says of its program before anything ran."""
+    """Returns the part of a row that is known before the program runs."""
     remarks = [program.remark] if program.remark else []
     if program.interrupted:
         remarks.append(f"Ctrl-C after step {program.interrupted}")
@@ -118,7 +118,7 @@ def described(program: Program) -> dict[str, Any]:
 
 
 def row(program: Program, source: Path, work: Path) -> dict[str, Any]:
-    """Runs a program plainly, tracked and, if its row says so, with brute force; returns its row of the table."""
+    """Runs a program untracked, tracked and, if it says so, with brute force. Returns its row of the table."""
     files = checkout(program, source)
     python = [sys.executable, *program.command]
     run_folder = work / "run"
@@ -152,7 +152,7 @@ def row(program: Program, source: Path, work: Path) -> dict[str, Any]:
 
 
 def recipe(programs: tuple[Program, ...]) -> str:
-    """Returns the commands that fetch everything."""
+    """Returns the shell commands that fetch all repositories."""
     commits = {program.repository: program.commit for program in programs}
     lines = [
         f"git clone https://github.com/{name} && git -C {name.rpartition('/')[2]} checkout {commit}"

@@ -1,7 +1,7 @@
-"""The table: which programs of which repositories, and how they run small.
+"""The table of other people's programs: which programs of which repositories, and how to run them small.
 
-To add one, add a row. Only arguments, environment variables and data files are ours; a program that must be edited to run on a
-CPU with today's packages is not for this table.
+To add a program, add a row. Only arguments, environment variables and data files are ours. A program that must be edited to run
+on a CPU with today's packages does not belong here.
 """
 
 from __future__ import annotations

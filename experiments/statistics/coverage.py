@@ -1,13 +1,16 @@
-"""How often intervals and verdicts hold what they say, on simulated series whose truth is known.
+"""Tests how often intervals and verdicts are right, on simulated series whose true values are known.
 
     python experiments/statistics/coverage.py [--like RUN]
 
-Writes experiments/results/statistics/coverage.json and coverage.md: per quantity, process and number of steps how often an
-interval is given, how often those that are given cover the truth (95 % would be right), and in how many of all series one was
-shown that misses it; bias and coverage of distortion; and how often each of Figure 1's claims is supported or contradicted
-between two runs of one distribution. With --like, also intervals of series like recorded ones: their smooth course plus an AR(1)
-process with the coefficient and the innovations of their deviations from it; and the claims on runs like them, whose deviations
-are drawn step by step with replacement.
+It writes experiments/results/statistics/coverage.json and coverage.md, with these results:
+
+- For each quantity, process and number of steps: how often an interval is given, how often a given interval covers the true value
+  (95 % would be right), and how often, of all series, an interval is given that misses it.
+- Bias and coverage of the distortion.
+- How often each claim of Figure 1 is supported or contradicted between two runs of the same distribution.
+- With --like, intervals of series like recorded ones: their smooth course plus an AR(1) process with the coefficient and the
+  innovations of their deviations from it. Also the claims on runs like them, whose deviations are drawn step by step with
+  replacement.
 """
 
 from __future__ import annotations
@@ -35,47 +38,55 @@ from gradlens.estimation.smoothing import fluctuations, running_mean
 
 OUT = Path(__file__).parents[1] / "results" / "statistics"
 GOAL = (0.92, 0.97)
-# Where fewer series than this get an interval, it counts as refused.
+# If a smaller fraction of the series than this has an interval, the row counts as refused.
 REFUSED = 0.05
 STEPS = (12, 30, 60, 130, 300, 1000, 5000)
 PROCESSES = [(phi, heavy, False) for phi in (0.0, 0.5, 0.9) for heavy in (False, True)] + [(0.5, False, True)]
 
 
 def noise(steps: int, columns: int, phi: float, heavy: bool, rng: np.random.Generator) -> Floats:
-    """Returns [steps, columns] stationary AR(1) with unit variance; innovations normal or t with 3 degrees of freedom."""
+    """Returns [steps, columns] stationary AR(1) series with unit variance.
+
+    Args:
+        steps: Length of the series.
+        columns: Number of independent series.
+        phi: Coefficient of the process.
+        heavy: True for innovations from a t distribution with 3 degrees of freedom; False for normal ones.
+        rng: Generator.
+    """
     shape = (steps + 200, columns)
     drawn = rng.standard_t(3, shape) / np.sqrt(3) if heavy else rng.standard_normal(shape)
     return np.asarray(lfilter([1], [1, -phi], drawn, axis=0)[200:] * np.sqrt(1 - phi**2))
 
 
 def named(phi: float, heavy: bool, trend: bool) -> str:
-    """Says which process it is."""
+    """Returns the name of a process."""
     return f"AR(1) {phi:g}, {'t(3)' if heavy else 'normal'}{', trend' if trend else ''}"
 
 
 def means(x: Floats, _: Floats) -> Interval:
-    """The mean of a series; the truth is 0."""
+    """Returns the interval of the mean of a series; the true value is 0."""
     return mean_interval(x)
 
 
 def differences(x: Floats, y: Floats) -> Interval:
-    """The difference of the means of two runs; the truth is 0."""
+    """Returns the interval of the difference of the means of two runs; the true value is 0."""
     return difference(x, y)
 
 
 def ratios(x: Floats, y: Floats) -> Interval:
-    """The logarithm of the ratio of the sizes of two runs' fluctuations ("fluctuates more"); the truth is 0."""
+    """Returns the interval of the log ratio of the fluctuations of two runs ("fluctuates more"); the true value is 0."""
     window = max(10, len(x) // 20)
     return difference(*(np.log(np.abs(fluctuations(of, window))) for of in (x, y)))
 
 
 def correlations(x: Floats, y: Floats) -> Interval:
-    """The rank correlation of x with 0.6 x + 0.8 y; its truth is found from a long series."""
+    """Returns the interval of the rank correlation of x with 0.6 x + 0.8 y; a long series gives the true value."""
     return rank_correlation(x, 0.6 * x + 0.8 * y)
 
 
 def pairs(x: Floats, y: Floats) -> Interval:
-    """The difference of the means of two series of the same steps; the truth is 0."""
+    """Returns the interval of the difference of the means of two series of the same steps; the true value is 0."""
     return paired_difference(x, y)
 
 
@@ -86,7 +97,7 @@ QUANTITIES: dict[str, Callable[[Floats, Floats], Interval]] = {
 
 
 def counted(found: list[Interval], truth: float) -> dict[str, Any]:
-    """Returns how often intervals are given, cover, and are shown and miss."""
+    """Returns how often intervals are given, how often given ones cover the truth, and how often one is given that misses it."""
     given = [i for i in found if i.measurable]
     covers = sum(i.low <= truth <= i.high for i in given)
     return {
@@ -98,7 +109,10 @@ def counted(found: list[Interval], truth: float) -> dict[str, Any]:
 
 
 def _judged(series: int, given: int, covers: int) -> str:
-    """Says whether those given cover in 92 to 97 % of cases, but for two standard errors of the simulation."""
+    """Returns "yes" if given intervals cover in 92 to 97 % of cases, up to two standard errors of the simulation.
+
+    Else "more" or "less"; "refused" if too few intervals are given.
+    """
     if given < REFUSED * series:
         return "refused"
     part, error = covers / given, 2 * np.sqrt(0.05 * 0.95 / given)
@@ -106,7 +120,7 @@ def _judged(series: int, given: int, covers: int) -> str:
 
 
 def intervals(repeats: int, seed: int) -> list[dict[str, Any]]:
-    """Tries every quantity on every process."""
+    """Returns a row for each quantity, process and number of steps."""
     rows = []
     for place, (phi, heavy, trend) in enumerate(PROCESSES):
         long = noise(1_000_000, 2, phi, heavy, np.random.default_rng(seed))
@@ -129,7 +143,10 @@ def intervals(repeats: int, seed: int) -> list[dict[str, Any]]:
 
 
 def distortions(repeats: int, seed: int) -> list[dict[str, Any]]:
-    """Estimates distortion from shares with known expectation; noise of a step is 1 / groups a group."""
+    """Returns rows of estimates of the distortion, from shares with a known expectation.
+
+    The noise of a share in a step has the standard deviation 1 / groups.
+    """
     rows = []
     for groups in (2, 3, 10, 100):
         fractions = np.full(groups, 1 / groups)
@@ -162,7 +179,13 @@ def distortions(repeats: int, seed: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Simulated:
-    """Columns of a run by name, as the claims ask for them."""
+    """A simulated run, with the methods that the claims use.
+
+    Attributes:
+        name: Name of the run.
+        columns: Name -> [T] series.
+        groups: The groups.
+    """
 
     name: str
     columns: dict[str, Floats]
@@ -170,27 +193,27 @@ class Simulated:
 
     @property
     def steps(self) -> np.ndarray[Any, Any]:
-        """The steps, every 10th."""
+        """[T] measured steps: every 10th step."""
         return 10 * np.arange(len(self))
 
     def __len__(self) -> int:
         return len(self.columns["cosine head"])
 
     def cosine(self, name: str) -> Floats:
-        """[T]."""
+        """Returns [T] cosines of a group's gradient with the overall gradient."""
         return self.columns[f"cosine {name}"]
 
     def share(self, name: str) -> Floats:
-        """[T]."""
+        """Returns [T] shares of the update of a group."""
         return self.columns[f"share {name}"]
 
     def norm(self, name: str, per: str = "contribution") -> Floats:
-        """[T]."""
+        """Returns [T] norms of a group's gradient, or of the overall gradient ("all")."""
         return self.columns["norm all" if name == "all" else f"{per} {name}"]
 
 
 def from_vectors(steps: int, phi: float, heavy: bool, rng: np.random.Generator) -> Simulated:
-    """Returns a run of head and tail gradients in 20 dimensions with a falling size."""
+    """Returns a run with gradients of head and tail in 20 dimensions, whose size falls over the training."""
     size = np.exp(-np.arange(steps) / steps)[:, None] * np.exp(0.3 * noise(steps, 2, phi, heavy, rng))
     directions = noise(steps, 40, 0.0, heavy, rng).reshape(steps, 2, 20) / 5
     directions[..., 0] += 1
@@ -211,7 +234,7 @@ def from_vectors(steps: int, phi: float, heavy: bool, rng: np.random.Generator) 
 
 
 def like(run: Run, rng: np.random.Generator) -> Simulated:
-    """Returns a run with the smooth course of a recorded one and its deviations, whole steps drawn with replacement."""
+    """Returns a run like a recorded one: its smooth course, plus its deviations. Whole steps are drawn with replacement."""
     names = run.groups.names[0], run.groups.names[-1]
     columns = {"norm all": run.norm("all")}
     for role, name in zip(("head", "tail"), names, strict=True):
@@ -229,7 +252,7 @@ def like(run: Run, rng: np.random.Generator) -> Simulated:
 
 
 def fitted(run: Run, repeats: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Tries the interval of the mean on series fitted to a recorded run, at its number of steps and at fewer."""
+    """Returns rows for the interval of the mean of series that are fitted to a recorded run, at its length and shorter."""
     head, tail = run.groups.names[0], run.groups.names[-1]
     recorded = {
         f"cosine of {tail}": run.cosine(tail),
@@ -256,7 +279,10 @@ def fitted(run: Run, repeats: int, rng: np.random.Generator) -> list[dict[str, A
 
 
 def verdicts(pairs: int, make: Callable[[], Simulated]) -> list[dict[str, Any]]:
-    """Judges pairs of runs of one distribution; a claim about both that is not undecided is wrong."""
+    """Returns rows with the verdicts on pairs of runs of the same distribution.
+
+    A claim that compares both runs is wrong unless it is undecided.
+    """
     counts: dict[tuple[str, str], Counter[str]] = {}
     any_wrong = 0
     for _ in range(pairs):
@@ -284,7 +310,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def tally(rows: list[dict[str, Any]]) -> str:
-    """Says how many rows hold, and names those that cover too little."""
+    """Returns a text that says in how many rows the intervals cover right, more, less, or are refused."""
     counts = Counter(row["holds"] for row in rows)
     return (
         ", ".join(f"{word}: {counts[word]}" for word in ("yes", "more", "less", "refused")) + f" of {len(rows)} rows.\n"

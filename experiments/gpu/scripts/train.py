@@ -1,4 +1,4 @@
-"""python train.py STYLE DEVICE [STEPS]: an ordinary training on a GPU that knows nothing of what watches it."""
+"""python train.py STYLE DEVICE [STEPS]: an ordinary training on a GPU. It has no code for gradient tracking."""
 
 import sys
 import warnings

@@ -1,9 +1,13 @@
-"""Python runs this before a program, because its folder is on PYTHONPATH; what it does waits for the program's ``import torch``.
+"""Prepares a program that is compared. Python runs this file first, since its folder is on PYTHONPATH.
 
-The same in the plain and in the tracked process: seeds the generators, and notes what each optimizer step left. Environment:
-WITNESS_OUT is the folder of the notes; WITNESS_CPU=1 lets ``.cuda()`` do nothing, for programs that cannot
-run without a GPU; WITNESS_STEPS is after how many steps the program gets the signal of Ctrl-C; WITNESS_GROUPS lets the brute
-force run as well. A download's checksum is not looked at, because the files are small ones of one's own.
+It acts once the program has imported torch, in the same way in the plain and in the tracked process: it seeds the generators, and
+notes the result of each optimizer step. Checksums of downloads are not checked, because the files are made up. Environment
+variables:
+
+- WITNESS_OUT: folder for the notes.
+- WITNESS_CPU=1: ``.cuda()`` does nothing, for programs that cannot run without a GPU.
+- WITNESS_STEPS: number of steps after which the program gets the signal of Ctrl-C; 0 = never.
+- WITNESS_GROUPS: class ids of each group as JSON, to run brute force too.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ SEED = 0
 
 
 class _After:
-    """Finds a module with the ordinary finders and calls an action once it is loaded."""
+    """An import hook that calls an action after a module was loaded. The ordinary finders find the module."""
 
     def __init__(self, name: str, action: Callable[[Any], None]) -> None:
         self.name, self.action = name, action

@@ -1,8 +1,8 @@
-"""Computes the group gradients of a training with nothing of gradlens, by one loss and one backward pass for each group.
+"""Computes the gradients of the groups by brute force, without gradlens: a loss and a backward pass for each group.
 
-Same graph, same precision: in each training step, before the program's own backward pass, every ``cross_entropy`` and
-``nll_loss`` that it will reach is computed again for the samples of each group alone, scaled as the program's loss scales it, and
-differentiated. ``rest`` is what the program's own gradient holds besides.
+It uses the same graph and the same precision as the program. Before each backward pass of the program it computes every
+``cross_entropy`` and ``nll_loss`` in the graph again, for the samples of each group alone. It scales them as the program's loss
+does, and runs a backward pass. The rest is the program's gradient minus the gradients of the groups.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class BruteForce:
         self.number = 0
 
     def noting(self, name: str) -> Callable[..., Tensor]:
-        """Returns a loss function that notes its calls."""
+        """Returns the loss function of a name, which also notes its calls."""
 
         def loss_function(scores: Tensor, labels: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             loss: Tensor = ORDINARY[name](scores, labels, *args, **kwargs)
@@ -47,7 +47,7 @@ class BruteForce:
         return loss_function
 
     def differentiated(self, root: Tensor) -> list[Tensor]:
-        """Adds the group gradients of all noted losses that a backward pass from ``root`` reaches."""
+        """Adds the groups' gradients of all noted losses that a backward pass from ``root`` reaches. Returns the parameters."""
         params = leaves(root)
         for name, scores, labels, loss, args, kwargs in self.calls:
             scale = torch.autograd.grad(root, loss, retain_graph=True, allow_unused=True)[0]
@@ -69,7 +69,7 @@ class BruteForce:
         return params
 
     def add(self, group: int, params: list[Tensor], part: Tensor) -> None:
-        """Adds the gradient of a group's part of the loss."""
+        """Adds the gradient of a group's part of the loss to the group's gradient."""
         gradients = torch.autograd.grad(part, params, retain_graph=True, allow_unused=True)
         for param, gradient in zip(params, gradients, strict=True):
             if gradient is not None:
@@ -77,7 +77,7 @@ class BruteForce:
                 self.vectors.setdefault(param, zeros)[group] += gradient.double()
 
     def stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        """Is called by torch after each step."""
+        """Notes the Gram matrix of a step. torch calls this after each step of each optimizer."""
         if any(isinstance(held, torch.optim.Optimizer) for held in vars(optimizer).values()):
             return
         rows = []
@@ -94,7 +94,7 @@ class BruteForce:
 
 
 def leaves(root: Tensor) -> list[Tensor]:
-    """The parameters that a loss depends on."""
+    """Returns the parameters that a loss depends on."""
     waiting: list[Any] = [root.grad_fn]
     seen: set[Any] = set()
     found: dict[int, Tensor] = {}
@@ -111,7 +111,12 @@ def leaves(root: Tensor) -> list[Tensor]:
 
 
 def watch_losses(folder: str, groups: str) -> None:
-    """Begins to note; ``groups`` is JSON, a list of class ids for each group."""
+    """Begins to note the losses of this process.
+
+    Args:
+        folder: Folder for the result, ``truth.pt``.
+        groups: JSON with a list of class ids for each group.
+    """
     truth = BruteForce(json.loads(groups))
     for name in ORDINARY:
         setattr(F, name, truth.noting(name))

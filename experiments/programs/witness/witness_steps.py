@@ -1,4 +1,4 @@
-"""Notes what a training did: a digest of the weights after each optimizer step, and all states at the end."""
+"""Notes what a training does: a hash of the weights after each optimizer step, and all states at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 
 class Witness:
-    """Holds a process's optimizers and models, so that their last state can be saved when it ends."""
+    """The notes about a process. It keeps optimizers and models, so that their final states can be saved at the end."""
 
     def __init__(self, folder: str, last: int) -> None:
         self.folder, self.last, self.process = Path(folder), last, os.getpid()
@@ -32,10 +32,10 @@ class Witness:
         self.left: float | None = None
 
     def stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        """Is called by torch after each step of each optimizer."""
+        """Notes a step. torch calls this after each step of each optimizer."""
         now = time.process_time()
         if os.getpid() != self.process or any(isinstance(v, torch.optim.Optimizer) for v in vars(optimizer).values()):
-            return  # another process, or a wrapper around an optimizer that steps as well
+            return  # another process, or a wrapper around an optimizer, which notes its own step
         if self.left is not None:
             self.seconds.append(now - self.left)
         if not any(optimizer is known for known in self.optimizers):
@@ -48,7 +48,7 @@ class Witness:
         self.left = time.process_time()
 
     def save(self) -> None:
-        """Writes the notes."""
+        """Writes the notes and the final states."""
         if os.getpid() != self.process:
             return
         models = self.models or roots(modules())
@@ -62,31 +62,34 @@ class Witness:
 
 
 def models_of(optimizer: torch.optim.Optimizer) -> list[torch.nn.Module]:
-    """The outermost modules that hold parameters of an optimizer."""
+    """Returns the outermost modules that hold parameters of an optimizer."""
     own = {id(p) for group in optimizer.param_groups for p in group["params"]}
     return roots(m for m in modules() if any(id(p) in own for p in m.parameters()))
 
 
 def modules() -> list[torch.nn.Module]:
-    """All modules of this process; ``isinstance`` would look at an attribute of every object, and some answer with a warning."""
+    """Returns all modules of this process.
+
+    ``isinstance`` is not used: it reads an attribute of every object, and some objects then give a warning.
+    """
     return [object_ for object_ in gc.get_objects() if issubclass(type(object_), torch.nn.Module)]
 
 
 def generators() -> str:
-    """SHA-256 of the states of all random generators."""
+    """Returns the SHA-256 hash of the states of all random generators."""
     states = torch.get_rng_state().numpy().tobytes(), repr(random.getstate()), repr(np.random.get_state())  # noqa: NPY002
     return hashlib.sha256(repr(states).encode()).hexdigest()
 
 
 def roots(found: Iterable[torch.nn.Module]) -> list[torch.nn.Module]:
-    """Those of the modules that are in none of the others."""
+    """Returns the modules that are not inside another of the modules."""
     found = [m for m in found if next(m.parameters(), None) is not None]
     inner = {id(child) for m in found for child in m.modules() if child is not m}
     return [m for m in found if id(m) not in inner]
 
 
 def tensors(state: Any) -> dict[str, torch.Tensor]:
-    """All tensors in nested dicts and lists, by their place."""
+    """Returns path -> tensor for all tensors in nested dicts and lists."""
     found: dict[str, torch.Tensor] = {}
 
     def visit(place: str, value: Any) -> None:
@@ -104,7 +107,7 @@ def tensors(state: Any) -> dict[str, torch.Tensor]:
 
 
 def digest(values: Iterable[torch.Tensor]) -> str:
-    """SHA-256 of tensors' bytes."""
+    """Returns the SHA-256 hash of the bytes of tensors."""
     hashed = hashlib.sha256()
     for value in values:
         hashed.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.dim() else b"")
@@ -114,7 +117,12 @@ def digest(values: Iterable[torch.Tensor]) -> str:
 
 
 def watch(folder: str, last: int) -> None:
-    """Begins to note the steps of this process, which is interrupted after step number ``last`` (0: never)."""
+    """Begins to note the steps of this process.
+
+    Args:
+        folder: Folder for the notes.
+        last: Number of the step after which the process is interrupted; 0 = never.
+    """
     witness = Witness(folder, last)
     register_optimizer_step_post_hook(witness.stepped)
     atexit.register(witness.save)

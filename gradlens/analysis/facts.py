@@ -81,7 +81,7 @@ def incomplete_texts(run: Run) -> list[str]:
 
 
 def unproven_text(run: Run) -> str | None:
-    """Says that a run of a version before checksums has none; None where everything carries them."""
+    """Returns a text that says that a run has no checksums, since an earlier version began it; None if it has checksums."""
     return None if run.proven else "none: begun by an earlier version, so damage may go unnoticed"
 
 

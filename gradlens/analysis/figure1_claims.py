@@ -226,7 +226,7 @@ def _logarithms(sizes: Floats, values: Floats) -> Floats:
 
 
 def _between(a: Run, b: Run, x: Floats, y: Floats) -> Interval:
-    """Returns ``run_difference``; where one run has too few values for an interval, the reason names it."""
+    """Returns ``run_difference``. If one run has too few values for an interval, the reason names this run."""
     found = run_difference(a, b, x, y)
     short = [run.name for run, values in ((a, x), (b, y)) if np.isfinite(values).sum() < FEWEST]
     return replace(found, why=f"{short[0]}: {found.why}") if len(short) == 1 else found

@@ -1,4 +1,4 @@
-"""Classes of a run's groups for which the model has no output: they are counted as classes, and no sample can be of them."""
+"""Finds classes of a run's groups for which the model has no output. They count as classes, but can have no samples."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# So many groups are named.
+# At most this many groups are named.
 NAMED = 3
 
 
 def without_output(run: Run) -> dict[str, int]:
-    """Returns how many classes of a group have no output in the model, of the groups that have such classes.
+    """Returns group -> number of its classes without an output in the model. Groups without such classes are left out.
 
-    A run says how many outputs its model had at last if ``gradlens track`` wrote it.
+    The last number of outputs of the model is only known if ``gradlens track`` wrote the run.
     """
     outputs = run.meta.extra.get("outputs")
     if not isinstance(outputs, int) or isinstance(outputs, bool) or outputs < 1:
@@ -24,7 +24,7 @@ def without_output(run: Run) -> dict[str, int]:
 
 
 def without_output_text(run: Run) -> str | None:
-    """Says which groups have classes without an output in the model; None where there is none."""
+    """Returns a text that says which groups have classes without an output in the model; None if there are none."""
     found = without_output(run)
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""Tables of texts and numbers, as plain HTML that screen readers and phones take; every cell is escaped."""
+"""Tables of texts and numbers as plain HTML, which works with screen readers and phones. Every cell is escaped."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ STYLE = """
 }
 </style>
 """
-# What facts about a run that are settings of its method begin with.
+# The names of facts that are settings of the method begin with this.
 SETTING = "hyper-parameter "
-# Which norm of a group a claim is about.
+# The text for the norm of a group that a claim is about.
 PER = {"both": "", "contribution": " (contribution)", "mean": " (mean gradient)"}
 CLAIMS = ("panel", "statement", "measured as", "effect", "95% interval", "no difference", "verdict")
-# How a verdict is coloured, and its sign.
+# The CSS class and the sign of each verdict.
 MARKS = {True: ("gl-yes", "✓"), False: ("gl-no", "✗"), None: ("gl-open", "?")}
 
 
 def facts_table(run: Run) -> None:
-    """Writes everything that is known about a run."""
+    """Writes all facts about a run."""
     found = facts(run)
     settings = [(name.removeprefix(SETTING), value) for name, value in found if name.startswith(SETTING)]
     _pairs([(name, value) for name, value in found if not name.startswith(SETTING)])
@@ -71,7 +71,7 @@ def _pairs(rows: Iterable[tuple[str, str]]) -> None:
 
 
 def claims_table(claims: Iterable[Claim]) -> None:
-    """Writes the statements of Figure 1 with effect, interval and verdict."""
+    """Writes the claims of Figure 1 with effect, interval and verdict."""
     claims = list(claims)
     notes = notes_of(claims)
     rows = []
@@ -98,7 +98,12 @@ def claims_table(claims: Iterable[Claim]) -> None:
 
 
 def differences_table(names: tuple[str, str], rows: Iterable[Difference]) -> None:
-    """Writes the means of two runs and their difference, group by group."""
+    """Writes the means of two runs and their differences, group by group.
+
+    Args:
+        names: Names of the two runs.
+        rows: Their differences.
+    """
     paired = (
         "Where both runs measured the same steps, the difference is taken over those alone, step by step; it need not be that of "
         "the two means."
@@ -110,7 +115,12 @@ def differences_table(names: tuple[str, str], rows: Iterable[Difference]) -> Non
 
 
 def story_table(titles: Sequence[str], rows: Iterable[StoryRow]) -> None:
-    """Writes the means of every stretch and how the last differs from the first, group by group."""
+    """Writes the means of each stretch, and the last stretch minus the first, group by group.
+
+    Args:
+        titles: Titles of the stretches.
+        rows: A row for each quantity.
+    """
     rows, found = list(rows), []
     for row in rows:
         means = [interval_text(mean, fraction=row.percent) for mean in row.means]
@@ -121,7 +131,13 @@ def story_table(titles: Sequence[str], rows: Iterable[StoryRow]) -> None:
 
 
 def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str], bool]], more: str = "") -> None:
-    """Writes rows of group, quantity, cells and whether the last cell is clear of zero; ``more`` is said below."""
+    """Writes a table whose rows are grouped by their groups.
+
+    Args:
+        head: Names of the columns of cells.
+        rows: (group, quantity, cells, whether the interval of the last cell does not hold zero).
+        more: Text at the end of the caption.
+    """
     found, group = [], None
     for of, quantity, texts, clear in rows:
         if of != group:
@@ -138,7 +154,7 @@ def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str],
 
 
 def accuracy_table(runs: Sequence[Run]) -> None:
-    """Writes the last evaluation of each run, in percent; nothing where none was evaluated."""
+    """Writes the accuracies of each run's last evaluation in percent. Writes nothing if no run was evaluated."""
     names = evaluated_names(runs)
     if not names:
         return
@@ -157,9 +173,9 @@ def plain_table(
 
     Args:
         head: Names of the columns.
-        rows: Their cells.
-        numeric: Columns that are aligned at the right.
-        caption: What stands below it.
+        rows: The cells of each row.
+        numeric: Indices of the columns that are aligned to the right.
+        caption: Text below the table.
     """
     body = [
         "<tr>" + "".join(f"<td{_class(i in numeric)}>{_text(cell)}</td>" for i, cell in enumerate(row)) + "</tr>"
@@ -177,7 +193,14 @@ def _table(
 
 
 def _cells(head: Sequence[str], texts: Sequence[str], *, first: int, strong: int | None = None) -> list[str]:
-    """Returns cells that name their column on narrow screens, where a row becomes a card; numbers from ``first`` on."""
+    """Returns the HTML of cells. On narrow screens a row becomes a card, in which each cell names its column.
+
+    Args:
+        head: Names of the columns.
+        texts: The cells.
+        first: Index of the first cell that is a number.
+        strong: Index of a cell in bold, or None.
+    """
     return [
         f'<td data-label="{_text(head[i])}" class="{"gl-n" if i >= first else ""}{" gl-strong" if i == strong else ""}">'
         f"{_text(text)}</td>"
@@ -200,7 +223,12 @@ def _class(numeric: bool) -> str:
 
 
 def _write(table: str, holds: str) -> None:
-    """Writes a table; whoever comes to it by keyboard, to scroll it, hears what it holds."""
+    """Writes a table.
+
+    Args:
+        table: Its HTML.
+        holds: What it holds. Screen readers say this when the keyboard focus is on the table.
+    """
     st.html(
         f'{STYLE}<div class="gl-scroll" role="region" aria-label="Table of {_text(holds)}" tabindex="0">{table}</div>'
     )

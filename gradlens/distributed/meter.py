@@ -80,6 +80,11 @@ class SharedMeter(StepMeter):
         sharded = shared.sharing is Sharing.SHARDS
         self._replicas = [replicas(param, shared.team.size) if sharded else 1 for param in self.params]
 
+    @property
+    def averaged(self) -> bool:
+        """Whether what lies in ``.grad`` is averaged over the processes; a wrapper does so after one pass over a graph."""
+        return self._synced and self._shared.sharing is not Sharing.BY_HAND and not self.passes.retained
+
     def hold(self, *, keep: bool) -> None:  # noqa: ARG002
         """Keeps the step's vectors, which are added up when the step ends; see ``StepMeter.hold``."""
         wrapper = self._shared.wrapper

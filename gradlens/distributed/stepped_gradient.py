@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gradlens.autograd.grads import Grads
-from gradlens.distributed.meter import StepDropped
+from gradlens.distributed.meter import SharedMeter, StepDropped
 from gradlens.distributed.team import Team
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.stepped_gradient import SteppedGradient
@@ -19,8 +19,8 @@ class SharedSteppedGradient(SteppedGradient):
     """Tells surgery on the gradients of several passes; see ``SteppedGradient``.
 
     Compared are means over the processes: a script may average the gradients of each pass before it combines them, or each
-    process combines its own and the results are averaged. Without passes set aside nothing is compared: scripts that average
-    by hand do so between the backward pass and the step.
+    process combines its own and the results are averaged. Without passes set aside each process compares its own, but not in
+    scripts that average by hand: they do so between the backward pass and the step.
     """
 
     def __init__(self, fail: Callable[[Exception], None], team: Team) -> None:
@@ -70,13 +70,14 @@ class SharedSteppedGradient(SteppedGradient):
         if together is not None:
             self._together, self._found = True, torch.tensor([together.scale, together.rest])
 
-    def _note(self, left: Grads) -> None:  # noqa: ARG002
+    def _note(self, left: Grads) -> None:
         self._waits = bool(self._passes)
+        if not self._waits and isinstance(self._meter, SharedMeter) and self._meter.averaged:
+            super()._note(left)
 
-    def _look(self, factor: Tensor | None) -> None:  # noqa: ARG002
-        if self._waits and self._meter is not None:
-            self._waits = False
-            self._stepped = [None if p.grad is None else p.grad.detach().clone() for p in self._meter.params]
-
-    def _conclude(self) -> None:
-        """Nothing is left to do after ``decide``."""
+    def _look(self, factor: Tensor | None) -> None:
+        if not self._waits or self._meter is None:
+            super()._look(factor)
+            return
+        self._waits = False
+        self._stepped = [None if p.grad is None else p.grad.detach().clone() for p in self._meter.params]

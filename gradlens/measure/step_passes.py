@@ -25,6 +25,7 @@ class StepPasses:
     Attributes:
         sums: What lies in ``.grad``.
         totals: The gradients of passes set aside, [P] each.
+        retained: Whether a pass has kept its graph: another one will follow, maybe with ``.grad`` zeroed in place before it.
         joined: Whether passes set aside count.
         written: Whether a pass was lost that should have been set aside: the script wrote to its gradients (it clips each pass)
             before they were copied.
@@ -41,12 +42,11 @@ class StepPasses:
         """
         self._params, self._groups, self._alone = params, groups, alone
         self._copies = copies
-        self.written = self.joined = False
+        self.written = self.joined = self.retained = False
         self.sums = self._nothing()
         self.totals: tuple[Grads, ...] = ()
         self._aside: StepSums | None = None
         self._weights: Sequence[int] = ()
-        self._retained = False
 
     def begin(self, checked: Sequence[int] | None, *, looks: bool) -> bool:
         """Takes note that a pass is about to run; says whether it is the first, as far as any still counts.
@@ -67,8 +67,8 @@ class StepPasses:
         return self._aside is None
 
     def retains(self) -> None:
-        """Takes note that a pass keeps its graph: another one will follow, maybe with ``.grad`` zeroed in place before it."""
-        self._retained = True
+        """Takes note that a pass keeps its graph."""
+        self.retained = True
 
     def hold(self, *, copied: bool) -> bool:
         """Notes the gradient of the passes while it lies in ``.grad``; returns whether it was copied.
@@ -76,7 +76,7 @@ class StepPasses:
         Args:
             copied: Whether it must be; else it is where it is likely to be needed later.
         """
-        copied = copied or self._copies or self._retained or self._aside is not None
+        copied = copied or self._copies or self.retained or self._aside is not None
         self.sums.hold(copied=copied)
         return copied
 

@@ -1,0 +1,57 @@
+"""Counts how often intervals are given and cover the true value, and writes the counts as tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from gradlens.estimation.intervals import Interval
+
+GOAL = (0.92, 0.97)
+# If a smaller fraction of the series than this has an interval, the row counts as refused.
+REFUSED = 0.05
+
+
+def counted(found: list[Interval], truth: float) -> dict[str, Any]:
+    """Returns how often intervals are given, how often given ones cover the truth, and how often one is given that misses it."""
+    given = [i for i in found if i.measurable]
+    covers = sum(i.low <= truth <= i.high for i in given)
+    return {
+        "given": len(given) / len(found),
+        "covers of those given": covers / len(given) if given else float("nan"),
+        "shown and missed of all": (len(given) - covers) / len(found),
+        "holds": _judged(len(found), len(given), covers),
+    }
+
+
+def _judged(series: int, given: int, covers: int) -> str:
+    """Returns "yes" if given intervals cover in 92 to 97 % of cases, up to two standard errors of the simulation.
+
+    Else "more" or "less"; "refused" if too few intervals are given.
+    """
+    if given < REFUSED * series:
+        return "refused"
+    part, error = covers / given, 2 * np.sqrt(0.05 * 0.95 / given)
+    return "less" if part < GOAL[0] - error else "more" if part > GOAL[1] + error else "yes"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Returns a Markdown table."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
+    lines += ["| " + " | ".join(_cell(row.get(key, "")) for key in keys) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def tally(rows: list[dict[str, Any]]) -> str:
+    """Returns a text that says in how many rows the intervals cover right, more, less, or are refused."""
+    counts = Counter(row["holds"] for row in rows)
+    return (
+        ", ".join(f"{word}: {counts[word]}" for word in ("yes", "more", "less", "refused")) + f" of {len(rows)} rows.\n"
+    )
+
+
+def _cell(value: Any) -> str:
+    return ("-" if np.isnan(value) else f"{value:.3f}") if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ import pytest
 from gradlens.metrics import gram
 from gradlens.metrics import series as quantities
 from gradlens.runlog import Run
-from gradlens.runlog.reading import reader
+from gradlens.runlog.reading import recorded
 from tests.made_runs import make_run
 
 CASES = {
@@ -33,7 +33,7 @@ def test_together_as_alone(monkeypatch, tmp_path, case):
     make_run(tmp_path / "run", steps=150, **CASES[case])
     layer = "block.1.conv" if case == "layers" else None
     together = curves(Run(tmp_path / "run"), layer)
-    monkeypatch.setattr(reader, "MOST_TOGETHER", 0)
+    monkeypatch.setattr(recorded, "MOST_TOGETHER", 0)
     alone = curves(Run(tmp_path / "run"), layer)
     for key, values in together.items():
         np.testing.assert_allclose(values, alone[key], rtol=1e-9, atol=1e-12, err_msg=str(key))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +13,19 @@ from numpy.typing import NDArray
 
 from gradlens.groups import ClassGroups, GroupsError
 from gradlens.metrics import packed as vectors
-from gradlens.metrics import series as curves
-from gradlens.metrics.catalogue import Unit, quantity_of
-from gradlens.metrics.gram import REST, UPDATE, Floats
-from gradlens.metrics.series import Kind, OfPacked
+from gradlens.metrics.gram import UPDATE, Floats
 from gradlens.runlog.errors import RunError
 from gradlens.runlog.format import events as eventlog
 from gradlens.runlog.format.description import RunMeta
 from gradlens.runlog.format.events import Event, Mark, Phase
 from gradlens.runlog.format.probes import Probe
-from gradlens.runlog.format.schema import RowLayout
 from gradlens.runlog.reading.files import RunFiles
+from gradlens.runlog.reading.recorded import Recorded
 from gradlens.runlog.reading.series import Series
 from gradlens.runlog.reading.share_distance import distance_of
 from gradlens.runlog.reading.status import RunStatus, status_of
-from gradlens.runlog.reading.steps import RecordedSteps
 from gradlens.runlog.reading.stored import Stored
 from gradlens.shown import ShownInNotebooks
-
-# The usual curves are computed together, in one reading of the Gram, where they take no more bytes than this.
-MOST_TOGETHER = 144 << 20
 
 
 class Run(ShownInNotebooks):
@@ -142,10 +134,7 @@ class Run(ShownInNotebooks):
     @property
     def names(self) -> tuple[str, ...]:
         """The V vectors of any time of the run: groups or "component/group", then "rest", then "update" if measured."""
-        found = dict.fromkeys(n for layout in self._layouts() for n in layout.names)
-        names = tuple(found) or self.meta.names or (*self.groups.names, REST)
-        last = [name for name in (REST, UPDATE) if name in names]
-        return (*(name for name in names if name not in last), *last)
+        return self._recorded().names
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -155,7 +144,7 @@ class Run(ShownInNotebooks):
     @property
     def layers(self) -> tuple[str, ...]:
         """The L layers of any time of the run, or () where layers are not logged."""
-        return tuple(dict.fromkeys(n for layout in self._layouts() for n in layout.layer_names))
+        return self._recorded().layers
 
     @property
     def has_update(self) -> bool:
@@ -210,7 +199,8 @@ class Run(ShownInNotebooks):
         without = np.isnan(self.norm(name, layer=layer))
         if not without.any():
             return without
-        return np.asarray(self._curve("nonfinite", name, curves.nonfinite(name), layer) == 1)
+        with self._lock:
+            return self._recorded().nonfinite(name, layer)
 
     def gram(self, layer: str | None = None, rows: slice | None = None) -> Floats:
         """Returns [T, V, V] inner products of ``names``, of the whole model or of one layer; NaN = absent, inf = not finite.
@@ -222,10 +212,8 @@ class Run(ShownInNotebooks):
         Raises:
             KeyError: No such layer.
         """
-        self._check_layer(layer)
         with self._lock:
-            start, stop, _ = (rows or slice(None)).indices(len(self))
-            return self._unscaled(self._series.gram(self.names, layer, start, stop), slice(start, stop), power=2)
+            return self._recorded().gram(layer, rows or slice(None))
 
     def quantity(self, name: str, *of: str, layer: str | None = None) -> Floats:
         """Returns [T] any quantity of ``gradlens.metrics.catalogue``: ``quantity("accuracy", "tail")``.
@@ -239,13 +227,8 @@ class Run(ShownInNotebooks):
             KeyError: No such vector or layer.
             ValueError: No such quantity, one that is no series, or too many or few vectors for it.
         """
-        found = quantity_of(name)
-        found.check(of)
         with self._lock:
-            steps = RecordedSteps(self.groups.names, self.column, partial(self._curve, layer=layer))
-            with np.errstate(invalid="ignore", divide="ignore"):
-                values = np.asarray(found.function(steps, *of))
-            return self._unscaled(values) if found.unit is Unit.GRADIENT else values
+            return self._recorded().quantity(name, of, layer)
 
     def norm(self, name: str = "all", per: str = "contribution", layer: str | None = None) -> Floats:
         """Returns [T] the norm of a vector's contribution or (``per="mean"``) of the group's mean gradient.
@@ -304,8 +287,8 @@ class Run(ShownInNotebooks):
         Raises:
             KeyError: No such layer.
         """
-        value = curves.share_distance(self.groups.names, self.groups.fractions())
-        return self._curve("share_distance", vectors.ALL, value, layer)
+        with self._lock:
+            return self._recorded().share_distance(layer)
 
     def sample(self, points: int) -> NDArray[np.intp]:
         """Returns the indices of at most ``points`` rows, evenly spread, the first and the last among them."""
@@ -324,56 +307,18 @@ class Run(ShownInNotebooks):
             KeyError: No such name.
             ValueError: No such quantity, or one that is not of one vector.
         """
-        found = quantity_of(quantity)
-        found.check((name,))
         with self._lock:
             index = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.intp)
-
-            def in_layers(_: Kind, vector: str, value: OfPacked) -> Floats:
-                self._check_name(vector)
-                return self._series.by_layer(value, self.layers, index)
-
-            steps = RecordedSteps(self.groups.names, lambda column: self.column(column)[index][:, None], in_layers)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                values = np.broadcast_to(found.function(steps, name), (len(index), len(self.layers)))
-            return self._unscaled(values, index) if found.unit is Unit.GRADIENT else values
-
-    def _curve(self, kind: Kind | str, name: str, value: OfPacked, layer: str | None) -> Floats:
-        self._check_name(name)
-        if isinstance(kind, tuple):
-            self._check_name(kind[1])
-        self._check_layer(layer)
-        rows, V, keys = len(self), len(self.names), curves.common(self.groups.names)
-        with self._lock:
-            if not isinstance(kind, str) and (kind, name) in keys and 8 * len(keys) * rows <= MOST_TOGETHER:
-                return self._series.common((kind, name), keys, layer, V, rows)
-            return self._series.curve((kind, name), layer, value, V, rows)
-
-    def _unscaled(self, values: Floats, rows: slice | NDArray[np.intp] | None = None, power: int = 1) -> Floats:
-        """Returns [n, ...] what was computed of gradients that were divided by a power of two, as of the gradients themselves."""
-        if not any(layout.wide for layout in self._layouts()):
-            return values
-        exponents = self.column("exponent")[: len(values)] if rows is None else self.column("exponent")[rows]
-        with np.errstate(over="ignore", under="ignore"):
-            return np.asarray(np.ldexp(values, power * exponents.reshape(-1, *(1,) * (values.ndim - 1))))
+            return self._recorded().by_layer(quantity, name, index)
 
     def column(self, name: str) -> NDArray[Any]:
         """Returns [T] or [T, K] a column by its name in the files ("step", "loss")."""
         with self._lock:
-            return self._series.column(name, len(self))
+            return self._recorded().column(name)
 
-    def _layouts(self) -> list[RowLayout]:
-        return [kept.segment.layout for kept in self._files.rows_in_force if kept.segment.layout]
+    def _recorded(self) -> Recorded:
+        """Returns what there is now; to be asked under the lock, lest another thread's refresh changes it."""
+        return Recorded(self.path, self._files, self._series, self._groups, len(self))
 
     def _in_force(self) -> list[Event]:
         return eventlog.in_force(self._files.events.events, self._files.starts())
-
-    def _check_name(self, name: str) -> None:
-        known = (vectors.ALL, *vectors.known(self.names, self.groups.names))
-        if name not in known:
-            raise KeyError(f"no vector {name!r} in the run {self.path}; it has {', '.join(known)}")
-
-    def _check_layer(self, layer: str | None) -> None:
-        if layer is not None and layer not in self.layers:
-            has = f"it has {', '.join(self.layers)}" if self.layers else "it logged no layers (track with --layers)"
-            raise KeyError(f"no layer {layer!r} in the run {self.path}; {has}")

@@ -97,3 +97,21 @@ def test_no_module_beside_the_command_hides_one_of_python():
     names = {path.stem for folder in folders for path in folder.glob("*.py")}
     names |= {path.parent.name for folder in folders for path in folder.glob("*/__init__.py")}
     assert names & sys.stdlib_module_names <= {"__init__", "__main__"}
+
+
+# Of these the same thing is meant wherever they are defined, or each framework has its own.
+SAME = {"Edge", "Floats", "LensCallback"}
+
+
+def test_the_name_of_a_class_or_type_means_one_thing():
+    homes = defaultdict(set)
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            names = (
+                [node.name] if isinstance(node, ast.ClassDef) else [t.id for t in targets if isinstance(t, ast.Name)]
+            )
+            for name in names:
+                if name[0].isupper() and not name.isupper():  # constants such as MOST are their module's own
+                    homes[name].add(module)
+    assert {name: found for name, found in homes.items() if len(found) > 1 and name not in SAME} == {}

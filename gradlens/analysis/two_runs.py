@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gradlens.runlog import Run
 
 
-Rows = NDArray[np.intp]
+RowIndices = NDArray[np.intp]
 # Two runs are compared step by step if they share at least this fraction of their measured steps.
 COMMON = 0.8
 
@@ -78,7 +78,7 @@ def long_tailed_first(a: Run, b: Run) -> tuple[Run, Run]:
     return (a, b) if imbalance(a) >= imbalance(b) else (b, a)
 
 
-def common_rows(a: Run, b: Run) -> tuple[Rows, Rows] | None:
+def common_rows(a: Run, b: Run) -> tuple[RowIndices, RowIndices] | None:
     """Returns the rows of both runs that belong to the same optimizer steps, or None if these are too few.
 
     They are too few if they are less than four fifths of the longer run. Runs that measured the same steps can be compared

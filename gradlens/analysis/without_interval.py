@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAMED = 3
 TOO_FEW = "too few steps"
 
-Found = dict[str, list[tuple[str, Interval]]]
+NamedIntervals = dict[str, list[tuple[str, Interval]]]
 
 
 def without_interval(cells: Iterable[tuple[str, str, Interval]]) -> str:
@@ -28,7 +28,7 @@ def without_interval(cells: Iterable[tuple[str, str, Interval]]) -> str:
             its numbers has an interval, else with the rows that have none.
     """
     rows: dict[str, int] = {}
-    reasons: dict[str, Found] = {}
+    reasons: dict[str, NamedIntervals] = {}
     for column, row, number in cells:
         if not math.isfinite(number.value):
             continue
@@ -64,13 +64,13 @@ def headline_without_interval(seen: Headline) -> str:
     )
 
 
-def _steps(found: Found) -> tuple[int, int]:
+def _steps(found: NamedIntervals) -> tuple[int, int]:
     """Returns the least and the largest number of steps behind these numbers."""
     steps = [number.samples for cells in found.values() for _, number in cells]
     return min(steps), max(steps)
 
 
-def _listed(found: Found, rows: dict[str, int]) -> str:
+def _listed(found: NamedIntervals, rows: dict[str, int]) -> str:
     """Lists columns, those with the same rows together."""
     alike: dict[tuple[str, ...], list[str]] = {}
     for column, cells in found.items():

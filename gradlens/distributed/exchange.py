@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from gradlens.distributed.wrappers import several
 
-Counts = NDArray[np.int64]
+SampleCounts = NDArray[np.int64]
 
 
-def shared_counts(counts: Counts | None) -> tuple[Counts | None, bool]:
+def shared_counts(counts: SampleCounts | None) -> tuple[SampleCounts | None, bool]:
     """Returns class counts of the whole training data, and whether they are sums over the processes.
 
     Processes that read the same data set all know its counts; ones with a part each know that part's.

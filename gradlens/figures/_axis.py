@@ -20,8 +20,8 @@ from gradlens.metrics.gram import Floats
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-Unit = Literal["step", "epoch", "time", "fraction"]
-UNITS: tuple[Unit, ...] = ("step", "epoch", "time", "fraction")
+AxisUnit = Literal["step", "epoch", "time", "fraction"]
+UNITS: tuple[AxisUnit, ...] = ("step", "epoch", "time", "fraction")
 # A figure shades at most this many phases. More bands could not be told apart.
 MOST_PHASES = 100
 # With more marks than this the figure draws only their lines. Their texts would cover each other.
@@ -68,7 +68,7 @@ class Axis:
         return np.asarray(inside + slope * (beyond + before))
 
 
-def units(run: Run) -> list[Unit]:
+def units(run: Run) -> list[AxisUnit]:
     """Returns the units that the axis of a run can have.
 
     "epoch" needs a run with epochs. "fraction" needs a run that has ended.

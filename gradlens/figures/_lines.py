@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradlens.estimation.smoothing import running_mean
-from gradlens.figures._axis import Axis, Unit
+from gradlens.figures._axis import Axis, AxisUnit
 from gradlens.figures._dots import dots_on
 from gradlens.figures._downsample import rows_seen, visible
 from gradlens.figures._names import Style
@@ -50,7 +50,7 @@ class Options(TypedDict, total=False):
         points: The most points of a line.
     """
 
-    x: Unit
+    x: AxisUnit
     smooth: int | None
     theme: Literal["light", "dark"]
     window: tuple[float, float] | None
@@ -61,7 +61,7 @@ class Options(TypedDict, total=False):
 class View:
     """``Options`` with defaults for what was not given."""
 
-    x: Unit
+    x: AxisUnit
     smooth: int | None
     theme: Theme
     window: tuple[float, float] | None

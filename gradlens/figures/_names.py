@@ -16,7 +16,7 @@ from gradlens.figures._theme import Theme
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-Kind = Literal["group", "pair", "run", "term", "method"]
+StyleKind = Literal["group", "pair", "run", "term", "method"]
 # None of these looks like the dots of the overall gradient or of the noise level.
 DASHES = ("solid", "10px,3px", "3px,3px", "10px,3px,2px,3px", "10px,3px,2px,3px,2px,3px")
 # Dots on a line mean single steps, so no name has a circle as its mark.
@@ -79,7 +79,7 @@ class Style:
         return {"mode": "lines+markers", "marker": marker}
 
 
-def style_of(kind: Kind, name: str, theme: Theme) -> Style:
+def style_of(kind: StyleKind, name: str, theme: Theme) -> Style:
     """Returns the style of a name. The same name of another kind has another style."""
     with _lock:
         place = _places.setdefault((kind, name), len(_places))
@@ -91,7 +91,7 @@ def style_of(kind: Kind, name: str, theme: Theme) -> Style:
     return Style(theme.colors[hue], DASHES[dash], mark=mark, pattern=PATTERNS[turn % len(PATTERNS)])
 
 
-def styles_of(kind: Kind, names: Iterable[str], theme: Theme) -> dict[str, Style]:
+def styles_of(kind: StyleKind, names: Iterable[str], theme: Theme) -> dict[str, Style]:
     """Returns name -> style."""
     return {name: style_of(kind, name, theme) for name in names}
 

@@ -27,7 +27,7 @@ from gradlens.guards.selective_checkpoints import keep
 NEEDED = ("torch.distributed.", "gradlens.")
 
 
-class Taken:
+class ScriptHookRecord:
     """What the script's hooks did in the training's backward passes, recorded while ``listening`` is True.
 
     Attributes:
@@ -56,7 +56,7 @@ class Taken:
             self.changing.update(dict.fromkeys(names_of(hook)))
 
 
-taken = Taken()
+taken = ScriptHookRecord()
 
 
 class ScriptHook:
@@ -180,7 +180,7 @@ def hide() -> Callable[[], None]:
         return leave.pop_all().close
 
 
-def _tensor_hook(original: Callable[..., Any], listeners: Listeners[Taken]) -> Callable[..., Any]:
+def _tensor_hook(original: Callable[..., Any], listeners: Listeners[ScriptHookRecord]) -> Callable[..., Any]:
     @functools.wraps(original)
     def register_hook(self: Tensor, hook: Any) -> Any:
         return original(self, hook if self.is_leaf or listeners.newest is None else _wrapped(hook))
@@ -188,7 +188,7 @@ def _tensor_hook(original: Callable[..., Any], listeners: Listeners[Taken]) -> C
     return register_hook
 
 
-def _node_hook(original: Callable[..., Any], listeners: Listeners[Taken]) -> staticmethod[[Any, Any], Any]:
+def _node_hook(original: Callable[..., Any], listeners: Listeners[ScriptHookRecord]) -> staticmethod[[Any, Any], Any]:
     @functools.wraps(original)
     def register(backward_hooks: Any, hook: Any) -> Any:
         if hook is ask:
@@ -198,7 +198,7 @@ def _node_hook(original: Callable[..., Any], listeners: Listeners[Taken]) -> sta
     return staticmethod(register)
 
 
-def _retain_grad(original: Callable[..., Any], listeners: Listeners[Taken]) -> Callable[..., Any]:
+def _retain_grad(original: Callable[..., Any], listeners: Listeners[ScriptHookRecord]) -> Callable[..., Any]:
     @functools.wraps(original)
     def retain_grad(self: Tensor) -> None:
         original(self)
@@ -208,7 +208,7 @@ def _retain_grad(original: Callable[..., Any], listeners: Listeners[Taken]) -> C
     return retain_grad
 
 
-PATCHES: tuple[Patch[Taken], ...] = (
+PATCHES: tuple[Patch[ScriptHookRecord], ...] = (
     Patch(Tensor, "register_hook", _tensor_hook),
     Patch(Tensor, "retain_grad", _retain_grad),
     # This function registers a hook on any node, a C++ node as well.

@@ -21,8 +21,8 @@ from gradlens.metrics.gram import Floats
 OfPacked = Callable[[NDArray[Any], tuple[str, ...]], Floats]
 
 # A series: its function, with the name of the second vector if it is a function of two; and the name of the first vector.
-Kind = AgainstAll | tuple[Between, str]
-Key = tuple[Kind, str]
+CurveKind = AgainstAll | tuple[Between, str]
+Key = tuple[CurveKind, str]
 # With more groups than this, conflicts are computed only when somebody asks for them: there are too many pairs.
 MOST_PAIRED = 4
 
@@ -81,7 +81,7 @@ def curves(packed: NDArray[Any], names: tuple[str, ...], keys: list[Key]) -> lis
         length = dict(zip(of, np.sqrt(squared), strict=True))
         overall = squared[list(of).index(vectors.ALL)]
 
-        def value(kind: Kind, name: str) -> Floats:
+        def value(kind: CurveKind, name: str) -> Floats:
             if not of[name].any():  # this segment does not have the group
                 return np.full(len(packed), np.nan)
             if kind is grams.own_norm:
@@ -95,7 +95,7 @@ def curves(packed: NDArray[Any], names: tuple[str, ...], keys: list[Key]) -> lis
         return [value(*key) for key in keys]
 
 
-def _alone(kind: Kind, name: str) -> OfPacked:
+def _alone(kind: CurveKind, name: str) -> OfPacked:
     return between(kind[0], name, kind[1]) if isinstance(kind, tuple) else against_all(kind, name)
 
 

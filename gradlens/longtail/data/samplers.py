@@ -15,22 +15,22 @@ from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
 
-Counts = Sequence[int] | NDArray[Any] | Tensor
+ImageCounts = Sequence[int] | NDArray[Any] | Tensor
 
 
-def instance_balanced(counts: Counts) -> Tensor:
+def instance_balanced(counts: ImageCounts) -> Tensor:
     """Returns [C] p_j = n_j / sum(n): every image is equally likely."""
     n = _checked(counts)
     return n / n.sum()
 
 
-def class_balanced(counts: Counts) -> Tensor:
+def class_balanced(counts: ImageCounts) -> Tensor:
     """Returns [C] p_j = 1 / C over the classes that have images: every class is equally likely."""
     present = (_checked(counts) > 0).double()
     return present / present.sum()
 
 
-def progressively_balanced(counts: Counts, epoch: int, epochs: int) -> Tensor:
+def progressively_balanced(counts: ImageCounts, epoch: int, epochs: int) -> Tensor:
     """Returns [C] p_j(t) = (1 - t/T) n_j / sum(n) + (t/T) / C, from instance- to class-balanced (Kang et al. 2020).
 
     Phase I of the paper uses it with the counts of the C1 head classes, so both terms are over C1 classes.
@@ -51,7 +51,7 @@ def progressively_balanced(counts: Counts, epoch: int, epochs: int) -> Tensor:
     return (1 - t) * instance_balanced(counts) + t * class_balanced(counts)
 
 
-def reversed_frequency(counts: Counts) -> Tensor:
+def reversed_frequency(counts: ImageCounts) -> Tensor:
     """Returns [C] p_j = (1 / n_j) / sum(1 / n): rare classes are more likely (BBN, Zhou et al. 2020)."""
     n = _checked(counts)
     inverse = torch.where(n > 0, 1 / n.clamp_min(1), 0.0)
@@ -84,7 +84,7 @@ def draw(labels: Tensor, probabilities: Tensor, size: int, generator: torch.Gene
     return torch.multinomial((p / counts.clamp_min(1))[labels], size, replacement=True, generator=generator)
 
 
-def _checked(counts: Counts) -> Tensor:
+def _checked(counts: ImageCounts) -> Tensor:
     n = torch.as_tensor(counts).double()
     if n.ndim != 1 or not len(n) or not bool(torch.isfinite(n).all()) or bool((n < 0).any()) or n.sum() == 0:
         raise LongTailError(f"class counts must be a list of non-negative numbers, not all zero, got {counts!r}")

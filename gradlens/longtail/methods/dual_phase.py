@@ -14,9 +14,7 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import cosine_network, positive, schedule, sgd
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
-from gradlens.longtail.methods.parts.exemplars import METHODS as SELECTIONS
-from gradlens.longtail.methods.parts.exemplars import Method as Selection
-from gradlens.longtail.methods.parts.exemplars import select_exemplars
+from gradlens.longtail.methods.parts.exemplars import SELECTIONS, Selection, select_exemplars
 from gradlens.longtail.methods.parts.intra import intra_class_loss
 from gradlens.longtail.methods.parts.prototypes import class_prototypes
 from gradlens.longtail.methods.parts.resize import extended, truncated
@@ -26,7 +24,7 @@ from gradlens.longtail.methods.terms import cross_entropy
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.learner import Learner, derived_seed
 from gradlens.longtail.recipe.modes import frozen
-from gradlens.longtail.recipe.phases import LossTerm, Step, TrainingPhase
+from gradlens.longtail.recipe.phases import LossOfStep, Step, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
@@ -220,13 +218,13 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     return Recipe("dual-phase", (first, second), cosine_network(task, settings), settings)
 
 
-def _losses(head: HeadClasses, settings: Settings, weight: float) -> dict[str, LossTerm]:
+def _losses(head: HeadClasses, settings: Settings, weight: float) -> dict[str, LossOfStep]:
     """Returns the terms of Equation 9. A term that is switched off is absent, not zero.
 
     Raises:
         LongTailError: A term cannot work with its settings. This is found now, not after phase I.
     """
-    losses: dict[str, LossTerm] = {"classification": cross_entropy}
+    losses: dict[str, LossOfStep] = {"classification": cross_entropy}
     if settings["intra"]:
         intra = IntraClass(
             head,

@@ -8,7 +8,7 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import cosine_network, positive, schedule, sgd
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.terms import cross_entropy
-from gradlens.longtail.recipe.phases import LossTerm, TrainingPhase
+from gradlens.longtail.recipe.phases import LossOfStep, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
@@ -17,7 +17,7 @@ from gradlens.longtail.recipe.visiting import visiting
 SCALE = Setting(10.0, "gradlens: the paper names no initial scale")
 
 
-def one_phase(method: str, task: Task, settings: Settings, loss: LossTerm = cross_entropy) -> Recipe:
+def one_phase(method: str, task: Task, settings: Settings, loss: LossOfStep = cross_entropy) -> Recipe:
     """Returns the recipe that trains on all classes at once.
 
     Args:

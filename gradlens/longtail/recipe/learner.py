@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gradlens.longtail.data.counts import Counts
 from gradlens.longtail.data.labelled_images import LabelledImages
 from gradlens.longtail.networks.network import Network
-from gradlens.longtail.recipe.processes import ALONE, Processes, Run, directly
+from gradlens.longtail.recipe.processes import ALONE, Processes, RunUnder, directly
 
 FEATURE_BATCH = 500
 
@@ -42,7 +42,7 @@ class Learner:
     modules: dict[str, nn.Module] = field(default_factory=dict)
     notes: dict[str, object] = field(default_factory=dict)
     processes: Processes = ALONE
-    run: Run = directly
+    run: RunUnder = directly
 
     @property
     def num_classes(self) -> int:

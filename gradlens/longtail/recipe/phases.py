@@ -100,10 +100,10 @@ class Step:
 
 
 NO_CLASS = -100  # cross_entropy ignores this label
-LossTerm = Callable[[Step], Tensor]
+LossOfStep = Callable[[Step], Tensor]
 Forward = Callable[[Learner, PhaseProgress, Tensor, Tensor, torch.Generator], Step]
 Select = Callable[[Learner], Tensor]
-Change = Callable[[Learner], None]
+LearnerChange = Callable[[Learner], None]
 
 
 def classify(
@@ -140,14 +140,14 @@ class TrainingPhase:
 
     name: str
     epochs: int
-    losses: Mapping[str, LossTerm]
+    losses: Mapping[str, LossOfStep]
     batch: int = 64
     visiting: Visiting = shuffled
     sgd: Sgd = field(default_factory=Sgd)
     schedule: Schedule = field(default_factory=Steps)
     trainable: tuple[str, ...] = ("",)
-    structure: Change | None = None
-    initialise: Change | None = None
+    structure: LearnerChange | None = None
+    initialise: LearnerChange | None = None
     select: Select | None = None
     forward: Forward = classify
 

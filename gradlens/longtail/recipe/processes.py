@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from gradlens.longtail.errors import LongTailError
 
 T = TypeVar("T")
-Run = Callable[[Callable[[], Any]], Any]
+RunUnder = Callable[[Callable[[], Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Processes:
             return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return model
 
-    def wrapped(self, model: nn.Module) -> Run:
+    def wrapped(self, model: nn.Module) -> RunUnder:
         """Returns a function that runs forward passes of a network so that gradients are averaged over the processes.
 
         A method's pass may use any part of the network, not only its ``forward``. So a module that holds the network and

@@ -15,7 +15,7 @@ from gradlens.metrics import packed as vectors
 from gradlens.metrics import series as curves
 from gradlens.metrics.catalogue import Unit, quantity_of
 from gradlens.metrics.gram import REST, UPDATE, Floats
-from gradlens.metrics.series import Kind, OfPacked
+from gradlens.metrics.series import CurveKind, OfPacked
 from gradlens.runlog.format.schema import RowLayout
 from gradlens.runlog.reading.files import RunFiles
 from gradlens.runlog.reading.series import Series
@@ -80,7 +80,7 @@ class Recorded:
         found = quantity_of(name)
         found.check((vector,))
 
-        def in_layers(_: Kind, vector: str, value: OfPacked) -> Floats:
+        def in_layers(_: CurveKind, vector: str, value: OfPacked) -> Floats:
             self._check_name(vector)
             return self.series.by_layer(value, self.layers, rows)
 
@@ -98,7 +98,7 @@ class Recorded:
         value = curves.share_distance(self.groups.names, self.groups.fractions())
         return self._curve("share_distance", vectors.ALL, value, layer)
 
-    def _curve(self, kind: Kind | str, name: str, value: OfPacked, layer: str | None) -> Floats:
+    def _curve(self, kind: CurveKind | str, name: str, value: OfPacked, layer: str | None) -> Floats:
         self._check_name(name)
         if isinstance(kind, tuple):
             self._check_name(kind[1])

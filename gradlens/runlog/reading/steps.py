@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradlens.metrics import series
 from gradlens.metrics.catalogue import AgainstAll, Between
 from gradlens.metrics.gram import Floats
-from gradlens.metrics.series import Kind, OfPacked
+from gradlens.metrics.series import CurveKind, OfPacked
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class RecordedSteps:
 
     groups: tuple[str, ...]
     column: Callable[[str], NDArray[Any]]
-    curve: Callable[[Kind, str, OfPacked], Floats]
+    curve: Callable[[CurveKind, str, OfPacked], Floats]
 
     def samples(self, group: str) -> Floats:
         """Returns the samples of a group."""

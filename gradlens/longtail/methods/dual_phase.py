@@ -14,7 +14,7 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import cosine_network, positive, schedule, sgd
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
-from gradlens.longtail.methods.parts.exemplars import SELECTIONS, Selection, select_exemplars
+from gradlens.longtail.methods.parts.exemplars import EXEMPLAR_RULES, ExemplarRule, select_exemplars
 from gradlens.longtail.methods.parts.intra import intra_class_loss
 from gradlens.longtail.methods.parts.prototypes import class_prototypes
 from gradlens.longtail.methods.parts.resize import extended, truncated
@@ -85,7 +85,7 @@ class Memory:
 
     head: HeadClasses
     per_class: int
-    selection: Selection
+    selection: ExemplarRule
 
     def with_tail(self, learner: Learner) -> Tensor:
         """Returns the positions of the training images of phase II: M and X2.
@@ -183,8 +183,8 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
                 )
             }
         )
-    if settings["selection"] not in SELECTIONS:
-        raise LongTailError(f"selection={settings['selection']!r}; choose one of {', '.join(SELECTIONS)}")
+    if settings["selection"] not in EXEMPLAR_RULES:
+        raise LongTailError(f"selection={settings['selection']!r}; choose one of {', '.join(EXEMPLAR_RULES)}")
     if not weight >= 0:
         raise LongTailError(f"retention_weight={weight}; it must be at least 0")
     epochs = positive(settings, "epochs")

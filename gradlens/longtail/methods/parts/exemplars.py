@@ -14,8 +14,8 @@ from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
 
-Selection = Literal["residual", "herding", "random"]
-SELECTIONS: tuple[Selection, ...] = ("residual", "herding", "random")
+ExemplarRule = Literal["residual", "herding", "random"]
+EXEMPLAR_RULES: tuple[ExemplarRule, ...] = ("residual", "herding", "random")
 
 
 def select_exemplars(
@@ -24,7 +24,7 @@ def select_exemplars(
     per_class: int = 10,
     *,
     classes: Sequence[int] | None = None,
-    method: Selection = "residual",
+    method: ExemplarRule = "residual",
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Chooses ``per_class`` different samples of each class; of a class with fewer samples all of them.
@@ -49,8 +49,8 @@ def select_exemplars(
         )
     if per_class < 1:
         raise LongTailError(f"per_class={per_class}; the memory keeps at least 1 sample of each class")
-    if method not in SELECTIONS:
-        raise LongTailError(f"method={method!r}; choose one of {', '.join(SELECTIONS)}")
+    if method not in EXEMPLAR_RULES:
+        raise LongTailError(f"method={method!r}; choose one of {', '.join(EXEMPLAR_RULES)}")
     unit = F.normalize(features.detach(), dim=1)
     chosen = []
     for j in sorted(set(labels.tolist())) if classes is None else classes:

@@ -33,11 +33,11 @@ SMALL_REST = 1e-3
 def summary_table(run: Run) -> Table:
     """Returns the table at the end of a tracked training: group by group the means over the measured steps.
 
-    Of few steps, it begins with the warning that their means say little.
+    Of few steps, it says below its title, before any number, that means say little.
     """
     title = "Whose gradient did the model follow?"
     few = _too_few(run)
-    table = Table(box=box.SIMPLE_HEAD, title=few + title, title_justify="left", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, title=title + few, title_justify="left", pad_edge=False)
     table.add_column("group")
     shown = of_groups("gradient")
     for head in ("classes", "samples", *(quantity.short for quantity in shown)):
@@ -83,7 +83,7 @@ def _too_few(run: Run) -> str:
     if len(run) >= FEW:
         return ""
     possible = training_steps(run) >= FEW and run.meta.cadence != str(Every(1))
-    return f"measured {measured_text(run)}, too few for means{'; --every 1 measures more' if possible else ''}\n"
+    return f"\nmeasured {measured_text(run)}, too few for means{'; --every 1 measures more' if possible else ''}"
 
 
 def _rest_row(run: Run) -> tuple[str, ...] | None:

@@ -38,7 +38,8 @@ def test_the_summary_counts_all_steps_and_shows_what_is_in_no_group(tmp_path):
     run = make_run(tmp_path / "short", steps=3, every=10, meta={"extra": {"steps": 272}})
     text = " ".join(printed(summary_table(run)).split())
     assert "measured 3 of 272 steps, too few for means; --every 1 measures more" in text
-    assert text.startswith("measured 3 of 272 steps, too few for means"), "said before any mean"
+    title = "Whose gradient did the model follow? measured 3 of 272 steps, too few for means"
+    assert text.startswith(title), "said before any mean"
     assert text.count("measured 3 of 272") == 1
     assert "rest (no group)" not in text
     names = ("head", "tail", "rest")

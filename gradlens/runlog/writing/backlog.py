@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog.format.description import FILE, RunMeta, write_meta
@@ -28,69 +27,69 @@ HEARTBEAT_SECONDS = 10.0
 LAST_TRIES = (0.2, 0.5, 1.0)
 
 Row = tuple[RowLayout, tuple[Any, ...]]
+T = TypeVar("T")
 
 
 class Backlog:
-    """Buffers and writes. ``add_*`` are quick and never touch the disk; ``write`` does, from one thread at a time.
+    """Buffers and writes: one side takes, by ``add_*`` and ``change_meta``, which never touch the disk; a thread writes.
+
+    No lock stands between the two: a signal handler that closes the run may have interrupted the side that takes anywhere, and
+    a thread that waited for it there would wait for ever. They share deques, whose single operations are atomic, and every
+    other attribute is changed by one side alone. ``finish`` is for when the thread has ended.
 
     Attributes:
-        meta: The description as it stands.
         trouble: The first error that the disk gave, or None.
     """
 
     def __init__(self, folder: Path, meta: RunMeta, session: int) -> None:
-        self.meta = meta
+        self._meta = meta  # but for its files, which the writing side knows
+        self._files = meta.files
         self.trouble: OSError | None = None
         self._folder = folder
         self._session = session
         self._meta_changed = False
         self._rows: deque[Row] = deque()
-        self._bytes = 0
+        self._bytes_taken = self._bytes_written = 0
         self._events: deque[dict[str, Any]] = deque()
         self._probes: deque[tuple[Measurement, dict[str, Any], dict[str, Any]]] = deque()
         self._lost = {"rows": 0, "events": 0, "probes": 0}
         self._lost_steps: tuple[int, int] | None = None
-        self._buffer = threading.RLock()
-        self._disk = threading.RLock()
-        self._writing = False
         self._segment: SegmentSink | None = None
         self._event_file = EventSink(folder, meta.id)
         self._lines = 0
         self._retry_at = 0.0
         self._beat = time.monotonic()
 
+    @property
+    def meta(self) -> RunMeta:
+        """The description as it stands."""
+        return replace(self._meta, files=self._files)
+
     def add_rows(self, rows: list[Row]) -> int:
         """Takes rows and returns how many wait; the oldest go where too many wait."""
-        with self._buffer:
-            self._rows.extend(rows)
-            self._bytes += sum(map(_size, rows))
-            while self._bytes > MOST_BYTES and len(self._rows) > 1:
-                self._drop()
-            return len(self._rows)
+        self._rows.extend(rows)
+        self._bytes_taken += sum(map(_size, rows))
+        while self._bytes_taken - self._bytes_written > MOST_BYTES and len(self._rows) > 1:
+            self._drop()
+        return len(self._rows)
 
     def add_event(self, kind: str, step: int | None, facts: dict[str, Any]) -> None:
         """Takes an event."""
         event = {"kind": kind, "step": step, "time": time.time(), "session": self._session, **facts}
-        with self._buffer:
-            event[LINE] = self._lines
-            self._lines += 1
-            self._events.append(event)
-            if len(self._events) > MOST_EVENTS:
-                self._events.popleft()
-                self._lost["events"] += 1
+        self._events.append(event)
+        if len(self._events) > MOST_EVENTS and _first(self._events) is not None:
+            self._lost["events"] += 1
 
     def add_probe(self, m: Measurement, groups: dict[str, Any], facts: dict[str, Any]) -> None:
         """Takes a probe."""
-        with self._buffer:
-            self._probes.append((m, groups, facts))
-            if len(self._probes) > MOST_PROBES:
-                self._probes.popleft()
-                self._lost["probes"] += 1
+        self._probes.append((m, groups, facts))
+        if len(self._probes) > MOST_PROBES and _first(self._probes) is not None:
+            self._lost["probes"] += 1
 
     def change_meta(self, **changes: Any) -> None:
-        """Changes attributes of the description."""
-        with self._buffer:
-            self.meta, self._meta_changed = replace(self.meta, **changes), True
+        """Changes attributes of the description, but for its files."""
+        self._meta = replace(self._meta, **changes)
+        self._meta_changed = True  # after the change: whoever writes the description clears this before he reads it
 
     def note_trouble(self, error: OSError) -> None:
         """Remembers what the disk said, for the one warning, and when to try again."""
@@ -104,22 +103,15 @@ class Backlog:
 
     def write(self) -> bool:
         """Writes everything that waits; True if nothing is left."""
-        with self._disk:
-            if self._writing:
-                return False  # a signal handler interrupted this thread's own write
-            self._writing = True
-            done = True
+        done = True
+        # What cannot be written keeps nothing else from being written: the description says what was lost.
+        for part in (self._write_rows, self._write_probes, self._write_events, self._write_meta):
             try:
-                # What cannot be written keeps nothing else from being written: the description says what was lost.
-                for part in (self._write_rows, self._write_probes, self._write_events, self._write_meta):
-                    try:
-                        part()
-                    except OSError as error:
-                        self.note_trouble(error)
-                        done = False
-            finally:
-                self._writing = False
-            return done
+                part()
+            except OSError as error:
+                self.note_trouble(error)
+                done = False
+        return done
 
     def finish(self) -> dict[str, Any]:
         """Writes everything, says what was lost, ends the segment. Never raises for the disk.
@@ -131,16 +123,14 @@ class Backlog:
             if self.write() or not self._folder.exists():
                 break
             time.sleep(pause)
-        with self._disk:
-            with self._buffer:
-                for _ in range(len(self._rows)):
-                    self._drop()
-                self._lost["probes"] += len(self._probes)
-                self._probes.clear()
-            try:
-                self._end_segment()
-            except OSError as error:
-                self.note_trouble(error)
+        while self._rows:
+            self._drop()
+        self._lost["probes"] += len(self._probes)
+        self._probes.clear()
+        try:
+            self._end_segment()
+        except OSError as error:
+            self.note_trouble(error)
         lost = self._say_what_was_lost() if any(self._lost.values()) else {}
         self.write()
         if self._lines:
@@ -150,49 +140,54 @@ class Backlog:
         return lost
 
     def _drop(self) -> None:
-        """Gives up the oldest row; called with the buffer locked."""
-        row = self._rows.popleft()
-        self._bytes -= _size(row)
+        """Gives up the oldest row."""
+        row = _first(self._rows)
+        if row is None:
+            return
+        self._bytes_taken -= _size(row)
         step = row[1][0]
         self._lost["rows"] += 1
         self._lost_steps = (step if self._lost_steps is None else self._lost_steps[0], step)
 
     def _write_rows(self) -> None:
-        while self._rows:
-            with self._buffer:
-                layout = self._rows[0][0]
-                taken: list[Row] = []
-                last = None if self._segment is None else self._segment.last_step
-                fresh = self._segment is None or self._segment.broken or self._segment.layout is not layout
-                fresh = fresh or (last is not None and self._rows[0][1][0] <= last)
-                last = None if fresh else last
-                # One segment holds one layout and growing steps; whatever departs from that starts the next segment.
-                while self._rows and self._rows[0][0] is layout and (last is None or self._rows[0][1][0] > last):
-                    taken.append(self._rows.popleft())
-                    last = taken[-1][1][0]
-                self._bytes -= sum(map(_size, taken))
+        while taken := self._next_rows():
             written = 0
             try:
-                self._write_to_segment(layout, [row for _, row in taken], fresh)
+                self._write_to_segment(taken[0][0], [row for _, row in taken])
                 written = len(taken)
             except SinkError as error:
                 written = error.written
                 raise
             finally:
-                with self._buffer:
-                    self._rows.extendleft(reversed(taken[written:]))
-                    self._bytes += sum(map(_size, taken[written:]))
+                self._bytes_written -= sum(map(_size, taken[written:]))
+                self._rows.extendleft(reversed(taken[written:]))
 
-    def _write_to_segment(self, layout: RowLayout, rows: list[tuple[Any, ...]], fresh: bool) -> None:
-        if fresh or self._segment is None:
+    def _next_rows(self) -> list[Row]:
+        """Takes the oldest rows that one segment holds: of one layout and with growing steps."""
+        taken: list[Row] = []
+        while (row := _first(self._rows)) is not None:
+            self._bytes_written += _size(row)
+            if taken and (row[0] is not taken[0][0] or row[1][0] <= taken[-1][1][0]):
+                self._bytes_written -= _size(row)
+                self._rows.appendleft(row)
+                break
+            taken.append(row)
+        return taken
+
+    def _write_to_segment(self, layout: RowLayout, rows: list[tuple[Any, ...]]) -> None:
+        segment = self._segment
+        # Whatever departs from one layout and growing steps starts the next segment.
+        if segment is not None and segment.last_step is not None and rows[0][0] <= segment.last_step:
+            segment = None
+        if segment is None or segment.broken or segment.layout is not layout:
             self._end_segment()
-            self._segment = SegmentSink(self._folder, layout, self.meta.to_json())
-        begun = self._segment.path is None
+            segment = self._segment = SegmentSink(self._folder, layout, self.meta.to_json())
+        begun = segment.path is None
         try:
-            self._segment.write(rows)
+            segment.write(rows)
         finally:
-            if begun and self._segment.path is not None:
-                self._note_file(self._segment.path.name, {"rows": None, "digest": None})
+            if begun and segment.path is not None:
+                self._note_file(segment.path.name, {"rows": None, "digest": None})
 
     def _end_segment(self) -> None:
         """Ends the segment and notes what it holds, so that a reader sees what it lacks."""
@@ -203,26 +198,28 @@ class Backlog:
         old.close()
 
     def _note_file(self, name: str, facts: dict[str, Any]) -> None:
-        with self._buffer:
-            self.change_meta(files={**self.meta.files, name: facts})
+        self._files = {**self._files, name: facts}
+        self._meta_changed = True
 
     def _earlier_lines(self) -> dict[str, int]:
-        return dict(self.meta.files.get(EVENTS, {}).get("lines") or {})
+        return dict(self._files.get(EVENTS, {}).get("lines") or {})
 
     def _write_probes(self) -> None:
-        while self._probes:
-            with self._buffer:
-                probe = self._probes[0]
-            path = write_probe(self._folder, *probe, run=self.meta.id)
+        while (probe := _first(self._probes)) is not None:
+            try:
+                path = write_probe(self._folder, *probe, run=self._meta.id)
+            except BaseException:
+                self._probes.appendleft(probe)
+                raise
             self._note_file(path.name, {})
-            with self._buffer:
-                if self._probes and self._probes[0] is probe:
-                    self._probes.popleft()
 
     def _write_events(self) -> None:
-        with self._buffer:
-            events = list(self._events)
-            self._events.clear()
+        events: list[dict[str, Any]] = []
+        while (event := _first(self._events)) is not None:
+            if LINE not in event:  # else it could not be written before
+                event[LINE] = self._lines
+                self._lines += 1
+            events.append(event)
         if not events:
             return
         written = 0
@@ -233,17 +230,14 @@ class Backlog:
             written = error.written
             raise
         finally:
-            with self._buffer:
-                self._events.extendleft(reversed(events[written:]))
+            self._events.extendleft(reversed(events[written:]))
 
     def _write_meta(self) -> None:
-        with self._buffer:
-            meta, changed = self.meta, self._meta_changed
-            self._meta_changed = False
         now = time.monotonic()
-        if changed:
+        if self._meta_changed:
+            self._meta_changed = False
             try:
-                write_meta(self._folder, meta)
+                write_meta(self._folder, self.meta)
             except OSError:
                 self._meta_changed = True
                 raise
@@ -258,11 +252,19 @@ class Backlog:
         cause = "unknown" if self.trouble is None else self.trouble.strerror or str(self.trouble)
         facts = {**lost, "first_step": first, "last_step": last, "cause": cause}
         self.add_event("lost", last, facts)
-        earlier = self.meta.extra.get("lost")
+        earlier = self._meta.extra.get("lost")
         if isinstance(earlier, dict) and isinstance(earlier.get("rows"), int):  # by an earlier start of the training
             facts["rows"] = facts.get("rows", 0) + earlier["rows"]
-        self.change_meta(extra={**self.meta.extra, "lost": facts})
+        self.change_meta(extra={**self._meta.extra, "lost": facts})
         return {**lost, "cause": cause}
+
+
+def _first(waiting: deque[T]) -> T | None:
+    """Takes the oldest one out; None where none waits, perhaps since the other side has just taken it."""
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
 
 
 def _size(row: Row) -> int:

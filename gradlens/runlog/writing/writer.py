@@ -68,8 +68,9 @@ class RunWriter:
         self._closed = self._warned = False
         self._taken = 0
         self._lock = threading.RLock()  # a signal handler may close the run in the middle of append
-        # Not an Event: a signal handler that closes the run in the middle of its set() would wait for itself.
-        self._wake: SimpleQueue[None] = SimpleQueue()
+        # Wakes the thread; what is not None is told when everything has been written. Not an Event: a signal handler that closes
+        # the run in the middle of its set() would wait for itself.
+        self._wake: SimpleQueue[SimpleQueue[None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._flush_regularly, name="gradlens-runlog", daemon=True)
         self._thread.start()
         atexit.register(self._close_at_exit)
@@ -210,9 +211,16 @@ class RunWriter:
 
     def flush(self) -> None:
         """Writes what is buffered, now; trouble with the disk is a warning."""
-        if os.getpid() == self._pid:
-            self._backlog.write()
-            self._warn()
+        if os.getpid() != self._pid:
+            return
+        # The thread alone writes: a signal handler may close the run while this one waits for it.
+        done: SimpleQueue[None] = SimpleQueue()
+        self._wake.put(done)
+        while self._thread.is_alive():
+            with contextlib.suppress(Empty):
+                done.get(timeout=FLUSH_SECONDS)
+                break
+        self._warn()
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
         """Writes everything and the run's end. A second call does nothing; trouble with the disk never raises.
@@ -255,11 +263,18 @@ class RunWriter:
 
     def _flush_regularly(self) -> None:
         while not self._closed:
+            asked = []
             with contextlib.suppress(Empty):
-                self._wake.get(timeout=FLUSH_SECONDS)
+                asked.append(self._wake.get(timeout=FLUSH_SECONDS))
                 while True:
-                    self._wake.get_nowait()
-            self._backlog.write_if_due()
+                    asked.append(self._wake.get_nowait())
+            waiting = [done for done in asked if done is not None]
+            if waiting:
+                self._backlog.write()
+            else:
+                self._backlog.write_if_due()
+            for done in waiting:
+                done.put(None)
 
     def _close_at_exit(self) -> None:
         # Reached only when nobody closed the run: the program ended by itself or by an uncaught exception.

@@ -38,8 +38,8 @@ CONVENTIONS: tuple[Convention, ...] = ("contribution", "mean")
 WINDOW_SHARE = 20
 SMALLEST_WINDOW = 10
 NOT_CORRECTED = (
-    "Each verdict is taken for itself, without a correction for their number: of two runs that do not differ, about 3 pairs in "
-    "10 get a verdict somewhere."
+    "The verdicts are not corrected for their number: if two runs do not differ, about 3 in 10 pairs still get a verdict "
+    "somewhere."
 )
 VERDICTS = {True: "supported", False: "contradicted", None: "undecided"}
 

@@ -168,7 +168,7 @@ def update_cosines(run: Run, **options: Unpack[Options]) -> Sheet:
         FigureError: The theme is unknown, or the run does not have the axis.
     """
     view = View.of(options)
-    title = "Whom does the optimizer's step serve? Cosine of each group with it"
+    title = "Which group does the optimizer's step follow? Cosine of each group with it"
     if not run.has_update:
         text = "The optimizer's step was not measured in this run (update=True measures it)."
         return note(dress(Sheet(), view.theme, title, run_text(run)), view.theme, text)

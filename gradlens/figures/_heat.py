@@ -48,7 +48,7 @@ def layer_heatmap(
     known = {one.name: one for one in of_vectors()}
     if quantity not in known:
         raise FigureError(f"quantity={quantity!r}; choose one of {', '.join(known)}")
-    title = f"Where in the network is {safe(name)} heard?"
+    title = f"In which layers does {safe(name)} have an effect?"
     about = subtitle(run_text(run), f"{safe(name)}: {known[quantity].title}, layer by layer", "first layer on top")
     layers = run.layers
     if not layers or not len(run):

@@ -275,4 +275,4 @@ def test_part_of_training_is_offered_when_all_runs_have_ended(monkeypatch, tmp_p
     writer.close()
     assert axis.value == "step"
     assert "Part of training" not in axis.options
-    assert "how long training will train is not known" in axis.help
+    assert "it is not known how long training will train" in axis.help

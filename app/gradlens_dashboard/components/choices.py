@@ -130,7 +130,7 @@ def choose_axis(runs: Sequence[Run], *, fraction: bool = False) -> str:
         if all(unit in units(run) for run in runs) and (fraction or unit != "fraction")
     }
     training = ", ".join(plain(run.name) for run in runs if run.status.live) if fraction else ""
-    why = f"Not by part of training: how long {training} will train is not known yet." if training else None
+    why = f"Part of training is not possible yet: it is not known how long {training} will train." if training else None
     return choose(st.segmented_control, "Horizontal axis", shared, next(iter(shared)), "x", help=why)
 
 
@@ -138,8 +138,8 @@ def choose_smoothing() -> int | None:
     """Lets the viewer choose the running mean and returns its measured steps; None = the default of the figures."""
     chosen = choose(
         st.selectbox, "Running mean over", SMOOTHING, "auto", "smooth", width=190,
-        help="Measured steps that the strong line averages; single steps stay faint behind it. "
-        "Bars and cells average over as many at least.",
+        help="Measured steps in the mean of the strong line; the faint line shows single steps. "
+        "Bars and cells are means of at least as many.",
     )  # fmt: skip
     return None if chosen == "auto" else int(chosen)
 

@@ -28,7 +28,7 @@ def follow(runs: Iterable[Run], *, listing: bool = False) -> None:
         return
     on = not live or choose_whether(
         "Live", "live",
-        help="On: new measurements are drawn as they come, at most every 2 seconds. Off: the page holds still.",
+        help="On: new measurements are drawn as they come, at most every 2 seconds. Off: the page does not change.",
     )  # fmt: skip
     if on:
         st.fragment(_look, run_every=SECONDS)(shown, _sight(shelf(), shown, listing=listing), listing)

@@ -62,7 +62,7 @@ def empty(found: Shelf, fewest: int) -> None:
     if found.runs:
         need = f"This page compares {fewest} runs; there is only one in"
     else:
-        need = "No run that can be read in" if found.broken else "No runs yet in"
+        need = "There is no readable run in" if found.broken else "No runs yet in"
     with st.container(border=True):
         st.markdown(f"**{need}** `{plain_code(str(found.folder))}`")
         demo, track = _commands(found.folder)

@@ -70,6 +70,4 @@ def say_unlike(runs: Sequence[Run]) -> None:
     found = dict.fromkeys(text for run in runs[1:] for text in unlike(runs[0], run))
     if found:
         words = plain("; ".join(found))
-        st.info(
-            f"Trainings of different kinds stand beside each other: they differ in {words}.", icon=":material/info:"
-        )
+        st.info(f"These trainings are of different kinds: they differ in {words}.", icon=":material/info:")

@@ -90,9 +90,9 @@ def claims_table(claims: Iterable[Claim]) -> None:
                 f'<td class="gl-verdict"><span class="gl-badge {key}">{sign} {claim.verdict}</span>{footnote}</td></tr>'
             )
     caption = "".join(f"{place}: {note}. " for place, note in enumerate(notes, 1)) + (
-        "Supported: the whole 95% interval lies above “no difference”; contradicted: below it; undecided: it holds it. "
-        f"{NOT_CORRECTED} Intervals say how sure the averages of these two "
-        "runs are, not how another seed would come out."
+        "Supported: the whole 95% interval is above “no difference”. Contradicted: it is below. Undecided: it holds it. "
+        f"{NOT_CORRECTED} Intervals are about the means of these two "
+        "runs, not about other seeds."
     )
     _write(_table(CLAIMS, range(3, 6), rows, caption), "statements with verdicts")
 
@@ -105,8 +105,8 @@ def differences_table(names: tuple[str, str], rows: Iterable[Difference]) -> Non
         rows: Their differences.
     """
     paired = (
-        "Where both runs measured the same steps, the difference is taken over those alone, step by step; it need not be that of "
-        "the two means."
+        "If both runs measured the same steps, the difference is taken step by step over these alone. It may differ from the "
+        "difference of the two means."
     )
     rows = list(rows)
     found = [(row.group, row.quantity, difference_cells(row), row.clear) for row in rows]
@@ -147,8 +147,8 @@ def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str],
         cells = _cells(head, texts, first=0, strong=len(head) - 1 if clear else None)
         found.append(f'<tr><th scope="row">{_text(quantity)}</th>{"".join(cells)}</tr>')
     caption = (
-        "Means over the measured steps with 95% intervals, where they can be had. Bold: the interval of the difference "
-        f"leaves out 0. {more}"
+        "Means over the measured steps with 95% intervals, if there are any. Bold: the interval of the difference "
+        f"does not hold 0. {more}"
     )
     _write(_table(("", *head), range(1, len(head) + 1), found, caption), f"means: {', '.join(head)}")
 

@@ -35,8 +35,8 @@ index = len(probes) - 1
 if len(probes) > 1:
     index = choose_step(
         "Measurement", [probe.step for probe in probes], "at",
-        help="Probes of whole data in order of training, or stretches of training where every class is a group. At the right "
-        "end, the page goes on to the latest one as they come.",
+        help="Probes of the whole data in the order of training, or parts of the training if every class is a group. At the "
+        "right end the page always shows the latest one.",
     )  # fmt: skip
 probe = probes[index]
 

@@ -19,8 +19,8 @@ from gradlens_dashboard.components.tables import differences_table
 
 heading(
     "Compare",
-    "The same quantity of several runs over each other, aligned by step, epoch or part of training; below, two of them in "
-    "numbers. Lower distortion means that the update served all classes more alike.",
+    "A quantity of several runs in one figure, aligned by step, epoch or part of training. Below, two of the runs in "
+    "numbers. Lower distortion means that all classes had a more equal share of the update.",
 )
 found = runs_or_stop()
 chosen = choose_runs(found, "Runs", "runs", most=4)
@@ -74,5 +74,5 @@ if len(chosen) > 1 and (groups or len(chosen) > 2):
             if note:
                 st.warning(plain(note), icon=":material/exclamation:")
             if at:
-                st.caption(f"As of {at}; computed anew whenever a run has grown by a tenth.")
+                st.caption(f"From {at}; computed again when a run has grown by a tenth.")
             differences_table((first, second), rows_of)

@@ -17,8 +17,8 @@ from gradlens_dashboard.components.tables import accuracy_table, story_table
 
 heading(
     "Dual-phase",
-    "A method that trains in phases beside one that does not. In phase I the head learns alone, so the whole update is the "
-    "head's; in phase II the tail joins and the shares should come close to those of the classes.",
+    "A method that trains in phases beside one that does not. In phase I only the head is trained, so the whole update is the "
+    "head's. In phase II the tail joins, and the shares should come close to those of the classes.",
 )
 found = runs_or_stop()
 phased = [name for name, run in found.runs.items() if len(run.phases) > 1]

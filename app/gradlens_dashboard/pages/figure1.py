@@ -17,8 +17,8 @@ from gradlens_dashboard.components.tables import claims_table
 
 heading(
     "Figure 1",
-    "Above: how far the overall gradient goes the way of each group. Below: how strong each group's gradient is. "
-    "On long-tailed data (left) the paper sees the overall gradient pulled towards the head and the tail drowned out.",
+    "Above: how closely the overall gradient follows each group. Below: how strong each group's gradient is. "
+    "In the paper the overall gradient follows the head on long-tailed data (left), and hardly the tail.",
 )
 found = runs_or_stop(fewest=2)
 pair = default_pair(list(found.runs.values()))
@@ -49,5 +49,5 @@ chart("figure1", draw, name=f"figure1-{left}-{right}", revision=(left, right, x,
 
 st.header("What the paper says about it", anchor=False)
 if at:
-    st.caption(f"As of {at}; judged anew whenever a run has grown by a tenth.")
+    st.caption(f"From {at}; judged again when a run has grown by a tenth.")
 claims_table(claims)

@@ -31,8 +31,8 @@ PARTS = {
 
 heading(
     "Run",
-    "How far the overall gradient goes each group's way, how strong each group pulls, and whose the update is in the end. "
-    "Drag in a figure to zoom, double-click to see all again; shaded bands are phases, dotted lines marks and events.",
+    "How closely the overall gradient follows each group, how strong each group's gradient is, and its share of the update. "
+    "Drag in a figure to zoom, double-click to see all. Shaded bands are phases, dotted lines are marks and events.",
 )
 found = runs_or_stop()
 with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -133,8 +133,8 @@ OPTIONAL = ("method", "data set", "interval", "last phase", "its interval", "acc
 
 heading(
     "Runs",
-    "Every training that gradlens has watched in this folder. Distortion says how far the update was from serving all classes "
-    "alike (0 = every group steers it in proportion to its classes); the small curve is its course over the run.",
+    "Every training that gradlens has measured in this folder. Distortion says how far the groups' shares of the update are "
+    "from their shares of the classes (0 = equal). The small curve shows the distortion over the run.",
 )
 found = showable(shelf())
 if not found.runs:

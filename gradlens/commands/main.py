@@ -1,7 +1,4 @@
-"""The command line of gradlens. Each command parses its options, calls a function and prints.
-
-A command imports what it needs only when it runs.
-"""
+"""The command line of gradlens: parses options, calls a function, prints. A command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -167,11 +164,7 @@ def _opened(folder: Path) -> Run:
 
 
 def _readable(folders: list[Path]) -> list[Run]:
-    """Returns the runs that can be read, and prints a warning for each of the others.
-
-    Raises:
-        RunError: Only one run was given, and it cannot be read.
-    """
+    """Returns the runs that can be read, and prints a warning for each of the others. A single run must be readable."""
     from gradlens.runlog import RunError
 
     found = []

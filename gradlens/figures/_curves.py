@@ -32,10 +32,6 @@ NO_LOGITS = "The loss of single samples is unknown in this run: what was measure
 def cosines(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws the cosine of each group's gradient with the overall gradient; with more than 8 groups as a heat map.
 
-    Args:
-        run: The run.
-        **options: See ``Options``.
-
     Raises:
         FigureError: The theme is unknown, or the run does not have the axis.
     """
@@ -77,10 +73,6 @@ def norms(run: Run, per: str = "contribution", *, log: bool = False, **options: 
 def conflicts(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws the cosine between the gradients of each two groups; of more than 8 pairs the 8 with the lowest cosines.
 
-    Args:
-        run: The run.
-        **options: See ``Options``.
-
     Raises:
         FigureError: The theme is unknown, or the run does not have the axis.
     """
@@ -100,10 +92,6 @@ def conflicts(run: Run, **options: Unpack[Options]) -> Sheet:
 def losses(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws the mean loss per sample of each group, and the whole loss on which the training called ``backward``.
 
-    Args:
-        run: The run.
-        **options: See ``Options``.
-
     Raises:
         FigureError: The theme is unknown, or the run does not have the axis.
     """
@@ -116,10 +104,6 @@ def losses(run: Run, **options: Unpack[Options]) -> Sheet:
 @drawing
 def accuracies(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws the accuracy of each group: left on the training batches, right in the evaluations, if there are any.
-
-    Args:
-        run: The run.
-        **options: See ``Options``.
 
     Raises:
         FigureError: The theme is unknown, or the run does not have the axis.
@@ -159,10 +143,6 @@ def update_cosines(run: Run, **options: Unpack[Options]) -> Sheet:
     """Draws the cosine of each group's gradient with the step that the optimizer took.
 
     With momentum or Adam that step differs from the gradient.
-
-    Args:
-        run: The run.
-        **options: See ``Options``.
 
     Raises:
         FigureError: The theme is unknown, or the run does not have the axis.

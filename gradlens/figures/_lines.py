@@ -146,11 +146,7 @@ class Line:
         return np.minimum(starts + size // 2, rows - 1), self.shortened(starts).smoothed(window // size)
 
     def shortened(self, starts: NDArray[np.intp]) -> Self:
-        """Returns a shorter line: its values are means over bins, NaN where a bin has no finite value.
-
-        Args:
-            starts: [n] first rows of the bins.
-        """
+        """Returns a shorter line: means over bins with the first rows ``starts`` [n]; NaN if a bin has no finite value."""
         if self.weights is None and math.isfinite(self.values.sum()):  # the usual case, found fast: no value is absent
             totals = np.diff(np.append(starts, len(self.values))).astype(np.float64)
             return replace(
@@ -191,17 +187,7 @@ def add_lines(
     col: int = 1,
     legend: bool = True,
 ) -> None:
-    """Draws lines into a panel: all faint lines first, then all strong lines on top.
-
-    Args:
-        sheet: The figure to draw into.
-        axis: The horizontal axis of the run.
-        lines: The lines.
-        view: How they are drawn.
-        row: Row of the panel, from 1.
-        col: Column of the panel, from 1.
-        legend: True if the legend lists the lines.
-    """
+    """Draws lines into a panel (rows and columns count from 1): all faint lines first, then all strong lines on top."""
     faint, strong, dots = [], [], []
     for line in lines:
         n = min(len(axis.positions), len(line.values))  # a live run may have grown between two reads
@@ -224,10 +210,7 @@ def add_lines(
 
 
 def compact(values: NDArray[Any]) -> NDArray[Any]:
-    """Returns the same numbers with 32 bits each where possible, since figures are sent to a browser.
-
-    Integers outside 32 bits become float64. Floats become float32, which rounds them.
-    """
+    """Returns the numbers with 32 bits each, for a browser. Floats are rounded; integers beyond 32 bits become float64."""
     if np.issubdtype(values.dtype, np.integer):
         fits = len(values) == 0 or abs(int(values[-1])) < 2**31
         return values.astype(np.int32) if fits else values.astype(np.float64)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gradlens.runlog import Probe, Run
 
 
-# Which quantity of the catalogue is a group's norm of its "contribution" or of its "mean" gradient, and what that is of.
+# The quantity of the catalogue for each way to take the norm of a group ("contribution", "mean"), and a text for each way.
 NORMS = {"contribution": "norm", "mean": "mean_norm"}
 PERS = {"contribution": "contribution to the batch gradient", "mean": "mean gradient of the group's own samples"}
 

@@ -81,7 +81,7 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
         sheet.add_trace(
             bar(
                 x=(x[1:] + x[:-1]) / 2, width=np.diff(x), y=heights[name], name=safe(name),
-                # Lines of the same colour: bars that end within a pixel would leave stripes.
+                # Lines of the same colour close the gaps between bars that end inside a pixel.
                 marker={
                     "color": styles[name].color, "line": {"width": 0.6, "color": styles[name].color},
                     **({"pattern": {"shape": styles[name].pattern}} if styles[name].pattern else {}),
@@ -100,7 +100,7 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
     sheet.update_xaxes(**horizontal(axis))
     if len(edges) <= FEW_BARS and np.issubdtype(
         axis.positions.dtype, np.integer
-    ):  # plotly would write below their middles
+    ):  # by default plotly labels the middles of the bars
         sheet.update_xaxes(tickvals=x)
     sheet.update_yaxes(
         title={"text": QUANTITIES["share"].title},

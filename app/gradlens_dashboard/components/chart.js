@@ -5,7 +5,7 @@ const memory = new WeakMap();
 function plotly() {
   if (window.Plotly) return Promise.resolve(window.Plotly);
   window.gradlensPlotly ??= new Promise((resolve, reject) => {
-    const early = document.querySelector(`script[src="${SCRIPT}"]`);  // the page's own, unless that could not be loaded
+    const early = document.querySelector(`script[src="${SCRIPT}"]`);  // the page has this script, unless it could not be loaded
     const script = early ?? document.createElement("script");
     script.addEventListener("load", () => resolve(window.Plotly));
     script.addEventListener("error", () => { delete window.gradlensPlotly; script.remove(); reject(new Error(SCRIPT + " could not be loaded")); });
@@ -31,12 +31,12 @@ function build(root) {
     '<figcaption><div class="gl-texts"><h2></h2><p></p></div><div class="gl-tools" role="group">' +
     ["PNG", "SVG", "HTML", "CSV"].map((kind) => `<button type="button" data-kind="${kind}">${kind}</button>`).join("") +
     '</div></figcaption><div class="gl-plot"></div>';
-  root.append(figure);  // the style sheet that Streamlit has put there stays
+  root.append(figure);  // Streamlit's style sheet is in root already and stays
   return figure;
 }
 
-// Figures that wait to be drawn: one after the other, those on the screen first. Between two of them the browser shows what is
-// there and takes clicks; without that a viewer would wait for all of them.
+// Figures that wait to be drawn. They are drawn one after another, those on the screen first. Between two of them the browser
+// shows what is drawn and takes clicks, so that a viewer does not wait for all figures.
 const waiting = new Set();
 let drawing = false;
 
@@ -63,7 +63,7 @@ function distance({ figure }) {
   return Math.max(0, top - window.innerHeight, -bottom);
 }
 
-// Nothing is drawn beneath a mouse button that is held: it would break off the zoom that is being drawn.
+// Nothing is drawn while a mouse button is held down: drawing would stop a zoom that the viewer is making.
 async function drawOne(state) {
   if (state.held || state.gone) return;
   state.drawing = true;
@@ -71,7 +71,7 @@ async function drawOne(state) {
     state.due = false;
     await paint(state);
   } catch (error) {
-    if (state.gone) return;  // the page was left in the middle of it
+    if (state.gone) return;  // the viewer has left the page meanwhile
     console.error(error);
     state.figure.dataset.drawn = "failed";
     const plot = state.figure.querySelector(".gl-plot");
@@ -88,7 +88,7 @@ async function paint(state) {
   const { figure, spec, data } = state;
   const plot = figure.querySelector(".gl-plot");
   const width = plot.clientWidth || figure.clientWidth;
-  const empty = spec.layout.xaxis?.visible === false;  // only a note why there is nothing to draw
+  const empty = spec.layout.xaxis?.visible === false;  // the figure only has a note that says why it is empty
   if (empty && plot._fullLayout) Plotly.purge(plot);
   if (!plot._fullLayout) plot.textContent = "";
   figure.classList.toggle("gl-empty", empty);
@@ -122,7 +122,7 @@ async function paint(state) {
   figure.dataset.drawn = String(Number(figure.dataset.drawn ?? 0) + 1);
 }
 
-// The drawing is one image of several layers; the buttons beside it stay within reach of the keyboard.
+// For screen readers the layers of the drawing are one image. The buttons beside it can still be reached with the keyboard.
 function name(plot, text) {
   const [first, ...others] = plot.querySelectorAll(".main-svg");
   first.setAttribute("role", "img");
@@ -130,15 +130,15 @@ function name(plot, text) {
   for (const layer of others) layer.setAttribute("aria-hidden", "true");
 }
 
-// What a line is called in the address.
+// The name of a line in the address.
 const line = (trace) => plain(trace.legendgroup ?? trace.name);
 
-// What the legend hides is hidden whatever the server says.
+// Lines that the viewer has hidden in the legend stay hidden when the server sends new data.
 function legible(state) {
   return state.spec.data.map((trace) => (state.hidden.includes(line(trace)) ? { ...trace, visible: "legendonly" } : trace));
 }
 
-// Zoom and legend choices stand in the address, so that a copied link opens the same view.
+// Zoom and hidden lines are kept in the address, so that a copied link opens the same view.
 function choices({ key, path, keep }) {
   const { pathname, searchParams } = new URL(window.location);
   if (!keep || !pathname.endsWith("/" + path)) return { zoom: {}, hidden: [] };
@@ -150,7 +150,7 @@ function choices({ key, path, keep }) {
 
 function keep({ data, zoom, hidden }) {
   const address = new URL(window.location);
-  if (!address.pathname.endsWith("/" + data.path)) return;  // the viewer has gone on meanwhile
+  if (!address.pathname.endsWith("/" + data.path)) return;  // the viewer has opened another page meanwhile
   const names = { zoom: Object.entries(zoom).map(([axis, ends]) => [axis.replace("axis", ""), ...ends].join(" ")), hide: hidden };
   for (const [name, values] of Object.entries(names)) {
     address.searchParams.delete(`${name}.${data.key}`);
@@ -159,10 +159,10 @@ function keep({ data, zoom, hidden }) {
   if (address.search !== window.location.search) window.history.replaceState(window.history.state, "", address);
 }
 
-// The part of the horizontal axis, which all panels share, that is seen; null = all.
+// The visible part of the horizontal axis, which all panels share; null = all.
 const shownPart = ({ zoom }) => zoom[Object.keys(zoom).find((axis) => axis.startsWith("x"))] ?? null;
 
-// Asks the server for the points of what is seen.
+// Asks the server for the points in the visible part.
 function report(state) {
   keep(state);
   clearTimeout(state.timer);
@@ -249,7 +249,7 @@ export default function (component) {
     state.release = () => {
       if (!state.held) return;
       state.held = false;
-      setTimeout(() => { if (state.due) draw(state); }, 250);  // when the new zoom is known
+      setTimeout(() => { if (state.due) draw(state); }, 250);  // by then the new zoom is known
     };
     window.addEventListener("pointerup", state.release);
     window.addEventListener("pointercancel", state.release);
@@ -261,7 +261,7 @@ export default function (component) {
     Object.assign(state, { zoom: {}, hidden: [] });
     keep(state);
   }
-  // Another part than what is seen: it was not known yet, or no more.
+  // The server has drawn another part than the visible one, since it did not know the zoom.
   if (data.resample && JSON.stringify(data.window) !== JSON.stringify(shownPart(state))) report(state);
   if (data.csv && data.csv.id !== state.csv) {
     state.csv = data.csv.id;

@@ -1,11 +1,11 @@
-// What plotly is told of a figure on a page, as a pure function of the figure and the page's width.
+// Adapts the layout of a figure to a page, as a pure function of the figure and the width of the page.
 const NARROW = 640;
-const SCALE = 64;  // pixels of a colour scale that lies below its figure
+const SCALE = 64;  // height in pixels of a colour scale below its figure
 
-// Figure texts are escaped for plotly; the document takes them as plain text.
+// Texts of figures are escaped for plotly. The page needs them as plain text.
 const plain = (text) => new DOMParser().parseFromString((text ?? "").replaceAll("<br>", " "), "text/html").body.textContent;
 
-// On screen the title stands above the figure as text of the page, so the room that plotly keeps for it is given back.
+// On a page the title is text above the figure, so the room for it inside the figure is removed.
 function withoutTitle(layout) {
   const above = layout.legend?.y === undefined ? 0 : Math.max(0, (1 - layout.legend.y) * layout.height - 6);
   layout.height -= above;
@@ -14,12 +14,12 @@ function withoutTitle(layout) {
   if (layout.legend) layout.legend.y = 1 - 6 / layout.height;
 }
 
-// Panels that stand side by side are put one below the other.
+// Puts panels that are side by side one below the other.
 function stacked(layout) {
   const panels = Object.keys(layout).filter((key) => /^yaxis\d*$/.test(key)).map((key) => {
     const y = layout[key];
     return { x: layout["xaxis" + (y.anchor ?? "x").slice(1)], y, top: y.domain?.[1] ?? 1 };
-  }).filter((panel) => panel.x?.domain);  // a figure of one panel need not say where it is
+  }).filter((panel) => panel.x?.domain);  // a figure with a single panel may have no domain
   for (const panel of panels) Object.assign(panel, { cx: (panel.x.domain[0] + panel.x.domain[1]) / 2, side: panel.x.domain[0] });
   if (new Set(panels.map((panel) => panel.side)).size < 2) return;
   const titles = (layout.annotations ?? []).filter((a) => a.xref === "paper" && a.yref === "paper");
@@ -39,10 +39,10 @@ function stacked(layout) {
   });
 }
 
-// Whether a figure is a matrix whose cells are squares.
+// Says whether a figure is a matrix with square cells.
 const square = (spec) => Boolean(spec.layout.yaxis?.scaleanchor);
 
-// On narrow screens the colour scale of a matrix lies below it, where it takes no width.
+// On narrow screens the colour scale of a matrix is below it, where it needs no width.
 function scaled(trace, layout, spec, width) {
   if (width >= NARROW || !square(spec) || !trace.colorbar) return trace;
   const below = -50 / (layout.height - layout.margin.t - layout.margin.b - SCALE);
@@ -57,7 +57,7 @@ function adapted(spec, width) {
     layout.margin.l = Math.min(layout.margin.l, 62);
     layout.margin.r = 10;
     if (square(spec)) layout.height = width - layout.margin.l - layout.margin.r + layout.margin.t + layout.margin.b + SCALE;
-    if (layout.legend && spec.data.length > 1) {  // below the tools, which have no room beside it
+    if (layout.legend && spec.data.length > 1) {  // below the tools, since there is no room for both side by side
       layout.height += 24;
       layout.margin.t += 24;
       layout.legend.y = 1 - 30 / layout.height;
@@ -67,7 +67,7 @@ function adapted(spec, width) {
   return layout;
 }
 
-// What the user has zoomed to lies over what the server says, whatever that has become since.
+// The zoom of the viewer is used instead of the server's range, also after new data have come.
 function zoomed(layout, zoom) {
   for (const [axis, range] of Object.entries(zoom)) if (layout[axis]) Object.assign(layout[axis], { range: [...range], autorange: false });
   return layout;

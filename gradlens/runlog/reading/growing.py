@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gradlens.runlog.errors import RunError
 from gradlens.runlog.format.regular import open_regular, reason
 
 MOST_OPEN = 48
+T = TypeVar("T")
 
 
 class FileChangedError(RunError):
@@ -59,13 +61,7 @@ class GrowingFile:
         Raises:
             FileChangedError: The file has gone, is shorter or another one now.
         """
-        with _LOCK:
-            try:
-                raw = self._raw or self._open_again()
-                raw.seek(at)
-                found = raw.read(count) or b""
-            except OSError as error:
-                raise self._changed(f"can no longer be read: {reason(error)}") from error
+        found = self._at(at, lambda raw: raw.read(count) or b"")
         if len(found) < count:
             raise self._changed("was cut while it was read; open the run again")
         return found
@@ -76,13 +72,7 @@ class GrowingFile:
         Raises:
             FileChangedError: The file has gone, is shorter or another one now.
         """
-        with _LOCK:
-            try:
-                raw = self._raw or self._open_again()
-                raw.seek(at)
-                count = raw.readinto(buffer) or 0
-            except OSError as error:
-                raise self._changed(f"can no longer be read: {reason(error)}") from error
+        count = self._at(at, lambda raw: raw.readinto(buffer) or 0)
         if count < memoryview(buffer).nbytes:
             raise self._changed("was cut while it was read; open the run again")
 
@@ -91,6 +81,16 @@ class GrowingFile:
         with _LOCK:
             self._close()
             self.size = 0
+
+    def _at(self, at: int, read: Callable[[RawIOBase], T]) -> T:
+        """Returns what is read from byte ``at`` on, of the file that was looked at."""
+        with _LOCK:
+            try:
+                raw = self._raw or self._open_again()
+                raw.seek(at)
+                return read(raw)
+            except OSError as error:
+                raise self._changed(f"can no longer be read: {reason(error)}") from error
 
     def _changed(self, how: str) -> FileChangedError:
         return FileChangedError(f"{self.path} {how}")

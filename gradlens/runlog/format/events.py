@@ -85,8 +85,8 @@ class EventFile:
             lines: Session, as text -> lines that it has written, as far as run.json knows.
         """
         missing = dict(self._missing)
-        # Lines of a run without an id are not numbered.
-        for session, count in lines.items() if self.run is not None else ():
+        # Lines of a run without an id are not numbered; how many a file lacks that cannot be opened is not known.
+        for session, count in lines.items() if self.run is not None and self.unopened is None else ():
             missing[int(session)] = missing.get(int(session), 0) + max(count - self._next.get(int(session), 0), 0)
         counts = {
             "damaged lines are left out": self.damaged,

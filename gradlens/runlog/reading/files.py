@@ -97,8 +97,8 @@ class RunFiles:
         for segment in segments:
             found += [segment.unopened] if segment.unopened else []
             found += segment.problems
-            # A killed run's last write may be torn, which its status says.
-            if not (segment is segments[-1] and (live or self.meta.status == "running")):
+            # Of a file that cannot be opened the end is not known; a killed run's last write may be torn, which its status says.
+            if not segment.unopened and not (segment is segments[-1] and (live or self.meta.status == "running")):
                 found += _torn(
                     segment, {} if self._is_foreign(segment) else self.meta.files.get(_own_name(segment), {})
                 )

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import socket
 import zlib
 
 import numpy as np
@@ -206,3 +208,29 @@ def test_special_files_are_said_and_never_waited_for(run_path, name, kind):
     assert run.warnings
     assert len(run) == (150 if name == FIRST else 350)
     assert read_meta(run_path).seed == 0 if name != "run.json" else run.meta.seed == 0
+
+
+@pytest.mark.parametrize("name", [FIRST, "events.jsonl"])
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "link in a circle"])
+def test_a_file_that_is_none_is_said_in_one_line(tmp_path, kind, name):
+    path = made(tmp_path / "r") / name
+    path.unlink()
+    pipes = []
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link in a circle":
+        path.symlink_to(path.name)
+    else:
+        pipes.append(socket.socket(socket.AF_UNIX))
+        folder = os.open(path.parent, os.O_RDONLY)  # the path of a socket must be short
+        pipes[0].bind(f"/proc/self/fd/{folder}/{name}")
+        os.close(folder)
+    run = Run(tmp_path / "r")
+    (said,) = run.warnings
+    assert re.fullmatch(rf"{re.escape(name)} cannot be read: .+", said)
+    assert len(run) == (150 if name == FIRST else 350)
+    assert [m.text for m in run.marks] == ([] if name != FIRST else ["from 0", "from 200"])
+    for pipe in pipes:
+        pipe.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from gradlens.autograd.graph import Edge, Leaf, Node, edge_of, walk
 
 
 def cotangents(loss: Tensor, anchors: Sequence[Tensor]) -> list[Tensor | None]:
@@ -54,19 +55,11 @@ def bypasses(loss: Tensor, anchors: Sequence[Tensor], params: Sequence[nn.Parame
     It walks the graph's structure only: no arithmetic, no synchronisation, and it stops at the anchors, so the network
     below them is never visited.
     """
-    stops = {(anchor.grad_fn, anchor.output_nr) for anchor in anchors}
+    stops = {edge_of(anchor) for anchor in anchors}
     targets = {id(param) for param in params}
-    stack: list[tuple[Any, int]] = [(loss.grad_fn, loss.output_nr)]
-    seen: set[tuple[Any, int]] = set()
-    while stack:
-        edge = stack.pop()
-        node = edge[0]
-        if node is None or edge in seen or edge in stops:
-            continue
-        seen.add(edge)
-        if id(getattr(node, "variable", None)) in targets:
+    for node, _ in walk([edge_of(loss)], by_edge=True, stops=stops):
+        if type(node) is Leaf and id(node.variable) in targets:
             return True
-        stack.extend(node.next_functions)
     return False
 
 
@@ -79,25 +72,20 @@ def nearest_parameters(anchor: Tensor, params: Sequence[nn.Parameter]) -> list[i
     index_of = {id(param): index for index, param in enumerate(params)}
     uses: dict[int, int] = {}
     depth_of: dict[int, int] = {}
-    level: list[Any] = [anchor.grad_fn]
-    seen: set[Any] = set()
-    depth = 0
-    while level:
-        following: list[Any] = []
-        for node in level:
-            if node is None or node in seen:
-                continue
-            seen.add(node)
-            for child, _ in node.next_functions:
-                found = index_of.get(id(getattr(child, "variable", None)))
-                if found is None:
-                    following.append(child)
-                else:
-                    uses[found] = uses.get(found, 0) + 1
-                    depth_of.setdefault(found, depth)
-        level, depth = following, depth + 1
+    depths: dict[Node, int] = {anchor.grad_fn: 0}
+    inputs: dict[Node, tuple[Edge, ...]] = {}
+    for node in walk([edge_of(anchor)], leaves=False, nearest_first=True, inputs=inputs):
+        depth = depths[node]
+        for child, _ in inputs[node]:
+            found = index_of.get(id(child.variable)) if type(child) is Leaf else None
+            if found is None:
+                depths.setdefault(child, depth + 1)
+            else:
+                uses[found] = uses.get(found, 0) + 1
+                depth_of.setdefault(found, depth)
     single = {found: depth_of[found] for found, count in uses.items() if count == 1}
     if not single:
         return []
     # One layer's weight and bias can hang a node apart (the weight behind a transpose).
-    return sorted(found for found, at in single.items() if at <= min(single.values()) + 1)
+    near = min(single.values()) + 1
+    return sorted(found for found, at in single.items() if at <= near)

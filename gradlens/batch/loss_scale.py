@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from gradlens.autograd.graph import edge_of, walk
 from gradlens.guards.error_text import in_one_line
 from gradlens.guards.patches import Listeners, Patch
 from gradlens.guards.warning import GradlensWarning
@@ -78,17 +78,10 @@ def scale_of(losses: Sequence[Tensor]) -> Tensor | None:
     """
     if not _scaled:
         return None
-    waiting: deque[Any] = deque(loss.grad_fn for loss in losses if loss.grad_fn is not None)
-    seen = set(waiting)
-    while waiting and len(seen) < SEARCHED:
-        node = waiting.popleft()
+    for node in walk(map(edge_of, losses), nearest_first=True, most=SEARCHED):
         factor: Tensor | None = node.metadata.get(KEY)
         if factor is not None:
             return factor.detach().clone()  # the scaler changes it in place
-        for child, _ in node.next_functions:
-            if child is not None and child not in seen:
-                seen.add(child)
-                waiting.append(child)
     return None
 
 

@@ -10,19 +10,17 @@ heads. Two forward passes meet in parameters, or in tensors that are computed fr
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
-from typing import Any, Self, TypeAlias
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from gradlens.autograd.graph import Edge, Leaf, edge_of, walk
 from gradlens.batch.rows import Rows
-
-# A node of the graph, and which of its outputs.
-Edge: TypeAlias = tuple[Any, int]
 
 # Edges of a graph that are searched.
 SEARCHED = 200_000
@@ -46,7 +44,7 @@ class Samples:
     @classmethod
     def of(cls, anchors: Sequence[Tensor], labels: Tensor, rows: Rows) -> Self:
         """Notes the samples of a backward pass that is about to run."""
-        return cls(tuple((a.grad_fn, a.output_nr) for a in anchors), labels.detach(), rows.counts)
+        return cls(tuple(edge_of(anchor) for anchor in anchors), labels.detach(), rows.counts)
 
     def same_as(self, earlier: Samples) -> bool:
         """Says whether these are the samples of an earlier pass.
@@ -59,35 +57,20 @@ class Samples:
             or self.counts != earlier.counts
         ):
             return False
-        shared = _first_shared(self.edges, set(_edges(earlier.edges)))
+        shared = _first_shared(self.edges, set(walk(earlier.edges, by_edge=True, most=SEARCHED)))
         if not shared or not all(_carries(edge, self.labels.shape[:1].numel()) for edge in shared):
             return False
         return torch.equal(self.labels, earlier.labels.to(self.labels))
 
 
-def _edges(start: Sequence[Edge], stops: Container[Edge] = ()) -> Iterator[Edge]:
-    """Yields the edges that are reached from some, these included, each once; not those below ``stops``."""
-    waiting = list(start)
-    seen = set(waiting)
-    while waiting and len(seen) < SEARCHED:
-        edge = waiting.pop()
-        if edge[0] is None:
-            continue
-        yield edge
-        if edge not in stops:
-            fresh = [following for following in edge[0].next_functions if following not in seen]
-            seen.update(fresh)
-            waiting += fresh
-
-
 def _first_shared(start: Sequence[Edge], known: set[Edge]) -> list[Edge]:
-    return [edge for edge in _edges(start, known) if edge in known]
+    return [edge for edge in walk(start, by_edge=True, ends=known, most=SEARCHED) if edge in known]
 
 
 def _carries(edge: Edge, count: int) -> bool:
     """Whether the tensor at an edge is computed and has ``count`` rows, in one leading dimension or several."""
     node, number = edge
-    if hasattr(node, "variable"):  # a parameter
+    if type(node) is Leaf:
         return False
     known = getattr(node, "_input_metadata", ())
     return number < len(known) and count in accumulate(known[number].shape, mul)

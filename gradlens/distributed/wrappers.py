@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
+from gradlens.autograd.graph import edge_of, walk
 from gradlens.autograd.shards import is_sharded
 from gradlens.distributed.errors import TeamError
 
@@ -111,14 +112,7 @@ def is_joint(loss: Tensor) -> bool:
 
     Structure only. Any function written in Python counts: what it does in its backward pass cannot be seen.
     """
-    waiting: list[Any] = [loss.grad_fn]
-    seen: set[Any] = set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if isinstance(node, torch.autograd.function.BackwardCFunction) and type(node).__name__ != "_DDPSinkBackward":
-            return True
-        waiting.extend(child for child, _ in node.next_functions)
-    return False
+    return any(
+        isinstance(node, torch.autograd.function.BackwardCFunction) and type(node).__name__ != "_DDPSinkBackward"
+        for node in walk([edge_of(loss)])
+    )

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from gradlens.autograd.graph import Edge, Leaf, Node, edge_of, walk
 from gradlens.engines.protocol import EngineRefusal
-
-# A node of the graph and the number of one of its outputs: the gradient edge of a tensor.
-Edge: TypeAlias = tuple[Any, int]
 
 # Nodes whose inside cannot be seen from the graph.
 OPAQUE = {
     "CheckpointFunctionBackward": "reentrant checkpointing hides the layers inside; pass use_reentrant=False",
     "CompiledFunctionBackward": "compiled code hides the layers inside",
 }
-
-
-def edge_of(tensor: Tensor) -> Edge:
-    """Returns the gradient edge of a tensor; the node is None without a graph."""
-    return tensor.grad_fn, tensor.output_nr
 
 
 @dataclass(frozen=True)
@@ -42,8 +35,7 @@ class Region:
     path: str
 
 
-@dataclass(frozen=True)
-class DirectUse:
+class DirectUse(NamedTuple):
     """A use of a measured parameter outside every covered layer.
 
     Attributes:
@@ -90,27 +82,21 @@ def audit(anchors: Sequence[Tensor], regions: Iterable[Region], measured: Collec
         entries.add(region.entry)
         inside |= _inside(region, measured)
     direct: list[DirectUse] = []
-    stack = [anchor.grad_fn for anchor in anchors if anchor.grad_fn is not None]
-    seen: set[Any] = set(stack)
-    while stack:
-        node = stack.pop()
-        outside = node not in inside
-        if outside:
-            _refuse_opaque_or_mixing(node)
-        for position, (child, _) in enumerate(node.next_functions):
+    below: dict[Node, tuple[Edge, ...]] = {}
+    for node in walk(map(edge_of, anchors), leaves=False, inputs=below):
+        if node in inside:
+            continue
+        _refuse_opaque_or_mixing(node)
+        for position, (child, _) in enumerate(below[node]):
             if child is None:
                 continue
-            variable = getattr(child, "variable", None)
-            if variable is not None:
-                if outside and id(variable) in measured:
+            if type(child) is Leaf:
+                variable = child.variable
+                if id(variable) in measured:
                     direct.append(DirectUse(node, position, variable))
-                continue
-            if outside and child in inside and child not in entries:
+            elif child in inside and child not in entries:
                 raise EngineRefusal(f"split: {node.name()} uses the inside of a layer that it covers")
-            if child not in seen:
-                seen.add(child)
-                stack.append(child)
-    return Account(seen, tuple(direct))
+    return Account(below, tuple(direct))
 
 
 def enters(loss: Tensor, anchors: Sequence[Tensor], below: Collection[Any]) -> bool:
@@ -122,34 +108,17 @@ def enters(loss: Tensor, anchors: Sequence[Tensor], below: Collection[Any]) -> b
         below: The nodes below the anchors.
     """
     stops = {edge_of(anchor) for anchor in anchors}
-    stack: list[Edge] = [edge_of(loss)]
-    seen: set[Edge] = set()
-    while stack:
-        edge = stack.pop()
-        if edge[0] is None or edge in seen or edge in stops:
-            continue
-        if edge[0] in below:
-            return True
-        seen.add(edge)
-        stack.extend(edge[0].next_functions)
-    return False
+    return any(node in below for node, _ in walk([edge_of(loss)], by_edge=True, stops=stops))
 
 
 def _inside(region: Region, measured: Collection[int]) -> set[Any]:
-    seen: set[Any] = {region.entry}
-    stack = [region.entry]
-    while stack:
-        for edge in stack.pop().next_functions:
-            child = edge[0]
-            if child is None or edge in region.exits or child in seen:
-                continue
-            variable = getattr(child, "variable", None)
-            if variable is None:
-                seen.add(child)
-                stack.append(child)
-            elif id(variable) in measured and id(variable) not in region.own:
-                raise EngineRefusal(f"split: {region.path} reaches a parameter that is not its own")
-    return seen
+    found: set[Any] = set()
+    for node in walk([(region.entry, 0)], stops=region.exits):
+        if type(node) is not Leaf:
+            found.add(node)
+        elif (used := id(node.variable)) in measured and used not in region.own:
+            raise EngineRefusal(f"split: {region.path} reaches a parameter that is not its own")
+    return found
 
 
 def _refuse_opaque_or_mixing(node: Any) -> None:

@@ -15,10 +15,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
 from gradlens.autograd.grads import Grads
+from gradlens.autograd.graph import edge_of
 from gradlens.batch.rows import Rows
 from gradlens.batch.selection import select
 from gradlens.engines import direct_uses as direct
-from gradlens.engines.audit import Account, DirectUse, Region, audit, edge_of, enters
+from gradlens.engines.audit import Account, DirectUse, Region, audit, enters
 from gradlens.engines.backward_scale import BackwardScale
 from gradlens.engines.group_sums import GroupSums, plain_arithmetic
 from gradlens.engines.layer_calls import AttentionCall, LayerCall

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
+from gradlens.autograd.graph import Edge, edge_of, walk
 from gradlens.autograd.inner_products import dense
 from gradlens.autograd.parameter_hooks import silenced
 from gradlens.batch.rows import LabelsError, dense_labels, group_rows, mask_rows, rows_around_classes, rows_lead
@@ -142,28 +143,18 @@ def _anchor_edges(loss: Tensor, labels: Tensor, classes: int) -> list[GradientEd
     as many rows as the batch would look like one, so that places with the classes come first.
     """
     rows = labels.shape[:-1] if labels.is_floating_point() and labels.ndim == 2 else labels.shape
-    level: list[tuple[Any, int]] = [(loss.grad_fn, 0)]
-    seen: set[Any] = set()
-    found: list[GradientEdge] = []
+    found: dict[Edge, GradientEdge] = {}
     nearest: GradientEdge | None = None
-    while level:
-        following: list[tuple[Any, int]] = []
-        for node, number in level:
-            if node is None or (node, number) in seen or hasattr(node, "variable"):
-                continue
-            seen.add((node, number))
-            metadata = getattr(node, "_input_metadata", ())
-            shape = torch.Size(metadata[number].shape) if number < len(metadata) else torch.Size()
-            lead, around = rows_lead(shape, rows) and len(shape) > len(rows), rows_around_classes(shape, rows)
-            if (lead and shape[len(rows) :] == (classes,)) or (around and shape[1] == classes):
-                found.append(GradientEdge(node, number))
-                continue
-            if nearest is None and (lead or around):
-                nearest = GradientEdge(node, number)
-            following += node.next_functions
-        level = following
+    for node, number in walk([edge_of(loss)], by_edge=True, ends=found, leaves=False, nearest_first=True):
+        metadata = getattr(node, "_input_metadata", ())
+        shape = torch.Size(metadata[number].shape) if number < len(metadata) else torch.Size()
+        lead, around = rows_lead(shape, rows) and len(shape) > len(rows), rows_around_classes(shape, rows)
+        if (lead and shape[len(rows) :] == (classes,)) or (around and shape[1] == classes):
+            found[node, number] = GradientEdge(node, number)
+        elif nearest is None and (lead or around):
+            nearest = GradientEdge(node, number)
     if found or nearest is not None:
-        return found or [nearest]  # type: ignore[list-item]
+        return list(found.values()) or [nearest]  # type: ignore[list-item]
     raise LabelsError(
         f"no tensor of the loss's graph has the rows of labels of shape {list(labels.shape)} and a dimension for classes; "
         "name it: group_gradients(model, loss, labels, groups, outputs=logits)"

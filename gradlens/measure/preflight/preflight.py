@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gradlens.autograd.graph import Node, edge_of, walk
 from gradlens.guards.script_hooks import ScriptHook, hooks_of, is_needed, names_of, taken
 from gradlens.measure.preflight.one_pass import why_once
 from gradlens.measure.preflight.refusal import Refusal
@@ -92,14 +92,6 @@ class Preflight:
             self._passes.check(losses, anchors, params)
 
 
-def nodes_of(losses: Sequence[Tensor]) -> Iterator[Any]:
+def nodes_of(losses: Sequence[Tensor]) -> Iterator[Node]:
     """Yields the nodes of a graph, each once, without those that accumulate: passes of ours do not run them."""
-    waiting: list[Any] = [loss.grad_fn for loss in losses if loss.grad_fn is not None]
-    seen = set(waiting)
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for child, _ in node.next_functions:
-            if child is not None and child not in seen and not hasattr(child, "variable"):
-                seen.add(child)
-                waiting.append(child)
+    return walk(map(edge_of, losses), leaves=False)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from gradlens.autograd.graph import inputs_of
 from gradlens.tracking.find.classifiers import leaf_at
-from gradlens.tracking.find.sightings import nodes
+from gradlens.tracking.find.sightings import nodes_above_losses
 
 # In the name of its node, whose inputs begin with what it is given and the weight [C, D].
 NODE, WEIGHT = "linear_cross_entropy", 1
@@ -21,13 +22,13 @@ CHUNKED = (
 
 def in_chunks(roots: Sequence[Tensor]) -> bool:
     """Says whether the graphs of ``roots`` hold such a loss, outside of other loss calls."""
-    return any(NODE in node.name() for node in nodes(list(roots)))
+    return any(NODE in node.name() for node in nodes_above_losses(roots))
 
 
 def classes_of_chunked(roots: Sequence[Tensor]) -> int | None:
     """Returns C of such a loss; None where there is none, or its weight is not trained."""
-    for node in nodes(list(roots)):
-        if NODE in node.name() and len(node.next_functions) > WEIGHT:
-            weight = leaf_at(node.next_functions[WEIGHT][0])
+    for node in nodes_above_losses(roots):
+        if NODE in node.name() and len(inputs := inputs_of(node)) > WEIGHT:
+            weight = leaf_at(inputs[WEIGHT][0])
             return len(weight) if weight is not None and weight.ndim == 2 else None
     return None

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import Any, TypeAlias
 
 from torch import Tensor
 
-# A node of the graph, and which of its outputs.
-Edge: TypeAlias = tuple[Any, int]
+from gradlens.autograd.graph import Edge, Leaf, Node, edge_of, inputs_of, walk
 
 # Nodes between logits and the last layer's parameters that are searched.
 SEARCHED = 64
@@ -27,10 +25,10 @@ def origin_of(logits: Tensor) -> Edge:
 
     Two tensors of one origin hold the same rows; slices of one tensor do not have its origin.
     """
-    edge: Edge = (logits.grad_fn, logits.output_nr)
+    edge = edge_of(logits)
     for _ in range(SEARCHED):
-        inputs = [child for child in edge[0].next_functions if child[0] is not None]
-        if len(inputs) != 1 or hasattr(inputs[0][0], "variable") or entries(inputs[0]) != entries(edge):
+        inputs = [child for child in inputs_of(edge[0]) if child[0] is not None]
+        if len(inputs) != 1 or type(inputs[0][0]) is Leaf or entries(inputs[0]) != entries(edge):
             break
         edge = inputs[0]
     return edge
@@ -50,7 +48,7 @@ def has_outputs(logits: Tensor, count: int) -> bool:
     return any(count in param.shape for param in _layer(logits)[1])
 
 
-def _layer(logits: Tensor) -> tuple[Any, list[Tensor]]:
+def _layer(logits: Tensor) -> tuple[Node, list[Tensor]]:
     """Returns the nearest node that uses parameters, and those."""
     for node in nearest_first(logits.grad_fn):
         # A single number is a temperature, which several classifiers may share.
@@ -60,36 +58,28 @@ def _layer(logits: Tensor) -> tuple[Any, list[Tensor]]:
     return None, []
 
 
-def parameters_of(node: Any) -> list[Tensor]:
+def parameters_of(node: Node) -> list[Tensor]:
     """Returns the leaf tensors that a node uses, as they are or cast and transposed."""
-    return [variable for child, _ in node.next_functions if (variable := leaf_at(child)) is not None]
+    return [variable for child, _ in inputs_of(node) if (variable := leaf_at(child)) is not None]
 
 
-def nearest_first(start: Any) -> Iterator[Any]:
-    """Yields nodes of a graph, those with the fewest steps to ``start`` first, up to a number; no leaves."""
-    waiting, seen = [start], {start}
-    while waiting and len(seen) < SEARCHED:
-        node = waiting.pop(0)
-        if hasattr(node, "variable"):
-            continue
-        yield node
-        for child, _ in node.next_functions:
-            if child is not None and child not in seen:
-                seen.add(child)
-                waiting.append(child)
+def nearest_first(start: Node) -> Iterator[Node]:
+    """Yields nodes of a graph, those with the fewest steps to ``start`` first, up to a number."""
+    return walk([(start, 0)], nearest_first=True, most=SEARCHED)
 
 
-def leaf_at(node: Any) -> Tensor | None:
+def leaf_at(node: Node) -> Tensor | None:
     """Returns the leaf at a node, or behind a few nodes of one input each (a cast, a transpose)."""
     for _ in range(BETWEEN):
         if node is None:
             return None
-        variable: Tensor | None = getattr(node, "variable", None)
-        if variable is not None:
+        if type(node) is Leaf:
+            variable: Tensor = node.variable
             return variable
-        if len(node.next_functions) != 1:
+        inputs = inputs_of(node)
+        if len(inputs) != 1:
             return None
-        node = node.next_functions[0][0]
+        node = inputs[0][0]
     return None
 
 

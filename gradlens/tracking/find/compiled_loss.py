@@ -6,12 +6,12 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 import gradlens
+from gradlens.autograd.graph import Edge, edge_of, walk
 
 NODE = "CompiledFunctionBackward"
 # Nodes above a compiled function that are searched: a loss is scaled and added up after it.
@@ -26,20 +26,13 @@ NOT_THE_SCRIPTS = tuple(os.path.dirname(str(package.__file__)) + os.sep for pack
 
 def is_inside(roots: Sequence[Tensor]) -> bool:
     """Says whether a compiled function returned the loss: scalars are all that reaches ``roots`` from it."""
-    waiting: list[tuple[Any, int]] = [(root.grad_fn, root.output_nr) for root in roots if root.grad_fn is not None]
-    seen = set(waiting)
-    found = False
-    while waiting and len(seen) < SEARCHED:
-        node, number = waiting.pop()
+    compiled: set[Edge] = set()
+    for node, number in walk(map(edge_of, roots), by_edge=True, ends=compiled, most=SEARCHED):
         if node.name() == NODE:
             if math.prod(node._input_metadata[number].shape) != 1:
                 return False
-            found = True
-            continue
-        fresh = [edge for edge in node.next_functions if edge[0] is not None and edge not in seen]
-        seen.update(fresh)
-        waiting += fresh
-    return found
+            compiled.add((node, number))
+    return bool(compiled)
 
 
 def functions() -> str | None:

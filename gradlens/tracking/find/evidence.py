@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradlens.autograd.graph import Edge
 from gradlens.batch.labelled import Labelled, LossTerm
-from gradlens.tracking.find.classifiers import Edge, classifier_of, origin_of
+from gradlens.tracking.find.classifiers import classifier_of, origin_of
 from gradlens.tracking.find.mixing import joined, masses, mixed, share_of, weights_of
 from gradlens.tracking.find.sightings import Found, Sighting
 from gradlens.tracking.find.targets import IGNORED

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradlens.autograd.graph import edge_of, walk
 from gradlens.tracking.find.targets import IGNORED, cumulative, hardened, varies
 
 # Nodes between the model's output and the loss that are searched.
@@ -68,7 +69,9 @@ def _labels(
     inputs: Sequence[Tensor],
     refuse: Callable[[str], None],
 ) -> Iterator[Tensor]:
-    for node in _between(roots, outputs):
+    start = [edge_of(root) for root in roots]
+    stops = {edge_of(output) for output in outputs}.difference(start)  # a model may return its loss
+    for node in walk(start, stops=stops, most=SEARCHED):
         for labels in _kept(node, rows, classes):
             found = _hardened(labels)
             if not _are_labels(found, rows, classes, several=node.name() in _ONE_VS_ALL):
@@ -86,19 +89,6 @@ def _why_not(masses: Tensor, inputs: Sequence[Tensor]) -> str | None:
     if varies(masses):
         return "vary continuously, as a teacher's outputs or an autoencoder's inputs do"
     return "are thresholds below a rank" if cumulative(masses) else None
-
-
-def _between(roots: Sequence[Tensor], outputs: Sequence[Tensor]) -> Iterator[Any]:
-    stops = {(output.grad_fn, output.output_nr) for output in outputs}
-    waiting: list[Any] = [root.grad_fn for root in roots if root.grad_fn is not None]
-    seen = set(waiting)
-    while waiting and len(seen) < SEARCHED:
-        node = waiting.pop()
-        yield node
-        for edge in node.next_functions:
-            if edge[0] is not None and edge not in stops and edge[0] not in seen:
-                seen.add(edge[0])
-                waiting.append(edge[0])
 
 
 def _kept(node: Any, rows: int, classes: int) -> Iterator[Tensor]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gradlens.tracking.find.sightings import nodes
+from gradlens.autograd.graph import Node, edge_of, walk
+from gradlens.tracking.find.sightings import all_nodes
 
 # Graphs whose tensors are kept until a backward pass comes; more are evaluations that nobody differentiates.
 GRAPHS = 4
@@ -34,7 +35,7 @@ class Observed:
         self._graphs = []
         if len(pairs) < 2:
             return pairs
-        reached = set(nodes(list(roots), below_sightings=True))
+        reached = set(all_nodes(roots))
         return [pair for pair in pairs if pair[0].grad_fn in reached] or pairs[-1:]
 
     def forget(self) -> None:
@@ -42,17 +43,7 @@ class Observed:
         self._graphs = []
 
 
-def _computed(outputs: Tensor, known: set[Any]) -> tuple[set[Any], bool]:
-    """Returns the nodes that compute ``outputs`` and are not known, and whether some are known."""
-    start: Any = outputs.grad_fn
-    waiting, seen, shared = [start], {start}, False
-    while waiting:
-        node = waiting.pop()
-        if node in known:
-            shared = True
-            continue
-        for child, _ in node.next_functions:
-            if child is not None and child not in seen and not hasattr(child, "variable"):
-                seen.add(child)
-                waiting.append(child)
-    return seen, shared
+def _computed(outputs: Tensor, known: set[Node]) -> tuple[set[Node], bool]:
+    """Returns the nodes that compute ``outputs``, down to those that are known, and whether some are known."""
+    seen = set(walk([edge_of(outputs)], ends=known, leaves=False))
+    return seen, not seen.isdisjoint(known)

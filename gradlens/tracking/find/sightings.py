@@ -6,13 +6,15 @@ found again from whatever loss the script differentiates, and an evaluation that
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.autograd.graph import GradientEdge
+
+from gradlens.autograd.graph import Leaf, Node, edge_of, walk
 
 KEY = "gradlens"
 # Nodes of a loss's graph that are searched: enough for any model, and a bound on the time that a search can take.
@@ -75,11 +77,13 @@ def attach(sighting: Sighting, output: Tensor) -> None:
 def find(roots: list[Tensor]) -> list[Found]:
     """Returns the sightings in the graphs of ``roots``, in the order of the forward pass."""
     found: list[Found] = []
-    for node in nodes(roots):
+    calls: set[Node] = set()  # another loss call below one is none of its own
+    for node in walk(map(edge_of, roots), ends=calls, most=SEARCHED_NODES):
         sighting = node.metadata.get(KEY)
         if sighting is not None:
+            calls.add(node)
             found.append(Found(sighting, node))
-    return sorted(found, key=lambda item: item.node._sequence_nr())
+    return found if len(found) < 2 else sorted(found, key=lambda item: item.node._sequence_nr())
 
 
 def forget(found: list[Found]) -> None:
@@ -91,28 +95,27 @@ def forget(found: list[Found]) -> None:
 def leaves(roots: list[Tensor]) -> list[Tensor]:
     """Returns the leaf tensors (parameters) that the graphs of ``roots`` reach."""
     variables: dict[int, Tensor] = {}
-    for node in nodes(roots, below_sightings=True):
-        variable = getattr(node, "variable", None)
-        if variable is not None:
+    for node in all_nodes(roots):
+        if type(node) is Leaf:
+            variable = node.variable
             variables[id(variable)] = variable
     return list(variables.values())
 
 
 def recomputes_unseen(roots: list[Tensor]) -> bool:
     """Says whether the graphs of ``roots`` hold reentrant checkpoints, whose layers are no part of the graph."""
-    return any(type(node).__name__ == "CheckpointFunctionBackward" for node in nodes(roots, below_sightings=True))
+    return any(type(node).__name__ == "CheckpointFunctionBackward" for node in all_nodes(roots))
 
 
-def nodes(roots: list[Tensor], *, below_sightings: bool = False) -> Iterator[Any]:
-    """Yields graph nodes, each once; not those below a loss call unless wanted."""
-    waiting: list[Any] = [root.grad_fn for root in roots if root.grad_fn is not None]
-    seen = set(waiting)
-    while waiting and len(seen) < SEARCHED_NODES:
-        node = waiting.pop()
+def all_nodes(roots: Sequence[Tensor]) -> Iterator[Node]:
+    """Yields the nodes of the graphs of ``roots``, each once, also those below a loss call."""
+    return walk(map(edge_of, roots), most=SEARCHED_NODES)
+
+
+def nodes_above_losses(roots: Sequence[Tensor]) -> Iterator[Node]:
+    """Yields the nodes of the graphs of ``roots``, each once, down to those of loss calls."""
+    calls: set[Node] = set()
+    for node in walk(map(edge_of, roots), ends=calls, most=SEARCHED_NODES):
+        if KEY in node.metadata:
+            calls.add(node)
         yield node
-        if not below_sightings and KEY in node.metadata:
-            continue
-        for child, _ in node.next_functions:
-            if child is not None and child not in seen:
-                seen.add(child)
-                waiting.append(child)

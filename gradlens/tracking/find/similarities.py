@@ -6,11 +6,11 @@ Read off the graph between the logits and the nearest layer, as in ``classifiers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 
-from gradlens.tracking.find.classifiers import BETWEEN, Edge, entries, nearest_first, parameters_of
+from gradlens.autograd.graph import Edge, Leaf, Node, inputs_of, walk
+from gradlens.tracking.find.classifiers import BETWEEN, entries, nearest_first, parameters_of
 
 # Operations that compare each row of their last two inputs with each of the other.
 PRODUCTS = (
@@ -33,18 +33,18 @@ def are_similarities(logits: Tensor) -> bool:
     for node in nearest_first(logits.grad_fn):
         if any(param.numel() > 1 for param in parameters_of(node)):
             return False
-        compared = node.next_functions[-2:]
+        compared = inputs_of(node)[-2:]
         if (node.name() in PRODUCTS or _spreads(node)) and not any(_is_weight(edge) for edge in compared):
             return True
     return False
 
 
-def _spreads(node: Any) -> bool:
+def _spreads(node: Node) -> bool:
     """Says whether a node multiplies or subtracts two tensors that both have fewer entries than the result."""
     if node.name() not in SPREAD:
         return False
     size = entries((node, 0))
-    sides = [_before_it_was_spread(edge) for edge in node.next_functions if edge[0] is not None]
+    sides = [_before_it_was_spread(edge) for edge in inputs_of(node) if edge[0] is not None]
     return size is not None and len(sides) == 2 and all(side is not None and side < size for side in sides)
 
 
@@ -52,11 +52,11 @@ def _before_it_was_spread(edge: Edge) -> int | None:
     """Returns how many entries a tensor has, not counting those that ``expand`` has repeated a few nodes before."""
     node = edge[0]
     for _ in range(BETWEEN):
-        if node is None or not node.next_functions:
+        if node is None or not (inputs := inputs_of(node)):
             break
         if node.name() == "ExpandBackward0":
-            return entries(node.next_functions[0])
-        node = node.next_functions[0][0]
+            return entries(inputs[0])
+        node = inputs[0][0]
     return entries(edge)
 
 
@@ -68,18 +68,9 @@ def _is_weight(edge: Edge) -> bool:
     return any(leaf.numel() == size for leaf in leaves)
 
 
-def _leaves(start: Any) -> Sequence[Tensor]:
+def _leaves(start: Node) -> Sequence[Tensor]:
     """Returns the leaf tensors that a node depends on; none where it depends on a layer, or more nodes than a weight does."""
-    waiting, seen, found = [start], {start}, []
-    while waiting:
-        node = waiting.pop()
-        variable: Tensor | None = getattr(node, "variable", None)
-        if variable is not None:
-            found.append(variable)
-        for child, _ in node.next_functions:
-            if child is not None and child not in seen:
-                seen.add(child)
-                waiting.append(child)
-        if len(seen) > WEIGHT or node.name() in LAYERS:
-            return ()
-    return found
+    reached = list(walk([(start, 0)], most=WEIGHT + 1))
+    if len(reached) > WEIGHT or any(node.name() in LAYERS for node in reached):
+        return ()
+    return [node.variable for node in reached if type(node) is Leaf]

@@ -50,10 +50,9 @@ def _nothing_of(gradient: Tensor) -> Tensor:
 
 
 def bypasses(loss: Tensor, anchors: Sequence[Tensor], params: Sequence[nn.Parameter]) -> bool:
-    """Says whether the loss reaches a parameter on a path around the anchors (a penalty on the weights, say).
+    """Says whether the loss depends on a parameter in another way than through the anchors, such as a penalty on the weights.
 
-    It walks the graph's structure only: no arithmetic, no synchronisation, and it stops at the anchors, so the network
-    below them is never visited.
+    The walk ends at the anchors, so it never visits the network below them.
     """
     stops = {edge_of(anchor) for anchor in anchors}
     targets = {id(param) for param in params}
@@ -64,10 +63,10 @@ def bypasses(loss: Tensor, anchors: Sequence[Tensor], params: Sequence[nn.Parame
 
 
 def nearest_parameters(anchor: Tensor, params: Sequence[nn.Parameter]) -> list[int]:
-    """Returns the indices of the parameters that a pull-back from the anchor reaches without crossing the network.
+    """Returns the indices of parameters whose gradients need only a short pull-back from the anchor; there may be none.
 
-    These are the parameters of the layer next to the anchor whose gradient is complete there: only one place of the graph
-    uses them, so a pull-back restricted to them is cheap. Empty when there are none.
+    These are parameters of the layer next to the anchor. Each is used at one place of the graph only, so its gradient is
+    complete there.
     """
     index_of = {id(param): index for index, param in enumerate(params)}
     uses: dict[int, int] = {}
@@ -86,6 +85,6 @@ def nearest_parameters(anchor: Tensor, params: Sequence[nn.Parameter]) -> list[i
     single = {found: depth_of[found] for found, count in uses.items() if count == 1}
     if not single:
         return []
-    # One layer's weight and bias can hang a node apart (the weight behind a transpose).
+    # The weight of a layer may be one node further away than its bias (behind a transpose).
     near = min(single.values()) + 1
     return sorted(found for found, at in single.items() if at <= near)

@@ -1,7 +1,7 @@
-"""The autograd graph: the one walk through it, for every question about its structure.
+"""Walks the autograd graph. Every question about the structure of the graph uses this one function, ``walk``.
 
-Each question has bounds of its own, which are arguments. The walk looks at structure only: no arithmetic, no synchronisation with
-a device, less than a microsecond for each node.
+Its arguments say where a walk ends. It looks only at the structure: no arithmetic, no waiting for a device, less than a
+microsecond for each node.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from typing import Any, TypeAlias
 from torch import Tensor
 from torch._C import _functions
 
-# A node of the graph. Torch has a class for each kind of node, and none that is above them all.
+# A node of the graph. torch has a class for each kind of node, and no common parent class.
 Node: TypeAlias = Any
-# The kind of node that adds up the gradient of a leaf (a parameter), its ``variable``. Functions of the script may have one, too.
+# The class of nodes that add up the gradient of a leaf (a parameter), which is their ``variable``. Nodes of the script's own
+# functions may have an attribute of this name, too, so the class decides.
 Leaf: Any = _functions.AccumulateGrad
-# A node and the number of one of its outputs: where a tensor lies in the graph. The node is None for a tensor without a graph.
+# A node and the number of one of its outputs. A tensor of the graph has one edge. The node is None for a tensor without a graph.
 Edge: TypeAlias = tuple[Node, int]
 
 
 def edge_of(tensor: Tensor) -> Edge:
-    """Returns where a tensor lies in the graph; the node is None without a graph."""
+    """Returns the edge of a tensor in the graph. Its node is None if the tensor has no graph."""
     return tensor.grad_fn, tensor.output_nr
 
 
 def inputs_of(node: Node) -> tuple[Edge, ...]:
-    """Returns where the inputs of a node lie in the graph; the node is None for an input that wants no gradient."""
+    """Returns the edges of a node's inputs. The node of an edge is None if that input needs no gradient."""
     inputs: tuple[Edge, ...] = node.next_functions
     return inputs
 
@@ -43,17 +44,17 @@ def walk(
     most: int | None = None,
     inputs: dict[Node, tuple[Edge, ...]] | None = None,
 ) -> Iterator[Any]:
-    """Yields the nodes that tensors are computed from, each once.
+    """Yields the nodes from which tensors are computed, each once, beginning with the tensors' own nodes.
 
     Args:
-        start: Where the tensors lie; what is there comes, too. No graph is no error.
-        by_edge: Yield edges instead of nodes: a node then comes once for each of its outputs that is used.
-        stops: Edges that the walk does not follow.
-        ends: Nodes (edges, if these come) below which the walk does not go. The caller may add what has just come.
-        leaves: Whether the nodes that add up the gradients of leaves come, too.
-        nearest_first: Whether what is nearer to the start comes first; else one branch comes to its end before the next.
-        most: So many come at the most.
-        inputs: Takes where the inputs of each node lie, before it comes.
+        start: The edges of the tensors. Edges without a node are ignored.
+        by_edge: Whether to yield edges instead of nodes. A node is then yielded once for each of its outputs that is used.
+        stops: Edges that are neither yielded nor followed.
+        ends: Nodes (edges, with ``by_edge``) that are yielded but not followed. The caller may add the one just yielded.
+        leaves: Whether to yield ``Leaf`` nodes, too.
+        nearest_first: Whether to yield nodes near the start first. If not, the walk follows one branch to its end, then the next.
+        most: The largest number of nodes (edges) that are yielded; None: no limit.
+        inputs: A dict that receives the input edges of each node, before the node is yielded.
     """
     waiting: Any = deque(start) if nearest_first else list(start)
     take = waiting.popleft if nearest_first else waiting.pop

@@ -22,7 +22,7 @@ from torch import Tensor
 from gradlens.autograd.graph import Edge, Leaf, edge_of, walk
 from gradlens.batch.rows import Rows
 
-# Edges of a graph that are searched.
+# At most so many edges of a graph are searched.
 SEARCHED = 200_000
 
 
@@ -43,7 +43,7 @@ class Samples:
 
     @classmethod
     def of(cls, anchors: Sequence[Tensor], labels: Tensor, rows: Rows) -> Self:
-        """Notes the samples of a backward pass that is about to run."""
+        """Returns the samples of a backward pass that is about to run."""
         return cls(tuple(edge_of(anchor) for anchor in anchors), labels.detach(), rows.counts)
 
     def same_as(self, earlier: Samples) -> bool:
@@ -68,7 +68,10 @@ def _first_shared(start: Sequence[Edge], known: set[Edge]) -> list[Edge]:
 
 
 def _carries(edge: Edge, count: int) -> bool:
-    """Whether the tensor at an edge is computed and has ``count`` rows, in one leading dimension or several."""
+    """Says whether an edge belongs to a computed tensor (not a parameter) with ``count`` rows.
+
+    The rows may be spread over several leading dimensions.
+    """
     node, number = edge
     if type(node) is Leaf:
         return False

@@ -11,7 +11,7 @@ from torch import Tensor
 from gradlens.autograd.graph import Edge, Leaf, Node, edge_of, walk
 from gradlens.engines.protocol import EngineRefusal
 
-# Nodes whose inside cannot be seen from the graph.
+# Nodes that hide layers from the graph, and why.
 OPAQUE = {
     "CheckpointFunctionBackward": "reentrant checkpointing hides the layers inside; pass use_reentrant=False",
     "CompiledFunctionBackward": "compiled code hides the layers inside",
@@ -95,12 +95,12 @@ def audit(anchors: Sequence[Tensor], regions: Iterable[Region], measured: Collec
                 if id(variable) in measured:
                     direct.append(DirectUse(node, position, variable))
             elif child in inside and child not in entries:
-                raise EngineRefusal(f"split: {node.name()} uses the inside of a layer that it covers")
+                raise EngineRefusal(f"split: {node.name()} uses a value from inside a layer")
     return Account(below, tuple(direct))
 
 
 def enters(loss: Tensor, anchors: Sequence[Tensor], below: Collection[Any]) -> bool:
-    """Says whether the loss reaches a node below the anchors on a path around them.
+    """Says whether the loss depends on a tensor below the anchors in another way than through the anchors.
 
     Args:
         loss: The scalar that is differentiated.
@@ -117,7 +117,7 @@ def _inside(region: Region, measured: Collection[int]) -> set[Any]:
         if type(node) is not Leaf:
             found.add(node)
         elif (used := id(node.variable)) in measured and used not in region.own:
-            raise EngineRefusal(f"split: {region.path} reaches a parameter that is not its own")
+            raise EngineRefusal(f"split: {region.path} uses a parameter that does not belong to it")
     return found
 
 

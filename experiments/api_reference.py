@@ -1,7 +1,7 @@
-"""The API reference, from docstrings: python experiments/api_reference.py [FOLDER], or `make docs`.
+"""Writes the API reference from docstrings: python experiments/api_reference.py [FOLDER], or `make docs`.
 
-It has the public names and the callbacks. What the generator warns of is an error: a name that does not resolve, an
-annotation that cannot be read.
+It has the public names and the callbacks. A warning of the generator is an error, for example if a name does not resolve or
+an annotation cannot be read.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ import pdoc.render
 import gradlens
 
 MODULES = ("gradlens", "gradlens.integrations.lightning", "gradlens.integrations.transformers")
-# All other modules are rooms of the code, not of the reference.
+# All other modules are left out: they are not public.
 OTHERS = rf"!gradlens\.(?!{'|'.join(re.escape(name.removeprefix('gradlens.')) for name in MODULES[1:])})"
 
 
 def write_reference(folder: Path) -> None:
-    """Writes the pages.
+    """Writes the pages of the reference.
+
+    Args:
+        folder: Folder for the pages.
 
     Raises:
-        Warning: Something cannot be documented as it stands.
+        Warning: The generator cannot document something.
     """
-    for name in MODULES:  # before warnings are errors: those of other packages are not ours
+    for name in MODULES:  # imported before warnings become errors, since other packages may warn
         import_module(name)
-    for name in gradlens.__all__:  # loaded when first used, and the generator asks for what is there
+    for name in gradlens.__all__:  # names are loaded when first used, and the generator only sees loaded ones
         getattr(gradlens, name)
     pdoc.render.configure(docformat="google", show_source=False, footer_text=f"gradlens {gradlens.__version__}")
     with warnings.catch_warnings():

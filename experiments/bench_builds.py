@@ -75,9 +75,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--base", type=Path, required=True, help="checkout of the earlier build")
     parser.add_argument("--styles", nargs="+", default=list(STYLES), choices=list(TIMED), metavar="STYLE")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of an untracked training loop, about")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of an untracked training loop, about")
     parser.add_argument(
-        "--rounds", type=int, default=9, help="runs of all three; half as many where processes start anew"
+        "--rounds", type=int, default=9, help="runs of all three; half as many if they need new processes"
     )
     parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args(arguments)

@@ -59,7 +59,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ticks", type=int, default=10, help="live ticks")
     parser.add_argument("--rows", type=int, default=100, help="rows that come between two ticks")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="where the temporary folder is made; by default the system's")
+    parser.add_argument("--folder", type=Path, help="parent of the temporary folder; default: that of the system")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "bench_dashboard.json")
     return parser.parse_args(arguments)
 

@@ -43,7 +43,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=40)
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="where the temporary folder is made; by default the system's")
+    parser.add_argument("--folder", type=Path, help="parent of the temporary folder; default: that of the system")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "bench_reading.json")
     return parser.parse_args(arguments)
 

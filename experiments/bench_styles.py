@@ -64,9 +64,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--styles", nargs="+", default=list(TIMED), choices=list(TIMED), metavar="STYLE")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of an untracked training loop, about")
-    parser.add_argument("--rounds", type=int, default=6, help="pairs of an untracked and a tracked run at least")
-    parser.add_argument("--most-rounds", type=int, default=16, help="pairs at most, while the limit is in the interval")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of an untracked training loop, about")
+    parser.add_argument("--rounds", type=int, default=6, help="fewest pairs of an untracked and a tracked run")
+    parser.add_argument("--most-rounds", type=int, default=16, help="most pairs, while the limit is in the interval")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "bench_styles.json")
     return parser.parse_args(arguments)
 

@@ -69,7 +69,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, help="steps of each timing; 200 on a GPU, 20 on a CPU where not given")
+    parser.add_argument("--steps", type=int, help="steps of each timing; default: 200 on a GPU, 20 on a CPU")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2, help="processes of the DataLoader")
     parser.add_argument("--depth", type=int, default=32)

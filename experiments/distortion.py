@@ -32,11 +32,12 @@ TRAININGS = {
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = options("distortion", __doc__.splitlines()[0])
+    parser.add_argument("--imbalance", type=float, help="largest over smallest class; default: that of the data set")
     parser.add_argument(
-        "--imbalance", type=float, help="largest over smallest class; the data set's own where not given"
-    )
-    parser.add_argument(
-        "--measured-steps", type=int, default=MEASURED_STEPS, help="about so many in each training, evenly spread"
+        "--measured-steps",
+        type=int,
+        default=MEASURED_STEPS,
+        help="measured steps of each training, about, evenly spread",
     )
     parser.add_argument("--trainings", nargs="+", default=list(TRAININGS), choices=list(TRAININGS))
     return parser.parse_args(arguments)

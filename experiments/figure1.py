@@ -60,19 +60,19 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--data", help="folder with CIFAR-100; else $GRADLENS_DATA, then ./data")
+    parser.add_argument("--data", help="folder with CIFAR-100; default: $GRADLENS_DATA, then ./data")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--imbalance", type=float, default=100)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
-        "--every", type=int, help=f"measure every so many steps; else about {MEASURED_STEPS} steps in all"
+        "--every", type=int, help=f"measure every N steps; default: about {MEASURED_STEPS} steps in all"
     )
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--runs", type=Path, default=Path("runs/figure1"), help="folder of the runs")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "figure1", help="folder of what is shown")
-    parser.add_argument("--max-steps", type=int, help="stop each epoch after so many steps (to try it out)")
+    parser.add_argument("--max-steps", type=int, help="most steps of an epoch, for a quick try")
     return parser.parse_args(arguments)
 
 

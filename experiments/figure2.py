@@ -27,11 +27,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = options("figure2", __doc__.splitlines()[0])
     parser.add_argument("--memories", type=int, nargs="*", default=[2, 6, 10, 14, 18, 20])
     parser.add_argument(
-        "--multiples", type=float, nargs="*", default=[0, 0.25, 0.5, 1, 2, 5], help="of the default lambda"
+        "--multiples",
+        type=float,
+        nargs="*",
+        default=[0, 0.25, 0.5, 1, 2, 5],
+        help="values of lambda, as multiples of the default",
     )
     parser.add_argument(
         "--phase-one", type=Path, nargs="+", default=[], metavar="RUN",
-        help="one for each seed: folder of a dual-phase training (of distortion.py, say) whose phase I is to be shared",
+        help="for each seed the folder of a dual-phase training (e.g. of distortion.py) whose phase I is shared",
     )  # fmt: skip
     return parser.parse_args(arguments)
 

@@ -44,16 +44,14 @@ def options(name: str, description: str, epochs: int | None = None) -> argparse.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--dataset", default="cifar100-lt", help="a data set of `gradlens train`")
-    parser.add_argument("--data", help="folder with the data; else $GRADLENS_DATA, then ./data")
-    parser.add_argument("--epochs", type=int, default=epochs, help="epochs of each phase; the paper's where not given")
+    parser.add_argument("--data", help="folder with the data; default: $GRADLENS_DATA, then ./data")
+    parser.add_argument("--epochs", type=int, default=epochs, help="epochs of each phase; default: those of the paper")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="settings of every training")
     parser.add_argument("--evaluate-every", type=int, default=1, help="epochs between evaluations")
-    parser.add_argument(
-        "--untracked", action="store_true", help="train without the lens, where its curves are not needed"
-    )
-    parser.add_argument("--max-steps", type=int, help="stop each epoch after so many steps (to try it out)")
+    parser.add_argument("--untracked", action="store_true", help="train without the lens, if its curves are not needed")
+    parser.add_argument("--max-steps", type=int, help="most steps of an epoch, for a quick try")
     parser.add_argument("--runs", type=Path, default=Path("runs") / name, help="folder of the runs")
     parser.add_argument("--results", type=Path, default=HERE / "results" / name, help="folder of what is shown")
     return parser

@@ -49,7 +49,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutations", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--reports", type=int, default=20, help="one report in so many mutations")
+    parser.add_argument("--reports", type=int, default=20, help="one report in N mutations")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "mutate_runs.json")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)  # of a child: folder
     parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)

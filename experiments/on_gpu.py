@@ -75,16 +75,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=9.3)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--small", action="store_true", help="tiny sections, to try the script out on a CPU")
-    parser.add_argument("--sections", nargs="+", help="only those whose names begin so")
+    parser.add_argument("--sections", nargs="+", help="run only sections whose names begin with one of these")
     parser.add_argument("--dataset", default="cifar100-lt")
     parser.add_argument("--data", help="folder with CIFAR-100 (see gpu/pack_cifar.py)")
-    parser.add_argument("--epochs", type=int, help="epochs of each phase; the paper's 200 where not given")
+    parser.add_argument("--epochs", type=int, help="epochs of each phase; default: the paper's 200")
     parser.add_argument("--imbalances", type=float, nargs="+", default=[100, 50, 200])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--at-once", type=int, help="trainings side by side; 3, or 9 under --mps; 0 for none")
-    parser.add_argument(
-        "--mps", action="store_true", help="let kernels of several trainings run together, where that can be"
-    )
+    parser.add_argument("--mps", action="store_true", help="let kernels of several trainings run together, if possible")
     return parser.parse_args()
 
 

@@ -34,20 +34,22 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--data", help="folder with CIFAR-100; else $GRADLENS_DATA, then ./data")
+    parser.add_argument("--data", help="folder with CIFAR-100; default: $GRADLENS_DATA, then ./data")
     parser.add_argument(
         "--imbalance", type=float, default=100, help="largest over smallest class count; 1 = all of CIFAR-100"
     )
     parser.add_argument(
-        "--balanced", action="store_true", help="as many images as --imbalance leaves, spread evenly over the classes"
+        "--balanced", action="store_true", help="train on a balanced set of as many images as --imbalance leaves"
     )
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--evaluate-every", type=int, default=1, help="epochs between evaluations; the last always is")
-    parser.add_argument("--max-steps", type=int, help="stop each epoch after so many steps (to try the script out)")
+    parser.add_argument(
+        "--evaluate-every", type=int, default=1, help="epochs between evaluations; the last epoch always has one"
+    )
+    parser.add_argument("--max-steps", type=int, help="most steps of an epoch, for a quick try")
     parser.add_argument("--results", type=Path, help="JSON file for the accuracies of each epoch")
     return parser.parse_args()
 

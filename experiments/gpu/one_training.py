@@ -29,7 +29,7 @@ def main() -> None:
     arguments.add_argument("--dataset", default="cifar100-lt")
     arguments.add_argument("--data", help="folder with the data")
     arguments.add_argument("--device", default="cuda")
-    arguments.add_argument("--epochs", type=int, help="of each phase; the paper's where not given")
+    arguments.add_argument("--epochs", type=int, help="epochs of each phase; default: those of the paper")
     arguments.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     arguments.add_argument("--evaluate-every", type=int, default=1)
     arguments.add_argument("--untracked", action="store_true")

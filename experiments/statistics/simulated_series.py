@@ -1,4 +1,4 @@
-"""Simulated series whose mean, difference, ratio and correlation are known: how often do intervals cover them?"""
+"""Simulates series whose mean, difference, ratio and correlation are known, and tests how often intervals cover these."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def story_table(titles: Sequence[str], rows: Iterable[StoryRow]) -> None:
 
 
 def _by_group(head: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str], bool]], more: str = "") -> None:
-    """Writes a table whose rows are grouped by their groups.
+    """Writes a table with a part for each group.
 
     Args:
         head: Names of the columns of cells.

@@ -92,7 +92,7 @@ COLUMNS = {
     "status": st.column_config.TextColumn(
         "Status",
         width=80,
-        help=f"{DAMAGED}: damaged or not complete; what is missing is said below the table. "
+        help=f"{DAMAGED}: damaged or not complete; see below the table what is missing. "
         f"{FEW_STEPS}: so few measured steps that its distortion says little",
     ),
     "method": st.column_config.TextColumn("Method", width=80),
@@ -100,7 +100,7 @@ COLUMNS = {
     "groups": st.column_config.TextColumn("Groups", width=75, help="Number of classes in brackets"),
     "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width=80, help="0 = none; whole run"),
     "interval": st.column_config.TextColumn(
-        "95% interval", width=105, help="Of the distortion; where there is none, it is said below the table why"
+        "95% interval", width=105, help="Of the distortion; if there is none, the reason is below the table"
     ),
     "last phase": st.column_config.NumberColumn(
         "Last phase", format="%.3f", width=80, help="Distortion of the last phase"

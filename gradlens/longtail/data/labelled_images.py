@@ -56,7 +56,7 @@ class TensorImages:
 
         Args:
             data: The split. Bytes stay bytes.
-            device: Where the training runs.
+            device: Device of the training.
             prepare: Turns a batch into network input; None = no change.
             augment: Random augmentation of a batch before ``prepare``; None = no augmentation.
         """

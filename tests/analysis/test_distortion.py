@@ -9,6 +9,7 @@ from scipy.signal import lfilter
 from gradlens import ClassGroups
 from gradlens.analysis.distortion import distortion, distortion_interval
 from gradlens.estimation.noisy_distance import BIAS, SPREAD, corrected, distance, distance_interval
+from tests.made_runs import make_run
 
 GROUPS = ClassGroups.parse("head=0-1,tail=2-3", 4)
 
@@ -104,3 +105,9 @@ def test_single_step_and_none():
     assert distortion(run_of([0.8])) == pytest.approx(0.3)
     assert np.isnan(distortion(run_of([])))
     assert not distortion_interval(run_of([0.8])).measurable
+
+
+def test_a_run_gives_the_same_number_under_both_names(tmp_path):
+    run = make_run(tmp_path / "run", steps=60, layers=2, absent=0.2)
+    assert run.distortion() == distortion(run) > 0
+    assert run.distortion("block.0.conv") != run.distortion()

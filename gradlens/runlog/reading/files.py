@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,9 @@ from gradlens.runlog.format.names import place_of
 from gradlens.runlog.format.probes import PATTERN as PROBES
 from gradlens.runlog.format.probes import Probe, read_probe
 from gradlens.runlog.format.regular import reason
+from gradlens.runlog.reading.description import SEGMENTS, read_description
+from gradlens.runlog.reading.in_force import SegmentRows, place_in_run, prolonged, rows_in_force
 from gradlens.runlog.reading.segment import Segment
-
-SEGMENTS = re.compile(r"measurements-(\d+)\.arrows")
-
-
-@dataclass
-class SegmentRows:
-    """The rows of a segment that no later one supersedes: its first ``rows``, the run's from ``first`` on."""
-
-    segment: Segment
-    first: int
-    rows: int
 
 
 @dataclass
@@ -157,7 +147,7 @@ class RunFiles:
         if any(changed) or rewritten:
             self._hold_against_copies()
             found = self._in_force()
-            change.cut = rewritten != 0 or not _prolonged(self.rows_in_force, found)
+            change.cut = rewritten != 0 or not prolonged(self.rows_in_force, found)
             change.rows = sum(kept.rows for kept in found) - self.rows
             # Earlier rows that a resumed training supersedes stay for those who still look at them; Run opens the files anew.
             if rewritten or not change.cut:
@@ -197,38 +187,28 @@ class RunFiles:
 
     def _in_force(self) -> list[SegmentRows]:
         resumed = {session_of(event): event["step"] for event in self.events.events if event["kind"] == "resume"}
-        kept: list[tuple[int, SegmentRows]] = []
-        for segment in sorted(self.segments, key=_place):
-            if segment.first_step is None or segment.layout is None or not self._fits(segment):
-                continue
-            # A session says where it resumed; the first step that it measures may come later.
-            said = resumed.pop(segment.layout.session, None)
-            start = segment.first_step if said is None else min(said, segment.first_step)
-            while kept and kept[-1][0] >= start:
-                kept.pop()
-            if kept:
-                kept[-1][1].rows = kept[-1][1].segment.rows_before(start)
-            kept.append((segment.first_step, SegmentRows(segment, 0, segment.rows)))
-        first = 0
-        found = [rows for _, rows in kept]
-        for rows in found:
-            rows.first = first
-            first += rows.rows
-        return found
+        return rows_in_force(
+            [segment for segment in sorted(self.segments, key=place_in_run) if self._fits(segment)], resumed
+        )
 
     def _fits(self, segment: Segment) -> bool:
-        """Whether a segment's rows are the run's, which is noted where they are not or stand at a wrong place."""
-        assert segment.layout is not None
+        """Whether a segment has rows and they are the run's, which is noted where they are not or stand at a wrong place."""
+        if segment.first_step is None or segment.layout is None:
+            return False
         name, groups, problem = segment.path.name, tuple(self.meta.groups["groups"]), None
         if self._is_foreign(segment):
             problem = f"{name} belongs to another run; its rows are left out"
         elif segment.layout.groups != groups:
             problem = f"{name} has groups {segment.layout.groups}, the run {groups}; its rows are left out"
-        elif any(_place(other) == _place(segment) for other in self.segments[: self.segments.index(segment)]):
-            problem = f"{name} is another copy of segment {_place(segment)}; its rows are left out"
+        elif any(
+            place_in_run(other) == place_in_run(segment) for other in self.segments[: self.segments.index(segment)]
+        ):
+            problem = f"{name} is another copy of segment {place_in_run(segment)}; its rows are left out"
         fits = problem is None
-        if fits and _place(segment) != place_of(segment.path):
-            problem = f"{name} is segment {_place(segment)} of the run under a wrong name; it is read in its place"
+        if fits and place_in_run(segment) != place_of(segment.path):
+            problem = (
+                f"{name} is segment {place_in_run(segment)} of the run under a wrong name; it is read in its place"
+            )
         if problem is not None and problem not in self._problems:
             self._problems.append(problem)
         return fits
@@ -261,43 +241,6 @@ class RunFiles:
         return changed
 
 
-# Why a run whose description is a copy, and whose process is gone, has no known status.
-UNKNOWN_END = f"how it ended stood in {FILE}"
-
-
-def read_description(folder: Path) -> tuple[RunMeta, list[str]]:
-    """Reads run.json or, where that is lost or damaged, the copy in the newest readable segment, and says so.
-
-    Raises:
-        NotARun: Not a run's folder.
-        RunTooNew: A later schema version.
-        RunError: A damaged run.json and no copy.
-    """
-    try:
-        return checked_meta(folder)
-    except RunTooNew:
-        raise
-    except RunError as error:
-        try:
-            names = sorted(name for name in os.listdir(folder) if SEGMENTS.fullmatch(name))
-        except OSError:
-            names = []
-        for name in reversed(names):
-            segment = Segment(folder / name)
-            try:
-                segment.refresh()
-                meta = RunMeta.from_json(segment.origin.description if segment.origin else None, name)
-            except RunTooNew:
-                raise
-            except RunError:
-                continue
-            # The copy is from the start of the segment: how the run ended is not in it.
-            return replace(meta, status="running", reason=UNKNOWN_END), [
-                f"{error} (facts about the run are taken from {name})"
-            ]
-        raise
-
-
 def _torn(segment: Segment, sealed: dict[str, Any]) -> list[str]:
     """Says what is wrong with the end of a segment that was closed, or whose process has gone, held against run.json."""
     name, rows = segment.path.name, sealed.get("rows")
@@ -320,23 +263,8 @@ def _differs(name: str, meta: RunMeta, copy: RunMeta) -> bool:
     return bool(getattr(copy, name)) and getattr(meta, name) != getattr(copy, name)
 
 
-def _place(segment: Segment) -> int:
-    """Returns a segment's number in its run: its own word or, of earlier versions, the file's name."""
-    place = None if segment.origin is None else segment.origin.place
-    return place_of(segment.path) if place is None else place
-
-
 def _own_name(segment: Segment) -> str:
-    return f"measurements-{_place(segment):03d}.arrows"
-
-
-def _prolonged(before: list[SegmentRows], after: list[SegmentRows]) -> bool:
-    """Whether the rows of ``before`` are still there, at the same place; only the last segment may have grown."""
-    if len(after) < len(before):
-        return False
-    pairs = list(zip(before, after, strict=False))
-    same = all(old.segment is new.segment and old.first == new.first for old, new in pairs)
-    return same and all(o.rows == n.rows for o, n in pairs[:-1]) and all(o.rows <= n.rows for o, n in pairs[-1:])
+    return f"measurements-{place_in_run(segment):03d}.arrows"
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from gradlens.runlog.errors import RunError
 from gradlens.runlog.format.description import FILE
 from gradlens.runlog.format.regular import reason
-from gradlens.runlog.reading.files import SEGMENTS
+from gradlens.runlog.reading.description import SEGMENTS
 from gradlens.runlog.reading.reader import Run
 
 # runs/<experiment>/<method>/<seed> is as deep as people nest.

@@ -1,0 +1,49 @@
+"""A run's description: run.json or, where that is lost or damaged, the copy in a segment."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from gradlens.runlog.errors import RunError, RunTooNew
+from gradlens.runlog.format.description import FILE, RunMeta, checked_meta
+from gradlens.runlog.reading.segment import Segment
+
+SEGMENTS = re.compile(r"measurements-(\d+)\.arrows")
+# Why a run whose description is a copy, and whose process is gone, has no known status.
+UNKNOWN_END = f"how it ended stood in {FILE}"
+
+
+def read_description(folder: Path) -> tuple[RunMeta, list[str]]:
+    """Reads run.json or, where that is lost or damaged, the copy in the newest readable segment, and says so.
+
+    Raises:
+        NotARun: Not a run's folder.
+        RunTooNew: A later schema version.
+        RunError: A damaged run.json and no copy.
+    """
+    try:
+        return checked_meta(folder)
+    except RunTooNew:
+        raise
+    except RunError as error:
+        try:
+            names = sorted(name for name in os.listdir(folder) if SEGMENTS.fullmatch(name))
+        except OSError:
+            names = []
+        for name in reversed(names):
+            segment = Segment(folder / name)
+            try:
+                segment.refresh()
+                meta = RunMeta.from_json(segment.origin.description if segment.origin else None, name)
+            except RunTooNew:
+                raise
+            except RunError:
+                continue
+            # The copy is from the start of the segment: how the run ended is not in it.
+            return replace(meta, status="running", reason=UNKNOWN_END), [
+                f"{error} (facts about the run are taken from {name})"
+            ]
+        raise

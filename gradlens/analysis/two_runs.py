@@ -59,7 +59,7 @@ def head_and_tail(a: Run, b: Run, head: str | None = None, tail: str | None = No
     for name in (head, tail):
         if name is not None and name not in shared:
             raise PairError(
-                f"group {name!r} is not the same in both runs: {_listed(a)} and {_listed(b)}; choose of {shared}"
+                f"group {name!r} is not the same in both runs: {_listed(a)} and {_listed(b)}; choose from {shared}"
             )
     head = head or ("head" if "head" in shared else shared[0])
     tail = tail or ("tail" if "tail" in shared else shared[-1])

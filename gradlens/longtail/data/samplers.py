@@ -45,7 +45,7 @@ def progressively_balanced(counts: ImageCounts, epoch: int, epochs: int) -> Tens
     """
     if epochs < 1 or not 0 <= epoch <= epochs:
         raise LongTailError(
-            f"epoch {epoch} of {epochs}; the epoch must lie in 0..{max(epochs, 1)} and there must be one"
+            f"epoch {epoch} of {epochs}; there must be at least one epoch, and the epoch must be in 0..{max(epochs, 1)}"
         )
     t = epoch / epochs
     return (1 - t) * instance_balanced(counts) + t * class_balanced(counts)

@@ -84,8 +84,8 @@ def long_tailed_subset(labels: NDArray[Any] | Sequence[int], imbalance: float, s
     smallest, most = int(available.argmin()), int(available.min())
     if imbalance > most:
         raise LongTailError(
-            f"imbalance={imbalance:g} leaves classes without an image: class {smallest} is the smallest with {most}, more "
-            f"than which no class keeps; choose an imbalance of at most {most}"
+            f"imbalance={imbalance:g} leaves classes without an image: class {smallest} is the smallest, and "
+            f"no class keeps more than its {most} images; choose an imbalance of at most {most}"
         )
     return select_subset(labels, long_tailed_counts(len(available), most, imbalance), seed)
 

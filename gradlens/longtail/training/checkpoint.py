@@ -120,12 +120,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
         # Only the first sentence: the next ones recommend a setting with which the file could run code.
         reason = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
         earlier = [file for file in phase_files(path.parent) if file != path]
-        remedy = f"copy {earlier[-1]} over it and resume" if earlier else "delete it and train anew"
+        remedy = f"copy {earlier[-1]} over it and resume" if earlier else "delete it and train again"
         raise CheckpointError(
             f"{path} is damaged or cut short ({reason}); {remedy}, or put a copy of it back"
         ) from error
     if not isinstance(stored, dict) or stored.get("format") != FORMAT or not set(_FIELDS) <= set(stored):
-        raise CheckpointError(f"{path} is no checkpoint of this version of gradlens ({FORMAT}); train anew")
+        raise CheckpointError(f"{path} is no checkpoint of this version of gradlens ({FORMAT}); train again")
     return Checkpoint(**{name: stored[name] for name in _FIELDS})
 
 

@@ -55,7 +55,7 @@ def test_a_class_with_too_few_images_is_refused():
 def test_too_large_an_imbalance_names_the_smallest_class():
     labels = np.repeat([0, 1, 2], [30, 5, 25])
     assert long_tailed_subset(labels, 5).counts.tolist() == [5, 2, 1]
-    says = "class 1 is the smallest with 5, more than which no class keeps; choose an imbalance of at most 5"
+    says = "class 1 is the smallest, and no class keeps more than its 5 images; choose an imbalance of at most 5"
     with pytest.raises(LongTailError, match=says):
         long_tailed_subset(labels, 100)
 

@@ -24,3 +24,24 @@ class Block:
     def stop(self) -> int:
         """The segment's row behind the last one."""
         return self.first + self.count * self.kind.rows
+
+
+def extended(blocks: list[Block], kind: Kind, start: int, count: int) -> Block:
+    """Adds messages of one kind that begin at byte ``start``, and returns their block: the last one or a new one."""
+    block = blocks[-1] if blocks else None
+    if block is None or block.kind is not kind or block.start + block.count * kind.size != start:
+        block = Block(kind, start, 0, block.stop if block else 0, [])
+        blocks.append(block)
+    block.count += count
+    block.sound += [None] * count
+    return block
+
+
+def shortened(blocks: list[Block]) -> int:
+    """Removes the last message, and returns how many rows it held."""
+    block = blocks[-1]
+    block.count -= 1
+    block.sound.pop()
+    if not block.count:
+        blocks.pop()
+    return block.kind.rows

@@ -20,7 +20,7 @@ from gradlens.runlog.format.proof import BatchProof
 from gradlens.runlog.format.regular import reason
 from gradlens.runlog.format.schema import Origin, RowLayout
 from gradlens.runlog.reading.arrow_stream import Kind, Messages
-from gradlens.runlog.reading.block import Block
+from gradlens.runlog.reading.block import Block, extended, shortened
 from gradlens.runlog.reading.growing import FileChangedError, GrowingFile
 
 # Layers are checked when the file is opened where they are few, else when they are read.
@@ -254,12 +254,7 @@ class Segment:
             return
         if self.first_step is None:
             self.first_step = STEP.unpack(self._file.read(self._end + kind.starts["step"], STEP.size))[0]
-        block = self._blocks[-1] if self._blocks else None
-        if block is None or block.kind is not kind or block.start + block.count * kind.size != self._end:
-            block = Block(kind, self._end, 0, self.rows, [])
-            self._blocks.append(block)
-        block.count += count
-        block.sound += [None] * count
+        block = extended(self._blocks, kind, self._end, count)
         self.rows += count * kind.rows
         layers = kind.layers[1] - kind.layers[0]
         if self.proven and layers:
@@ -287,13 +282,8 @@ class Segment:
 
     def _take_back(self) -> None:
         """Removes the last batch from the index."""
-        block = self._blocks[-1]
-        block.count -= 1
-        block.sound.pop()
-        self.rows -= block.kind.rows
+        self.rows -= shortened(self._blocks)
         self.generation += 1
-        if not block.count:
-            self._blocks.pop()
         if not self._blocks:
             self.first_step = None
         kept = self.read("step", max(self.rows - 2, 0), self.rows)

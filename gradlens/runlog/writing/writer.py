@@ -27,6 +27,7 @@ from gradlens.runlog.format.schema import RowLayout, pack
 from gradlens.runlog.writing.append import BATCH_ROWS
 from gradlens.runlog.writing.backlog import Backlog
 from gradlens.runlog.writing.creation import claim
+from gradlens.runlog.writing.row_layouts import RowLayouts
 
 FLUSH_SECONDS = 1.0
 # How long close() waits for a flush that hangs (a network disk that is gone) before it leaves the thread behind.
@@ -60,9 +61,7 @@ class RunWriter:
         self.path = Path(path)
         meta, self.session = claim(self.path, meta, resume=resume)
         self._groups = tuple(meta.groups["groups"])
-        self._layer_names = meta.layer_names
-        self._layouts: dict[tuple[tuple[str, ...], int, bool], RowLayout] = {}
-        self._layout: RowLayout | None = None
+        self._layouts = RowLayouts(self._groups, meta.layer_names, self.session)
         self._backlog = Backlog(self.path, meta, self.session)
         self._pid = os.getpid()
         self._closed = self._warned = False
@@ -100,7 +99,7 @@ class RunWriter:
             self._check_open()
             rows = []
             for m in measurements:
-                layout = self._layout_of(m)
+                layout = self._layouts.of(m)
                 rows.append((layout, pack(layout, m)))
             waiting = self._backlog.add_rows(rows)
             self._taken += len(rows)
@@ -172,7 +171,7 @@ class RunWriter:
         )
         with self._lock:
             self._check_open()
-            layer_names = () if measured.layers is None else self._names_of_layers(len(measured.layers))
+            layer_names = () if measured.layers is None else self._layouts.names_of_layers(len(measured.layers))
             pack(
                 RowLayout(measured.names, layer_names, tuple(groups["groups"])), measured
             )  # raises now rather than in the thread
@@ -201,10 +200,7 @@ class RunWriter:
                 raise RunError(f"update_meta: {error}; RunMeta lists what a run's description holds") from error
             if tuple(meta.groups["groups"]) != self._groups:
                 raise RunError("the groups of a run cannot change while it is written; start another run")
-            if tuple(meta.layer_names) != self._layer_names:
-                self._layer_names = tuple(meta.layer_names)
-                self._layouts.clear()
-                self._layout = None
+            self._layouts.rename_layers(tuple(meta.layer_names))
             self._backlog.change_meta(**changes)
         self._wake.put(None)
         self._warn()
@@ -283,28 +279,6 @@ class RunWriter:
             self.close()
         else:
             self.close("failed", f"{type(error).__name__}: {error}")
-
-    def _layout_of(self, m: Measurement) -> RowLayout:
-        L = 0 if m.layers is None else len(m.layers)
-        last = self._layout
-        wide = m.exponent != 0 or (m.layers is not None and m.layers.dtype == np.float64)
-        fits = last is not None and (last.wide or not wide)
-        if last is not None and fits and m.names == last.names and L in (0, len(last.layer_names)):
-            return last
-        L = L or len(self._layer_names)
-        # Wide rows once, wide rows for good: each change begins another file.
-        key = (tuple(m.names), L, wide or (last is not None and last.wide))
-        if key not in self._layouts:
-            self._layouts[key] = RowLayout(key[0], self._names_of_layers(L), self._groups, self.session, key[2])
-        self._layout = self._layouts[key]
-        return self._layout
-
-    def _names_of_layers(self, L: int) -> tuple[str, ...]:
-        if self._layer_names and L not in (0, len(self._layer_names)):
-            raise RunError(
-                f"{L} layers measured, but the run names {len(self._layer_names)}; correct RunMeta.layer_names"
-            )
-        return self._layer_names if self._layer_names and L else tuple(f"layer {i}" for i in range(L))
 
     def _check_open(self) -> None:
         if self._closed:

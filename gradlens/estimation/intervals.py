@@ -60,9 +60,7 @@ class Interval:
         """Returns an estimate without an interval."""
         if not why and samples < FEWEST:
             why = too_few(samples)
-        return cls(
-            value, math.nan, math.nan, samples, 0.0, why or "the values do not vary, or not in a way to judge by"
-        )
+        return cls(value, math.nan, math.nan, samples, 0.0, why or "the values do not vary, or give no finite estimate")
 
     @property
     def measurable(self) -> bool:
@@ -90,11 +88,16 @@ class Interval:
 
 
 def too_few(samples: int, most: int | None = None) -> str:
-    """Says that so many measured steps (or ``samples`` to ``most``) are too few for an interval."""
-    steps = f"{samples} measured step has" if samples == 1 else f"{samples} measured steps have"
+    """Returns the reason that there are too few measured steps for an interval.
+
+    Args:
+        samples: How many steps have the needed values.
+        most: The largest number, where the reason is for several estimates; ``samples`` is then the smallest.
+    """
+    steps = f"{samples} measured step" if samples == 1 else f"{samples} measured steps"
     if most is not None and most != samples:
-        steps = f"{samples} to {most} measured steps have"
-    return f"{steps} all that it takes; an interval needs {FEWEST}"
+        steps = f"{samples} to {most} measured steps"
+    return f"{steps} can be used; an interval needs {FEWEST}"
 
 
 def _clamped(value: float, least: float, most: float) -> float:

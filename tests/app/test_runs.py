@@ -130,12 +130,12 @@ def test_distortions_stand_with_their_intervals(monkeypatch, tmp_path):
     row = at.dataframe[0].value.set_index("run").loc["long"]
     assert (row["distortion"], row["interval"]) == (value, f"[{low:.3f}, {high:.3f}]")
     assert at.dataframe[0].value.set_index("run").loc["short", "interval"] == ""
-    assert re.search("<td>short</td><td>distortion: 20 measured steps have all that it takes", text(at))
+    assert re.search("<td>short</td><td>distortion: 20 measured steps can be used", text(at))
     assert "<td>long</td>" not in text(at)
     page = text(opened(monkeypatch, tmp_path, "run", run="long")).replace("\\", "")
     assert f"{value:.3f} [{low:.3f}, {high:.3f}]" in page
     page = text(opened(monkeypatch, tmp_path, "run", run="short")).replace("\\", "")
-    assert "Without an interval: distortion: 20 measured steps have all that it takes; an interval needs 40" in page
+    assert "Without an interval: distortion: 20 measured steps can be used; an interval needs 40" in page
 
 
 def test_a_run_that_a_page_does_not_show_is_not_said_to_be_gone(monkeypatch, tmp_path):

@@ -37,7 +37,7 @@ def test_where_steps_are_too_few_an_interval_is_refused_rather_than_wrong(phi, s
     found = [mean_interval(x) for x in autoregressive(steps, phi, 300, seed=4)]
     assert np.mean([i.measurable and not i.low <= 0 <= i.high for i in found]) <= 0.08
     refused = {i.why for i in found if not i.measurable}
-    assert refused <= {TOO_SLOW, f"{steps} measured steps have all that it takes; an interval needs 40"}
+    assert refused <= {TOO_SLOW, f"{steps} measured steps can be used; an interval needs 40"}
 
 
 @pytest.mark.parametrize(("phi", "steps"), [(0.5, 60), (0.8, 300)])

@@ -59,7 +59,7 @@ def test_undecided_statements_say_why_and_which_they_are(tmp_path, runs):
     claims = compare(runs[0], few).claims
     between = [claim for claim in claims if "balanced" in claim.measure]
     reasons = {claim.note for claim in between}
-    assert "few: 5 measured steps have all that it takes; an interval needs 40" in reasons
+    assert "few: 5 measured steps can be used; an interval needs 40" in reasons
     assert not reasons & {claim.note for claim in claims if claim not in between}
     for reason in reasons:
         (place,) = [line[:3] for line in lines if line.endswith(f" Undecided: {reason}.")]
@@ -71,7 +71,7 @@ def test_undecided_statements_say_why_and_which_they_are(tmp_path, runs):
 
 def test_means_without_an_interval_say_why_and_which_they_are(tmp_path, runs):
     few = make_run(tmp_path / "few", steps=20)
-    reason = "Without an interval: few, difference: 20 measured steps have all that it takes; an interval needs 40."
+    reason = "Without an interval: few, difference: 20 measured steps can be used; an interval needs 40."
     assert reason in " ".join(printed(difference_table(compare(runs[0], few), width=200), width=200).split())
     assert reason in render([few, runs[1]])
 
@@ -88,11 +88,11 @@ def test_columns_and_rows_without_an_interval_are_named():
         ("c", "share", missing),
     ]
     assert without_interval(cells) == (
-        "Without an interval: a: 5 to 12 measured steps have all that it takes; an interval needs 40. "
+        "Without an interval: a: 5 to 12 measured steps can be used; an interval needs 40. "
         "Without an interval: b, c (norm): too slow."
     )
     many = [("b", f"row {i}", slow) for i in range(5)] + [("b", "loss", fine)]
     assert without_interval(many) == "Without an interval: b (row 0, row 1, row 2 and 2 more): too slow."
     assert without_interval([("a", "loss", fine), ("a", "norm", missing)]) == ""
     one = without_interval([("a", "", Interval.none(1.0, 1))])
-    assert one == "Without an interval: a: 1 measured step has all that it takes; an interval needs 40."
+    assert one == "Without an interval: a: 1 measured step can be used; an interval needs 40."

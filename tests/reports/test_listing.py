@@ -92,7 +92,7 @@ def test_a_distortion_stands_with_its_interval_however_many_groups_there_are(tmp
 def test_the_list_says_why_a_distortion_has_no_interval(tmp_path):
     make_run(tmp_path / "short", steps=20)
     text = " ".join(printed(runs_table(list_runs(tmp_path), width=80), width=80).split())
-    why = "without an interval: distortion: 20 measured steps have all that it takes; an interval needs 40"
+    why = "without an interval: distortion: 20 measured steps can be used; an interval needs 40"
     assert why in text
     make_run(tmp_path / "short" / ".." / "long")
     assert " ".join(printed(runs_table(list_runs(tmp_path), width=80), width=80).split()).count(why) == 1

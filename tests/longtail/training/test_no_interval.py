@@ -31,5 +31,5 @@ def test_the_advice_fits(tmp_path, measured, every, steps, helps):
     run = phased(tmp_path / "run", measured=measured, every=every, steps=steps)
     parts = stretches(run)
     found = no_interval(run, parts, [distortion_interval(run, *part.span) for part in parts])
-    said = f"no interval of the run: {measured} measured steps have all that it takes; an interval needs 40{helps}"
+    said = f"no interval of the run: {measured} measured steps can be used; an interval needs 40{helps}"
     assert found == ("" if helps is None else said)

@@ -34,7 +34,7 @@ from gradlens.longtail.tasks.small_images import SETTINGS, preparing, resnet
 from gradlens.longtail.training.fit import fit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from environment import hardware, versions
+from environment import hardware, public_arguments, versions
 
 CLASSES = 100
 
@@ -165,7 +165,7 @@ def main() -> None:
     for name, rate in rates.items():
         print(f"{name:26}{rate:10.0f}{rate / rates['bare loop']:9.3f}")
     result = {
-        "command": ["python", "experiments/bench_training.py", *sys.argv[1:]],
+        "command": ["python", "experiments/bench_training.py", *public_arguments(sys.argv[1:])],
         "model": f"ResNet-{args.depth}", "batch": args.batch, "steps": steps, "device": args.device,
         "images_per_second": rates,
         "relative_to_bare": {name: rate / rates["bare loop"] for name, rate in rates.items()},

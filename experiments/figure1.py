@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from environment import hardware, versions
+from environment import hardware, public_arguments, versions
 
 from gradlens import Run, distortion
 from gradlens.analysis.figure1_claims import Claim, figure1_claims
@@ -138,7 +137,7 @@ def describe(training: Training, run: Run) -> dict[str, Any]:
     history = json.loads(training.accuracies.read_text())
     return {
         "title": training.title,
-        "command": ["python", *(_relative(part) for part in training.command[1:])],
+        "command": ["python", *public_arguments(training.command[1:])],
         "images": history["images"],
         "subset_hash": history["subset"],
         "steps": int(run.steps[-1]) + 1,
@@ -179,7 +178,7 @@ def main() -> None:
     claims = {seed: figure1_claims(*pair) for seed, pair in runs.items()}
     first = runs[args.seeds[0]]
     summary = {
-        "command": ["python", "experiments/figure1.py", *sys.argv[1:]],
+        "command": ["python", "experiments/figure1.py", *public_arguments(sys.argv[1:])],
         "seeds": args.seeds,
         "epochs": args.epochs,
         "imbalance": args.imbalance,
@@ -201,16 +200,10 @@ def main() -> None:
 
 def _write_picture(long_tailed: Run, balanced: Run, path: Path) -> None:
     try:
-        figure1(long_tailed, balanced).write_image(path, width=1200, height=900, scale=2)
+        figure1(long_tailed, balanced).write_image(path, width=1200, height=900, scale=1.5)
     except (RuntimeError, ValueError) as error:
         # plotly needs Chrome on the machine to draw pictures. Without it the report still has the figure.
         print(f"no picture: {str(error).strip()}", file=sys.stderr)
-
-
-def _relative(part: str) -> str:
-    """Returns a path relative to the repository, so that the recorded command works on other machines."""
-    root = str(HERE.parent) + os.sep
-    return part.removeprefix(root)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from environment import hardware, versions
+from environment import hardware, public_arguments, versions
 
 from gradlens.longtail.methods import find_method
 from gradlens.longtail.recipe.settings import parse_assignments
@@ -130,7 +130,7 @@ class Lab:
         folder: Path = self.args.results
         folder.mkdir(parents=True, exist_ok=True)
         facts = {
-            "command": ["python", f"experiments/{Path(sys.argv[0]).name}", *_public(sys.argv[1:])],
+            "command": ["python", f"experiments/{Path(sys.argv[0]).name}", *public_arguments(sys.argv[1:])],
             "seeds": self.args.seeds,
             "epochs": self.args.epochs,
             "git_commit": git_commit(HERE),
@@ -203,12 +203,3 @@ def _picture(figure: go.Figure, folder: Path) -> None:
         # plotly needs Chrome on the machine to draw pictures.
         print(f"no picture, figure.html instead: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         figure.write_html(folder / "figure.html", include_plotlyjs="cdn")
-
-
-def _public(arguments: Sequence[str]) -> list[str]:
-    """Returns arguments without the paths of data, runs and results on this machine."""
-    kept = [Path(argument).name if Path(argument).is_absolute() else argument for argument in arguments]
-    for at, argument in enumerate(kept[:-1]):
-        if argument in ("--data", "--runs", "--results"):
-            kept[at + 1] = argument[2:].upper()
-    return kept

@@ -11,7 +11,7 @@ import numpy as np
 from gradlens.groups import ClassGroups
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
-from gradlens.runlog.format.schema import Layout, pack
+from gradlens.runlog.format.schema import RowLayout, pack
 from gradlens.runlog.writing.append import BATCH_ROWS, SegmentSink
 
 GROUPS = ClassGroups({"head": range(35), "medium": range(35, 70), "tail": range(70, 100)}, 100)
@@ -30,7 +30,7 @@ def make_long_run(path: Path, steps: int, layers: int, seed: int) -> int:
     meta = RunMeta.here(GROUPS.to_json(), layer_names=names, started=START, engine="masked", cadence="every step")
     writer = RunWriter(path, meta)
     writer.close()
-    layout = Layout((*GROUPS.names, "rest"), names, GROUPS.names)
+    layout = RowLayout((*GROUPS.names, "rest"), names, GROUPS.names)
     pool = [pack(layout, measurement(rng, layers, layout.names)) for _ in range(POOL)]
     sink = SegmentSink(path, layout, writer.meta.to_json())
     for start in range(0, steps, BATCH_ROWS):

@@ -7,11 +7,12 @@ from typing import Any
 from torch import nn
 
 from gradlens.distributed.wrappers import several, sharing_of, wrapper_of
+from gradlens.measure.processes import Alone
 from gradlens.measure.stepper import Stepper
 
 
 def stepper_for(model: nn.Module, *arguments: Any, **named: Any) -> Stepper:
-    """Returns the stepper of a model; the arguments are those of ``Stepper``.
+    """Returns the stepper of a model; the other arguments are those of ``Stepper``.
 
     Args:
         model: The model, without wrappers.
@@ -22,7 +23,7 @@ def stepper_for(model: nn.Module, *arguments: Any, **named: Any) -> Stepper:
         TeamError: Other processes train the same model, and it cannot be measured with them.
     """
     if not several():
-        return Stepper(model, *arguments, **named)
+        return Stepper(Alone(), model, *arguments, **named)
     from gradlens.distributed.stepper import SharedStepper
     from gradlens.distributed.team import Team
 

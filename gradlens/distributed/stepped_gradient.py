@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from gradlens.autograd.grads import Grads
-from gradlens.distributed.meter import SharedMeter, StepDropped
-from gradlens.distributed.team import Team
+from gradlens.distributed.together import StepDropped, Together
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.stepped_gradient import SteppedGradient
 from gradlens.measure.stepped_passes import step_together, taken_away
@@ -23,15 +22,15 @@ class SharedSteppedGradient(SteppedGradient):
     scripts that average by hand: they do so between the backward pass and the step.
     """
 
-    def __init__(self, fail: Callable[[Exception], None], team: Team) -> None:
+    def __init__(self, fail: Callable[[Exception], None], processes: Together) -> None:
         """Prepares.
 
         Args:
             fail: See ``SteppedGradient``.
-            team: The processes.
+            processes: Those that train.
         """
         super().__init__(fail)
-        self._team = team
+        self._processes = processes
         self._waits = False
         self._stepped: Grads | None = None
 
@@ -51,7 +50,7 @@ class SharedSteppedGradient(SteppedGradient):
         """
         if self._waits:  # the passes ran inside of the step
             self._look(None)
-        passes, stepped, team = self._passes, self._stepped, self._team
+        passes, stepped, team = self._passes, self._stepped, self._processes.team
         number = 0 if stepped is None else len(passes)
         facts = torch.zeros(2 + len(meter.params), dtype=torch.float64)
         facts[0], facts[1] = number, number**2
@@ -72,7 +71,7 @@ class SharedSteppedGradient(SteppedGradient):
 
     def _note(self, left: Grads) -> None:
         self._waits = bool(self._passes)
-        if not self._waits and isinstance(self._meter, SharedMeter) and self._meter.averaged:
+        if not self._waits and self._meter is not None and self._processes.grad_is_averaged(self._meter.passes):
             super()._note(left)
 
     def _look(self, factor: Tensor | None) -> None:

@@ -13,17 +13,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gradlens.autograd.shards import why_not_repeatable
 from gradlens.batch.rows import LabelsError
-from gradlens.distributed.fitting import SharedFitting
 from gradlens.distributed.joining import JOIN, JoinListener
-from gradlens.distributed.meter import Shared, StepDropped
 from gradlens.distributed.stepped_gradient import SharedSteppedGradient
 from gradlens.distributed.team import Outcome, Question, Team, Vote
+from gradlens.distributed.together import StepDropped, Together
 from gradlens.distributed.wrappers import Sharing
 from gradlens.groups import ClassGroups
 from gradlens.guards.error_text import in_one_line
 from gradlens.guards.patches import listen
 from gradlens.guards.run_once import Once
-from gradlens.measure.engine_and_meter import Fitting
 from gradlens.measure.recorder import Recorder
 from gradlens.measure.schedule.cadence import Cadence
 from gradlens.measure.stepper import FAULTS, Stepper
@@ -72,12 +70,12 @@ class SharedStepper(Stepper):
             ValueError: No parameter wants a gradient.
         """
         self.team, self._model = team, model
-        self._shared = Shared(team, sharing, wrapper, len(groups))
+        self._together = Together(team, sharing, wrapper, groups)
         self._open = self._sending = self._paused = False
         self._ticks = self._next = 0
         self._speak: Callable[[str], None] = lambda _: None
-        super().__init__(model, groups, cadence, engine, optimizer, update=update, strict=strict)
-        self._stepped_gradient = self._stepped_together = SharedSteppedGradient(self._fault, team)
+        super().__init__(self._together, model, groups, cadence, engine, optimizer, update=update, strict=strict)
+        self._stepped_gradient = self._stepped_together = SharedSteppedGradient(self._fault, self._together)
         self._forget_joins = listen(
             JOIN, JoinListener(partial(self._guard, self._pause), partial(self._guard, self._resume))
         )
@@ -98,7 +96,7 @@ class SharedStepper(Stepper):
             "processes",
             step,
             processes=self.team.size,
-            gradients=f"{how[self._shared.sharing]} {self._shared.sharing.value}",
+            gradients=f"{how[self._together.sharing]} {self._together.sharing.value}",
         )
 
     def stop(self) -> None:
@@ -107,18 +105,15 @@ class SharedStepper(Stepper):
         super().stop()
         self.team.post(Question.LEAVE)
 
-    def _fit(self, model: nn.Module, groups: ClassGroups, engine: str) -> Fitting:
-        return SharedFitting(self._shared, model, groups, engine, self._engine_changed)
-
     def _run(self, measured: Callable[[Once], None], backward: Callable[[], None]) -> None:
-        if self._open and self._shared.sharing is Sharing.SHARDS:
+        if self._open and self._together.sharing is Sharing.SHARDS:
             self._decline_unrepeatable()
         if not self._open:  # the others do not measure this step any more
             backward()
             self._end_without_optimizer()
             return
         try:
-            with _undelayed(self._shared.wrapper, backward) as guarded:
+            with _undelayed(self._together.wrapper, backward) as guarded:
                 super()._run(measured, guarded)
         except LabelsError:
             self._disarm()
@@ -138,7 +133,7 @@ class SharedStepper(Stepper):
             self._take(self.team.vote(Question.COMMIT, False))
         super()._after_step()
         # Not each process may have added its part to the count that the checks go by.
-        self._measurements = self._shared.committed
+        self._measurements = self._together.committed
 
     def _commit(self) -> None:
         begun = time.perf_counter()

@@ -11,6 +11,7 @@ from gradlens.batch.rows import LabelsError
 from gradlens.engines import EngineSwitch
 from gradlens.groups import ClassGroups
 from gradlens.measure.meter import StepMeter
+from gradlens.measure.processes import Processes
 from gradlens.metrics.gram import REST, UPDATE
 
 
@@ -26,7 +27,12 @@ class Fitting:
     """
 
     def __init__(
-        self, model: nn.Module, groups: ClassGroups, engine: str, on_change: Callable[[str, str], None]
+        self,
+        model: nn.Module,
+        groups: ClassGroups,
+        engine: str,
+        on_change: Callable[[str, str], None],
+        processes: Processes,
     ) -> None:
         """Prepares.
 
@@ -35,6 +41,7 @@ class Fitting:
             groups: K groups.
             engine: One of ``gradlens.choices.ENGINES``.
             on_change: Called with (engine name, reason) when another engine takes over.
+            processes: Those that train.
 
         Raises:
             ValueError: No parameter wants a gradient.
@@ -42,11 +49,14 @@ class Fitting:
         self.layout = Layout.of(model)
         if not self.layout.trainable():
             raise ValueError("the model has no parameter that wants a gradient; unfreeze some before making the lens")
-        self.model, self._groups, self._on_change = model, groups, on_change
+        self.model, self._groups, self._on_change, self._processes = model, groups, on_change, processes
         self.components: tuple[str, ...] = ()
         self._trained = self.layout.trainable()
-        self.switch = self._switch(engine, on_change)
+        exact, why = processes.engine_for(engine)
+        self.switch = self._switch(exact, on_change)
         self.reset()
+        if why is not None:
+            self.switch.reason = why
 
     def names(self, *, update: bool) -> tuple[str, ...]:
         """Returns the names of the recorded vectors."""
@@ -93,6 +103,8 @@ class Fitting:
         return self.meter
 
     def _find_layout(self) -> None:
+        if self._processes.shards:
+            return  # between forward and backward pass fully_shard lends whole parameters to the modules
         params = [param for param in self.model.parameters() if differentiable(param)]
         if [id(param) for param in params] != [id(param) for param in self.layout.params]:
             # A layer was added or replaced (a new head).
@@ -102,4 +114,4 @@ class Fitting:
         return EngineSwitch(engine, self.model, [self.layout.params[i] for i in self._trained], on_change)
 
     def _meter(self, switch: EngineSwitch) -> StepMeter:
-        return StepMeter(self.layout, self._groups, max(len(self.components), 1), switch)
+        return StepMeter(self.layout, self._groups, max(len(self.components), 1), switch, self._processes)

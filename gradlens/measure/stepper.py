@@ -28,6 +28,7 @@ from gradlens.measure.optimizer_update import OptimizerUpdate
 from gradlens.measure.preflight.capture import check_capture
 from gradlens.measure.preflight.preflight import Preflight
 from gradlens.measure.preflight.refusal import Refusal
+from gradlens.measure.processes import Processes
 from gradlens.measure.recorder import Recorder
 from gradlens.measure.schedule.cadence import Cadence
 from gradlens.measure.schedule.checks import is_checked
@@ -50,6 +51,7 @@ class Stepper:
 
     def __init__(
         self,
+        processes: Processes,
         model: nn.Module,
         groups: ClassGroups,
         cadence: Cadence,
@@ -62,6 +64,7 @@ class Stepper:
         """Prepares; nothing is measured before ``start``.
 
         Args:
+            processes: Those that train.
             model: The model.
             groups: K groups.
             cadence: Which steps are measured.
@@ -81,7 +84,7 @@ class Stepper:
         self._armed = False
         self.epoch: int | None = None
         self._recorder = Recorder(None, layers=False)
-        self.fitting = self._fit(model, groups, engine)
+        self.fitting = Fitting(model, groups, engine, self._engine_changed, processes)
         self._watch = AnchorWatch(model, self._fault)
         # The optimizer's hooks run in the middle of the training's own step.
         before = None if self._update is None else partial(self._guard, self._before_step)
@@ -289,9 +292,6 @@ class Stepper:
         self._usage.backward()
         self.schedule.clock.own(time.perf_counter() - begun - once.seconds)
         self._end_without_optimizer()
-
-    def _fit(self, model: nn.Module, groups: ClassGroups, engine: str) -> Fitting:
-        return Fitting(model, groups, engine, self._engine_changed)
 
     def _end_without_optimizer(self) -> None:
         if self._optimizer is None:

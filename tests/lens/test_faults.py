@@ -38,7 +38,7 @@ STAGES = (
     "gradlens.measure.meter.cotangents",
     "gradlens.batch.labelled.group_scores",
     "gradlens.measure.meter.StepMeter.hold",
-    "gradlens.measure.meter.inner_products",
+    "gradlens.measure.processes.inner_products",
     "gradlens.measure.meter.StepMeter.finish",
     "gradlens.measure.recorder.Recorder.take",
     "gradlens.batch.anchors.AnchorWatch.arm",

@@ -14,6 +14,7 @@ from gradlens.batch.rows import group_rows
 from gradlens.engines import EngineSwitch
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.pending_result import Pending, Plan
+from gradlens.measure.processes import Alone
 from tests.engines.zoo import GROUPS
 from tests.lens.oracle import gradient, gram
 from tests.lens.training import batches, mlp
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def meter_of(model: nn.Module) -> StepMeter:
     layout = Layout.of(model)
-    return StepMeter(layout, GROUPS, 1, EngineSwitch("masked", model, layout.params, lambda *_: None))
+    return StepMeter(layout, GROUPS, 1, EngineSwitch("masked", model, layout.params, lambda *_: None), Alone())
 
 
 def measure(meter: StepMeter, model: nn.Module, x: Tensor, y: Tensor, check: bool = False) -> None:
@@ -34,11 +35,11 @@ def measure(meter: StepMeter, model: nn.Module, x: Tensor, y: Tensor, check: boo
 
 def spoil(meter: StepMeter, position: int, parameter: int, size: float) -> None:
     """Puts an error of a relative size into one vector, as a wrong engine would."""
-    vector: Grads = list(meter._sums.vectors[position])
+    vector: Grads = list(meter.passes.sums.vectors[position])
     wrong = vector[parameter]
     assert wrong is not None
     vector[parameter] = wrong * (1 + size)
-    meter._sums.vectors[position] = vector
+    meter.passes.sums.vectors[position] = vector
 
 
 # The layer nearest the anchor is compared in every step, all of them in steps that check; parameters 0, 1 and 2, 3.
@@ -50,8 +51,8 @@ def test_the_residual_proves_the_vectors_and_not_the_difference(check: bool, par
     measure(meter, model, x, y, check)
     total = gram([[p.grad for p in model.parameters()]])[0, 0]
     near = gram([[p.grad for p in list(model.parameters())[2:]]])[0, 0]
-    assert 0 not in meter._sums.vectors  # the head has most samples: it is what remains
-    tail = meter._sums.vectors[2][parameter]
+    assert 0 not in meter.passes.sums.vectors  # the head has most samples: it is what remains
+    tail = meter.passes.sums.vectors[2][parameter]
     assert tail is not None
     size = float(tail.norm())
     spoil(meter, 2, parameter, 0.01)

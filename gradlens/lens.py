@@ -24,6 +24,7 @@ from gradlens.guards.compiled import keep_buffers
 from gradlens.guards.error_text import ending
 from gradlens.guards.patches import listen
 from gradlens.measure.arguments import cadence_of, check_kinds, counts_of, parts_of
+from gradlens.measure.labelled_pass import LabelledPass
 from gradlens.measure.probe import probe
 from gradlens.measure.recorder import Recorder
 from gradlens.metrics.measurement import Measurement
@@ -103,12 +104,13 @@ class Lens:
         cadence, counts = cadence_of(every, budget), counts_of(class_counts, groups)
         self._model, self._groups = unwrapped(model), groups
         self._stepper = stepper_for(self._model, groups, cadence, engine, optimizer, update=update, strict=strict)
+        layer_names = self._stepper.fitting.layout.layers if layers else ()
         writer, step = open_run(
             out if self._stepper.writes else None,
             resume=resume,
             groups=groups.to_json(),
             names=self._stepper.names,
-            layer_names=self._stepper.fitting.layout.layers if layers else (),
+            layer_names=layer_names,
             class_counts=counts,
             engine=self.engine_name,
             engine_reason=self.engine_reason,
@@ -117,7 +119,7 @@ class Lens:
         )
         self.run_path = None if writer is None else writer.path
         self._closed = False
-        self._recorder = Recorder(writer, layers, announce)
+        self._recorder = Recorder(writer, layer_names, announce)
         self._leave = ExitStack()
         try:
             scales = ScaleListener(lambda: self._stepper.armed, warn_that_scale_is_unknown)
@@ -164,18 +166,18 @@ class Lens:
         if not self.armed:
             self._stepper.plain(backward)
             return
-        seen = self._stepper.take_outputs()
+        seen = self._stepper.arming.take_outputs()
         chosen = seen if outputs is None else [outputs] if isinstance(outputs, Tensor) else list(outputs)
-        self._stepper.measure(
-            names,
+        labelled = LabelledPass(
             losses,
             row_tensors(chosen, dense_labels(labels)),
             labels,
-            backward,
+            names,
             ignore_index,
             logits=logits,
             retains=retain_graph,
         )
+        self._stepper.measure(labelled, backward)
 
     @property
     def epoch(self) -> int | None:

@@ -24,7 +24,7 @@ from gradlens.guards.patches import listen
 from gradlens.guards.run_once import Once
 from gradlens.measure.recorder import Recorder
 from gradlens.measure.schedule.cadence import Cadence
-from gradlens.measure.stepper import FAULTS, Stepper
+from gradlens.measure.stepper import Stepper
 
 # Steps after which the processes look again whether one is to be measured, at the latest.
 LONGEST_WAIT = 1000
@@ -133,7 +133,7 @@ class SharedStepper(Stepper):
             self._take(self.team.vote(Question.COMMIT, False))
         super()._after_step()
         # Not each process may have added its part to the count that the checks go by.
-        self._measurements = self._together.committed
+        self._measuring.steps = self._together.committed
 
     def _commit(self) -> None:
         begun = time.perf_counter()
@@ -170,8 +170,8 @@ class SharedStepper(Stepper):
         self._next = self._ticks + min(max(wait, 1), LONGEST_WAIT)
         self.schedule.step = step
         if due:
-            self.armed = self._open = True
-            self._guard(self._arm)
+            self._open = True
+            self._arm()
 
     def _disarm(self) -> None:
         if self._open:
@@ -202,7 +202,7 @@ class SharedStepper(Stepper):
                 # The others wait for what this process will not send.
                 self.team.abandon()
                 self._part()
-            elif self._faults >= FAULTS or self._strict:
+            elif self._faults.over or self._faults.strict:
                 self.team.post(Question.LEAVE)
 
     def _take(self, vote: Vote) -> None:

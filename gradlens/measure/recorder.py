@@ -51,16 +51,18 @@ class Recorder:
         announce: Takes warnings.
         last: The newest delivered measurement, or None.
         writer: Where it is written, or None.
-        layers: Whether inner products are kept layer by layer.
+        layers: Names of the layers whose inner products are kept one by one; () = only those of the whole model.
         on_disagreement: Called with the reason when an engine proves wrong.
     """
 
-    def __init__(self, writer: RunWriter | None, layers: bool, announce: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, writer: RunWriter | None, layers: tuple[str, ...], announce: Callable[[str], None] | None = None
+    ) -> None:
         """Prepares.
 
         Args:
             writer: Where measurements and events go, or None.
-            layers: Whether to keep the inner products layer by layer.
+            layers: Names of the layers that the log has columns for.
             announce: Takes warnings, each once; by default they are GradlensWarnings.
         """
         self.announce = announce or _warn
@@ -71,6 +73,18 @@ class Recorder:
         self._waiting: list[_Waiting] = []
         self._said: set[str] = set()
         self._finite = True
+
+    def check_layers(self, layers: tuple[str, ...], step: int) -> None:
+        """Keeps no layers any more where the model has others: the log's columns must not come to mean those.
+
+        Args:
+            layers: Names of the model's layers now.
+            step: The current step.
+        """
+        if self.layers and layers != self.layers:
+            self.layers = ()
+            message = "the model has other layers than at the start; from here on only its whole is logged"
+            self.warn("layers", step, message)
 
     def take(
         self,

@@ -34,7 +34,7 @@ def break_down(*_: Any, **__: Any) -> Any:
 
 # Each place breaks another stage of a measured step.
 STAGES = (
-    "gradlens.measure.stepper.group_rows",
+    "gradlens.measure.labelled_pass.group_rows",
     "gradlens.measure.meter.cotangents",
     "gradlens.batch.labelled.group_scores",
     "gradlens.measure.meter.StepMeter.hold",

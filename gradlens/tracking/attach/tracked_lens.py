@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gradlens.batch.labelled import Labelled
 from gradlens.lens import Lens
+from gradlens.measure.labelled_pass import LabelledPass
 from gradlens.measure.meter import Taken
 
 
@@ -45,19 +46,18 @@ class TrackedLens(Lens):
             LabelsError: As ``backward``; the backward pass has not run then.
         """
         if self._stepper.armed:
-            self._stepper.take_outputs()
-            self._stepper.measure(
-                (),
+            self._stepper.arming.take_outputs()
+            labelled_pass = LabelledPass(
                 [loss],
                 list(anchors),
                 labels,
-                backward,
-                ignore_index,
+                ignore_index=ignore_index,
                 class_dim=class_dim,
                 taken=taken,
                 labelled=labelled,
                 retains=retains,
             )
+            self._stepper.measure(labelled_pass, backward)
         else:
             self._stepper.plain(backward)
 
@@ -75,7 +75,7 @@ class TrackedLens(Lens):
 
     def on_armed(self, changed: Callable[[], None]) -> None:
         """Calls ``changed`` whenever ``armed`` may have changed, for who would have to ask too often."""
-        self._stepper.on_armed = changed
+        self._stepper.arming.on_changed = changed
 
     def skip(self) -> None:
         """Leaves the current step unmeasured, such as one whose forward pass ran before the lens was made."""

@@ -1,0 +1,97 @@
+"""PassMeasuring: one backward pass, checked and measured, with the training's state left as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gradlens.groups import ClassGroups
+from gradlens.guards.run_once import Once
+from gradlens.guards.training_state import WRITES_GRADIENTS, TrainingState
+from gradlens.measure.engine_and_meter import Fitting
+from gradlens.measure.labelled_pass import LabelledPass
+from gradlens.measure.preflight.capture import check_capture
+from gradlens.measure.preflight.preflight import Preflight
+from gradlens.measure.schedule.checks import is_checked
+
+
+class PassMeasuring:
+    """Measures the backward passes of steps that are armed.
+
+    Attributes:
+        steps: Steps in which a pass with labels was measured.
+    """
+
+    def __init__(self, fitting: Fitting, groups: ClassGroups, *, keep: bool) -> None:
+        """Prepares.
+
+        Args:
+            fitting: The engine and the meter in use.
+            groups: K groups.
+            keep: Whether vectors are needed until the optimizer has stepped.
+        """
+        self._fitting, self._groups, self._keep = fitting, groups, keep
+        self._preflight = Preflight()
+        self.steps = 0
+
+    def labelled(
+        self,
+        labelled: LabelledPass,
+        once: Once,
+        *,
+        optimizer: Optimizer | None,
+        rounding: float,
+        checked: Callable[[], None],
+    ) -> None:
+        """Measures a pass that passes through samples.
+
+        Args:
+            labelled: What is known of it.
+            once: The pass.
+            optimizer: Its ``step`` ends the step, or None.
+            rounding: Relative rounding of the forward pass.
+            checked: Called when the labels have been looked at, whose way to the host has waited for the device.
+
+        Raises:
+            LabelsError: Wrong use; the backward pass has not run then.
+        """
+        state = self._begin(once)
+        rows = labelled.rows(self._groups)
+        losses, anchors = labelled.losses, labelled.anchors
+        once.before = self._preflight.check(self._fitting.model, optimizer, losses, once.before)
+        checked()
+        meter = self._fitting.meter_for(labelled.components)
+        first = not meter.begun
+        check = first and is_checked(self.steps, always_exact=self._fitting.switch.always_exact)
+        if check:
+            self._preflight.repeat(losses, anchors, meter.params)
+        meter.measure(
+            losses, anchors, labelled.labels, rows, once, check=check, rounding=rounding,
+            logits=labelled.logits, taken=labelled.taken, retains=labelled.retains,
+        )  # fmt: skip
+        self.steps += first
+        self._end(state)
+
+    def rest(self, losses: Sequence[Tensor], once: Once) -> None:
+        """Measures a pass that passes through no samples.
+
+        Args:
+            losses: Loss components.
+            once: The pass.
+        """
+        state = self._begin(once)
+        self._fitting.meter_for(self._fitting.components).measure_rest(losses, once)
+        self._end(state)
+
+    def _begin(self, once: Once) -> TrainingState:
+        check_capture()
+        state = TrainingState(self._fitting.model, self._fitting.meter.params)
+        once.before = state.restore
+        return state
+
+    def _end(self, state: TrainingState) -> None:
+        if state.gradients_written:
+            raise RuntimeError(WRITES_GRADIENTS)
+        self._fitting.meter.hold(keep=self._keep)

@@ -17,7 +17,7 @@ from gradlens import marks
 from gradlens.batch.anchors import row_tensors
 from gradlens.batch.loss_scale import SCALE, ScaleListener, warn_that_scale_is_unknown
 from gradlens.batch.rows import dense_labels
-from gradlens.distributed import stepper_for, unwrapped
+from gradlens.distributed import agreement_for, unwrapped
 from gradlens.groups import ClassGroups
 from gradlens.guards import script_hooks
 from gradlens.guards.compiled import keep_buffers
@@ -27,6 +27,7 @@ from gradlens.measure.arguments import cadence_of, check_kinds, counts_of, parts
 from gradlens.measure.labelled_pass import LabelledPass
 from gradlens.measure.probe import probe
 from gradlens.measure.recorder import Recorder
+from gradlens.measure.stepper import Stepper
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog.writing.start import open_run
 
@@ -103,10 +104,13 @@ class Lens:
         check_kinds(model, groups, optimizer, engine)
         cadence, counts = cadence_of(every, budget), counts_of(class_counts, groups)
         self._model, self._groups = unwrapped(model), groups
-        self._stepper = stepper_for(self._model, groups, cadence, engine, optimizer, update=update, strict=strict)
+        agreement = agreement_for(self._model, groups)
+        self._stepper = Stepper(
+            agreement, self._model, groups, cadence, engine, optimizer, update=update, strict=strict
+        )
         layer_names = self._stepper.fitting.layout.layers if layers else ()
         writer, step = open_run(
-            out if self._stepper.writes else None,
+            out if agreement.writes else None,
             resume=resume,
             groups=groups.to_json(),
             names=self._stepper.names,

@@ -3,8 +3,8 @@
 What needs torch.distributed is imported where several processes train: some builds of torch come without it.
 """
 
-from gradlens.distributed.choice import stepper_for
+from gradlens.distributed.choice import agreement_for
 from gradlens.distributed.errors import TeamError
 from gradlens.distributed.wrappers import unwrapped
 
-__all__ = ["TeamError", "stepper_for", "unwrapped"]
+__all__ = ["TeamError", "agreement_for", "unwrapped"]

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from gradlens.autograd.grads import Grads
-from gradlens.distributed.together import StepDropped, Together
+from gradlens.distributed.together import Together
 from gradlens.measure.meter import StepMeter
+from gradlens.measure.processes import StepDropped
 from gradlens.measure.stepped_gradient import SteppedGradient
 from gradlens.measure.stepped_passes import step_together, taken_away
 

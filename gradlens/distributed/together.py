@@ -21,13 +21,10 @@ from gradlens.distributed.wrappers import Sharing, is_joint, replicas
 from gradlens.engines import EngineSwitch
 from gradlens.groups import ClassGroups
 from gradlens.measure.pending_result import Floats
+from gradlens.measure.processes import StepDropped
 from gradlens.measure.schedule.checks import CHECK_EVERY
 from gradlens.measure.step_passes import StepPasses
 from gradlens.measure.step_state import StepState
-
-
-class StepDropped(Exception):
-    """Another process cannot measure this step, so none does."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +94,10 @@ class Together:
         """See ``Processes``."""
         self._joint_seen, self._synced = False, True
         self._replicas = {id(param): replicas(param, self.team.size) if self.shards else 1 for param in params}
+
+    def measured_steps(self, here: int) -> int:  # noqa: ARG002
+        """See ``Processes``: not each process may have added its part to what it counts."""
+        return self.committed
 
     def agree(
         self, step: StepState, losses: Sequence[Tensor], reached: Sequence[int], rows: Rows, switch: EngineSwitch

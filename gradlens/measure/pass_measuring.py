@@ -14,6 +14,7 @@ from gradlens.measure.engine_and_meter import Fitting
 from gradlens.measure.labelled_pass import LabelledPass
 from gradlens.measure.preflight.capture import check_capture
 from gradlens.measure.preflight.preflight import Preflight
+from gradlens.measure.processes import Processes
 from gradlens.measure.schedule.checks import is_checked
 
 
@@ -21,18 +22,19 @@ class PassMeasuring:
     """Measures the backward passes of steps that are armed.
 
     Attributes:
-        steps: Steps in which a pass with labels was measured.
+        steps: Steps of which a pass with labels was measured here.
     """
 
-    def __init__(self, fitting: Fitting, groups: ClassGroups, *, keep: bool) -> None:
+    def __init__(self, fitting: Fitting, groups: ClassGroups, processes: Processes, *, keep: bool) -> None:
         """Prepares.
 
         Args:
             fitting: The engine and the meter in use.
             groups: K groups.
+            processes: Those that train.
             keep: Whether vectors are needed until the optimizer has stepped.
         """
-        self._fitting, self._groups, self._keep = fitting, groups, keep
+        self._fitting, self._groups, self._processes, self._keep = fitting, groups, processes, keep
         self._preflight = Preflight()
         self.steps = 0
 
@@ -64,7 +66,8 @@ class PassMeasuring:
         checked()
         meter = self._fitting.meter_for(labelled.components)
         first = not meter.begun
-        check = first and is_checked(self.steps, always_exact=self._fitting.switch.always_exact)
+        steps = self._processes.measured_steps(self.steps)
+        check = first and is_checked(steps, always_exact=self._fitting.switch.always_exact)
         if check:
             self._preflight.repeat(losses, anchors, meter.params)
         meter.measure(

@@ -16,6 +16,10 @@ from gradlens.engines import EngineSwitch
 from gradlens.measure.step_state import StepState
 
 
+class StepDropped(Exception):
+    """Another process cannot measure this step, so none does."""
+
+
 class Processes(Protocol):
     """The processes that train one model. What is measured are vectors of the global batch, the same in each process.
 
@@ -34,6 +38,14 @@ class Processes(Protocol):
     def meter_made(self, params: Sequence[nn.Parameter]) -> None:
         """Takes note that a new meter measures these parameters."""
 
+    def measured_steps(self, here: int) -> int:
+        """Returns how many steps were measured, by which checks go.
+
+        Args:
+            here: Steps of which this process has measured a part.
+        """
+        ...
+
     def agree(
         self, step: StepState, losses: Sequence[Tensor], reached: Sequence[int], rows: Rows, switch: EngineSwitch
     ) -> Rows:
@@ -48,6 +60,9 @@ class Processes(Protocol):
 
         Returns:
             The rows, with the counts that say which groups take part.
+
+        Raises:
+            StepDropped: Another process cannot measure the pass.
         """
         ...
 
@@ -94,6 +109,10 @@ class Alone:
 
     def meter_made(self, params: Sequence[nn.Parameter]) -> None:
         """See ``Processes``."""
+
+    def measured_steps(self, here: int) -> int:
+        """See ``Processes``."""
+        return here
 
     def agree(
         self,

@@ -74,6 +74,11 @@ class Recorder:
         self._said: set[str] = set()
         self._finite = True
 
+    def misuse(self, message: str | None, step: int) -> None:
+        """Warns of a lens that is used in another way than was meant, if there is something to say."""
+        if message is not None:
+            self.warn("misuse", step, message)
+
     def check_layers(self, layers: tuple[str, ...], step: int) -> None:
         """Keeps no layers any more where the model has others: the log's columns must not come to mean those.
 

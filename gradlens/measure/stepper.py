@@ -15,6 +15,7 @@ from gradlens.batch.rows import LabelsError
 from gradlens.groups import ClassGroups
 from gradlens.guards.run_once import Once
 from gradlens.guards.script_hooks import taken
+from gradlens.measure.agreement import Agreement, Steps
 from gradlens.measure.arming import Arming
 from gradlens.measure.engine_and_meter import Fitting
 from gradlens.measure.faults import Faults
@@ -23,11 +24,10 @@ from gradlens.measure.misuse import Usage
 from gradlens.measure.optimizer_hooks import StepHooks
 from gradlens.measure.optimizer_update import OptimizerUpdate
 from gradlens.measure.pass_measuring import PassMeasuring
-from gradlens.measure.processes import Processes
+from gradlens.measure.processes import StepDropped
 from gradlens.measure.recorder import Recorder
 from gradlens.measure.schedule.cadence import Cadence
 from gradlens.measure.schedule.schedule import MeasurementSchedule
-from gradlens.measure.stepped_gradient import SteppedGradient
 
 
 class Stepper:
@@ -42,7 +42,7 @@ class Stepper:
 
     def __init__(
         self,
-        processes: Processes,
+        agreement: Agreement,
         model: nn.Module,
         groups: ClassGroups,
         cadence: Cadence,
@@ -55,7 +55,7 @@ class Stepper:
         """Prepares; nothing is measured before ``start``.
 
         Args:
-            processes: Those that train.
+            agreement: Decides with the other processes which steps are measured.
             model: The model.
             groups: K groups.
             cadence: Which steps are measured.
@@ -67,32 +67,33 @@ class Stepper:
         Raises:
             ValueError: No parameter wants a gradient.
         """
-        self._optimizer = optimizer
-        self._faults = Faults(strict=strict)
-        self._wanted = update
-        self._update = OptimizerUpdate() if update and optimizer is not None else None
+        self._agreement, self._optimizer = agreement, optimizer
+        self._faults, self._usage = Faults(strict=strict), Usage()
         self.schedule = MeasurementSchedule(cadence)
         self.epoch: int | None = None
         self._recorder = Recorder(None, ())
-        self.fitting = Fitting(model, groups, engine, self._engine_changed, processes)
-        self._measuring = PassMeasuring(self.fitting, groups, keep=self._update is not None)
+        updates = update and optimizer is not None
+        self.fitting = Fitting(model, groups, engine, self._engine_changed, agreement.processes)
+        self._measuring = PassMeasuring(self.fitting, groups, agreement.processes, keep=updates)
         self.arming = Arming(self.fitting, self._fault)
+        self._update = OptimizerUpdate(self.arming, self.fitting, self.schedule.clock, wanted=updates)
         # The optimizer's hooks run in the middle of the training's own step.
-        before = None if self._update is None else partial(self._guard, self._before_step)
+        before = partial(self._guard, self._update.note) if updates else None
         self._hooks = StepHooks(before, self.schedule.rested, self._after_step, self._fault)
-        self._stepped_gradient = SteppedGradient(self._fault)
-        self._engine, self._running = engine, False
-        self._usage = Usage()
+        steps = Steps(self.schedule, lambda: self._running, self.skip, self._arm_if_due, self._guard, self._fault)
+        self._stepped_gradient = agreement.attach(steps)
+        self._engine, self._wanted, self._running = engine, update, False
 
     def start(self, recorder: Recorder, step: int) -> None:
         """Begins with step number ``step``, whose results go to ``recorder``."""
         # Imported by torch.autograd.grad at its first call: 1.5 s that would count as measuring for a long time.
         importlib.import_module("torch.fx.experimental.symbolic_shapes")
         self._recorder = recorder
+        self._agreement.start(recorder)
         recorder.on_disagreement = lambda reason: self.fitting.switch.replace(reason)
         self.schedule.step = step
         self._running = True
-        if self._wanted and self._update is None:
+        if self._wanted and not self._update.wanted:
             needs = "update=True needs the optimizer (Lens(..., optimizer=optimizer)); the update is not measured"
             recorder.warn("no-update", step, needs)
         switch = self.fitting.switch
@@ -100,17 +101,13 @@ class Stepper:
             self._engine_changed(switch.engine.name, switch.reason)
         self._hooks.follow(self._optimizer)
         self._arm_if_due()
+        self._agreement.started(step)
 
     def follow(self, optimizer: torch.optim.Optimizer, *, stepped: bool = False) -> None:
-        """Takes the steps of another optimizer as training steps.
-
-        Args:
-            optimizer: It.
-            stepped: Whether it has just taken the current one, which else is not measured (nor is its update).
-        """
+        """Takes the steps of another optimizer as training steps; ``stepped``: it has just taken the current one."""
         self._optimizer = optimizer
         self._hooks.follow(optimizer)
-        if not stepped or self._update is not None:
+        if not stepped or self._update.wanted:  # what it has taken off is not known
             self.skip()
         if stepped:
             self._hooks.over()
@@ -119,17 +116,20 @@ class Stepper:
 
     def stop(self) -> None:
         """Removes every hook and delivers what is waiting."""
-        self._say_misuse(self._usage.end() if self._running else None)
-        self._hooks.follow(None)
-        self._stepped_gradient.end()
-        self._running = False
-        self._disarm()
-        self._guard(self._recorder.drain)
+        try:
+            self._recorder.misuse(self._usage.end() if self._running else None, self.schedule.step)
+            self._hooks.follow(None)
+            self._stepped_gradient.end()
+            self._running = False
+            self._disarm()
+            self._guard(self._recorder.drain)
+        finally:
+            self._agreement.stop()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Returns the names of the recorded vectors."""
-        return self.fitting.names(update=self._update is not None)
+        return self.fitting.names(update=self._update.wanted)
 
     def skip(self) -> None:
         """Leaves the current step unmeasured."""
@@ -154,11 +154,6 @@ class Stepper:
         """Whether the current step is measured."""
         return self.arming.armed
 
-    @property
-    def writes(self) -> bool:
-        """Whether this process writes the log."""
-        return True
-
     def plain(self, backward: Callable[[], None]) -> None:
         """Runs a backward pass that is not measured."""
         self._hooks.around(backward)
@@ -179,26 +174,30 @@ class Stepper:
         Raises:
             LabelsError: Wrong use; the backward pass has not run then.
         """
+        watch, drain = self.arming, self._recorder.drain
         measured = partial(
-            self._measuring.labelled,
-            labelled,
-            optimizer=self._optimizer,
-            rounding=self.arming.rounding,
-            checked=self._recorder.drain,
+            self._measuring.labelled, labelled, optimizer=self._optimizer, rounding=watch.rounding, checked=drain
         )
         self._hooks.around(lambda: self._run(measured, backward))
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
-        """Runs ``backward`` exactly once and counts all of its gradient as ``rest``.
-
-        Args:
-            losses: Loss components.
-            backward: A backward pass of the training loop that passes through no samples.
-        """
+        """Runs ``backward``, which passes through no samples, exactly once; all of its gradient counts as ``rest``."""
         sums = [loss.detach().sum() for loss in losses]
         self._hooks.around(lambda: self._run(partial(self._measuring.rest, sums), backward))
 
     def _run(self, measured: Callable[[Once], None], backward: Callable[[], None]) -> None:
+        if (why := self._agreement.why_left_out(self.fitting)) is not None:
+            self.skip()
+            step = self.schedule.step
+            self._recorder.warn("left-out", step, f"step {step} was not measured: {why}")
+        if self._agreement.open:
+            with self._agreement.around(backward) as guarded:
+                self._run_open(measured, guarded)
+        else:  # the others do not measure this step any more
+            backward()
+        self._end_without_optimizer()
+
+    def _run_open(self, measured: Callable[[Once], None], backward: Callable[[], None]) -> None:
         begun = time.perf_counter()
         once = Once(backward)
         try:
@@ -209,6 +208,8 @@ class Stepper:
                 self.fitting.switch.arm()  # another micro-batch may follow in this step
         except LabelsError:
             once.before()
+            if not self._agreement.retries:
+                self._disarm()
             raise
         except Exception as error:
             if once.error is None:
@@ -221,19 +222,13 @@ class Stepper:
             raise once.error  # not above: there it would get other causes
         self._usage.backward()
         self.schedule.clock.own(time.perf_counter() - begun - once.seconds)
-        self._end_without_optimizer()
 
     def _end_without_optimizer(self) -> None:
         if self._optimizer is None:
             self._hooks.over()
 
-    def _before_step(self) -> None:
-        if self.armed and (update := self._update) is not None:
-            begun = time.perf_counter()
-            update.note(self.fitting.meter.params)
-            self.schedule.clock.own(time.perf_counter() - begun)
-
     def _after_step(self) -> None:
+        self._agreement.stepped(measured=self.arming.armed and self.fitting.meter.begun)
         self._usage.stepped = True
         if self.arming.armed:
             self._armed_step_over()
@@ -246,45 +241,43 @@ class Stepper:
         if measured:
             self._guard(self._commit)
         else:
-            self._say_misuse(self._usage.idle())
+            self._recorder.misuse(self._usage.idle(), self.schedule.step)
         self.schedule.end(measured=measured)
         if self.arming.armed:  # not where committing failed
             self._disarm()
 
     def _commit(self) -> None:
         begun = time.perf_counter()
-        taken_off = None if self._update is None else self._update.taken(self.fitting.meter.params)
-        stepped = self._stepped_gradient.settle()
+        if not self._agreement.commits(self.fitting.meter):
+            self.schedule.clock.own(time.perf_counter() - begun)
+            self._update.forget()
+            self.fitting.reset()
+            return
+        taken_off, stepped = self._update.taken(), self._stepped_gradient.settle()
         pending = self.fitting.meter.finish(taken_off)
         self.schedule.clock.own(time.perf_counter() - begun)
         self._recorder.check_layers(self.fitting.layout.layers, self.schedule.step)
         if pending is not None:
             names = self.names[: pending.plan.size]
             self._recorder.take(self.schedule.step, self.epoch, names, pending, self.schedule.clock.owned, stepped)
+        self._agreement.committed()
 
     def _arm_if_due(self) -> None:
-        if not self._running or self._faults.over:
-            return
-        if not self.schedule.due():
-            self.schedule.rest()
-            return
-        self._arm()
+        if self._running and not self._faults.over and self._agreement.due():
+            self._arm()
 
     def _arm(self) -> None:
         self.arming.set(True)
         self._guard(self.arming.arm)
 
     def _disarm(self) -> None:
+        self._agreement.decline()
         self.arming.set(False)
         self._stepped_gradient.forget()
         self.arming.disarm()
 
     def _engine_changed(self, engine: str, reason: str) -> None:
         self._recorder.engine_changed(engine, reason, self.schedule.step)
-
-    def _say_misuse(self, message: str | None) -> None:
-        if message is not None:
-            self._recorder.warn("misuse", self.schedule.step, message)
 
     def _guard(self, action: Callable[[], None]) -> None:
         try:
@@ -294,7 +287,14 @@ class Stepper:
 
     def _fault(self, error: Exception) -> None:
         """Takes an error of ours: this step is not measured, training goes on."""
-        self._faults.count(error)
-        self._disarm()
-        self.fitting.reset()
-        self._faults.tell(error, self._recorder, self.schedule.step)
+        step = self.schedule.step
+        if isinstance(error, StepDropped):
+            self._agreement.dropped()
+            self.skip()
+            self._recorder.event("left-out", step, message=f"step {step} was not measured: {error}")
+            self._agreement.told()
+            return
+        with self._agreement.faulted(error, self._faults):
+            self._faults.count(error)
+            self.skip()
+            self._faults.tell(error, self._recorder, step)

@@ -1,0 +1,254 @@
+"""JointSteps: the processes of one training measure the same steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from gradlens.autograd.shards import why_not_repeatable
+from gradlens.distributed.joining import JOIN, JoinListener
+from gradlens.distributed.stepped_gradient import SharedSteppedGradient
+from gradlens.distributed.team import Outcome, Question, Team, Vote
+from gradlens.distributed.together import Together
+from gradlens.distributed.wrappers import Sharing
+from gradlens.groups import ClassGroups
+from gradlens.guards.error_text import in_one_line
+from gradlens.guards.patches import listen
+from gradlens.measure.agreement import Steps
+from gradlens.measure.engine_and_meter import Fitting
+from gradlens.measure.faults import Faults
+from gradlens.measure.meter import StepMeter
+from gradlens.measure.recorder import Recorder
+from gradlens.measure.stepped_gradient import SteppedGradient
+
+# Steps after which the processes look again whether one is to be measured, at the latest.
+LONGEST_WAIT = 1000
+
+
+class JointSteps:
+    """Agrees on each step with the other processes; see ``Agreement``.
+
+    Process 0 decides which step is measured, and in how many steps to look again; in between nothing is communicated. A
+    measured step is open until all processes have agreed, by a vote, to add up what they hold, or that one of them cannot.
+    A process that leaves an open step early posts its vote and goes on training.
+
+    Attributes:
+        processes: Those that train.
+        open: Whether all processes still measure the current step.
+        retries: False: the others do not wait for a second attempt.
+    """
+
+    retries = False
+    _steps: Steps
+    _stepped_gradient: SharedSteppedGradient
+    _recorder: Recorder
+
+    def __init__(
+        self, team: Team, sharing: Sharing, wrapper: DistributedDataParallel | None, groups: ClassGroups
+    ) -> None:
+        """Prepares.
+
+        Args:
+            team: The processes.
+            sharing: Who holds which gradients.
+            wrapper: The DDP wrapper of the model, or None.
+            groups: K groups.
+        """
+        self._team, self._sharing, self._wrapper = team, sharing, wrapper
+        self.processes = Together(team, sharing, wrapper, groups)
+        self.open = False
+        self._sending = self._paused = False
+        self._ticks = self._next = 0
+        self._speak: Callable[[str], None] = lambda _: None
+        self._forget_joins: Callable[[], None] = lambda: None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes the log."""
+        return self._team.rank == 0
+
+    def attach(self, steps: Steps) -> SteppedGradient:
+        """See ``Agreement``."""
+        self._steps = steps
+        self._stepped_gradient = SharedSteppedGradient(steps.fail, self.processes)
+        self._forget_joins = listen(
+            JOIN, JoinListener(partial(steps.guard, self._pause), partial(steps.guard, self._resume))
+        )
+        return self._stepped_gradient
+
+    def start(self, recorder: Recorder) -> None:
+        """See ``Agreement``."""
+        self._recorder, self._speak = recorder, recorder.announce
+        if not self.writes:
+            recorder.announce = lambda _: None  # all processes would say the same
+
+    def started(self, step: int) -> None:
+        """See ``Agreement``."""
+        how = {Sharing.BY_HAND: "no wrapper; averaged", Sharing.WRAPPED: "averaged by", Sharing.SHARDS: "sharded by"}
+        gradients = f"{how[self._sharing]} {self._sharing.value}"
+        self._recorder.event("processes", step, processes=self._team.size, gradients=gradients)
+
+    def stop(self) -> None:
+        """See ``Agreement``."""
+        self._forget_joins()
+        self._team.post(Question.LEAVE)
+
+    def due(self) -> bool:
+        """See ``Agreement``."""
+        if self._team.over or self._paused or self._ticks < self._next:
+            return False
+        begun, schedule = time.perf_counter(), self._steps.schedule
+        decision: list[float] = []
+        if self.writes:
+            decision = [float(schedule.due()), float(schedule.ahead()), float(schedule.step)]
+        vote = self._team.vote(Question.SYNC, True, decision)
+        schedule.clock.own(time.perf_counter() - begun)
+        if vote.outcome is not Outcome.GO:
+            self._take(vote)
+            return False
+        wait, schedule.step = int(vote.numbers[1]), int(vote.numbers[2])
+        self._next = self._ticks + min(max(wait, 1), LONGEST_WAIT)
+        self.open = bool(vote.numbers[0])
+        return self.open
+
+    def why_left_out(self, fitting: Fitting) -> str | None:
+        """See ``Agreement``: repeating a backward pass over shards could change the training."""
+        if not self.open or self._sharing is not Sharing.SHARDS:
+            return None
+        return why_not_repeatable(fitting.model.modules(), fitting.meter.params)
+
+    def around(self, backward: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
+        """See ``Agreement``."""
+        return _undelayed(self._wrapper, backward)
+
+    def decline(self) -> None:
+        """See ``Agreement``."""
+        if self.open:
+            self.open = False
+            self._team.post(Question.DECLINE)
+
+    def stepped(self, *, measured: bool) -> None:
+        """See ``Agreement``."""
+        self._ticks += 1
+        if self.open and not measured:
+            self.open = False
+            self._take(self._team.vote(Question.COMMIT, False))
+
+    def commits(self, meter: StepMeter) -> bool:
+        """See ``Agreement``.
+
+        Raises:
+            StepDropped: The processes set different passes aside.
+        """
+        self.open = False
+        vote = self._team.vote(Question.COMMIT, True, [float(len(meter.passes.totals))])
+        if vote.outcome is not Outcome.GO:
+            self._take(vote)
+            return False
+        self._sending = True
+        if vote.numbers[0]:
+            self._stepped_gradient.decide(meter)
+        return True
+
+    def committed(self) -> None:
+        """See ``Agreement``."""
+        self._sending = False
+
+    def dropped(self) -> None:
+        """See ``Agreement``."""
+        self.open = self._sending = False
+
+    def told(self) -> None:
+        """See ``Agreement``."""
+        if self._team.over:
+            self._part()
+
+    @contextmanager
+    def faulted(self, error: Exception, faults: Faults) -> Iterator[None]:
+        """See ``Agreement``."""
+        sending, self._sending = self._sending, False
+        if not self.writes:
+            step = self._steps.schedule.step
+            self._speak(f"process {self._team.rank}: step {step} could not be measured ({in_one_line(error)})")
+        try:
+            yield
+        finally:
+            if sending:
+                # The others wait for what this process will not send.
+                self._team.abandon()
+                self._part()
+            elif faults.over or faults.strict:
+                self._team.post(Question.LEAVE)
+
+    def _take(self, vote: Vote) -> None:
+        """Takes a vote that did not go through."""
+        if vote.outcome is Outcome.PAUSE:
+            self._paused = True
+        elif vote.outcome is Outcome.OVER:
+            self._part()
+        elif vote.outcome is Outcome.NO:
+            ranks, step = ", ".join(str(rank) for rank in vote.absent), self._steps.schedule.step
+            self._recorder.event(
+                "left-out", step, message=f"step {step} was not measured: process {ranks} could not measure it"
+            )
+
+    def _part(self) -> None:
+        why = self._team.reason or "another process measures no more"
+        step = self._steps.schedule.step
+        self._recorder.warn("parted", step, f"measuring stops at step {step}, training goes on: {why}")
+
+    def _pause(self) -> None:
+        """This process has no more data, and answers the collectives of the others (``Join``) until they have none either."""
+        if self._paused or self._team.over or not self._steps.running():
+            return
+        self._paused, self.open = True, False
+        self._steps.skip()
+        self._team.post(Question.PAUSE)
+
+    def _resume(self) -> None:
+        """All processes have run out of data, and go on together."""
+        if self._team.over or not self._steps.running():
+            return
+        vote = self._team.vote(Question.RESUME, True)
+        if vote.outcome is not Outcome.GO:
+            self._take(vote)
+            return
+        schedule = self._steps.schedule
+        own = schedule.step
+        step = int(self._team.max(torch.tensor([float(own)], dtype=torch.float64)))
+        if step > own and self.writes:
+            self._recorder.event("left-out", own, message=f"no data here in steps {own} to {step - 1}")
+        schedule.step, self._ticks, self._next, self._paused = step, 0, 0, False
+        self._steps.arm_if_due()
+
+
+@contextmanager
+def _undelayed(wrapper: DistributedDataParallel | None, backward: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Keeps our own passes through a static graph's first step from starting the all-reduce that waits for the training's.
+
+    Yields:
+        The backward pass, during which that is as ever.
+    """
+    flag = "_static_graph_delay_allreduce_enqueued"
+    if wrapper is None or not wrapper.static_graph or getattr(wrapper, flag, True):
+        yield backward
+        return
+    ran = False
+
+    def as_ever() -> None:
+        nonlocal ran
+        ran = True
+        setattr(wrapper, flag, False)
+        backward()
+
+    setattr(wrapper, flag, True)
+    try:
+        yield as_ever
+    finally:
+        if not ran:
+            setattr(wrapper, flag, False)

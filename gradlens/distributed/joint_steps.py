@@ -12,16 +12,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gradlens.autograd.shards import why_not_repeatable
 from gradlens.distributed.joining import JOIN, JoinListener
+from gradlens.distributed.joint_processes import JointProcesses
 from gradlens.distributed.stepped_gradient import SharedSteppedGradient
 from gradlens.distributed.team import Outcome, Question, Team, Vote
-from gradlens.distributed.together import Together
 from gradlens.distributed.wrappers import Sharing
 from gradlens.groups import ClassGroups
 from gradlens.guards.error_text import in_one_line
 from gradlens.guards.patches import listen
-from gradlens.measure.agreement import Steps
+from gradlens.measure.agreement import OwnSteps
 from gradlens.measure.engine_and_meter import Fitting
-from gradlens.measure.faults import Faults
+from gradlens.measure.faults import StepFaults
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.recorder import Recorder
 from gradlens.measure.stepped_gradient import SteppedGradient
@@ -44,7 +44,7 @@ class JointSteps:
     """
 
     retries = False
-    _steps: Steps
+    _steps: OwnSteps
     _stepped_gradient: SharedSteppedGradient
     _recorder: Recorder
 
@@ -60,7 +60,7 @@ class JointSteps:
             groups: K groups.
         """
         self._team, self._sharing, self._wrapper = team, sharing, wrapper
-        self.processes = Together(team, sharing, wrapper, groups)
+        self.processes = JointProcesses(team, sharing, wrapper, groups)
         self.open = False
         self._sending = self._paused = False
         self._ticks = self._next = 0
@@ -72,7 +72,7 @@ class JointSteps:
         """Whether this process writes the log."""
         return self._team.rank == 0
 
-    def attach(self, steps: Steps) -> SteppedGradient:
+    def attach(self, steps: OwnSteps) -> SteppedGradient:
         """See ``Agreement``."""
         self._steps = steps
         self._stepped_gradient = SharedSteppedGradient(steps.fail, self.processes)
@@ -169,7 +169,7 @@ class JointSteps:
             self._part()
 
     @contextmanager
-    def faulted(self, error: Exception, faults: Faults) -> Iterator[None]:
+    def faulted(self, error: Exception, faults: StepFaults) -> Iterator[None]:
         """See ``Agreement``."""
         sending, self._sending = self._sending, False
         if not self.writes:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gradlens.autograd.grads import Grads
-from gradlens.distributed.together import Together
+from gradlens.distributed.joint_processes import JointProcesses
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.processes import StepDropped
 from gradlens.measure.stepped_gradient import SteppedGradient
@@ -23,7 +23,7 @@ class SharedSteppedGradient(SteppedGradient):
     scripts that average by hand: they do so between the backward pass and the step.
     """
 
-    def __init__(self, fail: Callable[[Exception], None], processes: Together) -> None:
+    def __init__(self, fail: Callable[[Exception], None], processes: JointProcesses) -> None:
         """Prepares.
 
         Args:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gradlens.measure.engine_and_meter import Fitting
-from gradlens.measure.faults import Faults
+from gradlens.measure.faults import StepFaults
 from gradlens.measure.meter import StepMeter
-from gradlens.measure.processes import Alone, Processes
+from gradlens.measure.processes import Alone, TrainingProcesses
 from gradlens.measure.recorder import Recorder
 from gradlens.measure.schedule.schedule import MeasurementSchedule
 from gradlens.measure.stepped_gradient import SteppedGradient
 
 
 @dataclass(frozen=True)
-class Steps:
+class OwnSteps:
     """The steps of this process, for who agrees on them.
 
     Attributes:
@@ -49,7 +49,7 @@ class Agreement(Protocol):
     retries: bool
 
     @property
-    def processes(self) -> Processes:
+    def processes(self) -> TrainingProcesses:
         """The processes that train, as the meter asks them."""
         ...
 
@@ -58,7 +58,7 @@ class Agreement(Protocol):
         """Whether this process writes the log."""
         ...
 
-    def attach(self, steps: Steps) -> SteppedGradient:
+    def attach(self, steps: OwnSteps) -> SteppedGradient:
         """Takes the steps of this process; returns what tells whether an optimizer steps on what was measured."""
         ...
 
@@ -102,7 +102,7 @@ class Agreement(Protocol):
     def told(self) -> None:
         """Says that the processes have parted, if dropping the step meant that."""
 
-    def faulted(self, error: Exception, faults: Faults) -> AbstractContextManager[None]:
+    def faulted(self, error: Exception, faults: StepFaults) -> AbstractContextManager[None]:
         """Surrounds what is done about an error of ours."""
         ...
 
@@ -118,7 +118,7 @@ class Solo:
         self.processes = Alone()
         self._schedule: MeasurementSchedule | None = None
 
-    def attach(self, steps: Steps) -> SteppedGradient:
+    def attach(self, steps: OwnSteps) -> SteppedGradient:
         """See ``Agreement``."""
         self._schedule = steps.schedule
         return SteppedGradient(steps.fail)
@@ -167,6 +167,6 @@ class Solo:
     def told(self) -> None:
         """See ``Agreement``."""
 
-    def faulted(self, error: Exception, faults: Faults) -> AbstractContextManager[None]:  # noqa: ARG002
+    def faulted(self, error: Exception, faults: StepFaults) -> AbstractContextManager[None]:  # noqa: ARG002
         """See ``Agreement``."""
         return nullcontext()

@@ -11,7 +11,7 @@ from gradlens.batch.rows import LabelsError
 from gradlens.engines import EngineSwitch
 from gradlens.groups import ClassGroups
 from gradlens.measure.meter import StepMeter
-from gradlens.measure.processes import Processes
+from gradlens.measure.processes import TrainingProcesses
 from gradlens.metrics.gram import REST, UPDATE
 
 
@@ -32,7 +32,7 @@ class Fitting:
         groups: ClassGroups,
         engine: str,
         on_change: Callable[[str, str], None],
-        processes: Processes,
+        processes: TrainingProcesses,
     ) -> None:
         """Prepares.
 

@@ -11,7 +11,7 @@ from gradlens.autograd.float_range import can_leave
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import Layout
 from gradlens.measure.pending_result import Pending, Plan
-from gradlens.measure.processes import Processes
+from gradlens.measure.processes import TrainingProcesses
 from gradlens.measure.step_state import StepState
 
 
@@ -22,7 +22,7 @@ class Evaluation:
         params: P trainable parameters.
     """
 
-    def __init__(self, layout: Layout, processes: Processes) -> None:
+    def __init__(self, layout: Layout, processes: TrainingProcesses) -> None:
         """Prepares.
 
         Args:

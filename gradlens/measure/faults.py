@@ -1,4 +1,4 @@
-"""Faults: what becomes of an error of ours in a step. The step is not measured, training goes on, and somebody is told."""
+"""StepFaults: what becomes of an error of ours in a step. The step is not measured, training goes on, and somebody is told."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradlens.measure.recorder import Recorder
 FAULTS = 3
 
 
-class Faults:
+class StepFaults:
     """Counts errors and tells of them.
 
     Attributes:

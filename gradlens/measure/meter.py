@@ -23,7 +23,7 @@ from gradlens.engines import EngineSwitch, pull_back
 from gradlens.groups import ClassGroups
 from gradlens.measure.evaluation import Evaluation
 from gradlens.measure.pending_result import Pending
-from gradlens.measure.processes import Processes
+from gradlens.measure.processes import TrainingProcesses
 from gradlens.measure.step_passes import StepPasses
 from gradlens.measure.step_state import Positions, StepState
 
@@ -40,7 +40,7 @@ class StepMeter:
     """
 
     def __init__(
-        self, layout: Layout, groups: ClassGroups, components: int, switch: EngineSwitch, processes: Processes
+        self, layout: Layout, groups: ClassGroups, components: int, switch: EngineSwitch, processes: TrainingProcesses
     ) -> None:
         """Prepares.
 

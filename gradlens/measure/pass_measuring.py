@@ -14,7 +14,7 @@ from gradlens.measure.engine_and_meter import Fitting
 from gradlens.measure.labelled_pass import LabelledPass
 from gradlens.measure.preflight.capture import check_capture
 from gradlens.measure.preflight.preflight import Preflight
-from gradlens.measure.processes import Processes
+from gradlens.measure.processes import TrainingProcesses
 from gradlens.measure.schedule.checks import is_checked
 
 
@@ -25,7 +25,7 @@ class PassMeasuring:
         steps: Steps of which a pass with labels was measured here.
     """
 
-    def __init__(self, fitting: Fitting, groups: ClassGroups, processes: Processes, *, keep: bool) -> None:
+    def __init__(self, fitting: Fitting, groups: ClassGroups, processes: TrainingProcesses, *, keep: bool) -> None:
         """Prepares.
 
         Args:

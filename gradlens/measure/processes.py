@@ -1,4 +1,4 @@
-"""Processes: what a meter asks of the processes of a training; ``Alone`` answers for a single one."""
+"""TrainingProcesses: what a meter asks of the processes of a training; ``Alone`` answers for a single one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StepDropped(Exception):
     """Another process cannot measure this step, so none does."""
 
 
-class Processes(Protocol):
+class TrainingProcesses(Protocol):
     """The processes that train one model. What is measured are vectors of the global batch, the same in each process.
 
     Attributes:
@@ -104,14 +104,14 @@ class Alone:
     shards = False
 
     def engine_for(self, engine: str) -> tuple[str, str | None]:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
         return engine, None
 
     def meter_made(self, params: Sequence[nn.Parameter]) -> None:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
 
     def measured_steps(self, here: int) -> int:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
         return here
 
     def agree(
@@ -122,22 +122,22 @@ class Alone:
         rows: Rows,
         switch: EngineSwitch,  # noqa: ARG002
     ) -> Rows:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
         return rows
 
     def largest(self, rows: Rows) -> int | None:  # noqa: ARG002
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
         return None
 
     def agree_on_rest(self) -> None:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
 
     def keeps(self) -> bool:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
         return False
 
     def add_up(self, step: StepState, params: Sequence[nn.Parameter]) -> None:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
 
     def averaged(
         self,
@@ -145,17 +145,17 @@ class Alone:
         at: Sequence[int],  # noqa: ARG002
         params: Sequence[nn.Parameter],  # noqa: ARG002
     ) -> Sequence[Grads]:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
         return vectors
 
     def in_range(
         self, vectors: Sequence[Grads], home: torch.device, sized: Sequence[Grads]
     ) -> tuple[Sequence[Grads], Tensor]:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
         return in_range(vectors, home, sized=sized)
 
     def inner_products(
         self, vectors: Sequence[Grads], params: Sequence[nn.Parameter], layer_of: Sequence[int], layers: int
     ) -> Tensor:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
         return inner_products(vectors, params, layer_of, layers)

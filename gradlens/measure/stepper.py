@@ -15,10 +15,10 @@ from gradlens.batch.rows import LabelsError
 from gradlens.groups import ClassGroups
 from gradlens.guards.run_once import Once
 from gradlens.guards.script_hooks import taken
-from gradlens.measure.agreement import Agreement, Steps
+from gradlens.measure.agreement import Agreement, OwnSteps
 from gradlens.measure.arming import Arming
 from gradlens.measure.engine_and_meter import Fitting
-from gradlens.measure.faults import Faults
+from gradlens.measure.faults import StepFaults
 from gradlens.measure.labelled_pass import LabelledPass
 from gradlens.measure.misuse import Usage
 from gradlens.measure.optimizer_hooks import StepHooks
@@ -68,7 +68,7 @@ class Stepper:
             ValueError: No parameter wants a gradient.
         """
         self._agreement, self._optimizer = agreement, optimizer
-        self._faults, self._usage = Faults(strict=strict), Usage()
+        self._faults, self._usage = StepFaults(strict=strict), Usage()
         self.schedule = MeasurementSchedule(cadence)
         self.epoch: int | None = None
         self._recorder = Recorder(None, ())
@@ -80,7 +80,7 @@ class Stepper:
         # The optimizer's hooks run in the middle of the training's own step.
         before = partial(self._guard, self._update.note) if updates else None
         self._hooks = StepHooks(before, self.schedule.rested, self._after_step, self._fault)
-        steps = Steps(self.schedule, lambda: self._running, self.skip, self._arm_if_due, self._guard, self._fault)
+        steps = OwnSteps(self.schedule, lambda: self._running, self.skip, self._arm_if_due, self._guard, self._fault)
         self._stepped_gradient = agreement.attach(steps)
         self._engine, self._wanted, self._running = engine, update, False
 

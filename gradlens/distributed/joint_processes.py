@@ -1,4 +1,4 @@
-"""Together: the processes of one training agree on each step, and add up what they hold of it."""
+"""JointProcesses: the processes of one training agree on each backward pass, and add up what they hold of a step."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Agreed:
     total: bool
 
 
-class Together:
-    """Several processes; see ``Processes``. Each measures its own part of each vector until the step ends.
+class JointProcesses:
+    """Several processes; see ``TrainingProcesses``. Each measures its own part of each vector until the step ends.
 
     With whole parameters the parts are added up by one all-reduce of all vectors but the largest group's, which is the
     averaged gradient of the training less the others. With sharded ones the vectors are reduced by the training's own
@@ -85,24 +85,24 @@ class Together:
         self._replicas: dict[int, int] = {}
 
     def engine_for(self, engine: str) -> tuple[str, str | None]:
-        """See ``Processes``: replaying a forward pass would replay its collectives, so that "func" becomes "masked"."""
+        """See ``TrainingProcesses``: replaying a forward pass would replay its collectives, so that "func" becomes "masked"."""
         if engine == "masked" or not (engine == "func" or self.shards):
             return engine, None
         return "masked", f"{engine}: only the masked engine treats {self.sharing.value} exactly"
 
     def meter_made(self, params: Sequence[nn.Parameter]) -> None:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
         self._joint_seen, self._synced = False, True
         self._replicas = {id(param): replicas(param, self.team.size) if self.shards else 1 for param in params}
 
     def measured_steps(self, here: int) -> int:  # noqa: ARG002
-        """See ``Processes``: not each process may have added its part to what it counts."""
+        """See ``TrainingProcesses``: not each process may have added its part to what it counts."""
         return self.committed
 
     def agree(
         self, step: StepState, losses: Sequence[Tensor], reached: Sequence[int], rows: Rows, switch: EngineSwitch
     ) -> Rows:
-        """See ``Processes``: in joint passes the counts are those of all processes.
+        """See ``TrainingProcesses``: in joint passes the counts are those of all processes.
 
         Raises:
             StepDropped: Another process cannot go on, or its loss depends on other anchors.
@@ -124,12 +124,12 @@ class Together:
         return replace(rows, counts=tuple(total[: len(counts)].tolist()), untracked=float(total[len(counts)]))
 
     def largest(self, rows: Rows) -> int:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
         here = np.asarray(rows.counts, dtype=np.float64) if self._joint else self._class_numbers
         return int(np.argmax(self._seen if self._seen.any() else here))
 
     def agree_on_rest(self) -> None:
-        """See ``Processes``.
+        """See ``TrainingProcesses``.
 
         Raises:
             StepDropped: Another process cannot go on.
@@ -138,7 +138,7 @@ class Together:
             raise StepDropped("another process cannot measure this backward pass")
 
     def keeps(self) -> bool:
-        """See ``Processes``."""
+        """See ``TrainingProcesses``."""
         self._synced = self.wrapper is None or self.wrapper.require_backward_grad_sync
         return True
 
@@ -147,7 +147,7 @@ class Together:
         return self._synced and self.sharing is not Sharing.BY_HAND and not passes.retained
 
     def add_up(self, step: StepState, params: Sequence[nn.Parameter]) -> None:
-        """See ``Processes``; all have agreed to it by a vote.
+        """See ``TrainingProcesses``; all have agreed to it by a vote.
 
         Raises:
             StepDropped: The processes hold different things.
@@ -170,13 +170,13 @@ class Together:
         self.committed += 1
 
     def averaged(self, vectors: Sequence[Grads], at: Sequence[int], params: Sequence[nn.Parameter]) -> Sequence[Grads]:
-        """See ``Processes``; vectors of shards stay as they are."""
+        """See ``TrainingProcesses``; vectors of shards stay as they are."""
         return vectors if self.shards else means([(at, vector) for vector in vectors], params, self.team)
 
     def in_range(
         self, vectors: Sequence[Grads], home: torch.device, sized: Sequence[Grads]
     ) -> tuple[Sequence[Grads], Tensor]:
-        """See ``Processes``; products of shards are added up, so all processes need one exponent."""
+        """See ``TrainingProcesses``; products of shards are added up, so all processes need one exponent."""
         if self.shards:
             return in_range(vectors, home, sized=sized, agree=self.team.max)
         return in_range(vectors, home, sized=sized)
@@ -184,7 +184,7 @@ class Together:
     def inner_products(
         self, vectors: Sequence[Grads], params: Sequence[nn.Parameter], layer_of: Sequence[int], layers: int
     ) -> Tensor:
-        """See ``Processes``; of shards the sum over all processes.
+        """See ``TrainingProcesses``; of shards the sum over all processes.
 
         Raises:
             TeamError: Shards of some parameters lie in more processes than those of others.

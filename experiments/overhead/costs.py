@@ -68,7 +68,7 @@ def within_budget(case: Case, steps: int, fraction: float, device: str, seed: in
             begun, on_the_wall = now(device), time.perf_counter()
             untouched()
             between = now(device)
-            lens._stepper.clock.outside(time.perf_counter() - on_the_wall)
+            lens._stepper.schedule.clock.outside(time.perf_counter() - on_the_wall)
             measured += lens.armed
             setup.optimizer.zero_grad()
             lens.backward(F.cross_entropy(setup.model(setup.inputs), setup.labels), setup.labels)

@@ -15,15 +15,10 @@ from gradlens import ClassGroups, Lens
 from tests.engines.zoo import CLASSES, GROUPS, ZOO, class_ids
 from tests.lens.oracle import apart, gradient, gram
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 ENGINES = ("masked", "split", "func")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def network() -> nn.Module:

@@ -14,15 +14,10 @@ from tests.engines.oracle import brute_force
 from tests.engines.zoo import GROUPS, ZOO
 from tests.lens.oracle import apart, gram, layer_grams
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 ENGINES = ("masked", "split", "func")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def measure_twice(name: str, engine: str) -> tuple[nn.Module, Lens]:

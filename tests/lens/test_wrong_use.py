@@ -18,15 +18,10 @@ from gradlens.tracking.attach.tracked_lens import TrackedLens
 from tests.engines.zoo import GROUPS
 from tests.lens.training import batches, hooks, loss_of, mlp
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 ENGINES = ("masked", "split", "func")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def bad_labels() -> dict[str, tuple[Any, str]]:

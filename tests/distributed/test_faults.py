@@ -11,11 +11,9 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from gradlens import ClassGroups, Lens
+from gradlens import Lens
 from gradlens.engines.masked import MaskedEngine
 from gradlens.guards.warning import GradlensWarning
 from gradlens.runlog import Run
@@ -232,125 +230,3 @@ def test_all_processes_measure_the_same_steps_of_a_budget(tmp_path):
     assert found[0][0] == found[1][0]
     assert found[0][0][0]
     assert 0 < sum(found[0][0]) < 60
-
-
-def counted():
-    """Counts the collectives of a measured step, gradients and others."""
-    return _collectives(DistributedDataParallel(network()))
-
-
-def counted_in_shards():
-    """Counts what our own collectives add up where parameters are sharded."""
-    return _collectives(fully_shard(network(), mesh=init_device_mesh("cpu", (2,))))
-
-
-def _collectives(model):
-    """Returns how many numbers each of our collectives adds up in six steps, every other of them measured; and the model's."""
-    calls = []
-    from gradlens.distributed.team import Team
-
-    ordinary = Team.sum
-
-    def counting(self, tensor):
-        calls.append(tensor.numel())
-        return ordinary(self, tensor)
-
-    Team.sum = counting
-    optimizer = optimizer_of(model.parameters())
-    lens = Lens(model, ClassGroups.per_class(5), optimizer=optimizer, every=2)
-    found = []
-    for step in range(6):
-        inputs, labels = batches(steps=6, sizes=(40, 40))[step][0][dist.get_rank()]
-        optimizer.zero_grad()
-        calls.clear()
-        lens.backward(F.cross_entropy(model(inputs), labels), labels)
-        optimizer.step()
-        found.append(list(calls))
-    lens.close()
-    return found, sum(param.numel() for param in model.parameters())
-
-
-def test_one_all_reduce_for_all_gradients(tmp_path):
-    found, size = together(tmp_path, counted)[0]
-
-    assert all(step == [] for step in found[1::2])
-    for step in found[0::2]:
-        large = [numel for numel in step if numel > 2 * size]
-        assert len(large) == 1
-        # Four of five groups, and no total: that one is the training's own. The largest layer's check comes with it.
-        assert 4 * size <= large[0] <= 5 * size
-        assert sum(numel for numel in step if numel <= size) < 100
-
-
-def test_shards_send_inner_products_and_no_gradients(tmp_path):
-    found, size = together(tmp_path, counted_in_shards)[0]
-
-    assert all(step == [] for step in found[1::2])
-    for step in found[0::2]:
-        # Four groups, rest and total of two layers; gradients of four groups would be 4 * 113 numbers.
-        assert 2 * 6 * 6 in step
-        assert max(step) < size
-
-
-class Sharded:
-    """What people do with fully_shard that a repeated backward pass would disturb."""
-
-    @staticmethod
-    def unreduced(model, number):
-        model.set_requires_gradient_sync(number == 1)
-
-    @staticmethod
-    def stepping_hooks(model, number):
-        if number == 0 and not getattr(model, "stepping", False):
-            model.stepping = True
-            for param in model.parameters():
-                param.register_post_accumulate_grad_hook(lambda p: p.data.add_(p.grad, alpha=-0.01))
-
-
-def unrepeatable(lens: bool, prepare):
-    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
-    model = fully_shard(network(), mesh=mesh)
-    optimizer = optimizer_of(model.parameters())
-    watch = Lens(model, groups(), optimizer=optimizer, every=1) if lens else None
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        for step in batches(steps=3, micro=2):
-            for number, parts in enumerate(step):
-                prepare(model, number)
-                x, y = parts[dist.get_rank()]
-                loss = F.cross_entropy(model(x), y)
-                if watch is None:
-                    loss.backward()
-                else:
-                    watch.backward(loss, y)
-            optimizer.step()
-            optimizer.zero_grad()
-        if watch is not None:
-            watch.close()
-    weights = {name: value.full_tensor().clone() for name, value in model.state_dict().items()}
-    own = [str(w.message) for w in said if issubclass(w.category, GradlensWarning)]
-    return weights, None if watch is None else watch.last, own
-
-
-def compared(prepare):
-    bare, _, _ = unrepeatable(False, prepare)
-    tracked, last, said = unrepeatable(True, prepare)
-    return all(torch.equal(value, bare[name]) for name, value in tracked.items()), last, said
-
-
-@pytest.mark.parametrize(
-    ("prepare", "why"),
-    [
-        (Sharded.unreduced, "leaves gradients unreduced (set_requires_gradient_sync(False))"),
-        (Sharded.stepping_hooks, "hooks (register_post_accumulate_grad_hook)"),
-    ],
-)
-def test_backward_passes_of_shards_that_must_not_be_repeated_are_left_alone(tmp_path, prepare, why):
-    found = together(tmp_path, compared, prepare)
-
-    for rank, (same, last, said) in enumerate(found):
-        assert same
-        assert last is None
-        assert len(said) == (rank == 0)
-    assert "step 0 was not measured: it" in found[0][2][0]
-    assert why in found[0][2][0]

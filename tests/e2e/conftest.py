@@ -1,9 +1,19 @@
-"""A dashboard of every kind of run, and a browser to look at it."""
+"""A program without and with tracking; a dashboard of every kind of run, and a browser to look at it."""
+
+from functools import partial
 
 import pytest
 
 from tests.dashboard_runs import make_folder
 from tests.e2e.browser import CHROMIUM, PATIENCE
+
+
+@pytest.fixture
+def both(tmp_path):
+    """Runs a program without and with tracking."""
+    from tests.e2e.both import run_both
+
+    return partial(run_both, tmp_path)
 
 
 @pytest.fixture(scope="module")

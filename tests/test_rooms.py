@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -11,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "gradlens"
 MOST_MODULES_AT_THE_ROOT = 8
 MOST_FILES_IN_A_FOLDER = 24
+MOST_LINES = 300
 
 
 def module_of(path: Path) -> str:
@@ -100,7 +102,7 @@ def test_no_module_beside_the_command_hides_one_of_python():
 
 
 # Of these the same thing is meant wherever they are defined, or each framework has its own.
-SAME = {"Edge", "Floats", "LensCallback"}
+SAME = {"Floats", "LensCallback"}
 
 
 def test_the_name_of_a_class_or_type_means_one_thing():
@@ -115,3 +117,18 @@ def test_the_name_of_a_class_or_type_means_one_thing():
                 if name[0].isupper() and not name.isupper():  # constants such as MOST are their module's own
                     homes[name].add(module)
     assert {name: found for name, found in homes.items() if len(found) > 1 and name not in SAME} == {}
+
+
+# Files that are being split.
+LONG = {"gradlens/runlog/reading/reader.py"}
+
+
+def test_no_file_is_long():
+    paths = (path for folder in ("gradlens", "app", "experiments", "tests") for path in (ROOT / folder).rglob("*.py"))
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in paths}
+    assert {name: n for name, n in lines.items() if n > MOST_LINES and name not in LONG} == {}
+
+
+def test_tests_share_pieces_that_are_no_tests():
+    imports = re.compile(r"^\s*(?:from|import) tests\.[\w.]*\btest_\w+", re.MULTILINE)
+    assert [str(path) for path in (ROOT / "tests").rglob("*.py") if imports.search(path.read_text())] == []

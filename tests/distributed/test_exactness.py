@@ -19,17 +19,9 @@ from gradlens import Lens
 from gradlens.distributed import TeamError
 from tests.distributed import oracle, sync_batch_norm, synchronised
 from tests.distributed.processes import together
-from tests.distributed.trainings import GROUPS, batches, both, groups, network, normalised, optimizer_of
+from tests.distributed.trainings import GROUPS, batches, both, groups, network, normalised, optimizer_of, shard
 from tests.e2e import results
 from tests.lens.oracle import apart
-
-
-def shard(model: nn.Module) -> nn.Module:
-    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
-    for layer in model:
-        if isinstance(layer, nn.Linear):
-            fully_shard(layer, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
 
 
 def shard_and_copy(model: nn.Module) -> nn.Module:

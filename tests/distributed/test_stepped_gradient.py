@@ -13,8 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from gradlens import Lens, Run
 from gradlens.guards.warning import GradlensWarning
 from tests.distributed.processes import together
-from tests.distributed.test_exactness import shard
-from tests.distributed.trainings import batches, groups, network, optimizer_of
+from tests.distributed.trainings import batches, groups, network, optimizer_of, shard
 
 
 def train(wrap, change, folder) -> tuple[list[str], list[float]]:

@@ -23,8 +23,7 @@ from gradlens import Lens, Run
 from gradlens.guards.warning import GradlensWarning
 from tests.distributed import oracle
 from tests.distributed.processes import together
-from tests.distributed.test_exactness import shard
-from tests.distributed.trainings import GROUPS, batches, groups, network, optimizer_of
+from tests.distributed.trainings import GROUPS, batches, groups, network, optimizer_of, shard
 from tests.lens.surgery import combined, projected
 
 PARTS = ((0, 3), (1, 2, 4))

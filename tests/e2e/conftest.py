@@ -23,8 +23,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(folder):
-    # Not above: without Streamlit that module skips itself, which a conftest must not.
-    from tests.e2e.test_dashboard_start import free_port, healthy, start
+    from tests.e2e.dashboard_server import free_port, healthy, start
 
     port = free_port()
     server = start(folder, "--port", str(port))

@@ -16,7 +16,7 @@ from torch import Tensor
 from gradlens.batch.rows import group_rows
 from tests.e2e.styles import SCRIPTS
 from tests.engines.oracle import brute_force, error
-from tests.engines.test_engines import ENGINES, EXACT, WANTED, trainable
+from tests.engines.pairs import ENGINES, EXACT, WANTED, trainable
 from tests.engines.zoo import GROUPS, ZOO
 
 sys.path.insert(0, str(SCRIPTS))

@@ -11,28 +11,13 @@ from torch import Tensor, nn
 
 from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import group_rows
-from gradlens.engines import Engine, EngineRefusal, MaskedEngine
-from gradlens.engines.func import FuncEngine
+from gradlens.engines import Engine, EngineRefusal
 from gradlens.engines.split import SplitEngine
 from tests.engines.oracle import brute_force, error
+from tests.engines.pairs import ENGINES, EXACT, REFUSED, WANTED, trainable
 from tests.engines.zoo import GROUPS, ZOO, Case
 
-ENGINES: dict[str, Callable[[nn.Module, list[nn.Parameter]], Engine]] = {
-    "masked": lambda model, params: MaskedEngine(params),
-    "split": SplitEngine,
-    "func": FuncEngine,
-}
-WANTED = [(0, group) for group in range(len(GROUPS))]
-PAIRS = [(engine, case) for case in ZOO for engine in ENGINES]
-EXACT = [(engine, case) for engine, case in PAIRS if engine not in ZOO[case].refuses]
-REFUSED = [(engine, case) for engine, case in PAIRS if engine in ZOO[case].refuses]
-
-
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def trainable(model: nn.Module) -> list[nn.Parameter]:
-    return [param for param in model.parameters() if param.requires_grad]
 
 
 def step(

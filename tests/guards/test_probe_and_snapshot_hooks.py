@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradlens import Lens, group_gradients
-from tests.guards.test_script_hooks import GROUPS, KINDS, Script
+from tests.guards.scripts_with_hooks import GROUPS, KINDS, Script
 
 # These are called in the forward pass already, which is the script's own in a probe as in any evaluation.
 NOT_BACKWARD = ("retained",)

@@ -125,3 +125,7 @@ class Case:
     says: bool | None = False  # None: it depends on the step
     rest: bool = False
     times: int = 1
+
+
+def part_of(classes: Sequence[int], terms: Terms, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return of(classes, terms(model, x.double(), y), y).sum()

@@ -15,9 +15,8 @@ from gradlens import Lens, Run
 from gradlens.guards.warning import GradlensWarning
 from tests.engines.zoo import GROUPS
 from tests.lens.oracle import apart, gradient, gram, same
-from tests.lens.surgery import InClosure, Net, Training, mean
+from tests.lens.surgery import InClosure, Net, Training, mean, part_of
 from tests.lens.surgery_programs import pcgrad
-from tests.lens.test_surgery import part_of
 from tests.lens.training import batches, state
 
 pytestmark = pytest.mark.usefixtures("one_thread")

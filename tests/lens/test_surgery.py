@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from tests.engines.zoo import GROUPS
 from tests.lens import discarded_passes, surgery_programs
 from tests.lens.discarded_passes import moved
 from tests.lens.oracle import apart, gradient, gram, same
-from tests.lens.surgery import PARTS, Case, InClosure, Net, Terms, Training, combined, mean, of
+from tests.lens.surgery import PARTS, Case, InClosure, Net, Training, combined, mean, of, part_of
 from tests.lens.surgery_programs import pcgrad
 from tests.lens.training import batches, state
 
@@ -32,10 +32,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ENGINES = ("masked", "split", "func")
 CASES = [*surgery_programs.CASES, *discarded_passes.CASES]
-
-
-def part_of(classes: Sequence[int], terms: Terms, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return of(classes, terms(model, x.double(), y), y).sum()
 
 
 @pytest.mark.parametrize(

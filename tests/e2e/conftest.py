@@ -6,6 +6,7 @@ import pytest
 
 from tests.dashboard_runs import make_folder
 from tests.e2e.browser import CHROMIUM, PATIENCE
+from tests.e2e.dashboard_server import free_port, healthy, start
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(folder):
-    from tests.e2e.dashboard_server import free_port, healthy, start
+    pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
 
     port = free_port()
     server = start(folder, "--port", str(port))

@@ -1,4 +1,4 @@
-"""Once: the training's own backward pass, which must run exactly once, whatever a measurement does around it."""
+"""RunOnce: the training's own backward pass, which must run exactly once, whatever a measurement does around it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from gradlens.guards.own_pass import KEY
 
 
-class Once:
+class RunOnce:
     """Wraps the training's backward pass, runs it, and records how that went.
 
     Attributes:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradlens.groups import ClassGroups
-from gradlens.guards.run_once import Once
+from gradlens.guards.run_once import RunOnce
 from gradlens.guards.training_state import WRITES_GRADIENTS, TrainingState
 from gradlens.measure.engine_and_meter import Fitting
 from gradlens.measure.labelled_pass import LabelledPass
@@ -41,7 +41,7 @@ class PassMeasuring:
     def labelled(
         self,
         labelled: LabelledPass,
-        once: Once,
+        once: RunOnce,
         *,
         optimizer: Optimizer | None,
         rounding: float,
@@ -77,7 +77,7 @@ class PassMeasuring:
         self.steps += first
         self._end(state)
 
-    def rest(self, losses: Sequence[Tensor], once: Once) -> None:
+    def rest(self, losses: Sequence[Tensor], once: RunOnce) -> None:
         """Measures a pass that passes through no samples.
 
         Args:
@@ -88,7 +88,7 @@ class PassMeasuring:
         self._fitting.meter_for(self._fitting.components).measure_rest(losses, once)
         self._end(state)
 
-    def _begin(self, once: Once) -> TrainingState:
+    def _begin(self, once: RunOnce) -> TrainingState:
         check_capture()
         state = TrainingState(self._fitting.model, self._fitting.meter.params)
         once.before = state.restore

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gradlens.batch.rows import LabelsError
 from gradlens.groups import ClassGroups
-from gradlens.guards.run_once import Once
+from gradlens.guards.run_once import RunOnce
 from gradlens.guards.script_hooks import taken
 from gradlens.measure.agreement import Agreement, OwnSteps
 from gradlens.measure.arming import Arming
@@ -185,7 +185,7 @@ class Stepper:
         sums = [loss.detach().sum() for loss in losses]
         self._hooks.around(lambda: self._run(partial(self._measuring.rest, sums), backward))
 
-    def _run(self, measured: Callable[[Once], None], backward: Callable[[], None]) -> None:
+    def _run(self, measured: Callable[[RunOnce], None], backward: Callable[[], None]) -> None:
         if (why := self._agreement.why_left_out(self.fitting)) is not None:
             self.skip()
             step = self.schedule.step
@@ -197,9 +197,9 @@ class Stepper:
             backward()
         self._end_without_optimizer()
 
-    def _run_open(self, measured: Callable[[Once], None], backward: Callable[[], None]) -> None:
+    def _run_open(self, measured: Callable[[RunOnce], None], backward: Callable[[], None]) -> None:
         begun = time.perf_counter()
-        once = Once(backward)
+        once = RunOnce(backward)
         try:
             measured(once)
             if self._optimizer is not None:

@@ -42,9 +42,9 @@ ENTRANCES = {
     "tracking/watch/faults:Faults.quietly",
     "tracking/watch/faults:Faults.guarded",
     "tracking/watch/faults:Faults.fail",
-    "guards/run_once:Once.__init__",
-    "guards/run_once:Once.__call__",
-    "guards/run_once:Once._run",
+    "guards/run_once:RunOnce.__init__",
+    "guards/run_once:RunOnce.__call__",
+    "guards/run_once:RunOnce._run",
     # hooks
     "guards/script_hooks:_tensor_hook.<locals>.register_hook",
     "guards/script_hooks:_node_hook.<locals>.register",

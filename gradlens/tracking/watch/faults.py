@@ -9,7 +9,7 @@ from gradlens.tracking.watch.state import State, Watch
 from gradlens.tracking.watch.tracebacks import without_own
 
 if TYPE_CHECKING:
-    from gradlens.guards.run_once import Once
+    from gradlens.guards.run_once import RunOnce
     from gradlens.tracking.watch.tracker import Tracker
 
 
@@ -53,11 +53,11 @@ class Faults:
         except Exception as error:
             self.fail(error)
 
-    def guarded(self, measured: Callable[[Once], None], call: Callable[[], None]) -> None:
+    def guarded(self, measured: Callable[[RunOnce], None], call: Callable[[], None]) -> None:
         """Runs ``call``, which is the script's, exactly once, inside of ``measured`` or after it."""
-        from gradlens.guards.run_once import Once
+        from gradlens.guards.run_once import RunOnce
 
-        once, watch = Once(call), self._watch
+        once, watch = RunOnce(call), self._watch
         watch.state = State.BUSY
         try:
             try:

@@ -10,7 +10,7 @@ from torch import Tensor
 from gradlens.tracking.find.sightings import leaves
 
 if TYPE_CHECKING:
-    from gradlens.guards.run_once import Once
+    from gradlens.guards.run_once import RunOnce
     from gradlens.tracking.watch.tracker import Tracker
 
 
@@ -48,7 +48,7 @@ class GradientCalls:
         roots: list[Tensor],
         inputs: Sequence[Tensor],
         options: dict[str, Any],
-        once: Once,
+        once: RunOnce,
         found: Sequence[Sequence[Tensor | None]],
         *,
         retains: bool,

@@ -25,7 +25,7 @@ from gradlens.tracking.watch.gradient_calls import GradientCalls, all_that_is_tr
 from gradlens.tracking.watch.state import State
 
 if TYPE_CHECKING:
-    from gradlens.guards.run_once import Once
+    from gradlens.guards.run_once import RunOnce
     from gradlens.tracking.watch.tracker import Tracker
 
 # Position of ignore_index among the arguments of the watched loss functions.
@@ -85,7 +85,7 @@ def _watched_backward(ordinary: Callable[..., None], trackers: Listeners[Tracker
         elif len(args) > INPUTS and isinstance(args[INPUTS], Iterator):
             args = (*args[:INPUTS], tuple(args[INPUTS]), *args[INPUTS + 1 :])
 
-        def measured(once: Once) -> None:
+        def measured(once: RunOnce) -> None:
             roots = _roots(tensors)
             tracker.backward(roots, _is_plain(roots, args, kwargs), once, retains=_retains(args, kwargs))
 
@@ -122,7 +122,7 @@ def _watched_gradients(ordinary: Callable[..., Any], trackers: Listeners[Tracker
             return result
         found: list[Sequence[Tensor | None]] = []
 
-        def measured(once: Once) -> None:
+        def measured(once: RunOnce) -> None:
             if _trains(outputs, inputs, args, kwargs):
                 wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
                 retains = _retains(args, kwargs)

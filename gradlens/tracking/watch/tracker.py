@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.utils.data import DataLoader
 
-    from gradlens.guards.run_once import Once
+    from gradlens.guards.run_once import RunOnce
     from gradlens.measure.meter import Taken
     from gradlens.tracking.attach.attaching import Attaching
     from gradlens.tracking.attach.tracked_lens import TrackedLens
@@ -149,7 +149,7 @@ class Tracker:
         if not str(getattr(hooks.unpack_hook, "__module__", "")).startswith("torch."):
             self.seen.packed = True
 
-    def backward(self, roots: list[Tensor], plain: bool, once: Once, *, retains: bool) -> None:
+    def backward(self, roots: list[Tensor], plain: bool, once: RunOnce, *, retains: bool) -> None:
         """Runs a backward pass of the script, and measures it if it is one to be measured, while ``guarded``.
 
         Args:
@@ -186,7 +186,7 @@ class Tracker:
         self.attaching.backward_ran()
 
     def measured(
-        self, roots: list[Tensor], plain: bool, once: Once, taken: Taken | None, *, retains: bool = False
+        self, roots: list[Tensor], plain: bool, once: RunOnce, taken: Taken | None, *, retains: bool = False
     ) -> None:
         """Runs a backward pass, measured if it is one to be measured, while ``guarded``.
 
@@ -240,7 +240,7 @@ class Tracker:
             self.notices.say("compiled", f"a loss counts as 'rest': {loss_line()}")
 
     def _measure(
-        self, roots: list[Tensor], evidence: Evidence | None, once: Once, taken: Taken | None, retains: bool
+        self, roots: list[Tensor], evidence: Evidence | None, once: RunOnce, taken: Taken | None, retains: bool
     ) -> None:
         assert self.lens is not None
         assert self.attaching is not None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gradlens.autograd.float_range import can_leave
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import Layout
-from gradlens.measure.pending_result import Pending, Plan
+from gradlens.measure.pending_result import PendingResult, Plan
 from gradlens.measure.processes import TrainingProcesses
 from gradlens.measure.step_state import StepState
 
@@ -41,7 +41,7 @@ class Evaluation:
         scaled, _ = self._in_range(vectors, vectors)
         return self._products(scaled, at, [0] * len(at), 1)[0]
 
-    def result(self, step: StepState, total: Grads, update: Grads | None) -> Pending:
+    def result(self, step: StepState, total: Grads, update: Grads | None) -> PendingResult:
         """Returns the result of a step.
 
         Args:
@@ -75,7 +75,7 @@ class Evaluation:
             loss = None if loss is None else loss / step.scale.to(loss)
         nothing = torch.tensor(torch.nan)
         scores = torch.full((2, positions.groups), torch.nan) if sums.scores is None else sums.scores
-        return Pending.start(
+        return PendingResult.start(
             plan,
             products,
             self._residual(step, total),

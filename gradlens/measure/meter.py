@@ -22,7 +22,7 @@ from gradlens.batch.same_samples import Samples
 from gradlens.engines import EngineSwitch, pull_back
 from gradlens.groups import ClassGroups
 from gradlens.measure.evaluation import Evaluation
-from gradlens.measure.pending_result import Pending
+from gradlens.measure.pending_result import PendingResult
 from gradlens.measure.processes import TrainingProcesses
 from gradlens.measure.step_passes import StepPasses
 from gradlens.measure.step_state import Positions, StepState
@@ -174,7 +174,7 @@ class StepMeter:
             step.difference = None
         step.evaluated = None if kept else self._evaluation.result(step, total, None)
 
-    def finish(self, update: Grads | None = None) -> Pending | None:
+    def finish(self, update: Grads | None = None) -> PendingResult | None:
         """Ends the step and returns its result; None where nothing was measured, or a pass of it was lost.
 
         Args:

@@ -1,4 +1,4 @@
-"""Pending: the result of a measured step on its way from the device to the host."""
+"""PendingResult: the result of a measured step on its way from the device to the host."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingResult:
     """A packed result; copying it to the host starts at once and does not wait for the device."""
 
     plan: Plan

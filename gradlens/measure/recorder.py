@@ -15,7 +15,7 @@ from gradlens.autograd.float_range import stored
 from gradlens.groups import ClassGroups
 from gradlens.guards.script_hooks import taken
 from gradlens.guards.warning import GradlensWarning
-from gradlens.measure.pending_result import Pending
+from gradlens.measure.pending_result import PendingResult
 from gradlens.measure.preflight.refusal import Refusal
 from gradlens.metrics.measurement import Measurement
 
@@ -39,7 +39,7 @@ class _Waiting:
     time: float
     epoch: int | None
     names: tuple[str, ...]
-    pending: Pending
+    pending: PendingResult
     seconds: float
     stepped: Tensor | None
 
@@ -96,7 +96,7 @@ class Recorder:
         step: int,
         epoch: int | None,
         names: tuple[str, ...],
-        pending: Pending,
+        pending: PendingResult,
         seconds: float,
         stepped: Tensor | None = None,
     ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from gradlens.batch.same_samples import Samples
-from gradlens.measure.pending_result import Pending
+from gradlens.measure.pending_result import PendingResult
 from gradlens.measure.step_passes import StepPasses
 from gradlens.measure.step_sums import StepSums
 
@@ -64,7 +64,7 @@ class StepState:
     checked: Sequence[int] | None = None
     thorough: bool = False
     samples: Samples | None = None
-    evaluated: Pending | None = None
+    evaluated: PendingResult | None = None
     scale: Tensor | None = None
     rounding: float = 0.0
     restarts: int = 0

@@ -13,7 +13,7 @@ from gradlens.autograd.inner_products import Layout
 from gradlens.batch.rows import group_rows
 from gradlens.engines import EngineSwitch
 from gradlens.measure.meter import StepMeter
-from gradlens.measure.pending_result import Pending, Plan
+from gradlens.measure.pending_result import PendingResult, Plan
 from gradlens.measure.processes import Alone
 from tests.engines.zoo import GROUPS
 from tests.lens.oracle import gradient, gram
@@ -135,7 +135,7 @@ def test_results_come_back_as_they_were_packed() -> None:
     products = torch.arange(8.0, dtype=torch.float64).reshape(2, 2, 2)
     plan = Plan(size=1, computed=(0,), difference=None, update=None)
     scores = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    pending = Pending.start(
+    pending = PendingResult.start(
         plan, products, torch.tensor(0.25), scores, torch.tensor(7.0), torch.tensor(0.5), np.array([5.0, 6.0])
     )
     result = pending.result()

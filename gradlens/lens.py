@@ -108,7 +108,7 @@ class Lens:
         self._stepper = Stepper(
             agreement, self._model, groups, cadence, engine, optimizer, update=update, strict=strict
         )
-        layer_names = self._stepper.fitting.layout.layers if layers else ()
+        layer_names = self._stepper.current.layout.layers if layers else ()
         writer, step = open_run(
             out if agreement.writes else None,
             resume=resume,
@@ -200,7 +200,7 @@ class Lens:
     @property
     def parameters(self) -> Sequence[Tensor]:
         """The parameters whose gradients are measured."""
-        return self._stepper.fitting.meter.params
+        return self._stepper.current.meter.params
 
     @property
     def last(self) -> Measurement | None:
@@ -219,12 +219,12 @@ class Lens:
     @property
     def engine_name(self) -> str:
         """The engine in use."""
-        return self._stepper.fitting.switch.engine.name
+        return self._stepper.current.switch.engine.name
 
     @property
     def engine_reason(self) -> str:
         """Why this engine."""
-        return self._stepper.fitting.switch.reason
+        return self._stepper.current.switch.reason
 
     @property
     def overhead(self) -> float | None:

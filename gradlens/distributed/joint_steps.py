@@ -20,7 +20,7 @@ from gradlens.groups import ClassGroups
 from gradlens.guards.error_text import in_one_line
 from gradlens.guards.patches import listen
 from gradlens.measure.agreement import OwnSteps
-from gradlens.measure.engine_and_meter import Fitting
+from gradlens.measure.engine_and_meter import EngineAndMeter
 from gradlens.measure.faults import StepFaults
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.recorder import Recorder
@@ -116,11 +116,11 @@ class JointSteps:
         self.open = bool(vote.numbers[0])
         return self.open
 
-    def why_left_out(self, fitting: Fitting) -> str | None:
+    def why_left_out(self, current: EngineAndMeter) -> str | None:
         """See ``Agreement``: repeating a backward pass over shards could change the training."""
         if not self.open or self._sharing is not Sharing.SHARDS:
             return None
-        return why_not_repeatable(fitting.model.modules(), fitting.meter.params)
+        return why_not_repeatable(current.model.modules(), current.meter.params)
 
     def around(self, backward: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
         """See ``Agreement``."""

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-from gradlens.measure.engine_and_meter import Fitting
+from gradlens.measure.engine_and_meter import EngineAndMeter
 from gradlens.measure.faults import StepFaults
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.processes import Alone, TrainingProcesses
@@ -75,7 +75,7 @@ class Agreement(Protocol):
         """Decides before a step whether it is measured."""
         ...
 
-    def why_left_out(self, fitting: Fitting) -> str | None:
+    def why_left_out(self, current: EngineAndMeter) -> str | None:
         """Returns why a backward pass that is about to run cannot be measured here, or None."""
         ...
 
@@ -140,7 +140,7 @@ class Solo:
         self._schedule.rest()
         return False
 
-    def why_left_out(self, fitting: Fitting) -> str | None:  # noqa: ARG002
+    def why_left_out(self, current: EngineAndMeter) -> str | None:  # noqa: ARG002
         """See ``Agreement``."""
         return None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradlens.batch.anchors import AnchorWatch
-from gradlens.measure.engine_and_meter import Fitting
+from gradlens.measure.engine_and_meter import EngineAndMeter
 
 
 class Arming:
@@ -17,15 +17,15 @@ class Arming:
         on_changed: Called whenever ``armed`` has been set.
     """
 
-    def __init__(self, fitting: Fitting, fail: Callable[[Exception], None]) -> None:
+    def __init__(self, current: EngineAndMeter, fail: Callable[[Exception], None]) -> None:
         """Prepares.
 
         Args:
-            fitting: The engine and the meter in use.
+            current: The engine and the meter in use.
             fail: Takes errors of ours that happen in the model's forward passes.
         """
-        self._fitting = fitting
-        self._watch = AnchorWatch(fitting.model, fail)
+        self._current = current
+        self._watch = AnchorWatch(current.model, fail)
         self.armed = False
         self.on_changed: Callable[[], None] = lambda: None
 
@@ -37,12 +37,12 @@ class Arming:
     def arm(self) -> None:
         """Waits for the forward pass."""
         self._watch.arm()
-        self._fitting.arm()
+        self._current.arm()
 
     def disarm(self) -> None:
         """Waits for nothing more; the step is not armed any longer."""
         self._watch.disarm()
-        self._fitting.switch.engine.disarm()
+        self._current.switch.engine.disarm()
 
     def take_outputs(self) -> list[Any]:
         """Returns what the model returned since the last backward pass of a measured step."""

@@ -1,4 +1,4 @@
-"""Fitting: the engine and the meter that suit the parameters that train now and the components of the loss."""
+"""EngineAndMeter: the engine and the meter that suit the parameters that train now and the components of the loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradlens.measure.processes import TrainingProcesses
 from gradlens.metrics.gram import REST, UPDATE
 
 
-class Fitting:
+class EngineAndMeter:
     """Keeps engine and meter fitted while a training freezes and thaws parameters or changes its loss.
 
     Attributes:

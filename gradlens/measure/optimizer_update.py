@@ -7,7 +7,7 @@ import time
 from torch import Tensor
 
 from gradlens.measure.arming import Arming
-from gradlens.measure.engine_and_meter import Fitting
+from gradlens.measure.engine_and_meter import EngineAndMeter
 from gradlens.measure.schedule.clock import Clock
 
 
@@ -18,16 +18,16 @@ class OptimizerUpdate:
         wanted: Whether it is measured.
     """
 
-    def __init__(self, arming: Arming, fitting: Fitting, clock: Clock, *, wanted: bool) -> None:
+    def __init__(self, arming: Arming, current: EngineAndMeter, clock: Clock, *, wanted: bool) -> None:
         """Nothing is noted yet.
 
         Args:
             arming: Says which steps are measured.
-            fitting: The meter, which knows the parameters.
+            current: The meter, which knows the parameters.
             clock: Counts the time of ours.
             wanted: Whether it is measured.
         """
-        self._arming, self._fitting, self._clock = arming, fitting, clock
+        self._arming, self._current, self._clock = arming, current, clock
         self.wanted = wanted
         self._before: list[Tensor] | None = None
 
@@ -35,7 +35,7 @@ class OptimizerUpdate:
         """Copies the parameters in a step that is measured; to be called before the optimizer steps."""
         if self._arming.armed:
             begun = time.perf_counter()
-            self._before = [param.detach().clone() for param in self._fitting.meter.params]
+            self._before = [param.detach().clone() for param in self._current.meter.params]
             self._clock.own(time.perf_counter() - begun)
 
     def forget(self) -> None:
@@ -47,4 +47,4 @@ class OptimizerUpdate:
         before, self._before = self._before, None
         if before is None:
             return None
-        return [old - new.detach() for old, new in zip(before, self._fitting.meter.params, strict=True)]
+        return [old - new.detach() for old, new in zip(before, self._current.meter.params, strict=True)]

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from gradlens.groups import ClassGroups
 from gradlens.guards.run_once import RunOnce
 from gradlens.guards.training_state import WRITES_GRADIENTS, TrainingState
-from gradlens.measure.engine_and_meter import Fitting
+from gradlens.measure.engine_and_meter import EngineAndMeter
 from gradlens.measure.labelled_pass import LabelledPass
 from gradlens.measure.preflight.capture import check_capture
 from gradlens.measure.preflight.preflight import Preflight
@@ -25,16 +25,18 @@ class PassMeasuring:
         steps: Steps of which a pass with labels was measured here.
     """
 
-    def __init__(self, fitting: Fitting, groups: ClassGroups, processes: TrainingProcesses, *, keep: bool) -> None:
+    def __init__(
+        self, current: EngineAndMeter, groups: ClassGroups, processes: TrainingProcesses, *, keep: bool
+    ) -> None:
         """Prepares.
 
         Args:
-            fitting: The engine and the meter in use.
+            current: The engine and the meter in use.
             groups: K groups.
             processes: Those that train.
             keep: Whether vectors are needed until the optimizer has stepped.
         """
-        self._fitting, self._groups, self._processes, self._keep = fitting, groups, processes, keep
+        self._current, self._groups, self._processes, self._keep = current, groups, processes, keep
         self._preflight = Preflight()
         self.steps = 0
 
@@ -62,12 +64,12 @@ class PassMeasuring:
         state = self._begin(once)
         rows = labelled.rows(self._groups)
         losses, anchors = labelled.losses, labelled.anchors
-        once.before = self._preflight.check(self._fitting.model, optimizer, losses, once.before)
+        once.before = self._preflight.check(self._current.model, optimizer, losses, once.before)
         checked()
-        meter = self._fitting.meter_for(labelled.components)
+        meter = self._current.meter_for(labelled.components)
         first = not meter.begun
         steps = self._processes.measured_steps(self.steps)
-        check = first and is_checked(steps, always_exact=self._fitting.switch.always_exact)
+        check = first and is_checked(steps, always_exact=self._current.switch.always_exact)
         if check:
             self._preflight.repeat(losses, anchors, meter.params)
         meter.measure(
@@ -85,16 +87,16 @@ class PassMeasuring:
             once: The pass.
         """
         state = self._begin(once)
-        self._fitting.meter_for(self._fitting.components).measure_rest(losses, once)
+        self._current.meter_for(self._current.components).measure_rest(losses, once)
         self._end(state)
 
     def _begin(self, once: RunOnce) -> TrainingState:
         check_capture()
-        state = TrainingState(self._fitting.model, self._fitting.meter.params)
+        state = TrainingState(self._current.model, self._current.meter.params)
         once.before = state.restore
         return state
 
     def _end(self, state: TrainingState) -> None:
         if state.gradients_written:
             raise RuntimeError(WRITES_GRADIENTS)
-        self._fitting.meter.hold(keep=self._keep)
+        self._current.meter.hold(keep=self._keep)

@@ -17,7 +17,7 @@ from gradlens.guards.run_once import RunOnce
 from gradlens.guards.script_hooks import taken
 from gradlens.measure.agreement import Agreement, OwnSteps
 from gradlens.measure.arming import Arming
-from gradlens.measure.engine_and_meter import Fitting
+from gradlens.measure.engine_and_meter import EngineAndMeter
 from gradlens.measure.faults import StepFaults
 from gradlens.measure.labelled_pass import LabelledPass
 from gradlens.measure.misuse import Usage
@@ -34,7 +34,7 @@ class Stepper:
     """One training step after another: armed or not, measured or not.
 
     Attributes:
-        fitting: The engine and the meter in use.
+        current: The engine and the meter in use.
         schedule: Where the training is, and which of its steps are measured.
         arming: Whether the current step is measured.
         epoch: Epoch that the log gives to what follows.
@@ -73,10 +73,10 @@ class Stepper:
         self.epoch: int | None = None
         self._recorder = Recorder(None, ())
         updates = update and optimizer is not None
-        self.fitting = Fitting(model, groups, engine, self._engine_changed, agreement.processes)
-        self._measuring = PassMeasuring(self.fitting, groups, agreement.processes, keep=updates)
-        self.arming = Arming(self.fitting, self._fault)
-        self._update = OptimizerUpdate(self.arming, self.fitting, self.schedule.clock, wanted=updates)
+        self.current = EngineAndMeter(model, groups, engine, self._engine_changed, agreement.processes)
+        self._measuring = PassMeasuring(self.current, groups, agreement.processes, keep=updates)
+        self.arming = Arming(self.current, self._fault)
+        self._update = OptimizerUpdate(self.arming, self.current, self.schedule.clock, wanted=updates)
         # The optimizer's hooks run in the middle of the training's own step.
         before = partial(self._guard, self._update.note) if updates else None
         self._hooks = StepHooks(before, self.schedule.rested, self._after_step, self._fault)
@@ -90,13 +90,13 @@ class Stepper:
         importlib.import_module("torch.fx.experimental.symbolic_shapes")
         self._recorder = recorder
         self._agreement.start(recorder)
-        recorder.on_disagreement = lambda reason: self.fitting.switch.replace(reason)
+        recorder.on_disagreement = lambda reason: self.current.switch.replace(reason)
         self.schedule.step = step
         self._running = True
         if self._wanted and not self._update.wanted:
             needs = "update=True needs the optimizer (Lens(..., optimizer=optimizer)); the update is not measured"
             recorder.warn("no-update", step, needs)
-        switch = self.fitting.switch
+        switch = self.current.switch
         if self._engine not in ("auto", switch.engine.name):  # refused before there was a log
             self._engine_changed(switch.engine.name, switch.reason)
         self._hooks.follow(self._optimizer)
@@ -129,12 +129,12 @@ class Stepper:
     @property
     def names(self) -> tuple[str, ...]:
         """Returns the names of the recorded vectors."""
-        return self.fitting.names(update=self._update.wanted)
+        return self.current.names(update=self._update.wanted)
 
     def skip(self) -> None:
         """Leaves the current step unmeasured."""
         self._disarm()
-        self.fitting.reset()
+        self.current.reset()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -186,7 +186,7 @@ class Stepper:
         self._hooks.around(lambda: self._run(partial(self._measuring.rest, sums), backward))
 
     def _run(self, measured: Callable[[RunOnce], None], backward: Callable[[], None]) -> None:
-        if (why := self._agreement.why_left_out(self.fitting)) is not None:
+        if (why := self._agreement.why_left_out(self.current)) is not None:
             self.skip()
             step = self.schedule.step
             self._recorder.warn("left-out", step, f"step {step} was not measured: {why}")
@@ -203,9 +203,9 @@ class Stepper:
         try:
             measured(once)
             if self._optimizer is not None:
-                if not self._hooks.stepped and not self.fitting.meter.passes.written:
-                    self._stepped_gradient.left(self.fitting.meter, self._optimizer)
-                self.fitting.switch.arm()  # another micro-batch may follow in this step
+                if not self._hooks.stepped and not self.current.meter.passes.written:
+                    self._stepped_gradient.left(self.current.meter, self._optimizer)
+                self.current.switch.arm()  # another micro-batch may follow in this step
         except LabelsError:
             once.before()
             if not self._agreement.retries:
@@ -228,7 +228,7 @@ class Stepper:
             self._hooks.over()
 
     def _after_step(self) -> None:
-        self._agreement.stepped(measured=self.arming.armed and self.fitting.meter.begun)
+        self._agreement.stepped(measured=self.arming.armed and self.current.meter.begun)
         self._usage.stepped = True
         if self.arming.armed:
             self._armed_step_over()
@@ -237,7 +237,7 @@ class Stepper:
         self._arm_if_due()
 
     def _armed_step_over(self) -> None:
-        measured = self.fitting.meter.begun
+        measured = self.current.meter.begun
         if measured:
             self._guard(self._commit)
         else:
@@ -248,15 +248,15 @@ class Stepper:
 
     def _commit(self) -> None:
         begun = time.perf_counter()
-        if not self._agreement.commits(self.fitting.meter):
+        if not self._agreement.commits(self.current.meter):
             self.schedule.clock.own(time.perf_counter() - begun)
             self._update.forget()
-            self.fitting.reset()
+            self.current.reset()
             return
         taken_off, stepped = self._update.taken(), self._stepped_gradient.settle()
-        pending = self.fitting.meter.finish(taken_off)
+        pending = self.current.meter.finish(taken_off)
         self.schedule.clock.own(time.perf_counter() - begun)
-        self._recorder.check_layers(self.fitting.layout.layers, self.schedule.step)
+        self._recorder.check_layers(self.current.layout.layers, self.schedule.step)
         if pending is not None:
             names = self.names[: pending.plan.size]
             self._recorder.take(self.schedule.step, self.epoch, names, pending, self.schedule.clock.owned, stepped)

@@ -167,7 +167,7 @@ def test_passes_that_are_written_to_before_they_are_zeroed_count_from_the_second
 def test_gradients_are_let_go_when_the_step_is_over() -> None:
     lens, _, alike = trained(pcgrad)
     assert alike
-    meter = lens._stepper.fitting.meter
+    meter = lens._stepper.current.meter
     assert meter.passes.totals == ()
     assert meter.passes.sums.total is None
     assert lens._stepper._stepped_gradient._passes == ()

@@ -87,4 +87,4 @@ class TrackedLens(Lens):
 
     def foresee(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
         """Chooses the engine again by a backward pass that is about to run; see ``SplitEngine.foresee``."""
-        self._stepper.fitting.switch.foresee(roots, anchors, dims, several=several)
+        self._stepper.current.switch.foresee(roots, anchors, dims, several=several)

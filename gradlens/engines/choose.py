@@ -112,14 +112,14 @@ class EngineSwitch:
             self.replace(str(refusal))
             return self.engine.measure(losses, anchors, rows, wanted, backward)
 
-    def foresee(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
+    def check_ahead(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
         """Changes to the masked engine before the first measured step if the split engine could not measure such steps.
 
-        The arguments are those of ``SplitEngine.foresee``.
+        The arguments are those of ``SplitEngine.check_ahead``.
         """
         if isinstance(self.engine, SplitEngine):
             try:
-                self.engine.foresee(roots, anchors, dims, several=several)
+                self.engine.check_ahead(roots, anchors, dims, several=several)
             except EngineRefusal as refusal:
                 self.replace(str(refusal))
 

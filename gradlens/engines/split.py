@@ -99,7 +99,7 @@ class SplitEngine:
         finally:
             self.disarm()
 
-    def foresee(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
+    def check_ahead(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
         """Checks a backward pass that is not measured: can this engine measure others of its kind?
 
         The engine was not armed in its forward pass, so it knows only the graph.

@@ -66,7 +66,7 @@ def attach(
         # Not as warnings: a script may turn those into errors.
         announce=say,
     )
-    lens.foresee(roots, evidence.anchors, evidence.dims, several=bool(evidence.labelled))
+    lens.check_ahead(roots, evidence.anchors, evidence.dims, several=bool(evidence.labelled))
     return lens
 
 

@@ -85,6 +85,6 @@ class TrackedLens(Lens):
         """Measures no more; the run stays open."""
         self._stepper.stop()
 
-    def foresee(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
-        """Chooses the engine again by a backward pass that is about to run; see ``SplitEngine.foresee``."""
-        self._stepper.current.switch.foresee(roots, anchors, dims, several=several)
+    def check_ahead(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
+        """Chooses the engine again by a backward pass that is about to run; see ``SplitEngine.check_ahead``."""
+        self._stepper.current.switch.check_ahead(roots, anchors, dims, several=several)

@@ -130,7 +130,7 @@ def hooks_of(node: Any) -> list[Any]:
 
 
 @contextmanager
-def out_of_sight(nodes: Iterable[Any]) -> Iterator[None]:
+def own_pass_over(nodes: Iterable[Any]) -> Iterator[None]:
     """Marks the ``with`` block as an own pass, over a graph that may have been made before ``hide`` was in effect.
 
     The script's hooks on these nodes are taken off inside, and put back after. Hooks of tensors (``Tensor.register_hook``)

@@ -14,7 +14,7 @@ from gradlens.autograd.inner_products import dense
 from gradlens.autograd.parameter_hooks import silenced
 from gradlens.batch.rows import LabelsError, dense_labels, group_rows, mask_rows, rows_around_classes, rows_lead
 from gradlens.groups import ClassGroups
-from gradlens.guards.script_hooks import out_of_sight
+from gradlens.guards.script_hooks import own_pass_over
 from gradlens.measure.preflight.preflight import nodes_of
 
 
@@ -70,7 +70,7 @@ def group_gradients(
         raise LabelsError(
             "the loss has no graph: it was detached, or computed under no_grad; give what backward would run on"
         )
-    with out_of_sight(nodes_of([loss])):
+    with own_pass_over(nodes_of([loss])):
         return _by_group(loss, labels, groups, outputs, named, ignore_index)
 
 

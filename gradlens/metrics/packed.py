@@ -95,7 +95,7 @@ def coarse(packed: NDArray[np.floating], S: Floats) -> Floats:
     return marked(unpack(sums, W), kept, broken)
 
 
-def told_apart(
+def nonfinite_as_inf(
     packed: NDArray[np.floating], names: Sequence[str], groups: Sequence[str], counts: Floats
 ) -> NDArray[np.floating]:
     """Returns packed rows in which a group with samples is never absent.

@@ -21,7 +21,7 @@ from gradlens.analysis.overview import overview
 from gradlens.figures import cosines
 from gradlens.measure.pending_result import Plan
 from gradlens.metrics.measurement import Measurement
-from gradlens.metrics.packed import told_apart
+from gradlens.metrics.packed import nonfinite_as_inf
 from gradlens.reports.comparison import comparison_tables
 from gradlens.reports.export import export
 from gradlens.reports.html import render
@@ -206,7 +206,7 @@ def test_runs_of_earlier_versions_wrote_nan_as_absent(tmp_path: Path) -> None:
     assert np.isfinite(run.norm("all")).tolist() == [False, True]
     assert run.nonfinite("tail").tolist() == [True, False]
     packed = np.full((1, 6), NAN)
-    assert np.isnan(told_apart(packed, ("head", "tail", "rest"), ("head", "tail"), np.zeros((1, 2)))).all()
+    assert np.isnan(nonfinite_as_inf(packed, ("head", "tail", "rest"), ("head", "tail"), np.zeros((1, 2)))).all()
 
 
 def test_infinite_terms_do_not_cancel() -> None:

@@ -77,7 +77,7 @@ class RowLayout:
         session: Which start of the training wrote the segment, from 0; a later one supersedes steps of an earlier one.
         wide: Whether rows hold what the usual ones cannot: layers in float64, and ``exponent``, the power of two by which the
             vectors were divided.
-        told_apart: Whether what is not finite is inf; earlier versions wrote it as absent where it was NaN.
+        nonfinite_as_inf: Whether what is not finite is inf; earlier versions wrote it as absent where it was NaN.
     """
 
     names: tuple[str, ...]
@@ -85,7 +85,7 @@ class RowLayout:
     groups: tuple[str, ...]
     session: int = 0
     wide: bool = False
-    told_apart: bool = True
+    nonfinite_as_inf: bool = True
 
     @cached_property
     def pairs(self) -> int:

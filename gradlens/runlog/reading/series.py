@@ -125,9 +125,9 @@ class Series:
                 continue
             at = rows[low:high] - kept.first
             packed = kept.segment.take("layers", at).reshape(-1, layout.pairs)  # [n * L, P]
-            if not layout.told_apart and np.isnan(packed).any():
+            if not layout.nonfinite_as_inf and np.isnan(packed).any():
                 counts = np.repeat(kept.segment.take("counts", at), len(layout.layer_names), axis=0)
-                packed = vectors.told_apart(packed, layout.names, layout.groups, counts)
+                packed = vectors.nonfinite_as_inf(packed, layout.names, layout.groups, counts)
             with np.errstate(invalid="ignore", over="ignore"):
                 values = function(packed, layout.names).reshape(high - low, -1)
             out[low:high, [layers.index(layer) for layer in layout.layer_names]] = values
@@ -161,6 +161,6 @@ def _packed(segment: Segment, low: int, high: int, layer: str | None) -> NDArray
         packed = segment.read("gram", low, high)
     else:
         packed = segment.read("layers", low, high, layout.layer_names.index(layer))
-    if layout.told_apart or not np.isnan(packed).any():
+    if layout.nonfinite_as_inf or not np.isnan(packed).any():
         return packed
-    return vectors.told_apart(packed, layout.names, layout.groups, segment.read("counts", low, high))
+    return vectors.nonfinite_as_inf(packed, layout.names, layout.groups, segment.read("counts", low, high))

@@ -1,7 +1,7 @@
 """Whatever Python function of gradlens raises while a script trains: the training ends as without gradlens.
 
 Faults are raised by a trace function at the entry of a code object, so that nested functions, lambdas, properties and
-generators have their turn, too. ``test_faults.py`` breaks the functions of tracking for good; here each fails once.
+generators have their turn, too. ``watch/test_faults.py`` breaks the functions of tracking for good; here each fails once.
 """
 
 from __future__ import annotations

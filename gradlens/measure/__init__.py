@@ -1,1 +1,1 @@
-"""One step: it is armed, its passes are measured, its result is finished and handed on."""
+"""Measures training steps: chooses the steps, measures their backward passes, and records the results."""

@@ -1,4 +1,8 @@
-"""Agreement: which steps are measured, as the processes of a training agree on it; ``Solo`` decides for a single one."""
+"""Agreement: decides which steps are measured, together with the other processes of the training.
+
+``Agreement`` is the interface. ``Solo`` is the one for a training in a single process; ``gradlens.distributed.joint_steps``
+has the one for several processes.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +22,15 @@ from gradlens.measure.stepped_gradient import SteppedGradient
 
 @dataclass(frozen=True)
 class OwnSteps:
-    """The steps of this process, for who agrees on them.
+    """What an ``Agreement`` may ask of the steps of this process.
 
     Attributes:
-        schedule: Where the training is, and which of its steps are due.
+        schedule: The number of the current step, and which steps are due.
         running: Says whether steps are measured at all.
         skip: Leaves the current step unmeasured.
-        arm_if_due: Arms the coming step if it is to be measured.
-        guard: Runs something, and takes its errors.
-        fail: Takes an error of ours.
+        arm_if_due: Arms the next step if it is to be measured.
+        guard: Runs a function and handles its errors.
+        fail: Handles an error of gradlens.
     """
 
     schedule: MeasurementSchedule
@@ -38,11 +42,14 @@ class OwnSteps:
 
 
 class Agreement(Protocol):
-    """Agrees on each step of a training. An armed step is open until it is committed or declined.
+    """Agrees on each step of a training.
+
+    A step that is to be measured is armed. An armed step is open until all processes agree to record it (it is committed), or
+    until one of them declines.
 
     Attributes:
         open: Whether all processes still measure the current step.
-        retries: Whether a backward pass with wrong labels may be run again within the step.
+        retries: Whether the script may call a backward pass again in the same step after an error about its labels.
     """
 
     open: bool
@@ -50,7 +57,7 @@ class Agreement(Protocol):
 
     @property
     def processes(self) -> TrainingProcesses:
-        """The processes that train, as the meter asks them."""
+        """The processes that train, for the meter's questions."""
         ...
 
     @property
@@ -59,56 +66,64 @@ class Agreement(Protocol):
         ...
 
     def attach(self, steps: OwnSteps) -> SteppedGradient:
-        """Takes the steps of this process; returns what tells whether an optimizer steps on what was measured."""
+        """Keeps ``steps``. Returns the object that compares the optimizer's gradient with the measured one."""
         ...
 
     def start(self, recorder: Recorder) -> None:
-        """Begins; what is to be said goes to ``recorder``."""
+        """Begins. Warnings and events go to ``recorder``."""
 
     def started(self, step: int) -> None:
-        """Takes note that the first step, of this number here, may be armed."""
+        """Is called once, after the first step was armed if it is due.
+
+        Args:
+            step: Number of that step in this process.
+        """
 
     def stop(self) -> None:
         """Leaves the other processes."""
 
     def due(self) -> bool:
-        """Decides before a step whether it is measured."""
+        """Says whether the coming step is measured."""
         ...
 
     def why_left_out(self, current: EngineAndMeter) -> str | None:
-        """Returns why a backward pass that is about to run cannot be measured here, or None."""
+        """Returns why the backward pass that comes now cannot be measured; None if it can."""
         ...
 
     def around(self, backward: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
-        """Keeps our own passes apart from the training's; yields the backward pass to run."""
+        """Returns a context in which gradlens may run its own passes. It yields the training's backward pass to run."""
         ...
 
     def decline(self) -> None:
-        """Tells that this process does not measure the current step."""
+        """Tells the other processes that this one does not measure the current step."""
 
     def stepped(self, *, measured: bool) -> None:
-        """Takes note that a step of the training is over, and whether this process has measured it."""
+        """Is called after each step of the training.
+
+        Args:
+            measured: Whether this process has measured it.
+        """
 
     def commits(self, meter: StepMeter) -> bool:
-        """Agrees that a measured step counts; says whether it does."""
+        """Says whether the measured step is recorded: all processes must have measured it."""
         ...
 
     def committed(self) -> None:
-        """Takes note that all of a step has been told to the other processes."""
+        """Is called when this process has sent everything of a step that the others wait for."""
 
     def dropped(self) -> None:
-        """Takes note that the other processes have dropped the current step."""
+        """Is called when the other processes have dropped the current step."""
 
     def told(self) -> None:
-        """Says that the processes have parted, if dropping the step meant that."""
+        """Warns if the processes have stopped measuring together. It is called after a step was dropped."""
 
     def faulted(self, error: Exception, faults: StepFaults) -> AbstractContextManager[None]:
-        """Surrounds what is done about an error of ours."""
+        """Returns a context in which an error of gradlens is handled."""
         ...
 
 
 class Solo:
-    """A single process."""
+    """The agreement of a single process: it decides alone."""
 
     open = True
     retries = True

@@ -1,4 +1,4 @@
-"""What a lens is given: wrong arguments are errors at once, with their cause and their fix."""
+"""Checks the arguments of a lens. A wrong one raises an error at once; its message says the cause and the fix."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from gradlens.measure.schedule.cadence import Budget, Cadence, Every
 
 
 def check_kinds(model: object, groups: object, optimizer: object, engine: object) -> None:
-    """Checks what a lens works with.
+    """Checks the main arguments of ``Lens``.
+
+    Args:
+        model: Must be a torch.nn.Module.
+        groups: Must be ClassGroups.
+        optimizer: Must be a torch.optim.Optimizer or None.
+        engine: Must be one of ``gradlens.choices.ENGINES``.
 
     Raises:
-        TypeError: No module, no ClassGroups, or no optimizer.
-        ValueError: A model on the meta device, or an unknown engine.
+        TypeError: The model, the groups or the optimizer are of another type.
+        ValueError: A parameter is on the meta device, or the engine is unknown.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"the model is a {type(model).__name__}; give the torch.nn.Module that is trained")
@@ -41,10 +47,14 @@ def check_kinds(model: object, groups: object, optimizer: object, engine: object
 
 
 def cadence_of(every: int | None, budget: float | None) -> Cadence:
-    """Returns which steps are measured.
+    """Returns the cadence for the options of ``Lens``: which steps are measured.
+
+    Args:
+        every: Measures every so many steps.
+        budget: Measures within this fraction of the training time. DEFAULT_BUDGET if both are None.
 
     Raises:
-        ValueError: Both, or one that makes no sense.
+        ValueError: Both are given, or the one that is given is out of range.
     """
     if every is not None and budget is not None:
         raise ValueError(f"every={every} and budget={budget} exclude each other; give one")
@@ -52,10 +62,10 @@ def cadence_of(every: int | None, budget: float | None) -> Cadence:
 
 
 def counts_of(class_counts: Sequence[float] | NDArray[Any] | None, groups: ClassGroups) -> tuple[float, ...] | None:
-    """Returns [C] counts for the log, or None.
+    """Returns [C] class counts for the log; None if none were given.
 
     Raises:
-        ValueError: Something else than one number for each class.
+        ValueError: The counts are not one finite number, at least 0, for each class.
     """
     if class_counts is None:
         return None
@@ -71,11 +81,11 @@ def counts_of(class_counts: Sequence[float] | NDArray[Any] | None, groups: Class
 
 
 def parts_of(loss: Tensor | Mapping[str, Tensor]) -> tuple[tuple[str, ...], list[Tensor]]:
-    """Returns the names of the loss's components, () for a single loss, and the components.
+    """Returns the names and the tensors of the loss's components. A single loss has no name: its names are ().
 
     Raises:
-        TypeError: Something else than tensors.
-        ValueError: No components, or one of several that is no scalar.
+        TypeError: A component is no tensor.
+        ValueError: There are no components, or one of several is no scalar.
     """
     named = loss if isinstance(loss, Mapping) else {"": loss}
     if not named:
@@ -86,7 +96,7 @@ def parts_of(loss: Tensor | Mapping[str, Tensor]) -> tuple[tuple[str, ...], list
             raise TypeError(
                 f"{what} is a {type(part).__name__}; give a scalar tensor, or a dict of component name to scalar tensor"
             )
-        if len(named) > 1 and part.numel() != 1:  # of a single loss, torch says so itself
+        if len(named) > 1 and part.numel() != 1:  # for a single loss torch itself raises an error
             raise ValueError(
                 f"{what} has shape {list(part.shape)}, but a scalar is differentiated; take its mean or sum"
             )

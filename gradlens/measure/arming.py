@@ -1,4 +1,4 @@
-"""Arming: whether the current step is measured, and what waits for its forward pass."""
+"""Arming: whether the current step is measured. If it is, the model's forward pass is watched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradlens.measure.engine_and_meter import EngineAndMeter
 
 
 class Arming:
-    """Arms the step that is measured next.
+    """Arms a step: installs the hooks that watch the forward pass of a step that is to be measured.
 
     Attributes:
         armed: Whether the current step is measured.
@@ -18,11 +18,11 @@ class Arming:
     """
 
     def __init__(self, current: EngineAndMeter, fail: Callable[[Exception], None]) -> None:
-        """Prepares.
+        """Keeps its arguments. No step is armed yet.
 
         Args:
             current: The engine and the meter in use.
-            fail: Takes errors of ours that happen in the model's forward passes.
+            fail: Is given each error of gradlens in the model's forward passes.
         """
         self._current = current
         self._watch = AnchorWatch(current.model, fail)
@@ -30,25 +30,25 @@ class Arming:
         self.on_changed: Callable[[], None] = lambda: None
 
     def set(self, armed: bool) -> None:
-        """Says whether the current step is measured."""
+        """Sets ``armed`` and calls ``on_changed``."""
         self.armed = armed
         self.on_changed()
 
     def arm(self) -> None:
-        """Waits for the forward pass."""
+        """Watches the forward pass that comes."""
         self._watch.arm()
         self._current.arm()
 
     def disarm(self) -> None:
-        """Waits for nothing more; the step is not armed any longer."""
+        """Stops watching the forward pass. ``armed`` stays as it is."""
         self._watch.disarm()
         self._current.switch.engine.disarm()
 
     def take_outputs(self) -> list[Any]:
-        """Returns what the model returned since the last backward pass of a measured step."""
+        """Returns the outputs of the model since they were last taken."""
         return self._watch.take()
 
     @property
     def rounding(self) -> float:
-        """Relative rounding of the forward pass where it is more than that of anchors and parameters."""
+        """Relative rounding of the forward pass, if it is more than that of the anchors and the parameters."""
         return self._watch.rounding

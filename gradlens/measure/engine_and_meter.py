@@ -1,4 +1,4 @@
-"""EngineAndMeter: the engine and the meter that suit the parameters that train now and the components of the loss."""
+"""EngineAndMeter: the engine and the meter that fit the parameters that train now and the components of the loss."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gradlens.metrics.gram import REST, UPDATE
 
 
 class EngineAndMeter:
-    """Keeps engine and meter fitted while a training freezes and thaws parameters or changes its loss.
+    """Makes a new engine and a new meter when the training freezes or unfreezes parameters, or changes its loss.
 
     Attributes:
         model: The model.
         layout: The parameters by layer.
-        switch: The engine in use.
+        switch: Holds the engine in use.
         meter: The meter of the current step.
         components: Names of the loss components; () for a single loss.
     """
@@ -34,17 +34,17 @@ class EngineAndMeter:
         on_change: Callable[[str, str], None],
         processes: TrainingProcesses,
     ) -> None:
-        """Prepares.
+        """Makes the first engine and the first meter.
 
         Args:
             model: The model.
             groups: K groups.
             engine: One of ``gradlens.choices.ENGINES``.
-            on_change: Called with (engine name, reason) when another engine takes over.
-            processes: Those that train.
+            on_change: Called with (engine name, reason) when another engine replaces the one in use.
+            processes: The processes that train.
 
         Raises:
-            ValueError: No parameter wants a gradient.
+            ValueError: No parameter has requires_grad.
         """
         self.layout = Layout.of(model)
         if not self.layout.trainable():
@@ -65,7 +65,7 @@ class EngineAndMeter:
         return (*vectors, REST, *([UPDATE] if update else []))
 
     def reset(self) -> None:
-        """Throws away what was measured of the current step."""
+        """Discards all that was measured in the current step."""
         self.meter = self._meter(self.switch)
 
     def arm(self) -> None:
@@ -80,8 +80,11 @@ class EngineAndMeter:
     def meter_for(self, components: tuple[str, ...]) -> StepMeter:
         """Returns the meter for a backward pass of a measured step.
 
+        Args:
+            components: Names of the pass's loss components; () for a single loss.
+
         Raises:
-            LabelsError: Other components than in an earlier backward pass of the same step.
+            LabelsError: An earlier backward pass of the same step had other components.
         """
         if self.meter.begun:
             if components != self.components:
@@ -96,7 +99,8 @@ class EngineAndMeter:
             self.reset()
         trained = self.layout.trainable()
         if trained != self._trained:
-            # Frozen or thawed since the step was armed. The masked engine needs no preparation; the next step arms anew.
+            # Parameters were frozen or unfrozen since the step was armed. The masked engine needs no preparation in the
+            # forward pass. The next step makes the usual engine anew.
             self._trained = trained
             self.meter = self._meter(self._switch("masked", lambda *_: None))
             self._trained = []
@@ -104,7 +108,7 @@ class EngineAndMeter:
 
     def _find_layout(self) -> None:
         if self._processes.shards:
-            return  # between forward and backward pass fully_shard lends whole parameters to the modules
+            return  # between forward and backward pass, fully_shard puts whole parameters into the modules
         params = [param for param in self.model.parameters() if differentiable(param)]
         if [id(param) for param in params] != [id(param) for param in self.layout.params]:
             # A layer was added or replaced (a new head).

@@ -1,4 +1,4 @@
-"""Evaluation: the inner products of a step's vectors, and the residual that proves them."""
+"""Evaluation: computes the inner products of a step's vectors, and the residual, which shows whether they are right."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from gradlens.measure.step_state import StepState
 
 
 class Evaluation:
-    """Turns vectors over the trainable parameters into numbers.
+    """Computes the numbers of a step from its vectors over the trainable parameters.
 
     Attributes:
         params: P trainable parameters.
     """
 
     def __init__(self, layout: Layout, processes: TrainingProcesses) -> None:
-        """Prepares.
+        """Keeps the trainable parameters.
 
         Args:
             layout: The parameters by layer.
-            processes: Those that hold the vectors.
+            processes: The processes that hold the vectors.
         """
         trainable = layout.trainable()
         self.params: list[nn.Parameter] = [layout.params[i] for i in trainable]
@@ -37,7 +37,14 @@ class Evaluation:
         self._processes = processes
 
     def products(self, vectors: Sequence[Grads], at: Sequence[int]) -> Tensor:
-        """Returns [W, W] inner products over the parameters number ``at``; of huge or tiny vectors all in another unit."""
+        """Returns [W, W] inner products over some parameters.
+
+        If vectors are huge or tiny, all are divided by one power of two first. Only ratios of the products are of use then.
+
+        Args:
+            vectors: W vectors over the parameters ``at``.
+            at: Indices of those parameters.
+        """
         scaled, _ = self._in_range(vectors, vectors)
         return self._products(scaled, at, [0] * len(at), 1)[0]
 
@@ -46,8 +53,8 @@ class Evaluation:
 
         Args:
             step: The step.
-            total: The gradient of all of its passes.
-            update: What the optimizer took off the parameters, or None.
+            total: [P] gradient of all its passes.
+            update: [P] what the optimizer subtracted from the parameters, or None.
         """
         sums, positions = step.sums, step.positions
         vectors = dict(sums.vectors)
@@ -87,7 +94,10 @@ class Evaluation:
         )
 
     def _residual(self, step: StepState, total: Grads) -> Tensor:
-        """|total - all vectors| / |total| over the checked parameters, with the largest group pulled back on its own."""
+        """Returns |total - all vectors| / |total| over the checked parameters; NaN if nothing was checked.
+
+        Here the difference vector (see ``StepMeter``) is not taken as a difference: it has a pull-back of its own.
+        """
         if not step.checked or step.sums.check is None or step.difference is None:
             return torch.tensor(torch.nan)
         at = list(step.checked)
@@ -98,14 +108,18 @@ class Evaluation:
         signs = torch.tensor([-1.0] * (len(parts) + 1) + [1.0], dtype=products.dtype).to(
             products.device, non_blocking=True
         )
-        # In float64 and from inner products: exact to about 1e-8 of the gradient, far below what float32 leaves.
+        # From inner products in float64: exact to about 1e-8 of the gradient, far below the rounding of float32.
         return (signs @ products @ signs).clamp(min=0).sqrt() / products[-1, -1].sqrt()
 
     def _products(self, vectors: Sequence[Grads], at: Sequence[int], layer_of: Sequence[int], layers: int) -> Tensor:
         return self._processes.inner_products(vectors, [self.params[i] for i in at], layer_of, layers)
 
     def _in_range(self, vectors: Sequence[Grads], sized: Sequence[Grads]) -> tuple[Sequence[Grads], Tensor | None]:
-        """Returns vectors of whom ``sized`` have squares that fit, and the power of two they were divided by (None = 0)."""
+        """Divides vectors by a power of two, so that the squares of those in ``sized`` fit the range of their dtype.
+
+        Returns:
+            The vectors, and the exponent of the power of two (None = 0).
+        """
         return (
             self._processes.in_range(vectors, self.params[0].device, sized) if self._leaves_range else (vectors, None)
         )

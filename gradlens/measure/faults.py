@@ -1,4 +1,4 @@
-"""StepFaults: what becomes of an error of ours in a step. The step is not measured, training goes on, and somebody is told."""
+"""StepFaults: handles an error of gradlens in a step. The step is not measured, training goes on, and the user is warned."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from gradlens.guards.error_text import in_one_line
 from gradlens.measure.preflight.refusal import Refusal
 from gradlens.measure.recorder import Recorder
 
-# After so many internal errors measuring stops for good.
+# After this many internal errors, measuring stops for good.
 FAULTS = 3
 
 
 class StepFaults:
-    """Counts errors and tells of them.
+    """Counts errors and warns about them.
 
     Attributes:
-        strict: Whether they are raised.
+        strict: Whether errors are raised.
     """
 
     def __init__(self, *, strict: bool) -> None:
-        """Begins without any.
+        """Begins with no errors.
 
         Args:
-            strict: Whether they are raised.
+            strict: Whether errors are raised.
         """
         self.strict = strict
         self._count = 0
 
     @property
     def over(self) -> bool:
-        """Whether there were so many that nothing more is measured."""
+        """Whether there were so many errors that nothing more is measured."""
         return self._count >= FAULTS
 
     def count(self, error: Exception) -> None:
-        """Counts an error; what is refused now would be refused in each step."""
+        """Counts an error. A ``Refusal`` stops measuring at once: each later step would be refused, too."""
         self._count += FAULTS if isinstance(error, Refusal) else 1
 
     def tell(self, error: Exception, recorder: Recorder, step: int) -> None:
-        """Tells of an error that was counted.
+        """Warns about an error that was counted.
 
         Args:
-            error: It.
+            error: The error.
             recorder: Warns and logs.
             step: The step that is not measured.
 
         Raises:
-            Exception: ``error``, where measuring is strict.
+            Exception: ``error``, if ``strict``.
         """
         if self.strict:
             raise error

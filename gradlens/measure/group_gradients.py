@@ -1,4 +1,4 @@
-"""group_gradients: every group's gradient of one loss, once, for notebooks and tests."""
+"""group_gradients: computes every group's gradient of one loss, for notebooks and tests."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ def group_gradients(
     *,
     ignore_index: int = -100,
 ) -> dict[str, dict[str, Tensor]]:
-    """Returns each group's gradient; ``.grad`` stays as it is and ``loss.backward()`` can follow.
+    """Returns each group's gradient. ``.grad`` stays as it is, and ``loss.backward()`` can follow.
 
-    The contributions, with ``rest`` if there is one, add up to the gradient of the loss.
+    The groups' gradients, with ``rest`` if there is one, add up to the gradient of the loss.
 
     Args:
         model: The model that the loss was computed with.
         loss: Scalar with its graph.
-        labels: [B] class ids (or [B, T]), or [B, C] class masses.
+        labels: [B] or [B, T] class ids, or [B, C] class masses.
         groups: The groups.
-        outputs: The tensor whose rows are the samples; by default the tensors of the loss's graph that are nearest the loss
-            and have the labels' rows and the classes (the input of log-softmax, or log-softmax itself; one for each head
-            and each term), or else the nearest one with the labels' rows and another dimension.
-        ignore_index: The label that belongs to no sample.
+        outputs: The tensor whose rows are the samples. By default it is found in the loss's graph: the tensors nearest to
+            the loss whose shape has the labels' rows and the classes (the input of log-softmax, or log-softmax itself; one
+            for each head and each term). If there are none, the nearest tensor with the labels' rows and another dimension.
+        ignore_index: The label of rows that are no samples.
 
     Returns:
-        {group: {parameter name: gradient}} for the groups that have samples in the batch, and "rest" where the loss
-        reaches parameters outside every group.
+        {group: {parameter name: gradient}} for the groups that have samples in the batch, and "rest" if a part of the
+        gradient belongs to no group.
 
     Raises:
-        LabelsError: Labels that do not fit, no fitting tensor in the graph, or no graph.
-        ValueError: Nothing to train.
+        LabelsError: The labels do not fit, no tensor in the graph fits, or the loss has no graph.
+        ValueError: No parameter has requires_grad.
 
     Example:
         >>> import torch
@@ -121,7 +121,7 @@ def _named(named: list[tuple[str, nn.Parameter]], grads: tuple[Tensor | None, ..
 
 
 def _direct(loss: Tensor, anchor: Any, others: Sequence[Any]) -> Tensor | None:
-    """Returns dL/d(anchor) without what flows by way of other anchors, as ``gradlens.autograd.cotangents.cotangents``."""
+    """Returns dL/d(anchor) without the part that flows through other anchors, like ``autograd.cotangents.cotangents``."""
 
     def closed(number: int) -> Callable[[tuple[Tensor | None, ...]], tuple[Tensor | None, ...]]:
         return lambda grads: tuple(
@@ -137,10 +137,13 @@ def _direct(loss: Tensor, anchor: Any, others: Sequence[Any]) -> Tensor | None:
 
 
 def _anchor_edges(loss: Tensor, labels: Tensor, classes: int) -> list[GradientEdge]:
-    """Finds the places in the loss's graph that are nearest the loss and have rows and classes, on every path one.
+    """Finds the places in the loss's graph whose shape has the rows and the classes: on every path the one nearest the loss.
 
-    Where there are none, the nearest place with rows and any other dimension: a penalty on a weight that happens to have
-    as many rows as the batch would look like one, so that places with the classes come first.
+    If there are none, returns the nearest place with the rows and any other dimension. That is the second choice, because a
+    penalty on a weight looks like such a place if the weight happens to have as many rows as the batch.
+
+    Raises:
+        LabelsError: There is no such place either.
     """
     rows = labels.shape[:-1] if labels.is_floating_point() and labels.ndim == 2 else labels.shape
     found: dict[Edge, GradientEdge] = {}

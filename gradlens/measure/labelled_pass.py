@@ -1,4 +1,4 @@
-"""LabelledPass: a backward pass that passes through samples, and what is known of it."""
+"""LabelledPass: describes a backward pass through samples: its losses, its anchors and their labels."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class LabelledPass:
     """One backward pass.
 
     Attributes:
-        losses: Loss components.
+        losses: The loss components.
         anchors: The tensors whose rows are samples.
         labels: Their labels.
-        components: Names of the losses, or () for a single one.
-        ignore_index: The label that belongs to no sample.
-        logits: What loss and hits are counted from, where it is not an anchor of C columns.
-        class_dim: Where the anchors have their classes, if that is known.
-        taken: Returns the gradients that the pass has returned, where it leaves none in ``.grad``.
-        labelled: The anchors again, where they have labels of their own.
-        retains: Whether the pass keeps the graph for a pass over another loss.
+        components: Names of the loss components; () for a single loss.
+        ignore_index: The label of rows that are no samples.
+        logits: The tensor that loss and hits are counted from. None if it is the anchor with C columns.
+        class_dim: The dimension of the anchors that holds the classes; None if it is not known.
+        taken: Returns the gradients that the pass has returned, if it leaves none in ``.grad`` (torch.autograd.grad).
+        labelled: The anchors, each with labels of its own; () if all have the same labels.
+        retains: Whether the pass keeps the graph, so that a pass over another loss can follow.
     """
 
     losses: Sequence[Tensor]
@@ -45,7 +45,7 @@ class LabelledPass:
         """Returns the rows of the anchors by group.
 
         Raises:
-            LabelsError: No anchors, or labels that do not fit them.
+            LabelsError: There are no anchors, or the labels do not fit them.
         """
         if not self.anchors:
             raise LabelsError("no anchors given; name at least one tensor whose rows are the samples")

@@ -1,4 +1,4 @@
-"""StepMeter: everything that is measured between two optimizer steps, summed over micro-batches."""
+"""StepMeter: measures the backward passes between two optimizer steps, and adds up their numbers."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ Taken: TypeAlias = Callable[[], Iterable[tuple[Tensor, Tensor | None]]]
 class StepMeter:
     """Measures the backward passes of one optimizer step after another.
 
-    One vector, that of the group with most samples, is never pulled back: it is the gradient that training computes
-    anyway, less all others. The same vector pulled back on its own (on every step over the layer nearest the anchor, on
-    checking steps over all) gives the residual, a proof that does not use the difference.
+    The group with most samples needs no pull-back: its vector is the gradient that the training computes anyway, minus all
+    other vectors. It is called the difference. To check it, the same vector is also pulled back by itself: in every step over
+    the layer nearest to the anchor, in checking steps over all parameters. The gap between the two gives the residual.
     """
 
     def __init__(
         self, layout: Layout, groups: ClassGroups, components: int, switch: EngineSwitch, processes: TrainingProcesses
     ) -> None:
-        """Prepares.
+        """Begins the first step.
 
         Args:
             layout: The parameters by layer.
             groups: K groups.
             components: Number of loss components, at least 1.
-            switch: The engine in use.
-            processes: Those that train.
+            switch: Holds the engine in use.
+            processes: The processes that train.
         """
         self._groups = groups
         self._switch = switch
@@ -57,7 +57,7 @@ class StepMeter:
         self._evaluation = Evaluation(layout, processes)
         self.params = self._evaluation.params
         self._positions = Positions(components, len(groups))
-        # False once gradients were seen to vanish in the backward pass (an optimizer inside it): no difference then.
+        # False once an optimizer inside the backward pass has removed the gradients. Then there is no difference.
         self._has_total = True
         self._copies = False
         self._step = self._next_step()
@@ -65,7 +65,7 @@ class StepMeter:
 
     @property
     def scale(self) -> Tensor | None:
-        """The scale of the gradient scaler that the step's losses went through, or None."""
+        """The gradient scaler's scale, by which the step's losses were multiplied; None without a scaler."""
         return self._step.scale
 
     @property
@@ -99,11 +99,12 @@ class StepMeter:
             anchors: Tensors whose rows are samples.
             labels: Their labels.
             rows: The rows by group.
-            backward: The ordinary backward.
-            check: Compares with independent pull-backs over all parameters; that of a step's first call counts for all of them.
-            rounding: Relative rounding of the forward pass where it is more than that of anchors and parameters.
-            logits: What loss and hits are counted from, where it is not an anchor of C columns.
-            taken: The gradients that ``backward`` has returned, where it leaves none in ``.grad``.
+            backward: The training's backward pass.
+            check: Whether to compare with independent pull-backs over all parameters. The value of a step's first call holds
+                for the whole step.
+            rounding: Relative rounding of the forward pass, if it is more than that of the anchors and the parameters.
+            logits: The tensor that loss and hits are counted from. None if it is the anchor with C columns.
+            taken: Returns the gradients that ``backward`` has returned, if it leaves none in ``.grad``.
             retains: Whether ``backward`` keeps the graph for a pass over another loss.
 
         Raises:
@@ -148,7 +149,7 @@ class StepMeter:
         sums.note(losses)
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
-        """Runs a backward pass that passes through no samples: all of it belongs to ``rest``."""
+        """Runs a backward pass that goes through no samples. All of its gradient belongs to ``rest``."""
         self._processes.agree_on_rest()
         step = self._begin()
         step.rests += 1
@@ -161,24 +162,25 @@ class StepMeter:
         step.sums.note(losses)
 
     def hold(self, *, keep: bool) -> None:
-        """Evaluates the step so far, while ``.grad`` is what the backward passes left there (not yet clipped or unscaled).
+        """Evaluates the step so far. ``.grad`` must still be what the backward passes left: not yet clipped or unscaled.
 
         Args:
-            keep: Keeps the vectors for ``finish(update)`` instead of their inner products.
+            keep: Keeps the vectors for ``finish(update)``, and computes their inner products there.
         """
         step = self._step
         kept = step.passes.hold(copied=self._processes.keeps() or keep)
         total = step.sums.total or []
         if self._has_total and step.difference is not None and all(g is None for g in total):
-            self._has_total = False  # gradients vanish in the backward pass: from the next step on all are pulled back
+            # The backward pass removes the gradients. From the next step on, every vector is pulled back.
+            self._has_total = False
             step.difference = None
         step.evaluated = None if kept else self._evaluation.result(step, total, None)
 
     def finish(self, update: Grads | None = None) -> PendingResult | None:
-        """Ends the step and returns its result; None where nothing was measured, or a pass of it was lost.
+        """Ends the step and returns its result; None if nothing was measured, or if a pass of it was lost.
 
         Args:
-            update: What the optimizer took off the parameters, after ``hold(keep=True)``.
+            update: What the optimizer subtracted from the parameters, after ``hold(keep=True)``.
         """
         step = self._step
         self._processes.add_up(step, self.params)
@@ -190,11 +192,11 @@ class StepMeter:
         return None if lost else pending
 
     def products(self, vectors: Sequence[Grads], at: Sequence[int]) -> Tensor:
-        """Returns [W, W] inner products of vectors of the global batch over the parameters number ``at``.
+        """Returns [W, W] inner products of vectors over some parameters, for the global batch.
 
         Args:
-            vectors: W vectors of this process.
-            at: Numbers of parameters.
+            vectors: W vectors of this process, over the parameters ``at``.
+            at: Indices of parameters.
         """
         return self._evaluation.products(self._processes.averaged(vectors, at, self.params), at)
 
@@ -203,7 +205,7 @@ class StepMeter:
         return StepState(StepPasses(self.params, len(self._groups), alone=alone, copies=copies), self._positions)
 
     def _begin(self, *, returned: bool = False) -> StepState:
-        """Returns the state of the step in which a pass begins."""
+        """Returns the state of the step, to which a new pass is added."""
         step = self._step
         begun = step.sums.begun
         anew = step.passes.begin(step.checked, looks=self._has_total and not returned)
@@ -219,7 +221,7 @@ class StepMeter:
         known = self._processes.largest(seen)
         if known is not None:
             return self._positions.of(0, known)
-        # The total less the other vectors is no number where a loss is none. This waits for no device.
+        # If a loss is not finite, the total minus the other vectors is NaN. Only losses on the CPU are read: no device waits.
         if not present or any(
             loss.device.type == "cpu" and not math.isfinite(loss.detach().sum().item()) for loss in losses
         ):
@@ -228,7 +230,7 @@ class StepMeter:
         return self._positions.of(component, max((k for _, k in present), key=lambda k: seen.counts[k]))
 
     def _around(self, loss: Tensor, anchors: Sequence[Tensor], rows: Rows) -> Grads | None:
-        """What reaches the parameters around the anchors, or through rows of no group; None where nothing can."""
+        """Returns the gradient that goes around the anchors, or through rows of no group; None if there is no such path."""
         found: Grads | None = None
         if bypasses(loss, anchors, self.params):
             with cut(anchors):

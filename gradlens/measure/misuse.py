@@ -1,8 +1,9 @@
-"""Usage: notices a lens whose training goes on past it, so that an empty log is not silent."""
+"""Usage: notices that the training does not use its lens, and says why the log stays empty."""
 
 from __future__ import annotations
 
-# Steps to be measured that may pass without a backward pass through the lens: warm-up and steps of other parts.
+# After this many steps that were to be measured and had no backward pass through the lens, the user is warned. Fewer are
+# usual: a warm-up, or steps of another part of the training.
 IDLE_STEPS = 3
 
 
@@ -23,7 +24,7 @@ class Usage:
         self._passes += 1
 
     def idle(self) -> str | None:
-        """Counts a step that was to be measured, and no backward pass came. Returns what is wrong, or None."""
+        """Counts a step that was to be measured and had no backward pass. Returns a warning, or None."""
         self._idle += 1
         if self._idle == IDLE_STEPS and not self._passes:
             return (
@@ -33,7 +34,7 @@ class Usage:
         return None
 
     def end(self) -> str | None:
-        """Returns what was wrong with the whole training, or None."""
+        """Returns a warning about the whole training, or None."""
         if self._passes > 1 and not self.stepped:
             return (
                 f"{self._passes} backward passes, and no step of the optimizer that the lens was given: nothing was measured; "

@@ -1,4 +1,4 @@
-"""StepHooks: tells when an optimizer is about to step, and when it has."""
+"""StepHooks: calls functions of gradlens before and after each step of an optimizer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.utils.hooks import RemovableHandle
 class StepHooks:
     """Hooks on one optimizer at a time.
 
-    Some trainings step inside the backward pass (an optimizer for each parameter, called as soon as its gradient is there).
-    Such a step counts when the pass is over.
+    Some trainings step inside the backward pass: they have an optimizer for each parameter, and call it as soon as the
+    parameter's gradient is there. Such a step counts when the pass is over.
     """
 
     def __init__(
@@ -23,20 +23,21 @@ class StepHooks:
         after: Callable[[], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        """Prepares.
+        """Keeps its arguments; ``follow`` installs the hooks.
 
         Args:
-            before: Called before a step, unless it is inside a backward pass; None: nothing is.
-            rested: Asked first after a step, or after the backward pass that it is inside of; it knows if nothing is to do.
-            after: Called if there is.
-            fail: Takes errors of both, which must not reach the step of the training.
+            before: Is called before a step, unless the step is inside a backward pass. None: nothing is called.
+            rested: Is called first after a step, or after the backward pass around it. Returns whether the step needs nothing
+                more.
+            after: Is called next, if ``rested`` returned False.
+            fail: Is given an error of ``rested`` or ``after``, which must not reach the training's step.
         """
         self._before, self._rested, self._after, self._fail = before, rested, after, fail
         self._handles: list[RemovableHandle] = []
         self._inside = self._stepped = False
 
     def follow(self, optimizer: Optimizer | None) -> None:
-        """Listens to this optimizer, and to no other; None: to none."""
+        """Puts the hooks on this optimizer, and takes them off the one before. None: on no optimizer."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -47,21 +48,21 @@ class StepHooks:
 
     @property
     def stepped(self) -> bool:
-        """Whether the optimizer has stepped inside of the last backward pass."""
+        """Whether the optimizer has stepped inside the last backward pass."""
         return self._stepped
 
     def around(self, backward: Callable[[], None]) -> None:
-        """Runs a backward pass."""
+        """Runs a backward pass. An optimizer step inside it counts at its end."""
         self._inside, self._stepped = True, False
         try:
             backward()
         finally:
             self._inside = False
-            if self._stepped:  # also where the pass failed after it
+            if self._stepped:  # even if the pass raised an error after the step
                 self.over()
 
     def over(self, *_: Any) -> None:
-        """Takes note that a step is over."""
+        """Is called after each step of the optimizer."""
         if self._inside:
             self._stepped = True
             return

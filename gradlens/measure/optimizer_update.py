@@ -1,4 +1,4 @@
-"""OptimizerUpdate: what an optimizer step takes off the parameters."""
+"""OptimizerUpdate: measures what an optimizer step subtracts from the parameters."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from gradlens.measure.schedule.clock import Clock
 
 
 class OptimizerUpdate:
-    """The difference that a measured step makes, from a copy of the parameters before it.
+    """Copies the parameters before a measured step, and subtracts the parameters after it.
 
     Attributes:
-        wanted: Whether it is measured.
+        wanted: Whether updates are measured.
     """
 
     def __init__(self, arming: Arming, current: EngineAndMeter, clock: Clock, *, wanted: bool) -> None:
-        """Nothing is noted yet.
+        """Keeps its arguments. There is no copy yet.
 
         Args:
-            arming: Says which steps are measured.
-            current: The meter, which knows the parameters.
-            clock: Counts the time of ours.
-            wanted: Whether it is measured.
+            arming: Says whether the current step is measured.
+            current: Holds the meter, which knows the parameters.
+            clock: Counts the time that the copy takes.
+            wanted: Whether updates are measured.
         """
         self._arming, self._current, self._clock = arming, current, clock
         self.wanted = wanted
         self._before: list[Tensor] | None = None
 
     def note(self) -> None:
-        """Copies the parameters in a step that is measured; to be called before the optimizer steps."""
+        """Copies the parameters if the step is measured. It must be called before the optimizer steps."""
         if self._arming.armed:
             begun = time.perf_counter()
             self._before = [param.detach().clone() for param in self._current.meter.params]
             self._clock.own(time.perf_counter() - begun)
 
     def forget(self) -> None:
-        """Drops what was noted."""
+        """Drops the copy."""
         self._before = None
 
     def taken(self) -> list[Tensor | None] | None:
-        """Returns what the step took off each parameter, and drops what was noted; None where nothing was noted."""
+        """Returns what the step subtracted from each parameter, and drops the copy; None if there is no copy."""
         before, self._before = self._before, None
         if before is None:
             return None

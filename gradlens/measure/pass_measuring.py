@@ -1,4 +1,4 @@
-"""PassMeasuring: one backward pass, checked and measured, with the training's state left as it was."""
+"""PassMeasuring: checks and measures one backward pass, and leaves the training's state as it was."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class PassMeasuring:
     """Measures the backward passes of steps that are armed.
 
     Attributes:
-        steps: Steps of which a pass with labels was measured here.
+        steps: Number of steps in which this process has measured a pass with labels.
     """
 
     def __init__(
         self, current: EngineAndMeter, groups: ClassGroups, processes: TrainingProcesses, *, keep: bool
     ) -> None:
-        """Prepares.
+        """Keeps its arguments.
 
         Args:
             current: The engine and the meter in use.
             groups: K groups.
-            processes: Those that train.
-            keep: Whether vectors are needed until the optimizer has stepped.
+            processes: The processes that train.
+            keep: Whether the vectors are needed until the optimizer has stepped.
         """
         self._current, self._groups, self._processes, self._keep = current, groups, processes, keep
         self._preflight = Preflight()
@@ -49,17 +49,20 @@ class PassMeasuring:
         rounding: float,
         checked: Callable[[], None],
     ) -> None:
-        """Measures a pass that passes through samples.
+        """Measures a pass that goes through samples.
 
         Args:
-            labelled: What is known of it.
-            once: The pass.
-            optimizer: Its ``step`` ends the step, or None.
+            labelled: Describes the pass.
+            once: Runs the pass.
+            optimizer: Its ``step`` ends the training step; None if every backward pass does.
             rounding: Relative rounding of the forward pass.
-            checked: Called when the labels have been looked at, whose way to the host has waited for the device.
+            checked: Is called after the labels were read. Their copy to the host has waited for the device, so results of
+                earlier steps can be read now without another wait.
 
         Raises:
-            LabelsError: Wrong use; the backward pass has not run then.
+            LabelsError: The labels or the outputs do not fit. The backward pass has not run then.
+            Refusal: The pass cannot be measured without a change to the training. The backward pass has not run then.
+            RuntimeError: A function of the model has added to ``.grad`` while gradlens measured.
         """
         state = self._begin(once)
         rows = labelled.rows(self._groups)
@@ -80,11 +83,11 @@ class PassMeasuring:
         self._end(state)
 
     def rest(self, losses: Sequence[Tensor], once: RunOnce) -> None:
-        """Measures a pass that passes through no samples.
+        """Measures a pass that goes through no samples.
 
         Args:
-            losses: Loss components.
-            once: The pass.
+            losses: The loss components.
+            once: Runs the pass.
         """
         state = self._begin(once)
         self._current.meter_for(self._current.components).measure_rest(losses, once)

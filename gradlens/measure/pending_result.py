@@ -1,4 +1,4 @@
-"""PendingResult: the result of a measured step on its way from the device to the host."""
+"""PendingResult: the numbers of a measured step, while they are copied from the device to the host."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Plan:
-    """How computed vectors become recorded ones. Computed are some recorded vectors and, last, the total gradient.
+    """How the recorded vectors follow from the computed ones.
+
+    W vectors are computed: some of the V recorded ones, and the total gradient as the last.
 
     Attributes:
         size: V, the number of recorded vectors.
-        computed: Position among the recorded vectors of each computed one but the total; ``rest`` and ``update`` included.
-        difference: Position of the vector that is the total less the others, or None where there is no total.
-        update: Position of the update, which is no part of the total, or None.
-        rounding: Relative rounding of the least exact dtype that took part; what agrees, agrees to within a few of it.
-        scaled: Whether a gradient scaler has multiplied the loss, so that gradients may overflow and steps be skipped.
+        computed: [W - 1] position of each computed vector among the recorded ones, with ``rest`` and ``update``, without the
+            total.
+        difference: Position of the vector that is the total minus the others; None if there is no total.
+        update: Position of the update, which is no part of the total; None if it is not measured.
+        rounding: Relative rounding of the least exact dtype that took part. Equal numbers may differ by a few roundings.
+        scaled: Whether a gradient scaler has multiplied the loss. Then gradients may overflow, and the scaler may skip steps.
     """
 
     size: int
@@ -36,7 +39,7 @@ class Plan:
     scaled: bool = False
 
     def expand(self, products: Floats) -> Floats:
-        """Returns [L, V, V] inner products of the recorded vectors, NaN where absent and inf where not finite.
+        """Returns [L, V, V] inner products of the recorded vectors: NaN for absent vectors, inf for those not finite.
 
         Args:
             products: [L, W, W] inner products of the computed vectors.
@@ -69,17 +72,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """What one step says, on the host: ``Measurement`` without step, time and epoch.
+    """The numbers of one step on the host: a ``Measurement`` without step, time and epoch.
 
     Attributes:
-        layers: [L, V, V] inner products, NaN where absent and inf where not finite.
-        counts: [K].
-        loss: [K] summed cross-entropy.
-        correct: [K].
-        residual: |g - sum_k g_k - rest| / |g|; NaN where it was not checked.
-        total_loss: The loss on which backward ran.
-        disagreement: Largest relative difference between the engine's vectors and the masked ones; NaN if not compared.
-        exponent: Power of two by which the vectors were divided before they were multiplied.
+        layers: [L, V, V] inner products: NaN for absent vectors, inf for those not finite.
+        counts: [K] samples of each group.
+        loss: [K] summed cross-entropy of each group.
+        correct: [K] correct predictions in each group.
+        residual: |g - sum_k g_k - rest| / |g|; NaN if it was not checked.
+        total_loss: The loss that was differentiated.
+        disagreement: Largest relative difference between the engine's vectors and those of the masked engine; NaN if they
+            were not compared.
+        exponent: The vectors were divided by 2 ** exponent before their inner products were computed.
     """
 
     layers: Floats
@@ -94,7 +98,15 @@ class Result:
 
 @dataclass(frozen=True)
 class PendingResult:
-    """A packed result; copying it to the host starts at once and does not wait for the device."""
+    """The packed numbers of a step. Their copy to the host starts at once, and does not wait for the device.
+
+    Attributes:
+        plan: How the recorded vectors follow from the computed ones.
+        shape: (L, W).
+        counts: [K] samples of each group.
+        packed: All other numbers in one tensor.
+        copied: The event after the copy from a GPU; None on other devices.
+    """
 
     plan: Plan
     shape: tuple[int, int]
@@ -114,20 +126,20 @@ class PendingResult:
         counts: Floats,
         exponent: Tensor | None = None,
     ) -> Self:
-        """Packs the numbers of a step and starts their way to the host.
+        """Packs the numbers of a step and starts their copy to the host.
 
         Args:
-            plan: How computed vectors become recorded ones.
-            products: [L, W, W].
+            plan: How the recorded vectors follow from the computed ones.
+            products: [L, W, W] inner products of the computed vectors.
             residual: [] relative residual.
-            scores: [2, K] loss and correct.
-            loss: [] total.
-            disagreement: [].
-            counts: [K], already on the host.
-            exponent: [] power of two by which the vectors were divided; None = 0.
+            scores: [2, K] summed loss and correct predictions of each group.
+            loss: [] the loss that was differentiated.
+            disagreement: [] largest relative difference between two engines.
+            counts: [K] samples of each group, already on the host.
+            exponent: [] exponent of the power of two by which the vectors were divided; None = 0.
         """
         parts = [products, residual, scores, loss, disagreement, *([] if exponent is None else [exponent])]
-        # What is made on the host (NaN for what was not measured) must not wait for the device.
+        # Parts that were made on the host (NaN for what was not measured) must not wait for the device.
         packed = torch.cat([part.detach().to(products, non_blocking=True).reshape(-1) for part in parts])
         copied = None
         if packed.device.type == "cuda":
@@ -139,7 +151,7 @@ class PendingResult:
         return cls(plan, (products.shape[0], products.shape[1]), counts, packed, copied)
 
     def result(self) -> Result:
-        """Unpacks the numbers; waits for the device only where nothing has waited for it since ``start``."""
+        """Unpacks the numbers. Waits for the device if the copy is not done yet."""
         if self.copied is not None:
             self.copied.synchronize()
         values = self.packed.cpu().numpy().astype(np.float64)

@@ -1,4 +1,4 @@
-"""Probes: group gradients of whole data at one point of training, in eval mode."""
+"""Probes: measures the groups' gradients over a whole data set, at one point of training, in eval mode."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gradlens.guards.own_pass import OwnPass
 from gradlens.metrics.gram import REST, marked
 from gradlens.metrics.measurement import Measurement
 
-# Most rows of one forward pass; and bytes of rows that may wait for others of their group.
+# The most rows of one forward pass, and the most bytes of rows that wait for others of their group.
 BATCH = 256
 WAITING_BYTES = 2**28
 
@@ -38,27 +38,30 @@ def probe(
     step: int = 0,
     epoch: int | None = None,
 ) -> Measurement:
-    """Measures the gradient of the mean cross-entropy over whole data, group by group.
+    """Measures the gradient of the mean cross-entropy over a whole data set, group by group.
 
-    In eval mode (running statistics, no dropout) no sample depends on its batch, so rows are gathered into batches of one
-    group each and one ordinary forward and backward pass over the data gives every group's gradient exactly, however many
-    groups there are. A pass takes as many rows as the batches that are given, at most 256, and so no more memory than training
-    on such batches; besides, there is one gradient of each group (100 classes on ResNet-32: 186 MB) and at most 256 MiB of
-    waiting rows. Mode, buffers, ``.grad`` and random state are as before afterwards.
+    In eval mode (running statistics, no dropout) no sample depends on the others in its batch. So rows are gathered into
+    batches of one group each. One forward and backward pass over the data then gives every group's gradient exactly, for any
+    number of groups.
+
+    Memory: a pass takes as many rows as the given batches, at most 256, so it needs no more than training on such batches.
+    Besides, there is one gradient for each group (100 classes on ResNet-32: 186 MB) and at most 256 MiB of waiting rows.
+
+    Mode, buffers, ``.grad`` and random state are afterwards as before.
 
     Args:
         model: Maps inputs to logits [B, C].
         batches: Yields (inputs, labels): a tensor, or a dict, list or tuple of tensors with B rows each, and [B] class ids.
         groups: K groups over C classes; classes in no group go to ``rest``.
-        step: Step to note.
-        epoch: Epoch to note.
+        step: The step that is written into the result.
+        epoch: The epoch that is written into the result.
 
     Returns:
-        Vectors are the groups and ``rest``; ``residual`` is NaN, since nothing else computed the same gradient.
+        A measurement whose vectors are the groups and ``rest``. ``residual`` is NaN: nothing else computed the same gradient.
 
     Raises:
-        LabelsError: Labels or logits that do not fit, or no data.
-        ValueError: A model that cannot be probed: all frozen, or with a BatchNorm that mixes samples even in eval mode.
+        LabelsError: The labels or the logits do not fit, or there is no data.
+        ValueError: The model cannot be probed: all parameters are frozen, or a BatchNorm mixes samples even in eval mode.
 
     Example:
         >>> import torch
@@ -109,7 +112,7 @@ def probe(
 
 
 class _Sums:
-    """Adds up gradients, losses and hits; the last entry is what belongs to no group."""
+    """Adds up gradients, losses and hits of each group. The last entry is for samples of no group."""
 
     def __init__(self, params: list[nn.Parameter], size: int) -> None:
         self._params = params
@@ -134,7 +137,7 @@ class _Sums:
         for i, gradient in enumerate(found):
             present = known[i]
             if gradient is not None:
-                # Not in place: autograd may return one tensor as the gradient of several parameters.
+                # Not added in place: autograd may return one tensor as the gradient of several parameters.
                 known[i] = gradient if present is None else present + gradient
         self.counts[group] += len(labels)
         self.loss[group] += float(loss.detach())
@@ -142,7 +145,7 @@ class _Sums:
 
 
 def _by_group(batches: Iterable[Any], groups: ClassGroups, device: torch.device) -> Iterator[tuple[int, Any, Tensor]]:
-    """Yields (group, inputs, labels) with rows of one group each; group K is what belongs to none."""
+    """Yields (group, inputs, labels) with rows of one group each. Group K holds the samples of no group."""
     table = torch.from_numpy(groups.of_class())
     waiting: dict[int, list[tuple[Any, Tensor]]] = defaultdict(list)
     rows: dict[int, int] = defaultdict(int)

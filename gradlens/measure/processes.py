@@ -1,4 +1,8 @@
-"""TrainingProcesses: what a meter asks of the processes of a training; ``Alone`` answers for a single one."""
+"""TrainingProcesses: what a meter must know of the processes that train one model.
+
+``TrainingProcesses`` is the interface. ``Alone`` is the one for a training in a single process;
+``gradlens.distributed.joint_processes`` has the one for several.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,11 @@ from gradlens.measure.step_state import StepState
 
 
 class StepDropped(Exception):
-    """Another process cannot measure this step, so none does."""
+    """Another process cannot measure this step, so no process measures it."""
 
 
 class TrainingProcesses(Protocol):
-    """The processes that train one model. What is measured are vectors of the global batch, the same in each process.
+    """The processes that train one model. The measured vectors are those of the global batch, the same in each process.
 
     Attributes:
         alone: Whether no other process averages the gradients.
@@ -32,17 +36,17 @@ class TrainingProcesses(Protocol):
     shards: bool
 
     def engine_for(self, engine: str) -> tuple[str, str | None]:
-        """Returns the engine that is exact here instead of the one asked for, and why it is another one (None: it is not)."""
+        """Returns the engine to use, and why it is not the one that was asked for (None if it is)."""
         ...
 
     def meter_made(self, params: Sequence[nn.Parameter]) -> None:
-        """Takes note that a new meter measures these parameters."""
+        """Is called when a new meter is made, which measures these parameters."""
 
     def measured_steps(self, here: int) -> int:
-        """Returns how many steps were measured, by which checks go.
+        """Returns how many steps were measured. This number decides which step is checked.
 
         Args:
-            here: Steps of which this process has measured a part.
+            here: Number of steps of which this process has measured a part.
         """
         ...
 
@@ -59,7 +63,7 @@ class TrainingProcesses(Protocol):
             switch: The engine in use.
 
         Returns:
-            The rows, with the counts that say which groups take part.
+            The rows, with counts that say which groups have samples in any process.
 
         Raises:
             StepDropped: Another process cannot measure the pass.
@@ -67,27 +71,45 @@ class TrainingProcesses(Protocol):
         ...
 
     def largest(self, rows: Rows) -> int | None:
-        """Returns the group that all processes take for the one with most samples; None: the meter chooses."""
+        """Returns the group whose vector all processes take as the difference; None if the meter may choose it."""
         ...
 
     def agree_on_rest(self) -> None:
-        """Agrees on a backward pass that passes through no samples."""
+        """Agrees on a backward pass that goes through no samples.
+
+        Raises:
+            StepDropped: Another process cannot measure the pass.
+        """
 
     def keeps(self) -> bool:
-        """Says, after a backward pass, whether its vectors are needed until the step ends."""
+        """Says, after a backward pass, whether its vectors must be kept until the step ends."""
         ...
 
     def add_up(self, step: StepState, params: Sequence[nn.Parameter]) -> None:
-        """Adds up what the processes hold of a step that ends."""
+        """Adds up the sums of all processes at the end of a step, in ``step``.
+
+        Args:
+            step: The step.
+            params: P parameters.
+
+        Raises:
+            StepDropped: The processes have measured different things.
+        """
 
     def averaged(self, vectors: Sequence[Grads], at: Sequence[int], params: Sequence[nn.Parameter]) -> Sequence[Grads]:
-        """Returns means over the processes of vectors over the parameters number ``at``."""
+        """Returns the means of vectors over all processes.
+
+        Args:
+            vectors: Vectors of this process, over the parameters ``at``.
+            at: Indices of parameters.
+            params: All P parameters.
+        """
         ...
 
     def in_range(
         self, vectors: Sequence[Grads], home: torch.device, sized: Sequence[Grads]
     ) -> tuple[Sequence[Grads], Tensor]:
-        """Returns vectors divided by 2 ** exponent, and the exponent, the same in each process; see ``float_range.in_range``."""
+        """Returns vectors divided by 2 ** exponent, and the exponent: the same in each process. See ``float_range.in_range``."""
         ...
 
     def inner_products(
@@ -98,7 +120,7 @@ class TrainingProcesses(Protocol):
 
 
 class Alone:
-    """A single process, which has nobody to agree with."""
+    """A single process. It needs no agreement with others."""
 
     alone = True
     shards = False

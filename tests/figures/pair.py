@@ -25,3 +25,14 @@ def make_pair(folder: Path) -> tuple[Run, Run]:
         writer.event("evaluation", step=step, split="test", head=head, tail=head / 4, overall=head / 2)
     writer.close()
     return Run(folder / "lt"), Run(folder / "balanced")
+
+
+NASTY = "<script>alert(1)<|script>%{nasty}$a$<b>"  # a group's name cannot hold a slash
+
+
+def subtitle(figure):
+    return figure.layout.title.subtitle.text
+
+
+def strong(figure, name):
+    return next(t for t in figure.data if t.name == name and t.hoverinfo != "skip")

@@ -1,11 +1,15 @@
-"""Where measured steps lie on the axes, by hand."""
+"""Where measured steps, phases and marks lie on the axes, by hand."""
+
+import re
 
 import numpy as np
 import pytest
 
+from gradlens import figures
 from gradlens.figures import FigureError, cosines, units
 from gradlens.figures._axis import axis_of
-from gradlens.figures._bins import binned, edge_positions, edges_of
+from gradlens.reports.html import render
+from gradlens.runlog import Run, RunWriter
 from tests.made_runs import START, make_run
 
 
@@ -49,10 +53,33 @@ def test_a_run_without_epochs_says_so(tmp_path):
         cosines(run, x="hour")
 
 
-def test_bins_by_hand():
-    edges = edges_of(np.arange(7), 3, [])
-    np.testing.assert_array_equal(edges, [0, 2, 5, 7])
-    np.testing.assert_allclose(binned(np.array([1, 3, 1, np.nan, 5, np.nan, np.nan]), edges), [2, 3, np.nan])
-    np.testing.assert_allclose(edge_positions(np.arange(0, 70, 10), edges), [0, 20, 50, 70])
-    np.testing.assert_array_equal(edges_of(np.arange(2), 100, []), [0, 1, 2])
-    np.testing.assert_allclose(edge_positions(np.array([4.0]), edges_of(np.arange(1), 9, [])), [3.5, 4.5])
+@pytest.fixture
+def live(tmp_path):
+    done = make_run(tmp_path / "live", steps=30)
+    writer = RunWriter(tmp_path / "live", done.meta, resume=True)
+    run = Run(tmp_path / "live")
+    assert run.status.live
+    yield run
+    writer.close()
+
+
+def test_a_live_run_is_not_drawn_as_complete(tmp_path, live):
+    done = make_run(tmp_path / "done", steps=30)
+    assert "fraction" not in figures.units(live)
+    assert "fraction" in figures.units(done)
+    for draw in (figures.cosines, lambda run, **o: figures.distortion_curves([done, run], **o)):
+        with pytest.raises(FigureError, match="run 'live' still trains, so which part"):
+            draw(live, x="fraction")
+    assert not re.search(r'"text":\s*"part of training"', render([done, live]))
+    assert re.search(r'"text":\s*"part of training"', render([done, Run(done.path)]))
+
+
+def test_phases_and_marks(runs):
+    figure = figures.cosines(runs[0], x="epoch")
+    bands = [s for s in figure.layout.shapes if s.type == "rect"]
+    assert [(s.x0, s.x1) for s in bands] == [pytest.approx((0, 5)), pytest.approx((5, 9.95))]
+    texts = [a.text for a in figure.layout.annotations]
+    assert any("phase I" in t for t in texts)
+    assert any("learning rate" in t for t in texts)
+    (line,) = [s for s in figure.layout.shapes if s.type == "line" and s.line.dash == "dot"]
+    assert line.x0 == pytest.approx(7.5)

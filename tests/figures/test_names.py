@@ -13,6 +13,7 @@ from gradlens.groups import ClassGroups
 from gradlens.reports.html import render
 from gradlens.runlog import Run
 from tests.dashboard_runs import evaluate, phases
+from tests.figures.pair import SHOTS, traces
 from tests.made_runs import make_run
 
 
@@ -28,35 +29,6 @@ def look(trace):
 def looks(figure):
     """Returns how each line of the legend looks."""
     return {t.name: look(t) for t in figure.data if t.showlegend}
-
-
-def luminance(color):
-    linear = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in linear)
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b
-
-
-def contrast(a, b):
-    """Returns the contrast ratio of WCAG 2.2."""
-    low, high = sorted((luminance(a), luminance(b)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def over(band, paper):
-    """Returns a half transparent colour on paper as an opaque one."""
-    *rgb, alpha = (float(part) for part in band.removeprefix("rgba(").removesuffix(")").split(","))
-    under = [int(paper[i : i + 2], 16) for i in (1, 3, 5)]
-    return "#" + "".join(f"{round(alpha * c + (1 - alpha) * u):02X}" for c, u in zip(rgb, under, strict=True))
-
-
-@pytest.mark.parametrize("theme", [figures.LIGHT, figures.DARK])
-def test_every_colour_stands_out_from_paper_and_phases(theme):
-    assert contrast("#000000", "#FFFFFF") == pytest.approx(21)
-    for color in (*theme.colors, theme.ink, theme.muted):
-        assert contrast(color, theme.paper) >= 3, color
-        assert contrast(color, over(theme.band, theme.paper)) >= 3, color
-    assert contrast(theme.missing, theme.paper) >= 3
-    assert contrast(theme.missing, theme.middle) >= 2.5  # the colour of zero
 
 
 @pytest.mark.parametrize("theme", [figures.LIGHT, figures.DARK])
@@ -180,3 +152,16 @@ def test_viewers_at_the_same_moment_give_no_style_twice():
     for thread in threads:
         thread.join()
     assert len({(s.color, s.dash, s.mark) for s in found.values()}) == 400
+
+
+def test_shots_have_their_own_colors(tmp_path):
+    run = make_run(tmp_path / "shots", steps=5, groups=SHOTS, weights=(1.0, 0.5, 0.1))
+    assert [t.line.color for t in traces(figures.cosines(run), mode="lines")] == ["#009E73", "#7D6B00", "#BE4C94"]
+
+
+def test_styles_differ_without_color(runs):
+    figure = figures.norms(runs[0])
+    strong = [t for t in figure.data if t.showlegend]
+    assert len({t.line.dash for t in strong}) == len(strong) == 3
+    assert strong[0].line.color == "#0072B2"
+    assert strong[1].line.color == "#D55E00"

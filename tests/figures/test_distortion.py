@@ -1,58 +1,36 @@
-"""Figures of several runs: Figure 1 of the paper, distortion, and how runs are told apart."""
+"""The curve of the distortion of one or more runs."""
 
 import numpy as np
 import pytest
 
 from gradlens import figures
-from gradlens.analysis.two_runs import PairError
 from gradlens.figures import FigureError
 from gradlens.groups import ClassGroups
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
-from tests.figures.pair import SHOTS, make_pair, traces
+from tests.figures.pair import strong
 from tests.made_runs import make_run
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    return make_pair(tmp_path_factory.mktemp("runs"))
-
-
-def test_figure1_panels(runs):
-    figure = figures.figure1(*runs, smooth=1)
-    for name, run in zip(("x", "x2"), runs, strict=True):
-        for group in ("head", "tail"):
-            (line,) = [t for t in figure.data if (t.name, t.mode, t.xaxis or "x") == (group, "lines", name)]
-            np.testing.assert_allclose(line.y, run.cosine(group), rtol=1e-6)
-    for name, run in zip(("x3", "x4"), runs, strict=True):
-        (line,) = traces(figure, name="overall", xaxis=name)
-        np.testing.assert_allclose(line.y, run.norm("all"), rtol=1e-6)
-        (line,) = traces(figure, name="tail", mode="lines", xaxis=name)
-        np.testing.assert_allclose(line.y, run.norm("tail"), rtol=1e-6)
-    # shared axes: the panels of a row have one vertical scale, all panels one horizontal one
-    assert figure.layout.yaxis.range == figure.layout.yaxis2.range
-    assert figure.layout.yaxis3.range == figure.layout.yaxis4.range
-    matched = [figure.layout[axis].matches for axis in ("xaxis", "xaxis2", "xaxis3", "xaxis4")]
-    assert matched == ["x3", "x3", None, "x3"]
-    # one entry a line in the legend
-    assert [t.name for t in figure.data if t.showlegend] == ["head", "tail", "overall"]
-    titles = " ".join(a.text for a in figure.layout.annotations)
-    for panel in "abcd":
-        assert f"({panel})" in titles
-
-
-def test_figure1_in_the_mean_convention(runs):
-    figure = figures.figure1(*runs, per="mean", smooth=1)
-    (line,) = traces(figure, name="tail", mode="lines", xaxis="x3")
-    np.testing.assert_allclose(line.y, runs[0].norm("tail", per="mean"), rtol=1e-6)
-    with pytest.raises(FigureError, match="per='median'"):
-        figures.figure1(*runs, per="median")
-
-
-def test_figure1_needs_common_groups(tmp_path, runs):
-    other = make_run(tmp_path / "shots", steps=3, groups=SHOTS)
-    with pytest.raises(PairError, match=r"many.*--groups-from"):
-        figures.figure1(runs[0], other)
+def test_beside_a_noisy_phase_one_without_noise_has_no_gaps(tmp_path):
+    """In phase I the head alone has all of every update; the distance to its half of the classes is 0.5."""
+    groups = ClassGroups({"head": [0], "tail": [1]}, 2)
+    path = tmp_path / "dual"
+    writer = RunWriter(path, RunMeta.here(groups.to_json()))
+    rng = np.random.default_rng(0)
+    for t in range(240):
+        if t in (0, 120):
+            writer.event("phase", step=t, name="I" if t == 0 else "II")
+        share = 1.0 if t < 120 else float(rng.uniform(0.05, 0.95))
+        n = np.ones(2)
+        gram = np.diag([share, 1 - share, 0.0])
+        writer.append(Measurement(t, 0.0, None, ("head", "tail", "rest"), gram, None, n, n, n, 0, 1, 0))
+    writer.close()
+    figure = figures.distortion_curves([Run(path)])  # warnings are errors
+    line = strong(figure, "dual")
+    np.testing.assert_allclose(line.y[:115], 0.5, atol=1e-6)
+    level = next(t for t in figure.data if t.line.width == 1 and t.hoverinfo != "skip")
+    assert np.isfinite(level.y).all()
 
 
 def test_figures_say_where_the_groups_of_runs_differ(tmp_path):
@@ -106,11 +84,3 @@ def test_one_training_at_two_cadences_is_drawn_alike(tmp_path):
     assert "mean over 90 steps of training, 9 to 90 of them measured" in figure.layout.title.subtitle.text
     for line in lines:
         assert np.mean(line.y) == pytest.approx(0.3, abs=0.02)
-
-
-def test_styles_differ_without_color(runs):
-    figure = figures.norms(runs[0])
-    strong = [t for t in figure.data if t.showlegend]
-    assert len({t.line.dash for t in strong}) == len(strong) == 3
-    assert strong[0].line.color == "#0072B2"
-    assert strong[1].line.color == "#D55E00"

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from gradlens import figures
-from gradlens.figures import _heat
+from gradlens.figures import FigureError, _heat
 from gradlens.groups import ClassGroups
 from gradlens.runlog import Run
 from tests.dashboard_runs import phases
+from tests.figures.pair import subtitle
 from tests.made_runs import make_run
 
 GROUPS = ClassGroups.per_class(12)
+
+
 STEPS, BEGIN = 60, 25
 
 
@@ -146,3 +149,41 @@ def test_figure1_of_many_groups_reaches_the_tail(run):
     figure = figures.figure1(run, run)
     assert [t.name for t in figure.data if t.showlegend] == ["0", "2", "3", "5", "6", "8", "9", "11", "overall"]
     assert "8 of 12 groups" in figure.layout.title.subtitle.text
+
+
+def test_layers(runs):
+    figure = figures.layer_heatmap(runs[0], "tail", "norm")
+    heat = figure.data[0]
+    assert np.asarray(heat.z).shape == (4, 160)
+    norm = runs[0].norm("tail", layer="block.0.conv")
+    # the cells are means over 1 or 2 of 200 steps: all of them together are the mean of the run
+    widths = np.diff(np.linspace(0, 200, 161).round())
+    weights = [
+        np.isfinite(norm[int(a) : int(b)]).sum()
+        for a, b in zip(np.cumsum(widths) - widths, np.cumsum(widths), strict=True)
+    ]
+    assert np.nansum(np.asarray(heat.z)[0] * weights) / np.sum(weights) == pytest.approx(np.nanmean(norm), rel=1e-4)
+    assert list(figure.layout.yaxis.ticktext) == [f"block.{i}.conv" for i in range(4)]
+    with pytest.raises(FigureError, match=r"no vector 'nose'.*head, tail"):
+        figures.layer_heatmap(runs[0], "nose")
+    with pytest.raises(FigureError, match=r"quantity='loss'.*cosine"):
+        figures.layer_heatmap(runs[0], "tail", "loss")
+
+
+def test_many_groups_become_a_heat_map(tmp_path):
+    run = make_run(tmp_path / "classes", steps=30, groups=ClassGroups.per_class(12))
+    for draw in (figures.cosines, figures.norms, figures.shares):
+        figure = draw(run)
+        assert [t.type for t in figure.data] == ["heatmap"]
+        assert np.asarray(figure.data[0].z).shape == (12, 30)
+    assert len(figures.conflicts(run, smooth=1).data) == 8
+    assert "66 pairs" in figures.conflicts(run).layout.title.subtitle.text
+
+
+def test_gaps_in_heat_maps_are_explained(tmp_path):
+    groups = ClassGroups.per_class(10)
+    gaps = make_run(tmp_path / "gaps", steps=40, groups=groups, layers=2, absent=0.5)
+    full = make_run(tmp_path / "full", steps=40, groups=groups, layers=2)
+    for draw in (figures.cosines, figures.layer_heatmap):
+        assert "grey: no sample" in subtitle(draw(gaps))
+        assert "grey: " not in subtitle(draw(full))

@@ -8,8 +8,8 @@ import pytest
 from gradlens import figures
 from gradlens.figures import _heat, _lines
 from gradlens.groups import ClassGroups
-from gradlens.metrics.measurement import Measurement
-from gradlens.runlog import Run, RunMeta, RunWriter
+from gradlens.runlog import Run, RunWriter
+from tests.figures.pair import strong
 from tests.made_runs import make_run
 
 BEGIN = 90
@@ -24,10 +24,6 @@ def run(tmp_path_factory):
     writer.event("phase", step=BEGIN, name="II")
     writer.close()
     return Run(path)
-
-
-def strong(figure, name):
-    return next(t for t in figure.data if t.name == name and t.hoverinfo != "skip")
 
 
 def by_hand(values, window):
@@ -116,22 +112,9 @@ def test_a_cell_of_a_heat_map_stands_for_one_phase(run, tmp_path, monkeypatch):
             np.testing.assert_allclose(picture.z[:, cell], np.nanmean(values[:, start:stop], axis=1), rtol=1e-5)
 
 
-def test_beside_a_noisy_phase_one_without_noise_has_no_gaps(tmp_path):
-    """In phase I the head alone has all of every update; the distance to its half of the classes is 0.5."""
-    groups = ClassGroups({"head": [0], "tail": [1]}, 2)
-    path = tmp_path / "dual"
-    writer = RunWriter(path, RunMeta.here(groups.to_json()))
-    rng = np.random.default_rng(0)
-    for t in range(240):
-        if t in (0, 120):
-            writer.event("phase", step=t, name="I" if t == 0 else "II")
-        share = 1.0 if t < 120 else float(rng.uniform(0.05, 0.95))
-        n = np.ones(2)
-        gram = np.diag([share, 1 - share, 0.0])
-        writer.append(Measurement(t, 0.0, None, ("head", "tail", "rest"), gram, None, n, n, n, 0, 1, 0))
-    writer.close()
-    figure = figures.distortion_curves([Run(path)])  # warnings are errors
-    line = strong(figure, "dual")
-    np.testing.assert_allclose(line.y[:115], 0.5, atol=1e-6)
-    level = next(t for t in figure.data if t.line.width == 1 and t.hoverinfo != "skip")
-    assert np.isfinite(level.y).all()
+def test_a_window_spends_the_points_on_what_is_seen(tmp_path):
+    run = make_run(tmp_path / "long", steps=3000)
+    whole = figures.norms(run, points=100, smooth=1)
+    assert all(len(t.x) <= 100 for t in whole.data)
+    part = figures.norms(run, points=100, smooth=1, window=(1000, 1050))
+    np.testing.assert_array_equal(part.data[0].x, np.arange(999, 1052))

@@ -211,31 +211,40 @@ class JointProcesses:
         # Not averaged yet, or not all of it.
         local = not self._synced or sums.taken is not None or len(sums.raw) > 0 or step.passes.joined
         k = len(sums.counts)
-        facts = torch.zeros(k + positions + 10, dtype=torch.float64)
-        facts[:k] = torch.from_numpy(sums.counts)
-        for position in sums.vectors:
-            facts[k + position] = 1
+        # What must be the same in all processes. Each has a place of its own for it, so that all of them read the same numbers
+        # and come to the same end: a process that alone went on would wait for what the others do not send.
         own = [
-            size, float(len(step.checked or ())), float(step.difference is None), step.restarts + 1000.0 * step.rests,
+            size,
+            float(len(step.checked or ())),
+            float(step.difference is None),
+            step.restarts + 1000.0 * step.rests,
+        ]
+        # What is added up.
+        some = [
             float(sums.scores is not None), float(sums.check is not None), float(local),
             float(self._joint_seen), loss, float(sums.disagreement is not None),
         ]  # fmt: skip
-        facts[k + positions :] = torch.tensor(own, dtype=torch.float64)
+        facts = torch.zeros(k + positions + len(some) + team.size * len(own), dtype=torch.float64)
+        facts[:k] = torch.from_numpy(sums.counts)
+        for position in sums.vectors:
+            facts[k + position] = 1
+        facts[k + positions : k + positions + len(some)] = torch.tensor(some, dtype=torch.float64)
+        each = facts[k + positions + len(some) :].view(team.size, len(own))
+        each[team.rank] = torch.tensor(own, dtype=torch.float64)
         total = team.sum(facts).tolist()
-        sizes = total[k + positions :]
-        for mine, all_of in zip(own[:4], sizes[:4], strict=True):
-            if mine * team.size != all_of:
-                raise StepDropped("the processes measured different things in this step")
+        if not bool((each == each[0]).all()):
+            raise StepDropped("the processes measured different things in this step")
+        scores, checks, local_in, joint, losses, disagreeing = total[k + positions : k + positions + len(some)]
         agreed = Agreed(
             present=[position for position in range(positions) if total[k + position]],
-            scores=sizes[4] > 0,
-            checks=sizes[5] > 0,
-            total=sizes[6] > 0 or self.sharing is Sharing.BY_HAND,
+            scores=scores > 0,
+            checks=checks > 0,
+            total=local_in > 0 or self.sharing is Sharing.BY_HAND,
         )
         sums.counts = np.array(total[:k])
-        self._joint = sizes[7] > 0 or self.shards
-        sums.loss = torch.tensor(sizes[8] / team.size, dtype=torch.float64)
-        if sizes[9]:
+        self._joint = joint > 0 or self.shards
+        sums.loss = torch.tensor(losses / team.size, dtype=torch.float64)
+        if disagreeing:
             found = -1.0 if sums.disagreement is None else float(sums.disagreement)
             sums.disagreement = team.max(torch.tensor(found, dtype=torch.float64))
         # The difference has no vector of its own that would tell that the group has samples in some process.

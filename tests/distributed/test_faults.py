@@ -17,6 +17,7 @@ from gradlens import Lens
 from gradlens.engines.masked import MaskedEngine
 from gradlens.guards.warning import GradlensWarning
 from gradlens.runlog import Run
+from gradlens.tracking.attach.tracked_lens import TrackedLens
 from tests.distributed import synchronised
 from tests.distributed.processes import outcomes, together
 from tests.distributed.trainings import batches, groups, network, optimizer_of, train
@@ -230,3 +231,45 @@ def test_all_processes_measure_the_same_steps_of_a_budget(tmp_path):
     assert found[0][0] == found[1][0]
     assert found[0][0][0]
     assert 0 < sum(found[0][0]) < 60
+
+
+def with_penalties(numbers, folder):
+    """In step 1 the processes have different numbers of passes that go through no samples; gradients are averaged by hand."""
+    runs = []
+    for lens in (False, True):
+        model = network()
+        optimizer = optimizer_of(model.parameters())
+        watch = TrackedLens(model, groups(), optimizer=optimizer, every=1, out=folder) if lens else None
+        begun = time.monotonic()
+        for step, (parts,) in enumerate(batches(sizes=(8,) * dist.get_world_size())):
+            inputs, labels = parts[dist.get_rank()]
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(inputs), labels)
+            watch.backward(loss, labels) if watch else loss.backward()
+            for _ in range(numbers[dist.get_rank()] if step == 1 else 1):
+                penalty = 1e-3 * model[0].weight.square().sum()
+                watch.rest_backward(penalty, backward=penalty.backward) if watch else penalty.backward()
+            for param in model.parameters():
+                dist.all_reduce(param.grad)
+                param.grad /= dist.get_world_size()
+            optimizer.step()
+        seconds = time.monotonic() - begun
+        if watch:
+            watch.close()
+        runs.append(model.state_dict())
+    return all(torch.equal(runs[1][name], value) for name, value in runs[0].items()), seconds
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 3), (2, 1, 1)])
+def test_what_three_processes_measured_differently_is_left_out_in_all_of_them(numbers, tmp_path):
+    """With 1, 2 and 3 passes the mean is that of process 1, which must leave the step, too."""
+    found = together(tmp_path, with_penalties, numbers, tmp_path / "run", size=3)
+
+    assert [same for same, _ in found] == [True] * 3
+    assert max(seconds for _, seconds in found) < 30
+    run = Run(tmp_path / "run")
+    assert run.steps.tolist() == [0, 2, 3]
+    left_out = [event for event in run.events if event["kind"] == "left-out"]
+    assert [event["message"] for event in left_out] == [
+        "step 1 was not measured: the processes measured different things in this step"
+    ]

@@ -107,7 +107,7 @@ def test_exports_hold_it(alignment, runs, tmp_path):
 
 def test_the_dashboard_shows_it(alignment, runs, monkeypatch):
     pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
-    from tests.app.pages import opened
+    from tests.app.opened_pages import opened
 
     folder = runs[0].path.parent
     drawn = opened(monkeypatch, folder, "run", run="lt").get("bidi_component")

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
 
-from tests.app.pages import EVERY, charts, opened, text
+from tests.app.opened_pages import EVERY, charts, opened, text
 
 
 @pytest.mark.parametrize("page", EVERY)
@@ -18,9 +18,3 @@ def test_a_page_without_runs_says_how_to_make_one(monkeypatch, tmp_path, page):
     monkeypatch.chdir(tmp_path)
     Path("runs").mkdir()
     assert "`gradlens track SCRIPT`" in text(opened(monkeypatch, "runs", page))
-
-
-@pytest.mark.parametrize("page", EVERY)
-def test_a_folder_that_is_not_there(monkeypatch, tmp_path, page):
-    at = opened(monkeypatch, tmp_path / "gone", page)
-    assert "is no folder" in at.error[0].value

@@ -12,10 +12,10 @@ from gradlens.analysis.distortion import distortion_interval
 from gradlens.analysis.overview import overview
 from gradlens.groups import ClassGroups
 from gradlens.reports.listing import runs_table
-from gradlens.runlog import Run
+from gradlens.runlog import Run, RunWriter
 from gradlens.runlog.reading.listing import list_runs
-from tests.app.pages import opened, text
-from tests.dashboard_runs import phases, rewrite
+from tests.app.opened_pages import opened, text
+from tests.dashboard_runs import make_folder, phases, rewrite
 from tests.made_runs import make_run
 
 
@@ -93,26 +93,6 @@ def test_every_other_page_says_what_is_damaged(monkeypatch, damaged, page):
         assert SAID[name] in "\n".join(w.value for w in at.warning).replace("\\", "")
 
 
-@pytest.mark.parametrize("part", ["overview", "incomplete_texts", "nonfinite_text"])
-def test_a_run_that_cannot_be_shown_leaves_the_others(monkeypatch, tmp_path, part):
-    for name in ("bad", "good"):
-        make_run(tmp_path / name, steps=20)
-    from gradlens_dashboard.components import store
-
-    real = getattr(store, part)
-
-    def failing(run):
-        if run.name == "bad":
-            raise KeyError("no <b>such</b> thing")
-        return real(run)
-
-    monkeypatch.setattr(store, part, failing)
-    at = opened(monkeypatch, tmp_path, "runs")
-    assert list(at.dataframe[0].value["run"]) == ["good"]
-    said = "it cannot be shown: KeyError: &#x27;no &lt;b&gt;such&lt;/b&gt; thing&#x27;"
-    assert f"<td>bad</td><td>{said}</td>" in text(at)
-
-
 def test_a_distortion_of_few_steps_is_marked_as_in_the_terminal(monkeypatch, tmp_path):
     make_run(tmp_path / "short", steps=6)
     make_run(tmp_path / "long", steps=60)
@@ -138,8 +118,33 @@ def test_distortions_stand_with_their_intervals(monkeypatch, tmp_path):
     assert "Without an interval: distortion: 20 measured steps can be used; an interval needs 40" in page
 
 
-def test_a_run_that_a_page_does_not_show_is_not_said_to_be_gone(monkeypatch, tmp_path):
-    make_run(tmp_path / "two", steps=60)
-    make_run(tmp_path / "each", steps=60, groups=ClassGroups.per_class(12), weights=(1.0,) * 12)
-    page = text(opened(monkeypatch, tmp_path, "classes", run="two"))
-    assert "The run two cannot be shown: this page shows another kind of runs." in page
+def test_runs_lists_live_ones_first_and_says_why_others_are_broken(monkeypatch, tmp_path):
+    make_folder(tmp_path)
+    make_run(tmp_path / "training", steps=30)
+    writer = RunWriter(tmp_path / "training", Run(tmp_path / "training").meta, resume=True)
+    at = opened(monkeypatch, tmp_path, "runs")
+    writer.close()
+    table = at.dataframe[0].value.set_index("run")
+    assert next(iter(table.index)) == "training"
+    assert "live" in table.loc["training", "status"]
+    assert table.loc["failed", "status"] == "failed"
+    assert list(table.index[1:4]) == ["dual", "lt", "balanced"]  # the latest first
+    assert table.loc["dual", "measured"] == 200
+    assert table.loc["dual", "accuracy"] == pytest.approx((160 + 55) / 3)
+    from gradlens import distortion
+
+    assert table.loc["lt", "distortion"] == pytest.approx(distortion(Run(tmp_path / "lt")))
+    assert len(table.loc["lt", "course"]) == 32
+    page = text(at)
+    assert "<td>failed</td><td>failed</td><td>ValueError: loss is NaN</td>" in page
+    assert "damaged" in page
+    assert "reads versions up to 1" in page
+    assert "&lt;b&gt;" in page or "<b>" not in page
+    assert "notes" not in table.index
+
+
+def test_search_finds_by_name_method_and_data(monkeypatch, folder):
+    assert list(opened(monkeypatch, folder, "runs", search="dual-phase DIGITS").dataframe[0].value["run"]) == ["dual"]
+    at = opened(monkeypatch, folder, "runs", search="nothing like it")
+    assert not at.dataframe
+    assert "No run matches" in text(at)

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
+
 from streamlit.testing.v1 import AppTest
 
 PAGES = Path(__file__).resolve().parents[2] / "app" / "gradlens_dashboard" / "pages"
+
+
 EVERY = ("runs", "figure1", "run", "dual_phase", "compare", "classes")
 
 
@@ -54,3 +57,23 @@ def decoded(values):
     if isinstance(values, dict):
         return np.frombuffer(base64.b64decode(values["bdata"]), dtype=values["dtype"])
     return np.array([np.nan if v is None else v for v in values], dtype=float)
+
+
+def look_again(at):
+    """Runs the page once more, as the live refresh does, after the second within which a look counts as fresh."""
+    import time
+
+    from gradlens.runlog.reading import library
+
+    time.sleep(library.FRESH_SECONDS)
+    at.run()
+    assert not at.exception, at.exception
+
+
+def one_more(run, step):
+    from gradlens.metrics.measurement import Measurement
+
+    return Measurement(
+        step=step, time=run.time[0] + step, epoch=None, names=run.names, gram=run.gram()[0], layers=None, counts=run.counts[0],
+        loss=run.loss[0], correct=run.correct[0], residual=0.0, total_loss=1.0, seconds=0.01,
+    )  # fmt: skip

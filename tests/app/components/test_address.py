@@ -4,13 +4,7 @@ import pytest
 
 pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
 
-from tests.app.pages import charts, decoded, opened
-from tests.dashboard_runs import make_folder
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return make_folder(tmp_path_factory.mktemp("runs"))
+from tests.app.opened_pages import charts, decoded, opened
 
 
 def test_the_address_opens_the_same_view(monkeypatch, folder):

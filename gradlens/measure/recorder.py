@@ -1,4 +1,4 @@
-"""Recorder: results of measured steps on their way into the log, and what must be said about them."""
+"""Recorder: writes the results of measured steps into the log, and warns if something about them is wrong."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from gradlens.metrics.measurement import Measurement
 if TYPE_CHECKING:
     from gradlens.runlog import RunWriter
 
-# Above this the contributions do not add up to the gradient, and the numbers cannot be trusted.
+# If the residual is larger, the contributions do not add up to the gradient, and the numbers cannot be trusted.
 RESIDUAL_LIMIT = 1e-3
-# Above this an engine and the masked one, which is exact for every model, do not agree.
+# If the disagreement is larger, the engine's vectors differ from those of the masked engine, which is exact for every model.
 DISAGREEMENT_LIMIT = 1e-4
-# In reduced precision both limits are so many roundings.
+# In reduced precision both limits are at least this many roundings.
 ROUNDINGS = 4.0
 
-# Another direction, or scale, of what the optimizer steps on; rounding of 16-bit gradients is below it.
+# If the optimizer's gradient differs from the measured one by more, in direction or scale, this is told. The rounding of
+# 16-bit gradients is smaller.
 STEPPED_LIMIT = 0.02
 
 
@@ -45,25 +46,25 @@ class _Waiting:
 
 
 class Recorder:
-    """Takes results, holds them until the device has delivered their numbers, and logs them.
+    """Takes results, waits until the device has delivered their numbers, and logs them.
 
     Attributes:
-        announce: Takes warnings.
+        announce: Is given each warning to the user.
         last: The newest delivered measurement, or None.
-        writer: Where it is written, or None.
-        layers: Names of the layers whose inner products are kept one by one; () = only those of the whole model.
-        on_disagreement: Called with the reason when an engine proves wrong.
+        writer: Writes the log; None without a log.
+        layers: Names of the layers whose inner products are logged one by one; () = only those of the whole model.
+        on_disagreement: Is called with the reason when an engine has measured wrong vectors.
     """
 
     def __init__(
         self, writer: RunWriter | None, layers: tuple[str, ...], announce: Callable[[str], None] | None = None
     ) -> None:
-        """Prepares.
+        """Keeps its arguments.
 
         Args:
-            writer: Where measurements and events go, or None.
-            layers: Names of the layers that the log has columns for.
-            announce: Takes warnings, each once; by default they are GradlensWarnings.
+            writer: Writes measurements and events; None without a log.
+            layers: Names of the layers that have columns in the log.
+            announce: Is given the first warning of each kind; by default it becomes a GradlensWarning.
         """
         self.announce = announce or _warn
         self.last: Measurement | None = None
@@ -75,12 +76,12 @@ class Recorder:
         self._finite = True
 
     def misuse(self, message: str | None, step: int) -> None:
-        """Warns of a lens that is used in another way than was meant, if there is something to say."""
+        """Warns that the lens is used in a wrong way; None: there is nothing to say."""
         if message is not None:
             self.warn("misuse", step, message)
 
     def check_layers(self, layers: tuple[str, ...], step: int) -> None:
-        """Keeps no layers any more where the model has others: the log's columns must not come to mean those.
+        """Stops logging single layers if the model's layers have changed: a column of the log must keep its meaning.
 
         Args:
             layers: Names of the model's layers now.
@@ -100,13 +101,22 @@ class Recorder:
         seconds: float,
         stepped: Tensor | None = None,
     ) -> None:
-        """Takes a result, and what ``SteppedGradient`` says of its step; on a CPU it is delivered at once."""
+        """Takes the result of a step. On a CPU it is logged at once.
+
+        Args:
+            step: The step.
+            epoch: Its epoch, or None.
+            names: Names of the V recorded vectors.
+            pending: The result.
+            seconds: Time that gradlens' own code took in the step, in seconds.
+            stepped: What ``SteppedGradient.settle`` returned for the step.
+        """
         self._waiting.append(_Waiting(step, time.time(), epoch, names, pending, seconds, stepped))
         if not pending.packed.is_pinned():
             self.drain()
 
     def drain(self) -> None:
-        """Logs all waiting results; the device must have been waited for since they were taken."""
+        """Logs all waiting results. It is best called after something has waited for the device: then it need not wait."""
         waiting, self._waiting = self._waiting, []
         for item in waiting:
             self._log(item)
@@ -132,7 +142,7 @@ class Recorder:
             self.writer.update_meta(engine=engine, engine_reason=reason)
 
     def warn(self, kind: str, step: int | None, message: str) -> None:
-        """Logs an event and, the first time one of its kind comes, warns."""
+        """Logs an event. Warns the user if it is the first of its kind."""
         self.event(kind, step, message=message)
         if kind not in self._said:
             self._said.add(kind)

@@ -1,4 +1,4 @@
-"""StepPasses: the backward passes of one step, those whose gradients lie in ``.grad`` and those whose were taken out of it."""
+"""StepPasses: the backward passes of one step, and which of their gradients still lie in ``.grad``."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from gradlens.autograd.arithmetic import added, zeroed
 from gradlens.autograd.grads import Grads
 from gradlens.measure.step_sums import StepSums
 
-# Passes set aside whose gradients are kept one by one; of more, the earliest are added up.
+# The gradients of at most this many passes set aside are kept one by one. If there are more, the earliest are added up.
 KEPT = 8
 
 
 class StepPasses:
-    """Tells what of the passes' gradients is still there.
+    """Follows which passes of a step still count when the script zeroes ``.grad`` between them.
 
-    A pass whose gradients were zeroed before the next one may have been for nothing (a gradient scaler skips a step, an
-    optimizer evaluates at other weights). But the script may have kept them: gradient surgery has a pass for each loss and steps
-    on what it makes of all their gradients. As long as the weights stay the same, what was taken away is set aside until the
-    optimizer steps, and what it steps on tells.
+    Sometimes a pass whose gradients were zeroed has no effect: a gradient scaler skips a step, or an optimizer evaluates the
+    loss at other weights. But the script may have kept the gradients: gradient surgery runs a pass for each loss, and steps on
+    a combination of all their gradients. So, while the weights stay the same, sums whose gradients were zeroed are set aside.
+    When the optimizer steps, its gradient shows whether they count.
 
     Attributes:
-        sums: What lies in ``.grad``.
+        sums: The sums of the passes whose gradients lie in ``.grad``.
         totals: The gradients of passes set aside, [P] each.
-        retained: Whether a pass has kept its graph: another one will follow, maybe with ``.grad`` zeroed in place before it.
+        retained: Whether a pass has kept its graph. Then another pass follows, and ``.grad`` may be zeroed in place before it.
         joined: Whether passes set aside count.
         written: Whether a pass was lost that should have been set aside: the script wrote to its gradients (it clips each pass)
             before they were copied.
     """
 
     def __init__(self, params: Sequence[nn.Parameter], groups: int, *, alone: bool, copies: bool) -> None:
-        """Prepares for a step.
+        """Begins a step without passes.
 
         Args:
             params: P parameters.
-            groups: K.
+            groups: K, the number of groups.
             alone: Whether no other process averages the gradients.
-            copies: Copies the gradient of each pass, for a script that writes to it before it is zeroed.
+            copies: Whether to copy the gradient of each pass, for a script that writes to it before it zeroes it.
         """
         self._params, self._groups, self._alone = params, groups, alone
         self._copies = copies
@@ -49,11 +49,11 @@ class StepPasses:
         self._weights: Sequence[int] = ()
 
     def begin(self, checked: Sequence[int] | None, *, looks: bool) -> bool:
-        """Takes note that a pass is about to run; says whether it is the first, as far as any still counts.
+        """Is called before each pass. Returns whether it is the first one: no earlier pass of the step can still count.
 
         Args:
-            checked: Indices of the parameters that are checked.
-            looks: Whether to look if earlier gradients were thrown away.
+            checked: Indices of the parameters over which the difference is checked, or None.
+            looks: Whether to look if the script has zeroed earlier gradients.
         """
         weights = [param._version for param in self._params]
         if self.sums.begun and looks:
@@ -67,29 +67,35 @@ class StepPasses:
         return self._aside is None
 
     def retains(self) -> None:
-        """Takes note that a pass keeps its graph."""
+        """Is called for a pass that keeps its graph."""
         self.retained = True
 
     def hold(self, *, copied: bool) -> bool:
-        """Notes the gradient of the passes while it lies in ``.grad``; returns whether it was copied.
+        """Keeps the gradient of the passes while it lies in ``.grad``. Returns whether it was copied.
 
         Args:
-            copied: Whether it must be; else it is where it is likely to be needed later.
+            copied: Whether it must be copied. If not, it is copied only if it is likely to be needed later.
         """
         copied = copied or self._copies or self.retained or self._aside is not None
         self.sums.hold(copied=copied)
         return copied
 
     def join(self) -> None:
-        """Counts what was set aside: it has stepped, too."""
+        """Adds the passes set aside to ``sums``: the optimizer has stepped on their gradients, too."""
         if self._aside is not None:
             self.sums.put_before(self._aside)
             self.joined = True
 
     def _take_away(self, gone: Sequence[bool], checked: Sequence[int] | None, *, same_weights: bool) -> None:
-        """Takes what was given to parameters whose gradients were zeroed out of the sums.
+        """Removes the part of the sums whose gradients were zeroed, and sets it aside if it may still count.
 
-        All of them are in most cases; some where several optimizers take turns, or where surgery is done on what losses share.
+        In most cases the gradients of all parameters were zeroed. Only some are if several optimizers take turns, or if
+        surgery is done on the parameters that the losses share.
+
+        Args:
+            gone: [P] whether each parameter's gradient was zeroed.
+            checked: Indices of the parameters over which the difference is checked, or None.
+            same_weights: Whether the weights are those of the pass before.
         """
         kept = same_weights and self.sums.outlives(gone)
         self.written |= same_weights and not kept and self.sums.total is not None

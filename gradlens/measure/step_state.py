@@ -1,4 +1,4 @@
-"""StepState: what is known of the step that is being measured. Each step gets a new one, so that nothing is reset by hand."""
+"""StepState: all that is known of the step that is being measured. Each step gets a new one, so nothing is reset by hand."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gradlens.measure.step_sums import StepSums
 
 @dataclass(frozen=True)
 class Positions:
-    """Where each vector stands among the recorded ones: those of the groups by component, then ``rest``, then ``update``.
+    """The order of the recorded vectors: the groups' vectors of each component, then ``rest``, then ``update``.
 
     Attributes:
         components: Number of loss components, at least 1.
-        groups: K.
+        groups: K, the number of groups.
     """
 
     components: int
@@ -46,16 +46,16 @@ class StepState:
 
     Attributes:
         passes: Its backward passes so far.
-        positions: Where its vectors stand.
-        difference: Position of the vector that is the total less the others, once it is chosen.
-        checked: Numbers of the parameters over which that vector is pulled back on its own, once they are chosen.
-        thorough: Whether these are all, and the engine is compared, too.
+        positions: The positions of its vectors.
+        difference: Position of the vector that is the total minus the others; None before it is chosen.
+        checked: Indices of the parameters over which that vector is also pulled back by itself; None before they are chosen.
+        thorough: Whether this is a checking step: ``checked`` holds all parameters, and the engine is compared, too.
         samples: The samples of the newest pass.
-        evaluated: The result, if it could be had before the step ended.
-        scale: The scale of the gradient scaler that the losses went through, or None.
-        rounding: Largest relative rounding of what took part.
-        restarts: How often all gradients of earlier passes were thrown away.
-        rests: Passes that pass through no samples.
+        evaluated: The result, if it was computed before the step ended.
+        scale: The gradient scaler's scale, by which the losses were multiplied; None without a scaler.
+        rounding: The largest relative rounding of all dtypes that took part.
+        restarts: How often the gradients of all earlier passes were zeroed.
+        rests: Number of passes that go through no samples.
     """
 
     passes: StepPasses
@@ -72,14 +72,14 @@ class StepState:
 
     @property
     def sums(self) -> StepSums:
-        """What the passes whose gradients are still there have given."""
+        """The sums of the passes whose gradients still lie in ``.grad``."""
         return self.passes.sums
 
     def without_passes(self) -> StepState:
-        """Returns the state of the same step, whose passes so far do not count."""
+        """Returns the state of the same step, as if its passes so far had not been measured."""
         return StepState(self.passes, self.positions, restarts=self.restarts, rests=self.rests)
 
     def take(self, samples: Samples) -> bool:
-        """Notes the samples of a pass; says whether they are those of the pass before, with another loss of theirs."""
+        """Keeps the samples of a pass. Says whether they are those of the pass before: then it is another loss over them."""
         before, self.samples = self.samples, samples
         return before is not None and samples.same_as(before)

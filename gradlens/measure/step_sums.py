@@ -1,4 +1,4 @@
-"""StepSums: what the backward passes of one step have given, added up, and the part of it that left ``.grad`` since."""
+"""StepSums: adds up vectors, samples and losses of the backward passes of one step."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class StepSums:
     """Sums over backward passes.
 
     Attributes:
-        vectors: What was pulled back, by its position among the recorded vectors.
-        before: The gradients that were there before the first pass.
-        check: The vector that is a difference, pulled back on its own at the checked parameters.
+        vectors: The vectors that were pulled back, by their position among the recorded vectors.
+        before: [P] gradients that lay in ``.grad`` before the first pass.
+        check: The difference (see ``StepMeter``) as pulled back by itself, over the checked parameters; or None.
         counts: [K] samples of each group.
-        scores: [2, K] loss and hits.
-        again: The same two, of the samples among these that passes set aside went over.
-        loss: The losses that were differentiated; None before the first pass.
-        disagreement: Largest relative difference between two engines.
-        raw: The gradients before hooks on parameters.
-        taken: The gradients that passes have returned and not left in ``.grad``.
-        total: The gradient of all passes so far; see ``hold``.
+        scores: [2, K] summed loss and hits of each group.
+        again: Counts and scores of those samples that passes set aside went over, too.
+        loss: [] sum of the losses that were differentiated; None before the first pass.
+        disagreement: [] largest relative difference between two engines, or None.
+        raw: The gradients before the script's hooks on parameters.
+        taken: [P] sum of the gradients that passes have returned and not left in ``.grad``; None if there are none.
+        total: [P] gradient of all passes so far; see ``hold``.
     """
 
     def __init__(self, params: Sequence[nn.Parameter], groups: int, *, vanishing: bool) -> None:
-        """Begins at nothing.
+        """Begins without passes.
 
         Args:
             params: P parameters.
-            groups: K.
+            groups: K, the number of groups.
             vanishing: See ``RawGradients``.
         """
         self.vectors: dict[int, Grads] = {}
@@ -59,22 +59,22 @@ class StepSums:
         return self.loss is not None
 
     def add(self, position: int, vector: Grads | None) -> None:
-        """Adds a vector."""
+        """Adds a vector, if there is one, to those at its position."""
         if vector is not None:
             known = self.vectors.get(position)
             self.vectors[position] = vector if known is None else added(known, vector)
 
     def note(self, losses: Sequence[Tensor]) -> None:
-        """Adds losses that were differentiated."""
+        """Adds the losses that a pass has differentiated."""
         self.loss = _plus(self.loss, summed([loss.detach() for loss in losses]))
 
     def count(self, counts: Sequence[float], scores: Tensor, *, again: bool) -> None:
         """Adds samples.
 
         Args:
-            counts: [K] of each group.
-            scores: [2, K] their loss and hits.
-            again: Whether passes set aside went over them.
+            counts: [K] samples of each group.
+            scores: [2, K] their summed loss and hits.
+            again: Whether an earlier pass went over the same samples.
         """
         self.counts = self.counts + np.asarray(counts)
         self.scores = _plus(self.scores, scores)
@@ -88,10 +88,11 @@ class StepSums:
         self.taken = vector if self.taken is None else added(self.taken, vector)
 
     def hold(self, *, copied: bool) -> Grads:
-        """Notes the gradient that the passes have given, while it lies in ``.grad``; returns it.
+        """Keeps the gradient of the passes as ``total``, while it lies in ``.grad``. Returns it.
 
         Args:
-            copied: Copies it. Else it stays what the training has, and is only good until that is written to.
+            copied: Whether to copy it. If not, its tensors are those of the training: it is valid until the training writes to
+                them.
         """
         if self.taken is not None:
             total = [None if g is None else g.clone() for g in self.taken] if copied else self.taken
@@ -106,10 +107,10 @@ class StepSums:
         return self.total
 
     def outlives(self, gone: Sequence[bool]) -> bool:
-        """Whether ``total`` is still what it was, where ``.grad`` was thrown away: nobody has written to it.
+        """Says whether ``total`` is still valid for parameters whose ``.grad`` was zeroed: nobody has written to its tensors.
 
         Args:
-            gone: [P] where.
+            gone: [P] whether each parameter's gradient was zeroed.
         """
         if self.total is None:
             return False
@@ -119,10 +120,10 @@ class StepSums:
         return all(param.grad is not tensor and tensor._version == version for (tensor, version), param in lent)
 
     def forget(self, gone: Sequence[bool], checked: Sequence[int] | None) -> None:
-        """Drops what was given to parameters.
+        """Drops the part of all vectors that belongs to some parameters.
 
         Args:
-            gone: [P] which.
+            gone: [P] whether each parameter is one of them.
             checked: Indices of the parameters that ``check`` is over.
         """
         kept = [not no for no in gone]
@@ -133,7 +134,7 @@ class StepSums:
             self.check = _at(self.check, [kept[i] for i in checked])
 
     def own(self) -> Self:
-        """Makes ``total`` a copy where it is not, and returns the sums."""
+        """Copies those tensors of ``total`` that are the training's. Returns the sums themselves."""
         if self.total is not None:
             self.total = [
                 g if lent is None or g is None else g.clone() for g, lent in zip(self.total, self._lent, strict=True)
@@ -142,10 +143,10 @@ class StepSums:
         return self
 
     def part(self, gone: Sequence[bool], checked: Sequence[int] | None) -> Self:
-        """Returns what was given to some parameters; samples and losses stay with the others.
+        """Returns new sums with the part of the vectors that belongs to some parameters, without samples and losses.
 
         Args:
-            gone: [P] which.
+            gone: [P] whether each parameter is one of them.
             checked: Indices of the parameters that ``check`` is over.
         """
         part = type(self)(self._params, len(self.counts), vanishing=False)
@@ -157,7 +158,7 @@ class StepSums:
         return part
 
     def put_before(self, earlier: StepSums) -> None:
-        """Adds the sums of earlier passes. Samples that both went over count once."""
+        """Adds the sums of earlier passes. Samples that are in both count once."""
         for position, vector in earlier.vectors.items():
             self.add(position, vector)
         self.total = _sum(self.total, earlier.total)

@@ -1,4 +1,4 @@
-"""SteppedGradient: whether the optimizer steps on the gradient that was measured; nothing here waits for the device."""
+"""SteppedGradient: says whether the optimizer steps on the gradient that was measured."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from gradlens.measure.stepped_passes import Together, step_together, taken_away
 
 
 class SteppedGradient:
-    """Compares what the backward passes of a measured step left in ``.grad`` with what the optimizer finds there.
+    """Compares ``.grad`` after the backward passes of a measured step with ``.grad`` when the optimizer steps.
 
-    Both are told by two numbers for each parameter: the norm and the sum of its gradient. Another scale (clipping by norm)
-    changes all of them alike; projections, clipped values, masks and replaced gradients do not.
+    Both are described by two numbers for each parameter: the norm and the sum of its gradient. Another scale (clipping by
+    norm) changes all numbers by one factor. Projections, clipped values, masks and replaced gradients do not.
 
-    The optimizer finds its gradients when its step begins; where it runs the passes itself, in a closure, what lies in ``.grad``
-    when the step is over is what the last of them led to.
+    ``.grad`` is read when the optimizer's step begins. If the optimizer runs the passes itself, in a closure, it is read when
+    the step is over: then it holds the gradient of the last pass. Nothing here waits for the device, except ``step_together``.
     """
 
     def __init__(self, fail: Callable[[Exception], None]) -> None:
-        """Prepares.
+        """Keeps its argument. Nothing is compared yet.
 
         Args:
-            fail: Takes errors of ours, which must not reach the step of the training.
+            fail: Is given each error of gradlens, which must not reach the training's step.
         """
         self._fail = fail
         self._meter: StepMeter | None = None
@@ -43,10 +43,10 @@ class SteppedGradient:
         self._handle: RemovableHandle | None = None
 
     def left(self, meter: StepMeter, optimizer: Optimizer) -> None:
-        """Notes what the backward passes left, and waits for the optimizer's step.
+        """Keeps the gradient that the backward passes left, to compare it in the optimizer's step.
 
         Args:
-            meter: Has measured them.
+            meter: Has measured the passes.
             optimizer: Steps on their gradients.
         """
         self.forget()
@@ -62,10 +62,11 @@ class SteppedGradient:
             self._handle = optimizer.register_step_pre_hook(self._before_step)
 
     def settle(self) -> Tensor | None:
-        """Ends the step: passes whose gradients have stepped count, too.
+        """Ends the step. If the optimizer has stepped on the gradients of passes set aside, these passes count from now on.
 
         Returns:
-            [2] the scale of what stepped over what was measured, and the relative rest that no scale explains; or None.
+            [2] the scale of the optimizer's gradient in units of the measured one, and the part of the optimizer's gradient
+            (from 0 to 1) that no scale explains. None if they were not compared.
         """
         self._conclude()
         meter, found, together = self._meter, self._found, self._together
@@ -79,19 +80,19 @@ class SteppedGradient:
         return found * torch.stack([meter.scale.to(found), torch.ones_like(found[0])])  # what steps is unscaled
 
     def end(self) -> None:
-        """Drops what was noted, and leaves the optimizer."""
+        """Drops what was kept, and takes the hook off the optimizer."""
         self.forget()
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
 
     def forget(self) -> None:
-        """Drops what was noted. The hook stays: torch may be going through the optimizer's hooks, which must not change then."""
+        """Drops what was kept. The hook stays, because torch may be calling the optimizer's hooks: they must not change then."""
         self._found = self._left = self._meter = None
         self._passes, self._together = (), False
 
     def _note(self, left: Grads) -> None:
-        """Notes what lies in ``.grad`` after a pass."""
+        """Keeps the numbers of the gradients after a pass."""
         self._left = _signature(left)
 
     def _before_step(self, optimizer: Any, *_: Any) -> None:
@@ -101,7 +102,11 @@ class SteppedGradient:
             self._fail(error)
 
     def _look(self, factor: Tensor | None) -> None:
-        """Looks at what lies in ``.grad`` when it steps; ``factor``: the scale that the optimizer takes off itself."""
+        """Compares ``.grad`` in the optimizer's step with what was kept.
+
+        Args:
+            factor: The gradient scaler's scale, if the optimizer divides by it itself; or None.
+        """
         left, self._left = self._left, None
         passes, self._passes = self._passes, ()
         stepped = self._gradients()
@@ -120,15 +125,15 @@ class SteppedGradient:
         self._found = torch.stack([scale, rest])
 
     def _conclude(self) -> None:
-        """Looks now, if the passes ran inside of the step."""
+        """Compares now, if the passes ran inside the optimizer's step."""
         if self._left is None:
             return
         self._look(None)
         if not self._together and not self._steps_as_torch:
-            self._found = None  # other optimizers may write to .grad: weight decay, say
+            self._found = None  # an optimizer that is not torch's may have written to .grad (weight decay)
 
     def _gradients(self) -> Grads:
-        """Returns what lies in ``.grad`` of the parameters that the optimizer owns."""
+        """Returns ``.grad`` of the parameters that the optimizer owns."""
         return [] if self._meter is None else [self._meter.params[i].grad for i in self._owned]
 
     def _made_of(self, passes: Sequence[Grads], meter: StepMeter) -> Together | None:
@@ -141,7 +146,7 @@ class SteppedGradient:
 
 
 def _signature(gradients: Grads) -> Tensor | None:
-    """Returns [2 P] norms and sums of gradients, the sums over the root of the number of entries; None without gradients."""
+    """Returns [2 P] norms and sums of P gradients, each sum divided by the root of the number of entries; None without any."""
     values = [None if gradient is None else _entries(local(gradient.detach())) for gradient in gradients]
     alike: dict[tuple[torch.device, torch.dtype], list[tuple[int, Tensor]]] = {}
     for index, entries in enumerate(values):
@@ -153,7 +158,7 @@ def _signature(gradients: Grads) -> Tensor | None:
     nothing = torch.zeros((), device=home, dtype=torch.float32)
     norms, sums, roots = [nothing] * len(gradients), [nothing] * len(gradients), [1.0] * len(gradients)
     for found in alike.values():
-        # One call for all norms: with many small parameters the calls are what takes the time.
+        # One call for all norms: with many small parameters, calls take most of the time.
         for (index, entries), norm in zip(found, torch._foreach_norm([each for _, each in found]), strict=True):
             norms[index], sums[index], roots[index] = norm, entries.sum(), entries.numel() ** 0.5
     numbers = norms + sums
@@ -164,7 +169,7 @@ def _signature(gradients: Grads) -> Tensor | None:
 
 
 def _entries(gradient: Tensor) -> Tensor:
-    """Returns the entries of a gradient as real numbers that can be added up."""
+    """Returns the entries of a gradient as real numbers of at least 32 bits."""
     values = gradient.coalesce().values() if gradient.is_sparse else gradient
     values = torch.view_as_real(values) if values.is_complex() else values
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

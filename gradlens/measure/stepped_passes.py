@@ -1,8 +1,8 @@
-"""Whether an optimizer steps on what several backward passes gave, though ``.grad`` was zeroed between them.
+"""Says whether an optimizer steps on the gradients of several backward passes, although ``.grad`` was zeroed between them.
 
-Gradient surgery has a backward pass for each loss, keeps the gradients and steps on a combination of them (a sum, projections,
-weights). Other scripts zero ``.grad`` because a pass was for nothing: it overflowed, or its gradient was only looked at. What the
-optimizer finds tells the two apart.
+Gradient surgery runs a backward pass for each loss, keeps the gradients, and steps on a combination of them (a sum, projections,
+weights). Other scripts zero ``.grad`` because a pass has no effect: it overflowed, or its gradient was only looked at. The
+gradient that the optimizer finds shows which of the two it is.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from torch import Tensor, nn
 from gradlens.autograd.grads import Grads
 from gradlens.measure.pending_result import Floats
 
-# Two gradients are the same up to this, relative to their size, and up to a few roundings of their dtype.
+# Two gradients count as the same if their relative difference is at most this, or a few roundings of their dtype.
 SAME = 1e-5
-# So are a loss's gradient and the sum of those of its terms.
+# The same limit for a loss's gradient and the sum of the gradients of its terms.
 SUM = 1e-3
 ROUNDINGS = 4.0
-# The earlier passes explain what the last one does not if less than this is left of it. In 60 small networks 0 was left by
-# projections and weights, at most 0.76 by the larger of two entries, 0.2 to 0.9 by signs dropped at random (GradDrop) and values
-# clipped after a projection; at least 0.87 where the earlier pass was of no use and the last one's values were clipped, scaled
-# layer by layer, noisy or signs.
+# The earlier passes count if they explain a part of what the last pass does not: less than this fraction of it may be left.
+# What was left in 60 small networks: 0 for projections and weights; at most 0.76 for the larger of two entries; 0.2 to 0.9 for
+# signs dropped at random (GradDrop) and for values clipped after a projection; at least 0.87 if the earlier pass had no effect
+# and the last one's values were clipped, scaled layer by layer, noisy or replaced by their signs.
 UNEXPLAINED = 0.8
 
 
 @dataclass(frozen=True)
 class Together:
-    """What steps, compared with the sum of the gradients of several passes.
+    """The optimizer's gradient, compared with the sum of the gradients of several passes.
 
     Attributes:
-        scale: Its size along that sum, in units of the sum.
-        rest: The part of it that is no multiple of the sum.
+        scale: The length of its projection on that sum, in units of the sum.
+        rest: The part of it (from 0 to 1) that is no multiple of the sum.
     """
 
     scale: float
@@ -44,25 +44,33 @@ class Together:
 
 
 def taken_away(passes: Sequence[Grads], owned: Sequence[int]) -> list[int]:
-    """Returns which of the parameters ``owned`` had gradients of earlier passes; the others have all passes' gradients anyway.
+    """Returns which of the parameters ``owned`` have lost gradients of earlier passes. The others still hold all of them.
 
     Args:
-        passes: M gradients [P], the last one's last.
+        passes: The [P] gradients of M passes, in their order.
         owned: Indices of parameters.
     """
     return [i for i in owned if any(gradients[i] is not None for gradients in passes[:-1])]
 
 
 def step_together(products: Tensor, params: Sequence[nn.Parameter]) -> Together | None:
-    """Says whether what steps is made of the gradients of all passes, each with a positive weight; waits for the device.
+    """Says whether the optimizer's gradient is a combination of the gradients of all passes, with positive weights.
 
-    It is not where it is a multiple of the last pass's gradient, which is what ``.grad`` held; nor where that is itself
-    a combination of the earlier ones (a script that looks at the gradient of each term before it differentiates the total); nor
-    where the earlier ones explain little of it (the last one with values clipped) or are taken off it (adversarial terms).
+    It is not such a combination if it is a multiple of the last pass's gradient, which ``.grad`` held. Nor is it if
+
+    - the last pass's gradient is itself a combination of the earlier ones (a script that looks at the gradient of each term
+      before it differentiates the total),
+    - the earlier gradients explain little of it (the last gradient with values clipped), or
+    - the earlier gradients are subtracted (adversarial terms).
+
+    It waits for the device.
 
     Args:
-        products: [M + 1, M + 1] inner products of M passes' gradients, the last one's last, and what the optimizer finds.
-        params: The parameters that they are gradients of.
+        products: [M + 1, M + 1] inner products of the gradients of M passes, in their order, and the optimizer's gradient.
+        params: The parameters that these are gradients of.
+
+    Returns:
+        The comparison with the sum of all passes' gradients; None if it is no such combination.
     """
     found = products.cpu().double().numpy()
     rounding = ROUNDINGS * max(torch.finfo(param.dtype).eps for param in params)
@@ -73,12 +81,12 @@ def step_together(products: Tensor, params: Sequence[nn.Parameter]) -> Together 
 
 
 def are_summands(products: Floats, same: float, summed: float) -> bool:
-    """Decides ``step_together``.
+    """Says whether ``step_together`` finds a combination of all passes' gradients.
 
     Args:
-        products: [M + 1, M + 1] inner products of M passes' gradients and what steps.
-        same: Up to what relative difference two gradients are the same.
-        summed: The same for a gradient and a sum of others.
+        products: [M + 1, M + 1] inner products of the gradients of M passes, in their order, and the optimizer's gradient.
+        same: Two gradients count as the same up to this relative difference.
+        summed: A gradient and a sum of others count as the same up to this relative difference.
     """
     sizes = np.sqrt(np.diagonal(products))
     last, stepped = len(sizes) - 2, len(sizes) - 1
@@ -95,7 +103,7 @@ def are_summands(products: Floats, same: float, summed: float) -> bool:
 
 
 def _unexplained(cosines: Floats, vector: int, by: Sequence[int]) -> tuple[float, Floats]:
-    """Returns the part of a unit vector that no combination of others explains, and the weights of the best one."""
+    """Returns the length of the part of a unit vector that no combination of others explains, and the best weights."""
     known: Floats = cosines[by, vector]
     weights: Floats = np.linalg.lstsq(cosines[np.ix_(by, by)], known, rcond=1e-12)[0].astype(np.float64)
     return math.sqrt(max(1.0 - float(weights @ known), 0.0)), weights

@@ -1,4 +1,4 @@
-"""Stepper: decides which steps are measured, measures them, and keeps its own faults away from training."""
+"""Stepper: decides which steps are measured, measures them, and keeps gradlens' own errors out of the training."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from gradlens.measure.schedule.schedule import MeasurementSchedule
 
 
 class Stepper:
-    """One training step after another: armed or not, measured or not.
+    """Follows a training step by step, and measures the steps that are due.
 
     Attributes:
         current: The engine and the meter in use.
-        schedule: Where the training is, and which of its steps are measured.
+        schedule: The number of the current step, and which steps are measured.
         arming: Whether the current step is measured.
-        epoch: Epoch that the log gives to what follows.
+        epoch: The epoch that is logged with the next steps, or None.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Stepper:
         update: bool,
         strict: bool,
     ) -> None:
-        """Prepares; nothing is measured before ``start``.
+        """Keeps its arguments. Nothing is measured before ``start``.
 
         Args:
             agreement: Decides with the other processes which steps are measured.
@@ -61,11 +61,11 @@ class Stepper:
             cadence: Which steps are measured.
             engine: One of ``gradlens.choices.ENGINES``.
             optimizer: Its ``step`` ends a training step; None = every backward pass is a step.
-            update: Whether to measure what the optimizer takes off the parameters.
+            update: Whether to measure what the optimizer subtracts from the parameters.
             strict: Whether internal errors are raised.
 
         Raises:
-            ValueError: No parameter wants a gradient.
+            ValueError: No parameter has requires_grad.
         """
         self._agreement, self._optimizer = agreement, optimizer
         self._faults, self._usage = StepFaults(strict=strict), Usage()
@@ -77,7 +77,7 @@ class Stepper:
         self._measuring = PassMeasuring(self.current, groups, agreement.processes, keep=updates)
         self.arming = Arming(self.current, self._fault)
         self._update = OptimizerUpdate(self.arming, self.current, self.schedule.clock, wanted=updates)
-        # The optimizer's hooks run in the middle of the training's own step.
+        # The optimizer's hooks run inside the training's own step: errors must not leave them.
         before = partial(self._guard, self._update.note) if updates else None
         self._hooks = StepHooks(before, self.schedule.rested, self._after_step, self._fault)
         steps = OwnSteps(self.schedule, lambda: self._running, self.skip, self._arm_if_due, self._guard, self._fault)
@@ -86,7 +86,7 @@ class Stepper:
 
     def start(self, recorder: Recorder, step: int) -> None:
         """Begins with step number ``step``, whose results go to ``recorder``."""
-        # Imported by torch.autograd.grad at its first call: 1.5 s that would count as measuring for a long time.
+        # torch.autograd.grad imports this at its first call. The 1.5 s would count as time of measuring.
         importlib.import_module("torch.fx.experimental.symbolic_shapes")
         self._recorder = recorder
         self._agreement.start(recorder)
@@ -97,17 +97,17 @@ class Stepper:
             needs = "update=True needs the optimizer (Lens(..., optimizer=optimizer)); the update is not measured"
             recorder.warn("no-update", step, needs)
         switch = self.current.switch
-        if self._engine not in ("auto", switch.engine.name):  # refused before there was a log
+        if self._engine not in ("auto", switch.engine.name):  # the engine was replaced before there was a log
             self._engine_changed(switch.engine.name, switch.reason)
         self._hooks.follow(self._optimizer)
         self._arm_if_due()
         self._agreement.started(step)
 
     def follow(self, optimizer: torch.optim.Optimizer, *, stepped: bool = False) -> None:
-        """Takes the steps of another optimizer as training steps; ``stepped``: it has just taken the current one."""
+        """Takes the steps of another optimizer as training steps; ``stepped``: it has just stepped in the current one."""
         self._optimizer = optimizer
         self._hooks.follow(optimizer)
-        if not stepped or self._update.wanted:  # what it has taken off is not known
+        if not stepped or self._update.wanted:  # there is no copy of the parameters from before its step
             self.skip()
         if stepped:
             self._hooks.over()
@@ -115,7 +115,7 @@ class Stepper:
             self._arm_if_due()
 
     def stop(self) -> None:
-        """Removes every hook and delivers what is waiting."""
+        """Removes every hook, and logs the results that are waiting."""
         try:
             self._recorder.misuse(self._usage.end() if self._running else None, self.schedule.step)
             self._hooks.follow(None)
@@ -138,7 +138,7 @@ class Stepper:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Overlooks forward passes and time inside; a step whose own forward pass came before is not measured."""
+        """Ignores forward passes and time inside. If the step's forward pass ran before, the step is not measured."""
         begun = time.perf_counter()
         again = self.armed and not self.arming.take_outputs()
         self._disarm()
@@ -160,7 +160,7 @@ class Stepper:
         self.passed()
 
     def passed(self) -> None:
-        """Takes note of a backward pass that is not measured and has run."""
+        """Counts a backward pass that has run and was not measured."""
         self._usage.backward()
         self._end_without_optimizer()
 
@@ -168,11 +168,11 @@ class Stepper:
         """Runs ``backward`` exactly once and measures it.
 
         Args:
-            labelled: What is known of the pass.
+            labelled: Describes the pass.
             backward: The backward pass of the training loop.
 
         Raises:
-            LabelsError: Wrong use; the backward pass has not run then.
+            LabelsError: The labels or the outputs do not fit. The backward pass has not run then.
         """
         watch, drain = self.arming, self._recorder.drain
         measured = partial(
@@ -181,7 +181,7 @@ class Stepper:
         self._hooks.around(lambda: self._run(measured, backward))
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
-        """Runs ``backward``, which passes through no samples, exactly once; all of its gradient counts as ``rest``."""
+        """Runs ``backward`` exactly once. It goes through no samples, so all of its gradient belongs to ``rest``."""
         sums = [loss.detach().sum() for loss in losses]
         self._hooks.around(lambda: self._run(partial(self._measuring.rest, sums), backward))
 
@@ -193,7 +193,7 @@ class Stepper:
         if self._agreement.open:
             with self._agreement.around(backward) as guarded:
                 self._run_open(measured, guarded)
-        else:  # the others do not measure this step any more
+        else:  # the other processes have stopped measuring this step
             backward()
         self._end_without_optimizer()
 
@@ -218,8 +218,8 @@ class Stepper:
                 self._fault(error)
         taken.listening = False
         if once.error is not None:
-            self.skip()  # what is there of this step is a part, whatever the script makes of the error
-            raise once.error  # not above: there it would get other causes
+            self.skip()  # the step is not complete, even if the script catches the error
+            raise once.error  # not inside the ``except`` above: there it would get another __context__
         self._usage.backward()
         self.schedule.clock.own(time.perf_counter() - begun - once.seconds)
 
@@ -286,7 +286,7 @@ class Stepper:
             self._fault(error)
 
     def _fault(self, error: Exception) -> None:
-        """Takes an error of ours: this step is not measured, training goes on."""
+        """Handles an error of gradlens: this step is not measured, and the training goes on."""
         step = self.schedule.step
         if isinstance(error, StepDropped):
             self._agreement.dropped()

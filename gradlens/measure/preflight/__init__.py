@@ -1,1 +1,1 @@
-"""What is looked at before the first extra pass, and refused by name."""
+"""Checks a step before gradlens runs passes of its own, and refuses what they would disturb."""

@@ -1,4 +1,4 @@
-"""Capture: a training step that is captured into a CUDA graph."""
+"""Refuses a training step that is captured into a CUDA graph."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ CAPTURED = "the backward pass is captured into a CUDA graph, so passes of a meas
 
 
 def check_capture() -> None:
-    """Checks that no CUDA graph is being captured; asks no device where CUDA is not in use.
+    """Checks that no CUDA graph is being captured. Does not touch a GPU if CUDA is not in use.
 
     Raises:
-        Refusal: One is.
+        Refusal: A CUDA graph is being captured.
     """
     if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():  # type: ignore[no-untyped-call]
         raise Refusal(CAPTURED)

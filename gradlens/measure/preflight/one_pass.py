@@ -1,4 +1,4 @@
-"""Nodes of a graph whose backward pass writes into memory of its own, so that it gives right gradients only once."""
+"""Finds nodes of a graph whose backward pass must not run twice: it overwrites memory that it needs again."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def why_once(node: Any) -> str | None:
         return None
     if function.__module__ == "torch.cuda.graphs":
         return GRAPHED
-    # Set when the backward pass was compiled, and empty where donating was switched off by then. torch itself refuses
-    # only while the setting is on.
+    # torch sets this when it compiles the backward pass. It is empty if donated buffers were off at that time. torch itself
+    # refuses a second pass only while they are on.
     if getattr(getattr(function, "metadata", None), "bw_donated_idxs", None):
         return DONATED
     return None

@@ -1,4 +1,4 @@
-"""Preflight: what is known to stand against further backward passes is found in the graph before the first of them."""
+"""Preflight: looks through the graph, before gradlens' own backward passes, for anything that they would disturb."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPACUS = (
 
 
 class Preflight:
-    """Looks at one graph after another before passes of ours run over it."""
+    """Checks each graph before gradlens runs its own passes over it."""
 
     def __init__(self) -> None:
         self._repeatable = Repeatable()
@@ -33,19 +33,22 @@ class Preflight:
         losses: Sequence[Tensor],
         restore: Callable[[], None],
     ) -> Callable[[], None]:
-        """Checks a graph and prepares it for passes of ours; returns what ends them and makes all as it was.
+        """Checks a graph and prepares it for gradlens' own passes.
 
-        Structure only: no arithmetic, no synchronisation with a device, about two microseconds for each node.
+        It looks at the graph only: no arithmetic, no wait for a device, about two microseconds for each node.
 
         Args:
             model: The model.
-            optimizer: Its optimizer.
-            losses: What is differentiated.
-            restore: Puts back what passes of ours change; belongs to what is returned.
+            optimizer: Its optimizer, or None.
+            losses: The losses that are differentiated.
+            restore: Undoes what gradlens' own passes change. The returned function calls it.
+
+        Returns:
+            A function to call after gradlens' own passes. It makes everything as it was.
 
         Raises:
-            Refusal: A hook of the script, or a library, that passes of ours would disturb.
-            Exception: What went wrong in the script's hooks on our side.
+            Refusal: gradlens' own passes would disturb a hook of the script, a library or a node of the graph.
+            Exception: gradlens itself failed when it handled the script's hooks.
         """
         taken.check()
         if any(type(each).__module__.startswith("opacus.") for each in (optimizer, model, *model.children())):
@@ -60,7 +63,7 @@ class Preflight:
                     raise Refusal(
                         f"the backward hook {names} was there before gradlens, so passes of a measurement would run it"
                     )
-        # torch's linear_cross_entropy in chunks hands out the gradients of its forward pass once, unless told otherwise.
+        # torch's linear_cross_entropy in chunks gives out the gradients of its forward pass only once. This allows more.
         consumed = [
             node
             for node in nodes
@@ -83,7 +86,7 @@ class Preflight:
         return as_it_was
 
     def repeat(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], params: Sequence[nn.Parameter]) -> None:
-        """Has a pass run twice where the script's functions have not been seen to allow it; see ``RepeatedPasses.check``.
+        """Checks that two equal passes give equal gradients, unless that is known; see ``RepeatedPasses.check``.
 
         Raises:
             Refusal: The results differ.
@@ -93,5 +96,5 @@ class Preflight:
 
 
 def nodes_of(losses: Sequence[Tensor]) -> Iterator[Node]:
-    """Yields the nodes of a graph, each once, without those that accumulate: passes of ours do not run them."""
+    """Yields each node of a graph once. Leaves out those that accumulate into ``.grad``: gradlens' passes do not run them."""
     return walk(map(edge_of, losses), leaves=False)

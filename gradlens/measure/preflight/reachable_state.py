@@ -1,4 +1,4 @@
-"""ReachableState: what the script's own backward functions can remember from one pass to the next, taken down and put back."""
+"""ReachableState: saves the state that the script's own backward functions may change, and restores it."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# Objects that are looked at: more than any backward function refers to, and a bound on the time.
+# At most this many objects are looked at. It limits the time; backward functions refer to fewer.
 SEARCHED = 2000
-# Elements of a tensor that is copied although nothing says that a function writes into it.
+# Tensors with at most this many elements are copied, because a function may write to them.
 COPIED = 1 << 20
 CONTAINERS = (list, dict, set)
-# Entries of a container that is looked at; longer ones are data.
+# Containers with at most this many entries are looked at; longer ones are data.
 LONGEST = 10_000
-# Where nothing is taken down: libraries that remember nothing, and what other threads may use meanwhile (locks, queues).
+# State of these modules is not saved: libraries without state, and objects that other threads may use (locks, queues).
 KNOWN = sys.stdlib_module_names | {"torch", "numpy", "gradlens", "einops"}
 
 
 class ReachableState:
-    """Generators, containers, attributes, variables and small tensors that functions refer to, as they were.
+    """A copy of the generators, containers, attributes, variables and small tensors that functions refer to.
 
-    What is meant: noise from a generator of one's own, a counter, a table of running maxima. State that the functions reach
-    in other ways (files, other processes, C++) is not seen.
+    Examples of such state: a random generator of the function's own, a counter, a table of running maxima. State that the
+    functions reach in other ways (files, other processes, C++) is not seen.
     """
 
     def __init__(self, functions: Iterable[Any]) -> None:
-        """Takes the state down.
+        """Saves the state.
 
         Args:
-            functions: Functions, and objects whose attributes count (contexts of autograd functions).
+            functions: Functions, and objects whose attributes are state (contexts of autograd functions).
         """
         self._undo: list[Callable[[], bool]] = []
         self._seen: dict[int, Any] = {}
@@ -47,7 +47,7 @@ class ReachableState:
                 waiting += self._take(thing)
 
     def restore(self) -> bool:
-        """Puts everything back; says whether anything had changed."""
+        """Restores the state. Returns whether anything had changed."""
         changed = [undo() for undo in self._undo]
         return any(changed)
 
@@ -126,7 +126,7 @@ class ReachableState:
             thing, torch.autograd.function.BackwardCFunction
         ):
             return []
-        if isinstance(thing, nn.Module):  # the model's are taken down with the model
+        if isinstance(thing, nn.Module):  # ``TrainingState`` saves the model
             return []
         values = dict(vars(thing))
         for name, value in values.items():
@@ -138,7 +138,7 @@ class ReachableState:
 
 
 def restorer(tensor: Tensor) -> Callable[[], bool]:
-    """Returns what puts a tensor's values and version back, and says whether they had changed."""
+    """Returns a function that restores a tensor's values and version, and returns whether they had changed."""
     version, values = tensor._version, tensor.detach().clone()
 
     def undo() -> bool:

@@ -1,4 +1,4 @@
-"""Refusal: a training that cannot be measured without harm, or not exactly."""
+"""Refusal: the error of a training that cannot be measured without a change to it, or not exactly."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ class Refusal(Exception):
     """Says why this training is not measured.
 
     Attributes:
-        line: The message, with what became of the training.
+        line: The message for the user: the cause, and whether the training was changed.
     """
 
     def __init__(self, why: str, *, touched: bool = False) -> None:
-        """Prepares.
+        """Builds the message.
 
         Args:
             why: The cause.
-            touched: Whether passes of ours may have changed the training, which ``why`` says then.
+            touched: Whether gradlens' own passes may have changed the training. Then ``why`` says so.
         """
         super().__init__(why)
         self.line = f"{why}; measuring stops" if touched else f"{why}; it is not measured, and training is untouched"

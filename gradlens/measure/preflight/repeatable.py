@@ -1,4 +1,4 @@
-"""Repeatable: whether a backward pass that runs twice gives the same twice, which all of a measurement rests on."""
+"""Repeatable: checks that a backward pass gives the same gradient when it runs twice. Every measurement needs that."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from gradlens.autograd.shards import local
 from gradlens.measure.preflight.reachable_state import ReachableState, restorer
 from gradlens.measure.preflight.refusal import Refusal
 
-# Two passes may differ by this where kernels add up in any order (atomics), in units of the vector.
+# Relative difference of two passes that is accepted: kernels with atomics add up in any order.
 NOISE = 1e-4
 ROUNDINGS = 4.0
 
 
 class Repeatable:
-    """Looks at the script's own autograd functions, and lets them run twice before they are relied on."""
+    """Finds the script's own autograd functions, and has each new kind run twice before it is trusted."""
 
     def __init__(self) -> None:
         self._trusted: frozenset[Any] | None = None
 
     def begin(self, nodes: Sequence[Any]) -> RepeatedPasses:
-        """Takes down what the functions of a graph may remember; see ``RepeatedPasses``."""
+        """Saves the state of the functions of a graph; see ``RepeatedPasses``."""
         functions = [node for node in nodes if is_of_script(node)]
         kinds = frozenset(type(node) for node in functions)
         return RepeatedPasses(functions, new=kinds != self._trusted, on_same=lambda: self._trust(kinds))
@@ -42,15 +42,15 @@ class Repeatable:
 
 
 class RepeatedPasses:
-    """The passes of ours over one graph."""
+    """gradlens' own passes over one graph."""
 
     def __init__(self, functions: Sequence[Any], *, new: bool, on_same: Callable[[], None]) -> None:
-        """Takes down what the functions may remember.
+        """Saves the state that the functions may change.
 
         Args:
             functions: Nodes of the script's own functions.
-            new: Whether functions of other kinds than before: what they saved is copied, once.
-            on_same: Called when two passes have given the same.
+            new: Whether these kinds of functions have not been checked yet. Then their saved tensors are copied, too.
+            on_same: Is called when two passes have given the same gradient.
         """
         self._functions, self.new, self._on_same = functions, new, on_same
         self._state = ReachableState([*functions, *(type(node)._forward_cls for node in functions)])
@@ -58,18 +58,18 @@ class RepeatedPasses:
         self._changed = False
 
     def restore(self) -> bool:
-        """Puts everything back; says whether anything has changed since the beginning."""
+        """Restores the state. Returns whether anything has changed since the beginning."""
         undone = [undo() for undo in self._saved]
         self._changed = self._state.restore() or any(undone) or self._changed
         return self._changed
 
     def check(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], params: Sequence[nn.Parameter]) -> None:
-        """Pulls one cotangent back twice where that has not been done for such functions.
+        """Pulls one cotangent back twice and compares the gradients, unless these kinds of functions were checked before.
 
         Args:
-            losses: What is differentiated.
-            anchors: Where the pull-backs begin.
-            params: Where they end.
+            losses: The losses that are differentiated.
+            anchors: The tensors where the pull-backs begin.
+            params: The parameters where they end.
 
         Raises:
             Refusal: The results differ.
@@ -126,7 +126,7 @@ class RepeatedPasses:
 
 
 def is_of_script(node: Any) -> bool:
-    """Says whether a node of a graph is an autograd function in Python that is not torch's own."""
+    """Says whether a node of a graph is an autograd function in Python that is not of torch or gradlens."""
     if not isinstance(node, BackwardCFunction):
         return False
     home = str(type(node)._forward_cls.__module__)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Cadence: which optimizer steps are measured."""
+"""Cadence: decides which optimizer steps are measured: every n-th, or as many as a budget of time allows."""
 
 from __future__ import annotations
 
@@ -7,28 +7,48 @@ from math import ceil
 from statistics import median
 from typing import Protocol
 
-# Seconds that hooks take in a step that is not measured, about; they are too short for a clock of their own.
+# About how many seconds gradlens' hooks take in a step that is not measured. It is too short to be timed in each step.
 HOOKS = 10e-6
 
 
 class Cadence(Protocol):
-    """Decides, at the end of a step, whether the next one is measured."""
+    """Decides which steps are measured."""
 
     def due(self, step: int) -> bool:
         """Says whether optimizer step ``step`` is to be measured."""
 
     def spent(self, training: float, measuring: float) -> None:
-        """Takes down how many seconds of the last step training took, and how many measuring added."""
+        """Is called after a measured step.
+
+        Args:
+            training: Seconds of training since the last call of ``spent`` or ``passed``.
+            measuring: Seconds that measuring added.
+        """
 
     def passed(self, steps: int, training: float) -> None:
-        """Takes down how many steps went by without measuring, and the seconds that training took in them."""
+        """Is called after steps that were not measured.
+
+        Args:
+            steps: How many.
+            training: Seconds that training took in them.
+        """
 
     def ahead(self, step: int, seconds: float) -> int:
-        """Says in about how many steps after ``step`` one is due, at least 1, if a step takes so many seconds."""
+        """Returns about how many steps after ``step`` the next one is due, at least 1.
+
+        Args:
+            step: Number of the current step.
+            seconds: Seconds of a typical step; 0 if not known.
+        """
         ...
 
     def earliest(self, step: int, now: float) -> tuple[int, float]:
-        """Says before which step, and before which moment, none is due, where ``step`` is not and it is ``now``."""
+        """Returns until when no step can be due: a step number and a moment. A step is due only when both are reached.
+
+        Args:
+            step: Number of the current step, which is not due.
+            now: The present moment, in seconds of ``time.perf_counter``.
+        """
         ...
 
 
@@ -45,10 +65,10 @@ class Every:
         return step % self._n == 0
 
     def spent(self, training: float, measuring: float) -> None:
-        """Time does not matter here."""
+        """Does nothing: time does not matter here."""
 
     def passed(self, steps: int, training: float) -> None:
-        """Nor here."""
+        """Does nothing: time does not matter here."""
 
     def ahead(self, step: int, seconds: float) -> int:  # noqa: ARG002
         """See ``Cadence.ahead``."""
@@ -63,11 +83,14 @@ class Every:
 
 
 class Budget:
-    """Measures as often as keeps the time spent on it within a fraction of the training time.
+    """Measures as often as possible within a fraction of the training time.
 
-    The first step is measured; from then on a step is measured once training has earned what one more measurement is
-    expected to cost. Only time that training takes without measuring counts as earned. Where steps are so short that hooks
-    weigh something, they use up to half of the budget.
+    The first step is measured. After that, a step is measured when the training time so far allows one more measurement of
+    the usual cost. Only the time of training itself counts, without measuring. If steps are very short, the time of gradlens'
+    hooks matters, too: they may use up to half of the budget.
+
+    Attributes:
+        fraction: Time of measuring over time of training, above 0 and at most 1.
     """
 
     def __init__(self, fraction: float) -> None:
@@ -79,7 +102,7 @@ class Budget:
         self._earned = 0.0
         self._spent = 0.0
         self._costs: deque[float] = deque(maxlen=9)
-        # What one more measurement is expected to cost; a training asks for it in every step.
+        # The expected seconds of one more measurement. It is kept here because every step asks for it.
         self._expected: float | None = None
 
     def due(self, step: int) -> bool:  # noqa: ARG002
@@ -100,18 +123,18 @@ class Budget:
         self._spent += min(HOOKS * steps, 0.5 * self.fraction * training)
 
     def ahead(self, step: int, seconds: float) -> int:
-        """See ``Cadence.ahead``; 1 where ``step`` itself is due, since its cost is not known yet."""
+        """See ``Cadence.ahead``. Returns 1 if ``step`` itself is due, because its cost is not known yet."""
         if seconds <= 0 or self._expected is None or self.due(step):
             return 1
         return max(1, ceil(self._lacking / seconds))
 
     def earliest(self, step: int, now: float) -> tuple[int, float]:
-        """See ``Cadence.earliest``: training earns no more than the time that goes by."""
+        """See ``Cadence.earliest``. The training time cannot grow faster than the clock."""
         return step + 1, now + self._lacking
 
     @property
     def _lacking(self) -> float:
-        """Seconds of training until the next measurement is earned."""
+        """Seconds of training that are missing until the next measurement fits the budget."""
         return ((self._expected or 0.0) + self._spent) / self.fraction - self._earned
 
     def __str__(self) -> str:

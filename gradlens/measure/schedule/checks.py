@@ -1,4 +1,4 @@
-"""Which measurements are checked against independent pull-backs over all parameters."""
+"""Decides which measurements are checked against independent pull-backs over all parameters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ CHECK_EVERY = 50
 def is_checked(number: int, *, always_exact: bool) -> bool:
     """Says whether a measurement is checked: the first, and then every 50th.
 
-    An engine that is not exact for every model is checked at the 2nd, 3rd, 5th, 9th, 17th and 33rd, too: samples may be
-    mixed in some forward passes only.
+    An engine that is not exact for every model is also checked at the 2nd, 3rd, 5th, 9th, 17th and 33rd measurement: a model
+    may mix its samples in some forward passes only.
 
     Args:
         number: How many measurements came before.

@@ -1,4 +1,4 @@
-"""Clock: how long training steps take, and how much of that measuring adds."""
+"""Clock: measures how long training steps take, and how much time measuring adds."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import time
 from collections import deque
 from statistics import median
 
-# Steps without measuring whose durations the typical step is taken from.
+# The typical step is the median of this many steps without measuring.
 WINDOW = 51
-# A pause (an evaluation, a breakpoint) counts as no more than so many typical steps of training.
+# A pause (an evaluation, a breakpoint) counts as at most this many typical steps of training.
 PAUSE = 5.0
 
 
 class Clock:
     """Divides the time between optimizer steps into training and measuring, as seen from the host.
 
-    Measuring is the time spent in our own code, or, if that is more, what the step took beyond a typical step without
-    measuring (hooks inside the backward pass work there), but then at most one typical step more.
+    The time of measuring in a step is the time spent in gradlens' own code, or, if that is more, the time by which the step
+    was longer than a typical step without measuring: gradlens' hooks work inside the backward pass, too. But it is at most the
+    time in own code plus one typical step.
 
     Attributes:
-        passed: When those steps without measuring ended that are not accounted for yet, which is more work than to note them.
+        passed: The moments at which steps without measuring ended. They are only noted here; ``_account`` adds them up later.
     """
 
     def __init__(self) -> None:
@@ -30,33 +31,40 @@ class Clock:
         self._unreported = 0.0
         self._own = 0.0
         self._outside = 0.0
-        # The newest durations of steps without measuring, and their median: 0 before the first.
+        # The durations of the newest steps without measuring, and their median (0 before the first).
         self._plain: deque[float] = deque(maxlen=WINDOW)
         self._typical = 0.0
         self._last: float | None = None
 
     @property
     def steps(self) -> int:
-        """How many steps have ended."""
+        """Number of steps that have ended."""
         return self._steps + len(self.passed)
 
     def own(self, seconds: float) -> None:
-        """Takes down time that our code took in this step."""
+        """Adds seconds that gradlens' own code took in this step."""
         self._account()
         self._own += seconds
 
     @property
     def owned(self) -> float:
-        """Seconds that our code took in this step so far."""
+        """Seconds that gradlens' own code took in this step so far."""
         return self._own
 
     def outside(self, seconds: float) -> None:
-        """Takes down time in this step that is neither training nor per-step measuring (a probe)."""
+        """Adds seconds of this step that are neither training nor measuring of the step (a probe)."""
         self._account()
         self._outside += seconds
 
     def step_ended(self, measured: bool) -> tuple[float, float]:
-        """Ends a step; returns the seconds of training until now that were not returned before, and those of measuring it."""
+        """Ends a step.
+
+        Args:
+            measured: Whether the step was measured.
+
+        Returns:
+            Seconds of training that were not returned before, and the seconds of measuring in this step.
+        """
         typical = self.typical
         own, last = self._own, self._last
         if not measured or last is None:
@@ -72,14 +80,14 @@ class Clock:
         return self.settle(), added
 
     def settle(self) -> float:
-        """Returns the seconds of training until the end of the last step that were not returned before."""
+        """Returns the seconds of training, until the end of the last step, that were not returned before."""
         self._account()
         found, self._unreported = self._unreported, 0.0
         return found
 
     @property
     def now(self) -> float:
-        """The moment at which the last step ended; the present one before that."""
+        """The moment at which the last step ended; before the first, the present moment."""
         self._account()
         return time.perf_counter() if self._last is None else self._last
 
@@ -107,7 +115,7 @@ class Clock:
         return self.measuring / self.training if self.training > 0 else None
 
     def timings(self) -> dict[str, float | None]:
-        """Returns what a run's description says about the time."""
+        """Returns the fields of a run's description about time, in seconds; ``overhead`` is a fraction."""
         return {
             "training_seconds": self.training,
             "measuring_seconds": self.measuring,
@@ -119,13 +127,13 @@ class Clock:
             return
         waiting: list[float] = []
         for now in self.passed:
-            if self._last is not None:  # the first step has no beginning, so its length is not known
+            if self._last is not None:  # when the first step began is not known, and so is its length not
                 waiting.append(now - self._last - self._outside - self._own)
             self._measuring += self._own
             self._own, self._outside, self._last = 0.0, 0.0, now
         self._steps += len(self.passed)
         self.passed.clear()
-        # A pause among them is told from what was typical before: at the beginning each step is looked at by itself.
+        # A pause is found by comparison with the typical step so far. So at the beginning, steps are added one by one.
         part = WINDOW if self._plain else 1
         while waiting:
             self._plain.extend([self._train(max(seconds, 0.0)) for seconds in waiting[:part]])
@@ -133,7 +141,7 @@ class Clock:
             waiting, part = waiting[part:], WINDOW
 
     def _train(self, seconds: float) -> float:
-        """Adds training time and returns it: of a pause only some of it counts."""
+        """Adds the time of a step to training, at most PAUSE typical steps. Returns the seconds that it has added."""
         if self._plain:
             seconds = min(seconds, PAUSE * self._typical)
         self._training += seconds

@@ -1,4 +1,4 @@
-"""MeasurementSchedule: where a training is, which of its steps are measured, and what that costs."""
+"""MeasurementSchedule: knows the number of the current step, whether it is due, and how much time measuring takes."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from math import inf
 from gradlens.measure.schedule.cadence import Cadence
 from gradlens.measure.schedule.clock import Clock
 
-# Steps that may wait to be accounted for.
+# At most this many steps are noted before their times are added up.
 WAITING = 256
 
 
 class MeasurementSchedule:
-    """A cadence and the clock that it goes by.
+    """A cadence and its clock.
 
-    Most steps of most trainings are not measured, and whatever runs in them costs time: the cadence says before which step
-    or moment it need not be asked again, and until then only the end of each step is noted.
+    Most steps are not measured, and all that runs in them costs time. So the cadence says until which step or moment it need
+    not be asked again. Until then, only the end of each step is noted.
 
     Attributes:
-        clock: Time that training and measuring took.
+        clock: The time that training and measuring took.
     """
 
     def __init__(self, cadence: Cadence) -> None:
         """Begins with step 0.
 
         Args:
-            cadence: Which steps are measured.
+            cadence: Decides which steps are measured.
         """
         self._cadence = cadence
         self.clock = Clock()
         self._passed = self.clock.passed
-        # Step number 0 of the training, in steps of the clock; and the steps that the cadence knows of.
+        # The clock's number of the training's step 0; and the number of steps that the cadence was told of.
         self._origin = self._told = 0
         self._limit, self._until = 0, 0.0
 
     @property
     def step(self) -> int:
-        """Number of the current optimizer step."""
+        """Number of the current optimizer step, from 0."""
         return self.clock.steps - self._origin
 
     @step.setter
@@ -46,7 +46,10 @@ class MeasurementSchedule:
         self._limit = 0
 
     def rested(self) -> bool:
-        """Ends a step if nothing has to be asked after it, and says whether it did: the end of most steps of most trainings."""
+        """Ends a step that was not measured, if the cadence need not be asked yet. Returns whether it did.
+
+        Most steps end here, so it must be fast.
+        """
         now = time.perf_counter()
         if now >= self._until or len(self._passed) >= self._limit:
             return False
@@ -54,10 +57,14 @@ class MeasurementSchedule:
         return True
 
     def end(self, *, measured: bool) -> None:
-        """Ends a step; ``measured``: it was."""
+        """Ends a step.
+
+        Args:
+            measured: Whether it was measured.
+        """
         if not measured:
             self._passed.append(time.perf_counter())
-            if len(self._passed) > WAITING:  # where nothing is asked for long
+            if len(self._passed) > WAITING:  # nothing was asked for a long time
                 self._tell()
             return
         self._tell()
@@ -72,7 +79,7 @@ class MeasurementSchedule:
         return self._cadence.due(self.step)
 
     def rest(self) -> None:
-        """Takes note that the current step is not due, and that the same holds of those before the next that can be."""
+        """Is called when the current step is not due. Finds out until when ``rested`` may end steps by itself."""
         now = self.clock.now
         step, moment = self._cadence.earliest(self.step, now)
         if moment > now:
@@ -81,7 +88,7 @@ class MeasurementSchedule:
             self._limit, self._until = min(step - self.step - 1, WAITING), inf
 
     def ahead(self) -> int:
-        """Says in about how many steps one is due, at least 1."""
+        """Returns in about how many steps the next one is due, at least 1."""
         return self._cadence.ahead(self.step, self.clock.typical)
 
     def _tell(self) -> None:

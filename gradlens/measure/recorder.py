@@ -89,7 +89,7 @@ class Recorder:
         """
         if self.layers and layers != self.layers:
             self.layers = ()
-            message = "the model has other layers than at the start; from here on only its whole is logged"
+            message = "the model's layers have changed; from here on only the numbers of the whole model are logged"
             self.warn("layers", step, message)
 
     def take(
@@ -194,9 +194,9 @@ class Recorder:
             self.warn(
                 "stepped",
                 step,
-                f"what the optimizer steps on is not what was measured (step {step}: {min(rest, 1):.0%} of it is no multiple of "
-                "that): .grad was projected, masked, clipped by value or replaced after the backward pass; measured is what the "
-                "backward passes gave",
+                f"what the optimizer steps on is not what was measured (step {step}: {min(rest, 1):.0%} of it has another "
+                "direction): .grad was projected, masked, clipped by value or replaced after the backward pass; gradlens "
+                "measures the gradient before that",
             )
         elif abs(scale - 1) > STEPPED_LIMIT:  # a number that is none compares false
             self.event("stepped scale", step, scale=scale)
@@ -207,9 +207,8 @@ class Recorder:
         if not finite and self._finite:
             loss = "" if np.isfinite(m.total_loss) else f"the loss is {m.total_loss}"
             texts = [*([loss] if loss else []), *(["the gradient is not finite"] if broken else [])]
-            facts = (
-                {"scaled": True} if scaled else {}
-            )  # a scaler tries scales that are too large: no fault of the training
+            # A gradient scaler tries scales that are too large; then a gradient that is not finite is no fault of the training.
+            facts = {"scaled": True} if scaled else {}
             self.event("nonfinite", m.step, message=", ".join(texts), **facts)
         self._finite = finite
 

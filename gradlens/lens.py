@@ -1,4 +1,4 @@
-"""Lens: the only object that touches a training loop."""
+"""Lens: the object that measures a training from inside its loop. The loop calls ``lens.backward`` for ``loss.backward``."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ T = TypeVar("T")
 
 
 class Lens:
-    """Measures what each group of classes contributes to the gradient, while a training loop runs as ever.
+    """Measures what each group of classes contributes to the gradient, while the training loop runs as usual.
 
-    The measuring point is the gradient as backward passes left it: after accumulation over micro-batches, before clipping.
-    Weights, buffers, optimizer and random state are those of the same training without a lens.
+    It measures the gradient that the backward passes leave in ``.grad``: after accumulation over micro-batches, before
+    clipping. Weights, buffers, optimizer and random state are the same as in a training without a lens.
 
     Attributes:
-        run_path: The run's folder, or None where nothing is written.
+        run_path: The run's folder; None if no run is written.
 
     Example:
         >>> import torch
@@ -77,29 +77,30 @@ class Lens:
         resume: bool = False,
         announce: Callable[[str], None] | None = None,
     ) -> None:
-        """Prepares, and measures the first step.
+        """Starts to measure. The next step is the first that is measured.
 
         Args:
-            model: The model; its outputs are the anchors unless ``backward`` names others.
+            model: The model. Its outputs are the anchors, unless ``backward`` names others.
             groups: The groups of classes.
-            out: Folder of the run, created here; None = nothing is written, see ``last``.
+            out: Folder of the run, created here; None = no run is written, see ``last``.
             optimizer: Its ``step`` ends a training step; None = every backward pass is a step.
-            every: Measure every so many steps; or
-            budget: measure as often as keeps the added time within this fraction of training time (default 0.05).
+            every: Measure every so many steps. Give this or ``budget``, not both.
+            budget: Measure as often as this fraction of the training time allows (default 0.05).
             engine: "auto", "masked", "split" or "func".
-            layers: Also log every layer by itself.
-            update: Also measure what ``optimizer`` actually takes off the parameters.
-            strict: Raise internal errors instead of warning and training on.
+            layers: Also log the numbers of each layer.
+            update: Also measure what ``optimizer`` subtracts from the parameters.
+            strict: Raise internal errors, instead of a warning after which the training goes on.
             class_counts: [C] training images of each class, for the log.
             meta: Further attributes of ``RunMeta`` (seed, method, dataset, ...).
             resume: Continue the run in ``out`` if there is one.
-            announce: Takes warnings, each once; by default they are GradlensWarnings.
+            announce: Is given the first warning of each kind; by default it becomes a GradlensWarning.
 
         Raises:
-            TypeError: No module, no ClassGroups, or no optimizer.
-            ValueError: Both ``every`` and ``budget``, one that makes no sense, an unknown engine, class counts of another
-                number than classes, or nothing to train.
+            TypeError: The model, the groups or the optimizer are of another type.
+            ValueError: ``every`` and ``budget`` are both given or out of range, the engine is unknown, the class counts do not
+                fit the number of classes, or no parameter has requires_grad.
             RunError: The folder cannot be used.
+            TeamError: Other processes train the same model, and it cannot be measured with them.
         """
         check_kinds(model, groups, optimizer, engine)
         cadence, counts = cadence_of(every, budget), counts_of(class_counts, groups)
@@ -133,7 +134,7 @@ class Lens:
             marks.enter(self)
             self._leave.callback(marks.leave, self)
             self._stepper.start(self._recorder, step)
-        except BaseException as error:  # nobody may listen on, and the run must not stay open
+        except BaseException as error:  # no hook may stay installed, and the run must not stay open
             self.close("failed", f"{type(error).__name__}: {error}")
             raise
 
@@ -147,22 +148,22 @@ class Lens:
         logits: Tensor | None = None,
         retain_graph: bool = False,
     ) -> None:
-        """Does what ``loss.backward()`` does, and measures if this step is one to be measured.
+        """Does what ``loss.backward()`` does. If the step is to be measured, measures it, too.
 
         Args:
-            loss: Scalar; or named components, whose sum is differentiated and which are told apart in the log.
+            loss: A scalar. Or a dict of named components: their sum is differentiated, and the log has vectors for each.
             labels: [B] class ids (or [B, T] for tokens), or [B, C] class masses.
-            outputs: The tensors whose rows are the samples; by default the outputs of the model's forward passes since the
-                last backward pass whose rows fit the labels.
-            ignore_index: The label that belongs to no sample.
-            logits: [B, c] scores of the first c classes, from which loss and accuracy per group are counted; by default the
-                first of ``outputs`` with a column for each class.
-            retain_graph: Keeps the graph for the backward pass of another loss, as torch's own does.
+            outputs: The tensors whose rows are the samples. By default the model's outputs since the last backward pass, if
+                their rows fit the labels.
+            ignore_index: The label of rows that are no samples.
+            logits: [B, c] scores of the first c classes, from which loss and accuracy of each group are computed. By default
+                the first of ``outputs`` with a column for each class.
+            retain_graph: Keeps the graph for the backward pass of another loss, like torch's argument.
 
         Raises:
-            LabelsError: Labels that fit no output or hold an unknown class id, or a loss that does not depend on the outputs.
-            TypeError: A loss that is no tensor.
-            ValueError: A component that is no scalar.
+            LabelsError: The labels fit no output or hold an unknown class id, or the loss does not depend on the outputs.
+            TypeError: A loss is no tensor.
+            ValueError: There are no components, or one of several is no scalar.
         """
         names, losses = parts_of(loss)
         total = losses[0] if len(losses) == 1 else torch.stack([part.reshape(()) for part in losses]).sum()
@@ -185,7 +186,7 @@ class Lens:
 
     @property
     def epoch(self) -> int | None:
-        """Epoch that the log gives to what follows; ``epochs`` sets it, and it may be set."""
+        """The epoch that is logged with the next steps, or None. ``epochs`` sets it, and a script may set it."""
         return self._stepper.epoch
 
     @epoch.setter
@@ -204,12 +205,12 @@ class Lens:
 
     @property
     def last(self) -> Measurement | None:
-        """The newest measurement; on a GPU it arrives with the next measured step."""
+        """The newest measurement, or None. On a GPU it arrives with the next measured step."""
         return self._recorder.last
 
     @property
     def step(self) -> int:
-        """Number of the current optimizer step, from 0. May be set, for a training that continues elsewhere."""
+        """Number of the current optimizer step, from 0. A training that continues another one may set it."""
         return self._stepper.schedule.step
 
     @step.setter
@@ -218,35 +219,35 @@ class Lens:
 
     @property
     def engine_name(self) -> str:
-        """The engine in use."""
+        """Name of the engine in use."""
         return self._stepper.current.switch.engine.name
 
     @property
     def engine_reason(self) -> str:
-        """Why this engine."""
+        """Why this engine is used."""
         return self._stepper.current.switch.reason
 
     @property
     def overhead(self) -> float | None:
-        """Time that measuring added, over time that training took; None before the second step."""
+        """Time of measuring as a fraction of the time of training; None before the second step."""
         return self._stepper.schedule.clock.overhead
 
     def epochs(self, epochs: Iterable[T]) -> Iterator[T]:
-        """Yields from ``epochs`` and numbers them in the log."""
+        """Yields the items of ``epochs``, and sets ``epoch`` to each item that is a number, or to its index."""
         for number, item in enumerate(epochs):
             self.epoch = item if isinstance(item, int) else number
             yield item
 
     def phase(self, name: str) -> None:
-        """Names what follows ("II"); drawn as a band in every figure."""
+        """Begins a phase of the training, such as "II". Figures show it as a band."""
         self.event("phase", name=name)
 
     def mark(self, text: str) -> None:
-        """Marks this moment in every figure."""
+        """Marks the current step with a text. Figures show it."""
         self.event("mark", text=text)
 
     def evaluation(self, **numbers: Any) -> None:
-        """Logs results of an evaluation, such as ``split="test", head=71.2, tail=12.0, overall=53.4`` (percent)."""
+        """Logs the results of an evaluation, such as ``split="test", head=71.2, tail=12.0, overall=53.4`` (in percent)."""
         self.event("evaluation", **({"epoch": self.epoch} | numbers))
 
     def event(self, kind: str, **facts: Any) -> None:
@@ -256,12 +257,12 @@ class Lens:
     def probe(
         self, batches: Iterable[Any], groups: ClassGroups | None = None, *, label: str | None = None
     ) -> Measurement:
-        """Measures and logs the gradient of the mean cross-entropy over whole data, in eval mode; see ``gradlens.measure.probe``.
+        """Measures and logs the gradient of the mean cross-entropy over a whole data set, in eval mode.
 
         Args:
-            batches: Yields (inputs, labels).
+            batches: Yields (inputs, labels); see ``gradlens.probe``, also for the errors.
             groups: Groups of the probe; by default those of the lens.
-            label: Its name in the log.
+            label: The probe's name in the log, or None.
         """
         used = groups or self._groups
         with self._stepper.paused():
@@ -270,7 +271,7 @@ class Lens:
         return found
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
-        """Ends the measuring and the run ("finished", "failed" or "interrupted", and why); a second call does nothing."""
+        """Stops measuring and ends the run as "finished", "failed" or "interrupted". A second call does nothing."""
         if self._closed:
             return
         self._closed = True

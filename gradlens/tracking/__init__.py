@@ -1,4 +1,4 @@
-"""Tracking: runs somebody's training script as Python would and attaches a lens to it, without a change to the script.
+"""Tracking: runs an unmodified training script as ``python`` would, and measures its training.
 
-Nothing here imports torch before the script does: a script may set environment variables first that torch reads at import.
+Nothing here imports torch before the script does. A script may first set environment variables that torch reads at import.
 """

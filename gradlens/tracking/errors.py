@@ -1,11 +1,11 @@
-"""Errors of `gradlens track`: one ends the command before the training starts, the other is said while it goes on."""
+"""Errors of `gradlens track`: one ends the command before the training starts, the other is told while the training goes on."""
 
 from __future__ import annotations
 
 
 class TrackError(Exception):
-    """Something that the command line asked for and that cannot be done; the message says the cause and the fix."""
+    """The command line asks for something that cannot be done. The message says the cause and the fix."""
 
 
 class WrongUse(Exception):
-    """An option that cannot be followed, as only the training could show: it goes on without being measured."""
+    """An option cannot be followed, and this shows only during the training, which goes on without being measured."""

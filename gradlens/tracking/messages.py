@@ -1,4 +1,4 @@
-"""What tracking says: lines on the process's own standard error, whatever the script does with ``sys.stderr``."""
+"""Prints the lines of `gradlens track` on the process's own standard error, even if the script replaces ``sys.stderr``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from gradlens.guards.printable import printable
 
 PREFIX = "gradlens: "
 
-# Number of this process where another one of the same training speaks for it.
+# Number of this process, if the first process of the training prints the lines for all. None: this process prints them.
 _rank: int | None = None
 
 
 def follow(rank: int) -> None:
-    """Leaves it to the first process of a training to say what all of them would say.
+    """Makes this process silent, because the first process of the training prints the same lines.
 
     Args:
         rank: Number of this process.
@@ -23,11 +23,11 @@ def follow(rank: int) -> None:
 
 
 def say(text: str, *, everywhere: bool = False) -> None:
-    """Prints one line; a closed standard error is no reason to stop a training.
+    """Prints one line. If standard error is closed, nothing is printed and no error is raised.
 
     Args:
-        text: The line.
-        everywhere: Whether each process of a training says it for itself.
+        text: The line, without the prefix.
+        everywhere: Whether each process of a training prints the line.
     """
     if _rank is not None:
         if not everywhere:

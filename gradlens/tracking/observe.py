@@ -1,4 +1,4 @@
-"""``gradlens.observe(outputs, labels)``: how a script names its anchor where no cross-entropy call shows it."""
+"""``gradlens.observe(outputs, labels)``: a script names the outputs and labels of a loss that gradlens does not know."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Given whatever a script names, right or wrong.
+# Is called with the two arguments of ``observe``, unchecked.
 Listener: TypeAlias = Callable[[Any, Any], None]
 
-# The newest gets what scripts observe.
+# Only the newest is called.
 _listeners: list[Listener] = []
 
 
 def observe(outputs: Tensor, labels: Tensor) -> None:
-    """Tells ``gradlens track`` which tensor's rows are the samples of the coming backward pass. Else does nothing.
+    """Tells ``gradlens track`` which tensor's rows are the samples of the next backward pass. Without it, does nothing.
 
     Args:
-        outputs: [B, ...] computed by the model, and what the loss is computed from; logits [B, C] for most losses.
+        outputs: [B, ...] tensor that the model has computed and the loss is computed from; for most losses the logits [B, C].
         labels: [B] class ids, or [B, C] class masses.
 
     Example:
@@ -35,7 +35,7 @@ def observe(outputs: Tensor, labels: Tensor) -> None:
 
 
 def listen(listener: Listener) -> Callable[[], None]:
-    """Sends what scripts observe to ``listener``; returns what ends that."""
+    """Sends the arguments of later ``observe`` calls to ``listener``. Returns a function that removes the listener."""
     _listeners.append(listener)
 
     def leave() -> None:
@@ -45,5 +45,5 @@ def listen(listener: Listener) -> Callable[[], None]:
 
 
 def listening() -> bool:
-    """Says whether somebody gets what scripts observe: whether a training is being tracked."""
+    """Says whether there is a listener: whether a training is being tracked."""
     return bool(_listeners)

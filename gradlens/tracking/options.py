@@ -1,4 +1,4 @@
-"""TrackOptions: what the command line of `gradlens track` asks for."""
+"""TrackOptions: the options of `gradlens track`, and the functions that check them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from gradlens.choices import DEFAULT_BUDGET
 from gradlens.tracking.errors import TrackError
 
-# Group rules by name; any other text is NAME=IDS pairs.
+# The names of the group rules; any other text of --groups is NAME=IDS pairs.
 RULES = ("head-tail", "shots", "per-class")
 
 
@@ -20,8 +20,8 @@ class TrackOptions:
         groups: "head-tail", "shots", "per-class" or NAME=IDS pairs; None = head-tail.
         groups_from: ``ClassGroups.to_json()`` of another run, instead of ``groups``.
         groups_source: Path of that run, for messages.
-        every: Measure every so many optimizer steps; None = within the budget.
-        budget: Fraction of training time that may go to measuring, where ``every`` is None.
+        every: Measure every so many optimizer steps; None = as often as ``budget`` allows.
+        budget: Fraction of the training time that measuring may take, if ``every`` is None.
         out: Folder of the run, as given.
         name: Name of the run below runs/, as given.
         engine: "auto", "masked", "split" or "func".
@@ -46,17 +46,17 @@ class TrackOptions:
 
     @property
     def cadence(self) -> str:
-        """How often is measured, for people."""
+        """How often gradlens measures, as text for the user."""
         if self.every is None:
             return f"within {100 * self.budget:.3g}% of the training time"
         return "every step" if self.every == 1 else f"every {self.every} steps"
 
 
 def parse_budget(text: str) -> float:
-    """Reads ``5%`` or ``0.05``.
+    """Returns the fraction that ``5%`` or ``0.05`` stands for.
 
     Raises:
-        TrackError: Anything else, or a fraction outside 0..1.
+        TrackError: The text is no such number, or the fraction is not above 0 and at most 1.
     """
     number, percent = (text[:-1], 100) if text.endswith("%") else (text, 1)
     try:
@@ -69,10 +69,10 @@ def parse_budget(text: str) -> float:
 
 
 def check_groups(text: str) -> None:
-    """Checks the wording of ``--groups`` as far as that is possible before the number of classes is known.
+    """Checks the text of ``--groups`` as far as possible: the number of classes is not known yet.
 
     Raises:
-        TrackError: Neither a rule's name nor NAME=IDS pairs; the message says the grammar.
+        TrackError: The text is neither the name of a rule nor NAME=IDS pairs. The message says the grammar.
     """
     if text in RULES:
         return
@@ -88,9 +88,9 @@ def read_groups(run: Path) -> dict[str, object]:
     """Returns the groups of another run as JSON.
 
     Raises:
-        TrackError: Not the folder of a run, or one without usable groups.
+        TrackError: The folder holds no run, or its groups cannot be used.
     """
-    # The run's description alone is read: opening the whole run would import what the script has not imported yet.
+    # Only the run's description is read: opening the whole run would import modules that the script has not imported yet.
     from gradlens.runlog.errors import RunError
     from gradlens.runlog.format.description import checked_meta
 

@@ -238,13 +238,16 @@ def test_a_backward_pass_that_fails_leaves_its_step_out() -> None:
         assert lens.step == 1
 
 
-def test_a_compiled_model_whose_first_backward_pass_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_model_whose_first_backward_pass_is_not_measured() -> None:
     # By default what is compiled in that pass writes into its buffers, and cannot run again in the next one.
-    monkeypatch.setattr("torch._functorch.config.donated_buffer", True)
     model, first = mlp(), mlp()
     compiled = torch.compile(model, backend="aot_eager")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with TrackedLens(model, GROUPS, optimizer=optimizer, every=2) as lens:
+    with (
+        # Not by monkeypatch, which would take the setting away from torch for good.
+        torch._functorch.config.patch(donated_buffer=True),
+        TrackedLens(model, GROUPS, optimizer=optimizer, every=2) as lens,
+    ):
         lens.step = 1
         lens.skip()
         for x, y in batches(2):

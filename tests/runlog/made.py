@@ -1,17 +1,28 @@
 """Measurements made from gradient vectors that are known, so that every quantity has an independent value."""
 
+import contextlib
 import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from gradlens.groups import ClassGroups
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import RunMeta, RunWriter
 
 GROUPS = ClassGroups({"head": [0, 1, 2], "tail": [3]}, num_classes=4)
+
+
 NAMES = ("head", "tail", "rest")
+
+
 LAYERS = ("conv", "fc")
+
+
+SEGMENT = "measurements-000.arrows"
+
+
 SIZES = (5, 7)  # parameters of each layer
 
 
@@ -68,3 +79,29 @@ def wait_for(condition, seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.02)
+
+
+def batch_ends(path: Path) -> dict[int, int]:
+    """Byte after each batch -> rows up to there, by Arrow's own reader."""
+    ends = {}
+    with pa.memory_map(str(path / SEGMENT)) as file:
+        reader, rows = pa.ipc.open_stream(file), 0
+        for batch in reader:
+            rows += batch.num_rows
+            ends[file.tell()] = rows
+    return ends
+
+
+def fill(folder: Path) -> None:
+    """Fills a small disk to its last byte."""
+    with open(folder / "ballast", "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def whole(step, V=3):
+    return np.concatenate(vectors_at(step, V), axis=1)  # [V, parameters]
+
+
+def cosine(a, b):
+    return a @ b / np.sqrt((a @ a) * (b @ b))

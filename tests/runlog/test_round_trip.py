@@ -1,24 +1,15 @@
-"""What a training measured is what a reader sees: against the gradient vectors themselves, and through Arrow's own reader."""
+"""What a run recorded comes back as it was: quantities, columns, layers, absent groups and infinities."""
 
 import json
-import sys
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from gradlens.runlog import Mark, Phase, Run, RunError, RunMeta, RunWriter
-from tests.runlog.made import GROUPS, LAYERS, NAMES, measurement, meta, vectors_at, write_run
+from gradlens.runlog import Run, RunWriter
+from tests.runlog.made import GROUPS, LAYERS, NAMES, cosine, measurement, meta, vectors_at, whole, write_run
 
 STEPS = range(0, 400, 2)
-
-
-def whole(step, V=3):
-    return np.concatenate(vectors_at(step, V), axis=1)  # [V, parameters]
-
-
-def cosine(a, b):
-    return a @ b / np.sqrt((a @ a) * (b @ b))
 
 
 def test_quantities_are_those_of_the_vectors(tmp_path):
@@ -105,43 +96,6 @@ def test_absent_groups_are_null_on_disk_and_nan_in_memory(tmp_path):
     assert (facts["names"], facts["layer_names"], facts["groups"]) == (list(NAMES), list(LAYERS), ["head", "tail"])
 
 
-def test_loss_components_add_up_to_groups_and_may_begin_in_a_later_phase(tmp_path):
-    split = ("ce/head", "ce/tail", "keep/head", "keep/tail", "rest", "update")
-    writer = RunWriter(tmp_path / "run", meta())
-    writer.append(measurement(1))
-    writer.append(measurement(2, names=split, absent=("keep/tail",)))
-    writer.append(measurement(3))
-    writer.close()
-    run = Run(tmp_path / "run")
-    assert run.steps.tolist() == [1, 2, 3]
-    assert run.names == ("head", "tail", "ce/head", "ce/tail", "keep/head", "keep/tail", "rest", "update")
-    assert run.components == ("ce", "keep")
-    assert run.has_update
-    g = whole(2, 6)
-    total = g[[0, 1, 2, 4]].sum(0)
-    expected = {
-        "head": g[0] + g[2],
-        "tail": g[1],
-        "ce": g[0] + g[1],
-        "keep": g[2],
-        "keep/head": g[2],
-        "rest": g[4],
-        "update": g[5],
-    }
-    for name, vector in expected.items():
-        np.testing.assert_allclose(run.cosine(name)[1], cosine(vector, total), rtol=1e-9, err_msg=name)
-        np.testing.assert_allclose(run.norm(name)[1], np.linalg.norm(vector), rtol=1e-9, err_msg=name)
-    np.testing.assert_allclose(run.conflict("head", "keep")[1], cosine(g[0] + g[2], g[2]), rtol=1e-9)
-    assert np.isnan(run.cosine("keep/tail")).all()
-    assert np.isnan(run.cosine("ce")).tolist() == [True, False, True]
-    np.testing.assert_allclose(run.cosine("head")[0], cosine(whole(1)[0], whole(1).sum(0)), rtol=1e-9)
-    shares = np.array([expected[k] @ total / (total @ total) for k in ("head", "tail")])
-    np.testing.assert_allclose(run.share_distance()[1], 0.5 * abs(shares - [0.75, 0.25]).sum(), rtol=1e-9)
-    gram = run.gram()
-    np.testing.assert_allclose(gram[1, run.names.index("ce/head"), run.names.index("update")], g[0] @ g[5], rtol=1e-9)
-    assert np.isnan(gram[1, 0]).all()
-
-
 def test_infinite_entries_stay_where_they_are(tmp_path):
     writer = RunWriter(tmp_path / "run", meta())
     m = measurement(1)
@@ -156,29 +110,6 @@ def test_infinite_entries_stay_where_they_are(tmp_path):
     np.testing.assert_allclose(run.conflict("tail", "rest"), cosine(whole(1)[1], whole(1)[2]))
 
 
-def test_events_phases_marks_and_evaluations(tmp_path):
-    writer = RunWriter(tmp_path / "run", meta())
-    writer.event("phase", 0, name="I")
-    writer.event("evaluation", 50, overall=0.5, many=np.float32(0.75), few=float("nan"))
-    writer.event("phase", 100, name="II")
-    writer.event("mark", 120, text="learning rate / 10")
-    writer.event("note", text="\u2028 odd \ud800 text\n")
-    writer.close()
-    run = Run(tmp_path / "run")
-    assert run.phases == [Phase("I", 0, 100), Phase("II", 100, None)]
-    assert run.marks == [Mark(120, "learning rate / 10")]
-    (evaluation,) = run.evaluations
-    assert {k: evaluation[k] for k in ("step", "overall", "many", "few")} == {
-        "step": 50,
-        "overall": 0.5,
-        "many": 0.75,
-        "few": None,
-    }
-    assert [e["kind"] for e in run.events] == ["phase", "evaluation", "phase", "mark", "note"]
-    assert run.events[-1]["text"] == "\u2028 odd ? text\n"
-    assert run.warnings == ()
-
-
 def test_an_empty_run_opens(tmp_path):
     RunWriter(tmp_path / "run", meta(names=(*NAMES, "update"))).close()
     run = Run(tmp_path / "run")
@@ -190,92 +121,3 @@ def test_an_empty_run_opens(tmp_path):
     assert run.counts.shape == (0, 2)
     assert run.by_layer("cosine", "tail").shape == (0, 0)
     assert (run.phases, run.marks, run.evaluations, run.probes) == ([], [], [], [])
-
-
-def test_description_comes_back(tmp_path):
-    facts = RunMeta.here(
-        GROUPS.to_json(),
-        seed=3,
-        engine="split",
-        class_counts=(5.0, 4.0, 3.0, 1.0),
-        hyperparameters={"lr": 0.1, "bad": float("inf")},
-    )
-    writer = RunWriter(tmp_path / "run", facts)
-    writer.update_meta(timings={"plain": 0.5}, dataset="digits")
-    writer.update_meta(timings={"measured": 0.75})
-    writer.close("failed", "ValueError: no")
-    run = Run(tmp_path / "run")
-    assert (run.meta.seed, run.meta.engine, run.meta.dataset, run.meta.class_counts) == (
-        3,
-        "split",
-        "digits",
-        (5.0, 4.0, 3.0, 1.0),
-    )
-    assert run.meta.timings == {"plain": 0.5, "measured": 0.75}
-    assert run.meta.hyperparameters == {"lr": 0.1, "bad": None}
-    assert run.meta.torch
-    assert (run.status.state, run.status.reason, run.status.live) == ("failed", "ValueError: no", False)
-    assert run.meta.started <= run.meta.ended
-
-
-def test_rows_that_do_not_fit_are_refused_whole(tmp_path):
-    writer = RunWriter(tmp_path / "run", meta(layer_names=LAYERS))
-    good, bad = measurement(1), measurement(2)
-    object.__setattr__(bad, "counts", np.ones(3))
-    with pytest.raises(RunError, match=r"step 2: counts has shape \(3,\); 2 groups \(head, tail\) need \(2,\)"):
-        writer.append_many([good, bad])
-    object.__setattr__(bad, "counts", np.ones(2))
-    object.__setattr__(bad, "gram", np.ones((2, 2)))
-    with pytest.raises(RunError, match=r"gram has shape \(2, 2\)"):
-        writer.append(bad)
-    object.__setattr__(bad, "gram", np.ones((3, 3)))
-    object.__setattr__(bad, "layers", np.ones((5, 3, 3), dtype=np.float32))
-    with pytest.raises(RunError, match="5 layers measured, but the run names 2"):
-        writer.append(bad)
-    with pytest.raises(RunError, match="colour"):
-        writer.update_meta(colour="red")
-    writer.append(measurement(3))
-    writer.close()
-    writer.close()
-    with pytest.raises(RunError, match="is closed"):
-        writer.append(good)
-    assert Run(tmp_path / "run").steps.tolist() == [3]
-
-
-def test_the_caller_may_reuse_its_arrays(tmp_path):
-    writer = RunWriter(tmp_path / "run", meta(layer_names=LAYERS))
-    m = measurement(1, layers=True)
-    expected = m.gram.copy()
-    writer.append(m)
-    for array in (m.gram, m.layers, m.counts, m.loss, m.correct):
-        array[:] = -1
-    writer.close()
-    run = Run(tmp_path / "run")
-    np.testing.assert_array_equal(run.gram()[0], expected)
-    assert (run.layers, run.counts.tolist()) == (LAYERS, [[6.0, 2.0]])
-    assert (run.gram("fc") > -1).any()
-
-
-def test_names_that_are_not_there_are_named(tmp_path):
-    write_run(tmp_path / "run", [1])
-    run = Run(tmp_path / "run")
-    with pytest.raises(KeyError, match=r"no vector 'medium'.*head, tail, rest"):
-        run.cosine("medium")
-    with pytest.raises(KeyError, match="track with --layers"):
-        run.gram("fc")
-    with pytest.raises(ValueError, match="'contribution' or 'mean'"):
-        run.norm("tail", per="sample")
-    with pytest.raises(ValueError, match="share, cosine, norm"):
-        run.by_layer("angle", "tail")
-
-
-def test_writing_imports_neither_pandas_nor_torch(tmp_path):
-    import subprocess
-
-    code = (
-        "import sys; from pathlib import Path; from tests.runlog.made import write_run; from gradlens.runlog import Run;"
-        f"write_run(Path({str(tmp_path / 'run')!r}), range(100), layers=True); Run({str(tmp_path / 'run')!r}).cosine('tail');"
-        "print(sorted({'pandas', 'torch', 'plotly'} & set(sys.modules)))"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"

@@ -11,12 +11,11 @@ from rich.console import Console
 from gradlens.reports.html import render
 from gradlens.reports.listing import runs_table
 from gradlens.runlog import Run, RunError, list_runs
-from gradlens.runlog.format import process
 from gradlens.runlog.format.description import read_meta
 from gradlens.runlog.format.description_fields import FIELDS
 from gradlens.runlog.format.events import line_of
 from gradlens.runlog.format.text_proof import proven_text
-from tests.runlog.made import measurement, meta, wait_for, write_run
+from tests.runlog.made import write_run
 
 WRONG = [True, -1, 10**30, 1e300, "x\x1b[2J", [], {}, [[]], {"a": {"b": []}}, 0.5, [None]]
 
@@ -105,23 +104,6 @@ def test_escape_characters_never_reach_the_terminal(tmp_path):
     )
     assert done.returncode == 2
     assert b"\x1b" not in done.stderr
-
-
-def test_hidden_runs_are_listed(tmp_path):
-    write_run(tmp_path / ".hidden", range(3))
-    (tmp_path / ".git" / "deep").mkdir(parents=True)
-    assert [path.name for path, _ in list_runs(tmp_path)] == [".hidden"]
-
-
-def test_a_process_of_another_namespace_is_believed_while_its_rows_grow(tmp_path):
-    writer = write_run(tmp_path / "run", range(3), close=False)
-    writer.update_meta(pid=2**30, pid_namespace="pid:[1]")
-    wait_for(lambda: Run(tmp_path / "run").meta.pid_namespace == "pid:[1]")
-    assert Run(tmp_path / "run").meta.host == process.host()
-    assert Run(tmp_path / "run").status.state == "running"
-    writer.append(measurement(5))
-    writer.close()
-    assert meta().pid_namespace is None
 
 
 def test_two_trainings_of_one_name(tmp_path):

@@ -82,18 +82,6 @@ def test_a_later_process_of_the_same_pid_is_not_the_writer(tmp_path):
     wait_for(lambda: Run(tmp_path / "run").status.state == "killed")
 
 
-def test_a_process_on_another_machine_is_believed_while_it_gives_signs(tmp_path):
-    write_run(tmp_path / "run", [1], close=False).update_meta(host="elsewhere", pid=1)
-    wait_for(lambda: Run(tmp_path / "run").meta.host == "elsewhere")
-    assert Run(tmp_path / "run").status.state == "running"
-    long_ago = time.time() - 1000
-    for file in (tmp_path / "run").iterdir():
-        os.utime(file, (long_ago, long_ago))
-    status = Run(tmp_path / "run").status
-    assert status.state == "killed"
-    assert "elsewhere" in status.reason
-
-
 @pytest.mark.parametrize(
     ("ending", "state", "reason"),
     [

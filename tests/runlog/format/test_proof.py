@@ -15,9 +15,8 @@ from gradlens.analysis.facts import facts
 from gradlens.reports.listing import runs_table
 from gradlens.runlog import Run, RunWriter, list_runs
 from gradlens.runlog.format.description import read_meta
-from gradlens.runlog.reading import growing
 from tests.reports.printed import printed
-from tests.runlog.made import LAYERS, NAMES, measurement, meta, write_run
+from tests.runlog.made import LAYERS, NAMES, measurement, meta
 
 FIRST, SECOND = "measurements-000.arrows", "measurements-001.arrows"
 
@@ -166,19 +165,6 @@ def test_what_an_earlier_version_wrote_is_read_without_proofs(tmp_path):
     run = Run(tmp_path)
     assert (len(run), run.warnings, run.proven) == (129, (), False)
     assert [m.text for m in run.marks] == ["old", "new"]
-
-
-def test_seven_hundred_runs_open_few_files(tmp_path):
-    write_run(tmp_path / "runs" / "0", range(5))
-    for number in range(1, 700):
-        shutil.copytree(tmp_path / "runs" / "0", tmp_path / "runs" / str(number))
-    before = len(os.listdir("/proc/self/fd"))
-    found = list_runs(tmp_path / "runs")
-    assert len(os.listdir("/proc/self/fd")) - before <= 64
-    assert [len(run) for _, run in found] == [5] * 700
-    assert all(len(run.cosine("tail")) == 5 for _, run in found)  # opened again
-    assert len(os.listdir("/proc/self/fd")) - before <= 64
-    assert len(growing._OPEN) <= growing.MOST_OPEN
 
 
 def test_a_file_that_cannot_be_opened_is_said(run_path, monkeypatch):

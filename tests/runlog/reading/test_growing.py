@@ -1,12 +1,14 @@
 """Another program may cut a file or write it anew while it is read: the reader says so and lives."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from gradlens.runlog import Run, RunError
+from gradlens.runlog import Run, RunError, list_runs
 from gradlens.runlog.reading import growing
 from tests.runlog.made import write_run
 
@@ -87,3 +89,16 @@ def test_another_file_in_its_place_is_no_part_of_the_run(folder, tmp_path, monke
     other.replace(path)
     with pytest.raises(RunError, match="was replaced while it was read; open the run again"):
         run.cosine("tail")
+
+
+def test_seven_hundred_runs_open_few_files(tmp_path):
+    write_run(tmp_path / "runs" / "0", range(5))
+    for number in range(1, 700):
+        shutil.copytree(tmp_path / "runs" / "0", tmp_path / "runs" / str(number))
+    before = len(os.listdir("/proc/self/fd"))
+    found = list_runs(tmp_path / "runs")
+    assert len(os.listdir("/proc/self/fd")) - before <= 64
+    assert [len(run) for _, run in found] == [5] * 700
+    assert all(len(run.cosine("tail")) == 5 for _, run in found)  # opened again
+    assert len(os.listdir("/proc/self/fd")) - before <= 64
+    assert len(growing._OPEN) <= growing.MOST_OPEN

@@ -1,10 +1,8 @@
-"""A resumed run: one strictly increasing line of steps, in which later sessions win."""
+"""Which rows count when a run is resumed: later steps supersede earlier ones."""
 
 import numpy as np
-import pytest
 
-from gradlens.groups import ClassGroups
-from gradlens.runlog import Phase, Run, RunError, RunMeta, RunWriter
+from gradlens.runlog import Phase, Run, RunWriter
 from tests.runlog.made import measurement, meta, write_run
 
 
@@ -49,24 +47,6 @@ def test_a_session_that_measured_nothing_supersedes_nothing(tmp_path):
     assert Run(tmp_path).steps.tolist() == list(range(10))
 
 
-def test_start_time_and_facts_stay(tmp_path):
-    RunWriter(tmp_path, RunMeta(meta().groups, extra={"a": 1, "b": 1})).close("failed", "x")
-    started = Run(tmp_path).meta.started
-    writer = RunWriter(tmp_path, RunMeta(meta().groups, extra={"b": 2}, seed=4), resume=True)
-    run = Run(tmp_path)
-    assert (run.meta.started, run.meta.seed, run.meta.ended) == (started, 4, None)
-    assert {k: run.meta.extra[k] for k in "ab"} == {"a": 1, "b": 2}
-    assert (run.status.state, run.status.reason) == ("running", None)
-    assert writer.session == 1
-    writer.close()
-
-
-def test_resume_of_nothing_starts(tmp_path):
-    writer = RunWriter(tmp_path / "new", meta(), resume=True)
-    assert writer.session == 0
-    writer.close()
-
-
 def test_events_after_the_resume_point_are_superseded_too(tmp_path):
     writer = write_run(tmp_path, range(0, 100, 10), close=False)
     writer.event("phase", 0, name="I")
@@ -97,17 +77,6 @@ def test_going_back_in_the_same_process(tmp_path):
     run = Run(tmp_path)
     assert run.steps.tolist() == list(range(36))
     assert run.total_loss.tolist() == [*range(30), *range(1030, 1036)]
-
-
-def test_other_groups_are_refused(tmp_path):
-    write_run(tmp_path, [1])
-    groups = ClassGroups({"many": [0], "few": [1]}, 4).to_json()
-    with pytest.raises(RunError, match=r"other groups \(head, tail\) than this training \(many, few\)"):
-        RunWriter(tmp_path, RunMeta(groups), resume=True)
-    writer = RunWriter(tmp_path, meta(), resume=True)
-    with pytest.raises(RunError, match="groups of a run cannot change"):
-        writer.update_meta(groups=groups)
-    writer.close()
 
 
 def test_a_reader_follows_a_resumed_run(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,3 +172,14 @@ def _measurement(row: pa.RecordBatch, names: tuple[str, ...], L: int) -> Measure
         total_loss=row.column("total_loss")[0].as_py(),
         seconds=row.column("seconds")[0].as_py(),
     )
+
+
+def probes_in_force(probes: Iterable[Probe], starts: Mapping[int, int]) -> list[Probe]:
+    """Returns the probes that no later session supersedes, in the order of their steps.
+
+    Args:
+        probes: All of a run.
+        starts: Session -> the step at which it began.
+    """
+    kept = [probe for probe in probes if all(probe.step < at for s, at in starts.items() if s > probe.session)]
+    return sorted(kept, key=lambda probe: probe.step)

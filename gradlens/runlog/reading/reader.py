@@ -17,14 +17,14 @@ from gradlens.metrics.gram import UPDATE, Floats
 from gradlens.runlog.errors import RunError
 from gradlens.runlog.format import events as eventlog
 from gradlens.runlog.format.description import RunMeta
-from gradlens.runlog.format.events import Event, Mark, Phase
-from gradlens.runlog.format.probes import Probe
+from gradlens.runlog.format.events import Event
+from gradlens.runlog.format.probes import Probe, probes_in_force
 from gradlens.runlog.reading.files import RunFiles
 from gradlens.runlog.reading.recorded import Recorded
 from gradlens.runlog.reading.series import Series
 from gradlens.runlog.reading.share_distance import distance_of
 from gradlens.runlog.reading.status import RunStatus, status_of
-from gradlens.runlog.reading.stored import Stored
+from gradlens.runlog.reading.stored import Stored, Told
 from gradlens.shown import ShownInNotebooks
 
 
@@ -37,6 +37,8 @@ class Run(ShownInNotebooks):
     Steps are strictly increasing: where a training was resumed, the later session's steps supersede the earlier ones'. Curves
     are computed in parts and kept, so that a long run costs little memory and ``refresh`` reads only
     what is new. Safe to use from several threads.
+
+    Every method with a ``name`` or a ``layer`` raises KeyError where there is none such.
 
     Example:
         >>> from gradlens import Run
@@ -166,27 +168,16 @@ class Run(ShownInNotebooks):
         """Every event, in the order in which they were written: dicts with kind, step (or None), time and more."""
         return list(self._files.events.events)
 
-    @property
-    def phases(self) -> list[Phase]:
-        """The phases in order."""
-        return eventlog.phases(self._in_force())
-
-    @property
-    def marks(self) -> list[Mark]:
-        """The marks in order."""
-        return eventlog.marks(self._in_force())
-
-    @property
-    def evaluations(self) -> list[Event]:
-        """The evaluations in order: dicts with step, time and the numbers that were given."""
-        return eventlog.evaluations(self._in_force())
+    phases = Told(eventlog.phases, "The phases in order.")
+    marks = Told(eventlog.marks, "The marks in order.")
+    evaluations = Told(
+        eventlog.evaluations, "The evaluations in order: dicts with step, time and the numbers that were given."
+    )
 
     @property
     def probes(self) -> list[Probe]:
         """The whole-data measurements that no later session supersedes, in order."""
-        starts = self._files.starts()
-        kept = [p for p in self._files.probes if all(p.step < at for s, at in starts.items() if s > p.session)]
-        return sorted(kept, key=lambda probe: probe.step)
+        return probes_in_force(self._files.probes, self._files.starts())
 
     def nonfinite(self, name: str = "all", layer: str | None = None) -> NDArray[np.bool_]:
         """Returns [T] bool: whether a vector (by default the whole gradient) was measured and is not finite.
@@ -248,44 +239,25 @@ class Run(ShownInNotebooks):
         return self.quantity("mean_norm" if mean else "norm", name, layer=layer)
 
     def cosine(self, name: str, layer: str | None = None) -> Floats:
-        """Returns [T] cos(g_name, g): how far the whole gradient goes the way of this group.
-
-        Raises:
-            KeyError: No such name or layer.
-        """
+        """Returns [T] cos(g_name, g): how far the whole gradient goes the way of this group."""
         return self.quantity("cosine", name, layer=layer)
 
     def share(self, name: str, layer: str | None = None) -> Floats:
-        """Returns [T] <g_name, g> / <g, g>; the shares of all groups and "rest" add up to 1.
-
-        Raises:
-            KeyError: No such name or layer.
-        """
+        """Returns [T] <g_name, g> / <g, g>; the shares of all groups and "rest" add up to 1."""
         return self.quantity("share", name, layer=layer)
 
     def conflict(self, a: str, b: str, layer: str | None = None) -> Floats:
-        """Returns [T] cos(g_a, g_b); negative where the two pull against each other.
-
-        Raises:
-            KeyError: No such name or layer.
-        """
+        """Returns [T] cos(g_a, g_b); negative where the two pull against each other."""
         return self.quantity("conflict", a, b, layer=layer)
 
     def distortion(self, layer: str | None = None) -> np.float64:
-        """Returns ``gradlens.distortion`` of the run, or that of one layer: one number, the same under both names.
-
-        Raises:
-            KeyError: No such layer.
-        """
+        """Returns ``gradlens.distortion`` of the run, or that of one layer: one number, the same under both names."""
         return np.float64(distance_of(self, layer=layer).value)
 
     def share_distance(self, layer: str | None = None) -> Floats:
         """Returns [T] half the L1 distance between each step's shares and the groups' fractions of the classes.
 
         Of single steps, so mostly the chance of batches; ``distortion`` is about what lies behind it.
-
-        Raises:
-            KeyError: No such layer.
         """
         with self._lock:
             return self._recorded().share_distance(layer)
@@ -320,5 +292,6 @@ class Run(ShownInNotebooks):
         """Returns what there is now; to be asked under the lock, lest another thread's refresh changes it."""
         return Recorded(self.path, self._files, self._series, self._groups, len(self))
 
-    def _in_force(self) -> list[Event]:
+    def events_in_force(self) -> list[Event]:
+        """Returns the events that no later session supersedes, in order."""
         return eventlog.in_force(self._files.events.events, self._files.starts())

@@ -1,10 +1,15 @@
-"""Stored columns as attributes of a Run."""
+"""Stored columns, and what events tell, as attributes of a Run."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self, overload
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 from numpy.typing import NDArray
+
+from gradlens.runlog.format.events import Event
+
+T = TypeVar("T")
 
 
 class _HasColumns(Protocol):
@@ -26,3 +31,24 @@ class Stored:
 
     def __get__(self, run: _HasColumns | None, owner: type) -> Self | NDArray[Any]:
         return self if run is None else run.column(self._name)
+
+
+class _HasEvents(Protocol):
+    def events_in_force(self) -> list[Event]: ...
+
+
+class Told(Generic[T]):
+    """An attribute that is read out of the events that no later session supersedes, whenever it is asked for."""
+
+    def __init__(self, read: Callable[[list[Event]], list[T]], doc: str) -> None:
+        self._read = read
+        self.__doc__ = doc
+
+    @overload
+    def __get__(self, run: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, run: _HasEvents, owner: type) -> list[T]: ...
+
+    def __get__(self, run: _HasEvents | None, owner: type) -> Self | list[T]:
+        return self if run is None else self._read(run.events_in_force())

@@ -1,6 +1,6 @@
-"""Measuring a training that runs in several processes: their group gradients are those of the global batch.
+"""Measures a training that runs in several processes. The group gradients are those of the global batch.
 
-What needs torch.distributed is imported where several processes train: some builds of torch come without it.
+Modules that need torch.distributed are imported only when several processes train, because some builds of torch lack it.
 """
 
 from gradlens.distributed.choice import agreement_for

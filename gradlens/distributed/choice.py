@@ -1,4 +1,4 @@
-"""The agreement that a training needs: that of a single process, or of a process in a team."""
+"""Chooses the agreement that a training needs: for a single process, or for a process of several."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradlens.measure.agreement import Agreement, Solo
 
 
 def agreement_for(model: nn.Module, groups: ClassGroups) -> Agreement:
-    """Returns who agrees on the steps of a model's training.
+    """Returns the agreement for the training of a model. With several processes, it waits until all have called this.
 
     Args:
         model: The model, without wrappers.

@@ -1,7 +1,7 @@
-"""The error of a training in several processes that cannot be measured."""
+"""TeamError: a training in several processes cannot be measured."""
 
 from __future__ import annotations
 
 
 class TeamError(RuntimeError):
-    """The processes cannot be measured together; the message says why, and what to do about it."""
+    """The processes cannot be measured together. The message says the cause and the fix."""

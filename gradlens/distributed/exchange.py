@@ -1,4 +1,4 @@
-"""Facts that the processes of one training tell each other before there is a team: class counts."""
+"""Exchanges class counts among the processes of one training, before their lenses are made."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ SampleCounts = NDArray[np.int64]
 def shared_counts(counts: SampleCounts | None) -> tuple[SampleCounts | None, bool]:
     """Returns class counts of the whole training data, and whether they are sums over the processes.
 
-    Processes that read the same data set all know its counts; ones with a part each know that part's.
+    If all processes have the same counts, they read the same data set, and these are its counts. If the counts differ, each
+    process reads a part of the data, and the counts are added up.
 
     Args:
-        counts: [C] of this process, or None where it does not know.
+        counts: [C] samples of each class in this process's data; None if it does not know.
+
+    Returns:
+        [C] counts, or None if a process does not know its own; and whether they were added up.
 
     Raises:
         gradlens.distributed.TeamError: Another process does not answer.
@@ -38,12 +42,12 @@ def shared_counts(counts: SampleCounts | None) -> tuple[SampleCounts | None, boo
 
 
 def processes() -> int:
-    """Returns how many processes train together; 1 without torch.distributed."""
+    """Returns how many processes train together; 1 if torch.distributed is not in use."""
     return dist.get_world_size() if several() else 1
 
 
 def stay_away() -> None:
-    """Tells the other processes not to wait for this one, which cannot be measured."""
+    """Tells the other processes that this one cannot be measured, so that they do not wait for it."""
     if several():
         from gradlens.distributed.team import Team
 

@@ -1,4 +1,7 @@
-"""Joining: notices that a process has run out of data inside of ``Join``, where it answers the collectives of the others."""
+"""Joining: notices when a process has no more data inside ``torch.distributed.algorithms.join.Join``.
+
+Such a process only answers the collectives of the others until they have no more data either.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ from gradlens.guards.patches import Listeners, Patch
 
 @dataclass(frozen=True)
 class JoinListener:
-    """Somebody who must not send anything while this process only answers.
+    """Functions that stop gradlens' own messages while this process only answers, and start them again.
 
     Attributes:
-        pause: Called when this process has no more data, and perhaps again.
-        resume: Called when none has.
+        pause: Is called when this process has no more data; it may be called several times.
+        resume: Is called when no process has more data.
     """
 
     pause: Callable[[], None]
@@ -39,6 +42,6 @@ def _noticing(ordinary: Callable[..., Any], listeners: Listeners[JoinListener]) 
     return number_without_end
 
 
-# Asked again and again by a process that has run out of data. Not ``__exit__``, which Python looks up when a ``with`` block
-# begins: a lens may be made inside of it.
+# A process without data calls this function again and again. ``__exit__`` is no good place: Python looks it up when the
+# ``with`` block begins, and a lens may be made inside the block.
 JOIN = Patch(Join, "_get_num_nonjoined_procs", _noticing)

@@ -1,4 +1,4 @@
-"""JointProcesses: the processes of one training agree on each backward pass, and add up what they hold of a step."""
+"""JointProcesses: the processes of one training agree on each backward pass, and add up their sums at the end of a step."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from gradlens.measure.step_state import StepState
 
 @dataclass(frozen=True)
 class Agreed:
-    """What some process holds of a step that all are about to add up.
+    """What must be added up over the processes at the end of a step: all that at least one process has.
 
     Attributes:
-        present: Positions of vectors.
-        scores: Whether there are scores.
-        checks: Whether the difference was pulled back on its own, too.
-        total: Whether the total gradient is not the same in all processes yet.
+        present: Positions of the vectors that some process has.
+        scores: Whether some process has scores.
+        checks: Whether some process has also pulled the difference (see ``StepMeter``) back by itself.
+        total: Whether the total gradient must still be averaged.
     """
 
     present: Sequence[int]
@@ -45,19 +45,19 @@ class Agreed:
 
 
 class JointProcesses:
-    """Several processes; see ``TrainingProcesses``. Each measures its own part of each vector until the step ends.
+    """Several processes; see ``TrainingProcesses``. Each process measures its part of each vector until the step ends.
 
-    With whole parameters the parts are added up by one all-reduce of all vectors but the largest group's, which is the
-    averaged gradient of the training less the others. With sharded ones the vectors are reduced by the training's own
-    collectives, shard by shard, and only inner products are added up.
+    If each process holds whole parameters, one all-reduce adds up the parts of all vectors but that of the group with most
+    samples. This one is the difference: the averaged gradient of the training minus the others. If the parameters are sharded,
+    the training's own collectives reduce the vectors shard by shard, and only inner products are added up.
 
     Attributes:
         alone: False.
         shards: Whether each process holds a part of each gradient.
         team: The processes.
-        sharing: Who holds which gradients.
+        sharing: How the processes share gradients.
         wrapper: The DDP wrapper, or None.
-        committed: Measured steps so far.
+        committed: Number of measured steps so far.
     """
 
     alone = False
@@ -65,11 +65,11 @@ class JointProcesses:
     def __init__(
         self, team: Team, sharing: Sharing, wrapper: DistributedDataParallel | None, groups: ClassGroups
     ) -> None:
-        """Prepares.
+        """Keeps its arguments.
 
         Args:
             team: The processes.
-            sharing: Who holds which gradients.
+            sharing: How the processes share gradients.
             wrapper: The DDP wrapper, or None.
             groups: K groups.
         """
@@ -78,14 +78,14 @@ class JointProcesses:
         self.committed = 0
         self._class_numbers: Floats = np.array([len(ids) for ids in groups.classes], dtype=np.float64)
         self._seen: Floats = np.zeros(len(groups))  # samples of each group in the measured steps so far
-        # Whether backward passes hold collectives, as of the last step; assumed before the first.
+        # Whether backward passes held collectives in the last step. True before the first step, to be safe.
         self._joint = True
         self._joint_seen = False
         self._synced = True
         self._replicas: dict[int, int] = {}
 
     def engine_for(self, engine: str) -> tuple[str, str | None]:
-        """See ``TrainingProcesses``: replaying a forward pass would replay its collectives, so that "func" becomes "masked"."""
+        """See ``TrainingProcesses``. "func" becomes "masked": it repeats the forward pass, and so would repeat collectives."""
         if engine == "masked" or not (engine == "func" or self.shards):
             return engine, None
         return "masked", f"{engine}: only the masked engine treats {self.sharing.value} exactly"
@@ -96,16 +96,16 @@ class JointProcesses:
         self._replicas = {id(param): replicas(param, self.team.size) if self.shards else 1 for param in params}
 
     def measured_steps(self, here: int) -> int:  # noqa: ARG002
-        """See ``TrainingProcesses``: not each process may have added its part to what it counts."""
+        """See ``TrainingProcesses``. Returns the steps that all processes have recorded, the same number in each."""
         return self.committed
 
     def agree(
         self, step: StepState, losses: Sequence[Tensor], reached: Sequence[int], rows: Rows, switch: EngineSwitch
     ) -> Rows:
-        """See ``TrainingProcesses``: in joint passes the counts are those of all processes.
+        """See ``TrainingProcesses``. If the pass holds collectives, the counts are sums over all processes.
 
         Raises:
-            StepDropped: Another process cannot go on, or its loss depends on other anchors.
+            StepDropped: Another process cannot measure the pass, or its loss depends on other anchors.
         """
         if not step.sums.begun:
             self._joint_seen = self._joint_seen or any(is_joint(loss) for loss in losses)
@@ -132,7 +132,7 @@ class JointProcesses:
         """See ``TrainingProcesses``.
 
         Raises:
-            StepDropped: Another process cannot go on.
+            StepDropped: Another process cannot measure the pass.
         """
         if self._joint and self.team.vote(Question.REST, True).outcome is not Outcome.GO:
             raise StepDropped("another process cannot measure this backward pass")
@@ -143,14 +143,14 @@ class JointProcesses:
         return True
 
     def grad_is_averaged(self, passes: StepPasses) -> bool:
-        """Says whether what lies in ``.grad`` is averaged over the processes; a wrapper does so after one pass over a graph."""
+        """Says whether ``.grad`` is averaged over the processes. A wrapper averages it in the first pass over a graph only."""
         return self._synced and self.sharing is not Sharing.BY_HAND and not passes.retained
 
     def add_up(self, step: StepState, params: Sequence[nn.Parameter]) -> None:
-        """See ``TrainingProcesses``; all have agreed to it by a vote.
+        """See ``TrainingProcesses``. All processes must have agreed to it by a vote.
 
         Raises:
-            StepDropped: The processes hold different things.
+            StepDropped: The processes have measured different things.
         """
         sums = step.sums
         if sums.total is None:
@@ -170,13 +170,13 @@ class JointProcesses:
         self.committed += 1
 
     def averaged(self, vectors: Sequence[Grads], at: Sequence[int], params: Sequence[nn.Parameter]) -> Sequence[Grads]:
-        """See ``TrainingProcesses``; vectors of shards stay as they are."""
+        """See ``TrainingProcesses``. Vectors of sharded parameters stay as they are."""
         return vectors if self.shards else means([(at, vector) for vector in vectors], params, self.team)
 
     def in_range(
         self, vectors: Sequence[Grads], home: torch.device, sized: Sequence[Grads]
     ) -> tuple[Sequence[Grads], Tensor]:
-        """See ``TrainingProcesses``; products of shards are added up, so all processes need one exponent."""
+        """See ``TrainingProcesses``. The processes add up inner products of shards, so all need the same exponent."""
         if self.shards:
             return in_range(vectors, home, sized=sized, agree=self.team.max)
         return in_range(vectors, home, sized=sized)
@@ -184,10 +184,10 @@ class JointProcesses:
     def inner_products(
         self, vectors: Sequence[Grads], params: Sequence[nn.Parameter], layer_of: Sequence[int], layers: int
     ) -> Tensor:
-        """See ``TrainingProcesses``; of shards the sum over all processes.
+        """See ``TrainingProcesses``. With sharded parameters, returns the sum over all processes.
 
         Raises:
-            TeamError: Shards of some parameters lie in more processes than those of others.
+            TeamError: Some parameters are sharded over more processes than others.
         """
         if not self.shards:
             return inner_products(vectors, params, layer_of, layers)
@@ -195,7 +195,7 @@ class JointProcesses:
         if len(kinds) > 1:
             raise TeamError("parameters are sharded over different numbers of processes, which is not measured")
         shards = [nn.Parameter(dense(param.detach()), requires_grad=False) for param in params]
-        # Every process sends as many numbers, whatever its shards hold.
+        # Every process must send the same amount of numbers, so a missing gradient becomes zeros.
         filled: list[Grads] = [
             [torch.zeros_like(p) if g is None else dense(g) for g, p in zip(vector, shards, strict=True)]
             for vector in vectors
@@ -204,11 +204,15 @@ class JointProcesses:
         return self.team.sum(found.clone()) / max(kinds, default=1)
 
     def _compare(self, step: StepState, params: Sequence[nn.Parameter]) -> Agreed:
-        """Adds up the numbers that lie on the host, and makes sure that all processes are about to send the same."""
+        """Adds up the numbers that lie on the host, and checks that all processes will send the same tensors next.
+
+        Raises:
+            StepDropped: The processes have measured different things.
+        """
         team, positions, sums = self.team, step.positions.rest + 1, step.sums
         loss = 0.0 if sums.loss is None else float(sums.loss)
         size = float(sum(param.numel() for param in params))
-        # Not averaged yet, or not all of it.
+        # Whether the total gradient, or a part of it, is not averaged yet.
         local = not self._synced or sums.taken is not None or len(sums.raw) > 0 or step.passes.joined
         k = len(sums.counts)
         # What must be the same in all processes. Each has a place of its own for it, so that all of them read the same numbers
@@ -247,14 +251,18 @@ class JointProcesses:
         if disagreeing:
             found = -1.0 if sums.disagreement is None else float(sums.disagreement)
             sums.disagreement = team.max(torch.tensor(found, dtype=torch.float64))
-        # The difference has no vector of its own that would tell that the group has samples in some process.
+        # The difference has no vector that would show whether its group has samples in some process.
         if step.difference is not None and not sums.counts[step.difference % k] > 0:
             step.difference = sums.check = None
             return replace(agreed, checks=False)
         return agreed
 
     def _require_same_weights(self, params: Sequence[nn.Parameter]) -> None:
-        """Where no wrapper averages gradients, the weights tell whether somebody does: the optimizer has just stepped."""
+        """Checks that the script averages the gradients, if no wrapper does: after a step, all weights must be the same.
+
+        Raises:
+            StepDropped: The weights differ. The processes measure nothing more.
+        """
         team = self.team
         mark = sum((number + 1) * float(param.detach().double().sum()) for number, param in enumerate(params))
         low, high = team.max(torch.tensor([-mark, mark], dtype=torch.float64)).tolist()

@@ -1,4 +1,4 @@
-"""JointSteps: the processes of one training measure the same steps."""
+"""JointSteps: makes all processes of one training measure the same steps."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from gradlens.measure.meter import StepMeter
 from gradlens.measure.recorder import Recorder
 from gradlens.measure.stepped_gradient import SteppedGradient
 
-# Steps after which the processes look again whether one is to be measured, at the latest.
+# After at most this many steps, the processes ask again whether a step is due.
 LONGEST_WAIT = 1000
 
 
 class JointSteps:
     """Agrees on each step with the other processes; see ``Agreement``.
 
-    Process 0 decides which step is measured, and in how many steps to look again; in between nothing is communicated. A
-    measured step is open until all processes have agreed, by a vote, to add up what they hold, or that one of them cannot.
-    A process that leaves an open step early posts its vote and goes on training.
+    Process 0 decides which step is measured, and after how many steps to ask again. Between these steps the processes send
+    nothing. At the end of a measured step they vote: either all add up their sums, or one of them cannot and the step is not
+    recorded. Until then the step is open. A process that leaves an open step early posts its vote and goes on training.
 
     Attributes:
-        processes: Those that train.
+        processes: The processes that train.
         open: Whether all processes still measure the current step.
-        retries: False: the others do not wait for a second attempt.
+        retries: False, because the other processes do not wait for a second attempt.
     """
 
     retries = False
@@ -51,11 +51,11 @@ class JointSteps:
     def __init__(
         self, team: Team, sharing: Sharing, wrapper: DistributedDataParallel | None, groups: ClassGroups
     ) -> None:
-        """Prepares.
+        """Keeps its arguments.
 
         Args:
             team: The processes.
-            sharing: Who holds which gradients.
+            sharing: How the processes share gradients.
             wrapper: The DDP wrapper of the model, or None.
             groups: K groups.
         """
@@ -85,7 +85,7 @@ class JointSteps:
         """See ``Agreement``."""
         self._recorder, self._speak = recorder, recorder.announce
         if not self.writes:
-            recorder.announce = lambda _: None  # all processes would say the same
+            recorder.announce = lambda _: None  # process 0 says it for all
 
     def started(self, step: int) -> None:
         """See ``Agreement``."""
@@ -117,7 +117,7 @@ class JointSteps:
         return self.open
 
     def why_left_out(self, current: EngineAndMeter) -> str | None:
-        """See ``Agreement``: repeating a backward pass over shards could change the training."""
+        """See ``Agreement``. With sharded parameters, a repeated backward pass could change the training."""
         if not self.open or self._sharing is not Sharing.SHARDS:
             return None
         return why_not_repeatable(current.model.modules(), current.meter.params)
@@ -143,7 +143,7 @@ class JointSteps:
         """See ``Agreement``.
 
         Raises:
-            StepDropped: The processes set different passes aside.
+            StepDropped: The processes have set different passes aside.
         """
         self.open = False
         vote = self._team.vote(Question.COMMIT, True, [float(len(meter.passes.totals))])
@@ -179,14 +179,14 @@ class JointSteps:
             yield
         finally:
             if sending:
-                # The others wait for what this process will not send.
+                # The others wait for tensors that this process will not send.
                 self._team.abandon()
                 self._part()
             elif faults.over or faults.strict:
                 self._team.post(Question.LEAVE)
 
     def _take(self, vote: Vote) -> None:
-        """Takes a vote that did not go through."""
+        """Handles a vote whose outcome is not GO."""
         if vote.outcome is Outcome.PAUSE:
             self._paused = True
         elif vote.outcome is Outcome.OVER:
@@ -203,7 +203,7 @@ class JointSteps:
         self._recorder.warn("parted", step, f"measuring stops at step {step}, training goes on: {why}")
 
     def _pause(self) -> None:
-        """This process has no more data, and answers the collectives of the others (``Join``) until they have none either."""
+        """Stops measuring for now: this process has no more data, and only answers the collectives of the others (``Join``)."""
         if self._paused or self._team.over or not self._steps.running():
             return
         self._paused, self.open = True, False
@@ -211,7 +211,7 @@ class JointSteps:
         self._team.post(Question.PAUSE)
 
     def _resume(self) -> None:
-        """All processes have run out of data, and go on together."""
+        """Starts measuring again: no process has more data in the ``Join`` block, and all go on together."""
         if self._team.over or not self._steps.running():
             return
         vote = self._team.vote(Question.RESUME, True)
@@ -229,10 +229,12 @@ class JointSteps:
 
 @contextmanager
 def _undelayed(wrapper: DistributedDataParallel | None, backward: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Keeps our own passes through a static graph's first step from starting the all-reduce that waits for the training's.
+    """Delays the all-reduce of DDP with a static graph during gradlens' own passes of the first step.
+
+    In that step DDP starts its all-reduce at the end of the first backward pass. It must be the training's pass.
 
     Yields:
-        The backward pass, during which that is as ever.
+        The training's backward pass to run, in which the all-reduce starts as usual.
     """
     flag = "_static_graph_delay_allreduce_enqueued"
     if wrapper is None or not wrapper.static_graph or getattr(wrapper, flag, True):

@@ -1,4 +1,4 @@
-"""Means of vectors over the processes of a team, by few and large all-reduces."""
+"""Computes means of vectors over all processes, with few and large all-reduces."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import dense
 from gradlens.distributed.team import Team
 
-# Entries of one all-reduce; more are sent in several.
+# The most entries of one all-reduce.
 BUCKET = 2**26
 
 
 def means(parts: Sequence[tuple[Sequence[int], Grads]], params: Sequence[nn.Parameter], team: Team) -> list[Grads]:
-    """Returns the means over all processes of vectors in parameter space, by as few all-reduces as there are dtypes.
+    """Returns the means of vectors over all processes, with one all-reduce for each dtype, device and 2 ** 26 entries.
 
     Args:
-        parts: (indices of parameters, the vector over those) each; a missing gradient is zero.
-        params: All parameters.
+        parts: Pairs of indices of parameters and a vector over these; a gradient that is None counts as zero.
+        params: All P parameters.
         team: The processes.
     """
     slots: dict[tuple[torch.device, torch.dtype], list[tuple[int, int, int]]] = {}

@@ -1,4 +1,4 @@
-"""SharedSteppedGradient: whether an optimizer steps on what several passes gave, as the processes decide together."""
+"""SharedSteppedGradient: the processes decide together whether the optimizer steps on the gradients of several passes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from gradlens.measure.stepped_passes import step_together, taken_away
 
 
 class SharedSteppedGradient(SteppedGradient):
-    """Tells surgery on the gradients of several passes; see ``SteppedGradient``.
+    """Finds gradient surgery in a training of several processes; see ``SteppedGradient``.
 
-    Compared are means over the processes: a script may average the gradients of each pass before it combines them, or each
-    process combines its own and the results are averaged. Without passes set aside each process compares its own, but not in
-    scripts that average by hand: they do so between the backward pass and the step.
+    It compares means over the processes. A script may average the gradients of each pass before it combines them, or each
+    process combines its own gradients and the results are averaged: the means are right for both.
+
+    Without passes set aside, each process compares its own gradients. Nothing is compared if the script averages gradients by
+    hand, because it does so between the backward pass and the step.
     """
 
     def __init__(self, fail: Callable[[Exception], None], processes: JointProcesses) -> None:
@@ -28,7 +30,7 @@ class SharedSteppedGradient(SteppedGradient):
 
         Args:
             fail: See ``SteppedGradient``.
-            processes: Those that train.
+            processes: The processes that train.
         """
         super().__init__(fail)
         self._processes = processes
@@ -41,15 +43,15 @@ class SharedSteppedGradient(SteppedGradient):
         self._waits, self._stepped = False, None
 
     def decide(self, meter: StepMeter) -> None:
-        """Decides whether what was set aside counts; called in all processes, if one of them has set something aside.
+        """Decides whether the passes set aside count. All processes must call it, if one of them has set a pass aside.
 
         Args:
-            meter: Of this step.
+            meter: The meter of this step.
 
         Raises:
-            StepDropped: The processes set different passes aside, or come to different ends.
+            StepDropped: The processes have set different passes aside, or come to different results.
         """
-        if self._waits:  # the passes ran inside of the step
+        if self._waits:  # the passes ran inside the optimizer's step
             self._look(None)
         passes, stepped, team = self._passes, self._stepped, self._processes.team
         number = 0 if stepped is None else len(passes)

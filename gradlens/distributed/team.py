@@ -1,4 +1,4 @@
-"""Team: the processes that train one model, and what they agree on."""
+"""Team: connects the processes that train one model. They vote on each measured step, and add up tensors."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from torch.distributed.distributed_c10d import PrefixStore, _get_default_store
 from gradlens.distributed.errors import TeamError
 from gradlens.distributed.wrappers import in_join
 
-# Votes are held right after collectives of the training, so processes come to them at about the same time. One that does not
-# come within this time never will; then measuring stops and training goes on.
+# The processes vote right after collectives of the training, so they all come at about the same time. If one does not come
+# within this time, it never will: measuring stops, and training goes on.
 PATIENCE = timedelta(seconds=120)
-# How long to wait for the lenses of the other processes, which are made in the same training step.
+# How long to wait for the other processes to make their lenses, which they do in the same training step.
 MEETING = timedelta(seconds=60)
-# The same inside of a join: another process may have no data left, and answers collectives of the training only, which must not
-# wait longer than the training's own time limit.
+# How long to wait inside of a join. There, another process may have no data left and answer only the training's collectives.
+# It waits for this process meanwhile, and must not wait longer than the training's own time limit.
 MEETING_IN_JOIN = timedelta(seconds=15)
 NUMBERS = 4
 AWAY = "away"
@@ -42,7 +42,7 @@ class Question(IntEnum):
     REST = 2
     COMMIT = 3
     RESUME = 4
-    # Of a process that is somewhere else: its vote counts for whatever the others vote on.
+    # Votes of a process that does not wait for the others: they count in the next vote, whatever it is about.
     DECLINE = 5
     PAUSE = 6
     LEAVE = 7
@@ -73,40 +73,40 @@ class Vote:
 
 
 class Team:
-    """The processes of one training, on a connection of their own beside those of the training.
+    """The processes of one training, with a connection of their own beside those of the training.
 
-    A vote is one all-reduce of a few numbers. A process that cannot take part (a failed measurement, data that ran out)
-    posts its vote beforehand, without waiting: whenever the others come to their next vote, it is answered already. So
-    nobody ever waits for a process that goes on training.
+    A vote is one all-reduce of a few numbers. A process that cannot take part in the next vote (its measurement failed, or it
+    has no more data) posts its vote in advance, and does not wait. When the others vote, its answer is there already. So no
+    process ever waits for one that goes on training.
 
     Attributes:
-        rank: Of this process; rank 0 writes the log.
+        rank: Number of this process; process 0 writes the log.
         size: Number of processes.
-        over: Whether the processes have parted for good.
-        reason: Why, where that was no agreement.
+        over: Whether the processes have stopped measuring together, for good.
+        reason: Why they have stopped; None if a process has left by a vote, or if they have not stopped.
     """
 
     def __init__(self, rank: int, size: int, store: Any) -> None:
         """Connects; the other processes do so at the same time.
 
         Args:
-            rank: Of this process.
+            rank: Number of this process.
             size: Number of processes.
-            store: Where they find each other.
+            store: The store by which they find each other.
         """
         self.rank, self.size = rank, size
         self.over = False
         self.reason: str | None = None
-        # Made directly and not by new_group, which counts groups: the script's own groups keep their names.
+        # Made directly, not by new_group: new_group counts groups, and the script's own groups would get other names.
         self._group: Any = dist.ProcessGroupGloo(store, rank, size, PATIENCE)
-        # Its destructor would wait for votes that no other process comes to any more.
+        # This reference keeps the group alive. Its destructor would wait for votes that no other process takes part in.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._group))
         self._posted: deque[tuple[Any, Tensor]] = deque()
-        self._ballots: list[Tensor] = []  # that are in no vote
+        self._ballots: list[Tensor] = []  # to be used again
 
     @classmethod
     def meet(cls) -> Self:
-        """Joins the processes whose lenses are being made now.
+        """Waits for the lenses of the other processes, and connects to them.
 
         Raises:
             TeamError: Another process is not measured.
@@ -118,26 +118,29 @@ class Team:
 
     @staticmethod
     def tell(text: str) -> list[str]:
-        """Tells the other processes something, at the same point of the training; returns what each of them tells.
+        """Sends a text to the other processes, which call this at the same point of the training.
+
+        Returns:
+            The text of each process, by rank.
 
         Raises:
-            TeamError: Another process is not tracked.
+            TeamError: Another process is not measured.
         """
         return _gather(next(_meetings), text)
 
     @staticmethod
     def stay_away() -> None:
-        """Tells the other processes not to wait for this one at their next meeting."""
+        """Tells the other processes not to wait for this one when they next call ``meet`` or ``tell``."""
         with contextlib.suppress(RuntimeError, ValueError):
             _get_default_store().set(f"gradlens/{next(_meetings)}/{dist.get_rank()}", AWAY)
 
     def vote(self, question: Question, ok: bool, numbers: Sequence[float] = ()) -> Vote:
-        """Votes and waits for the others.
+        """Votes, and waits for the votes of the others.
 
         Args:
             question: What the vote is about.
-            ok: Whether this process can go on with it.
-            numbers: At most NUMBERS, to be summed.
+            ok: Whether this process votes yes.
+            numbers: At most NUMBERS numbers, which are summed over the processes.
         """
         while self._posted and not self.over:
             self._settle(*self._posted.popleft())
@@ -146,7 +149,11 @@ class Team:
         return self._settle(*self._cast(question, ok, numbers))
 
     def post(self, question: Question) -> None:
-        """Votes no in the next vote of the others, without waiting: DECLINE, PAUSE or LEAVE."""
+        """Votes no in the next vote of the others, and does not wait for it.
+
+        Args:
+            question: DECLINE, PAUSE or LEAVE.
+        """
         if self.over:
             return
         try:
@@ -157,22 +164,25 @@ class Team:
             self.over = True
 
     def abandon(self) -> None:
-        """Parts from the others at once, in the middle of something: what they wait for from this process fails."""
+        """Leaves the others at once. If they wait for tensors of this process, their call fails."""
         self.over = True
         if not self._posted and self._group is not None:
             ctypes.pythonapi.Py_DecRef(ctypes.py_object(self._group))
             self._group = None  # closes the connection
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Returns the sum over all processes; the processes have agreed on it by a vote.
+        """Returns the sum over all processes. They must have agreed on it by a vote.
 
         Args:
-            tensor: Overwritten; dense, of the same shape and dtype in each process.
+            tensor: Is overwritten. It is dense, with the same shape and dtype in each process.
+
+        Raises:
+            TeamError: This process has left the others.
         """
         return self._reduce(tensor, dist.ReduceOp.SUM)
 
     def max(self, tensor: Tensor) -> Tensor:
-        """Returns the largest value in all processes, entry by entry; as ``sum``."""
+        """Returns the largest value of all processes, entry by entry. It works like ``sum``."""
         return self._reduce(tensor, dist.ReduceOp.MAX)
 
     def _reduce(self, tensor: Tensor, operation: Any) -> Tensor:
@@ -208,7 +218,7 @@ class Team:
         votes, oks = values[: len(Question)], values[len(Question) : len(Question) + self.size]
         numbers = tuple(values[len(Question) + self.size :])
         absent = tuple(rank for rank, ok in enumerate(oks) if not ok)
-        # Steps begin and pauses end together; a process that is elsewhere then is there by an error of ours.
+        # Steps begin and pauses end in all processes at once. If only some vote on that, gradlens has made an error.
         apart = any(votes[question] not in (0, self.size) for question in (Question.SYNC, Question.RESUME))
         if votes[Question.PAUSE] and not votes[Question.LEAVE]:
             outcome = Outcome.PAUSE
@@ -227,11 +237,11 @@ class Team:
 
 
 def _lasting(tensor: Tensor) -> Tensor:
-    """Returns a tensor that no other thread takes the interpreter's lock for.
+    """Returns the tensor, and makes sure that a thread of the connection can drop it without the interpreter's lock.
 
-    The connection's threads let go of a vote's tensor when they come to it, which may be while Python ends. If theirs was the
-    last reference beside Python's own, they need the lock for that, and the process is aborted ("terminate called without an
-    active exception"; pytorch/pytorch#179291). A view, which is kept for good, is one reference more.
+    The connection's threads drop a vote's tensor some time later, perhaps while Python ends. If they hold the last reference
+    beside Python's own, they need the interpreter's lock for it, and the process is aborted ("terminate called without an
+    active exception"; pytorch/pytorch#179291). A view that is kept for good is one more reference.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(tensor.view(-1)))
     return tensor

@@ -1,4 +1,4 @@
-"""How a model's processes share its gradient: DistributedDataParallel, fully_shard, or by hand."""
+"""Finds out how processes share a model's gradient: DistributedDataParallel, fully_shard, or averaged by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from gradlens.distributed.errors import TeamError
 
 
 class Sharing(Enum):
-    """Who holds what: WHOLE parameters averaged by DDP or by hand in every process, or SHARDS of them."""
+    """How processes share gradients: every process holds whole ones (WRAPPED, BY_HAND), or a part of each (SHARDS).
+
+    The values are words for messages.
+    """
 
     WRAPPED = "DistributedDataParallel"
     BY_HAND = "by hand"
@@ -31,14 +34,14 @@ def several() -> bool:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Returns the model inside of DataParallel and DistributedDataParallel."""
+    """Returns the model inside DataParallel and DistributedDataParallel; the model itself without them."""
     while isinstance(model, (DataParallel, DistributedDataParallel)):
         model = model.module
     return model
 
 
 def wrapper_of(model: nn.Module) -> DistributedDataParallel | None:
-    """Returns the DDP wrapper that holds a model's parameters, or None."""
+    """Returns the DDP wrapper that holds the most of a model's trainable parameters; None if no wrapper holds any."""
     wanted = {id(param) for param in model.parameters() if param.requires_grad}
     best: tuple[int, DistributedDataParallel] | None = None
     for thing in _wrappers():
@@ -49,7 +52,7 @@ def wrapper_of(model: nn.Module) -> DistributedDataParallel | None:
 
 
 def in_join() -> bool:
-    """Says whether some model may be inside of ``join``, where processes may have different numbers of batches."""
+    """Says whether some DDP model is inside ``join``, where processes may have different numbers of batches."""
     return any(wrapper._join_config.enable for wrapper in _wrappers())
 
 
@@ -62,8 +65,12 @@ def _wrappers() -> Iterator[DistributedDataParallel]:
 def sharing_of(model: nn.Module, wrapper: DistributedDataParallel | None) -> Sharing:
     """Says how the processes share the gradient.
 
+    Args:
+        model: The model, without wrappers.
+        wrapper: Its DDP wrapper, or None.
+
     Raises:
-        TeamError: In a way that cannot be measured.
+        TeamError: They share it in a way that cannot be measured.
     """
     size = dist.get_world_size()
     trained = [param for param in model.parameters() if param.requires_grad]
@@ -94,8 +101,12 @@ def sharing_of(model: nn.Module, wrapper: DistributedDataParallel | None) -> Sha
 def replicas(param: Any, size: int) -> int:
     """Returns how many processes hold each shard of a DTensor.
 
+    Args:
+        param: The DTensor.
+        size: Number of all processes.
+
     Raises:
-        TeamError: It is not spread over all processes, or in more than one dimension.
+        TeamError: It is not spread over all processes, or it is sharded in more than one dimension.
     """
     placements, mesh = param.placements, param.device_mesh
     shards = [dim for dim, placement in enumerate(placements) if placement.is_shard()]
@@ -108,9 +119,9 @@ def replicas(param: Any, size: int) -> int:
 
 
 def is_joint(loss: Tensor) -> bool:
-    """Says whether a backward pass may hold collectives, so that all processes must run the same ones in step.
+    """Says whether a backward pass may hold collectives. Then all processes must run the same passes in the same order.
 
-    Structure only. Any function written in Python counts: what it does in its backward pass cannot be seen.
+    It looks at the graph only. Every autograd function in Python counts, because its backward pass cannot be looked into.
     """
     return any(
         isinstance(node, torch.autograd.function.BackwardCFunction) and type(node).__name__ != "_DDPSinkBackward"

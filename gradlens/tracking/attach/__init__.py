@@ -1,1 +1,1 @@
-"""Makes the lens of a script and keeps it in step with the script."""
+"""Makes the lens of a tracked script, and adapts it when the script changes its optimizer, its model or its classes."""

@@ -1,4 +1,4 @@
-"""Attaching: the lens of the training that a script runs: when it is made, and when another model gets one of its own."""
+"""Attaching: decides when a tracked script gets its lens, and when another model needs a new one."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ REENTRANT = (
 
 
 class Attaching:
-    """Counts training steps until there is a lens, makes it, and follows the training to another optimizer or model.
+    """Counts training steps until the lens is made, makes it, and follows the training to another optimizer or model.
 
     Attributes:
-        lens: The lens, once model, anchor and groups are known.
-        attachment: On the way there, once a loss was seen.
+        lens: The lens; None until model, anchor and groups are known.
+        attachment: What is known of the model and the groups so far; None until a loss was seen.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class Attaching:
         """Begins to count steps, at the first backward pass.
 
         Args:
-            options: What was asked for.
+            options: The options of the command line.
             folder: The run's folder.
-            passes: The passes over the data.
-            on_lens: Called with each lens as soon as it has been made.
-            on_changed: Called whenever ``lost`` or ``every_backward`` may have changed.
-            notice: Says something once, by its kind.
-            fail: Takes errors of ours that happen in the training's own optimizer steps.
+            passes: Counts the passes over the data.
+            on_lens: Is called with each lens as soon as it has been made.
+            on_changed: Is called whenever ``lost`` or ``every_backward`` may have changed.
+            notice: Is called with a kind and a line; prints the first line of each kind.
+            fail: Is given each error of gradlens in the training's own optimizer steps.
         """
         self._options, self._folder, self._passes = options, folder, passes
         self._on_lens, self._on_changed, self._notice, self._fail = on_lens, on_changed, notice, fail
@@ -66,7 +66,7 @@ class Attaching:
 
     @property
     def lost(self) -> bool:
-        """Whether another model than that of the lens may be training."""
+        """Whether the training may have gone on with another model than that of the lens."""
         return self._following is not None and self._following.lost
 
     @property
@@ -75,23 +75,33 @@ class Attaching:
         return self.attachment is not None and self.attachment.every_backward
 
     def backward_ran(self) -> None:
-        """Counts a backward pass until there is a lens, which goes on from there."""
+        """Counts a backward pass, as long as there is no lens to count it."""
         if self.lens is None:
             self._steps.backward_ran()
 
     def classes(self, found: list[Found]) -> int | None:
-        """Returns C of the run: once known, or that of the first loss call which the groups asked for fit."""
+        """Returns C, the number of classes of the run; None if it is not known yet.
+
+        Before the first lens it is the number of classes of the first loss call that fits the groups in the options.
+
+        Args:
+            found: The loss calls of this backward pass.
+        """
         if self.attachment is not None:
             return self.attachment.classes(found)
         counts = dict.fromkeys(class_count(item.sighting) for item in found if not contrasts(item.sighting))
         return next((count for count in counts if len(counts) > 1 and fit(self._options, count)), None)
 
     def attach(self, roots: list[Tensor], evidence: Evidence | None) -> None:
-        """Makes the lens where there is none, and another one where the training has gone on with another model.
+        """Makes the lens if there is none, and a new one if the training has gone on with another model.
 
         Args:
-            roots: What the script differentiates.
-            evidence: Anchors and labels of this backward pass, where they were found.
+            roots: The tensors that the script differentiates.
+            evidence: Anchors and labels of this backward pass; None if they were not found.
+
+        Raises:
+            RuntimeError: The script uses reentrant checkpointing, which cannot be measured.
+            WrongUse: The groups in the options cannot be made from this data.
         """
         if evidence is not None and self.lens is None:
             self._attach(roots, evidence)
@@ -103,7 +113,7 @@ class Attaching:
         return self._steps.others.line()
 
     def stop(self) -> None:
-        """Makes and follows nothing more."""
+        """Stops counting and following. No lens is made any more."""
         self._steps.end()
         if self._following is not None:
             self._following.stop()
@@ -124,7 +134,7 @@ class Attaching:
             self._follow(self.lens)
 
     def _attach_again(self, roots: list[Tensor], evidence: Evidence | None) -> None:
-        """Goes on with what is now trained: the next fold of a cross-validation, say."""
+        """Measures the model that is trained now, such as the next fold of a cross-validation."""
         assert self.attachment is not None
         assert self.lens is not None
         assert self._following is not None

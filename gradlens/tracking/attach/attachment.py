@@ -1,4 +1,4 @@
-"""Attachment: on the way from the first loss that is seen to the lens that measures the training."""
+"""Attachment: finds model, optimizer and groups from the first loss that is seen, and makes the lens when all are known."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ from gradlens.tracking.options import TrackOptions
 
 
 class Attachment:
-    """Knows the model from the first backward pass on, and the groups at once or after a pass over the data.
+    """What is known of the training. The model is known from the first backward pass on.
+
+    The groups are known at once if the class counts are; otherwise after a pass over the data, in which labels are counted.
 
     Attributes:
         search: The search for the groups.
         every_backward: Whether each backward pass is a step, because no optimizer was found.
-        grown: Whether the classifier has grown since the lens was made.
+        grown: Whether the classifier has more classes than when the lens was made.
     """
 
     def __init__(
@@ -51,16 +53,16 @@ class Attachment:
         """Finds model, optimizer and, if possible, class counts.
 
         Args:
-            options: What was asked for.
+            options: The options of the command line.
             folder: The run's folder.
-            roots: What the script differentiates.
-            evidence: Its anchors and labels.
-            loaders: The loaders that it may train from, with what was drawn from them.
-            steps: Has counted since the first backward pass.
-            fail: Takes errors of ours that happen in the training's own optimizer steps.
+            roots: The tensors that the script differentiates.
+            evidence: Their anchors and labels.
+            loaders: The loaders that the script may train from, each with the samples that were drawn from it.
+            steps: Has counted the steps since the first backward pass.
+            fail: Is given each error of gradlens in the training's own optimizer steps.
 
         Raises:
-            LookupError: The loss reaches nothing that could be trained.
+            LookupError: The loss depends on nothing that can be trained.
         """
         self._options, self._folder, self._fail = options, folder, fail
         self._owners = find_owners(leaves(list(roots)))
@@ -79,16 +81,16 @@ class Attachment:
     def lens(
         self, roots: Sequence[Tensor], evidence: Evidence, passes: int, on_made: Callable[[TrackedLens], None]
     ) -> TrackedLens | None:
-        """Returns the lens, or None while labels are being counted. The lens skips this step if it cannot measure it.
+        """Returns the lens, or None while labels are counted. The lens skips this step if it cannot measure it.
 
         Args:
-            roots: What the script differentiates.
+            roots: The tensors that the script differentiates.
             evidence: Anchors and labels of this backward pass.
-            passes: Passes over the data that have begun.
-            on_made: Called with the lens as soon as it has been made.
+            passes: Number of passes over the data that have begun.
+            on_made: Is called with the lens as soon as it has been made.
 
         Raises:
-            WrongUse: The counts make no groups.
+            WrongUse: The groups in the options cannot be made from the class counts.
         """
         first, self._first = self._first, False
         step = self._steps.of(self._owners.optimizer)
@@ -113,18 +115,21 @@ class Attachment:
         lens.step = step
         lens.epoch = max(passes - 1, 0)
         if lens.armed and (unseen or lens.engine_name != "masked"):
-            # Other engines need to see the forward pass, which is over; and a backward pass of this step may have run before
-            # this one, with labels or without (a penalty on the weights).
+            # The step cannot be measured: the other engines need to see the forward pass, which is over, or a backward pass of
+            # this step has run before this one, with labels or without (a penalty on the weights).
             lens.skip()
         return lens
 
     def within(self, evidence: Evidence) -> tuple[Evidence, str | None]:
-        """Returns the evidence over the classes of the run, and what to say the first time that labels belong to no group."""
+        """Returns the evidence for the classes of the run, and a line for the user, or None.
+
+        The line is returned once: the first time that labels belong to no group.
+        """
         text = None if self._without_data is None else self._without_data.look(evidence.labels)
         return evidence if self.search.known else within(evidence, self.search.num_classes), text
 
     def engine_changed(self, lens: TrackedLens) -> str | None:
-        """Returns what to say where another engine measures than was last said, after a backward pass."""
+        """Returns a line for the user if the engine has changed since the last line about it; otherwise None."""
         if lens.engine_name == self._engine:
             return None
         self._engine = lens.engine_name
@@ -138,7 +143,11 @@ class Attachment:
         return engine_of(lens, self._options.engine)
 
     def classes(self, found: Sequence[Found]) -> int:
-        """Returns C, which these loss calls may show to have grown."""
+        """Returns C, the number of classes, after a look whether the classifier has grown.
+
+        Args:
+            found: The loss calls of a backward pass.
+        """
         grown = self._classifier.grown(found, self.search.num_classes, self._owners.model.parameters())
         if grown is not None:
             self.search.grow(grown)
@@ -149,7 +158,7 @@ class Attachment:
         return self.search.num_classes
 
     def following(self, lens: TrackedLens) -> Following:
-        """Returns what notices that the training goes on with another optimizer or model than the lens's."""
+        """Returns the object that notices when the training goes on with another optimizer or model than the lens's."""
         measured = {id(param) for param in self._owners.model.parameters()}
         others = self._steps.others
         others.measuring(measured, from_start=not self._follows)
@@ -164,16 +173,17 @@ class Attachment:
         following: Following,
         on_made: Callable[[TrackedLens], None],
     ) -> TrackedLens | None:
-        """Finds what training has gone on with, and returns the lens for it; None where nothing can be measured.
+        """Finds the model that is trained now, and returns the lens for it; None if it cannot be measured.
 
-        The same model with a new layer keeps its lens; another model gets one of its own, in the run of ``lens``, which ends.
+        The same model with another optimizer keeps its lens. Another model, or a classifier that has grown, gets a new lens,
+        which continues the run of ``lens``; ``lens`` is closed.
 
         Args:
-            roots: What the script differentiates.
+            roots: The tensors that the script differentiates.
             evidence: Anchors and labels of this backward pass.
             lens: The lens so far.
-            following: What has noticed.
-            on_made: Called with the lens of another model as soon as it has been made.
+            following: Has noticed the change.
+            on_made: Is called with a new lens as soon as it has been made.
         """
         assert self._groups is not None
         owners = find_owners(leaves(list(roots)))
@@ -185,7 +195,7 @@ class Attachment:
             return None
         if _same(owners.model, self._owners.model):
             following.follow(optimizer)
-            lens.skip()  # a step may have begun before
+            lens.skip()  # the lens has not seen the beginning of this step
             return lens
         return self._renewed(replace(owners, optimizer=optimizer), roots, evidence, lens, following, on_made)
 
@@ -198,7 +208,7 @@ class Attachment:
         following: Following,
         on_made: Callable[[TrackedLens], None],
     ) -> TrackedLens:
-        """Returns a lens that goes on in the run of one which ends."""
+        """Closes a lens, and returns a new one that continues its run."""
         assert self._groups is not None
         self._groups = over(self._groups, self.search.num_classes)
         self._without_data = WithoutData(self._groups, known=self.search.known)
@@ -240,7 +250,7 @@ class Attachment:
 
 
 def _same(a: nn.Module, b: nn.Module) -> bool:
-    if type(a) is type(b) is nn.ModuleDict:  # several modules of the script, which are joined anew in each search
+    if type(a) is type(b) is nn.ModuleDict:  # several modules; each search puts them into a new ModuleDict
         return [id(part) for part in a.children()] == [id(part) for part in b.children()]
     return a is b
 

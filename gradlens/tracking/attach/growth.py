@@ -1,4 +1,4 @@
-"""Growth: whether a loss over more classes is that of the classifier measured so far, which has grown."""
+"""Growth: finds out whether the measured classifier has grown to more classes during the training."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from gradlens.tracking.find.targets import contrasts
 
 
 class MeasuredClassifier:
-    """The layer that the measured logits come from."""
+    """The classifier of the measured training: the layer that computes its logits."""
 
     def __init__(self, logits: Tensor) -> None:
-        """Notes the layer.
+        """Finds the layer and keeps which parameters it has.
 
         Args:
-            logits: [B, C, ...] of the first backward pass that is measured.
+            logits: [B, C, ...] logits of the first backward pass that is measured.
         """
         self._params = classifier_of(logits)
 
     def grown(self, found: Sequence[Found], classes: int, params: Iterable[Tensor]) -> int | None:
-        """Returns over how many classes the classifier is now; None where it has not grown.
+        """Returns the number of classes of a classifier that has grown; None if it has not.
 
-        A classifier has grown where the logits have become wider and its parameters are part of the wider one, or gone from
-        the model. Another head of the model, for another task, leaves them in place.
+        It has grown if there are logits of more classes, and its parameters are those of the wider layer, or are no longer in
+        the model. A second head of the model, for another task, leaves the classifier's parameters in the model.
 
         Args:
-            found: Loss calls of a backward pass.
+            found: The loss calls of a backward pass.
             classes: C so far.
             params: The model's parameters now.
         """

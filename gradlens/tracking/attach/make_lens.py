@@ -1,4 +1,4 @@
-"""Attaching: makes the lens of a script's training, and prints the line that says what was found."""
+"""Makes the lens of a tracked script, and prints the line that says what was found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gradlens.tracking.find.models import Owners
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
 
-# What torch.initial_seed() says where nobody seeded.
+# The value of torch.initial_seed() if the script has set no seed.
 UNSEEDED = 67280421310721
 
 
@@ -36,18 +36,22 @@ def attach(
     *,
     resume: bool = False,
 ) -> TrackedLens:
-    """Makes the lens.
+    """Makes the lens and chooses its engine.
 
     Args:
-        options: What was asked for.
+        options: The options of the command line.
         folder: The run's folder.
         groups: The groups to measure.
-        num_classes: C, of the logits; groups may hold classes beyond these.
-        counts: [C] class counts, where known.
-        owners: Model and optimizer.
-        roots: What the first backward pass differentiates.
-        evidence: Its anchors and labels.
-        resume: Whether the run in the folder goes on, with another model.
+        num_classes: C, the number of classes of the logits; the groups may have more.
+        counts: [C] class counts; None if they are not known.
+        owners: The model and its optimizer.
+        roots: The tensors that the first backward pass differentiates.
+        evidence: Anchors and labels of that pass.
+        resume: Whether to continue the run in the folder, with another model.
+
+    Raises:
+        TeamError: Other processes train the same model, and it cannot be measured with them.
+        RunError: The folder cannot be used.
     """
     lens = TrackedLens(
         owners.model,
@@ -63,7 +67,7 @@ def attach(
         class_counts=None if counts is None else counts.tolist(),
         meta=_facts(owners, evidence, num_classes),
         resume=resume,
-        # Not as warnings: a script may turn those into errors.
+        # Printed, not issued as Python warnings: a script may turn warnings into errors.
         announce=say,
     )
     lens.check_ahead(roots, evidence.anchors, evidence.dims, several=bool(evidence.labelled))
@@ -92,12 +96,12 @@ def announce(
     """Prints the line that says what was found.
 
     Args:
-        options: What was asked for.
+        options: The options of the command line.
         folder: The run's folder.
-        owners: Model and optimizer.
+        owners: The model and its optimizer.
         evidence: Anchors and labels of the first backward pass.
-        groups: The groups, or how they will be found.
-        engine: What measures, as ``engine_of`` says it, once that is known.
+        groups: Text: the groups, or how they will be found.
+        engine: Text of ``engine_of``; None if the engine is not known yet.
     """
     parameters = sum(p.numel() for p in owners.model.parameters() if p.requires_grad)
     anchors = " + ".join(str(list(anchor.shape)) for anchor in evidence.anchors)
@@ -115,20 +119,25 @@ def announce(
 
 
 def engine_of(lens: TrackedLens, asked: str) -> str:
-    """Returns which engine measures, and why where it is not the one that was asked for."""
+    """Returns a text with the engine's name, and the reason if it is not the one that the options name."""
     name = lens.engine_name
     return f"engine {name}" if asked in ("auto", name) else f"engine {name} ({lens.engine_reason})"
 
 
 def _attribution(evidence: Evidence) -> str:
-    """Says how contributions go to groups where a row has several labels."""
+    """Returns a text that says how a row's contribution is divided among groups, if a row has several labels; else ""."""
     if any(item.terms for item in evidence.labelled):
         return " (each loss call by its own labels)"
     return " (class masses share out each row)" if evidence.by_mass else ""
 
 
 def described(groups: ClassGroups, *, known: bool) -> str:
-    """Returns names, sizes and rule of groups; ``known``: whether there are no more classes."""
+    """Returns a text with the names, sizes and rule of groups.
+
+    Args:
+        groups: The groups.
+        known: Whether the number of classes is final; if not, the text says "so far".
+    """
     sizes = [f"{name} {len(ids)}" for name, ids in zip(groups.names[:4], groups.classes[:4], strict=True)]
     more = f" + {len(groups) - 4} more" if len(groups) > 4 else ""
     of, so_far = "outputs" if DATA in groups.rule else "classes", "" if known else " so far"

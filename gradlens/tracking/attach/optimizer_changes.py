@@ -1,4 +1,4 @@
-"""Following: notices that a training has gone on with another optimizer, or with another model."""
+"""Following: notices when a training goes on with another optimizer, or with another model."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from gradlens.tracking.attach.other_models import OtherModels
 from gradlens.tracking.attach.tracked_lens import TrackedLens
 
-# Steps of another optimizer of some of the parameters, without one of the known, after which it is the one that trains.
+# The known optimizer is the one whose steps the lens counts. Another optimizer of the same parameters replaces it after this
+# many steps in a row, without a step of the known one.
 ANOTHER_OPTIMIZER = 2
-# The same for an optimizer of other parameters: adversaries and the like take turns of a few steps each.
+# The same number for an optimizer of other parameters. It is larger, because adversarial trainings take turns of a few steps.
 ANOTHER_MODEL = 20
-# Steps of the known one after which an optimizer of all its parameters that steps for the first time goes on in its place: those
-# that wrap one another or step in turn have shown by then that they do.
+# After this many steps of the known optimizer, a new optimizer of all its parameters replaces it at its first step. Optimizers
+# that wrap one another or step in turn have all stepped before that.
 SETTLED = 2
 
 
 class Following:
-    """Watches which optimizers step, beside the one whose steps a lens counts.
+    """Watches the steps of all optimizers, to find out when another one replaces the known one.
 
-    Optimizers that wrap one another, and several that step in turn, leave the known one its steps.
+    Optimizers that wrap one another or step in turn do not replace it.
 
     Attributes:
-        on_lost: Called whenever ``lost`` has been set.
+        on_lost: Is called whenever ``lost`` has been set.
     """
 
     def __init__(
@@ -44,18 +45,18 @@ class Following:
 
         Args:
             lens: The lens.
-            optimizer: Whose steps it counts; None where each backward pass is a step.
-            measured: Ids of the parameters that it measures.
-            on_new: Called before the lens follows another optimizer.
-            fail: Takes errors of ours, which must not reach the step of the training.
-            others: Takes note of what trains beside.
+            optimizer: The known optimizer, whose steps the lens counts; None if each backward pass is a step.
+            measured: Ids of the parameters that the lens measures.
+            on_new: Is called before the lens follows another optimizer.
+            fail: Is given each error of gradlens, which must not reach the training's step.
+            others: Counts the steps of other models.
         """
         self.on_lost: Callable[[], None] = lambda: None
         self._lost = False
         self._others = False  # whether another optimizer has stepped since the known one did
         self._fail, self._beside = fail, others
         self._lens, self._known, self._measured, self._on_new = lens, optimizer, measured, on_new
-        # By weak references: an optimizer holds as much memory as its model, and these are no reason to keep it.
+        # Weak references: an optimizer holds as much memory as its model, and must not be kept alive by these counts.
         self._steps: defaultdict[ref[Optimizer], int] = defaultdict(int)
         self._strangers: set[ref[Optimizer]] = set()
         self._ever: set[ref[Optimizer]] = set()
@@ -64,7 +65,7 @@ class Following:
 
     @property
     def lost(self) -> bool:
-        """Whether the known optimizer rests while one of unknown parameters steps: another model may be training."""
+        """Whether another model may be training: an optimizer of other parameters steps, and the known one does not."""
         return self._lost
 
     @lost.setter
@@ -78,17 +79,22 @@ class Following:
         self._handle.remove()
 
     def newcomer(self) -> Optimizer | None:
-        """Returns the optimizer that steps in the place of the known one."""
+        """Returns the optimizer that has stepped most since the known one did; None if there is none."""
         alive = {found: steps for weak, steps in self._steps.items() if (found := weak()) is not None}
         return max(alive, key=lambda optimizer: alive[optimizer], default=None)
 
     def give_up(self) -> None:
-        """Takes note that the optimizers that step now train nothing that can be measured."""
+        """Ignores the optimizers that step now, because their model cannot be measured."""
         self._strangers.update(self._steps)
         self._rest()
 
     def follow(self, optimizer: Optimizer, *, stepped: bool = False) -> None:
-        """Goes on with this optimizer: its steps are those of the lens; ``stepped``: with the one it has just taken."""
+        """Makes an optimizer the known one, whose steps the lens counts.
+
+        Args:
+            optimizer: The optimizer.
+            stepped: Whether the step that it has just taken is the current step of the lens.
+        """
         self._on_new()
         if self._known is not None:
             self._ever.add(ref(self._known))
@@ -106,7 +112,7 @@ class Following:
         self._steps.clear()
 
     def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        # Runs in each step of each optimizer: in one piece, and as little of it as possible where they take turns.
+        # This runs in each step of each optimizer, so it must be fast: one function, and few calls.
         try:
             if optimizer is self._known:
                 if self._others:
@@ -129,13 +135,13 @@ class Following:
             self._fail(error)
 
     def _succeeds(self, optimizer: Optimizer) -> bool:
-        """Says whether an optimizer that has just stepped for the first time was made to go on in place of the known one."""
+        """Says whether an optimizer that has just stepped for the first time replaces the known one; see ``SETTLED``."""
         if self._known is None or self._lens.step - self._since < SETTLED:
             return False
         return _owned(self._known) <= _owned(optimizer)
 
     def _weigh(self, optimizer: Optimizer, steps: int) -> None:
-        """Decides what it means that another optimizer steps again and the known one does not."""
+        """Decides whether another optimizer, with ``steps`` steps in a row, replaces the known one or trains another model."""
         own = _owned(optimizer)
         if own & (self._measured if self._known is None else _owned(self._known)):
             self.follow(optimizer)

@@ -1,4 +1,4 @@
-"""OtherModels: how many optimizer steps of a process trained something else than what is measured."""
+"""OtherModels: counts the optimizer steps of a process that trained other models than the measured one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch.optim import Optimizer
 
 from gradlens.tracking.find.models import find_owners, hands_on
 
-# Kinds of optimizers and models that the line names.
+# The line names at most this many kinds of optimizers and models.
 SHOWN = 6
 
 
 @dataclass
 class _Record:
-    """What one optimizer has done; it outlives optimizer and model.
+    """The steps of one optimizer. The record stays when optimizer and model are gone.
 
     Attributes:
-        name: Kind of the optimizer, and the model.
+        name: Kind of the optimizer, and name of the model.
         params: The parameters that it trains.
-        steps: How many steps of it trained something else than what was measured then.
+        steps: Number of its steps that trained a model that was not measured at that time.
     """
 
     name: str
@@ -29,7 +29,11 @@ class _Record:
     steps: int = 0
 
     def trains(self, measured: set[int]) -> bool:
-        """Says whether some of the parameters are among those measured."""
+        """Says whether some of the parameters are measured.
+
+        Args:
+            measured: Ids of the measured parameters.
+        """
         return any((param := weak()) is not None and id(param) in measured for weak in self.params)
 
 
@@ -37,20 +41,20 @@ class OtherModels:
     """Counts the steps of optimizers whose parameters are not measured: clients, folds, discriminators, ensembles.
 
     Attributes:
-        uncounted: Optimizers whose steps need not be told: they train some of what is measured, or hand their steps on.
+        uncounted: Optimizers whose steps are not counted: they train measured parameters, or only call another optimizer.
     """
 
     def __init__(self) -> None:
         self._measured: set[int] = set()
         self._records: list[_Record] = []
-        # By weak references, as in a WeakKeyDictionary, but these are asked in each step of each optimizer beside the measured.
+        # A WeakKeyDictionary made by hand, because it must be fast: each step of each other optimizer looks into it.
         self._record_of: dict[ref[Optimizer], _Record] = {}
         self.uncounted: set[ref[Optimizer]] = set()
-        # A search of the process for the model costs some 50 ms, and copies of one model may come by the hundred.
+        # The name of a model by its shapes. A search for a model takes some 50 ms, and there may be hundreds of copies of one.
         self._names: dict[tuple[object, ...], str] = {}
 
     def stepped(self, optimizer: Optimizer) -> None:
-        """Counts one step."""
+        """Counts a step of an optimizer, unless it is one of ``uncounted``."""
         if ref(optimizer) in self.uncounted:
             return
         try:
@@ -64,27 +68,27 @@ class OtherModels:
         record.steps += 1
 
     def of(self, optimizer: Optimizer) -> int:
-        """Returns how many steps of an optimizer were counted."""
+        """Returns the number of counted steps of an optimizer."""
         record = self._record_of.get(ref(optimizer))
         return 0 if record is None else record.steps
 
     def measuring(self, measured: set[int], *, from_start: bool) -> None:
-        """Takes note of what is measured from now on.
+        """Is called when other parameters are measured from now on.
 
         Args:
-            measured: Ids of the parameters.
-            from_start: Whether the steps that they have taken so far are steps of the run.
+            measured: Ids of these parameters.
+            from_start: Whether their steps so far are steps of the run. Then these are no longer counted here.
         """
         self._measured = measured
         if from_start:
             self._records = [record for record in self._records if not record.trains(measured)]
-        self.uncounted.clear()  # to be looked at anew
+        self.uncounted.clear()  # each optimizer is looked at again
         for weak, record in list(self._record_of.items()):
             if record.trains(measured):
                 self._record_of.pop(weak, None)
 
     def line(self) -> str | None:
-        """Returns the line that says what trained unmeasured; None where nothing did."""
+        """Returns the line that says which other models were trained and not measured; None if there were none."""
         records = [record for record in self._records if record.steps]
         if not records:
             return None

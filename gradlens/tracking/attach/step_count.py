@@ -1,4 +1,4 @@
-"""StepCount: how many training steps went by before there was a lens to count them."""
+"""StepCount: counts the training steps before there is a lens to count them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from gradlens.tracking.attach.other_models import OtherModels
 
 
 class StepCount:
-    """Counts the steps of every optimizer, and backward passes, from the first backward pass on.
+    """Counts the steps of every optimizer, and the backward passes, from the first backward pass on.
 
-    Of every one, because whose steps are training steps is known only once labels are: they may be found some steps later.
+    It counts for every optimizer, because it is not known yet which of them trains the measured model: labels may be found
+    some steps later.
 
     Attributes:
-        others: What they train, of which some turns out not to be measured.
+        others: Counts the steps of models that are not measured.
     """
 
     def __init__(self, fail: Callable[[Exception], None]) -> None:
         """Begins to count.
 
         Args:
-            fail: Takes errors of ours that happen in the training's own optimizer steps.
+            fail: Is given each error of gradlens in the training's own optimizer steps.
         """
         self._fail = fail
         self.others = OtherModels()
@@ -34,15 +35,15 @@ class StepCount:
         self._handle = register_optimizer_step_post_hook(self._stepped)
 
     def backward_ran(self) -> None:
-        """Counts a backward pass, which is a step where no optimizer steps."""
+        """Counts a backward pass. Without an optimizer, each backward pass is a step."""
         self._backwards += 1
 
     def of(self, optimizer: Optimizer | None) -> int:
-        """Returns how many steps an optimizer has taken, or, without one, how many backward passes came before this one."""
+        """Returns the number of steps of an optimizer; for None, the number of backward passes before this one."""
         return max(self._backwards - 1, 0) if optimizer is None else self._counts.get(optimizer, 0)
 
     def begun(self) -> bool:
-        """Says whether a backward pass came before this one since an optimizer stepped."""
+        """Says whether another backward pass has run before this one since the last optimizer step."""
         return self._backwards - self._of_last_step > 1
 
     def end(self) -> None:

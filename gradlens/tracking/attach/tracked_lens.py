@@ -1,4 +1,4 @@
-"""TrackedLens: a lens whose passes the script runs itself, and what tracking tells it of them."""
+"""TrackedLens: the lens of a tracked script. The script calls torch itself; tracking tells the lens what it does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gradlens.measure.meter import Taken
 
 
 class TrackedLens(Lens):
-    """Is given backward passes with their anchors and labels, and is told what else the script does."""
+    """A lens with further methods, by which tracking hands over backward passes and changes of the training."""
 
     def measured_backward(
         self,
@@ -36,14 +36,14 @@ class TrackedLens(Lens):
             anchors: The tensors whose rows are samples.
             labels: Their labels.
             backward: The backward pass.
-            ignore_index: The label that belongs to no sample.
-            class_dim: Where the anchors have their classes, if that is known.
-            taken: Returns (parameter, gradient) pairs, where ``backward`` leaves nothing in ``.grad``.
-            labelled: The anchors again, where they have labels of their own.
+            ignore_index: The label of rows that are no samples.
+            class_dim: The dimension of the anchors that holds the classes; None if it is not known.
+            taken: Returns (parameter, gradient) pairs, if ``backward`` leaves nothing in ``.grad``.
+            labelled: The anchors, each with labels of its own; () if all have the same labels.
             retains: Whether ``backward`` keeps the graph for a pass over another loss.
 
         Raises:
-            LabelsError: As ``backward``; the backward pass has not run then.
+            LabelsError: See ``Lens.backward``. The backward pass has not run then.
         """
         if self._stepper.armed:
             self._stepper.arming.take_outputs()
@@ -62,29 +62,29 @@ class TrackedLens(Lens):
             self._stepper.plain(backward)
 
     def rest_backward(self, loss: Tensor, *, backward: Callable[[], None]) -> None:
-        """Runs ``backward`` exactly once; where measured, its gradient, which no label is known for, counts as ``rest``."""
+        """Runs ``backward``, a pass without known labels, exactly once. If it is measured, its gradient counts as ``rest``."""
         self._stepper.measure_rest([loss], backward) if self._stepper.armed else self._stepper.plain(backward)
 
     def unmeasured_backward(self) -> None:
-        """Takes note of a backward pass that has run in a step that is not measured."""
+        """Counts a backward pass that has run in a step that is not measured."""
         self._stepper.passed()
 
     def follow(self, optimizer: torch.optim.Optimizer, *, stepped: bool = False) -> None:
-        """Takes the steps of another optimizer as training steps from now on; ``stepped``: with the one it has just taken."""
+        """Takes the steps of another optimizer as training steps; ``stepped``: it has just stepped in the current one."""
         self._stepper.follow(optimizer, stepped=stepped)
 
     def on_armed(self, changed: Callable[[], None]) -> None:
-        """Calls ``changed`` whenever ``armed`` may have changed, for who would have to ask too often."""
+        """Has ``changed`` called whenever ``armed`` may have changed."""
         self._stepper.arming.on_changed = changed
 
     def skip(self) -> None:
-        """Leaves the current step unmeasured, such as one whose forward pass ran before the lens was made."""
+        """Leaves the current step unmeasured."""
         self._stepper.skip()
 
     def halt(self) -> None:
-        """Measures no more; the run stays open."""
+        """Stops measuring. The run stays open."""
         self._stepper.stop()
 
     def check_ahead(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
-        """Chooses the engine again by a backward pass that is about to run; see ``SplitEngine.check_ahead``."""
+        """Chooses the engine for the backward pass that comes now; see ``SplitEngine.check_ahead``."""
         self._stepper.current.switch.check_ahead(roots, anchors, dims, several=several)

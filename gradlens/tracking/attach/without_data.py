@@ -1,4 +1,8 @@
-"""Labels of classes that belong to no group because the data seemed to have none of them, or no label so far was theirs."""
+"""WithoutData: warns once if labels of measured steps belong to no group.
+
+Groups are made from classes that the data has. A class is in no group if the data seemed to have no sample of it, or if no label
+so far was of it.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,14 @@ NAMED = 5
 
 
 class WithoutData:
-    """Looks at the labels of measured steps, and tells once that some of them count as ``rest``."""
+    """Looks at the labels of measured steps, and warns once if some of them count as ``rest``."""
 
     def __init__(self, groups: ClassGroups, *, known: bool) -> None:
-        """Prepares.
+        """Finds the classes that belong to no group.
 
         Args:
-            groups: The groups of the run; their rule says whether classes without data were left out.
-            known: Whether there are no other classes than these.
+            groups: The groups of the run. Their rule says whether classes without data were left out.
+            known: Whether the number of classes is final.
         """
         left_out = groups.of_class() < 0
         self._why = "training data seemed to have none" if known else "first labels had none"
@@ -28,7 +32,7 @@ class WithoutData:
         self._unexpected = torch.from_numpy(left_out) if DATA in groups.rule or not known else None
 
     def look(self, labels: Tensor) -> str | None:
-        """Returns what to say of the labels of a backward pass, the first time that there is something."""
+        """Returns a line for the user, the first time that labels belong to no group; otherwise None."""
         if self._unexpected is None or labels.is_floating_point():
             return None
         ids = labels.detach().reshape(-1).cpu().long()

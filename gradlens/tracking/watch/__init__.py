@@ -1,1 +1,1 @@
-"""Watches what the script asks torch to do."""
+"""Watches a tracked script: its calls of torch's losses, backward passes and data loaders."""

@@ -1,4 +1,4 @@
-"""Faults: keeps errors of gradlens away from the script that is tracked."""
+"""Faults: keeps errors of gradlens out of the tracked script."""
 
 from __future__ import annotations
 
@@ -14,47 +14,55 @@ if TYPE_CHECKING:
 
 
 class Faults:
-    """Runs code of ours inside of the script's, and takes the errors that it raises.
+    """Runs code of gradlens inside the script's calls, and handles the errors that it raises.
 
     Attributes:
-        failure: The first error of ours.
+        failure: The first error of gradlens, or None.
     """
 
     def __init__(self, watch: Watch, give_up: Callable[[Exception], None], *, strict: bool) -> None:
-        """Prepares.
+        """Keeps its arguments.
 
         Args:
-            watch: What is looked at.
-            give_up: Stops what an error leaves without sense.
-            strict: Whether errors of ours end the training.
+            watch: Says what the patched functions look at.
+            give_up: Stops measuring the step, or all of tracking, after an error.
+            strict: Whether errors of gradlens end the training.
         """
         self._watch, self._give_up, self._strict = watch, give_up, strict
         self.failure: Exception | None = None
 
     def fail(self, error: Exception) -> None:
-        """Takes an error of ours: training goes on without gradlens, or ends if the user wants that.
+        """Handles an error of gradlens. The training goes on without gradlens, or ends if the user has asked for that.
 
         Raises:
-            Exception: ``error``, where tracking is strict.
+            Exception: ``error``, if tracking is strict.
         """
         self.failure = self.failure or error
         try:
             self._give_up(error)
         except Exception:
-            # The training goes on even where what stops tracking fails; the process's end says what ``failure`` was.
+            # The training goes on even if ``give_up`` fails. ``failure`` is printed at the end of the process.
             self._watch.state = self._watch.of_step = State.OFF
         if self._strict:
             raise error
 
     def quietly(self, action: Callable[..., None], *arguments: Any) -> None:
-        """Does something in the middle of the script's own code."""
+        """Calls ``action`` inside the script's own code, and handles its errors."""
         try:
             action(*arguments)
         except Exception as error:
             self.fail(error)
 
     def guarded(self, measured: Callable[[RunOnce], None], call: Callable[[], None]) -> None:
-        """Runs ``call``, which is the script's, exactly once, inside of ``measured`` or after it."""
+        """Runs ``call`` of the script exactly once: inside ``measured``, or after it.
+
+        Args:
+            measured: Is given the call; runs and measures it, or does not run it.
+            call: The script's call.
+
+        Raises:
+            BaseException: ``call`` has raised it.
+        """
         from gradlens.guards.run_once import RunOnce
 
         once, watch = RunOnce(call), self._watch
@@ -74,7 +82,7 @@ class Faults:
 
 
 def give_up(tracker: Tracker, error: Exception) -> None:
-    """Stops what an error of ours leaves without sense: the measuring of this step, or all of tracking."""
+    """Stops measuring after an error of gradlens: this step only if its labels are wrong, otherwise all of tracking."""
     from gradlens.batch.rows import LabelsError
     from gradlens.guards.error_text import in_one_line
 
@@ -84,7 +92,7 @@ def give_up(tracker: Tracker, error: Exception) -> None:
     if isinstance(error, LabelsError):
         tracker.notices.say("labels", f"a step was not measured: {error}")
         if tracker.lens is not None:
-            tracker.lens.skip()  # nor are its other backward passes; and other processes need not wait for this one
+            tracker.lens.skip()  # for the step's other backward passes, and so that no other process waits for this one
         return
     tracker.stop()
     text = f"training goes on without being measured (--strict would stop it): {in_one_line(error)}"

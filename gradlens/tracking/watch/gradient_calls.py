@@ -1,4 +1,4 @@
-"""GradientCalls: trainings that never call backward, but use the gradients that ``torch.autograd.grad`` returns."""
+"""GradientCalls: measures trainings that use the gradients returned by ``torch.autograd.grad`` and never call backward."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 class GradientCalls:
-    """Tells the calls that train a model from others (penalties, saliency), and has them measured."""
+    """Finds the calls of ``torch.autograd.grad`` that train a model, among others (penalties, saliency), and measures them."""
 
     def __init__(self, tracker: Tracker) -> None:
-        """Prepares.
+        """Keeps its argument. No call was seen yet.
 
         Args:
-            tracker: Measures, and keeps errors of ours away from the training.
+            tracker: Measures the calls, and keeps errors of gradlens out of the training.
         """
         self._tracker = tracker
-        # Ids of what gradients were asked for in the last step, and the call's options: the same is a step again.
+        # Ids of the last step's ``inputs``, and its options. A call with the same ones is a step, too.
         self._last: tuple[list[int], dict[str, Any]] = [], {}
 
     def repeats(self, inputs: Any, options: dict[str, Any]) -> bool:
-        """Whether the gradients asked for are those of a step as the ones before."""
+        """Says whether a call has the same inputs and options as the last step. Then it is a step, too."""
         known, given = self._last
         return (
             isinstance(inputs, list | tuple)
@@ -38,7 +38,7 @@ class GradientCalls:
         )
 
     def passed(self) -> None:
-        """Counts a step that is not measured, whose gradients ``repeats`` knew."""
+        """Counts a step that is not measured, after ``repeats`` has returned True."""
         attaching = self._tracker.attaching
         if attaching is not None and attaching.lens is not None:
             attaching.lens.unmeasured_backward()
@@ -53,16 +53,17 @@ class GradientCalls:
         *,
         retains: bool,
     ) -> None:
-        """Measures gradients that are asked for, where they train a model, while ``guarded``.
+        """Measures a call if it trains a model. It is called inside ``Faults.guarded``.
 
-        They do in a script that never calls backward, from the second call on: the first may be no training.
+        It trains a model if the script never calls backward, and if such a call was seen before: the first one may be something
+        else.
 
         Args:
             roots: The tensors that are differentiated.
-            inputs: With respect to what.
+            inputs: The tensors with respect to which they are differentiated.
             options: The call's other arguments by name.
-            once: Computes them.
-            found: Holds them as its only entry when ``once`` has run.
+            once: Runs the call.
+            found: Its only entry is the call's result, after ``once`` has run.
             retains: Whether the call keeps the graph for another one.
         """
         seen = self._tracker.seen
@@ -77,6 +78,6 @@ class GradientCalls:
 
 
 def all_that_is_trained(roots: list[Tensor], inputs: Sequence[Tensor]) -> bool:
-    """Says whether gradients with respect to ``inputs`` are those of all that is trained."""
+    """Says whether ``inputs`` hold all leaves that ``roots`` depend on and that have requires_grad."""
     known = {id(tensor) for tensor in inputs}
     return all(id(leaf) in known for leaf in leaves(roots) if leaf.requires_grad)

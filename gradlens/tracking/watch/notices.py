@@ -1,4 +1,4 @@
-"""Notices: what is said of the training once, on the terminal and in the run's log."""
+"""Notices: prints lines about the training, one of each kind, and writes them into the run's log."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 
 class Notices:
-    """Says one thing of a kind.
+    """Prints only the first line of each kind.
 
     Attributes:
-        said: What was said, by its kind.
+        said: The printed lines, by their kind.
     """
 
     def __init__(self, lens: Callable[[], Lens | None]) -> None:
-        """Prepares.
+        """Keeps its argument.
 
         Args:
-            lens: Returns the lens, whose log gets what is said from when there is one.
+            lens: Returns the lens, or None. Lines are logged from when there is one.
         """
         self._lens = lens
         self.said: dict[str, str] = {}
 
     def say(self, kind: str, text: str) -> None:
-        """Says something, unless something of its kind was said."""
+        """Prints and logs a line, unless one of its kind was printed before."""
         if kind in self.said:
             return
         self.said[kind] = text

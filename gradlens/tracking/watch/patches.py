@@ -1,7 +1,7 @@
-"""The patches: loss functions and backward of torch, wrapped so that a tracker sees them.
+"""The patches: wraps losses, backward passes and data loaders of torch, so that a tracker sees their calls.
 
-They are made before the script's ``import torch`` returns, so that ``from torch.nn.functional import cross_entropy`` gets
-the wrapped function, too. On a step that is not measured a wrapper checks a flag and calls the function of torch.
+The patches are made before the script's ``import torch`` returns. So ``from torch.nn.functional import cross_entropy`` gets the
+wrapped function, too. In a step that is not measured, a wrapper only checks a flag and calls torch's function.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Position of ignore_index among the arguments of the watched loss functions.
 LOSSES = {"cross_entropy": 4, "nll_loss": 4}
-# Names of the arguments after what is differentiated.
+# Names of the arguments of torch.autograd.backward after the first.
 OF_AUTOGRAD = ("grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs")
 INPUTS = OF_AUTOGRAD.index("inputs")
 
@@ -44,7 +44,7 @@ def _watched_loss(
 
     def watched(*args: Any, **kwargs: Any) -> Tensor:
         output = function(*args, **kwargs)
-        # Compiled code keeps the function of torch, without a trace of this one.
+        # Compiled code contains torch's function and nothing of this one.
         if (
             in_dynamo()
             or (tracker := trackers.newest) is None
@@ -60,7 +60,7 @@ def _watched_loss(
         tracker.faults.quietly(tracker.loss_called, name, logits, labels, ignored, output)
         return output
 
-    # torch.jit.script compiles the source of the function that is wrapped, with the names that the wrapper knows.
+    # torch.jit.script compiles the source of the wrapped function, but looks names up in the globals of the wrapper.
     known = types.FunctionType(watched.__code__, function.__globals__, name, None, watched.__closure__)
     return functools.wraps(function)(known)
 
@@ -112,7 +112,7 @@ def _watched_gradients(ordinary: Callable[..., Any], trackers: Listeners[Tracker
         except Exception as error:
             tracker.faults.fail(error)
             repeated = False
-        if repeated:  # a step of such a loop may take a third of a millisecond, of which each microsecond is 0.3 %
+        if repeated:  # must be fast: a step of such a loop may take 0.3 ms, so each microsecond is 0.3 %
             watch.state = State.BUSY
             try:
                 result = ordinary(outputs, inputs, **kwargs)
@@ -167,7 +167,7 @@ def _watched_packing(ordinary: Callable[..., None], trackers: Listeners[Tracker]
     return entered
 
 
-# Where fits are nested, the newest tracker alone gets the calls.
+# If several trackers listen, only the newest gets the calls.
 PATCHES: tuple[Patch[Tracker], ...] = (
     *(Patch(F, name, functools.partial(_watched_loss, name, position)) for name, position in LOSSES.items()),
     Patch(torch.autograd, "backward", _watched_backward),  # Tensor.backward calls it, too
@@ -179,7 +179,7 @@ PATCHES: tuple[Patch[Tracker], ...] = (
 
 
 def install(tracker: Tracker) -> None:
-    """Has a tracker get the calls of the watched functions, until it stops."""
+    """Sends the calls of the patched functions to a tracker, until the tracker stops."""
     tracker.gradient_calls = GradientCalls(tracker)
     tracker.leaves.append(listen(SCALE, ScaleListener(lambda: tracker.watch.of_step is State.ALL, tracker.faults.fail)))
     for patch in PATCHES:
@@ -187,10 +187,10 @@ def install(tracker: Tracker) -> None:
 
 
 def _roots(tensors: Any) -> list[Tensor]:
-    """Returns what is differentiated.
+    """Returns the tensors that a backward call differentiates.
 
     Raises:
-        LabelsError: Edges of the graph instead of tensors, from which no labels can be found.
+        LabelsError: It differentiates edges of the graph instead of tensors. No labels can be found from these.
     """
     roots: list[Any] = [tensors] if isinstance(tensors, Tensor | GradientEdge) else list(tensors)
     if not all(isinstance(root, Tensor) for root in roots):
@@ -200,7 +200,10 @@ def _roots(tensors: Any) -> list[Tensor]:
 
 
 def _trains(outputs: Any, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether gradients of a scalar are asked for that may train: with respect to leaves, and not differentiated again."""
+    """Says whether a call of ``torch.autograd.grad`` may train a model.
+
+    It may if it differentiates scalars with respect to leaves, and its result is not differentiated again.
+    """
     names = ("grad_outputs", "retain_graph", "create_graph", "only_inputs", "allow_unused", "is_grads_batched")
     given = dict(zip(names, args, strict=False)) | kwargs
     if any(given.get(name) not in (None, False) for name in ("grad_outputs", "create_graph", "is_grads_batched")):
@@ -215,13 +218,13 @@ def _trains(outputs: Any, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, 
 
 
 def _retains(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a backward call keeps the graph, so that another one may follow."""
+    """Says whether a call keeps the graph, so that another one may follow."""
     given = dict(zip(OF_AUTOGRAD, args, strict=False)) | kwargs
     return bool(given.get("create_graph") if given.get("retain_graph") is None else given["retain_graph"])
 
 
 def _is_plain(roots: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a backward call asks for nothing but the gradients of a scalar; retaining the graph does not matter."""
+    """Says whether a backward call computes all gradients of its roots and nothing else. It may keep the graph."""
     given = dict(zip(OF_AUTOGRAD, args, strict=False)) | kwargs
     given.pop("retain_graph", None)
     inputs = given.pop("inputs", None)

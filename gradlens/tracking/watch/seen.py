@@ -1,4 +1,4 @@
-"""What was seen of a script so far; where nothing was measured, the end says why by it."""
+"""Seen: what a script has done so far. If nothing was measured, the last line of the run says why by these facts."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass
 class Seen:
-    """Each is true once it was seen.
+    """Each attribute becomes True when the script has done the thing once.
 
     Attributes:
-        torch: The script imports torch.
-        loss: A loss call that trains.
-        packed: Hooks of the script's own pack what autograd saves.
-        compiled: A compiled loss.
-        backward: A backward pass.
-        whole: A backward pass that asks for all gradients of a scalar.
-        partial: Another backward pass.
-        gradients: Gradients that the script computes, and that may train something.
-        returned: The same a second time: such gradients train, unless a backward pass follows.
-        other_gradients: Gradients that the script computes for something else.
+        torch: It has imported torch.
+        loss: It has called a loss that trains.
+        packed: It has used hooks of its own that pack the tensors that autograd saves.
+        compiled: It has used a compiled loss.
+        backward: It has run a backward pass.
+        whole: It has run a backward pass that computes all gradients of a scalar.
+        partial: It has run another kind of backward pass.
+        gradients: It has called ``torch.autograd.grad`` in a way that may train a model.
+        returned: It has done so a second time. Such calls train, unless a backward pass follows.
+        other_gradients: It has called ``torch.autograd.grad`` for something else.
     """
 
     torch: bool = False

@@ -1,4 +1,4 @@
-"""What the patched functions of torch look at now: one named state, which they read before anything else."""
+"""State: what the patched functions of torch look at now. They read it before anything else."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from enum import IntEnum
 
 
 class State(IntEnum):
-    """How much of the script is looked at, from nothing to everything."""
+    """How much of the script is looked at, from OFF (nothing) to ALL (everything)."""
 
     OFF = 0
-    """Nothing any more: tracking is over."""
+    """Nothing, for good: tracking is over."""
     BUSY = 1
-    """Nothing while code of ours runs: what it asks of torch is not the script's."""
+    """Nothing, because code of gradlens runs: its calls of torch are not the script's."""
     IDLE = 2
-    """Nothing until an optimizer steps: this step is not measured."""
+    """Nothing until the optimizer has stepped: this step is not measured."""
     BACKWARD = 3
-    """Backward passes, each of which is a step; this one is not measured."""
+    """Backward passes only: each of them is a step, and the current one is not measured."""
     ALL = 4
     """Forward and backward passes."""
 
@@ -24,8 +24,8 @@ class Watch:
     """Holds the state.
 
     Attributes:
-        state: What is looked at now.
-        of_step: The same, but for code of ours that may be running.
+        state: What is looked at now; BUSY while code of gradlens runs.
+        of_step: What is looked at in this step; never BUSY.
     """
 
     def __init__(self) -> None:

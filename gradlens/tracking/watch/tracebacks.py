@@ -1,4 +1,4 @@
-"""Tracebacks without the frames of gradlens: an error of the script looks as it does without tracking."""
+"""Removes the frames of gradlens from tracebacks, so that an error of the script looks as it does without tracking."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 
 _PACKAGE = str(Path(__file__).resolve().parents[2]) + "/"
 _TRACKING = f"{_PACKAGE}tracking/"
-# Where the script's hooks are called in their place.
+# The functions here call the script's hooks.
 _GUARDS = f"{_PACKAGE}guards/"
-# Where programs are compiled: an error there (a SyntaxError) is the program's, and Python shows no frame for it.
+# This file compiles programs. An error there (a SyntaxError) is the program's, and Python shows no frame for it.
 _COMPILES = f"{_TRACKING}launch/program.py"
 _RUNS = f"{_TRACKING}launch/runner.py"
-# Functions of ``traceback`` by which all of its others read a traceback (the private one since Python 3.11).
+# The functions of the module ``traceback`` that read a traceback for all others (the private one since Python 3.11).
 _READERS = ("walk_tb", "_walk_tb_with_full_positions")
 
 
 def clean(error: BaseException) -> None:
-    """Removes our frames from the traceback of an error and of the errors that it came from.
+    """Removes gradlens' frames from the traceback of an error, and of the errors that caused it.
 
-    What is above the program's first frame goes entirely.
+    All frames above the program's first one are removed, too.
     """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
@@ -39,7 +39,7 @@ def clean(error: BaseException) -> None:
 
 
 def clean_what_is_printed() -> None:
-    """Lets the script's own ``traceback.print_exc()`` and ``logging.exception()``, and errors in threads, look alike."""
+    """Does the same for ``traceback.print_exc()`` and ``logging.exception()`` of the script, and for errors in threads."""
     for name in _READERS:
         ordinary = getattr(tracebacks, name, None)
         if ordinary is not None:
@@ -56,7 +56,7 @@ def clean_what_is_printed() -> None:
 
 
 def without_own(traceback: TracebackType | None, *, shown: bool = True) -> TracebackType | None:
-    """Returns a traceback without our frames; one that is the innermost of an error of ours stays.
+    """Returns a traceback without gradlens' frames. If the error was raised in gradlens, its innermost frame stays.
 
     Of the package's frames those are ours that are called in the place of a function of torch, or from there on: a part of
     the package that the script calls itself (``gradlens.longtail``, a ``Lens``) it would also see without tracking.
@@ -67,7 +67,7 @@ def without_own(traceback: TracebackType | None, *, shown: bool = True) -> Trace
     """
     try:
         return _kept(traceback, shown)
-    except Exception:  # the script's own error is on its way: nothing of ours may take its place
+    except Exception:  # an error of gradlens must not replace the script's own error
         return traceback
 
 
@@ -83,13 +83,13 @@ def _kept(traceback: TracebackType | None, shown: bool) -> TracebackType | None:
     inside = own = alone = False
     for entry in entries:
         packaged = entry.tb_frame.f_code.co_filename.startswith(_PACKAGE)
-        # Only the first of a row of our frames tells who called it: later ones were called by ours.
+        # In a row of gradlens' frames only the first shows whether the script called it; the others were called by gradlens.
         own = packaged and (own if inside else _stands_in(entry))
         alone = packaged and not inside
         inside = packaged
         if not own:
             kept.append(entry)
-    # A call that fails before the function begins (wrong arguments) has no frame but that of who called it in its place.
+    # A call that fails before the function begins (wrong arguments) has only the frame of the wrapper that called it.
     if own and shown and not alone and entries[-1].tb_frame.f_code.co_filename != _COMPILES:
         kept.append(entries[-1])
     for position, entry in enumerate(kept):
@@ -98,7 +98,10 @@ def _kept(traceback: TracebackType | None, shown: bool) -> TracebackType | None:
 
 
 def _stands_in(entry: TracebackType) -> bool:
-    """Whether a frame is that of a function which the script calls unknowingly: all such are made by another function."""
+    """Says whether a frame is that of a wrapper of gradlens, which the script calls as if it were the wrapped function.
+
+    All wrappers outside tracking and guards are made inside another function.
+    """
     code = entry.tb_frame.f_code
     return code.co_filename.startswith((_TRACKING, _GUARDS)) or "<locals>" in code.co_qualname
 

@@ -1,4 +1,4 @@
-"""Tracker: what the patched functions of torch talk to. It measures what it can, and lets nothing of ours disturb training."""
+"""Tracker: is called by the patched functions of torch, finds the training of the script, and measures it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PACKED = (
     "torch.autograd.graph.saved_tensors_hooks of the script or a library keep what autograd saves and may give it back only "
     "once, while a measurement needs it several times; track a training without them (torch's own save_on_cpu is measured)"
 )
-# Backward passes of a model with a lens of the script, after which no other training is expected.
+# After this many backward passes of a model that has the script's own lens, no other training is expected.
 LEFT_ALONE = 20
 
 
@@ -41,26 +41,26 @@ class Tracker:
     """The tracking of one script: it searches for the training, then measures it.
 
     Attributes:
-        options: What was asked for.
+        options: The options of the command line.
         folder: The run's folder.
-        watch: What the patched functions of torch look at now.
-        faults: Keeps errors of ours away from the script.
-        attaching: Makes the lens, from the first backward pass on.
-        seen: What was seen of the script so far.
-        notices: What was said of the training.
-        leaves: What ends that the patched functions of torch call this tracker.
-        gradient_calls: Tells which gradients that the script computes train something.
+        watch: Says what the patched functions look at now.
+        faults: Keeps errors of gradlens out of the script.
+        attaching: Makes the lens; None before the first backward pass.
+        seen: What the script has done so far.
+        notices: Prints lines about the training.
+        leaves: Functions to call at the end, so that the patched functions no longer call this tracker.
+        gradient_calls: Finds the calls of ``torch.autograd.grad`` that train a model.
     """
 
     gradient_calls: GradientCalls
 
     def __init__(self, options: TrackOptions, folder: Path, on_attached: Callable[[], None]) -> None:
-        """Prepares; nothing happens before ``start``.
+        """Keeps its arguments. Nothing is watched before ``start``.
 
         Args:
-            options: What was asked for.
+            options: The options of the command line.
             folder: The run's folder.
-            on_attached: Called when the lens has been made.
+            on_attached: Is called when a lens has been made.
         """
         self.options = options
         self.folder = folder
@@ -77,11 +77,11 @@ class Tracker:
 
     @property
     def lens(self) -> TrackedLens | None:
-        """The lens, once model, anchor and groups are known."""
+        """The lens; None until model, anchor and groups are known."""
         return None if self.attaching is None else self.attaching.lens
 
     def start(self) -> None:
-        """Has torch call this tracker; called when it has just been imported."""
+        """Starts to watch the script. It must be called when torch has just been imported."""
         from gradlens.guards import script_hooks
         from gradlens.guards.compiled import keep_buffers
         from gradlens.tracking.watch.patches import install
@@ -91,11 +91,11 @@ class Tracker:
         install(self)
         self.leaves.append(script_hooks.hide())
         self.leaves.append(observe.listen(partial(self.faults.quietly, self._named)))
-        # Workers and other forked children train nothing that could be written to this run.
+        # Workers of data loaders and other forked children must not write to this run.
         os.register_at_fork(after_in_child=self.stop)
 
     def stop(self) -> None:
-        """Stops for good; torch calls this tracker no more."""
+        """Stops for good. The patched functions no longer call this tracker."""
         self.watch.turn(State.OFF)
         while self.leaves:
             self.leaves.pop()()
@@ -105,7 +105,7 @@ class Tracker:
             self.attaching.stop()
 
     def _changed(self) -> None:
-        """Takes note that the lens or what follows the training has changed: the patched functions ask for one state only."""
+        """Sets the state that the patched functions read. It is called when the lens or ``attaching`` has changed."""
         try:
             self.watch.turn(self._state())
             if self._clues is not None and self.watch.of_step is not State.OFF:
@@ -120,7 +120,7 @@ class Tracker:
         return State.BACKWARD if attaching.every_backward else State.IDLE
 
     def loss_called(self, function: str, logits: Any, labels: Any, ignore_index: Any, output: Any) -> None:
-        """Notes a loss call of the forward pass."""
+        """Is called for each loss call of the forward pass."""
         from gradlens.tracking.find.sightings import Sighting, attach, is_trained
 
         if is_trained(logits, labels, output):
@@ -128,7 +128,7 @@ class Tracker:
             self.seen.loss = True
 
     def pass_started(self, loader: DataLoader[Any]) -> None:
-        """Notes that the script begins to read a DataLoader, unless it does so only to evaluate."""
+        """Is called when the script begins to read a DataLoader. Counts it, unless gradients are off (an evaluation)."""
         import torch
 
         if self.watch.state <= State.BUSY or not torch.is_grad_enabled():
@@ -137,32 +137,32 @@ class Tracker:
             self.lens.epoch = self._passes.count - 1
 
     def opened(self, loader: DataLoader[Any]) -> None:
-        """Notes a DataLoader that is being read already."""
+        """Is called for a DataLoader that is being read already."""
         self._passes.opened(loader)
 
     def drew(self, iterator: Any, index: Any) -> None:
-        """Notes which samples the next batch of a DataLoader holds."""
+        """Is called with the indices of the samples in the next batch of a DataLoader."""
         self._passes.drew(iterator._dataset, index)
 
     def packed(self, hooks: Any) -> None:
-        """Notes functions of the script's own that pack what autograd saves: they may unpack it only once."""
+        """Is called for hooks that pack the tensors that autograd saves. The script's own may unpack them only once."""
         if not str(getattr(hooks.unpack_hook, "__module__", "")).startswith("torch."):
             self.seen.packed = True
 
     def backward(self, roots: list[Tensor], plain: bool, once: RunOnce, *, retains: bool) -> None:
-        """Runs a backward pass of the script, and measures it if it is one to be measured, while ``guarded``.
+        """Runs a backward pass of the script, and measures it if the step is due. It is called inside ``Faults.guarded``.
 
         Args:
             roots: The tensors that are differentiated.
-            plain: Whether nothing is asked for but the gradients of scalars.
-            once: The backward pass.
-            retains: Whether it keeps the graph for another one.
+            plain: Whether the pass computes all gradients of scalars and nothing else.
+            once: Runs the pass.
+            retains: Whether the pass keeps the graph for another one.
         """
         if not roots:
             return
         if self.seen.returned and self.lens is not None:
             self.seen.returned = False
-            self.lens.skip()  # what was measured of this step were gradients for another purpose
+            self.lens.skip()  # the gradients measured in this step did not train the model
         self.seen.backward = True
         self.seen.whole |= plain
         self.seen.partial |= not plain
@@ -170,7 +170,7 @@ class Tracker:
         self.measured(roots, plain, once, None, retains=retains)
 
     def count(self) -> None:
-        """Counts training steps until there is a lens, which goes on from there."""
+        """Counts a backward pass, as long as there is no lens to count it."""
         if self.attaching is None:
             from gradlens.tracking.attach.attaching import Attaching
 
@@ -188,14 +188,17 @@ class Tracker:
     def measured(
         self, roots: list[Tensor], plain: bool, once: RunOnce, taken: Taken | None, *, retains: bool = False
     ) -> None:
-        """Runs a backward pass, measured if it is one to be measured, while ``guarded``.
+        """Finds the labels of a backward pass, and has the lens run and measure it. See ``backward``.
 
         Args:
             roots: The tensors that are differentiated.
-            plain: Whether nothing is asked for but the gradients of scalars.
-            once: The backward pass.
-            taken: The gradients that it returns, where it leaves none in ``.grad``.
-            retains: Whether it keeps the graph for another one.
+            plain: Whether the pass computes all gradients of scalars and nothing else.
+            once: Runs the pass.
+            taken: Returns (parameter, gradient) pairs, if the pass leaves none in ``.grad``; or None.
+            retains: Whether the pass keeps the graph for another one.
+
+        Raises:
+            RuntimeError: The script's hooks pack saved tensors, so the pass cannot be repeated.
         """
         assert self.attaching is not None
         if self.lens is not None and self.watch.of_step is not State.ALL:
@@ -273,7 +276,7 @@ class Tracker:
         self._on_attached()
 
     def _named(self, outputs: Any, labels: Any) -> None:
-        """Takes what the script names with ``gradlens.observe``."""
+        """Is called with the arguments of ``gradlens.observe``."""
         from gradlens.tracking.find.labels import Clues
 
         if self._watching():
@@ -284,7 +287,7 @@ class Tracker:
         return self.watch.state is State.ALL
 
     def trained_beside(self) -> str | None:
-        """Returns the line that says which other models trained, where all of the process was seen and some did."""
+        """Returns the line that says which other models were trained; None if there were none, or after an error."""
         if self.attaching is None or self.faults.failure is not None:
             return None
         try:

@@ -5,11 +5,10 @@ import pytest
 
 from gradlens.analysis.compare import compare
 from gradlens.analysis.distortion import distortion
-from gradlens.analysis.quantities import GroupSeries, filled_share
+from gradlens.analysis.quantities import filled_share
 from gradlens.analysis.two_runs import PairError
-from gradlens.estimation.intervals import difference, mean_interval
+from gradlens.estimation.intervals import mean_interval
 from gradlens.groups import ClassGroups
-from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.reports.comparison import comparison_tables
 from gradlens.reports.summary import summary_table
 from tests.made_runs import make_pair, make_run
@@ -49,15 +48,6 @@ def test_intervals_end_where_their_quantities_do(tmp_path):
     assert rows["tail"].low == 0
     assert rows["tail"].value < rows["tail"].high < rows["head"].low
     assert rows["head"].high <= 1
-
-
-def test_intervals_of_differences_end_where_those_of_their_quantities_do():
-    accuracy = GroupSeries("tail", "accuracy", np.array([0.0, 1.0]), QUANTITIES["accuracy"])
-    assert accuracy.range_of_differences == (-1.0, 1.0)
-    # Of 40 values of which one differs, symmetric ends reach beyond what accuracies can differ by.
-    ends = difference([1.0] * 40, [0.0] * 10 + [0.3] + [0.0] * 29)
-    assert ends.within(-0.97, 0.97).high == 0.97 < ends.high
-    assert GroupSeries("", "norm", np.zeros(1), QUANTITIES["norm"]).range_of_differences == (-np.inf, np.inf)
 
 
 def test_the_order_of_the_runs_does_not_matter_for_the_claims(runs):

@@ -7,36 +7,11 @@ import numpy as np
 import pytest
 
 from gradlens.analysis.figure1_claims import Claim, figure1_claims, window_of
-from gradlens.analysis.two_runs import (
-    PairError,
-    common_groups,
-    common_rows,
-    head_and_tail,
-    long_tailed_first,
-    run_difference,
-    sample_shares,
-)
-from gradlens.estimation.intervals import difference, paired_difference
 from gradlens.groups import ClassGroups
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
+from tests.analysis.plane_runs import write
 from tests.made_runs import HEAD_TAIL, make_run
-
-
-def write(path, heads, tails, counts=(60, 4), groups=HEAD_TAIL):
-    """A run with head (a, 0) and tail (0, b) in the plane, for each pair a, b; b = None: no tail sample."""
-    writer = RunWriter(path, RunMeta.here(groups.to_json()))
-    for t, (a, b) in enumerate(zip(heads, tails, strict=True)):
-        present = b is not None
-        gram = np.diag([a**2, (b or 0.0) ** 2, 0.0])
-        if not present:
-            gram[1, :] = gram[:, 1] = np.nan
-        n = np.array(counts if present else (sum(counts), 0), dtype=float)
-        writer.append(
-            Measurement(t, float(t), None, (*groups.names, "rest"), gram, None, n, n, n, 0.0, 1.0, 0.0)
-        )  # fmt: skip
-    writer.close()
-    return Run(path)
 
 
 def by_measure(claims: list[Claim]) -> dict[tuple[str, str], Claim]:
@@ -198,43 +173,5 @@ def test_an_empty_run_decides_nothing(tmp_path):
     assert all(c.supported is None and c.effect is None for c in claims)
 
 
-def test_groups_must_be_shared(tmp_path):
-    a = make_run(tmp_path / "a", steps=2)
-    b = make_run(tmp_path / "b", steps=2, groups=ClassGroups({"head": range(60), "tail": range(60, 100)}, 100))
-    c = make_run(tmp_path / "c", steps=2, groups=ClassGroups({"head": range(70), "few": range(70, 100)}, 100))
-    with pytest.raises(PairError, match=r"no group.*a has .*70-99.*b has .*60-99.*--groups-from"):
-        figure1_claims(a, b)
-    assert common_groups(a, c) == ("head",)
-    with pytest.raises(PairError, match="two groups"):
-        figure1_claims(a, c)
-    with pytest.raises(PairError, match="'nose'"):
-        figure1_claims(a, a, head="nose")
-    shots = ClassGroups({"many": range(3), "medium": range(3, 6), "few": range(6, 10)}, 10)
-    d = make_run(tmp_path / "d", steps=2, groups=shots)
-    assert head_and_tail(d, d) == ("many", "few")
-    assert head_and_tail(d, d, tail="medium") == ("many", "medium")
-
-
-def test_which_run_is_the_long_tailed_one(tmp_path):
-    long_tailed = write(tmp_path / "lt", [1.0] * 3, [1.0] * 3, counts=(62, 2))
-    balanced = write(tmp_path / "b", [1.0] * 3, [1.0] * 3, counts=(45, 19))
-    assert long_tailed_first(balanced, long_tailed) == (long_tailed, balanced)
-    assert long_tailed_first(long_tailed, balanced) == (long_tailed, balanced)
-    assert sample_shares(long_tailed)["tail"] == pytest.approx(2 / 64)
-
-
 def test_the_window_of_a_short_and_a_long_run():
     assert (window_of(30), window_of(2000)) == (10, 100)
-
-
-def test_runs_of_one_cadence_are_compared_step_by_step(tmp_path):
-    runs = [
-        make_run(tmp_path / str(i), steps=n, every=e, seed=i) for i, (n, e) in enumerate(((40, 10), (50, 10), (50, 7)))
-    ]
-    left, right = common_rows(runs[0], runs[1])
-    np.testing.assert_array_equal(runs[0].steps[left], runs[1].steps[right])
-    assert len(left) == 40
-    assert common_rows(runs[0], runs[2]) is None
-    x, y = runs[0].norm("all"), runs[2].norm("all")
-    assert run_difference(runs[0], runs[2], x, y) == difference(x, y)
-    assert run_difference(runs[0], runs[1], x, runs[1].norm("all")) == paired_difference(x, runs[1].norm("all")[:40])

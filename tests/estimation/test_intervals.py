@@ -2,23 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.fft import dct
-from scipy.signal import lfilter
-from scipy.stats import f, spearmanr, t
 
 from gradlens.estimation.intervals import TOO_SLOW, Interval, difference, interval, mean_interval, paired_difference
-from gradlens.estimation.low_frequencies import powers, usable
-from gradlens.estimation.rank_correlation import rank_correlation
-from gradlens.estimation.smoothing import fluctuations, running_mean
-from gradlens.estimation.student import f_probability, t_quantile
-
-
-def autoregressive(steps: int, phi: float, series: int, seed: int = 0, heavy: bool = False) -> np.ndarray:
-    """[series, steps] stationary AR(1) with mean 0 and unit innovations, normal or Student's t with 3 degrees of freedom."""
-    rng = np.random.default_rng(seed)
-    shape = (series, steps + 300)
-    noise = rng.standard_t(3, shape) / np.sqrt(3) if heavy else rng.standard_normal(shape)
-    return lfilter([1], [1, -phi], noise)[:, 300:]
+from gradlens.estimation.smoothing import fluctuations
+from tests.estimation.autoregressive import autoregressive
 
 
 @pytest.mark.parametrize("heavy", [False, True])
@@ -49,41 +36,12 @@ def test_where_few_series_get_an_interval_those_hold_as_well(phi, steps):
     assert 0.9 <= np.mean([i.low <= 0 <= i.high for i in given]) <= 0.98
 
 
-def test_a_rank_correlation_of_slow_series_is_refused_not_wrong():
-    # By their product alone, which is noisier, every second pair got an interval, and 0.85 of those held.
-    a, b = autoregressive(130, 0.9, 300, seed=11), autoregressive(130, 0.9, 300, seed=12)
-    found = [rank_correlation(x, 0.6 * x + 0.8 * y) for x, y in zip(a, b, strict=True)]
-    assert np.mean([i.measurable for i in found]) < 0.05
-    assert {i.why for i in found if not i.measurable} == {TOO_SLOW}
-
-
 def test_a_trend_is_no_noise():
     trend = 2 * np.exp(-3 * np.arange(500) / 500)
     found = [mean_interval(x + trend) for x in autoregressive(500, 0.0, 300, seed=5)]
     given = [i for i in found if i.measurable]
     assert len(given) > 0.9 * len(found)
     assert 0.915 <= np.mean([i.low <= trend.mean() <= i.high for i in given]) <= 0.99
-
-
-def test_powers_are_those_of_scipy():
-    for n in (40, 41, 1000):
-        x = np.random.default_rng(n).standard_normal((2, n))
-        np.testing.assert_allclose(powers(x), dct(x - x.mean(1, keepdims=True), norm="ortho")[:, 2:] ** 2, atol=1e-12)
-
-
-def test_quantiles_are_those_of_scipy():
-    for freedom in (1, 2.5, 4, 30, 5000.5):
-        for probability in (0.6, 0.9, 0.975, 0.9995):
-            assert t_quantile(probability, freedom) == pytest.approx(t.ppf(probability, freedom), rel=1e-9)
-    for ratio, a, b in [(0.2, 4, 12), (1.7, 4, 12), (1.05, 400, 4000), (3.0, 1, 1)]:
-        assert f_probability(ratio, a, b) == pytest.approx(f.cdf(ratio, a, b), rel=1e-9)
-    with pytest.raises(ValueError, match=r"probability=0\.1"):
-        t_quantile(0.1, 5)
-
-
-def test_the_slower_a_series_the_fewer_of_its_powers_count():
-    counts = [np.median([usable(powers(x)) for x in autoregressive(1000, phi, 30)]) for phi in (0.0, 0.5, 0.9)]
-    assert counts[0] > 400 > 150 > counts[1] > 30 > 25 > counts[2] > 4
 
 
 def test_two_runs_of_one_heavy_tailed_distribution_do_not_differ():
@@ -93,27 +51,6 @@ def test_two_runs_of_one_heavy_tailed_distribution_do_not_differ():
         verdicts.append(difference(*(np.log(np.abs(fluctuations(x, 25))) for x in (a, b))).verdict())
     # Of squares instead, a tenth and more; 15 to 25 % with resampled blocks.
     assert np.mean([verdict is not None for verdict in verdicts]) <= 0.08
-
-
-@pytest.mark.parametrize("rho", [0.0, 0.7])
-def test_a_rank_correlation_is_scipys_and_its_interval_covers(rho):
-    x, y = autoregressive(300, 0.5, 200, seed=8), autoregressive(300, 0.5, 200, seed=9)
-    y = rho * x + np.sqrt(1 - rho**2) * y
-    found = [rank_correlation(a, b) for a, b in zip(x, y, strict=True)]
-    assert found[0].value == pytest.approx(spearmanr(x[0], y[0]).statistic)
-    truth = 6 / np.pi * np.arcsin(rho / 2)  # of normal values
-    given = [i for i in found if i.measurable]
-    assert len(given) > 0.9 * len(found)
-    assert 0.91 <= np.mean([i.low <= truth <= i.high for i in given]) <= 0.99
-
-
-def test_rank_correlations_by_hand():
-    rising = np.arange(40.0) ** 3
-    assert rank_correlation(rising, np.exp(rising / 1e4)).low == pytest.approx(1)
-    assert rank_correlation(rising, -rising).high == pytest.approx(-1)
-    ties = np.array([1.0, 1.0, 2.0, 2.0] * 10), np.array([1.0, 2.0, 1.0, 2.0] * 10)
-    assert rank_correlation(*ties).value == pytest.approx(0)
-    assert not rank_correlation(rising, np.ones(40)).measurable
 
 
 def test_a_verdict_has_three_values():
@@ -168,25 +105,6 @@ def test_a_long_series_is_quick_and_right():
     x = np.random.default_rng(0).standard_normal(200_000) + 1
     found = mean_interval(x)
     assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(200_000), rel=0.15)
-
-
-def test_running_mean_by_hand():
-    np.testing.assert_allclose(running_mean([1, 2, 3, 10], 3), [1.5, 2, 5, 6.5])
-    np.testing.assert_allclose(running_mean([1, 2, 3, 10], 2), [1, 1.5, 2.5, 6.5])
-    np.testing.assert_allclose(running_mean([1, np.nan, np.nan, np.nan, 5], 3), [1, 1, np.nan, 5, 5])
-    np.testing.assert_array_equal(running_mean([4, 7], 1), [4, 7])
-    assert running_mean([], 3).shape == (0,)
-    with pytest.raises(ValueError, match="window=0"):
-        running_mean([1], 0)
-
-
-def test_fluctuations_estimate_the_variance_around_a_trend():
-    rng = np.random.default_rng(0)
-    x = 3 * rng.standard_normal(20_000) + np.linspace(0, 500, 20_000)
-    assert np.mean(fluctuations(x, 20) ** 2) == pytest.approx(9, rel=0.05)
-    # two in a window: half the difference, times sqrt(2)
-    np.testing.assert_allclose(fluctuations([1, 3], 2), [np.nan, np.sqrt(2)])
-    np.testing.assert_array_equal(np.isnan(fluctuations([1, np.nan, 3, 4], 2)), [True, True, True, False])
 
 
 def test_pairs_cancel_what_both_runs_have_in_common():

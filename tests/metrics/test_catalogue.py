@@ -8,13 +8,18 @@ import pytest
 from gradlens.groups import ClassGroups
 from gradlens.metrics.catalogue import QUANTITIES, Unit, quantity_of
 from gradlens.metrics.measurement import Measurement
-from gradlens.metrics.table import with_table
 from gradlens.runlog import Run, RunMeta, RunWriter
 
 # g_head = (3, 0), g_tail = (0, 4), rest = (0, -1), all of the layer "a"; of "b" each is twice that. In all g = 5 ** 0.5 * (3, 3).
 VECTORS = np.array([[3.0, 0.0], [0.0, 4.0], [0.0, -1.0]])
+
+
 LAYERS = np.stack([VECTORS @ VECTORS.T, 4 * VECTORS @ VECTORS.T])
+
+
 SCALE = math.sqrt(5)
+
+
 BY_HAND = {
     ("sample_share", "tail"): 2 / 8,
     ("share", "head"): 9 / 18,
@@ -112,8 +117,3 @@ def test_what_cannot_be_asked_for(run):
             source.quantity("accuracy", "rest")
     with pytest.raises(KeyError, match="no layer 'c'"):
         run.quantity("cosine", "tail", layer="c")
-
-
-def test_a_page_without_markers_is_said():
-    with pytest.raises(ValueError, match="write <!-- quantities -->"):
-        with_table("# A page")

@@ -1,25 +1,20 @@
 """The table of all runs."""
 
 import re
-from html import unescape
 from itertools import pairwise
 
 import pytest
 
-from gradlens.analysis.distortion import distortion, distortion_interval
-from gradlens.analysis.facts import facts
+from gradlens.analysis.distortion import distortion
 from gradlens.analysis.headline import two_groups_text
-from gradlens.analysis.overview import overview
-from gradlens.analysis.without_output import without_output_text
 from gradlens.groups import ClassGroups
 from gradlens.reports.comparison import comparison_tables
 from gradlens.reports.html import render
 from gradlens.reports.listing import runs_table
-from gradlens.reports.text import headline_text
 from gradlens.runlog import Run, list_runs
 from tests.dashboard_runs import phases
 from tests.made_runs import START, make_pair, make_run
-from tests.reports.printed import printed
+from tests.reports.printed import printed, shown
 
 
 @pytest.fixture(scope="module")
@@ -47,46 +42,12 @@ def test_the_list_of_runs(tmp_path):
     assert "damaged" in text
 
 
-def shown(run, *span):
-    """How a distortion is written, from its numbers."""
-    found = distortion_interval(run, *span)
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
-
-
-def test_the_list_says_what_the_last_phase_came_to(tmp_path):
-    run = make_run(tmp_path / "dual", steps=200, weights=(1.0, 0.3), noise=(0.3, 0.9))
-    phases(tmp_path / "dual", I=0, II=120)
-    text = printed(runs_table(list_runs(tmp_path)), width=200)
-    assert f" {shown(run)} " in text
-    assert f"phase II: {shown(run, 120)}" in text
-    assert "head (70), tail (30)" in text
-    # the report and the dashboard's table say the same
-    both = f"{shown(run)} (II: {shown(run, 120)})"
-    assert both in render([Run(tmp_path / "dual")])
-    assert headline_text(overview(Run(tmp_path / "dual")).headline) == both
-    assert "~" not in text
-    phases(tmp_path / "dual", III=200)  # nothing of it was measured yet
-    assert printed(runs_table(list_runs(tmp_path)), width=200) == text
-
-
 def test_the_list_counts_what_came_before_the_first_name_as_a_phase(tmp_path):
     run = make_run(tmp_path / "named-late", steps=40, weights=(1.0, 0.3), noise=(0.3, 0.9))
     phases(tmp_path / "named-late", II=35)
     text = printed(runs_table(list_runs(tmp_path)), width=200)
     assert f" {distortion(run):.3f} " in text
     assert f"phase II: ~{distortion(run, 35):.3f}" in text, "of five steps"
-
-
-SHOTS = ClassGroups({"many": range(35), "medium": range(35, 70), "few": range(70, 100)}, 100)
-
-
-@pytest.mark.parametrize("groups", [SHOTS, ClassGroups.per_class(12)], ids=["shots", "a group a class"])
-def test_a_distortion_stands_with_its_interval_however_many_groups_there_are(tmp_path, groups):
-    run = make_run(tmp_path / "run", groups=groups, weights=(1.0, 0.6, 0.2), noise=(0.3,))
-    assert distortion_interval(run).low < distortion(run) < distortion_interval(run).high
-    for width in (80, 120):
-        assert f" {shown(run)} " in printed(runs_table(list_runs(tmp_path), width=width), width=width)
-    assert shown(run) in render([run])
 
 
 def test_the_list_says_why_a_distortion_has_no_interval(tmp_path):
@@ -132,22 +93,6 @@ def test_texts_longer_than_a_terminal_lose_nothing(tmp_path):
     assert all(len(line) <= 80 for line in text.splitlines())
     assert text.count("a-me") + text.count("thod-") >= 12
     assert "…" not in text
-
-
-def test_classes_without_an_output_are_marked_wherever_the_run_is_shown(tmp_path):
-    run = make_run(tmp_path / "run", steps=60, meta={"extra": {"outputs": 80}})
-    said = (
-        "the model has 80 outputs, so 20 of 30 classes of tail cannot occur; distortion and fractions of the classes "
-        "count them"
-    )
-    assert without_output_text(run) == said
-    assert said in " ".join(printed(runs_table(list_runs(tmp_path), width=80), width=80).split())
-    assert said in unescape(render([run]))
-    assert dict(facts(run))["without an output"] == said
-    for outputs in (None, 100, True, "80", -1):
-        extra = {} if outputs is None else {"outputs": outputs}
-        other = make_run(tmp_path / f"other {outputs}", steps=2, meta={"extra": extra})
-        assert without_output_text(other) is None
 
 
 def test_numbers_of_different_groups_are_not_ranked(tmp_path):

@@ -9,10 +9,8 @@ import torch
 from rich.console import Console
 
 from gradlens.analysis.distortion import distortion, distortion_interval
-from gradlens.analysis.figure1_claims import Claim
 from gradlens.commands.demo.run import BALANCED, DUAL, LONG_TAILED, DemoSettings, free_folder, run_demo
-from gradlens.commands.demo.table import DemoColumn, change_text, claims_summary, comparison, phases_of
-from gradlens.estimation.intervals import Interval
+from gradlens.commands.demo.table import DemoColumn, comparison, phases_of
 from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.runlog import Run, RunExistsError
 
@@ -81,19 +79,6 @@ def test_the_fall_is_printed_with_its_interval(demo):
     assert low < change < high < 0
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (Interval(-0.2, -0.3, -0.1, 90, 4), "-0.200 [-0.300, -0.100]: it falls"),
-        (Interval(0.2, 0.1, 0.3, 90, 4), "+0.200 [+0.100, +0.300]: it rises"),
-        (Interval(-0.2, -0.5, 0.1, 90, 4), "-0.200 [-0.500, +0.100]: undecided: the interval holds 0"),
-        (Interval.none(-0.2, 5), "-0.200: undecided: 5 measured steps can be used; an interval needs 40"),
-    ],
-)
-def test_a_fall_is_claimed_only_where_the_interval_says_so(change, says):
-    assert says in change_text("II", change)
-
-
 def test_the_long_tail_shows(demo):
     _, result, _ = demo
     long_tailed, balanced = Run(result.runs[LONG_TAILED]), Run(result.runs[BALANCED])
@@ -146,16 +131,6 @@ def test_one_seed_gives_one_result(tmp_path):
 def test_the_balanced_run_states_its_own_class_counts(demo):
     _, result, _ = demo
     assert Run(result.runs[BALANCED]).meta.class_counts == (35,) * 2 + (34,) * 8
-
-
-def test_statements_with_several_measures_stand_once():
-    def claim(statement, supported):
-        return Claim("c", "mean", statement, "m", 1.0, 0.5, 1.5, 0.0, supported, 9, "")
-
-    claims = [claim("one", True), claim("two", True), claim("two", False), claim("three", None)]
-    statements, verdicts = (list(column.cells) for column in claims_summary(claims).columns)
-    assert statements == ["(c) one", "(c) two", "(c) three"]
-    assert verdicts == ["supported", "1 supported, 1 contradicted", "undecided"]
 
 
 def test_columns_of_the_table(demo):

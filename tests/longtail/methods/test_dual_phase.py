@@ -95,3 +95,72 @@ def test_a_batch_of_one_image_has_finite_losses_and_gradients(task):
     step = classify(learner, PhaseProgress(0, 1), images, labels, torch.Generator())
     sum(term(step) for term in recipe.phases[1].losses.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in learner.model.parameters() if p.grad is not None)
+
+
+# Cosines of a memory sample (class 0) and of a tail sample (class 5); C1 = 5.
+SCORES = torch.tensor(
+    [
+        [0.5, 0.4, 0.0, 0.0, 0.0, 0.3, 0.2, 0.1, 0.0, 0.0],
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.3, 0.0, 0.0, 0.0],
+    ]
+)
+
+
+LABELS = torch.tensor([0, 5])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # memory, two hardest new: 0.5 - 0.5 + 0.3 and + 0.2
+        ({}, (0.3 + 0.2) / 2),
+        ({"intra_hardest": 1}, 0.3),
+        ({"intra_margin": 0.3}, (0.1 + 0.0) / 2),
+        # the hardest of all: + 0.4 of class 1 and + 0.3 of class 5
+        ({"intra_negatives": "all"}, (0.4 + 0.3) / 2),
+        # the tail sample as well: 0.5 - 0.1 + 0.3 and + 0.0
+        ({"intra_samples": "all"}, (0.3 + 0.2 + 0.7 + 0.4) / 4),
+    ],
+)
+def test_every_option_of_the_intra_class_loss_reaches_it(task, changes, expected):
+    term = DUAL_PHASE.on(task, changes).phases[1].losses["intra"]
+    assert term.of(SCORES, LABELS).item() == pytest.approx(expected, abs=1e-6)
+
+
+OLD, NEW = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+
+
+def retention(tau):
+    """Sum over samples i of sum_j a_ji |z_i - z^_j|, written out."""
+    total = 0.0
+    for z in OLD:
+        weights = torch.softmax(torch.stack([z @ n for n in F.normalize(NEW)]) / tau, 0)
+        total += sum(w * (z - n).norm() for w, n in zip(weights, F.normalize(NEW), strict=True))
+    return float(total)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"retention_weight": 1.0}, retention(0.05) / 2),
+        ({"retention_weight": 3.0}, 3 * retention(0.05) / 2),
+        ({"retention_weight": 1.0, "tau": 1.0}, retention(1.0) / 2),
+        ({"retention_weight": 1.0, "retention_reduction": "sum"}, retention(0.05)),
+    ],
+)
+def test_every_option_of_the_memory_retentive_loss_reaches_it(task, changes, expected):
+    term = DUAL_PHASE.on(task, changes).phases[1].losses["retention"]
+    assert term.of(OLD, NEW).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_detached_weights_change_the_gradient_alone(task):
+    values, gradients = [], []
+    for detach in (False, True):
+        new = NEW.clone().requires_grad_()
+        term = DUAL_PHASE.on(task, {"retention_detach": detach, "tau": 1.0}).phases[1].losses["retention"]
+        loss = term.of(OLD, new)
+        loss.backward()
+        values.append(loss.item())
+        gradients.append(new.grad)
+    assert values[0] == values[1]
+    assert not torch.allclose(*gradients)

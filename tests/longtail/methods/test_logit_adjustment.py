@@ -16,11 +16,6 @@ from gradlens.longtail.tasks.digits import digits_task
 from gradlens.longtail.training.fit import fit
 
 
-@pytest.fixture(scope="module")
-def task():
-    return digits_task()
-
-
 def loss_of(recipe):
     return recipe.phases[0].losses["classification"]
 

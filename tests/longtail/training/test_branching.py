@@ -30,11 +30,6 @@ OTHERS = {
 
 
 @pytest.fixture(scope="module")
-def task():
-    return digits_task()
-
-
-@pytest.fixture(scope="module")
 def source(task, tmp_path_factory):
     folder = tmp_path_factory.mktemp("source")
     fit(DUAL_PHASE.on(task, EPOCHS), task, seed=4, folder=folder)

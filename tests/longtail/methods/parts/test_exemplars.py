@@ -7,18 +7,10 @@ import torch
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.parts.exemplars import herding_order, residual_order, select_exemplars
-from gradlens.longtail.methods.parts.prototypes import class_prototypes
 
 
 def directions(*degrees):
     return torch.tensor([[math.cos(math.radians(a)), math.sin(math.radians(a))] for a in degrees])
-
-
-def test_prototypes_by_hand():
-    features = torch.tensor([[3.0, 0.0], [0.0, 0.5], [0.0, 2.0]])
-    assert torch.allclose(
-        class_prototypes(features, torch.tensor([0, 0, 2]), 3), torch.tensor([[0.5, 0.5], [0, 0], [0, 1]])
-    )
 
 
 def test_residual_order_by_hand():

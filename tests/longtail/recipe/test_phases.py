@@ -11,7 +11,6 @@ from gradlens.longtail.methods import CE
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
 from gradlens.longtail.methods.parts.prototypes import class_prototypes
 from gradlens.longtail.recipe.phases import TrainingPhase
-from gradlens.longtail.tasks.digits import digits_task
 from gradlens.longtail.training.checkpoint import FILE, phase_file
 from gradlens.longtail.training.fit import fit
 from gradlens.longtail.training.training_run import RESULT, run_training
@@ -33,11 +32,6 @@ def nearest_mean(learner):
 
 
 NCM = TrainingPhase("NCM", 0, {}, structure=cosine, initialise=nearest_mean)
-
-
-@pytest.fixture(scope="module")
-def task():
-    return digits_task()
 
 
 def recipe(task, *phases):

@@ -1,0 +1,30 @@
+"""The tables of the demo."""
+
+import pytest
+
+from gradlens.analysis.figure1_claims import Claim
+from gradlens.commands.demo.table import change_text, claims_summary
+from gradlens.estimation.intervals import Interval
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (Interval(-0.2, -0.3, -0.1, 90, 4), "-0.200 [-0.300, -0.100]: it falls"),
+        (Interval(0.2, 0.1, 0.3, 90, 4), "+0.200 [+0.100, +0.300]: it rises"),
+        (Interval(-0.2, -0.5, 0.1, 90, 4), "-0.200 [-0.500, +0.100]: undecided: the interval holds 0"),
+        (Interval.none(-0.2, 5), "-0.200: undecided: 5 measured steps can be used; an interval needs 40"),
+    ],
+)
+def test_a_fall_is_claimed_only_where_the_interval_says_so(change, says):
+    assert says in change_text("II", change)
+
+
+def test_statements_with_several_measures_stand_once():
+    def claim(statement, supported):
+        return Claim("c", "mean", statement, "m", 1.0, 0.5, 1.5, 0.0, supported, 9, "")
+
+    claims = [claim("one", True), claim("two", True), claim("two", False), claim("three", None)]
+    statements, verdicts = (list(column.cells) for column in claims_summary(claims).columns)
+    assert statements == ["(c) one", "(c) two", "(c) three"]
+    assert verdicts == ["supported", "1 supported, 1 contradicted", "undecided"]

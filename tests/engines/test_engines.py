@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import group_rows
 from gradlens.engines import Engine, EngineRefusal
-from gradlens.engines.split import SplitEngine
 from tests.engines.oracle import brute_force, error
 from tests.engines.pairs import ENGINES, EXACT, REFUSED, WANTED, trainable
 from tests.engines.zoo import GROUPS, ZOO, Case
@@ -104,17 +103,6 @@ def test_refuses_by_name_before_backward(engine: str, name: str) -> None:
     case.loss(model(*inputs), labels).mean().backward()  # plain training goes on
     assert all(param.grad is not None for param in trainable(model))
     assert not any(module._forward_hooks for module in model.modules())
-
-
-@pytest.mark.parametrize(
-    ("normalised", "sources"),
-    [(nn.utils.weight_norm, "weight_g and weight_v"), (nn.utils.spectral_norm, "weight_orig")],
-)
-@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
-def test_split_refuses_weights_that_a_hook_computes(normalised: Callable[..., nn.Module], sources: str) -> None:
-    model = nn.Sequential(normalised(nn.Linear(5, 8)), nn.ReLU(), nn.Linear(8, 6))
-    with pytest.raises(EngineRefusal, match=rf"computes its weight from {sources} \(0: Linear\)"):
-        SplitEngine(model, trainable(model)).arm()
 
 
 def test_every_case_is_exact_for_two_engines_at_least() -> None:

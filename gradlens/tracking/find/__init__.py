@@ -1,1 +1,1 @@
-"""Finds the model, the labels and the groups of a script."""
+"""Finds the model, the optimizer, the labels and the groups of a tracked script."""

@@ -1,4 +1,7 @@
-"""torch's ``linear_cross_entropy`` in chunks: a last layer and its loss in one node, which gives one gradient for all samples."""
+"""Finds torch's ``linear_cross_entropy`` in chunks: the last layer and its loss in one node of the graph.
+
+Such a node gives one gradient for all samples, so the layer's weight has no gradient of a group.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from gradlens.autograd.graph import inputs_of
 from gradlens.tracking.find.classifiers import leaf_at
 from gradlens.tracking.find.sightings import nodes_above_losses
 
-# In the name of its node, whose inputs begin with what it is given and the weight [C, D].
+# A part of the node's name, and the position of the weight [C, D] among its inputs.
 NODE, WEIGHT = "linear_cross_entropy", 1
 
 CHUNKED = (
@@ -21,12 +24,12 @@ CHUNKED = (
 
 
 def in_chunks(roots: Sequence[Tensor]) -> bool:
-    """Says whether the graphs of ``roots`` hold such a loss, outside of other loss calls."""
+    """Says whether the graphs of ``roots`` hold such a loss that is not inside another loss call."""
     return any(NODE in node.name() for node in nodes_above_losses(roots))
 
 
 def classes_of_chunked(roots: Sequence[Tensor]) -> int | None:
-    """Returns C of such a loss; None where there is none, or its weight is not trained."""
+    """Returns C, the number of classes of such a loss; None if there is none, or if its weight is not trained."""
     for node in nodes_above_losses(roots):
         if NODE in node.name() and len(inputs := inputs_of(node)) > WEIGHT:
             weight = leaf_at(inputs[WEIGHT][0])

@@ -1,4 +1,4 @@
-"""How many samples of each class a script trains on, read from its DataLoader's dataset without loading a sample."""
+"""Counts the samples of each class in the dataset of a script's DataLoader, without loading a sample."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LABEL_ATTRIBUTES = ("targets", "labels", "_labels", "train_labels", "y", "label"
 # Columns of Hugging Face datasets.
 LABEL_COLUMNS = ("label", "labels", "fine_label", "target")
 
-# Ways to read the labels of joined datasets that are tried.
+# At most this many ways to read the labels of joined datasets are tried.
 COMBINATIONS = 16
 
 Labels = NDArray[np.int64]
@@ -25,11 +25,11 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Class counts and where they were found.
+    """Class counts, and where they were found.
 
     Attributes:
         counts: [C] samples of each class.
-        source: Where they come from, for people: "CIFAR100.targets".
+        source: Where they were found, as text for the user: "CIFAR100.targets".
     """
 
     counts: NDArray[np.int64]
@@ -39,12 +39,12 @@ class ClassCounts:
 def count_classes(
     loader: DataLoader[Any], num_classes: int, agrees: Callable[[Labels], bool] = lambda _: True
 ) -> ClassCounts | None:
-    """Returns the class counts of a loader's dataset, or None where its labels cannot be read at once.
+    """Returns the class counts of a loader's dataset; None if its labels cannot be read without loading samples.
 
     Args:
         loader: The loader of the training data.
-        num_classes: C.
-        agrees: Whether class ids [N] of the dataset's samples may be the labels that the script trains on.
+        num_classes: C, the number of classes.
+        agrees: Is given the [N] class ids of the dataset. Says whether they may be the labels that the script trains on.
     """
     for labels, source in _labels_of(loader.dataset, num_classes):
         if not agrees(labels):
@@ -59,7 +59,7 @@ def count_classes(
 
 
 def _sampled(loader: DataLoader[Any]) -> Labels | None:
-    """Which samples a loader draws, where its sampler leaves some out."""
+    """Returns the indices of the samples that a loader draws, if its sampler has a list of them; otherwise None."""
     sampler: Any = loader.sampler
     inner = getattr(sampler, "sampler", sampler)  # a BatchSampler given as sampler
     if isinstance(inner, SubsetRandomSampler):
@@ -68,19 +68,19 @@ def _sampled(loader: DataLoader[Any]) -> Labels | None:
 
 
 def _leaves_out(loader: DataLoader[Any], size: int) -> bool:
-    """Whether a sampler of the script's own draws fewer samples than there are: which ones, it does not say."""
+    """Says whether the script's own sampler draws fewer samples than there are. Which ones, is not known."""
     sampler = loader.sampler
     drawn = _length(sampler)
     return not type(sampler).__module__.startswith("torch.") and drawn is not None and drawn < size
 
 
 def _labels_of(dataset: Any, num_classes: int) -> Iterator[tuple[Labels, str]]:
-    """Yields what may be the labels of all samples, most usual first."""
+    """Yields arrays that may be the labels of all samples, with their sources, the most usual first."""
     if isinstance(dataset, Subset):
         for labels, source in _labels_of(dataset.dataset, num_classes):
             yield labels[np.asarray(dataset.indices, dtype=np.int64)], f"Subset of {source}"
     elif isinstance(dataset, ConcatDataset):
-        # Of many parts that may be read in several ways each, not all combinations.
+        # Each part may have several ways to be read, so there may be very many combinations. Not all are tried.
         ways = product(*(list(_labels_of(part, num_classes)) for part in dataset.datasets))
         for parts in islice(ways, COMBINATIONS):
             yield np.concatenate([labels for labels, _ in parts]), " + ".join(dict.fromkeys(name for _, name in parts))
@@ -116,7 +116,7 @@ def _own_labels(dataset: Any, num_classes: int) -> Iterator[tuple[Labels, str]]:
 
 
 def _labels_within(dataset: Any, num_classes: int) -> Iterator[tuple[Labels, str]]:
-    """Labels of a dataset that another one wraps one to one (a custom class around CIFAR100, say)."""
+    """Yields the labels of a dataset inside this one, if it has as many samples (CIFAR100 inside a class of the script)."""
     size = _length(dataset)
     wrapped = [
         value for value in _attributes(dataset).values() if isinstance(value, Dataset) and _length(value) == size
@@ -127,11 +127,11 @@ def _labels_within(dataset: Any, num_classes: int) -> Iterator[tuple[Labels, str
 
 
 def _as_labels(read: Callable[[], Any], size: int, num_classes: int) -> Labels | None:
-    """Class ids of ``size`` samples, or None where it is something else."""
+    """Returns [``size``] class ids, or None if ``read`` returns something else."""
     try:
         raw = read()
         values = raw.detach().cpu().numpy() if isinstance(raw, torch.Tensor) else np.asarray(raw)
-    except Exception:  # whatever somebody's dataset raises: then its labels are counted as they pass
+    except Exception:  # a dataset of the script may raise anything; then labels are counted during the training
         return None
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -142,12 +142,12 @@ def _as_labels(read: Callable[[], Any], size: int, num_classes: int) -> Labels |
 
 
 def _attributes(dataset: Any) -> Mapping[str, Any]:
-    # Not getattr: a dataset's __getattr__ may load files or delegate to what it wraps.
+    # __dict__ and not getattr: a dataset's __getattr__ may load files, or answer for the dataset that it wraps.
     return getattr(dataset, "__dict__", {})
 
 
 def _length(dataset: Any) -> int | None:
     try:
         return len(dataset)
-    except Exception:  # no length, or one that raises
+    except Exception:  # it has no length, or __len__ raises an error
         return None

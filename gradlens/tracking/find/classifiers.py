@@ -1,6 +1,6 @@
-"""Classifiers: whether the logits of two loss calls come from the same layer, or are even the same logits.
+"""Finds the layer that logits come from, to see whether two loss calls have the same classifier or the same logits.
 
-Read off the graph above the network's last layer: its structure only, no arithmetic.
+It looks at the structure of the graph between the loss and the network's last layer. It computes nothing.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from torch import Tensor
 
 from gradlens.autograd.graph import Edge, Leaf, Node, edge_of, inputs_of, walk
 
-# Nodes between logits and the last layer's parameters that are searched.
+# At most this many nodes between the logits and the last layer's parameters are searched.
 SEARCHED = 64
-# Casts, views and transposes between a layer and its own weight.
+# At most this many casts, views and transposes may lie between a layer and its own weight.
 BETWEEN = 4
-# Nodes whose inside cannot be seen; several outputs of one of them may be several classifiers.
+# Nodes whose inside cannot be seen. Several outputs of one such node may be several classifiers.
 OPAQUE = ("CompiledFunctionBackward", "CheckpointFunctionBackward")
 
 
 def origin_of(logits: Tensor) -> Edge:
-    """Returns where logits come from, without the casts, views, scalings and activations that keep each entry.
+    """Returns the place in the graph that logits come from: before casts, views, scalings and activations.
 
-    Two tensors of one origin hold the same rows; slices of one tensor do not have its origin.
+    These operations work on each entry alone, so two tensors with one origin hold the same rows. A slice has another origin
+    than its tensor.
     """
     edge = edge_of(logits)
     for _ in range(SEARCHED):
@@ -35,23 +36,23 @@ def origin_of(logits: Tensor) -> Edge:
 
 
 def classifier_of(logits: Tensor) -> frozenset[int]:
-    """Returns the ids of the parameters of the layer that logits come from; empty where that cannot be seen."""
+    """Returns the ids of the parameters of the layer that logits come from; empty if the layer cannot be seen."""
     node, layer = _layer(logits)
     return frozenset() if node is None or node.name() in OPAQUE else frozenset(id(param) for param in layer)
 
 
 def has_outputs(logits: Tensor, count: int) -> bool:
-    """Says whether logits come from a layer with so many outputs: a parameter of it has a dimension of that size.
+    """Says whether logits come from a layer with ``count`` outputs: a parameter of it has a dimension of that size.
 
-    Similarities of embeddings come from a layer that makes embeddings.
+    Similarities of embeddings come from a layer with other sizes, which makes the embeddings.
     """
     return any(count in param.shape for param in _layer(logits)[1])
 
 
 def _layer(logits: Tensor) -> tuple[Node, list[Tensor]]:
-    """Returns the nearest node that uses parameters, and those."""
+    """Returns the nearest node that uses parameters, and these parameters; (None, []) if there is none."""
     for node in nearest_first(logits.grad_fn):
-        # A single number is a temperature, which several classifiers may share.
+        # A parameter with one entry is a temperature. Several classifiers may share it, so it does not count.
         found = [variable for variable in parameters_of(node) if variable.numel() > 1]
         if found:
             return node, found
@@ -59,17 +60,17 @@ def _layer(logits: Tensor) -> tuple[Node, list[Tensor]]:
 
 
 def parameters_of(node: Node) -> list[Tensor]:
-    """Returns the leaf tensors that a node uses, as they are or cast and transposed."""
+    """Returns the leaf tensors that a node uses, directly or through a cast or a transpose."""
     return [variable for child, _ in inputs_of(node) if (variable := leaf_at(child)) is not None]
 
 
 def nearest_first(start: Node) -> Iterator[Node]:
-    """Yields nodes of a graph, those with the fewest steps to ``start`` first, up to a number."""
+    """Yields at most SEARCHED nodes of a graph, those nearest to ``start`` first."""
     return walk([(start, 0)], nearest_first=True, most=SEARCHED)
 
 
 def leaf_at(node: Node) -> Tensor | None:
-    """Returns the leaf at a node, or behind a few nodes of one input each (a cast, a transpose)."""
+    """Returns the leaf tensor at a node, or after a few nodes of one input each (a cast, a transpose); otherwise None."""
     for _ in range(BETWEEN):
         if node is None:
             return None
@@ -84,6 +85,6 @@ def leaf_at(node: Node) -> Tensor | None:
 
 
 def entries(edge: Edge) -> int | None:
-    """Returns how many entries the tensor of an edge has; None where that is not known."""
+    """Returns the number of entries of the tensor at an edge; None if it is not known."""
     known = getattr(edge[0], "_input_metadata", ())
     return prod(known[edge[1]].shape) if edge[1] < len(known) else None

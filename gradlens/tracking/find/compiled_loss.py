@@ -1,4 +1,4 @@
-"""Losses that torch.compile computes: of a compiled function only inputs and outputs can be seen."""
+"""Finds losses that are computed inside a function compiled by torch.compile. Only its inputs and outputs can be seen."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import gradlens
 from gradlens.autograd.graph import Edge, edge_of, walk
 
 NODE = "CompiledFunctionBackward"
-# Nodes above a compiled function that are searched: a loss is scaled and added up after it.
+# At most this many nodes between the root and a compiled function are searched: a loss may be scaled and added up there.
 SEARCHED = 200
-# Compiled functions that a line names.
+# A line names at most this many compiled functions.
 SHOWN = 3
-# How torch.compile names what follows a break in a function that it has named already.
+# The names that torch.compile gives to the rest of a function after a graph break begin so.
 REST_OF_A_FUNCTION = "torch_dynamo_resume_in_"
-# Where code lies that torch.compile meets on its way through the script's: that of torch and of gradlens.
+# Folders of torch and gradlens: torch.compile also compiles functions there that the script calls.
 NOT_THE_SCRIPTS = tuple(os.path.dirname(str(package.__file__)) + os.sep for package in (torch, gradlens))
 
 
 def is_inside(roots: Sequence[Tensor]) -> bool:
-    """Says whether a compiled function returned the loss: scalars are all that reaches ``roots`` from it."""
+    """Says whether a compiled function has returned the loss: ``roots`` use only scalars of compiled functions."""
     compiled: set[Edge] = set()
     for node, number in walk(map(edge_of, roots), by_edge=True, ends=compiled, most=SEARCHED):
         if node.name() == NODE:
@@ -36,7 +36,7 @@ def is_inside(roots: Sequence[Tensor]) -> bool:
 
 
 def functions() -> str | None:
-    """Returns the names and places of the functions that torch.compile has compiled; None where there are none."""
+    """Returns a text with the names and places of the functions that torch.compile has compiled; None if there are none."""
     utils = sys.modules.get("torch._dynamo.utils")
     if utils is None:
         return None
@@ -53,7 +53,7 @@ def functions() -> str | None:
 
 
 def loss_line() -> str:
-    """Returns what to say of a loss that a compiled function has returned."""
+    """Returns the line about a loss that a compiled function has returned."""
     return (
         f"the loss is computed inside a function that torch.compile has compiled ({functions() or 'its name is not known'}), "
         "into which nothing can look; let it return the model's output, and call cross_entropy outside of it"
@@ -61,10 +61,10 @@ def loss_line() -> str:
 
 
 def step_line(compiled: str) -> str:
-    """Returns what to say where backward passes can only have run inside of compiled functions.
+    """Returns the line about a training whose backward passes run inside compiled functions.
 
     Args:
-        compiled: The functions.
+        compiled: The text of ``functions``.
     """
     return (
         f"no backward pass ran outside of the functions that torch.compile has compiled ({compiled}), into which nothing can "

@@ -1,4 +1,4 @@
-"""Whether labels that a script trains on are those of the samples that its loader has drawn."""
+"""DrawnSamples: remembers which samples a loader has drawn, to check that labels in training are those of the dataset."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:  # NumPy is not imported before the script does so
 
     Ids = NDArray[np.int64]
 
-# Batches of a dataset that are remembered: workers and frameworks draw some ahead.
+# The latest batches of a dataset that are remembered. Workers and frameworks draw some batches in advance.
 REMEMBERED = 64
 
 
 class DrawnSamples:
-    """Which samples of a dataset the latest batches hold.
+    """The indices of the samples in the latest batches of a dataset.
 
     Attributes:
         dataset: The dataset.
-        complete: Whether all batches were seen; else some may have been drawn before anybody looked.
+        complete: Whether all batches were seen. If not, some may have been drawn before tracking began.
     """
 
     def __init__(self, dataset: Any, *, complete: bool = True) -> None:
@@ -33,15 +33,15 @@ class DrawnSamples:
         return len(self._batches)
 
     def add(self, index: Any) -> None:
-        """Takes what a sampler gave for one batch: indices, or a single one."""
+        """Adds a batch: the indices, or the single index, that the sampler gave."""
         self._batches.append(index)
 
     def agree(self, claimed: Ids, trained: Ids) -> bool:
-        """Says whether labels of a batch can be those of a batch that was drawn.
+        """Says whether the labels of a batch are those of one of the drawn batches.
 
         Args:
             claimed: [N] class ids of the dataset's samples.
-            trained: [B] class ids that the script trains on: a batch, a part of one, or one several times (as views).
+            trained: [B] class ids that the script trains on: a batch, a part of it, or a batch several times (views).
         """
         return any(_made_of(trained, claimed[at]) for at in self._indices(len(claimed)))
 

@@ -1,1 +1,1 @@
-"""Runs a script under ``gradlens track``, from its start to the last line."""
+"""Runs a script under ``gradlens track``: finds its code, makes the run's folder, executes it, and ends the run."""

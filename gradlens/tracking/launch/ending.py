@@ -1,4 +1,4 @@
-"""The end of a tracked training: status of the run, and what is printed."""
+"""The end of a tracked training: closes the run with its status, and prints the table or why nothing was measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gradlens.tracking.messages import say
 if TYPE_CHECKING:
     from gradlens.tracking.watch.tracker import Tracker
 
-# The file that makes a folder a run; what defines it imports pyarrow.
+# The file that makes a folder a run. It is named here because the module that defines it imports pyarrow.
 RUN = "run.json"
 WHAT_TO_ADD = (
     "add gradlens.observe(outputs, labels) before loss.backward() (outputs [batch, classes], labels [batch] of class ids), "
@@ -36,7 +36,11 @@ TORCHJD = (
 
 
 class Ending:
-    """Closes the run once, when the process ends: after the script's threads and its traceback."""
+    """Closes the run when the process ends: after the script's threads, and after its traceback was printed.
+
+    Attributes:
+        tracker: The tracker of the script; None: there is nothing to close.
+    """
 
     def __init__(self) -> None:
         self.tracker: Tracker | None = None
@@ -46,19 +50,19 @@ class Ending:
         atexit.register(self.finish)
 
     def attached(self) -> None:
-        """Comes before the exit function that the log has just registered: exit functions run last first."""
+        """Registers ``finish`` again, so that it runs before the log's exit function: the last registered one runs first."""
         atexit.register(self.finish)
 
     def program_ended(self, error: BaseException | None) -> None:
-        """Notes how the script ended.
+        """Keeps how the script has ended.
 
         Args:
-            error: What it raised, SystemExit included; None where it ran to its end.
+            error: The exception that it raised, SystemExit included; None if it ran to its end.
         """
         self._status = _status(error)
 
     def finish(self) -> None:
-        """Closes the run and prints the table, or says why nothing was measured."""
+        """Closes the run and prints the table, or prints why nothing was measured. A second call does nothing."""
         tracker = self.tracker
         if tracker is None or self._done or os.getpid() != self._pid:
             return
@@ -71,7 +75,7 @@ class Ending:
                 return
             if tracker.lens is None:
                 if (tracker.folder / RUN).exists():
-                    return  # a process that the script started has measured
+                    return  # another process, which the script has started, has measured
                 remove_if_empty(tracker.folder)
                 say(why_nothing(tracker, self._status[0]))
                 return
@@ -84,7 +88,7 @@ class Ending:
             print_summary(tracker.folder)
             if beside is not None:
                 say(beside)
-        except Exception as error:  # the training is over: its exit code is no longer ours to change
+        except Exception as error:  # the training is over, and its exit code must stay
             say(f"the end of the run could not be written or shown: {type(error).__name__}: {error}")
         finally:
             if self._status[0] == "interrupted":
@@ -110,13 +114,13 @@ def why_nothing(tracker: Tracker, status: str) -> str:
         return f"nothing was measured: no backward pass ran in this process{ended}{_instead_of_backward(tracker)}"
     if tracker.seen.partial and not tracker.seen.whole:
         return f"nothing was measured: {PARTIAL}"
-    if tracker.notices.said:  # whatever was seen of the losses is the cause
+    if tracker.notices.said:  # what was said of the losses is the cause
         return f"nothing was measured: {'; and '.join(tracker.notices.said.values())}"
     return f"nothing was measured: no cross_entropy or nll_loss call led to a backward pass; {WHAT_TO_ADD}"
 
 
 def _instead_of_backward(tracker: Tracker) -> str:
-    """Says what computed gradients in a script that never calls backward."""
+    """Returns how a script that never calls backward has computed gradients; "" if it has computed none."""
     if not tracker.seen.other_gradients:
         return ""
     return f"; {TORCHJD if 'torchjd.autojac' in sys.modules else JACOBIANS}"
@@ -125,9 +129,9 @@ def _instead_of_backward(tracker: Tracker) -> str:
 def _remember_interrupt() -> None:
     """Lets the process end by SIGINT, as ``python`` does after a KeyboardInterrupt that nothing caught.
 
-    Python notes such an interrupt and drops the note when a string of code is executed next, which imports do while the run
-    is closed and shown (dataclasses and named tuples); the exit status would be 1, and a shell script would go on. One more
-    interrupt that leaves a string of code renews the note.
+    Python remembers such an interrupt, and forgets it when a string of code is executed next. Imports do that while the run is
+    closed and shown (dataclasses and named tuples). Then the exit status would be 1, and a shell script would go on. One more
+    interrupt inside a string of code makes Python remember it again.
     """
     with contextlib.suppress(KeyboardInterrupt):
         exec("raise KeyboardInterrupt")

@@ -1,4 +1,7 @@
-"""Programs that start the training in other processes, where tracking from outside would see nothing."""
+"""Recognises launchers such as torchrun, which start the training in other processes, and says the right command.
+
+`gradlens track torchrun ...` would see nothing of the training; `torchrun ... gradlens track ...` does.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,20 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-# What a launcher calls the option that runs a module.
+# Each launcher's option that runs a module.
 LAUNCHERS = {"torchrun": "-m", "accelerate": "-m", "deepspeed": "--module"}
 MODULES = ("torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch")
-# Of torchrun: the program is no script for its Python.
+# An option of torchrun: it starts the program itself, not as a script of Python.
 NO_PYTHON = "--no-python"
-# Launchers of any program: the command that they start begins with an interpreter.
+# Launchers of any program: the command after them begins with an interpreter.
 WRAPPERS = ("mpirun", "mpiexec", "srun")
 
 
 def instead(target: str, arguments: Sequence[str], own: Sequence[str], *, is_module: bool) -> str | None:
-    """Returns the command that tracks what a launcher starts; None where ``target`` is no launcher.
+    """Returns the command that tracks the training which a launcher starts; None if ``target`` is no launcher.
 
     Args:
-        target: The script or module that was to be tracked.
+        target: The script or module that `gradlens track` was called with.
         arguments: Its arguments.
         own: The options of ``gradlens track``.
         is_module: Whether ``target`` is a module's name.
@@ -38,7 +41,7 @@ def instead(target: str, arguments: Sequence[str], own: Sequence[str], *, is_mod
     if NO_PYTHON in arguments:
         if any(_is_python(argument) for argument in arguments):
             return _wrapped(name, arguments, own)
-        arguments = [argument for argument in arguments if argument != NO_PYTHON]  # it excludes running a module
+        arguments = [argument for argument in arguments if argument != NO_PYTHON]  # it cannot be used with a module
     for at, argument in enumerate(arguments):
         if argument in ("-m", "--module") and at + 1 < len(arguments):
             return shlex.join([*start, *arguments[:at], *track, "-m", *arguments[at + 1 :]])

@@ -1,4 +1,4 @@
-"""Program: the script or module to run, described as Python itself would set it up."""
+"""Program: finds and compiles the script or module to run, and sets it up as Python itself does."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Main:
 
     Attributes:
         code: The compiled program.
-        argv0: What the program finds in ``sys.argv[0]``.
-        attributes: ``__file__``, ``__spec__`` and the like.
+        argv0: The program's ``sys.argv[0]``.
+        attributes: The module's ``__file__``, ``__spec__`` and the like.
     """
 
     code: CodeType
@@ -33,13 +33,13 @@ class Main:
 
 @dataclass(frozen=True)
 class Program:
-    """What to run.
+    """The program to run.
 
     Attributes:
-        name: Short name, which the run's folder takes.
-        argv0: ``sys.argv[0]`` while the code is looked for.
-        first_path: What Python would put at ``sys.path[0]``.
-        load: Finds and compiles the code; may run the packages around a module.
+        name: Short name, also for the run's folder.
+        argv0: ``sys.argv[0]`` until the code is loaded.
+        first_path: The folder that Python would put at ``sys.path[0]``.
+        load: Finds and compiles the code. For a module, this imports the packages around it.
     """
 
     name: str
@@ -49,10 +49,10 @@ class Program:
 
 
 def script(path: str) -> Program:
-    """Describes ``python path``; a folder or a zip file with a ``__main__.py`` in it is a script, too.
+    """Returns the program of ``python path``. The path may also be a folder or a zip file that holds a ``__main__.py``.
 
     Raises:
-        TrackError: No such file.
+        TrackError: There is no such file.
     """
     if not os.path.exists(path):
         raise TrackError(f"script {path!r} not found in {os.getcwd()}; check the path, or run a module with -m")
@@ -66,7 +66,7 @@ def script(path: str) -> Program:
 
 
 def module(name: str) -> Program:
-    """Describes ``python -m name``."""
+    """Returns the program of ``python -m name``."""
     return Program(name.removesuffix(".__main__"), "-m", os.getcwd(), lambda: _load_module(name))
 
 

@@ -1,4 +1,4 @@
-"""Where a tracked run goes: a new folder each time, made before the training starts."""
+"""Makes the folder of a tracked run: a new one each time, before the training starts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def make_folder(out: Path | None, name: str | None, default: str) -> Path:
     """Makes an empty folder for the run and returns its absolute path.
 
     Args:
-        out: The folder, as asked for.
-        name: The folder's name below runs/, as asked for.
-        default: Name below runs/ where neither is given; the first free one of it, it-2, it-3, ...
+        out: The folder that --out names, or None.
+        name: The folder's name below runs/ that --name gives, or None.
+        default: Name below runs/ if both are None. If it is taken, "-2", "-3" and so on is added.
 
     Raises:
-        TrackError: The asked folder holds something, or cannot be made or written.
+        TrackError: The named folder is not empty, or it cannot be made or written.
     """
     if name is not None and (name in ("", ".", "..") or len(Path(name).parts) != 1):
         raise TrackError(
@@ -44,16 +44,16 @@ def make_folder(out: Path | None, name: str | None, default: str) -> Path:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Removes the folder of a run to which nothing was written."""
+    """Removes the folder of a run if nothing was written to it."""
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
 def _held(folder: Path) -> bool:
-    """Holds an empty folder until the process ends; False where another process holds it."""
+    """Locks a folder until the process ends. Returns False if another process has locked it."""
     try:
         import fcntl
-    except ImportError:  # only where there are no such locks
+    except ImportError:  # this operating system has no such locks
         return True
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -62,7 +62,7 @@ def _held(folder: Path) -> bool:
         os.close(handle)
         return False
     except OSError:
-        os.close(handle)  # a file system without locks
+        os.close(handle)  # this file system has no locks
     return True
 
 

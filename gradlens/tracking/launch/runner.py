@@ -11,24 +11,24 @@ from gradlens.tracking.errors import TrackError
 from gradlens.tracking.launch.program import Program
 from gradlens.tracking.watch.tracebacks import clean, clean_what_is_printed
 
-# The module that was __main__ before; its namespace must outlive the program (Python clears it with the last reference).
+# The modules that were __main__ before. They are kept here, because Python clears a module with its last reference.
 _replaced: list[ModuleType] = []
 
 
 def run(program: Program, arguments: list[str], on_end: Callable[[BaseException | None], None]) -> None:
-    """Runs the program; returns, exits or raises as it does.
+    """Runs the program. Returns, exits or raises as the program does.
 
     Args:
-        program: What to run.
+        program: The program to run.
         arguments: ``sys.argv[1:]`` of the program.
-        on_end: Called with the exception that ended the program (SystemExit included), or None.
+        on_end: Is called with the exception that ended the program (SystemExit included), or None.
 
     Raises:
-        TrackError: Its code cannot be found.
-        BaseException: Whatever the program raises. Python then prints it without the frames of gradlens.
+        TrackError: The program's code cannot be found.
+        BaseException: The program has raised it. Python then prints it without the frames of gradlens.
     """
     sys.argv[:] = [program.argv0, *arguments]
-    # Isolated or safe-path mode: Python puts no folder there.
+    # In isolated or safe-path mode Python puts no folder there.
     if not sys.flags.safe_path:
         sys.path[0] = program.first_path
     clean_what_is_printed()
@@ -37,7 +37,7 @@ def run(program: Program, arguments: list[str], on_end: Callable[[BaseException 
         sys.argv[0] = main.argv0
         namespace = ModuleType("__main__")
         vars(namespace).update(main.attributes, __builtins__=builtins, __annotations__={})
-        # For good, not for the time of the call: pickling, spawned workers and atexit functions look classes up there.
+        # Not undone after the call: pickling, spawned workers and atexit functions look for classes in __main__ later.
         _replaced.append(sys.modules["__main__"])
         sys.modules["__main__"] = namespace
         exec(main.code, vars(namespace))
@@ -51,7 +51,7 @@ def run(program: Program, arguments: list[str], on_end: Callable[[BaseException 
 
 
 def _hide_own_frames() -> None:
-    """Cleans the traceback at the last moment; Python itself does all the rest (hooks, exit code, signal)."""
+    """Removes gradlens' frames right before Python prints the traceback. Python does the rest (hooks, exit code, signal)."""
     hook = sys.excepthook
 
     def cleaned(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:

@@ -1,4 +1,4 @@
-"""One tracked run of a program, from the checked command line to the program's own end."""
+"""Runs `gradlens track` from the checked command line to the end of the program."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gradlens.tracking.watch.tracker import Tracker
 
 
 def track(options: TrackOptions, target: str, arguments: Sequence[str], *, is_module: bool) -> None:
-    """Runs a program and measures its training; returns, exits or raises as the program does.
+    """Runs a program and measures its training. Returns, exits or raises as the program does.
 
     Args:
         options: Checked options.
@@ -32,8 +32,8 @@ def track(options: TrackOptions, target: str, arguments: Sequence[str], *, is_mo
         is_module: Whether ``target`` is a module's name.
 
     Raises:
-        TrackError: The program or the run's folder cannot be had.
-        SystemExit: The program exits; or code 1 where tracking is strict and failed unseen by the program.
+        TrackError: The program cannot be found or must be started another way, or the run's folder cannot be made.
+        SystemExit: The program exits. Or, with code 1, tracking is strict and has failed without ending the program.
     """
     command = instead(target, arguments, _own_options(len(arguments) + 1 + is_module), is_module=is_module)
     if command is not None:
@@ -64,12 +64,12 @@ def track(options: TrackOptions, target: str, arguments: Sequence[str], *, is_mo
 
 
 def _own_options(rest: int) -> list[str]:
-    """Returns what stands between ``track`` and the last ``rest`` words of the command line."""
+    """Returns the words of the command line after ``track``, without the last ``rest`` words."""
     words = sys.argv[: len(sys.argv) - rest]
     return words[words.index("track") + 1 :] if "track" in words else []
 
 
 def _start(tracker: Tracker) -> None:
-    """Begins inside of the script's own ``import torch``, which no fault of ours may break."""
+    """Starts the tracker inside the script's own ``import torch``. An error of gradlens must not break that import."""
     tracker.faults.quietly(tracker.start)
     tracker.faults.quietly(watch, tracker.options, tracker.folder)

@@ -1,4 +1,4 @@
-"""Processes that a tracked script starts with torch.multiprocessing: they are tracked as well."""
+"""Tracks the processes that a tracked script starts with torch.multiprocessing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TrackedFunction:
-    """What such a process runs instead of the script's function; it can be pickled wherever that one can."""
+    """Runs the script's function in such a process, and tracks it. It can be pickled if the function can."""
 
     def __init__(self, function: Callable[..., Any], options: TrackOptions, folder: Path) -> None:
         self._function, self._options, self._folder = function, options, folder
@@ -28,7 +28,7 @@ class TrackedFunction:
         """Runs the function, tracked.
 
         Args:
-            index: Number of the process; the first one writes.
+            index: Number of the process; process 0 writes the run.
             *arguments: The function's other arguments.
         """
         from gradlens.tracking.launch.ending import Ending
@@ -57,13 +57,13 @@ class TrackedFunction:
 
 
 def watch(options: TrackOptions, folder: Path) -> None:
-    """Lets ``torch.multiprocessing.spawn`` and ``start_processes`` start tracked processes.
+    """Makes ``torch.multiprocessing.spawn`` and ``start_processes`` start tracked processes.
 
     Args:
-        options: What was asked for.
+        options: The options of the command line.
         folder: The run's folder.
     """
-    # Not an attribute of the package, which is the function of the same name.
+    # import_module, because the attribute ``spawn`` of the package is the function of the same name.
     module = importlib.import_module("torch.multiprocessing.spawn")
     ordinary = module.start_processes
 
@@ -82,11 +82,11 @@ def _loss_functions() -> dict[str, Any]:
 
 
 def _rename(before: dict[str, Any], names: dict[str, Any]) -> None:
-    """The script was imported before torch was patched: names in it that mean a patched function get the new one.
+    """Gives the script's names of loss functions the patched functions. The script was imported before torch was patched.
 
     Args:
-        before: The names of torch.nn.functional before.
-        names: The names that the script's function sees.
+        before: The names of torch.nn.functional before it was patched.
+        names: The global names of the script's function; they are changed.
     """
     after = _loss_functions()
     changed = {id(before[name]): after[name] for name in after if name in before and after[name] is not before[name]}

@@ -1,4 +1,4 @@
-"""The table at the end of a tracked training."""
+"""Prints the table at the end of a tracked training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gradlens.tracking.messages import say
 
 
 def print_summary(folder: Path) -> None:
-    """Prints what the run says, on standard error."""
+    """Prints the summary of a run on standard error, or a line if no step was measured."""
     run = Run(folder)
     if not len(run.steps):
         say(f"no step was measured before the training ended; the run is in {folder}")

@@ -1,4 +1,4 @@
-"""Waits for the script's own ``import torch``, then runs something before the import returns."""
+"""Runs a function inside the script's own ``import torch``, before the import returns."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 
 def after_torch_import(action: Callable[[], None]) -> None:
-    """Calls ``action`` as soon as torch is imported: at once where it already is.
+    """Calls ``action`` as soon as torch is imported; at once if it is imported already.
 
-    Importing torch for the script would be easier, but then environment variables that the script sets before its import
+    It would be easier to import torch here. But then environment variables that the script sets before its own import
     (OMP_NUM_THREADS, PYTORCH_CUDA_ALLOC_CONF) would come too late.
     """
     if "torch" in sys.modules:
@@ -47,7 +47,7 @@ class _TorchFinder(MetaPathFinder):
 
 
 class _TorchLoader(Loader):
-    """Loads as the ordinary loader does, and leaves that one in the module when it is done."""
+    """Loads torch with the ordinary loader, puts that loader into the module, and calls the action."""
 
     def __init__(self, ordinary: Any, action: Callable[[], None]) -> None:
         self._ordinary = ordinary

@@ -58,12 +58,12 @@ def clean_what_is_printed() -> None:
 def without_own(traceback: TracebackType | None, *, shown: bool = True) -> TracebackType | None:
     """Returns a traceback without gradlens' frames. If the error was raised in gradlens, its innermost frame stays.
 
-    Of the package's frames those are ours that are called in the place of a function of torch, or from there on: a part of
-    the package that the script calls itself (``gradlens.longtail``, a ``Lens``) it would also see without tracking.
+    Removed are the wrappers that the script calls instead of functions of torch, and all that they call. Frames of gradlens
+    that the script calls itself (``gradlens.longtail``, a ``Lens``) stay: they would be there without tracking, too.
 
     Args:
         traceback: Is changed.
-        shown: Whether an innermost frame of ours stays: an interrupt there is no error of ours.
+        shown: Whether the innermost frame stays if it is gradlens'. False for an interrupt: it is no error of gradlens.
     """
     try:
         return _kept(traceback, shown)

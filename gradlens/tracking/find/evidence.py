@@ -1,4 +1,4 @@
-"""Evidence: which tensors of a backward pass are anchors, and which are their labels."""
+"""Evidence: decides which tensors of a backward pass are anchors, and which are their labels."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from gradlens.tracking.find.targets import IGNORED
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one backward pass is measured by.
+    """The anchors and labels of one backward pass.
 
     Attributes:
         anchors: Tensors whose rows are samples.
-        labels: [*R] class ids of those rows, or class masses [R, C]; of several anchors with labels of their own those of all
-            samples, each once.
+        labels: [*R] class ids of those rows, or [R, C] class masses. If the anchors have labels of their own: the labels of all
+            samples, each sample once.
         ignore_index: The label that the loss ignores.
-        num_classes: C; None where only the data tell it.
-        function: Where the anchors were seen, for people.
-        left_out: How many loss calls with other labels count as ``rest``.
-        class_dim: Where the anchors have their classes, if that is known.
-        labelled: The anchors with their labels, where they have labels of their own.
+        num_classes: C; None if only the data can tell it.
+        function: Where the anchors were seen, as text for the user.
+        left_out: Number of loss calls with other labels, which count as ``rest``.
+        class_dim: The dimension of the anchors that holds the classes; None if it is not known.
+        labelled: The anchors, each with labels of its own; () if all have the same labels.
     """
 
     anchors: list[Tensor]
@@ -44,31 +44,35 @@ class Evidence:
 
     @property
     def dims(self) -> int:
-        """How many dimensions number the rows: 1 unless a sample has several (tokens, pixels)."""
+        """Number of dimensions of the rows: 1, or more if a sample has several rows (tokens, pixels)."""
         return self.labels.ndim - self.labels.is_floating_point()
 
     @property
     def by_mass(self) -> bool:
-        """Whether contributions go by class masses, because nothing tells the terms of a row apart."""
+        """Whether each row's contribution is divided by class masses, because its loss terms cannot be separated."""
         return self.labels.is_floating_point() and not any(item.terms for item in self.labelled)
 
 
 def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | None) -> Evidence | None:
-    """Makes evidence of the loss calls in a graph; None where there is none.
+    """Returns the evidence of the loss calls in a graph; None if no call fits.
 
-    What flows through a call belongs to the groups of its own labels. Measured are the first call, the calls on logits of the
-    same classifier (chunks of a batch, time steps, further batches, mixup), and calls of other classifiers with the labels
-    of one of these (auxiliary heads). Other calls are about other classes: they are left out and counted.
+    The gradient that flows through a call belongs to the groups of the call's own labels. Three kinds of calls are measured:
 
-    Samples are counted at the first classifier. Calls on the same logits are about the same samples: their labels share
-    each of them out, as the losses enter the total. So are calls that were given the same labels, the very tensor, and calls of
-    one step whose labels are all equal (two views of a batch, or passes of a recurrent refinement): they count once. Else the
-    rows of each call are samples of their own.
+    - the first call,
+    - calls on logits of the same classifier (chunks of a batch, time steps, further batches, mixup),
+    - calls of other classifiers with the same labels as one of these (auxiliary heads).
+
+    Other calls are about other classes. They are left out, and counted.
+
+    Samples are counted at the first classifier. Calls on the same logits are about the same samples: each sample is divided
+    among their labels, by the weights of the losses in the total. Calls with the same tensor of labels are about the same
+    samples, too, and so are calls whose labels are all equal (two views of a batch, or passes of a recurrent refinement): such
+    samples count once. Otherwise the rows of each call are samples of their own.
 
     Args:
         found: Loss calls in the order of the forward pass.
         roots: The tensors on which backward runs.
-        num_classes: C of the run, once known; loss calls over other classes are left out.
+        num_classes: C of the run; calls over another number of classes are left out. None if it is not known yet.
     """
     fitting = [item for item in found if num_classes is None or class_count(item.sighting) == num_classes]
     if not fitting:
@@ -86,14 +90,15 @@ def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | No
 
 
 def observed(named: Sequence[tuple[Tensor, Tensor]], num_classes: int | None) -> Evidence:
-    """Makes evidence of what the script named itself.
+    """Returns the evidence of the pairs that the script has named with ``gradlens.observe``.
 
-    The last pair counts, with all that have its labels or come from its layer (chunks, time steps), each by its own labels.
-    Samples are counted as in ``weigh``.
+    The last pair is measured, and all pairs with the same labels or from the same layer (chunks, time steps), each with its own
+    labels. Samples are counted as in ``weigh``.
 
     Args:
-        named: (outputs, labels), at least one; of a tensor that was named twice the last labels count.
-        num_classes: C of the run, once known; else masses have a column for each, and of class ids the data tell it.
+        named: (outputs, labels), at least one pair. If a tensor was named twice, its last labels count.
+        num_classes: C of the run; None if it is not known yet. Then masses have a column for each class, and for class ids the
+            data must tell C.
     """
     pairs = list({id(outputs): (outputs, labels) for outputs, labels in named}.values())
     last, labels = named[-1]
@@ -114,7 +119,7 @@ def observed(named: Sequence[tuple[Tensor, Tensor]], num_classes: int | None) ->
 
 
 def within(evidence: Evidence, classes: int) -> Evidence:
-    """Returns evidence in which class ids from ``classes`` on are ignored: those of classes that belong to no group."""
+    """Returns the evidence with all class ids from ``classes`` on ignored. These classes belong to no group."""
     if evidence.labels.is_floating_point() or not bool((evidence.labels >= classes).any()):
         return evidence
     labelled = tuple(replace(item, labels=_ignored(item.labels, classes)) for item in evidence.labelled)
@@ -131,12 +136,12 @@ def class_count(sighting: Sighting) -> int:
 
 
 def class_dim(sighting: Sighting) -> int:
-    """Returns where logits of a loss call have their classes: torch says so, whatever the other dimensions are."""
+    """Returns the dimension of a loss call's logits that holds the classes, as torch defines it: 0 for [C], otherwise 1."""
     return min(1, sighting.anchor.ndim - 1)
 
 
 def _of_first(calls: Sequence[Found]) -> tuple[list[Found], list[Found]]:
-    """Returns the calls of the first call's classifier, and those of other classifiers that have labels of one of them."""
+    """Returns the calls of the first call's classifier, and the calls of others that have the same labels as one of these."""
     if len(calls) == 1:
         return list(calls), []
     first = calls[0].sighting.anchor
@@ -152,7 +157,7 @@ def _of_first(calls: Sequence[Found]) -> tuple[list[Found], list[Found]]:
 
 
 def _shares(own: Sequence[Found], roots: Sequence[Tensor]) -> dict[int, float | Tensor]:
-    """Returns, by the id of each call, what part of a sample its rows count as."""
+    """Returns {id of a call: the part of a sample that each of its rows counts as}."""
     if all(_same(item.sighting.labels, own[0].sighting.labels) for item in own[1:]):
         return {id(item): float(item is own[0]) for item in own}
     found: dict[int, float | Tensor] = {}
@@ -179,7 +184,7 @@ def _shares(own: Sequence[Found], roots: Sequence[Tensor]) -> dict[int, float | 
 def _labelled(
     calls: Sequence[Found], roots: Sequence[Tensor], classes: int, shares: dict[int, float | Tensor]
 ) -> Labelled:
-    """Returns an anchor with the labels of its calls; several labels share each row out."""
+    """Returns an anchor with the labels of its calls. If they are different, each row is divided among them."""
     first, dim = calls[0].sighting, class_dim(calls[0].sighting)
     distinct = _distinct(calls)
     counted = [share for item in calls if isinstance(share := shares[id(item)], Tensor) or share]
@@ -204,7 +209,7 @@ def _evidence(labelled: Sequence[Labelled], classes: int, own: Sequence[Found], 
 
 
 def _distinct(calls: Sequence[Found]) -> list[Found]:
-    """Returns the calls with different labels, each the first of those that have the same."""
+    """Returns the calls with different labels: the first of all that have the same."""
     found: list[Found] = []
     for item in calls:
         if not any(_same(item.sighting.labels, other.sighting.labels) for other in found):
@@ -220,7 +225,7 @@ def _sum(shares: Sequence[float | Tensor]) -> float | Tensor:
 
 
 def _place(labels: Tensor) -> tuple[Any, ...]:
-    """Returns what tells memory apart."""
+    """Returns a key that is equal for two tensors that show the same memory in the same way."""
     return labels.data_ptr(), labels.shape, labels.stride(), labels.dtype, labels.device
 
 

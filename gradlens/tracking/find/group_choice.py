@@ -1,4 +1,4 @@
-"""Which groups a tracked run measures: what was asked for, applied to the classes that were found."""
+"""Chooses the groups of a tracked run: applies the options of the command line to the classes that were found."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from gradlens.groups import FEW_BELOW, MOST_CLASSES, ClassGroups, GroupsError
 from gradlens.tracking.errors import WrongUse
 from gradlens.tracking.options import TrackOptions
 
-# How a rule says that some outputs have no class of the data.
+# Words of a group rule, if some outputs of the model have no samples in the data.
 DATA = "classes have data"
-# In a rule: what the model's output has at the moment.
+# Words of a group rule, before the number of classes that the model's output has now.
 COMING = "; the model's output has"
 
 
@@ -26,13 +26,13 @@ def choose_groups(
     """Returns the groups.
 
     Args:
-        options: What was asked for.
-        num_classes: C, of the logits. Groups that are named class by class may hold classes to come, beyond these.
-        counts: [C], where known; needed where ``needs_counts``. Classes without data belong to no group that follows from them.
-        counts_source: Where they come from, for the rule's sentence.
+        options: The options of the command line.
+        num_classes: C, the number of classes of the logits. Groups that name their classes may have more, which come later.
+        counts: [C] class counts; None if they are not known. Rules that need counts put classes without data into no group.
+        counts_source: Where the counts were found, for the text of the rule.
 
     Raises:
-        WrongUse: The counts make no groups.
+        WrongUse: The groups in the options cannot be made from these counts.
     """
     try:
         if options.groups == "per-class" and options.groups_from is None:
@@ -47,16 +47,17 @@ def choose_groups(
 
 
 def by_frequency(counts: NDArray[np.int64], of: str) -> ClassGroups:
-    """Returns head and tail by rank, where it is not known how many images the classes have, only which are frequent.
+    """Returns head and tail by rank only. The number of images of each class is not known, but which classes are frequent is.
 
     Args:
         counts: [C] how often each class was seen.
-        of: What was counted.
+        of: What was counted, for the text of the rule.
     """
-    # A class that was seen once says that more may come which were not: rare ones, which are tail. Without such a class, what
-    # was not seen has no data (Good and Turing: the chance of something new is the share of what was seen once).
+    # If a class was seen only once, there may be rare classes that were not seen yet: these belong to the tail. If there is no
+    # such class, classes that were not seen have no data (Good and Turing: the chance of a new class is about the share of the
+    # samples whose class was seen once).
     known = counts + 1 if (counts == 1).any() else counts
-    # So many of each that no class counts as few: what remains of the rule is the rank.
+    # Multiplied so that no class has "few" images. Then only the rank decides.
     ranked = _by_counts(False, known * FEW_BELOW, "")
     members = dict(zip(ranked.names, ranked.classes, strict=True))
     rule = f"70/30 by how often classes occur in the {of}, as the number of images of a class is not known"
@@ -64,7 +65,10 @@ def by_frequency(counts: NDArray[np.int64], of: str) -> ClassGroups:
 
 
 def fit(options: TrackOptions, num_classes: int) -> bool:
-    """Says whether the groups asked for were meant for so many classes, where losses over several numbers of them are seen."""
+    """Says whether the groups in the options can be meant for this number of classes.
+
+    It chooses among losses over different numbers of classes.
+    """
     if needs_counts(options) or options.groups == "per-class":
         return True
     groups = _named(options)
@@ -72,7 +76,7 @@ def fit(options: TrackOptions, num_classes: int) -> bool:
 
 
 def _by_counts(shots: bool, counts: NDArray[np.int64], source: str) -> ClassGroups:
-    """Returns groups of the classes that have data; a single one is a group by itself."""
+    """Returns head and tail, or shots, of the classes that have data. If only one class has data, it is a group by itself."""
     present = np.flatnonzero(counts)
     if len(present) < 2:
         return _per_class(len(counts), counts)
@@ -82,7 +86,7 @@ def _by_counts(shots: bool, counts: NDArray[np.int64], source: str) -> ClassGrou
 
 
 def _per_class(num_classes: int, counts: NDArray[np.int64] | None) -> ClassGroups:
-    """Returns a group for each class that has data, or for each output where that is not known."""
+    """Returns a group for each class that has data; for each of the C classes if that is not known."""
     if counts is None or not counts.any():
         return ClassGroups.per_class(num_classes)
     members = {str(c): [c] for c in np.flatnonzero(counts).tolist()}
@@ -90,17 +94,19 @@ def _per_class(num_classes: int, counts: NDArray[np.int64] | None) -> ClassGroup
 
 
 def _without_data(counts: NDArray[np.int64]) -> str:
-    """Says how many outputs have classes with data, where some have not."""
+    """Returns the words of the rule that say how many outputs have data; "" if all have."""
     present = int((counts > 0).sum())
     return "" if present == len(counts) else f"{len(counts)} outputs, {present} {DATA}; "
 
 
 def over(groups: ClassGroups, num_classes: int) -> ClassGroups:
-    """Returns the same groups over so many classes at least; their rule says which have no output yet.
+    """Returns the same groups over ``num_classes`` classes, or more if the groups name more.
+
+    If they name more, their rule says that these classes are absent until they come.
 
     Args:
         groups: The groups.
-        num_classes: C, of the logits.
+        num_classes: C, the number of classes of the logits.
     """
     members = dict(zip(groups.names, groups.classes, strict=True))
     last = max(ids[-1] for ids in groups.classes)
@@ -111,7 +117,7 @@ def over(groups: ClassGroups, num_classes: int) -> ClassGroups:
 
 
 def _named(options: TrackOptions) -> ClassGroups:
-    """Returns the groups of another run, or those of NAME=IDS pairs, over as many classes as they name."""
+    """Returns the groups of another run, or those of NAME=IDS pairs. Their number of classes is the one that they need."""
     if options.groups_from is None:
         groups = ClassGroups.parse(str(options.groups), MOST_CLASSES + 1)
         members = dict(zip(groups.names, groups.classes, strict=True))

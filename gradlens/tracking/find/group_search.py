@@ -1,4 +1,8 @@
-"""GroupSearch: from the first labels to the groups, at once where the class counts can be read, else after a pass."""
+"""GroupSearch: finds the class counts, and chooses the groups.
+
+Both happen at the first backward pass if the dataset tells its class counts. If not, the labels of a pass over the data are
+counted first.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +27,14 @@ from gradlens.tracking.find.label_counter import LabelCounter
 from gradlens.tracking.find.repeats import Repeats
 from gradlens.tracking.options import TrackOptions
 
-# Backward passes whose labels are counted where a pass over the data has no end that could be seen.
+# The labels of this many backward passes are counted if the end of a pass over the data cannot be seen.
 COUNTED = 100
-# Batches of the longest pass whose end is waited for.
+# The end of a pass is waited for if it has at most this many batches.
 LONGEST = 10_000
-# Class ids below this are counted where nothing tells how many classes there are.
+# If the number of classes is not known, class ids below this are counted.
 OPEN = 1000
-# Passes' worth of batches after which the loader is not waited for: its batches are used again without a new pass
-# (itertools.cycle), or others train.
+# After this many passes' worth of batches, the end of the pass is no longer waited for: the script uses its batches again
+# without a new pass (itertools.cycle), or trains from another loader.
 PATIENCE = 2
 
 
@@ -39,8 +43,8 @@ class GroupSearch:
 
     Attributes:
         num_classes: C.
-        counts: [C] class counts, once known.
-        known: Whether C is; else it is what the labels so far hold.
+        counts: [C] class counts; None until they are known.
+        known: Whether C is final. If not, it is the number of classes that the labels so far need.
     """
 
     def __init__(
@@ -55,11 +59,11 @@ class GroupSearch:
         """Reads the class counts if possible.
 
         Args:
-            options: What was asked for.
-            num_classes: C, of the logits.
-            loaders: Loaders that may train, with what was drawn from them, the likeliest first.
-            labels: Labels of the first batch: class counts that deny them belong to something else.
-            known: Whether C is known.
+            options: The options of the command line.
+            num_classes: C, the number of classes of the logits.
+            loaders: Loaders that may train, each with the samples that were drawn from it, the most likely first.
+            labels: Labels of the first batch. Class counts that do not fit them belong to other data.
+            known: Whether C is final.
         """
         self.num_classes, self.known = num_classes, known
         self._counted = num_classes if known else max(num_classes, OPEN)
@@ -80,23 +84,23 @@ class GroupSearch:
         elif (whole := _whole(labels, self._counted)) is not None:
             self.counts, self._source = whole, "the tensor that the labels are slices of"
         self.counts = self._of_known(self._of_all(self.counts))
-        # The data of a pass may be made anew for the next one, and must not be kept alive.
+        # A weak reference: the script may make its data anew for each pass, and the old data must not be kept alive.
         self._loader = None if trains is None else weakref.ref(trains)
         self._pass = _batches(trains)
-        # Other processes may train on other labels, and have to agree on when the labels are counted.
+        # Not with several processes: they train on other labels, and must all count until the same moment.
         self._repeats: Repeats | None = None
         self._may_repeat = (trains is None or self._pass == 1) and processes() == 1
 
     def offer(self, labels: Tensor, step: int, *, pass_over: bool) -> ClassGroups | None:
-        """Returns the groups, or None while labels are being counted.
+        """Returns the groups, or None while labels are counted.
 
         Args:
             labels: Labels of this backward pass.
             step: Number of its training step.
-            pass_over: Whether the first pass over the data has ended, this batch being of the next.
+            pass_over: Whether the first pass over the data has ended, and this batch belongs to the next one.
 
         Raises:
-            WrongUse: The counts make no groups.
+            WrongUse: The groups in the options cannot be made from the counts.
         """
         counter, repeats = self._counter, self._repeats
         again = repeats is not None and repeats.again(labels, step)
@@ -107,7 +111,8 @@ class GroupSearch:
             self._source = "the labels of the first pass"
             self.counts = self._of_known(self._of_all(counter.counts()))
         elif counter is not None and (again or counter.batches >= self._enough):
-            # Several passes over the data, or a part of one: which classes are frequent is known, not how many images they have.
+            # The labels may be those of several passes, or of a part of one. So the frequent classes are known, but not the
+            # number of images of each class.
             seen = self._of_known(self._of_all(counter.counts()))
             assert seen is not None
             of = f"labels of the first {counter.batches} backward passes"
@@ -123,7 +128,7 @@ class GroupSearch:
         return None
 
     def grow(self, num_classes: int) -> None:
-        """Takes note that the classifier is over more classes now; labels that are being counted may name them."""
+        """Is called when the classifier has grown to ``num_classes`` classes. From now on, their labels are counted, too."""
         more = num_classes - self.num_classes
         self.num_classes = num_classes
         if self.counts is not None:
@@ -132,22 +137,22 @@ class GroupSearch:
             self._counter.grow(num_classes)
 
     def counts_of(self, groups: ClassGroups) -> NDArray[np.int64] | None:
-        """Returns the class counts for groups that may hold classes to come, of which none was seen; None: not known."""
+        """Returns [C'] class counts for the C' classes of ``groups``, zero for classes to come; None if not known."""
         return None if self.counts is None else np.pad(self.counts, (0, groups.num_classes - len(self.counts)))
 
     @property
     def _enough(self) -> int:
-        """Backward passes after which counting ends, whatever the loader does."""
+        """Number of backward passes after which counting ends in any case."""
         return COUNTED if self._pass is None else max(COUNTED, PATIENCE * self._pass)
 
     @property
     def loader(self) -> DataLoader[Any] | None:
-        """The loader of the training data, if one was seen and is still there."""
+        """The loader of the training data; None if there was none, or if it is gone."""
         return None if self._loader is None else self._loader()
 
     @property
     def waits(self) -> str:
-        """Says, while labels are counted, until when."""
+        """Text for the user while labels are counted: which labels, and what happens after it."""
         span = f"a first pass or {COUNTED} backward passes" if self._pass is None else "the first pass over the data"
         return (
             f"from counting the labels of {span}, as the training data does not tell its class counts; measured after it "
@@ -155,14 +160,14 @@ class GroupSearch:
         )
 
     def _of_all(self, counts: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
-        """Returns the class counts of the data of all processes that train together."""
+        """Returns the class counts of the data of all processes that train together; None if some are not known."""
         shared, added = shared_counts(counts)
         if added and self._source is not None:
             self._source = f"{self._source}, added up over {processes()} processes"
         return shared
 
     def _of_known(self, counts: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
-        """Returns the counts of C classes, which they tell where C was not known."""
+        """Returns the counts of C classes. If C was not known, the counts tell it."""
         if self.known or counts is None:
             return counts
         present = np.flatnonzero(counts)
@@ -171,7 +176,7 @@ class GroupSearch:
         return counts[: self.num_classes]
 
     def unfinished(self) -> str:
-        """Says what to add to measure a training that ended while its labels were being counted."""
+        """Returns the line for a training that ended while its labels were counted. It says which option to add."""
         text = "training ended while its labels were being counted, so nothing was measured"
         counts = np.zeros(0, dtype=np.int64) if self._counter is None else self._counter.counts()
         try:
@@ -183,7 +188,13 @@ class GroupSearch:
 
 
 def may_be(labels: Tensor, drawn: DrawnSamples, claimed: NDArray[np.int64]) -> bool:
-    """Says whether the labels of a batch can be those that a dataset names for the samples drawn; if in doubt, yes."""
+    """Says whether a batch's labels can be the dataset's labels of the drawn samples. If it cannot be told, returns True.
+
+    Args:
+        labels: Labels of the batch.
+        drawn: The samples that were drawn from the dataset.
+        claimed: [N] class ids of the dataset's samples.
+    """
     if labels.is_floating_point() or labels.ndim != 1 or not len(drawn) or not drawn.complete:
         return True
     return drawn.agree(claimed, labels.detach().cpu().numpy().astype(np.int64))
@@ -199,7 +210,7 @@ def fits(found: ClassCounts, labels: Tensor) -> bool:
 
 
 def _whole(labels: Tensor, num_classes: int) -> NDArray[np.int64] | None:
-    """Returns [C] counts of the label vector that a batch's labels are a slice of; None where they are no slice of one."""
+    """Returns [C] counts of the whole label vector, if the batch's labels are a slice of one; otherwise None."""
     base = labels._base
     if base is None or base.ndim != 1 or labels.ndim > 1 or base.is_floating_point() or len(base) <= labels.numel():
         return None
@@ -208,12 +219,12 @@ def _whole(labels: Tensor, num_classes: int) -> NDArray[np.int64] | None:
 
 
 def _batches(loader: DataLoader[Any] | None) -> int | None:
-    """Returns the batches of a pass, where it has an end that is worth waiting for."""
+    """Returns the number of batches of a pass; None if its end is not known or too far away to wait for."""
     batches = _length(loader)
     if loader is None or batches is None or batches > LONGEST:
         return None
     samples = _length(loader.dataset)
-    # A sampler that draws with replacement may draw far more than there is.
+    # A sampler that draws with replacement may draw many more samples than the dataset has.
     longer = samples is not None and batches > math.ceil(samples / (loader.batch_size or 1))
     return None if longer else batches
 

@@ -1,4 +1,4 @@
-"""LabelCounter: counts the labels that pass, where no dataset tells the class counts."""
+"""LabelCounter: counts the labels of backward passes, if no dataset tells the class counts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# Entries of the comparison that counts labels on a device without waiting for it (64 MiB of booleans).
+# Labels on a GPU are counted by a comparison with all classes, without a wait for the GPU, if the comparison has at most this
+# many entries (64 MiB of booleans).
 COMPARED = 2**26
 
 
 class LabelCounter:
-    """Sums the labels of backward passes, on the labels' own device and without a synchronisation for GPUs."""
+    """Counts labels on their own device, and on a GPU without a wait for it.
+
+    Attributes:
+        batches: Number of counted batches.
+    """
 
     def __init__(self, num_classes: int) -> None:
         self._num_classes = num_classes
@@ -23,7 +28,7 @@ class LabelCounter:
         """Counts one batch.
 
         Args:
-            labels: Class ids of any shape (ids outside 0..C-1, such as ignored ones, do not count), or masses [B, C, ...].
+            labels: Class ids of any shape, or masses [B, C, ...]. Ids outside 0..C-1, such as ignored ones, do not count.
         """
         with torch.no_grad():
             counts = self._count(labels.detach())
@@ -31,7 +36,7 @@ class LabelCounter:
         self.batches += 1
 
     def grow(self, num_classes: int) -> None:
-        """Counts more classes from here on."""
+        """Counts ``num_classes`` classes from now on, more than before."""
         more = num_classes - self._num_classes
         self._num_classes = num_classes
         if self._sum is not None:

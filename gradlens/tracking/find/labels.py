@@ -1,4 +1,8 @@
-"""Clues: from what was seen of a backward pass to its anchors and labels."""
+"""Clues: finds the anchors and labels of a backward pass from all that was seen of it.
+
+There are three sources: what the script names with ``gradlens.observe``, its loss calls, and the operations of a loss that is
+written by hand.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from gradlens.tracking.find.outputs import Outputs
 from gradlens.tracking.find.sightings import Found, leaves
 from gradlens.tracking.find.targets import contrasts, is_taught, with_hard_labels
 
-# Backward passes in whose graphs labels are looked for in vain, before that is given up.
+# After this many backward passes in whose graphs no labels were found, no more graphs are searched.
 TRIES = 20
 NAME = "to name classes, add gradlens.observe(outputs, labels) before loss.backward()"
 CONTRASTIVE = (
@@ -36,21 +40,21 @@ TAUGHT = (
 
 
 class Clues:
-    """Loss calls, what the script observes, and the labels in the graph of a loss written by hand.
+    """Finds labels, and says why some losses count as ``rest``.
 
     Attributes:
-        compiled: Whether a loss was seen that a compiled function had returned.
+        compiled: Whether a loss was seen that a compiled function has returned.
     """
 
     def __init__(
         self, notice: Callable[[str, str], None], wanted: Callable[[], bool], fail: Callable[[Exception], None]
     ) -> None:
-        """Prepares.
+        """Keeps its arguments. Nothing was seen yet.
 
         Args:
-            notice: Takes (kind, text) of what people should know.
-            wanted: Whether the model's outputs matter now.
-            fail: Takes errors of ours that happen in the training's own forward pass.
+            notice: Is called with a kind and a line for the user.
+            wanted: Says whether the model's outputs are needed now.
+            fail: Is given each error of gradlens in the training's own forward pass.
         """
         self._notice, self._wanted, self._fail = notice, wanted, fail
         self._observed = Observed()
@@ -63,10 +67,10 @@ class Clues:
         self.compiled = False
 
     def named(self, outputs: Any, labels: Any) -> None:
-        """Takes what the script names with ``gradlens.observe``.
+        """Keeps the arguments of ``gradlens.observe``.
 
         Raises:
-            LabelsError: No tensors.
+            LabelsError: They are no tensors.
         """
         if not isinstance(outputs, Tensor) or not isinstance(labels, Tensor):
             kinds = f"{type(outputs).__name__} and {type(labels).__name__}"
@@ -77,15 +81,15 @@ class Clues:
             self._observed.add(outputs, labels)
 
     def evidence(self, found: list[Found], roots: list[Tensor], classes: int | None) -> Evidence | None:
-        """Returns the evidence of a backward pass, or None.
+        """Returns the evidence of a backward pass; None if its labels are not found.
 
         Args:
-            found: Loss calls in its graph.
-            roots: What is differentiated.
-            classes: C of the run, once known.
+            found: The loss calls in its graph.
+            roots: The tensors that are differentiated.
+            classes: C of the run; None if it is not known yet.
         """
         named = self._observed.take(roots)
-        if not found and is_inside(roots):  # its logits are no part of the loss's graph, even if the script names them
+        if not found and is_inside(roots):  # even if the script names the logits, they are not in the loss's graph
             self.compiled = True
             return None
         if not self._chunks_looked_for:
@@ -110,7 +114,7 @@ class Clues:
         return self._from_graph(roots, classes) if self._tries < TRIES else None
 
     def _naming(self, found: list[Found]) -> list[Found]:
-        """Returns the loss calls whose labels are those of classes; the others are said to be rest."""
+        """Returns the loss calls whose labels are classes. For the others, tells the user that they count as ``rest``."""
         naming: list[Found] = []
         for item in found:
             if contrasts(item.sighting, self._classifiers, self._refused):
@@ -133,12 +137,12 @@ class Clues:
         return evidence
 
     def listen(self, wanted: bool) -> None:
-        """Watches the model's outputs, if it ever did, or rests: a hook costs time in every forward pass."""
+        """Starts or stops the watch of the model's outputs, if there is one: a hook costs time in every forward pass."""
         if self._outputs is not None:
             (self._outputs.resume if wanted else self._outputs.stop)()
 
     def stop(self) -> None:
-        """Forgets everything and looks no more into the graphs of losses without a loss call."""
+        """Forgets everything. From now on, graphs without a loss call are not searched."""
         self._observed.forget()
         self._tries = TRIES
         if self._outputs is not None:
@@ -164,7 +168,7 @@ class Clues:
             return None
         logits, labels = found
         try:
-            # The logits first: they are what the classes' losses and hits are computed from.
+            # The logits come first: the groups' losses and hits are computed from the first anchor.
             anchors = [logits, *(t for t in row_tensors(outputs, labels) if t is not logits)]
         except LabelsError:  # masses that fit no output
             return None

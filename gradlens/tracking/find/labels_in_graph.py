@@ -1,7 +1,7 @@
 """Finds the labels of a loss that is written by hand, in the operations between the model's output and the loss.
 
-``log_p.gather(1, y[:, None])``, ``logits[range(B), y]``, ``(one_hot * log_p).sum()``, binary cross-entropy, margin losses:
-each of these keeps its labels in the autograd graph.
+Many such operations keep their labels in the autograd graph: ``log_p.gather(1, y[:, None])``, ``logits[range(B), y]``,
+``(one_hot * log_p).sum()``, binary cross-entropy, margin losses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from gradlens.autograd.graph import edge_of, walk
 from gradlens.tracking.find.targets import IGNORED, cumulative, hardened, varies
 
-# Nodes between the model's output and the loss that are searched.
+# At most this many nodes between the model's output and the loss are searched.
 SEARCHED = 2_000
 # Operations whose target is a tensor of class ids [B], or of class masses [B, C].
 _TARGETS = (
@@ -28,7 +28,7 @@ _TARGETS = (
     "KlDivBackward0",
 )
 _ONE_VS_ALL = ("BinaryCrossEntropyWithLogitsBackward0", "BinaryCrossEntropyBackward0")
-# How far the masses of a sample may be from one.
+# The sum of a sample's masses may differ from one by this.
 ROUNDING = 1e-3
 
 
@@ -38,13 +38,13 @@ def find_labels(
     inputs: Sequence[Tensor] = (),
     refuse: Callable[[str], None] = lambda _: None,
 ) -> tuple[Tensor, Tensor] | None:
-    """Returns (logits, labels): the output [B, C] and its class ids [B], or masses [B, C]; None where it is not certain.
+    """Returns (logits, labels): the output [B, C] and its class ids [B] or masses [B, C]; None if it is not certain.
 
     Args:
-        roots: What is differentiated.
-        outputs: What the model returned.
-        inputs: What the model was given: targets that it holds are none.
-        refuse: Takes what targets are instead of labels.
+        roots: The tensors that are differentiated.
+        outputs: The tensors that the model has returned.
+        inputs: The tensors that the model was given. A target that is one of them is no label (an autoencoder).
+        refuse: Is called with words that say what a target is instead of labels.
     """
     for output in outputs:
         if output.ndim != 2 or output.shape[1] < 2:
@@ -83,7 +83,7 @@ def _labels(
 
 
 def _why_not(masses: Tensor, inputs: Sequence[Tensor]) -> str | None:
-    """Says what [B, C] targets are instead of class masses, or None."""
+    """Returns words that say what [B, C] targets are instead of class masses; None if they are class masses."""
     if any(given.numel() == masses.numel() and torch.equal(given.reshape(masses.shape), masses) for given in inputs):
         return "are what the model was given"
     if varies(masses):
@@ -107,7 +107,7 @@ def _kept(node: Any, rows: int, classes: int) -> Iterator[Tensor]:
     elif name in _TARGETS:
         yield node._saved_target
     elif classes == 2 and name in ("WhereBackward0", "MaskedSelectBackward0", "MulBackward0"):
-        return  # the one-hot matrix of the labels, or that of the other class
+        return  # it may be the one-hot matrix of the labels, or that of the other class
     elif name == "WhereBackward0":
         yield node._saved_condition
     elif name == "MaskedSelectBackward0":
@@ -121,7 +121,7 @@ def _kept(node: Any, rows: int, classes: int) -> Iterator[Tensor]:
 
 
 def _hardened(labels: Tensor) -> Tensor:
-    """Returns class ids for a one-hot tensor, anything else as it is."""
+    """Returns class ids for a one-hot tensor; other tensors as they are, booleans and 0/1 integers as floats."""
     labels = labels.detach()
     if labels.ndim != 2:
         return labels
@@ -137,8 +137,8 @@ def _are_labels(labels: Tensor, rows: int, classes: int, *, several: bool) -> bo
         return labels.shape == (rows,) and bool((((labels >= 0) & (labels < classes)) | (labels == IGNORED)).all())
     if labels.shape != (rows, classes) or bool((labels < 0).any()):
         return False
-    # Masses of one are mixed or smoothed labels. Only a one-vs-all loss may name several classes for a sample, or none:
-    # elsewhere such a matrix is a mask.
+    # Rows that sum to one are mixed or smoothed labels. Only a one-vs-all loss may name several classes for a sample, or none.
+    # In other operations such a matrix is a mask.
     if bool(((labels.sum(1) - 1).abs() < ROUNDING).all()):
         return True
     return several and bool(((labels <= 1).all()) & (labels.sum() > 0))

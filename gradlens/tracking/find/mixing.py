@@ -1,4 +1,4 @@
-"""Mixing: how several labels share out the rows that they have in common."""
+"""Mixing: divides rows that have several labels among these, by the weights of the losses (mixup, CutMix)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gradlens.tracking.find.sightings import Found
 
 
 def weights_of(calls: Sequence[Found], roots: Sequence[Tensor]) -> list[Tensor]:
-    """Returns for each loss call how much its result counts in the total: one number, or one for each row."""
+    """Returns the weight of each loss call in the total loss: |d total / d result|, one number or one for each row."""
     edges = [call.edge for call in calls]
     with OwnPass():
         found = torch.autograd.grad(list(roots), edges, retain_graph=True, allow_unused=True)
@@ -21,12 +21,12 @@ def weights_of(calls: Sequence[Found], roots: Sequence[Tensor]) -> list[Tensor]:
 
 
 def mixed(labels: Sequence[Tensor], weights: Sequence[Tensor], class_dim: int) -> Tensor:
-    """Returns class masses that are those of several labels, weighted and divided by their sum.
+    """Returns the weighted mean of several class masses, each row divided by its sum.
 
     Args:
-        labels: Class masses each, [B, C, ...], or [C] without a batch.
-        weights: One number each, or one for each row.
-        class_dim: Where the classes are.
+        labels: Class masses, each [B, C, ...], or [C] without a batch.
+        weights: For each, one number or one number for each row.
+        class_dim: The dimension that holds the classes.
     """
     spread = [weight if weight.ndim == 0 else weight.unsqueeze(class_dim) for weight in weights]
     total = torch.stack([mass * weight.to(mass) for mass, weight in zip(labels, spread, strict=True)]).sum(0)
@@ -34,7 +34,7 @@ def mixed(labels: Sequence[Tensor], weights: Sequence[Tensor], class_dim: int) -
 
 
 def masses(labels: Tensor, classes: int, class_dim: int) -> Tensor:
-    """Returns class masses, the classes in dimension ``class_dim``, of class ids; masses as they are."""
+    """Returns class ids as one-hot class masses, with the classes in dimension ``class_dim``; masses as floats."""
     labels = labels.detach()
     if labels.is_floating_point():
         return labels.float()
@@ -43,7 +43,12 @@ def masses(labels: Tensor, classes: int, class_dim: int) -> Tensor:
 
 
 def share_of(number: int, weights: Sequence[Tensor]) -> Tensor:
-    """Returns the share of one of several losses of the same rows: for each row where all weights are, else one number."""
+    """Returns the share of loss ``number`` among several losses of the same rows.
+
+    Args:
+        number: Index of the loss.
+        weights: Weights of all losses. If all have one number for each row, so has the share; otherwise it is one number.
+    """
     if any(weight.shape != weights[0].shape for weight in weights):
         weights = [weight.mean() for weight in weights]
     total = torch.stack([weight.to(weights[0]) for weight in weights]).sum(0)
@@ -51,7 +56,7 @@ def share_of(number: int, weights: Sequence[Tensor]) -> Tensor:
 
 
 def joined(labelled: Sequence[Labelled], classes: int) -> Tensor:
-    """Returns the labels of several anchors as one tensor: class ids [N], or class masses [N, C] where some are masses."""
+    """Returns the labels of several anchors as one tensor: class ids [N], or class masses [N, C] if some are masses."""
     if len(labelled) == 1:
         return labelled[0].labels
     home = labelled[0].labels.device

@@ -1,7 +1,7 @@
-"""Finds the model and the optimizer that a loss belongs to, by their parameters.
+"""Finds the model and the optimizer of a loss, by their parameters.
 
-Searching the objects of the process once costs some 50 ms and asks nothing of the training: hooks on every module call
-would slow each step down, and make a compiled model compile again.
+It searches the objects of the process once, which takes some 50 ms. Hooks on all modules would slow down each step, and would
+make a compiled model compile again.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gradlens.autograd.shards import at_rest
 
 @dataclass(frozen=True)
 class Owners:
-    """Who owns the parameters that a loss reaches.
+    """The model and the optimizer that own the parameters of a loss.
 
     Attributes:
-        model: The module that holds them; several modules of the script are joined in a ModuleDict.
-        name: What to call it.
-        optimizer: The optimizer that updates most of them, or None.
-        optimizers: How many optimizers update some of them.
+        model: The module that holds the parameters. Several modules of the script are put into a ModuleDict.
+        name: The model's name, for the user.
+        optimizer: The optimizer that updates most of the parameters, or None.
+        optimizers: Number of optimizers that update some of them.
     """
 
     model: nn.Module
@@ -35,13 +35,13 @@ class Owners:
 
 
 def find_owners(leaves: Sequence[Tensor]) -> Owners:
-    """Returns model and optimizer of the leaf tensors that a loss reaches.
+    """Returns the model and the optimizer of the leaf tensors that a loss depends on.
 
     Args:
         leaves: The leaves of the loss's graph (a few may be inputs).
 
     Raises:
-        LookupError: The loss reaches nothing that could be trained.
+        LookupError: The loss depends on nothing that can be trained.
     """
     modules, optimizers = _in_memory()
     resting = at_rest(modules)
@@ -49,7 +49,7 @@ def find_owners(leaves: Sequence[Tensor]) -> Owners:
     wanted = {id(leaf) for leaf in leaves}
     ranked = sorted((o for o in optimizers if _owned(o) & wanted), key=lambda o: len(_owned(o) & wanted), reverse=True)
     if ranked:
-        # What no optimizer updates (an input that wants a gradient) is no parameter of the training.
+        # A leaf that no optimizer updates (an input with requires_grad) is no parameter of the training.
         wanted &= {key for optimizer in ranked for key in _owned(optimizer)}
     roots = _roots(modules, wanted, resting)
     optimizer = ranked[0] if ranked else None
@@ -80,7 +80,7 @@ def _in_memory() -> tuple[list[nn.Module], list[Optimizer]]:
 
 
 def hands_on(optimizer: Optimizer) -> bool:
-    """Whether an optimizer only wraps another one that really steps (Accelerate's, Lightning's, SAM's)."""
+    """Says whether an optimizer only wraps another one that really steps (Accelerate's, Lightning's, SAM's)."""
     inner = [held for held in vars(optimizer).values() if issubclass(type(held), Optimizer)]
     return any(_owned(held) >= _owned(optimizer) for held in inner)
 
@@ -90,7 +90,7 @@ def _owned(optimizer: Optimizer) -> set[int]:
 
 
 def _roots(modules: Iterable[nn.Module], wanted: set[int], resting: Mapping[int, Tensor]) -> list[nn.Module]:
-    """Returns the fewest outermost modules that hold all wanted parameters which modules hold; wrappers taken off."""
+    """Returns as few outermost modules as possible that hold all wanted parameters, without their wrappers."""
     holding: list[tuple[nn.Module, set[int], int]] = []
     for module in modules:
         owned = {id(resting.get(id(param), param)) for param in module.parameters()}
@@ -98,7 +98,7 @@ def _roots(modules: Iterable[nn.Module], wanted: set[int], resting: Mapping[int,
             holding.append((module, owned & wanted, len(owned)))
     inner = {id(child) for module, _, _ in holding for child in module.modules() if child is not module}
     outermost = [item for item in holding if id(item[0]) not in inner]
-    # Those that hold most come first; of equals, the one with least besides.
+    # Modules that hold most wanted parameters come first; among equals, the one with the fewest parameters.
     outermost.sort(key=lambda item: (-len(item[1]), item[2]))
     chosen: list[nn.Module] = []
     covered: set[int] = set()
@@ -127,7 +127,7 @@ def _name(module: nn.Module) -> str:
 
 
 def _container(tensors: Sequence[Tensor]) -> nn.Module:
-    """Returns a module that holds tensors which no module of the script does."""
+    """Returns a new module for tensors that are in no module of the script."""
     module = nn.Module()
     for number, tensor in enumerate(tensors):
         # Not register_parameter: it refuses tensors that are no nn.Parameter.

@@ -1,4 +1,4 @@
-"""Observed: what a script names with ``gradlens.observe``, until the backward pass comes that it is about."""
+"""Observed: keeps the tensors that a script names with ``gradlens.observe``, until their backward pass comes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 from gradlens.autograd.graph import Node, edge_of, walk
 from gradlens.tracking.find.sightings import all_nodes
 
-# Graphs whose tensors are kept until a backward pass comes; more are evaluations that nobody differentiates.
+# Tensors of at most this many graphs are kept. Older graphs are evaluations, which have no backward pass.
 GRAPHS = 4
 
 
 class Observed:
-    """Keeps (outputs, labels) pairs: any number of one graph (chunks, time steps), and those of the latest few graphs."""
+    """Keeps (outputs, labels) pairs: all pairs of a graph (chunks, time steps), and the latest few graphs."""
 
     def __init__(self) -> None:
         self._graphs: list[tuple[set[Any], list[tuple[Tensor, Tensor]]]] = []
@@ -30,7 +30,7 @@ class Observed:
         self._graphs[-1][1].append((outputs, labels))
 
     def take(self, roots: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Returns the pairs that a backward pass reaches, and forgets all; the last pair where it reaches none."""
+        """Returns the pairs whose outputs are in the graph of ``roots``; if there are none, the last pair. Forgets all pairs."""
         pairs = [pair for _, found in self._graphs for pair in found]
         self._graphs = []
         if len(pairs) < 2:
@@ -39,11 +39,11 @@ class Observed:
         return [pair for pair in pairs if pair[0].grad_fn in reached] or pairs[-1:]
 
     def forget(self) -> None:
-        """Drops everything."""
+        """Forgets all pairs."""
         self._graphs = []
 
 
 def _computed(outputs: Tensor, known: set[Node]) -> tuple[set[Node], bool]:
-    """Returns the nodes that compute ``outputs``, down to those that are known, and whether some are known."""
+    """Returns the nodes that compute ``outputs``, as far as the known ones, and whether there are known ones among them."""
     seen = set(walk([edge_of(outputs)], ends=known, leaves=False))
     return seen, not seen.isdisjoint(known)

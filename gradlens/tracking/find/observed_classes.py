@@ -1,6 +1,6 @@
-"""How many classes there are where a script names outputs and labels itself: what the graph, the data or the labels tell.
+"""Finds the number of classes if a script names outputs and labels itself: from the graph, the data or the labels.
 
-Not the width of the outputs: they may be embeddings.
+The width of the outputs is not used: they may be embeddings.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from gradlens.tracking.options import TrackOptions
 
 @dataclass(frozen=True)
 class Classes:
-    """C of a run.
+    """The number of classes of a run.
 
     Attributes:
         number: C.
-        known: Whether there are no more; else these are the classes of the labels so far.
+        known: Whether C is final. If not, it is the number of classes that the labels so far need.
     """
 
     number: int
@@ -39,12 +39,12 @@ class Classes:
 
 
 def told_by_graph(roots: Sequence[Tensor], found: Sequence[Found], labels: Tensor) -> int | None:
-    """Returns C of the loss that was called with these labels, where the graph holds one.
+    """Returns C of the loss call in the graph that was given these labels, or of a chunked loss; None if there is none.
 
     Args:
-        roots: What the script differentiates.
-        found: Loss calls in its graph.
-        labels: The class ids that the script named.
+        roots: The tensors that the script differentiates.
+        found: The loss calls in their graph.
+        labels: The labels that the script has named.
     """
     if labels.is_floating_point():
         return None
@@ -58,7 +58,13 @@ def told_by_graph(roots: Sequence[Tensor], found: Sequence[Found], labels: Tenso
 def told_by_data(
     options: TrackOptions, loaders: Sequence[tuple[DataLoader[Any], DrawnSamples]], labels: Tensor
 ) -> Classes:
-    """Returns C of class ids: what their data and the groups asked for hold, or else the labels themselves."""
+    """Returns C for class ids, from the dataset and the groups in the options, or else from the labels themselves.
+
+    Args:
+        options: The options of the command line.
+        loaders: Loaders that may train, each with the samples that were drawn from it.
+        labels: Class ids of the first batch.
+    """
     largest = int(labels.max()) + 1 if labels.numel() else 1
     asked = max(largest, _asked(options), 2)
     for loader, drawn in loaders:
@@ -69,7 +75,7 @@ def told_by_data(
 
 
 def _asked(options: TrackOptions) -> int:
-    """Returns the number of classes that the groups asked for need."""
+    """Returns the number of classes that the groups in the options need; 0 if they need none."""
     if options.groups_from is not None:
         return int(str(options.groups_from.get("num_classes", 0)))
     if needs_counts(options) or options.groups == "per-class":
@@ -77,4 +83,4 @@ def _asked(options: TrackOptions) -> int:
     try:
         return max(ids[-1] for ids in ClassGroups.parse(str(options.groups), MOST_CLASSES).classes) + 1
     except GroupsError:
-        return 0  # said when the groups are made
+        return 0  # the error is told when the groups are made

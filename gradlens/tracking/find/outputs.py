@@ -1,4 +1,4 @@
-"""Outputs: what the model returned, for trainings whose losses are written by hand."""
+"""Outputs: remembers what the model was given and has returned, for trainings whose loss is written by hand."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gradlens.batch.anchors import tensors_in
 from gradlens.guards.module_hook import Listening, StepHook
 from gradlens.guards.unseen_hooks import listen
 
-# Forward passes that are remembered between two backward passes.
+# The latest forward passes that are remembered between two backward passes.
 REMEMBERED = 8
 
 
 class Outputs:
-    """Remembers what modules returned since the last backward pass."""
+    """Remembers inputs and outputs of modules since the last backward pass."""
 
     def __init__(
         self, modules: Sequence[nn.Module], wanted: Callable[[], bool], fail: Callable[[Exception], None]
@@ -26,8 +26,8 @@ class Outputs:
 
         Args:
             modules: The model, or its parts.
-            wanted: Whether outputs matter now.
-            fail: Takes errors of ours, which must not reach the forward pass of the training.
+            wanted: Says whether outputs are needed now.
+            fail: Is given each error of gradlens, which must not reach the training's forward pass.
         """
         self._modules, self._wanted, self._fail = modules, wanted, fail
         self._seen: list[Any] = []
@@ -36,7 +36,7 @@ class Outputs:
         self.resume()
 
     def resume(self) -> None:
-        """Watches (again)."""
+        """Starts to watch, unless it does already."""
         if not self._handles:
             self._handles = [listen(module, StepHook(self._ran, self._fail)) for module in self._modules]
 
@@ -47,12 +47,12 @@ class Outputs:
         return list({id(tensor): tensor for tensor in found}.values())
 
     def take_inputs(self) -> list[Tensor]:
-        """Returns the tensors that the modules were given, and forgets them."""
+        """Returns the tensors among the inputs of the modules, and forgets them."""
         given, self._given = self._given, []
         return [tensor for args in given for tensor in tensors_in(args)]
 
     def stop(self) -> None:
-        """Stops watching."""
+        """Stops watching, and forgets everything."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()

@@ -1,4 +1,4 @@
-"""DataPasses: which DataLoader trains, and how many passes over its data have begun."""
+"""DataPasses: finds out which DataLoader trains, and counts the passes over its data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradlens.tracking.find.drawn_samples import DrawnSamples
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
-# Loaders that are remembered before it is known which one trains.
+# The latest loaders that are remembered until it is known which one trains.
 CANDIDATES = 4
 
 
@@ -18,7 +18,7 @@ class DataPasses:
     """Counts passes over the training data.
 
     Attributes:
-        count: Passes that have begun.
+        count: Number of passes that have begun.
     """
 
     def __init__(self) -> None:
@@ -31,27 +31,27 @@ class DataPasses:
 
     @property
     def candidates(self) -> list[tuple[DataLoader[Any], DrawnSamples]]:
-        """Returns the loaders that may train and what was drawn from their datasets, the one that was read last first."""
+        """The loaders that may train, each with the samples drawn from its dataset. The one that was read last is first."""
         known = {id(drawn.dataset): drawn for drawn in self._drawn}
         found = [
             (loader, known.get(id(loader.dataset), DrawnSamples(loader.dataset))) for loader in reversed(self._loaders)
         ]
-        # One that was opened and not read is for later, unless none was read where that can be seen.
+        # A loader that was opened and not read is for later. But if no loader was read, as far as can be seen, all may train.
         return [item for item in found if len(item[1]) or not item[1].complete] or found
 
     def settle(self, loader: DataLoader[Any] | None) -> None:
-        """Takes a loader for the one that trains, and lets go of all."""
+        """Takes a loader as the one that trains, and forgets the others. None: no loader trains."""
         self._loaders, self._drawn = [], []
         self._trains = _Data(loader)
         self._settled = True
 
     def opened(self, loader: DataLoader[Any]) -> None:
-        """Notes a loader whose first pass has begun before anybody looked."""
+        """Adds a loader whose first pass has begun before tracking did."""
         self._drawn = [*self._drawn[1 - CANDIDATES :], DrawnSamples(loader.dataset, complete=False)]
         self.began(loader)
 
     def drew(self, dataset: Any, index: Any) -> None:
-        """Notes what a sampler gave for a batch of a dataset, until it is settled which one trains."""
+        """Adds the indices of a batch of a dataset, as long as it is not known which loader trains."""
         if self._settled:
             return
         known = next((drawn for drawn in self._drawn if drawn.dataset is dataset), None)
@@ -61,18 +61,18 @@ class DataPasses:
         known.add(index)
 
     def move_on(self) -> None:
-        """Takes the data that were read last for those that train now."""
+        """Takes the data that was read last as the training data."""
         self._trains = self._newest
 
     def began(self, loader: DataLoader[Any]) -> bool:
-        """Notes that the script begins to read a loader; says whether that is a new pass over the training data."""
+        """Is called when the script begins to read a loader. Returns whether that is a new pass over the training data."""
         if not self._settled:
             others = [each for each in self._loaders if each is not loader]
             self._loaders = [*others[1 - CANDIDATES :], loader]
             self.count = 1
             return False
         self._newest = _Data(loader)
-        # Many scripts make a new loader for each epoch, and some make the data anew, too.
+        # Many scripts make a new loader for each epoch, and some make a new dataset, too.
         if not self._trains.fits(self._newest):
             return False
         self._trains = self._newest
@@ -81,7 +81,7 @@ class DataPasses:
 
 
 class _Data:
-    """Remembers a loader's dataset without keeping it alive."""
+    """Remembers a loader's dataset, without keeping it alive."""
 
     def __init__(self, loader: DataLoader[Any] | None) -> None:
         dataset = None if loader is None else loader.dataset
@@ -90,11 +90,11 @@ class _Data:
         try:
             self._reference = None if dataset is None else weakref.ref(dataset)
             self._kind = None if dataset is None else (type(dataset), len(dataset))  # type: ignore[arg-type]
-        except Exception:  # a list takes no weak references, a stream has no length, and some raise what they like
+        except Exception:  # a list has no weak references, a stream has no length, and a dataset may raise anything
             return
 
     def fits(self, other: _Data) -> bool:
-        """Says whether the other is the same dataset, or one like it made when this one was gone."""
+        """Says whether the other is the same dataset; or, if this one is gone, a dataset of the same type and length."""
         if self._reference is None or other._reference is None:
             return False
         mine = self._reference()

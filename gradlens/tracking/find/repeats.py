@@ -1,4 +1,4 @@
-"""Repeats: notices that a training without a loader goes over the same labels again, as full-batch training does."""
+"""Repeats: notices when a training without a loader uses the same labels again, as full-batch training does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gradlens.tracking.find.label_counter import LabelCounter
 
-# Labels are not taken for the same ones where batches drawn at random would agree with a greater chance.
+# Equal labels count as the same batch if two random batches would be equal with a smaller probability than this.
 CHANCE = 1e-9
 
 
@@ -21,20 +21,20 @@ class Repeats:
     """
 
     def __init__(self, first: Tensor, step: int, num_classes: int) -> None:
-        """Begins.
+        """Keeps the first labels.
 
         Args:
             first: Labels of the first backward pass.
             step: Number of its training step.
-            num_classes: C.
+            num_classes: C, the number of classes.
         """
-        self._first = first.detach().clone()  # a script may fill the same tensor anew
+        self._first = first.detach().clone()  # a copy: a script may write the next labels into the same tensor
         self._last, self._num_classes = step, num_classes
         self._in_a_row = 0
         self.alone = True
 
     def again(self, labels: Tensor, step: int) -> bool:
-        """Says whether the first labels have come again, in another step (one step may differentiate several losses).
+        """Says whether the first labels have come again in another step. One step may differentiate several losses.
 
         Args:
             labels: Labels of this backward pass.
@@ -63,7 +63,7 @@ class Repeats:
         return counter.counts()
 
     def _chance(self) -> float:
-        """How likely two batches of as many labels, drawn at random from classes so frequent, are the same."""
+        """Returns the probability that two random batches with these class frequencies have equal labels."""
         counts = self.counts()
         total = counts.sum()
         return float((np.square(counts / total).sum()) ** total) if total else 1.0

@@ -1,7 +1,7 @@
-"""Sightings: loss calls of the forward pass, remembered by the autograd graph itself.
+"""Sightings: remembers loss calls of the forward pass in the autograd graph itself.
 
-A sighting lies in the metadata of the graph node that the loss call made. So it lives exactly as long as the graph, is
-found again from whatever loss the script differentiates, and an evaluation that nobody differentiates leaves nothing.
+A sighting lies in the metadata of the graph node that the loss call has made. So it lives exactly as long as the graph, and it is
+found from every loss that the script differentiates. An evaluation, which is not differentiated, leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.autograd.graph import GradientEdge
 from gradlens.autograd.graph import Leaf, Node, edge_of, walk
 
 KEY = "gradlens"
-# Nodes of a loss's graph that are searched: enough for any model, and a bound on the time that a search can take.
+# At most this many nodes of a loss's graph are searched. It is enough for any model, and limits the time of a search.
 SEARCHED_NODES = 200_000
 
 
@@ -26,8 +26,8 @@ class Sighting:
     """One loss call.
 
     Attributes:
-        anchor: The logits, or log-probabilities, that went in.
-        labels: The labels that went in.
+        anchor: The logits, or log-probabilities, that the call was given.
+        labels: The labels that the call was given.
         ignore_index: The label that the loss ignores.
         function: Name of the loss function.
     """
@@ -47,14 +47,14 @@ class Found:
 
     @property
     def edge(self) -> GradientEdge:
-        """Where the result of the call lies in the graph."""
+        """The edge of the graph at which the call's result lies."""
         return GradientEdge(self.node, 0)
 
 
 def is_trained(logits: Any, labels: Any, output: Any) -> bool:
-    """Says whether a loss call may belong to a training step, and whether its tensors can be looked at.
+    """Says whether a loss call may belong to a training step, and whether its tensors may be kept.
 
-    Inside a transform of torch.func tensors are wrappers that must not outlive it.
+    Inside a transform of torch.func, tensors are wrappers that must not be kept after it.
     """
     return (
         isinstance(logits, Tensor)
@@ -68,7 +68,7 @@ def is_trained(logits: Any, labels: Any, output: Any) -> bool:
 
 
 def attach(sighting: Sighting, output: Tensor) -> None:
-    """Leaves a sighting at the graph node that made ``output``."""
+    """Stores a sighting at the graph node that has made ``output``."""
     node: Any = output.grad_fn
     if node is not None:
         node.metadata[KEY] = sighting
@@ -77,7 +77,7 @@ def attach(sighting: Sighting, output: Tensor) -> None:
 def find(roots: list[Tensor]) -> list[Found]:
     """Returns the sightings in the graphs of ``roots``, in the order of the forward pass."""
     found: list[Found] = []
-    calls: set[Node] = set()  # another loss call below one is none of its own
+    calls: set[Node] = set()  # the search ends at a loss call: another one below it is not a loss of its own
     for node in walk(map(edge_of, roots), ends=calls, most=SEARCHED_NODES):
         sighting = node.metadata.get(KEY)
         if sighting is not None:
@@ -87,13 +87,13 @@ def find(roots: list[Tensor]) -> list[Found]:
 
 
 def forget(found: list[Found]) -> None:
-    """Drops sightings whose backward pass is over, so that a kept loss does not keep the logits."""
+    """Removes sightings from the graph when their backward pass is over. A loss that is kept does not keep the logits then."""
     for item in found:
         item.node.metadata.pop(KEY, None)
 
 
 def leaves(roots: list[Tensor]) -> list[Tensor]:
-    """Returns the leaf tensors (parameters) that the graphs of ``roots`` reach."""
+    """Returns the leaf tensors (parameters) in the graphs of ``roots``, each once."""
     variables: dict[int, Tensor] = {}
     for node in all_nodes(roots):
         if type(node) is Leaf:
@@ -103,17 +103,17 @@ def leaves(roots: list[Tensor]) -> list[Tensor]:
 
 
 def recomputes_unseen(roots: list[Tensor]) -> bool:
-    """Says whether the graphs of ``roots`` hold reentrant checkpoints, whose layers are no part of the graph."""
+    """Says whether the graphs of ``roots`` hold reentrant checkpoints, whose layers are not in the graph."""
     return any(type(node).__name__ == "CheckpointFunctionBackward" for node in all_nodes(roots))
 
 
 def all_nodes(roots: Sequence[Tensor]) -> Iterator[Node]:
-    """Yields the nodes of the graphs of ``roots``, each once, also those below a loss call."""
+    """Yields each node of the graphs of ``roots`` once, also those below a loss call."""
     return walk(map(edge_of, roots), most=SEARCHED_NODES)
 
 
 def nodes_above_losses(roots: Sequence[Tensor]) -> Iterator[Node]:
-    """Yields the nodes of the graphs of ``roots``, each once, down to those of loss calls."""
+    """Yields each node of the graphs of ``roots`` once, as far as the nodes of loss calls."""
     calls: set[Node] = set()
     for node in walk(map(edge_of, roots), ends=calls, most=SEARCHED_NODES):
         if KEY in node.metadata:

@@ -1,6 +1,6 @@
-"""Similarities: whether logits are products of one sample's embedding with others', and no layer's outputs.
+"""Finds out whether logits are similarities: products of a sample's embedding with other embeddings, not outputs of a layer.
 
-Read off the graph between the logits and the nearest layer, as in ``classifiers``.
+It looks at the graph between the logits and the nearest layer, like ``classifiers``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 from gradlens.autograd.graph import Edge, Leaf, Node, inputs_of, walk
 from gradlens.tracking.find.classifiers import BETWEEN, entries, nearest_first, parameters_of
 
-# Operations that compare each row of their last two inputs with each of the other.
+# Operations that compare each row of one input with each row of another; these are the last two inputs.
 PRODUCTS = (
     "MmBackward0",
     "AddmmBackward0",
@@ -21,15 +21,15 @@ PRODUCTS = (
     "CdistBackward0",
     "EuclideanDistBackward0",
 )
-# The same where both inputs are spread over each other's rows before.
+# Operations that do the same if both inputs were expanded over each other's rows before.
 SPREAD = ("MulBackward0", "SubBackward0")
 LAYERS = (*PRODUCTS, "ConvolutionBackward0")
-# Nodes that may make a layer's weight of its parameters: normalised, scaled, transposed.
+# At most this many nodes may compute a layer's weight from its parameters (normalise, scale, transpose).
 WEIGHT = 24
 
 
 def are_similarities(logits: Tensor) -> bool:
-    """Says whether logits come from a product nearer than any layer, of which no side is a layer's weight."""
+    """Says whether logits come from a product that is nearer than any layer, and neither of its inputs is a layer's weight."""
     for node in nearest_first(logits.grad_fn):
         if any(param.numel() > 1 for param in parameters_of(node)):
             return False
@@ -40,7 +40,7 @@ def are_similarities(logits: Tensor) -> bool:
 
 
 def _spreads(node: Node) -> bool:
-    """Says whether a node multiplies or subtracts two tensors that both have fewer entries than the result."""
+    """Says whether a node multiplies or subtracts two tensors that each have fewer entries than the result."""
     if node.name() not in SPREAD:
         return False
     size = entries((node, 0))
@@ -49,7 +49,7 @@ def _spreads(node: Node) -> bool:
 
 
 def _before_it_was_spread(edge: Edge) -> int | None:
-    """Returns how many entries a tensor has, not counting those that ``expand`` has repeated a few nodes before."""
+    """Returns the number of a tensor's entries before ``expand`` has repeated them, if it did so a few nodes before."""
     node = edge[0]
     for _ in range(BETWEEN):
         if node is None or not (inputs := inputs_of(node)):
@@ -61,7 +61,7 @@ def _before_it_was_spread(edge: Edge) -> int | None:
 
 
 def _is_weight(edge: Edge) -> bool:
-    """Says whether a tensor is made of a parameter with as many entries, without a layer: a weight, maybe normalised."""
+    """Says whether a tensor is a weight: computed, without a layer, from a parameter with as many entries."""
     if edge[0] is None:
         return False
     leaves, size = _leaves(edge[0]), _before_it_was_spread(edge)
@@ -69,7 +69,7 @@ def _is_weight(edge: Edge) -> bool:
 
 
 def _leaves(start: Node) -> Sequence[Tensor]:
-    """Returns the leaf tensors that a node depends on; none where it depends on a layer, or more nodes than a weight does."""
+    """Returns the leaf tensors that a node depends on; none if it depends on a layer, or on more than WEIGHT nodes."""
     reached = list(walk([(start, 0)], most=WEIGHT + 1))
     if len(reached) > WEIGHT or any(node.name() in LAYERS for node in reached):
         return ()

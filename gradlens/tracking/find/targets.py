@@ -1,4 +1,4 @@
-"""What the targets of a loss are: labels of classes, or something else (positions in a batch, a teacher's outputs, inputs)."""
+"""Finds out what the targets of a loss are: classes, or something else (positions in the batch, a teacher's outputs, inputs)."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ from gradlens.tracking.find.classifiers import classifier_of, has_outputs
 from gradlens.tracking.find.sightings import Sighting
 from gradlens.tracking.find.similarities import are_similarities
 
-# Rows from which on labels 0, 1, 2, ... are no batch of one sample of each class.
+# In a batch of at least this many rows, labels 0, 1, 2, ... are positions, not one sample of each class.
 POSITIONS = 8
-# Most different amounts in a row of class masses: those of mixed and smoothed labels are few, those of a teacher all differ.
+# A row of mixed or smoothed labels has at most this many different values. All values of a teacher's row are different.
 AMOUNTS = 6
-# Of so few classes each row has few amounts; what varies continuously has more than this part of all entries different.
+# If there are at most AMOUNTS classes, every row has few values. Then targets vary continuously if more than this part of all
+# entries is different.
 DIFFERENT = 0.75
-# Rows and columns of targets that are looked at to tell whether they vary.
+# At most this many rows and columns of targets are looked at to see whether they vary.
 LOOKED_AT = 128
-# How far different amounts are apart, relative to them.
+# Two values are different if their relative difference is larger than this.
 APART = 1e-4
-# How far equal masses may be apart.
+# Two masses are equal if their difference is at most this.
 ROUNDING = 1e-6
 # The label of a row that all loss functions ignore.
 IGNORED = -100
 
 
 def contrasts(sighting: Sighting, known: frozenset[int] = frozenset(), refused: frozenset[int] = frozenset()) -> bool:
-    """Says whether the labels of a loss call are positions in the batch: a contrastive loss, in which nothing is a class.
+    """Says whether the labels of a loss call are positions in the batch: a contrastive loss, which has no classes.
 
-    They are the rows' own positions or these rotated (columns are the batch, or the batches of several processes); or all the
-    same or all different, while no layer has made as many logits, or they are products of its outputs. A batch of one class, or
-    of one sample of each, looks like that, too: but its logits come from a layer with an output for each class. Where that cannot
-    be seen (a frozen layer), the first batch with other labels shows it.
+    Labels are positions in two cases:
+
+    - They are the rows' own positions, maybe rotated (the columns are the batch, or the batches of several processes).
+    - They are all the same or all different, and the logits are no outputs of a layer with one output for each column.
+
+    A batch of one class, or of one sample of each class, looks like the second case, but its logits come from such a layer. If
+    the layer cannot be seen (it is frozen), the first batch with other labels shows that they are classes.
 
     Args:
         sighting: The loss call.
-        known: Ids of parameters of the layers whose logits had labels of classes in other batches.
-        refused: The same of layers whose logits had positions for labels: of a small batch, nothing else tells.
+        known: Ids of the parameters of layers whose logits had classes as labels in other batches.
+        refused: Ids of the parameters of layers whose logits had positions as labels. Small batches are decided by these.
     """
     anchor = sighting.anchor
     ids = _ids(sighting.labels)
@@ -57,14 +61,15 @@ def contrasts(sighting: Sighting, known: frozenset[int] = frozenset(), refused: 
     if classifier_of(anchor) & known or (has_outputs(anchor, columns) and not are_similarities(anchor)):
         return False
     different = len(set(ids.tolist()))
-    # Without the similarity of a row to itself, one position comes twice.
+    # If a row is not compared with itself, one position comes twice.
     return different == 1 or (different >= rows - 1 and columns >= rows - 1)
 
 
 def varies(masses: Tensor) -> bool:
-    """Says whether targets [N, C] vary continuously, as no labels do: a teacher's outputs, an autoencoder's inputs.
+    """Says whether targets [N, C] vary continuously: a teacher's outputs or an autoencoder's inputs, and no labels.
 
-    Labels that are mixed or smoothed have few amounts in each row, or, smoothed by class frequencies, in each column.
+    Mixed and smoothed labels have few different values in each row. Labels smoothed by class frequencies have few in each
+    column.
     """
     values = masses.detach()[:LOOKED_AT, :LOOKED_AT].float()
     rows, classes = values.shape
@@ -76,8 +81,8 @@ def varies(masses: Tensor) -> bool:
 def hardened(masses: Tensor) -> Tensor:
     """Returns class ids [N] for one-hot masses [N, C], smoothed or not; other masses as they are.
 
-    Smoothed are rows with one peak and a constant floor, the same in all rows. A column that is zero throughout (padding)
-    has no floor, and a row of zeros is ignored.
+    Masses are smoothed if each row has one peak and a constant floor, and both are the same in all rows. A column of zeros
+    (padding) has no floor. A row of zeros is ignored.
     """
     values = masses.detach()
     kept = values.abs().sum(1) > 0
@@ -99,7 +104,7 @@ def hardened(masses: Tensor) -> Tensor:
 
 
 def with_hard_labels(sighting: Sighting) -> Sighting:
-    """Returns a loss call with class ids where its targets are smoothed by hand: as if torch had smoothed them."""
+    """Returns the loss call with class ids if its targets were smoothed by hand; otherwise the loss call as it is."""
     labels = sighting.labels
     if not labels.is_floating_point() or labels.ndim != 2 or _is_one_hot(labels):
         return sighting
@@ -135,7 +140,7 @@ def _is_one_hot(masses: Tensor) -> bool:
 
 
 def _amounts(values: Tensor) -> int:
-    """Returns the most different amounts in a row."""
+    """Returns the largest number of different values in a row."""
     ordered = values.sort(1).values
     steps = ordered[:, 1:] - ordered[:, :-1] > APART * ordered[:, 1:].abs()
     return int(steps.sum(1).max()) + 1 if steps.numel() else 1

@@ -66,7 +66,7 @@ class Faults:
         from gradlens.guards.run_once import RunOnce
 
         once, watch = RunOnce(call), self._watch
-        watch.state = State.BUSY
+        watch.state, watch.busy_for = State.BUSY, once
         try:
             try:
                 measured(once)
@@ -78,7 +78,8 @@ class Faults:
             elif once.error is not None:
                 raise once.error.with_traceback(without_own(once.error.__traceback__))
         finally:
-            watch.state = watch.of_step
+            if watch.busy_for is once:
+                watch.state = watch.of_step
 
 
 def give_up(tracker: Tracker, error: Exception) -> None:

@@ -26,10 +26,12 @@ class Watch:
     Attributes:
         state: What is looked at now; BUSY while code of gradlens runs.
         of_step: What is looked at in this step; never BUSY.
+        busy_for: The pass of the script around which code of gradlens runs. Another thread may have one of its own.
     """
 
     def __init__(self) -> None:
         self.state = self.of_step = State.ALL
+        self.busy_for: object = None
 
     def turn(self, state: State) -> None:
         """Sets what is looked at in this step; OFF is for good."""

@@ -16,6 +16,7 @@ from gradlens.tracking.watch.faults import Faults, give_up
 from gradlens.tracking.watch.notices import Notices
 from gradlens.tracking.watch.seen import Seen
 from gradlens.tracking.watch.state import State, Watch
+from gradlens.tracking.watch.threads import Threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,6 +74,7 @@ class Tracker:
         self._on_attached = on_attached
         self._clues: Clues | None = None
         self._passes = DataPasses()
+        self._threads = Threads(self.watch)
         self._left_alone = 0
 
     @property
@@ -229,7 +231,7 @@ class Tracker:
             if self._clues.compiled:
                 self._compiled()
             self.attaching.attach(roots, evidence)
-            if self.lens is not None:
+            if self.lens is not None and self._threads.trains(roots, self.lens.parameters):
                 self._measure(roots, evidence, once, taken, retains)
         finally:
             if not retains:

@@ -109,10 +109,7 @@ class Stepper:
         self._hooks.follow(optimizer)
         if not stepped or self._update.wanted:  # there is no copy of the parameters from before its step
             self.skip()
-        if stepped:
-            self._hooks.over()
-        else:
-            self._arm_if_due()
+        self._hooks.over() if stepped else self._arm_if_due()
 
     def stop(self) -> None:
         """Removes every hook, and logs the results that are waiting."""
@@ -174,11 +171,8 @@ class Stepper:
         Raises:
             LabelsError: The labels or the outputs do not fit. The backward pass has not run then.
         """
-        watch, drain = self.arming, self._recorder.drain
-        measured = partial(
-            self._measuring.labelled, labelled, optimizer=self._optimizer, rounding=watch.rounding, checked=drain
-        )
-        self._hooks.around(lambda: self._run(measured, backward))
+        measured = partial(self._measuring.labelled, labelled, optimizer=self._optimizer, rounding=self.arming.rounding)
+        self._hooks.around(lambda: self._run(partial(measured, checked=self._recorder.drain), backward))
 
     def measure_rest(self, losses: Sequence[Tensor], backward: Callable[[], None]) -> None:
         """Runs ``backward`` exactly once. It goes through no samples, so all of its gradient belongs to ``rest``."""
@@ -188,8 +182,7 @@ class Stepper:
     def _run(self, measured: Callable[[RunOnce], None], backward: Callable[[], None]) -> None:
         if (why := self._agreement.why_left_out(self.current)) is not None:
             self.skip()
-            step = self.schedule.step
-            self._recorder.warn("left-out", step, f"step {step} was not measured: {why}")
+            self._recorder.warn("left-out", self.schedule.step, f"step {self.schedule.step} was not measured: {why}")
         if self._agreement.open:
             with self._agreement.around(backward) as guarded:
                 self._run_open(measured, guarded)
@@ -216,7 +209,13 @@ class Stepper:
                 if not once.ran:
                     once()
                 self._fault(error)
-        taken.listening = False
+        except BaseException:  # an interrupt, which the script may catch to train on
+            if not once.ran:
+                once.before()
+            self.skip()
+            raise
+        finally:
+            taken.listening = False
         if once.error is not None:
             self.skip()  # the step is not complete, even if the script catches the error
             raise once.error  # not inside the ``except`` above: there it would get another __context__

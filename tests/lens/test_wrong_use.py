@@ -16,7 +16,7 @@ from gradlens.guards.warning import GradlensWarning
 from gradlens.runlog import Run
 from gradlens.tracking.attach.tracked_lens import TrackedLens
 from tests.engines.zoo import GROUPS
-from tests.lens.training import batches, hooks, loss_of, mlp
+from tests.lens.training import batches, loss_of, mlp
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -167,23 +167,6 @@ def test_an_interrupt_in_the_backward_pass_goes_through() -> None:
             lens.measured_backward(F.cross_entropy(logits, y), anchors=[logits], labels=y, backward=interrupted)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"every": 0}, "every=0"),
-        ({"every": 1.5}, "every=1.5"),
-        ({"budget": 0}, "budget=0"),
-        ({"budget": 2}, "budget=2"),
-        ({"every": 1, "budget": 0.1}, "exclude each other"),
-        ({"engine": "turbo"}, "engine='turbo'; choose one of auto, masked, split, func"),
-    ],
-)
-def test_wrong_options(options: dict[str, Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=message):
-        Lens(mlp(), GROUPS, out=tmp_path / "run", **options)
-    assert not (tmp_path / "run").exists()
-
-
 def test_wrong_groups_and_models(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"groups are dict; give ClassGroups, such as"):
         Lens(mlp(), {"a": [0]})  # type: ignore[arg-type]
@@ -206,24 +189,6 @@ def test_wrong_groups_and_models(tmp_path: Path) -> None:
     (x, y), *_ = batches(1)
     with Lens(model, narrow, every=1) as lens, pytest.raises(LabelsError, match="over 3 classes, ids 0 to 2"):
         lens.backward(loss_of(model, x, y), y)
-
-
-def test_a_folder_that_is_taken_is_an_error_before_training(tmp_path: Path) -> None:
-    from gradlens.runlog import RunExistsError
-
-    (tmp_path / "file").write_text("mine")
-    model = mlp()
-    with pytest.raises(RunExistsError):
-        Lens(model, GROUPS, out=tmp_path)
-    assert hooks(model) == 0
-    assert (tmp_path / "file").read_text() == "mine"
-
-
-def test_a_closed_lens_cannot_be_entered_again() -> None:
-    with Lens(mlp(), GROUPS) as lens:
-        pass
-    with pytest.raises(RuntimeError, match="this lens was closed and measures nothing more; make a new one"), lens:
-        pass
 
 
 def messages(run: Run) -> list[str]:

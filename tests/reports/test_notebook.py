@@ -142,9 +142,3 @@ def test_without_plotly_the_table_stays(tmp_path):
         [sys.executable, "-c", WITHOUT_PLOTLY, str(tmp_path / "run")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_importing_gradlens_imports_no_plotly():
-    code = "import gradlens, sys; gradlens.Run, gradlens.Measurement, gradlens.Lens; assert 'plotly' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

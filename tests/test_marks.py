@@ -1,0 +1,71 @@
+"""A script's own names of phases and moments reach every active lens, and nobody else."""
+
+import pytest
+import torch
+
+import gradlens
+from gradlens import marks
+
+
+class Noting:
+    """Stands for a lens: keeps what it is told."""
+
+    def __init__(self, *parameters):
+        self.parameters, self.told = parameters, []
+
+    def phase(self, name):
+        self.told.append(("phase", name))
+
+    def mark(self, text):
+        self.told.append(("mark", text))
+
+
+@pytest.fixture
+def active():
+    entered = []
+
+    def enter(lens):
+        marks.enter(lens)
+        entered.append(lens)
+        return lens
+
+    yield enter
+    for lens in entered:
+        marks.leave(lens)
+
+
+def test_every_active_lens_is_told_once(active):
+    one, other, gone = active(Noting()), active(Noting()), active(Noting())
+    marks.leave(gone)
+    gradlens.phase("II")
+    gradlens.mark("new data")
+    assert one.told == other.told == [("phase", "II"), ("mark", "new data")]
+    assert gone.told == []
+
+
+def test_without_a_lens_nothing_happens(active):
+    assert not marks.present()
+    gradlens.phase("I")
+    gradlens.mark("x")
+    lens = active(Noting())
+    assert marks.present()
+    marks.leave(Noting())  # one that is not there
+    marks.leave(lens)
+    marks.leave(lens)
+    assert not marks.present()
+
+
+def test_another_lens_of_the_same_parameters_is_found(active):
+    shared, own = torch.ones(2), torch.ones(2)
+    one = active(Noting(shared))
+    asked = []
+
+    def params(*tensors):
+        return lambda: asked.append(tensors) or tensors
+
+    assert not marks.measured(params(shared), unless=one)
+    assert asked == []  # no other lens: the parameters are not even asked for
+    assert marks.measured(params(own, shared), unless=None)
+    assert not marks.measured(params(own), unless=None)  # equal values are another parameter
+    other = active(Noting(shared))
+    assert marks.measured(params(shared), unless=other)

@@ -1,4 +1,4 @@
-"""The run log: the only code that knows the files of a run."""
+"""The run log: writes and reads the files of a run. No other code knows these files."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ __all__ = [
     "list_runs",
 ]
 
-# Loaded when first used: a run's description can be read before a script has imported what the rows need.
+# Each name is imported when it is first used. So a run's description can be read without the imports that its rows need.
 _HOMES = {
     "Mark": "format.events",
     "NotARun": "errors",

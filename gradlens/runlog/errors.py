@@ -1,23 +1,23 @@
-"""What can be wrong with a folder that should hold, or should become, a run."""
+"""Errors about a folder that should hold a run, or should become one."""
 
 from __future__ import annotations
 
 
 class RunError(ValueError):
-    """A run that cannot be written or read; the message says the cause and the fix."""
+    """A run cannot be written or read. The message says the cause and the fix."""
 
 
 class NotARun(RunError):
-    """A folder that gradlens did not write."""
+    """The folder or file was not written by gradlens."""
 
 
 class RunTooNew(RunError):
-    """A run written by a later version of gradlens, with a schema that this one does not know."""
+    """A later version of gradlens has written the run, with a schema that this version does not know."""
 
 
 class RunExistsError(RunError):
-    """A folder that already holds something, or a run that another process is still writing."""
+    """The folder is not empty, or another process is still writing the run."""
 
 
 class RunLogWarning(RuntimeWarning):
-    """The log could not be written for now; training goes on."""
+    """The log cannot be written at the moment. The training goes on."""

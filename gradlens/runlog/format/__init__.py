@@ -1,1 +1,1 @@
-"""What a run looks like on disk."""
+"""The format of a run's files on disk: the description, the rows, the events, the probes, and their checksums."""

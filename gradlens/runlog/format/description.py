@@ -1,4 +1,4 @@
-"""RunMeta: the facts about a run that stand in its run.json."""
+"""RunMeta: the description of a run, and its file run.json."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gradlens.runlog.format.text_proof import BLANK, TEXT_KEY, intact, proven_te
 SCHEMA_VERSION = 1
 FORMAT = "gradlens-run"
 FILE = "run.json"
-# Room for what is known at the end only.
+# Free bytes in run.json, for facts that are known only at the end.
 SPARE_BYTES = 1024
 MOST_BYTES = 64 << 20
 CHANGED = "it was changed or damaged since gradlens wrote it"
@@ -30,39 +30,39 @@ CHANGED = "it was changed or damaged since gradlens wrote it"
 
 @dataclass(frozen=True)
 class RunMeta:
-    """Everything about a run but its measurements and events. The writer fills what concerns the process and the status.
+    """All that is known of a run except its measurements and events. The writer fills in the process and the status.
 
     Attributes:
         groups: ``ClassGroups.to_json()`` of the run's groups.
-        names: The V vectors of the measurements, where already known ("head", "tail", "rest", "update").
-        layer_names: The L layers, or () where layers are not logged.
-        class_counts: [C] training images of each class, where known.
+        names: Names of the V vectors ("head", "tail", "rest", "update"); () if not known yet.
+        layer_names: Names of the L layers; () if layers are not logged.
+        class_counts: [C] training images of each class; None if not known.
         command: The command line that started the training.
         gradlens: Version of gradlens.
         torch: Version of torch.
         git_commit: Commit of the working directory's repository.
-        seed: Random seed, where known.
-        engine: Engine that measures.
-        engine_reason: Why this one.
-        cadence: How often is measured, as text ("every 10 steps").
+        seed: Random seed; None if not known.
+        engine: Name of the engine.
+        engine_reason: Why this engine is used.
+        cadence: How often the training is measured, as text ("every 10 steps").
         subset_hash: Fingerprint of the training subset.
-        hyperparameters: Whatever the training wants to be told apart by.
+        hyperparameters: Settings in which this training differs from others.
         dataset: Name of the data set.
         method: Name of the training method.
-        status: "running", "finished", "failed" or "interrupted", as the writer left it (a killed process cannot say so).
+        status: "running", "finished", "failed" or "interrupted", as the writer wrote it last. A killed process leaves "running".
         reason: Why it failed or was interrupted.
-        pid: Process that writes, or wrote last.
-        pid_start: Start mark of that process, to tell it from a later one of the same pid.
+        pid: Number of the process that writes, or wrote last.
+        pid_start: Start mark of that process. A later process with the same number has another one.
         host: Machine of that process.
         started: Unix seconds of the first start.
         ended: Unix seconds of the end, or None.
-        timings: Named seconds (or ratios) that the lens measured of itself.
-        extra: Anything else.
-        id: What the run's files call it; None in runs that began with a version that wrote no proofs.
-        pid_namespace: Where the process's number counts.
-        files: Name -> what a file holds: "rows" and "digest" of a segment (None while it is written) or a probe, "lines" of each
-            session's events.
-        schema: Version of the files' layout.
+        timings: Seconds and fractions of training and measuring, by name.
+        extra: Other facts.
+        id: The run's id, which its other files hold, too; None if the run began with a version without checksums.
+        pid_namespace: The namespace of the process's number.
+        files: Name of a file -> facts about it: "rows" and "digest" of a segment (None while it is written), "lines" of each
+            session in the events.
+        schema: Version of the files' format.
     """
 
     groups: dict[str, Any]
@@ -97,7 +97,7 @@ class RunMeta:
 
     @classmethod
     def here(cls, groups: dict[str, Any], **facts: Any) -> Self:
-        """Returns the meta of a run in this process: versions, command line and git commit are looked up unless given.
+        """Returns the description of a run in this process. Versions, command line and git commit are found if not given.
 
         Args:
             groups: ``ClassGroups.to_json()``.
@@ -113,23 +113,23 @@ class RunMeta:
         return cls(groups, **{**found, **facts})
 
     def to_json(self) -> dict[str, Any]:
-        """Returns a strict JSON object from which ``from_json`` makes an equal RunMeta (NaN and infinities become None)."""
+        """Returns a strict JSON object that ``from_json`` reads back. NaN and infinities become None."""
         plain = strict_json.strict(asdict(self))
         return {"format": FORMAT, **plain}
 
     @classmethod
     def from_json(cls, obj: Any, source: Path | str = FILE, problems: list[str] | None = None) -> Self:
-        """Reads what ``to_json`` wrote; keys that this version does not know are left out.
+        """Reads an object of ``to_json``. Leaves out keys that this version does not know.
 
         Args:
             obj: The object.
-            source: Where it comes from.
-            problems: Takes a text for each field that is left out since it is no such thing.
+            source: Its file, for messages.
+            problems: Is extended by a text for each field that is left out because its value has the wrong type or range.
 
         Raises:
-            NotARun: Something else than a run's description.
-            RunTooNew: A later schema version.
-            RunError: No groups.
+            NotARun: The object is no run's description.
+            RunTooNew: It has a later schema version.
+            RunError: It has no groups.
         """
         version = obj.get("schema") if isinstance(obj, dict) else None
         if not isinstance(obj, dict) or obj.get("format") != FORMAT or not isinstance(version, int) or version is True:
@@ -161,10 +161,10 @@ def read_meta(folder: Path) -> RunMeta:
 
 
 def checked_meta(folder: Path) -> tuple[RunMeta, list[str]]:
-    """Reads the run.json of a run's folder and says whether it is as it was written.
+    """Reads the run.json of a run's folder, and checks that it is as gradlens wrote it.
 
     Returns:
-        The description, and what is wrong with it, one text each.
+        The description, and a text for each thing that is wrong with it.
 
     Raises:
         NotARun: No folder, no run.json in it, or one that gradlens did not write.
@@ -195,11 +195,11 @@ def checked_meta(folder: Path) -> tuple[RunMeta, list[str]]:
 def write_meta(folder: Path, meta: RunMeta, *, new: bool = False) -> None:
     """Writes run.json so that a reader sees the old or the new one, never half of it.
 
-    Where there is no room for another file, it is written over the old one, which holds blanks for that: readers must hear
-    what was lost. A reader that sees half of it notices by the checksum.
+    If the disk has no room for another file, writes into the old one, which has blanks for that: readers must learn what was
+    lost. A reader that sees half of it then notices by the checksum.
 
     Raises:
-        FileExistsError: ``new``, and there is one.
+        FileExistsError: ``new`` is True, and there is a run.json.
         OSError: The file system refuses.
     """
     text = strict_json.dumps({**meta.to_json(), TEXT_KEY: BLANK}, indent=1).encode()
@@ -227,15 +227,15 @@ def replace_file(path: Path, data: bytes | memoryview, *, new: bool = False) -> 
     """Writes ``data`` as the whole file ``path``, atomically.
 
     Raises:
-        FileExistsError: ``new``, and the file exists, perhaps made by another process a moment ago.
-        OSError: The file system refuses; ``path`` is then as it was.
+        FileExistsError: ``new`` is True and the file exists; another process may have just made it.
+        OSError: The file system refuses. ``path`` is then as it was.
     """
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())  # else a power loss can leave the new name with no content
+            os.fsync(file.fileno())  # without it, a power loss can leave the new name with no content
         os.chmod(temporary, 0o666 & ~_umask())
         if new:
             os.link(temporary, path)  # unlike a rename, refuses to replace
@@ -254,8 +254,8 @@ def git_commit(folder: Path | None = None) -> str | None:
     if git is None:
         return None
     try:
-        # With its folder: to look for it, Python would enter and leave a filter of warnings, after which each warning that the
-        # training has shown once is shown again.
+        # git with its full path: to search for it, Python would enter and leave a filter of warnings. After that, each warning
+        # that the training has shown once would be shown again.
         found = subprocess.run(
             [git, "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False, timeout=5
         )

@@ -1,4 +1,4 @@
-"""Type and range of everything that a run.json holds: what does not fit is left out, and said."""
+"""Checks the type and range of each field of a run.json. Fields that do not fit are left out, and reported."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ STATES = ("running", "finished", "failed", "interrupted")
 
 
 def sound_fields(obj: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Returns the known fields of a description that are what they should be, and a text for each of the others.
+    """Returns the known fields that have the right type and range, and a text for each known field that has not.
 
-    Earlier versions wrote what they were given: a number where a text belongs becomes a text.
+    Earlier versions did not check what they were given. So a number in the place of a text becomes a text.
     """
     kept: dict[str, Any] = {}
     problems = []
@@ -99,7 +99,7 @@ def _facts(value: Any) -> dict[str, Any]:
 
 
 def _groups(value: Any) -> dict[str, Any]:
-    """Names and classes themselves are checked by ClassGroups."""
+    """Checks the frame of a groups' description. ``ClassGroups`` checks the names and the classes in it."""
     classes, members = value["num_classes"], value["groups"]
     if not _is_whole(classes) or not 1 <= classes <= MOST_CLASSES or not isinstance(members, dict):
         raise ValueError
@@ -111,7 +111,7 @@ def _groups(value: Any) -> dict[str, Any]:
 
 
 def _files(value: Any) -> dict[str, dict[str, Any]]:
-    """What each file holds: rows and digest of a segment, None while it is written; the lines of each session's events."""
+    """Checks ``RunMeta.files``."""
     found = {}
     for name, facts in value.items():
         rows, digest, lines = facts.get("rows"), facts.get("digest"), facts.get("lines")

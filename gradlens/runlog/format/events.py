@@ -1,7 +1,7 @@
-"""events.jsonl: what happened in a run, one strict JSON object a line; phases and marks are read out of it.
+"""events.jsonl: the events of a run, each a line with a strict JSON object. Phases, marks and evaluations are events.
 
-Kinds that gradlens writes: "phase" (name), "mark" (text), "evaluation" (numbers), "resume", "lost" (rows that a full disk cost)
-and whatever a lens adds. ``session`` counts the starts of the training.
+Kinds that gradlens writes: "phase" (name), "mark" (text), "evaluation" (numbers), "resume", "lost" (rows that could not be
+written), and those of a lens. ``session`` is the number of the training's start, from 0.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from gradlens.runlog.format.regular import open_regular, reason
 from gradlens.runlog.format.text_proof import BLANK, TEXT_KEY, intact, proven_text, run_seed
 
 FILE = "events.jsonl"
-# Number of a line among those of its session.
+# Key of a line's number among the lines of its session.
 LINE = "gradlens_line"
-# A program that writes more marks than this has made a mistake; to keep and draw them all would take down every viewer.
+# A program that writes more events than this has made a mistake. To keep and draw them all would stop every viewer.
 MOST_EVENTS = 100_000
 CHUNK_BYTES = 16 << 20
 MOST_BYTES = 1 << 30
@@ -30,12 +30,12 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class Phase:
-    """A named stretch of training.
+    """A named part of a training.
 
     Attributes:
         name: Its name ("I", "II").
         start: First step.
-        end: First step of the next phase, or None while it is the last one.
+        end: First step of the next phase; None if this is the last one.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Mark:
-    """A named moment of training.
+    """A named step of a training.
 
     Attributes:
-        step: Where.
+        step: The step.
         text: What happened.
     """
 
@@ -57,12 +57,13 @@ class Mark:
 
 
 class EventFile:
-    """Reads the lines that were added since the last time; a line without its end is left for later.
+    """Reads events.jsonl as it grows. A line that is not complete yet is read later.
 
     Attributes:
         path: The file.
         events: The events, in the order of the file.
-        unopened: Why the file could not be opened when it was looked at last, or None.
+        run: The run's id; None: lines need no checksum.
+        unopened: Why the file could not be opened at the last refresh; None if it could.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,13 +80,13 @@ class EventFile:
         self._offset = 0
 
     def problems(self, lines: Mapping[str, int]) -> list[str]:
-        """Returns what is wrong with the file, one text each.
+        """Returns a text for each thing that is wrong with the file.
 
         Args:
-            lines: Session, as text -> lines that it has written, as far as run.json knows.
+            lines: Number of a session, as text -> the lines that it has written, as run.json says.
         """
         missing = dict(self._missing)
-        # Lines of a run without an id are not numbered; how many a file lacks that cannot be opened is not known.
+        # Lines of a run without an id have no numbers. If the file cannot be opened, it is not known how many are missing.
         for session, count in lines.items() if self.run is not None and self.unopened is None else ():
             missing[int(session)] = missing.get(int(session), 0) + max(count - self._next.get(int(session), 0), 0)
         counts = {
@@ -98,16 +99,16 @@ class EventFile:
         return found if self.unopened is None else [self.unopened, *found]
 
     def refresh(self, run: str | None = None) -> bool:
-        """Reads new lines; True if there were any. A file that is gone has none.
+        """Reads the lines that were added since the last time. Returns whether there were any.
 
         Args:
-            run: The run's id; without one, lines need no checksum.
+            run: The run's id; None: lines need no checksum.
         """
         self.run, self.unopened = run, None
         try:
             with open_regular(self.path, MOST_BYTES) as file:
                 if os.fstat(file.fileno()).st_size < self._offset:
-                    self._start_over()  # cut short by another program
+                    self._start_over()  # another program has made the file shorter
                 file.seek(self._offset)
                 before = self._offset
                 while self._read(file.read(CHUNK_BYTES)):
@@ -120,9 +121,9 @@ class EventFile:
         return self._offset > before
 
     def _read(self, data: bytes) -> bool:
-        """Takes complete lines; True if there may be more."""
+        """Adds the complete lines of ``data``. Returns whether there may be more."""
         complete = data.rfind(b"\n") + 1
-        if not complete and len(data) == CHUNK_BYTES:  # no line of gradlens is as long
+        if not complete and len(data) == CHUNK_BYTES:  # gradlens writes no line of this length
             self.damaged += 1
             complete = len(data)
             data = b""
@@ -148,7 +149,7 @@ class EventFile:
             self.events.append(_sound(event))
 
     def _in_place(self, event: Event) -> bool:
-        """Whether a line is the next one of its session, perhaps after some that are missing, which is noted."""
+        """Says whether a line comes after the last one of its session. Counts the lines that are missing between them."""
         line, session = event.pop(LINE, None), session_of(event)
         event.pop(TEXT_KEY, None)
         if self.run is None or not _whole(line):
@@ -165,12 +166,12 @@ class EventFile:
 def line_of(event: Event, run: str | None) -> bytes:
     """Returns an event as a line with its checksum."""
     text = strict_json.dumps({**event, TEXT_KEY: BLANK}) + "\n"
-    # The mark of the line's end is no part of it: a torn line is ended by the next write.
+    # The checksum does not cover the line's end: if the end of a line was not written, the next write adds it.
     return proven_text(text.encode().removesuffix(b"\n"), run_seed(run)) + b"\n"
 
 
 def _sound(event: Event) -> Event:
-    """Returns an event whose bookkeeping has the right types."""
+    """Returns the event with a ``step`` that is None if it is no number, and without a ``time`` that is none."""
     if not _whole(event.get("step")):
         event["step"] = None
     at = event.get("time")
@@ -184,11 +185,11 @@ def _whole(value: Any) -> bool:
 
 
 def in_force(events: Iterable[Event], starts: Mapping[int, int]) -> list[Event]:
-    """Returns the events that still hold: one at or after the step at which a later session resumed is superseded.
+    """Returns the events that no later session supersedes: it supersedes events at and after the step where it resumed.
 
     Args:
-        events: In the order of the file.
-        starts: Session -> its first step.
+        events: The events, in the order of the file.
+        starts: Number of a session -> its first step.
     """
     kept = []
     for event in events:
@@ -200,7 +201,7 @@ def in_force(events: Iterable[Event], starts: Mapping[int, int]) -> list[Event]:
 
 
 def phases(events: Iterable[Event]) -> list[Phase]:
-    """Returns the phases in order of their start; the same name twice in a row (after a resume) is one phase."""
+    """Returns the phases in the order of their start. The same name twice in a row (after a resume) is one phase."""
     found: list[tuple[str, int]] = []
     for event in _of_kind(events, "phase"):
         name = str(event.get("name", ""))
@@ -213,19 +214,19 @@ def phases(events: Iterable[Event]) -> list[Phase]:
 
 
 def marks(events: Iterable[Event]) -> list[Mark]:
-    """Returns the marks in order of their step."""
+    """Returns the marks in the order of their step."""
     return [Mark(event["step"], str(event.get("text", ""))) for event in _of_kind(events, "mark")]
 
 
 def evaluations(events: Iterable[Event]) -> list[Event]:
-    """Returns the evaluations in order of their step, without the bookkeeping keys ``kind`` and ``session``."""
+    """Returns the evaluations in the order of their step, without the keys ``kind`` and ``session``."""
     return [
         {k: v for k, v in event.items() if k not in ("kind", "session")} for event in _of_kind(events, "evaluation")
     ]
 
 
 def session_of(event: Event) -> int:
-    """Returns which start of the training wrote an event."""
+    """Returns the number of the training's start that has written an event, from 0."""
     session: Any = event.get("session")
     return int(session) if _whole(session) else 0
 

@@ -1,4 +1,4 @@
-"""The names of a run's files: a stem, a number, a suffix."""
+"""The names of a run's files: a stem, a number and a suffix, such as measurements-000.arrows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def place_of(path: Path) -> int:
 
 
 def next_path(folder: Path, stem: str, suffix: str) -> Path:
-    """Returns the first free ``stem-NNN.suffix`` after all that are there."""
+    """Returns the path ``stem-NNN.suffix`` with the number after the largest one in the folder."""
     pattern = re.compile(rf"{stem}-(\d+)\.{suffix}")
     used = [int(match[1]) for name in os.listdir(folder) if (match := pattern.fullmatch(name))]
     return folder / f"{stem}-{max(used, default=-1) + 1:03d}.{suffix}"

@@ -1,4 +1,4 @@
-"""probes-NNN.arrow: measurements of whole data at one point of training, one atomic file each."""
+"""probes-NNN.arrow: probes, which are measurements over a whole data set. Each is written at once into a file of its own."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Probe:
     """One probe.
 
     Attributes:
-        measurement: What it says: names, gram [V, V], layers [L, V, V] or None, counts, loss, correct [K], step, epoch, time and
+        measurement: The numbers: names, gram [V, V], layers [L, V, V] or None, counts, loss, correct [K], step, epoch, time and
             the seconds that it took.
-        groups: The probe's own groups, often every class by itself.
-        layer_names: The L layers, or ().
-        label: What it was called, or None.
-        session: Which start of the training made it.
+        groups: The probe's own groups, often each class by itself.
+        layer_names: Names of the L layers, or ().
+        label: Its name, or None.
+        session: Number of the training's start that has made it, from 0.
         path: Its file.
     """
 
@@ -49,29 +49,29 @@ class Probe:
     path: Path
 
     def __repr__(self) -> str:
-        """Says when it was made and of what; the arrays would fill a screen."""
+        """Returns a short text: step, epoch, number of samples and groups. The arrays would fill a screen."""
         when = f"step {self.step}" + ("" if self.epoch is None else f", epoch {self.epoch}")
         label = "" if self.label is None else f"{self.label!r}, "
         return f"Probe({label}{when}; {self.counts.sum():,g} samples in {len(self.groups)} groups)"
 
     @property
     def step(self) -> int:
-        """Step at which it was made."""
+        """The step at which it was made."""
         return self.measurement.step
 
     @property
     def epoch(self) -> int | None:
-        """Epoch at which it was made, where known."""
+        """The epoch in which it was made; None if not known."""
         return self.measurement.epoch
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The V vectors."""
+        """Names of the V vectors."""
         return self.measurement.names
 
     @property
     def gram(self) -> Floats:
-        """[V, V] inner products; NaN rows and columns = absent."""
+        """[V, V] inner products. Rows and columns of absent vectors are NaN."""
         return self.measurement.gram
 
     @property
@@ -87,13 +87,13 @@ def write_probe(
 
     Args:
         folder: The run's folder.
-        m: What was measured.
+        m: The measurement.
         groups: ``ClassGroups.to_json()`` of the probe's groups.
         facts: ``layer_names``, ``label`` and ``session``.
-        run: The run's id.
+        run: The run's id, or None.
 
     Raises:
-        RunError: Arrays whose shapes do not fit.
+        RunError: The shapes of the arrays do not fit.
         OSError: The file system refuses.
     """
     layout = RowLayout(m.names, tuple(facts["layer_names"]), tuple(groups["groups"]))
@@ -114,10 +114,10 @@ def read_probe(path: Path, run: str | None = None) -> Probe:
 
     Args:
         path: The file.
-        run: Id of the run that it must be of, or None.
+        run: Id of the run that it must belong to, or None.
 
     Raises:
-        NotARun: A file that gradlens did not write, of another run, of a later version, or damaged.
+        NotARun: The file was not written by gradlens, belongs to another run, is of a later version, or is damaged.
     """
     try:
         with open_regular(path, MOST_BYTES) as opened:
@@ -178,8 +178,8 @@ def probes_in_force(probes: Iterable[Probe], starts: Mapping[int, int]) -> list[
     """Returns the probes that no later session supersedes, in the order of their steps.
 
     Args:
-        probes: All of a run.
-        starts: Session -> the step at which it began.
+        probes: All probes of a run.
+        starts: Number of a session -> the step at which it began.
     """
     kept = [probe for probe in probes if all(probe.step < at for s, at in starts.items() if s > probe.session)]
     return sorted(kept, key=lambda probe: probe.step)

@@ -1,4 +1,4 @@
-"""Which process writes a run, and whether it still lives."""
+"""Identifies the process that writes a run, and says whether it is still alive."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 def host() -> str:
-    """Returns the name of this machine (of this container, inside one)."""
+    """Returns the name of this machine; inside a container, the name of the container."""
     return socket.gethostname()
 
 
 def namespace() -> str | None:
-    """Returns a text that says where process numbers of this process count (a container has its own), or None if unknown."""
+    """Returns the namespace of this process's number (each container has its own); None if it is not known."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -23,9 +23,9 @@ def namespace() -> str | None:
 
 
 def start_mark(pid: int) -> str | None:
-    """Returns a text that differs for two processes that had the same ``pid``: boot and start time, or None if unknown.
+    """Returns a text from boot and start time, different for two processes with the same number; None if not known.
 
-    A process that is dead but not yet reaped by its parent counts as gone: None.
+    A process that is dead but not yet reaped by its parent has none either.
     """
     if Path("/proc/self/stat").exists():
         fields = _linux_stat(pid)
@@ -37,10 +37,10 @@ def start_mark(pid: int) -> str | None:
 
 
 def lives(pid: int, mark: str | None, on_host: str, in_namespace: str | None) -> bool | None:
-    """Says whether the process ``pid`` that had start mark ``mark`` still lives; None where it cannot be known from here."""
+    """Says whether the process ``pid`` with start mark ``mark`` is still alive; None if this cannot be known from here."""
     if on_host != host() or pid <= 0 or os.name != "posix":
         return None
-    if in_namespace != namespace():  # another container with the same host name, or a version that did not note it
+    if in_namespace != namespace():  # another container with the same host name, or a version that did not write it
         return True if in_namespace is None and mark is not None and start_mark(pid) == mark else None
     now = start_mark(pid)
     return now is not None and (mark is None or now == mark)
@@ -51,7 +51,7 @@ def _linux_stat(pid: int) -> list[str] | None:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return None
-    fields = text.rpartition(")")[2].split()  # the command in brackets may hold spaces; fields[0] is the state
+    fields = text.rpartition(")")[2].split()  # the command in brackets may have spaces; fields[0] is the state
     return None if not fields or fields[0] in ("Z", "X") else fields
 
 

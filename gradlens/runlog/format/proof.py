@@ -1,8 +1,8 @@
-"""Proofs that a batch is what was written: checksums (CRC-32).
+"""Proofs: checksums (CRC-32) that show whether a batch of rows is as it was written.
 
-A batch carries, as custom metadata of its message, the number of its first row, the checksum of its layers and the checksum of
-everything else in the message. Both begin with what the segment says about its rows (run, place, vectors, groups), so that a
-batch of another segment does not pass.
+Each batch has a proof in the custom metadata of its message: the number of its first row, the checksum of its layers, and the
+checksum of everything else in the message. Both checksums start from that of the segment's description of its rows (run, place,
+vectors, groups). So a batch of another segment is found out.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ BATCH_KEY = b"gradlens"
 ROW = b"row="
 BATCH_PATTERN = re.compile(rb"row=([0-9a-f]{16}) layers=([0-9a-f]{8}) check=([0-9a-f]{8})")
 BATCH_BYTES = len(b"row=0123456789abcdef layers=01234567 check=01234567")
-# Of those, what ``check`` covers.
+# The first part of the proof, which ``check`` covers.
 SAID_BYTES = len(b"row=0123456789abcdef layers=01234567")
 
 
 class BatchProof(NamedTuple):
-    """What a batch says about itself.
+    """The proof of a batch.
 
     Attributes:
-        row: Number of its first row in the segment.
-        text: The whole of it.
-        at: Where it stands in the message's metadata.
+        row: Number of the batch's first row in the segment.
+        text: The whole proof.
+        at: Its position in the message's metadata, in bytes.
     """
 
     row: int
@@ -44,23 +44,23 @@ def batch_proof(metadata: bytes) -> BatchProof | None:
 
 
 def head_check(prefix: bytes, metadata: bytes, seed: int) -> int:
-    """Returns the checksum of a message's prefix and of its metadata without the proof, with which those of batches begin."""
+    """Returns the checksum of a message's prefix and its metadata without the proof. ``batch_check`` starts from it."""
     return zlib.crc32(metadata, zlib.crc32(prefix, seed))
 
 
 def batch_check(head: int, said: bytes, before: bytes | memoryview, after: bytes | memoryview) -> int:
-    """Returns the checksum of a batch: what its proof says, and its body before and after the layers."""
+    """Returns the checksum of a batch: of the first part of its proof, and of its body before and after the layers."""
     return zlib.crc32(after, zlib.crc32(before, zlib.crc32(said, head)))
 
 
 def proven_batch(batch: pa.RecordBatch, schema: pa.Schema, row: int, seed: int) -> tuple[bytearray, bytes]:
-    """Returns the encapsulated message of a batch with its proof, and that.
+    """Returns the encapsulated message of a batch, with its proof, and the proof's text.
 
     Args:
         batch: The rows.
         schema: Their schema.
         row: Number of the first row in the segment.
-        seed: Checksum of what the segment says about its rows.
+        seed: Checksum of the segment's description of its rows.
     """
     bare = schema.remove_metadata()
     sink = pa.BufferOutputStream()
@@ -86,7 +86,7 @@ def proven_batch(batch: pa.RecordBatch, schema: pa.Schema, row: int, seed: int) 
 
 
 def layers_part(batch: pa.RecordBatch, message: bytearray, head: int) -> tuple[int, int] | None:
-    """Returns where the values of the layers stand in a message, or None where the batch has none."""
+    """Returns the first byte of the layers' values in a message, and the byte after the last; None without layers."""
     if batch.schema.get_field_index("layers") < 0:
         return None
     read = pa.ipc.read_record_batch(pa.ipc.read_message(pa.py_buffer(message)), batch.schema)

@@ -1,4 +1,4 @@
-"""Regular files alone are opened: a pipe, a device or an endless link in a run's folder must not stop a reader."""
+"""Opens regular files only. A pipe or a device in a run's folder must not stop a reader."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 
 class NotRegularError(OSError):
-    """Something else than a regular file."""
+    """The path is no regular file."""
 
 
 class TooLargeError(OSError):
-    """A file that is larger than any that gradlens writes."""
+    """The file is larger than any that gradlens writes."""
 
 
 def open_regular(path: Path, most: int | None = None) -> BufferedReader:
@@ -22,14 +22,14 @@ def open_regular(path: Path, most: int | None = None) -> BufferedReader:
 
     Args:
         path: The file.
-        most: Bytes that it may have.
+        most: The most bytes that the file may have; None: any number.
 
     Raises:
-        NotRegularError: A pipe, a socket, a device or a folder.
-        TooLargeError: More bytes.
+        NotRegularError: The path is a pipe, a socket, a device or a folder.
+        TooLargeError: The file has more bytes than ``most``.
         OSError: It cannot be opened.
     """
-    # Without waiting: a pipe without a writer would keep a reader for ever.
+    # O_NONBLOCK: a pipe without a writer would keep a reader waiting for ever.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         found = os.fstat(handle)
@@ -44,5 +44,5 @@ def open_regular(path: Path, most: int | None = None) -> BufferedReader:
 
 
 def reason(error: OSError) -> str:
-    """Returns what the system says about an error, without the path."""
+    """Returns the system's text about an error, without the path."""
     return error.strerror or type(error).__name__

@@ -1,8 +1,8 @@
-"""The layout of a segment's rows, and what its Arrow schema says about it.
+"""The layout of a segment's rows, and its Arrow schema.
 
-A segment is an Arrow IPC stream of one schema, so any Arrow tool reads it. Symmetric matrices are stored as their upper triangle,
-row by row: P = V(V+1)/2 numbers. Absent entries are null, and the slot beneath a null holds NaN (for ``epoch``: -1), so that
-a reader may use the values without looking at the validity bits. Entries of a vector that is not finite are inf.
+A segment is an Arrow IPC stream with one schema, so any Arrow tool can read it. Symmetric matrices are stored as their upper
+triangle, row by row: P = V(V+1)/2 numbers. Absent entries are null. The value under a null is NaN (for ``epoch``: -1), so a
+reader may use the values without a look at the validity bits. Entries of a vector that is not finite are inf.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from gradlens.runlog.format.description import FORMAT, SCHEMA_VERSION
 from gradlens.runlog.format.text_proof import BLANK, TEXT_KEY
 
 KEY = b"gradlens"
-# Of segments with wide rows, which versions before them cannot read; all others stay readable there.
+# The schema version of segments with wide rows. Earlier versions of gradlens cannot read these, but can read all others.
 WIDE_VERSION = SCHEMA_VERSION + 1
 NO_EPOCH = -1
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a segment comes from.
+    """The run that a segment belongs to, and its place there.
 
     Attributes:
         run: The run's id, or None.
-        place: Number of the segment in its run; None in files of versions that wrote no proofs.
-        seed: Checksum of what the segment says about its rows, with which those of its batches begin.
-        description: The copy of run.json.
+        place: Number of the segment in its run; None in files of versions without checksums.
+        seed: Checksum of the segment's description of its rows. The checksums of its batches start from it.
+        description: The copy of run.json in the segment.
     """
 
     run: str | None
@@ -48,10 +48,10 @@ class Origin:
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Self:
-        """Reads it out of what a schema says.
+        """Reads the origin from the facts in a schema.
 
         Raises:
-            ValueError: A place that is no number.
+            ValueError: The place is no number.
         """
         place, description = facts.get("place"), strict_json.readable(facts.get("run"))
         if "place" in facts and (not isinstance(place, int) or isinstance(place, bool) or place < 0):
@@ -68,16 +68,16 @@ class Origin:
 
 @dataclass(frozen=True)
 class RowLayout:
-    """What the rows of one segment hold.
+    """The columns of one segment's rows.
 
     Attributes:
-        names: The V vectors.
-        layer_names: The L layers, or () where the segment has none.
-        groups: The K groups of counts, loss and correct.
-        session: Which start of the training wrote the segment, from 0; a later one supersedes steps of an earlier one.
-        wide: Whether rows hold what the usual ones cannot: layers in float64, and ``exponent``, the power of two by which the
-            vectors were divided.
-        nonfinite_as_inf: Whether what is not finite is inf; earlier versions wrote it as absent where it was NaN.
+        names: Names of the V vectors.
+        layer_names: Names of the L layers; () if the segment has none.
+        groups: Names of the K groups of counts, loss and correct.
+        session: Number of the training's start that has written the segment, from 0. A later one supersedes an earlier one.
+        wide: Whether the layers are float64, and there is a column ``exponent``: the power of two by which the vectors were
+            divided.
+        nonfinite_as_inf: Whether entries of a vector that is not finite are inf. Earlier versions wrote NaN as absent.
     """
 
     names: tuple[str, ...]
@@ -121,8 +121,8 @@ class RowLayout:
         """Returns the Arrow schema.
 
         Args:
-            meta: ``RunMeta.to_json()``, kept in the schema so that a lost run.json does not make the rows unreadable.
-            place: Number of the segment in its run; None for what is no segment.
+            meta: ``RunMeta.to_json()``. The schema holds a copy, so that the rows can be read without run.json.
+            place: Number of the segment in its run; None if it is no segment.
         """
         fields = []
         for column, (dtype, shape) in self.widths.items():
@@ -145,12 +145,12 @@ class RowLayout:
 
     @classmethod
     def from_schema(cls, schema: pa.Schema, source: object) -> tuple[Self, Origin]:
-        """Reads what ``schema`` wrote: the layout, and where it comes from.
+        """Returns the layout and the origin in a schema that ``schema`` has made.
 
         Raises:
-            NotARun: A schema that gradlens did not write.
-            RunTooNew: A later schema version.
-            RunError: Columns that do not fit the description.
+            NotARun: gradlens did not write the schema.
+            RunTooNew: It is of a later version.
+            RunError: The columns do not fit the description.
         """
         facts = _facts(schema, source)
         names, layer_names, groups = (_texts(facts[key]) for key in ("names", "layer_names", "groups"))
@@ -164,10 +164,10 @@ class RowLayout:
 
 
 def pack(layout: RowLayout, m: Measurement) -> tuple[Any, ...]:
-    """Checks a measurement and returns its row: copies, so that the caller may reuse its arrays.
+    """Checks a measurement and returns its row. The row holds copies, so the caller may reuse its arrays.
 
     Raises:
-        RunError: Arrays whose shapes do not fit the vectors, the layers or the groups.
+        RunError: The shapes of the arrays do not fit the vectors, the layers or the groups.
     """
     V, K, L = len(layout.names), len(layout.groups), len(layout.layer_names)
     gram, layers = np.asarray(m.gram, dtype=np.float64), m.layers

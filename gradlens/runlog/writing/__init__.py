@@ -1,1 +1,1 @@
-"""Writes a run to disk."""
+"""Writes a run to disk: makes its folder, buffers rows and events, and appends them to files."""

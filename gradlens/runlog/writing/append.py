@@ -1,4 +1,4 @@
-"""The files that a writer appends to. They only ever grow: what a reader has seen is never cut off or overwritten."""
+"""Appends rows and events to the files of a run. The files only grow: nothing that a reader has seen is changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gradlens.runlog.format.proof import proven_batch
 from gradlens.runlog.format.schema import RowLayout, record_batch
 from gradlens.runlog.format.text_proof import proven_text
 
-# Rows in a batch: few enough that a kill costs little, enough that their metadata (about 1.5 kB) stays small beside them.
+# Rows in a batch. A killed process loses at most one batch; and the batch's metadata (about 1.5 kB) is small beside its rows.
 BATCH_ROWS = 64
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
@@ -25,13 +25,16 @@ END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 class SegmentSink:
     """Appends rows of one layout to a new segment.
 
-    A write that fails half-way leaves a torn tail, which readers skip; ``broken`` then tells that the next rows need a new
-    segment.
+    If a write fails half-way, the file ends with a part of a batch. Readers skip it. ``broken`` is then True, and the next rows
+    need a new segment.
 
     Attributes:
-        rows: Rows that were written.
+        layout: The layout of the rows.
+        broken: Whether a write has failed.
+        last_step: Step of the last written row, or None.
+        rows: Number of written rows.
         digest: Checksum of the proofs of all batches.
-        path: The file, once there is one.
+        path: The file; None until the first row is written.
     """
 
     def __init__(self, folder: Path, layout: RowLayout, meta: dict[str, Any]) -> None:
@@ -48,10 +51,10 @@ class SegmentSink:
         self._file: tuple[int, int] = (0, 0)
 
     def write(self, rows: list[tuple[Any, ...]]) -> None:
-        """Writes rows, all of them or (as far as readers can tell) a whole number of batches.
+        """Writes rows. Readers see all of them or, after an error, a whole number of batches.
 
         Raises:
-            OSError: The file system refuses; ``written`` of the exception says how many rows are safe.
+            SinkError: The file system refuses. ``written`` of the exception says how many rows are written.
         """
         done = 0
         try:
@@ -71,7 +74,7 @@ class SegmentSink:
             raise SinkError(error, done) from error
 
     def close(self) -> None:
-        """Ends the stream, as Arrow wants it; without that mark the file is as readable.
+        """Writes Arrow's mark of the end, and closes the file. Without the mark it can be read as well.
 
         Raises:
             OSError: The file system refuses.
@@ -81,7 +84,7 @@ class SegmentSink:
         handle, self._handle = self._handle, None
         found = os.fstat(handle)
         if (found.st_dev, found.st_ino) != self._file:
-            return  # the script has closed it, and its number is another file's now
+            return  # the script has closed it, and its number belongs to another file now
         try:
             if not self.broken:
                 write_all(handle, memoryview(END_OF_STREAM))
@@ -98,7 +101,7 @@ class SegmentSink:
             write_all(handle, memoryview(proven_text(schema.serialize().to_pybytes()) + data))
         except OSError:
             os.close(handle)
-            os.unlink(path)  # holds no complete row, and the next try makes another
+            os.unlink(path)  # it has no complete row, and the next try makes another file
             raise
         self._handle, self.path, self._schema, self._seed = handle, path, schema, seed
         found = os.fstat(handle)
@@ -110,7 +113,7 @@ class SegmentSink:
         try:
             found = os.fstat(self._handle)
             if (found.st_dev, found.st_ino) != self._file:
-                self._handle = None  # it is the script's now
+                self._handle = None  # the number belongs to a file of the script now
                 raise OSError(errno.EBADF, "the script has closed the file")
             if not found.st_nlink:
                 raise FileNotFoundError(errno.ENOENT, "the run's folder was removed")
@@ -124,7 +127,7 @@ class SinkError(OSError):
     """Rows could not be written.
 
     Attributes:
-        written: How many of them are safe.
+        written: How many of them were written.
     """
 
     def __init__(self, error: OSError, written: int) -> None:
@@ -150,7 +153,7 @@ class EventSink:
     def __init__(self, folder: Path, run: str | None) -> None:
         self._path = folder / EVENTS
         self._run = run
-        # A line torn by a kill or a full disk is ended before the next one, so that it cannot spoil it.
+        # Whether the last line may lack its end, after a kill or on a full disk. The next write adds the end first.
         self._torn = self._path.exists()
 
     def write(self, events: list[dict[str, Any]]) -> None:
@@ -163,7 +166,7 @@ class EventSink:
         try:
             self._append(data)
         except PartialWriteError as error:
-            # A line that lacks only its end is complete once the next write has ended it.
+            # A line that lacks only its end counts as written: the next write adds the end.
             raise SinkError(error, data[: error.done + 1].count(b"\n")) from error
         except OSError as error:
             raise SinkError(error, 0) from error
@@ -184,7 +187,7 @@ def write_all(handle: int, data: memoryview) -> None:
     """Writes all of ``data``.
 
     Raises:
-        PartialWriteError: The file system refuses, possibly after a part.
+        PartialWriteError: The file system refuses; a part may be written.
     """
     done = 0
     try:

@@ -1,4 +1,4 @@
-"""What a writer has taken and the disk has not: rows, events, probes and the description, bounded in memory."""
+"""Backlog: rows, events, probes and the description of a run that wait to be written to disk. Its memory is limited."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MOST_BYTES = 64 << 20
 MOST_EVENTS = 10_000
 MOST_PROBES = 16
 RETRY_SECONDS = 5.0
-# Readers on other machines cannot see the process; they see that run.json is touched.
+# run.json is touched this often. Readers on other machines cannot see the process, and see by this that it is alive.
 HEARTBEAT_SECONDS = 10.0
-# Pauses between the tries at the end, before what waits is given up.
+# Pauses in seconds between the last tries at the end. After these, everything that still waits is lost.
 LAST_TRIES = (0.2, 0.5, 1.0)
 
 Row = tuple[RowLayout, tuple[Any, ...]]
@@ -31,18 +31,18 @@ T = TypeVar("T")
 
 
 class Backlog:
-    """Buffers and writes: one side takes, by ``add_*`` and ``change_meta``, which never touch the disk; a thread writes.
+    """Buffers and writes. The training adds by ``add_*`` and ``change_meta``, which never touch the disk. A thread writes.
 
-    No lock stands between the two: a signal handler that closes the run may have interrupted the side that takes anywhere, and
-    a thread that waited for it there would wait for ever. They share deques, whose single operations are atomic, and every
-    other attribute is changed by one side alone. ``finish`` is for when the thread has ended.
+    There is no lock between the two sides. A signal handler that closes the run may interrupt the training's side anywhere, and
+    a thread that waited for a lock there would wait for ever. The sides share deques, whose single operations are atomic. Every
+    other attribute is changed by one side only. ``finish`` is called when the thread has ended.
 
     Attributes:
-        trouble: The first error that the disk gave, or None.
+        trouble: The first error of the disk, or None.
     """
 
     def __init__(self, folder: Path, meta: RunMeta, session: int) -> None:
-        self._meta = meta  # but for its files, which the writing side knows
+        self._meta = meta  # its ``files`` are not used: the writing side keeps them
         self._files = meta.files
         self.trouble: OSError | None = None
         self._folder = folder
@@ -62,11 +62,11 @@ class Backlog:
 
     @property
     def meta(self) -> RunMeta:
-        """The description as it stands."""
+        """The description as it is now."""
         return replace(self._meta, files=self._files)
 
     def add_rows(self, rows: list[Row]) -> int:
-        """Takes rows and returns how many wait; the oldest go where too many wait."""
+        """Adds rows, and returns how many rows wait. If they need more than MOST_BYTES, the oldest are dropped."""
         self._rows.extend(rows)
         self._bytes_taken += sum(map(_size, rows))
         while self._bytes_taken - self._bytes_written > MOST_BYTES and len(self._rows) > 1:
@@ -74,37 +74,37 @@ class Backlog:
         return len(self._rows)
 
     def add_event(self, kind: str, step: int | None, facts: dict[str, Any]) -> None:
-        """Takes an event."""
+        """Adds an event. If more than MOST_EVENTS wait, the oldest is dropped."""
         event = {"kind": kind, "step": step, "time": time.time(), "session": self._session, **facts}
         self._events.append(event)
         if len(self._events) > MOST_EVENTS and _first(self._events) is not None:
             self._lost["events"] += 1
 
     def add_probe(self, m: Measurement, groups: dict[str, Any], facts: dict[str, Any]) -> None:
-        """Takes a probe."""
+        """Adds a probe. If more than MOST_PROBES wait, the oldest is dropped."""
         self._probes.append((m, groups, facts))
         if len(self._probes) > MOST_PROBES and _first(self._probes) is not None:
             self._lost["probes"] += 1
 
     def change_meta(self, **changes: Any) -> None:
-        """Changes attributes of the description, but for its files."""
+        """Changes attributes of the description, except ``files``."""
         self._meta = replace(self._meta, **changes)
-        self._meta_changed = True  # after the change: whoever writes the description clears this before he reads it
+        self._meta_changed = True  # set last: the writing side clears it before it reads the description
 
     def note_trouble(self, error: OSError) -> None:
-        """Remembers what the disk said, for the one warning, and when to try again."""
+        """Keeps the first error of the disk, for the warning, and sets when to try again."""
         self.trouble = self.trouble or error
         self._retry_at = time.monotonic() + RETRY_SECONDS
 
     def write_if_due(self) -> None:
-        """Writes unless the last try failed a moment ago."""
+        """Writes, unless a try has failed in the last RETRY_SECONDS."""
         if time.monotonic() >= self._retry_at:
             self.write()
 
     def write(self) -> bool:
-        """Writes everything that waits; True if nothing is left."""
+        """Writes everything that waits. Returns whether nothing is left."""
         done = True
-        # What cannot be written keeps nothing else from being written: the description says what was lost.
+        # If one part cannot be written, the others still are: the description must say what was lost.
         for part in (self._write_rows, self._write_probes, self._write_events, self._write_meta):
             try:
                 part()
@@ -114,10 +114,10 @@ class Backlog:
         return done
 
     def finish(self) -> dict[str, Any]:
-        """Writes everything, says what was lost, ends the segment. Never raises for the disk.
+        """Writes everything that waits, ends the segment, and logs what was lost. Errors of the disk are not raised.
 
         Returns:
-            What was lost: "rows", "events", "probes" where there were any, and "cause".
+            The numbers of lost "rows", "events" and "probes", where they are not 0, and the "cause"; {} if nothing was lost.
         """
         for pause in LAST_TRIES:
             if self.write() or not self._folder.exists():
@@ -140,7 +140,7 @@ class Backlog:
         return lost
 
     def _drop(self) -> None:
-        """Gives up the oldest row."""
+        """Drops the oldest row, and counts it as lost."""
         row = _first(self._rows)
         if row is None:
             return
@@ -163,7 +163,7 @@ class Backlog:
                 self._rows.extendleft(reversed(taken[written:]))
 
     def _next_rows(self) -> list[Row]:
-        """Takes the oldest rows that one segment holds: of one layout and with growing steps."""
+        """Removes and returns the oldest rows that fit in one segment: rows of one layout, with growing steps."""
         taken: list[Row] = []
         while (row := _first(self._rows)) is not None:
             self._bytes_written += _size(row)
@@ -176,7 +176,7 @@ class Backlog:
 
     def _write_to_segment(self, layout: RowLayout, rows: list[tuple[Any, ...]]) -> None:
         segment = self._segment
-        # Whatever departs from one layout and growing steps starts the next segment.
+        # Another layout, or a step that does not grow, begins the next segment.
         if segment is not None and segment.last_step is not None and rows[0][0] <= segment.last_step:
             segment = None
         if segment is None or segment.broken or segment.layout is not layout:
@@ -190,7 +190,7 @@ class Backlog:
                 self._note_file(segment.path.name, {"rows": None, "digest": None})
 
     def _end_segment(self) -> None:
-        """Ends the segment and notes what it holds, so that a reader sees what it lacks."""
+        """Ends the segment, and writes its number of rows into the description: readers see then if some are missing."""
         old, self._segment = self._segment, None
         if old is None or old.path is None:
             return
@@ -216,7 +216,7 @@ class Backlog:
     def _write_events(self) -> None:
         events: list[dict[str, Any]] = []
         while (event := _first(self._events)) is not None:
-            if LINE not in event:  # else it could not be written before
+            if LINE not in event:  # if it has a number, an earlier write of it has failed
                 event[LINE] = self._lines
                 self._lines += 1
             events.append(event)
@@ -253,14 +253,14 @@ class Backlog:
         facts = {**lost, "first_step": first, "last_step": last, "cause": cause}
         self.add_event("lost", last, facts)
         earlier = self._meta.extra.get("lost")
-        if isinstance(earlier, dict) and isinstance(earlier.get("rows"), int):  # by an earlier start of the training
+        if isinstance(earlier, dict) and isinstance(earlier.get("rows"), int):  # lost by an earlier start
             facts["rows"] = facts.get("rows", 0) + earlier["rows"]
         self.change_meta(extra={**self._meta.extra, "lost": facts})
         return {**lost, "cause": cause}
 
 
 def _first(waiting: deque[T]) -> T | None:
-    """Takes the oldest one out; None where none waits, perhaps since the other side has just taken it."""
+    """Removes and returns the oldest item; None if there is none: the other side may have just taken it."""
     try:
         return waiting.popleft()
     except IndexError:
@@ -268,6 +268,6 @@ def _first(waiting: deque[T]) -> T | None:
 
 
 def _size(row: Row) -> int:
-    """Returns about how many bytes a waiting row holds."""
+    """Returns about how many bytes a waiting row needs."""
     gram, layers = row[1][3], row[1][4]
     return 1000 + int(gram.nbytes) + (0 if layers is None else int(layers.nbytes))

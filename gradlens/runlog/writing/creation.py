@@ -1,4 +1,4 @@
-"""How a writer gets its folder: a new one, or one to resume; every obstacle is an error before training starts."""
+"""Makes the folder of a new run, or opens that of a run to resume. If this is not possible, raises before training starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gradlens.runlog.reading.description import SEGMENTS, read_description
 from gradlens.runlog.reading.segment import Segment
 from gradlens.runlog.reading.status import silence
 
-# A writer gives a sign every 10 s; a process that cannot be looked up and gave one within this time is writing.
+# A writer touches run.json every 10 s. If it did within this time, its process is taken as alive, even if it cannot be seen.
 FRESH_SECONDS = 30.0
 
 
@@ -28,7 +28,7 @@ def claim(path: Path, meta: RunMeta, *, resume: bool) -> tuple[RunMeta, int]:
         The description with process, status and times filled in, and the number of earlier starts.
 
     Raises:
-        RunExistsError: The folder holds something and is not to be resumed, or another process writes to it.
+        RunExistsError: The folder is not empty and ``resume`` is False, or another process writes to it.
         RunError: The folder cannot be made or written, or the run to resume has other groups.
     """
     if not isinstance(meta.groups.get("groups"), dict) or not meta.groups["groups"]:
@@ -90,17 +90,17 @@ def _continued(path: Path, meta: RunMeta) -> tuple[RunMeta, int]:
         )
     starts = max(int(old.extra.get("starts", 1)), 1)
     extra = {**old.extra, **meta.extra, "starts": starts + 1}
-    # A run that began without proofs goes on without an id: its earlier lines and segments have none.
+    # A run that began without checksums keeps no id: its earlier lines and segments have none.
     return replace(meta, started=old.started, extra=extra, id=old.id, files=_sealed(path, old)), starts
 
 
 def _sealed(path: Path, old: RunMeta) -> dict[str, dict[str, Any]]:
-    """Returns what the files hold: of a killed run, the segments that it could not close are closed now."""
+    """Returns the facts about the files. Adds the rows and digests of segments that a killed process did not close."""
     files = dict(old.files)
     for name, facts in old.files.items():
         if SEGMENTS.fullmatch(name) and facts.get("rows") is None:
             segment = Segment(path / name)
-            with contextlib.suppress(RunError):  # what cannot be read is said by whoever opens the run
+            with contextlib.suppress(RunError):  # who opens the run learns that it cannot be read
                 segment.refresh()
             if segment.layout is not None and not segment.problems:
                 files[name] = {"rows": segment.written, "digest": f"{segment.digest:08x}"}

@@ -1,4 +1,4 @@
-"""Which layout the rows of a run have: what changes between measurements begins another file."""
+"""RowLayouts: chooses the layout of each measurement's row. Another layout begins another file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gradlens.runlog.format.schema import RowLayout
 
 
 class RowLayouts:
-    """The layouts of one start of a training, each made once.
+    """The layouts of one start of a training. Each is made once.
 
     Attributes:
-        layer_names: Names of the layers, or () where the run names none.
+        layer_names: Names of the layers; () if the run names none.
     """
 
     def __init__(self, groups: tuple[str, ...], layer_names: tuple[str, ...], session: int) -> None:
@@ -24,7 +24,7 @@ class RowLayouts:
         self._last: RowLayout | None = None
 
     def rename_layers(self, layer_names: tuple[str, ...]) -> None:
-        """Takes other names of layers."""
+        """Sets other names of layers, for the rows that follow."""
         if layer_names != self.layer_names:
             self.layer_names = layer_names
             self._made.clear()
@@ -34,7 +34,7 @@ class RowLayouts:
         """Returns the layout of a measurement's row.
 
         Raises:
-            RunError: Another number of layers than the run names.
+            RunError: The measurement has another number of layers than the run names.
         """
         L = 0 if m.layers is None else len(m.layers)
         last = self._last
@@ -43,7 +43,7 @@ class RowLayouts:
         if last is not None and fits and m.names == last.names and L in (0, len(last.layer_names)):
             return last
         L = L or len(self.layer_names)
-        # Wide rows once, wide rows for good: each change begins another file.
+        # After the first wide row, all rows are wide: each change of the layout would begin another file.
         key = (tuple(m.names), L, wide or (last is not None and last.wide))
         if key not in self._made:
             self._made[key] = RowLayout(key[0], self.names_of_layers(L), self._groups, self._session, key[2])
@@ -51,10 +51,10 @@ class RowLayouts:
         return self._last
 
     def names_of_layers(self, L: int) -> tuple[str, ...]:
-        """Returns the names of so many layers.
+        """Returns the names of L layers; () for 0.
 
         Raises:
-            RunError: Another number of layers than the run names.
+            RunError: The run names another number of layers.
         """
         if self.layer_names and L not in (0, len(self.layer_names)):
             raise RunError(

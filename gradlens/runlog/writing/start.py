@@ -1,4 +1,4 @@
-"""The start of a run: its folder, its description, and the step at which it goes on."""
+"""Starts a run, new or resumed: makes its writer, and finds the number of its first step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def open_run(
     out: Path | str | None, *, resume: bool, groups: dict[str, Any], **facts: Any
 ) -> tuple[RunWriter | None, int]:
-    """Returns the writer of a new or resumed run (None without a folder) and the number of its first step.
+    """Returns the writer of a new or resumed run, and the number of its first step; (None, 0) without a folder.
 
     Args:
         out: The run's folder, or None.
@@ -23,7 +23,7 @@ def open_run(
 
     Raises:
         RunError: The folder cannot be used.
-        TypeError: A fact that RunMeta does not have.
+        TypeError: RunMeta has no attribute of a fact's name.
     """
     if out is None:
         return None, 0

@@ -1,4 +1,4 @@
-"""RunWriter: appends a training's measurements to a run on disk, and never stands in the training's way."""
+"""RunWriter: writes the measurements of a training to disk, in a thread, so that the training never waits for the disk."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from gradlens.runlog.writing.creation import claim
 from gradlens.runlog.writing.row_layouts import RowLayouts
 
 FLUSH_SECONDS = 1.0
-# How long close() waits for a flush that hangs (a network disk that is gone) before it leaves the thread behind.
+# How long close() waits for the thread. A write may hang (a network disk that is gone); then the thread is left running.
 JOIN_SECONDS = 30.0
 
 
 class RunWriter:
-    """Writes one run; safe to use from several threads.
+    """Writes one run. It may be used from several threads.
 
-    Rows are buffered and written by a daemon thread every 64 rows or every second, so a killed process loses at most that.
-    Trouble with the disk after creation warns once (RunLogWarning) and is retried; training goes on. In a forked child (a
-    DataLoader worker) every method does nothing.
+    Rows are buffered. A daemon thread writes them every 64 rows or every second, so a killed process loses at most these. If the
+    disk refuses later, there is one warning (RunLogWarning) and the write is tried again; the training goes on. In a forked
+    child (a DataLoader worker) every method does nothing.
 
     Attributes:
         path: The run's folder.
-        session: Which start of the training this is, from 0.
+        session: Number of the training's start, from 0.
     """
 
     def __init__(self, path: str | os.PathLike[str], meta: RunMeta, *, resume: bool = False) -> None:
@@ -51,11 +51,11 @@ class RunWriter:
 
         Args:
             path: The run's folder; its parents are made.
-            meta: What is known about the run; process, host, status and start time are filled in.
+            meta: The description of the run. Process, host, status and start time are filled in.
             resume: Continue the run in ``path``, if there is one. Its steps from the first new one on are superseded.
 
         Raises:
-            RunExistsError: The folder holds something and ``resume`` is False, or another process is still writing to it.
+            RunExistsError: The folder is not empty and ``resume`` is False, or another process is still writing to it.
             RunError: The folder cannot be made or written, or the run to resume has other groups.
         """
         self.path = Path(path)
@@ -67,8 +67,8 @@ class RunWriter:
         self._closed = self._warned = False
         self._taken = 0
         self._lock = threading.RLock()  # a signal handler may close the run in the middle of append
-        # Wakes the thread; what is not None is told when everything has been written. Not an Event: a signal handler that closes
-        # the run in the middle of its set() would wait for itself.
+        # Wakes the thread. An item that is not None gets an answer when everything is written. Not an Event: if a signal handler
+        # closed the run inside Event.set(), it would wait for itself.
         self._wake: SimpleQueue[SimpleQueue[None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._flush_regularly, name="gradlens-runlog", daemon=True)
         self._thread.start()
@@ -76,22 +76,22 @@ class RunWriter:
 
     @property
     def meta(self) -> RunMeta:
-        """The run's description as it stands."""
+        """The run's description as it is now."""
         return self._backlog.meta
 
     def append(self, m: Measurement) -> None:
-        """Takes one measurement; it is on disk within a second. A step at or before the last one supersedes those from it on.
+        """Adds a measurement, which is on disk within a second. Earlier rows with its step or a later one are superseded.
 
         Raises:
-            RunError: Arrays whose shapes do not fit together, or a closed writer.
+            RunError: The shapes of the arrays do not fit together, or the writer is closed.
         """
         self.append_many((m,))
 
     def append_many(self, measurements: Iterable[Measurement]) -> None:
-        """Takes measurements in the order of their steps, all of them or, on an error, none.
+        """Adds measurements in the order of their steps. On an error, none is added.
 
         Raises:
-            RunError: Arrays whose shapes do not fit together, or a closed writer.
+            RunError: The shapes of the arrays do not fit together, or the writer is closed.
         """
         if os.getpid() != self._pid:
             return
@@ -108,10 +108,10 @@ class RunWriter:
         self._warn()
 
     def event(self, kind: str, step: int | None = None, **facts: Any) -> None:
-        """Notes an event: "phase" (name=...), "mark" (text=...), "evaluation" (numbers) or any other kind.
+        """Adds an event: "phase" (name=...), "mark" (text=...), "evaluation" (numbers) or any other kind.
 
         Raises:
-            RunError: A closed writer.
+            RunError: The writer is closed.
         """
         if os.getpid() != self._pid:
             return
@@ -135,23 +135,23 @@ class RunWriter:
         groups: dict[str, Any],
         label: str | None = None,
     ) -> None:
-        """Writes a whole-data measurement as a file of its own.
+        """Adds a probe, which is written into a file of its own.
 
         Args:
             step: Optimizer step at which it was made.
-            epoch: Epoch, where known.
-            names: The V vectors.
-            gram: [V, V], NaN = absent.
-            layers: [L, V, V] for the run's layer names, or None.
+            epoch: Its epoch, or None.
+            names: Names of the V vectors.
+            gram: [V, V] inner products; NaN = absent.
+            layers: [L, V, V] inner products in the run's layers, or None.
             counts: [K] samples of each of the probe's groups.
-            loss: [K] summed loss.
-            correct: [K] correct predictions.
-            seconds: How long it took.
+            loss: [K] summed loss of each group.
+            correct: [K] correct predictions in each group.
+            seconds: How long it took, in seconds.
             groups: ``ClassGroups.to_json()`` of the probe's groups.
-            label: Name of the probe.
+            label: Name of the probe, or None.
 
         Raises:
-            RunError: Arrays whose shapes do not fit together, or a closed writer.
+            RunError: The shapes of the arrays do not fit together, or the writer is closed.
         """
         if os.getpid() != self._pid:
             return
@@ -185,7 +185,7 @@ class RunWriter:
         """Changes attributes of the run's description; ``timings``, ``hyperparameters`` and ``extra`` are merged.
 
         Raises:
-            RunError: An attribute that RunMeta lacks, other groups, or a closed writer.
+            RunError: RunMeta has no such attribute, the groups are others, or the writer is closed.
         """
         if os.getpid() != self._pid:
             return
@@ -206,10 +206,10 @@ class RunWriter:
         self._warn()
 
     def flush(self) -> None:
-        """Writes what is buffered, now; trouble with the disk is a warning."""
+        """Writes everything that is buffered, and waits for it. If the disk refuses, this is a warning."""
         if os.getpid() != self._pid:
             return
-        # The thread alone writes: a signal handler may close the run while this one waits for it.
+        # Only the thread writes: a signal handler may close the run while this function waits.
         done: SimpleQueue[None] = SimpleQueue()
         self._wake.put(done)
         while self._thread.is_alive():
@@ -219,7 +219,7 @@ class RunWriter:
         self._warn()
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
-        """Writes everything and the run's end. A second call does nothing; trouble with the disk never raises.
+        """Writes everything that is buffered, and ends the run. A second call does nothing. Errors of the disk are not raised.
 
         Args:
             status: "finished", "failed" or "interrupted".
@@ -273,7 +273,7 @@ class RunWriter:
                 done.put(None)
 
     def _close_at_exit(self) -> None:
-        # Reached only when nobody closed the run: the program ended by itself or by an uncaught exception.
+        # Runs only if nothing has closed the run: the program has come to its end, or has raised an exception.
         error = getattr(sys, "last_value", None)
         if error is None:
             self.close()

@@ -73,6 +73,11 @@ def run_folders(folder: Path, deeper: int = DEEPEST, unread: dict[Path, RunError
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_dir()
+        return entry.is_dir() and not (entry.is_symlink() and _leads_back(Path(entry)))
     except OSError:  # a link that leads in a circle
         return False
+
+
+def _leads_back(link: Path) -> bool:
+    """Says whether a link leads to a folder that it lies in, whose runs would be listed once more."""
+    return link.parent.resolve().is_relative_to(link.resolve())

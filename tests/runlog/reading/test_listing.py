@@ -29,3 +29,14 @@ def test_hidden_runs_are_listed(tmp_path):
     write_run(tmp_path / ".hidden", range(3))
     (tmp_path / ".git" / "deep").mkdir(parents=True)
     assert [path.name for path, _ in list_runs(tmp_path)] == [".hidden"]
+
+
+def test_runs_are_listed_once_where_a_link_leads_back(tmp_path):
+    write_run(tmp_path / "runs" / "a", [1])
+    write_run(tmp_path / "elsewhere" / "b", [1])
+    (tmp_path / "runs" / "back").symlink_to(".")
+    (tmp_path / "runs" / "inner").mkdir()
+    (tmp_path / "runs" / "inner" / "up").symlink_to(tmp_path / "runs")
+    (tmp_path / "runs" / "linked").symlink_to(tmp_path / "elsewhere")
+    found = list_runs(tmp_path / "runs")
+    assert [str(path.relative_to(tmp_path / "runs")) for path, _ in found] == ["a", "linked/b"]

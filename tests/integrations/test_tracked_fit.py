@@ -163,3 +163,11 @@ def test_the_model_of_a_lens_is_left_to_it(tmp_path):
     assert not (tmp_path / "fit").exists()
     assert "a lens of its own" in sys.__stderr__.getvalue()
     expect(Run(tmp_path / "lens"), training, [0, 1, 2])
+
+
+def test_wrong_use_is_said_before_training():
+    with pytest.raises(ValueError, match="exclude each other"):
+        options_of(None, None, 1, 0.1)
+    with pytest.raises(ValueError, match="groups: "):
+        options_of("head:0-69", None, None, None)
+    assert options_of(GROUPS, None, 3, None).groups_from == GROUPS.to_json()

@@ -3,64 +3,16 @@
 from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from gradlens import ClassGroups, Lens
-
-GROUPS = ClassGroups({"head": [0, 1], "tail": [2, 3]}, num_classes=4)
-
-
-def train(
-    make: Callable[[], Callable[[Tensor], Tensor]], measured: bool, **options: Any
-) -> tuple[list[Tensor], Any, list[str]]:
-    """Trains with what ``make`` returns between the layers; returns weights, the last measurement, and what was said."""
-    torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002
-    random.seed(0)
-    between = make()
-    first, second = nn.Linear(6, 8), nn.Linear(8, 4)
-    model = nn.ModuleList([first, second])
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    said: list[str] = []
-    lens = Lens(model, GROUPS, optimizer=optimizer, every=1, announce=said.append, **options) if measured else None
-    last = None
-    for _ in range(5):
-        x, y = torch.randn(16, 6), torch.randint(0, 4, (16,))
-        logits = second(between(first(x)))
-        loss = F.cross_entropy(logits, y)
-        optimizer.zero_grad()
-        loss.backward() if lens is None else lens.backward(loss, y, outputs=logits)
-        optimizer.step()
-    if lens is not None:
-        last = lens.last
-        lens.close()
-    return [p.detach().clone() for p in model.parameters()], last, said
-
-
-def function(backward: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
-    """An autograd function that hands its input on, and has a backward of its own."""
-
-    class Own(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Tensor) -> Tensor:
-            ctx.save_for_backward(torch.ones_like(x))
-            ctx.calls = 0
-            return x.clone()
-
-        @staticmethod
-        def backward(ctx: Any, g: Tensor) -> Tensor:
-            return backward(ctx, g)
-
-    return Own.apply
+from tests.measure.preflight.trainings import function, train
 
 
 def own_generator() -> Callable[[Tensor], Tensor]:
@@ -222,69 +174,3 @@ def test_a_function_without_a_state_is_measured_exactly() -> None:
     assert all(map(torch.equal, weights, left))
     assert said == []
     assert last.residual < 1e-6
-
-
-def test_a_hook_that_changes_the_gradient_is_refused_by_name() -> None:
-    def clipped(gradient: Tensor) -> Tensor:
-        return gradient.clamp(-1e-3, 1e-3)
-
-    def hooked() -> Callable[[Tensor], Tensor]:
-        def between(x: Tensor) -> Tensor:
-            y = x * 1
-            y.register_hook(clipped)
-            return y
-
-        return between
-
-    weights, _, _ = train(hooked, measured=False)
-    left, last, said = train(hooked, measured=True)
-    assert all(map(torch.equal, weights, left))
-    assert last is None
-    assert len(said) == 1
-    assert "clipped changes gradients" in said[0]
-
-
-def test_a_module_hook_that_changes_the_gradient_is_refused_by_name() -> None:
-    def halved(_: Any, inputs: Any, outputs: Any) -> Any:
-        return (inputs[0] / 2,)
-
-    def hooked() -> Callable[[Tensor], Tensor]:
-        relu = nn.Tanh()
-        relu.register_full_backward_hook(halved)
-        return relu
-
-    weights, _, _ = train(hooked, measured=False)
-    left, last, said = train(hooked, measured=True)
-    assert all(map(torch.equal, weights, left))
-    assert last is None
-    assert "halved (on Tanh) changes gradients" in said[0]
-
-
-def test_a_hook_that_was_there_before_the_lens_is_refused_by_name() -> None:
-    heard: list[int] = []
-
-    def counted(*_: Any) -> None:
-        heard.append(1)
-
-    model = nn.Linear(6, 4)
-    y = torch.randint(0, 4, (16,))
-    logits = model(torch.randn(16, 6)).relu()
-    logits.grad_fn.register_hook(counted)
-    said: list[str] = []
-    with Lens(model, GROUPS, every=1, announce=said.append) as lens:
-        lens.backward(F.cross_entropy(logits, y), y, outputs=logits)
-        assert lens.last is None
-    assert heard == [1]
-    assert "counted was there before gradlens" in said[0]
-
-
-def test_func_leaves_forward_hooks_of_the_script_alone() -> None:
-    calls: list[int] = []
-    model = nn.Sequential(nn.Linear(6, 4))
-    model[0].register_forward_hook(lambda *_: calls.append(1))
-    with warnings.catch_warnings(), Lens(model, GROUPS, every=1, engine="func", announce=lambda _: None) as lens:
-        warnings.simplefilter("error")
-        y = torch.randint(0, 4, (16,))
-        lens.backward(F.cross_entropy(model(torch.randn(16, 6)), y), y)
-        assert "forward hook" in lens.engine_reason
-    assert calls == [1]

@@ -9,7 +9,6 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from gradlens.runlog import Run
-from gradlens.tracking.find.drawn_samples import DrawnSamples
 from tests.tracking.in_process import said
 
 COUNTS = (60, 40, 12, 8)
@@ -151,31 +150,3 @@ def test_frequencies_are_no_class_counts_where_passes_have_no_end(start, tmp_pat
     groups = Run(tmp_path / "run").groups
     assert groups.classes == ((0, 1, 2), (3,))
     assert "the number of images of a class is not known" in groups.rule
-
-
-CLAIMED = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3]).numpy()
-
-
-@pytest.mark.parametrize(
-    ("trained", "agrees"),
-    [
-        pytest.param([3, 1, 0], True, id="the batch"),
-        pytest.param([1, 0], True, id="a part of it"),
-        pytest.param([3, 1, 0, 3, 1, 0], True, id="two views, one after the other"),
-        pytest.param([3, 3, 1, 1, 0, 0], True, id="two views, side by side"),
-        pytest.param([1, 3, 0], False, id="another order"),
-        pytest.param([3, 1, 0, 2], False, id="more than the batch"),
-        pytest.param([3, 1, 0, 3, 1, 1], False, id="views of something else"),
-    ],
-)
-def test_labels_agree_with_what_was_drawn(trained, agrees):
-    drawn = DrawnSamples(None)
-    drawn.add([7, 5, 4])
-    assert drawn.agree(CLAIMED, torch.tensor(trained).numpy()) is agrees
-
-
-@pytest.mark.parametrize("index", [[8], ["a"], [[1, 2]], [], None, [0.5]])
-def test_indices_of_another_kind_prove_nothing(index):
-    drawn = DrawnSamples(None)
-    drawn.add(index)
-    assert not drawn.agree(CLAIMED, torch.tensor([0]).numpy())

@@ -1,0 +1,60 @@
+"""What time a step is said to have cost, on a clock that the test sets."""
+
+from __future__ import annotations
+
+import random
+from statistics import median
+
+import pytest
+
+from gradlens.measure.schedule.clock import PAUSE, WINDOW, Clock
+from tests.measure.schedule.manual_clock import ManualClock
+
+
+def test_own_time_is_measuring_and_the_rest_is_training(watch: ManualClock) -> None:
+    clock = Clock()
+    assert clock.overhead is None
+    watch.step(clock, 1.0, own=0.2)  # nobody saw the first step begin
+    for own in (0, 0, 0.3, 0):
+        assert watch.step(clock, 1.0, own) == pytest.approx((1.0, own))
+    assert clock.training == pytest.approx(4.0)
+    assert clock.measuring == pytest.approx(0.5)
+    assert clock.overhead == pytest.approx(0.125)
+
+
+def test_what_hooks_take_inside_the_backward_pass_is_seen_by_comparison(watch: ManualClock) -> None:
+    clock = Clock()
+    for _ in range(5):
+        watch.step(clock, 1.0)
+    assert watch.step(clock, 1.0, own=0.1, hidden=0.4) == pytest.approx((1.0, 0.5))
+    # A pause in a measured step is no cost of measuring beyond one typical step.
+    plain, added = watch.step(clock, 1.0, own=0.1, hidden=60.0)
+    assert added == pytest.approx(1.1)
+    assert plain == pytest.approx(PAUSE)
+
+
+def test_pauses_earn_no_more_than_a_few_steps(watch: ManualClock) -> None:
+    clock = Clock()
+    for _ in range(5):
+        watch.step(clock, 1.0)
+    assert watch.step(clock, 3600.0) == (PAUSE, 0.0)
+    watch.now += 30
+    clock.outside(30)  # a probe
+    assert watch.step(clock, 1.0) == pytest.approx((1.0, 0.0))
+
+
+def test_a_first_step_without_a_beginning_is_no_yardstick(watch: ManualClock) -> None:
+    clock = Clock()
+    watch.step(clock, 1.0)  # not measured, as in a resumed run
+    for _ in range(3):
+        assert watch.step(clock, 2.0) == (2.0, 0.0)
+
+
+def test_the_typical_duration_is_the_median_of_the_newest(watch: ManualClock) -> None:
+    clock, noise, seen = Clock(), random.Random(1), []
+    watch.step(clock, 1.0)
+    assert clock.typical == 0.0
+    for _ in range(4 * WINDOW):
+        seen.append(float(noise.randrange(4, 9)))  # equal ones, too
+        watch.step(clock, seen[-1])
+        assert clock.typical == median(seen[-WINDOW:])

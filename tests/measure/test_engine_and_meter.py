@@ -62,6 +62,7 @@ def test_parameters_that_are_thawed_inside_of_a_step_are_measured_by_the_masked_
     current.arm()  # the next step has its engine again
     assert current.switch.engine.name == "split"
     assert measured(current) == list(map(id, model.parameters()))
+    assert len(model[0]._forward_hooks) == 1  # it listens to the layer that was thawed
     current.switch.engine.disarm()
     assert changes == []
 

@@ -1,4 +1,4 @@
-"""Tables for the terminal: two runs compared."""
+"""The tables of ``gradlens compare``: the claims of Figure 1, and the differences of two runs."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from gradlens.analysis.figure1_claims import Claim
     from gradlens.runlog import Run
 
-# Which norm of a group a claim is about.
+# Words that say which norm of a group a claim uses.
 PER = {"contribution": "; norm of its contribution", "mean": "; norm of its mean gradient"}
 VERDICT_COLORS = {True: "green", False: "red", None: "yellow"}
 
 
 def comparison_tables(a: Run, b: Run, width: int = WIDE) -> list[RenderableType]:
-    """Returns what ``gradlens compare`` prints: the claims of Figure 1 and the table of differences.
+    """Returns the output of ``gradlens compare``: the claims of Figure 1 and the table of differences.
 
     Args:
         a: First run.
         b: Second run.
-        width: Columns of the terminal; below 120, intervals stand below their values.
+        width: Width of the terminal in characters; below 120, intervals stand under their values.
 
     Raises:
         PairError: No group is the same in both runs.
@@ -48,11 +48,11 @@ def comparison_tables(a: Run, b: Run, width: int = WIDE) -> list[RenderableType]
 
 
 def claims_table(claims: Sequence[Claim], long_tailed: str) -> RenderableType:
-    """Returns each statement, and below it what it was measured by, with effect, interval and verdict.
+    """Returns each statement of the paper, and under it each way to measure it, with verdict, effect and interval.
 
     Args:
-        claims: From ``figure1_claims``.
-        long_tailed: Name of the run that plays the long-tailed one.
+        claims: The claims of ``figure1_claims``.
+        long_tailed: Name of the run that is taken as the long-tailed one.
     """
     parts: list[RenderableType] = [
         Text(f"What the paper says of its Figure 1; long-tailed: {long_tailed}", style="italic"),
@@ -62,7 +62,7 @@ def claims_table(claims: Sequence[Claim], long_tailed: str) -> RenderableType:
     widest = max(len(_effect(claim)) for claim in claims)
     for same in by_statement(claims):
         measures = Table.grid(padding=(0, 2, 0, 0))
-        # Two spaces, the longest verdict and its footnote.
+        # The width is two spaces, the longest verdict and its footnote.
         measures.add_column(width=18 if notes else 16, justify="right")
         measures.add_column(width=widest, no_wrap=True)
         measures.add_column()
@@ -87,11 +87,11 @@ def _effect(claim: Claim) -> str:
 
 
 def difference_table(comparison: Comparison, width: int = WIDE) -> Table:
-    """Returns everything measured in both runs, and the difference.
+    """Returns a table with all quantities of both runs and their differences.
 
     Args:
-        comparison: What to show.
-        width: Columns of the terminal; below 120, intervals stand below their values.
+        comparison: The comparison of the runs.
+        width: Width of the terminal in characters; below 120, intervals stand under their values.
     """
     table = Table(
         box=box.SIMPLE_HEAD, title="Means over the measured steps [95 % interval]", title_justify="left", pad_edge=False
@@ -108,7 +108,7 @@ def difference_table(comparison: Comparison, width: int = WIDE) -> Table:
             group = row.group
             table.add_row(f"[bold]{escape(group or 'whole run')}[/bold]")
         a, b, delta = map(escape, cells)
-        # The mark is for terminals and files without bold letters.
+        # The star is for terminals and files without bold letters.
         table.add_row(
             Padding(Text(row.quantity), (0, 0, 0, 2)), a, b, f"[bold]{delta} *[/]" if row.clear else f"{delta}  "
         )

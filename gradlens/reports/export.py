@@ -1,4 +1,4 @@
-"""A run as a table for other tools: Parquet, CSV or TensorBoard scalars."""
+"""Exports a run for other tools: as a Parquet or CSV table, or as TensorBoard scalars."""
 
 from __future__ import annotations
 
@@ -16,34 +16,38 @@ from gradlens.metrics.catalogue import of_groups, of_vectors
 from gradlens.metrics.gram import UPDATE
 from gradlens.runlog import Run, RunError
 
-# Rows that are turned into a table at a time.
+# A table is made of at most this many rows at a time.
 CHUNK = 65_536
 
-# Name, values [T], and where NaN was measured: a NaN anywhere else is no value.
+# A column: its name, [T] values, and [T] whether a NaN was measured. Other NaNs are missing values.
 Column = tuple[str, NDArray[Any], NDArray[np.bool_]]
 
 
 def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Writes a run's measured steps, one row each.
+    """Writes a run's measured steps, one row for each.
 
-    Columns: step, time, epoch, phase, residual, total_loss, seconds, share_distance, norm/all; for every group count/, loss/,
-    correct/ (sums over its samples); the quantities of the catalogue as NAME/GROUP, cosine/, norm/ and share/ for every other
-    vector as well; and the Gram itself as gram/A:B.
-    Absent values are empty, and so is a cosine or share of a gradient that is zero. What was measured and is not finite is NaN
-    (in the Gram: inf). Layers and probes are not in it: they are no series of numbers by step (``Run`` reads them).
-    TensorBoard gets the scalars without the Gram, at their step and time.
+    The columns:
+
+    - step, time, epoch, phase, residual, total_loss, seconds, share_distance, norm/all;
+    - count/GROUP, loss/GROUP and correct/GROUP: sums over the group's samples;
+    - NAME/GROUP: the quantities of the catalogue; and cosine/, norm/ and share/ for all other vectors;
+    - gram/A:B: the inner products.
+
+    Absent values are empty, and so is a cosine or share of a gradient that is zero. A value that was measured and is not finite
+    is NaN (an inner product: inf). Layers and probes are not exported (``Run`` reads them). TensorBoard gets the scalars without
+    the inner products, at their step and time.
 
     Args:
         run: The run.
         to: "parquet", "csv" or "tensorboard".
         out: The file to write, or TensorBoard's folder.
-        overwrite: Replace an existing file.
+        overwrite: Whether to replace an existing file.
 
     Returns:
         ``out``.
 
     Raises:
-        RunError: Another format, an ``out`` that exists or cannot be written, or TensorBoard that is not installed.
+        RunError: The format is unknown, ``out`` exists or cannot be written, or TensorBoard is not installed.
     """
     writers: dict[str, Callable[[Run, Path], None]] = {"parquet": _parquet, "csv": _csv, "tensorboard": _tensorboard}
     if to not in writers:
@@ -61,7 +65,7 @@ def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = 
 
 
 def scalars(run: Run) -> Iterator[Column]:
-    """Yields the numbers of every measured step by name, without step, time and Gram."""
+    """Yields the columns of numbers, except step, time and inner products."""
     broken = run.nonfinite()
     never, always = np.zeros_like(broken), np.ones_like(broken)
     yield "epoch", run.epoch, never
@@ -77,9 +81,9 @@ def scalars(run: Run) -> Iterator[Column]:
         yield f"correct/{group}", run.correct[:, k], never
     for name in dict.fromkeys((*run.groups.names, *run.names)):
         own, there = run.nonfinite(name), ~np.isnan(run.norm(name))
-        against = own | (broken & there)  # a vector that is finite has no cosine with a gradient that is not
+        against = own | (broken & there)  # a finite vector has no cosine with a gradient that is not finite
         for quantity in of_groups() if name in run.groups.names else of_vectors():
-            if quantity.percent and name == UPDATE:  # it is no part of the gradient, so it has no share of it
+            if quantity.percent and name == UPDATE:  # the update is no part of the gradient, so it has no share of it
                 continue
             yield (
                 f"{quantity.name}/{name}",
@@ -152,7 +156,7 @@ def _tensorboard(run: Run, out: Path) -> None:
     columns = list(scalars(run))
     with SummaryWriter(str(out)) as writer:
         for row, (step, at) in enumerate(zip(run.steps.tolist(), run.time.tolist(), strict=True)):
-            # One record for all numbers of a step. TensorBoard draws NaN as a mark, so only a NaN that was measured is written.
+            # One record for all numbers of a step. TensorBoard draws a mark for NaN, so a NaN is written only if it was measured.
             present = [(name, float(v[row])) for name, v, measured in columns if measured[row] or not np.isnan(v[row])]
             summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in present])
             writer.file_writer.add_summary(summary, step, at)
@@ -162,7 +166,7 @@ def _tensorboard(run: Run, out: Path) -> None:
 
 @contextmanager
 def _in_place_of(out: Path) -> Iterator[str]:
-    """Gives a path beside ``out`` and moves it there at the end, so that a failed export leaves nothing half-written."""
+    """Yields a temporary path beside ``out``, and renames it to ``out`` at the end. A failed export leaves nothing behind."""
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         yield str(temporary)

@@ -1,4 +1,4 @@
-"""The report: runs as one HTML page that needs no network, no server and no other file."""
+"""The report: one HTML page about one or more runs. It needs no network, no server and no other file."""
 
 from __future__ import annotations
 
@@ -26,27 +26,30 @@ from gradlens.reports.html_tables import claims_table, differences_table, escape
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# A longer table is not read.
+# The most rows of the table of phases and marks.
 MOST_EVENTS = 200
 
 
 class ReportError(ValueError):
-    """A report that cannot be written; the message says why and what to do."""
+    """The report cannot be written. The message says the cause and the fix."""
 
 
 def write_report(runs: Sequence[Run], path: str | os.PathLike[str], *, theme: str = "light") -> Path:
-    """Writes the report; a reader sees the old file or the whole new one.
+    """Writes the report. A reader sees the old file or the whole new one.
 
-    With two runs that share groups it begins with Figure 1, its claims and the differences.
+    The report about two runs with common groups begins with Figure 1, its claims and the differences.
 
     Args:
-        runs: One or more.
+        runs: One or more runs.
         path: The HTML file; its folder is made.
         theme: "light" or "dark".
 
+    Returns:
+        ``path``.
+
     Raises:
-        ReportError: No run, or a file that cannot be written.
-        FigureError: An unknown theme.
+        ReportError: There is no run, or the file cannot be written.
+        FigureError: The theme is unknown.
     """
     path = Path(path)
     if not runs:
@@ -72,11 +75,11 @@ def render(runs: Sequence[Run], *, theme: str = "light") -> str:
     """Returns the page as text.
 
     Args:
-        runs: One or more.
+        runs: One or more runs.
         theme: "light" or "dark".
 
     Raises:
-        FigureError: An unknown theme.
+        FigureError: The theme is unknown.
     """
     colors = figures.theme_of(theme)
     page = _Page(theme)
@@ -84,7 +87,7 @@ def render(runs: Sequence[Run], *, theme: str = "light") -> str:
     if len(runs) == 2:
         sections += _pair(page, *runs)
     if len(runs) > 1:
-        # Where one still trains, nobody knows which part of it has been done.
+        # While a run is training, the fraction of the training that is done is not known.
         ended = all("fraction" in figures.units(run) for run in runs)
         curve = page.figure(
             lambda: figures.distortion_curves(runs, x="fraction" if ended else "step", theme=page.theme)
@@ -93,7 +96,7 @@ def render(runs: Sequence[Run], *, theme: str = "light") -> str:
     for index, run in enumerate(runs):
         try:
             shown = _run(page, run, alone=len(runs) == 1)
-        except Exception as error:  # one bad run never takes down the others
+        except Exception as error:  # the other runs are still shown
             shown = f'<p class="note">This run cannot be shown: {escaped(in_one_line(error))}</p>'
         sections.append((f"run-{index}", run.name, shown))
     contents = "".join(f'<a href="#{key}">{escaped(title)}</a>' for key, title, _ in sections)
@@ -109,22 +112,22 @@ def render(runs: Sequence[Run], *, theme: str = "light") -> str:
 
 
 class _Page:
-    """Collects the figures of a page; each is drawn by one script at its end."""
+    """Collects the figures of a page. A script at the end of the page draws them."""
 
     def __init__(self, theme: Any) -> None:
         self.theme = theme
         self.figures: list[str] = []
 
     def figure(self, draw: Callable[[], go.Figure]) -> str:
-        """Returns the place of a figure, or what keeps it from being drawn."""
+        """Returns the HTML element for a figure; if the figure cannot be drawn, a note that says why."""
         try:
             figure = draw()
         except (FigureError, PairError) as error:
             return f'<p class="note">{escaped(error)}</p>'
         key = f"figure-{len(self.figures)}"
-        # "<" only occurs in the figures' texts; escaped, no text can end the script.
+        # "<" occurs only in texts of the figures. It is escaped, so that no text can end the script.
         self.figures.append(f'["{key}",{str(figure.to_json()).replace("<", chr(92) + "u003c")}]')
-        title = figure.layout.title.text.removeprefix("<b>").removesuffix("</b>")  # what is left is escaped already
+        title = figure.layout.title.text.removeprefix("<b>").removesuffix("</b>")  # the rest is escaped already
         height = figure.layout.height
         return f'<div class="figure" id="{key}" data-title="{title}" style="min-height:{height}px"></div>'
 

@@ -1,4 +1,4 @@
-"""Tables of the report: runs side by side, the claims, the differences."""
+"""The tables of the HTML report: runs side by side, the claims of Figure 1, the differences of two runs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from gradlens.analysis.figure1_claims import Claim
     from gradlens.runlog import Run
 
-# How a verdict is marked in the page's styles.
+# The CSS class of each verdict.
 MARKS = {True: "yes", False: "no", None: "open"}
 
 
 def side_by_side(runs: Sequence[Run]) -> str:
-    """Returns the runs as a table, and below it what is wrong with them."""
+    """Returns a table with a row for each run, and under it notes about what is wrong with the runs."""
     rows = []
     seen = [(run.name, headline(run)) for run in runs]
     for run, (_, standing) in zip(runs, seen, strict=True):
@@ -78,7 +78,7 @@ def side_by_side(runs: Sequence[Run]) -> str:
 
 
 def claims_table(claims: Sequence[Claim]) -> str:
-    """Returns the statements of Figure 1 with effects, intervals and verdicts."""
+    """Returns a table of the paper's statements about Figure 1, with effects, intervals and verdicts."""
     rows = []
     notes = notes_of(claims)
     for same in by_statement(claims):
@@ -105,7 +105,7 @@ def claims_table(claims: Sequence[Claim]) -> str:
 
 
 def differences_table(found: Comparison) -> str:
-    """Returns everything measured in both runs, and the difference."""
+    """Returns a table with all quantities of both runs and their differences."""
     rows: list[list[str]] = []
     group: str | None = None
     for row in found.differences:
@@ -125,7 +125,14 @@ def differences_table(found: Comparison) -> str:
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = (), *, narrow: bool = False
 ) -> str:
-    """Returns a table of cells that are HTML already; the head is escaped here."""
+    """Returns an HTML table.
+
+    Args:
+        head: Texts of the head, which are escaped here; all empty: no head.
+        rows: The cells, which must be HTML already.
+        numeric: Indices of the columns with numbers.
+        narrow: Whether the table is as narrow as its texts.
+    """
 
     def cell(tag: str, index: int, inner: str) -> str:
         return f'<{tag} class="n">{inner}</{tag}>' if index in numeric else f"<{tag}>{inner}</{tag}>"
@@ -138,7 +145,7 @@ def table(
 
 
 def escaped(value: object) -> str:
-    """Returns a value as text that is safe in HTML, attributes included."""
+    """Returns a value as text that is safe in HTML, also in attributes."""
     return html.escape(str(value), quote=True)
 
 

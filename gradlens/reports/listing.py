@@ -1,4 +1,4 @@
-"""The table for the terminal of all runs in a folder."""
+"""The table of ``gradlens ls``: all runs in a folder."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 COLORS = {"running": "green", "finished": "blue", "failed": "red", "interrupted": "yellow", "killed": "red"}
 DISTORTION = QUANTITIES["distortion"].short
-# Spaces between columns, and before what is said of a run below its row.
+# Spaces between columns, and before the lines under a run's row.
 GAP = 3
 INDENT = 2
 COLUMNS = ("status", "method", "data set", "steps", "measured", "engine", "cadence", DISTORTION, "age")
-# What a narrow terminal has no room for.
+# These columns are left out in a narrow terminal.
 WIDE_ONLY = ("data set", "steps", "engine", "cadence")
 NUMBERS = ("steps", "measured", DISTORTION, "age")
 OF_ANY_LENGTH = ("method", "data set", "cadence")
@@ -47,11 +47,11 @@ class _Row:
     """A run in the list.
 
     Attributes:
-        path: Where it is.
-        cells: Its texts by the columns' names.
-        color: Of its status.
-        troubles: What is wrong with it, a line each.
-        remarks: What its numbers are about, in one paragraph.
+        path: The run's folder.
+        cells: Name of a column -> the run's text.
+        color: Color of its status.
+        troubles: A line for each thing that is wrong with the run.
+        remarks: One paragraph that explains its numbers.
     """
 
     path: str
@@ -64,15 +64,15 @@ class _Row:
 def runs_table(
     listing: Sequence[tuple[Path, Run | RunError]], now: float | None = None, width: int = WIDE
 ) -> RenderableType:
-    """Returns the table of ``gradlens ls``: live runs first, then the latest; broken folders last, with the reason.
+    """Returns the table of ``gradlens ls``. Growing runs come first, then the newest; broken ones come last, with the reason.
 
-    Each run has a row, above it its path where that has no room in the row, and below it in full width what is wrong with it
-    and what its numbers are about.
+    Each run has a row. If its path has no room in the row, it stands above. Under the row, in full width, stand what is wrong
+    with the run and what its numbers mean.
 
     Args:
-        listing: From ``list_runs``.
-        now: Unix seconds that ages are counted from; the present by default.
-        width: Columns of the terminal; below 120, data set, steps, engine and cadence are left out.
+        listing: The result of ``list_runs``.
+        now: Unix seconds from which ages are counted; the present by default.
+        width: Width of the terminal in characters; below 120, data set, steps, engine and cadence are left out.
     """
     if not listing:
         return "No runs here. gradlens track SCRIPT makes one; gradlens demo makes three within a minute."
@@ -86,7 +86,7 @@ def runs_table(
         try:
             seen = headline(run)
             rows.append(_row(path, run, status, seen, now))
-        except Exception as error:  # one bad run never takes down the others
+        except Exception as error:  # the other runs are still shown
             broken.append((path, f"it cannot be shown: {in_one_line(error)}"))
             continue
         shown.append((run, seen))
@@ -132,7 +132,7 @@ def _row(path: Path, run: Run, status: RunStatus, seen: Headline, now: float) ->
 
 
 def _lines(rows: Sequence[_Row], columns: Sequence[str], width: int) -> Iterable[RenderableType]:
-    """Yields the head, and of each run its row and what stands above and below it."""
+    """Yields the head, and for each run its row and the lines above and under it."""
     widths = {
         name: max(cell_len(text) for text in (name, *(row.cells.get(name, "") for row in rows))) for name in columns
     }
@@ -165,7 +165,7 @@ def _lines(rows: Sequence[_Row], columns: Sequence[str], width: int) -> Iterable
 
 
 def _notes(shown: Sequence[tuple[Run, Headline]]) -> list[str]:
-    """Returns what the numbers of the list mean."""
+    """Returns lines that say what the numbers in the list mean."""
     notes = []
     if shown:
         last = ", and of its last phase" if any(seen.phase for _, seen in shown) else ""

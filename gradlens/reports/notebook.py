@@ -1,4 +1,4 @@
-"""What notebooks show of a run, a measurement and groups of classes: a short table, and one figure where plotly is installed."""
+"""The HTML that notebooks show for a run, a measurement and class groups: a short table, and a figure if plotly is installed."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from gradlens.runlog import Run
 if TYPE_CHECKING:
     from types import ModuleType
 
-# A longer table is not read, and a figure with more rows neither.
+# The most groups of a table, and of a figure with a row for each group.
 MOST_GROUPS = 12
 
 
 @singledispatch
 def page(shown: object) -> str:
-    """Returns the HTML that a notebook shows of an object.
+    """Returns the HTML that a notebook shows for an object.
 
     Raises:
-        TypeError: There is none for objects of this class.
+        TypeError: The object is no Run, Measurement or ClassGroups.
     """
     raise TypeError(
         f"a notebook shows no page of a {type(shown).__name__}; it does of Run, Measurement and ClassGroups"
@@ -95,7 +95,7 @@ def _of_groups(groups: ClassGroups) -> str:
 
 
 def _figure(draw: Callable[[ModuleType], Any]) -> str:
-    """Returns a figure as plotly shows it in this notebook, why it cannot be drawn, or nothing where plotly is not installed."""
+    """Returns the HTML of a figure; if it cannot be drawn, the reason; if plotly is not installed, ""."""
     try:
         from gradlens import figures
     except ImportError:
@@ -112,7 +112,7 @@ def _page(title: str, told: Iterable[str], table: str, figure: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[Sequence[str]] = ()) -> str:
-    """Returns a table of texts, which are escaped here; of many rows the first, and ``last`` in any case."""
+    """Returns an HTML table of texts, which are escaped here. It has the first MOST_GROUPS of ``rows``, and all of ``last``."""
     more = [[f"… {len(rows) - MOST_GROUPS:,} more"]] if len(rows) > MOST_GROUPS else []
     shown = [*rows[:MOST_GROUPS], *more, *last]
     top = "".join(f"<th>{_text(cell)}</th>" for cell in head)

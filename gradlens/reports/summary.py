@@ -1,4 +1,4 @@
-"""The table for the terminal at the end of a tracked training."""
+"""The table that is printed at the end of a tracked training."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from gradlens.reports.text import interval_text, mean_text, percent
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# A table with more groups than this is longer than a screen.
+# The table has at most this many groups: more would not fit on a screen.
 MOST_GROUPS = 20
-# A rest smaller than this part of the gradient is not worth a row.
+# The rest has a row only if it is larger than this part of the gradient.
 SMALL_REST = 1e-3
 
 
 def summary_table(run: Run) -> Table:
-    """Returns the table at the end of a tracked training: group by group the means over the measured steps.
+    """Returns a table with the means over the measured steps for each group.
 
-    Of few steps, it says below its title, before any number, that means say little.
+    If there are only a few steps, a line under the title says that means are not reliable.
     """
     title = "Whose gradient did the model follow?"
     few = _too_few(run)
@@ -79,7 +79,7 @@ def summary_table(run: Run) -> Table:
 
 
 def _too_few(run: Run) -> str:
-    """Says in a line that the means say little, and how to measure more, where that is possible."""
+    """Returns a line that says that there are too few steps, and how to measure more if that is possible; else ""."""
     if len(run) >= FEW:
         return ""
     possible = training_steps(run) >= FEW and run.meta.cadence != str(Every(1))
@@ -87,7 +87,7 @@ def _too_few(run: Run) -> str:
 
 
 def _rest_row(run: Run) -> tuple[str, ...] | None:
-    """Returns the row of what belongs to no group, where that is more than a trace."""
+    """Returns the row of the rest, which belongs to no group; None if it is not larger than SMALL_REST."""
     if not _mean(run.norm(REST)) > SMALL_REST * _mean(run.norm("all")):
         return None
     cells = [

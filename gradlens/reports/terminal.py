@@ -1,4 +1,4 @@
-"""What tables of the terminal share: its width, and texts of users without power over it."""
+"""Shared by the tables of the terminal: the width of a wide one, and functions that make texts of users safe and short."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from rich.markup import escape as escape_markup
 
 from gradlens.guards.printable import printable
 
-# A terminal narrower than this shows fewer columns rather than cut ones.
+# A terminal with fewer characters in a line gets fewer columns, or intervals under their values.
 WIDE = 120
 
 
 def escape(text: str) -> str:
-    """Returns a text that can neither style the table nor steer the terminal."""
+    """Returns the text without a meaning for rich or for the terminal: markup and control characters are shown as text."""
     return escape_markup(printable(text))
 
 
 def cut(text: str | None, most: int) -> str:
-    """Returns a text in one line of at most so many characters."""
+    """Returns the text in one line of at most ``most`` characters; "..." stands for the rest."""
     text = " ".join((text or "").split())
     return text if len(text) <= most else text[: most - 3] + "..."

@@ -1,4 +1,4 @@
-"""How numbers are written: alike in the terminal, in reports and in the dashboard."""
+"""Writes numbers as text, in the same way for the terminal, reports and the dashboard."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from gradlens.analysis.headline import Headline
     from gradlens.estimation.intervals import Interval
 
-# What is smaller, next to one, is the rounding of a difference or of an angle.
+# A smaller number beside 1 is only the rounding of a difference or an angle.
 ROUNDING = 1e-12
 
 
 def headline_text(seen: Headline) -> str:
-    """Writes the distortion of a run and, where there are several phases, that of the last one, with their intervals."""
+    """Returns the distortion of a run with its interval and, if there are several phases, that of the last one."""
     whole, last = headline_numbers(seen)
     return f"{whole} ({seen.phase}: {last})" if seen.phase else whole
 
 
 def headline_numbers(seen: Headline) -> tuple[str, str]:
-    """Writes the distortion of a run and that of its last phase ("" where there is one phase), with their intervals.
+    """Returns the distortion of a run and that of its last phase ("" if there is only one phase), with their intervals.
 
-    "~" stands before the one that is of few steps.
+    "~" stands before a number that comes from few steps.
     """
     few = "~" if seen.few else ""
     whole = interval_text(seen.distortion, fraction=False)
@@ -35,7 +35,7 @@ def headline_numbers(seen: Headline) -> tuple[str, str]:
 
 
 def difference_cells(row: Difference) -> tuple[str, str, str]:
-    """Returns both runs' means and their difference with intervals, as text."""
+    """Returns texts of both runs' means and their difference, with intervals."""
     return (
         interval_text(row.a, fraction=row.percent),
         interval_text(row.b, fraction=row.percent),
@@ -44,23 +44,23 @@ def difference_cells(row: Difference) -> tuple[str, str, str]:
 
 
 def low_high(x: Interval) -> str:
-    """Writes an interval alone; "" where there is none."""
+    """Returns the interval without the value; "" if there is none."""
     return _low_high(x, partial(number, rounding=0.0)).strip()
 
 
 def interval_text(x: Interval, *, fraction: bool) -> str:
-    """Writes an estimate and its interval: fractions in percent, others however small they are."""
+    """Returns an estimate and its interval as text: fractions in percent; other numbers without rounding to zero."""
     write = percent if fraction else partial(number, rounding=0.0)
     return write(x.value) + _low_high(x, write)
 
 
 def difference_text(x: Interval, means: Sequence[Interval], *, fraction: bool) -> str:
-    """Writes a difference, with its sign, and its interval: differences of fractions in percentage points.
+    """Returns a difference with its sign and its interval as text: differences of fractions in percentage points.
 
     Args:
         x: The difference.
-        means: What it is the difference of: next to them rounding is zero.
-        fraction: Whether these are fractions.
+        means: The two means. A difference that is only rounding beside them is written as zero.
+        fraction: Whether the means are fractions.
     """
     size = max((abs(mean.value) for mean in means if math.isfinite(mean.value)), default=0.0)
     write = _points if fraction else partial(number, rounding=ROUNDING * size)
@@ -78,18 +78,18 @@ def _points(value: float) -> str:
 
 
 def mean_text(quantity: Quantity, value: float) -> str:
-    """Writes a mean of a quantity as its unit reads best; norms however small they are."""
+    """Returns a mean of a quantity as text, in the form for its unit. Norms are not rounded to zero."""
     if quantity.percent:
         return percent(value)
     return number(value, 0.0) if quantity.unit is Unit.GRADIENT else number(value)
 
 
 def number(value: float | None, rounding: float = ROUNDING) -> str:
-    """Writes a number with three or four significant places; "-" where there is none.
+    """Returns a number as text with three or four significant digits; "-" if it is None or not finite.
 
     Args:
         value: The number.
-        rounding: What is smaller is written as zero.
+        rounding: Smaller numbers are written as zero.
     """
     if value is None or not math.isfinite(value):
         return "-"
@@ -101,6 +101,6 @@ def number(value: float | None, rounding: float = ROUNDING) -> str:
 
 
 def percent(value: float) -> str:
-    """Writes a fraction in percent; "-" where there is none."""
+    """Returns a fraction as text in percent; "-" if it is not finite."""
     # Adding 0 turns the -0 that rounding leaves into 0.
     return f"{round(value, 3) + 0.0:.1%}" if math.isfinite(value) else "-"

@@ -209,7 +209,7 @@ def record_batch(layout: RowLayout, schema: pa.Schema, rows: list[tuple[Any, ...
         if not shape:
             arrays.append(_numbers(values, values == NO_EPOCH if name == "epoch" else None))
             continue
-        # Only Gram entries may be absent; a loss that is not a number is one.
+        # Only entries of a Gram matrix may be absent. A loss that is NaN was measured.
         child = _numbers(values.reshape(-1), np.isnan(values).reshape(-1) if name in ("gram", "layers") else None)
         kind = pa.list_(child.type, math.prod(shape))
         validity, nulls = _validity(missing)
@@ -239,7 +239,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _numbers(values: NDArray[Any], absent: NDArray[np.bool_] | None) -> pa.Array:
-    # From buffers, not with pa.array: that one imports pandas where it is installed, a second of somebody's training.
+    # Made from buffers: pa.array would import pandas if it is installed, and take a second from the training.
     validity, nulls = _validity(absent)
     return pa.Array.from_buffers(_ARROW[values.dtype.str], len(values), [validity, pa.py_buffer(values)], nulls)
 

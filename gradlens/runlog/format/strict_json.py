@@ -1,4 +1,4 @@
-"""JSON that every parser accepts: no NaN, no Infinity, no Python objects."""
+"""Writes JSON that every parser accepts (no NaN, no Infinity, no Python objects), and reads JSON from any source."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ DEEPEST = 64
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
-    """Returns strict JSON; numbers that JSON lacks become null, objects that it lacks become text."""
+    """Returns strict JSON. NaN and infinities become null, and Python objects become text."""
     return json.dumps(strict(value), allow_nan=False, ensure_ascii=False, indent=indent)
 
 
 def loads(text: bytes | bytearray | str) -> Any:
-    """Reads JSON that may come from anywhere.
+    """Reads JSON from any source.
 
     Raises:
-        ValueError: No JSON, or nested deeper than anything that gradlens writes.
+        ValueError: The text is no JSON, or it is nested too deeply.
     """
     try:
         return json.loads(text)
@@ -32,14 +32,14 @@ def loads(text: bytes | bytearray | str) -> Any:
 
 
 def readable(value: Any, deeper: int = DEEPEST) -> Any:
-    """Returns what ``loads`` has read with all texts in it printable.
+    """Returns a value of ``loads`` in which all texts are printable.
 
     Args:
-        value: What was read.
-        deeper: Levels of nesting that are allowed.
+        value: The value.
+        deeper: How many levels of nesting are allowed.
 
     Raises:
-        ValueError: It is nested deeper.
+        ValueError: The value has more levels.
     """
     if isinstance(value, str):
         return printable(value)
@@ -53,7 +53,7 @@ def readable(value: Any, deeper: int = DEEPEST) -> Any:
 
 
 def strict(value: Any) -> Any:
-    """Returns ``value`` made of dict, list, str, int, finite float, bool and None alone."""
+    """Returns ``value`` with only dict, list, str, int, finite float, bool and None in it."""
     if value is None or isinstance(value, (bool, str)):
         return value if not isinstance(value, str) else str(value).encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, int):

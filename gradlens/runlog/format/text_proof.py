@@ -1,6 +1,7 @@
-"""Proofs that a text is what was written: a checksum (CRC-32) of its own bytes, counted with eight zeros in its place.
+"""Checksums (CRC-32) inside texts: they show whether a text is as it was written.
 
-run.json, each line of events.jsonl, an Arrow schema and a probe hold one. Needs nothing but the standard library.
+run.json, each line of events.jsonl, an Arrow schema and a probe have one. It is computed with eight zeros in its own place. This
+file needs only the standard library.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ BLANK = "00000000"
 
 
 def proven_text(data: bytes, seed: int = 0) -> bytes:
-    """Returns a text that holds the key ``TEXT_KEY`` with its checksum, begun with ``seed``, filled in."""
+    """Returns the text with its checksum filled in, at the key ``TEXT_KEY``. The checksum starts from ``seed``."""
     blank = TEXT_PATTERN.sub(TEXT_BLANK, data)
     return blank.replace(TEXT_BLANK, b'"gradlens_check": "%08x"' % zlib.crc32(blank, seed))
 
 
 def intact(data: bytes, seed: int = 0) -> bool | None:
-    """Says whether a text is what was written; None where it holds no checksum."""
+    """Says whether a text is as it was written; None if it has no checksum."""
     said = set(TEXT_PATTERN.findall(data))
     if not said:
         return None
@@ -29,5 +30,5 @@ def intact(data: bytes, seed: int = 0) -> bool | None:
 
 
 def run_seed(run: str | None) -> int:
-    """Returns with what the checksums of a run's lines begin, so that those of another run do not pass."""
+    """Returns the seed of the checksums of a run's lines. Lines of another run have other checksums by it."""
     return zlib.crc32((run or "").encode())

@@ -1,1 +1,1 @@
-"""Reads a run from disk."""
+"""Reads a run from disk, also while it is written and after a crash."""

@@ -1,7 +1,7 @@
-"""The messages of an Arrow IPC stream, found without parsing each one.
+"""Finds the messages of an Arrow IPC stream, without parsing each one.
 
-A message is marker, length, metadata, body. Batches of the same size have identical metadata but for their proofs, so Arrow
-parses each kind once and the rest is recognised by its bytes.
+A message has a marker, a length, metadata and a body. Batches of the same size have the same metadata, except for their proofs.
+So Arrow parses each kind of batch once, and the others are recognised by their bytes.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from gradlens.runlog.reading.growing import GrowingFile
 
 MARKER = b"\xff\xff\xff\xff"
 PREFIX = struct.Struct("<4si")
-# Arrow pads metadata to 8 bytes, and ours is about 1.5 kB; the schema's holds the run's description. More is damage.
+# gradlens' metadata has about 1.5 kB; that of the schema holds the run's description. If it seems larger, the file is damaged.
 LARGEST_METADATA = 64 << 20
-# Of a file that does not begin as ours do, so much is looked at.
+# If a file does not begin as gradlens' files do, this many bytes are looked at.
 BEGINNING = 4096
 KINDS_KEPT = 4096
-# Bytes in which a next batch is looked for behind a damage; a file that a mistake has made huge takes no minutes.
+# After a damaged part, the next batch is searched in this many bytes. So a file that is huge by mistake takes no minutes.
 MOST_SKIPPED = 256 << 20
 SEARCHED_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A batch's inner layout.
+    """The inner layout of batches of one kind.
 
     Attributes:
         rows: Number of rows.
         size: Bytes of the message.
-        starts: Column -> position of its values, relative to the message's start.
+        starts: Column -> position of its values, in bytes from the message's start.
         head: Bytes of the message before its body.
-        layers: Where the values of the layers stand, relative to the message's start; empty where there are none.
-        begun: Checksum of the part that all batches of this kind have in common.
+        layers: First byte of the layers' values and the byte after the last, from the message's start; equal without layers.
+        begun: Checksum of the part that is the same in all batches of this kind.
     """
 
     rows: int
@@ -59,9 +59,9 @@ class Messages:
 
     Attributes:
         file: The file.
-        schema: The stream's schema, once it is read.
-        seed: Checksum of what the segment says about its rows, with which those of its batches begin.
-        proven: Whether every batch must carry a proof.
+        schema: The stream's schema; None until it is read.
+        seed: Checksum of the segment's description of its rows. The checksums of its batches start from it.
+        proven: Whether every batch must have a proof.
     """
 
     def __init__(self, file: GrowingFile) -> None:
@@ -73,11 +73,11 @@ class Messages:
 
     @property
     def size(self) -> int:
-        """Bytes that are known."""
+        """The file's size in bytes at the last look."""
         return self.file.size
 
     def head(self, at: int) -> tuple[bytes, int]:
-        """Returns marker and metadata length at byte ``at``; marker b"" where the file ends before."""
+        """Returns the marker and the length of the metadata at byte ``at``; (b"", 0) if the file ends before."""
         if at + PREFIX.size > self.size:
             return b"", 0
         marker, length = PREFIX.unpack(self.file.read(at, PREFIX.size))
@@ -87,10 +87,10 @@ class Messages:
         """Reads the schema at the file's beginning.
 
         Returns:
-            Where it ends, and whether it is what was written (None: it holds no checksum); None while it is not complete.
+            The byte after it, and whether it is as it was written (None: it has no checksum). None if it is not complete yet.
 
         Raises:
-            ValueError: It is damaged.
+            ValueError: The schema is damaged.
         """
         marker, length = self.head(0)
         usual = marker == MARKER and 0 < length <= LARGEST_METADATA
@@ -104,12 +104,15 @@ class Messages:
         return len(beginning), intact(beginning)
 
     def ends(self, at: int) -> bool:
-        """Whether the file ends at byte ``at``, or does so after the mark of the stream's end."""
+        """Says whether the file ends at byte ``at``, or after Arrow's mark of the end there."""
         marker, length = self.head(at)
         return at == self.size or (marker == MARKER and length == 0 and at + PREFIX.size == self.size)
 
     def batch(self, at: int, layout: RowLayout) -> tuple[Kind, BatchProof | None] | None:
-        """Returns kind and proof of the batch whose message starts at byte ``at``, None where there is no complete, sound one."""
+        """Returns the kind and the proof of the batch whose message starts at byte ``at``.
+
+        The proof is None in files without proofs. Returns None if there is no complete batch, or if it is damaged.
+        """
         size = self.file.size
         marker, length = self.head(at)
         if marker != MARKER or not 0 < length <= LARGEST_METADATA or at + 8 + length > size:
@@ -129,19 +132,21 @@ class Messages:
         return kind, found
 
     def following(self, at: int, kind: Kind, before: BatchProof) -> list[bytes]:
-        """Returns the proofs of the sound batches that continue another one, as nearly all do; others need a closer look.
+        """Returns the proofs of the undamaged batches of the same kind that follow a batch directly.
+
+        Nearly all batches are found so, and quickly. The search ends at the first that is different; ``batch`` looks at it.
 
         Args:
-            at: Where the other one ends.
-            kind: Its kind, which these have too.
-            before: Its proof; the numbers of these batches' first rows go on from there.
+            at: The byte after the batch.
+            kind: Its kind.
+            before: Its proof. The row numbers of the batches must continue from it.
         """
         size, head, (low, high), row = kind.size, kind.head, kind.layers, before.row
         start, stop, rest = 8 + before.at, 8 + before.at + BATCH_BYTES, kind.size - high
         last = at + (self.size - at) // size * size
 
         def behind_layers(of: int) -> bytes:
-            """Returns what stands behind the layers of one message and before those of the next, in one reading."""
+            """Returns the bytes between the layers of one message and those of the next, with one read."""
             return self.file.read(of + high, rest + (low if of + size < last else 0))
 
         one, here = self.file.read(at - size, head), behind_layers(at - size)
@@ -176,7 +181,7 @@ class Messages:
         return kind
 
     def layers(self, at: int, kind: Kind) -> bytes | None:
-        """Returns the values of the layers of the batch at byte ``at``, None where they are not what was written."""
+        """Returns the bytes of the layers' values of the batch at byte ``at``; None if they are damaged."""
         found = proof.batch_proof(self.file.read(at + 8, kind.head - 8))
         low, high = kind.layers
         values = self.file.read(at + low, high - low)
@@ -186,7 +191,7 @@ class Messages:
         return values if check == found.text[SAID_BYTES - 8 : SAID_BYTES] else None
 
     def next_batch(self, after: int, layout: RowLayout) -> int | None:
-        """Returns where the next complete, sound batch behind byte ``after`` starts, None where there is none."""
+        """Returns the first byte of the next complete, undamaged batch after byte ``after``; None if there is none."""
         stop = min(self.size, after + MOST_SKIPPED)
         for start in range(after + 1, stop, SEARCHED_AT_ONCE):
             # A marker may begin in this part and end in the next one.
@@ -217,7 +222,7 @@ class Messages:
 
 
 class _Part(io.RawIOBase):
-    """What stands in a file from one byte on, for Arrow to read."""
+    """A file from one byte on, as a file object that Arrow can read."""
 
     def __init__(self, file: GrowingFile, start: int) -> None:
         self._file, self._at = file, start

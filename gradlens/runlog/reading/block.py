@@ -1,4 +1,4 @@
-"""A regular part of a segment: messages of one kind that follow each other."""
+"""Block: a regular part of a segment, made of messages of one kind that follow each other directly."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from gradlens.runlog.reading.arrow_stream import Kind
 
 @dataclass
 class Block:
-    """``count`` messages of one kind in a row, the first of them at ``start`` and holding the segment's row ``first``.
+    """Messages of one kind in a row.
 
-    ``sound`` says of each whether its layers are what was written; None where they were not checked.
+    Attributes:
+        kind: Their kind.
+        start: First byte of the first message.
+        count: Number of messages.
+        first: Number of the first row in the segment.
+        sound: [count] whether the layers of each message are undamaged; None if they were not checked.
     """
 
     kind: Kind
@@ -22,12 +27,12 @@ class Block:
 
     @property
     def stop(self) -> int:
-        """The segment's row behind the last one."""
+        """Number of the row after the last one."""
         return self.first + self.count * self.kind.rows
 
 
 def extended(blocks: list[Block], kind: Kind, start: int, count: int) -> Block:
-    """Adds messages of one kind that begin at byte ``start``, and returns their block: the last one or a new one."""
+    """Adds ``count`` messages of one kind that begin at byte ``start``. Returns their block: the last one, or a new one."""
     block = blocks[-1] if blocks else None
     if block is None or block.kind is not kind or block.start + block.count * kind.size != start:
         block = Block(kind, start, 0, block.stop if block else 0, [])
@@ -38,7 +43,7 @@ def extended(blocks: list[Block], kind: Kind, start: int, count: int) -> Block:
 
 
 def shortened(blocks: list[Block]) -> int:
-    """Removes the last message, and returns how many rows it held."""
+    """Removes the last message. Returns its number of rows."""
     block = blocks[-1]
     block.count -= 1
     block.sound.pop()

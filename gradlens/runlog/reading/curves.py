@@ -1,4 +1,4 @@
-"""Curves over the steps of a run, kept and prolonged as the run grows."""
+"""Curves: keeps computed arrays over the steps of a run, and computes only the new rows when the run grows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Rows computed at a time: temporaries stay in the megabytes, whatever the length of the run.
+# Rows are computed in parts of about this size, so that a long run needs no more memory for temporary arrays.
 CHUNK_BYTES = 16 << 20
 MOST_BYTES = 256 << 20
 
@@ -18,7 +18,7 @@ Parts = Callable[[int, int], Sequence[NDArray[Any]]]
 
 
 class Curves:
-    """Computed arrays by key. Asking again costs only what was added since; the least recently asked go when memory is short."""
+    """Computed arrays by key. If they need more than MOST_BYTES, those that were not used for the longest time are dropped."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, tuple[NDArray[Any] | None, int]] = OrderedDict()
@@ -27,27 +27,27 @@ class Curves:
         """Returns the array [rows, ...] of a key, read-only.
 
         Args:
-            key: What the array is.
+            key: Identifies the array.
             rows: Its length.
-            part: Computes rows start to stop.
-            row_bytes: Bytes that computing one row takes, from which the size of a part follows.
+            part: Computes the rows from start to stop.
+            row_bytes: Bytes that the computation of one row needs. The size of a part follows from it.
         """
         return self.together((key,), key, rows, lambda start, stop: (part(start, stop),), row_bytes)
 
     def together(
         self, keys: Sequence[Hashable], key: Hashable, rows: int, parts: Parts, row_bytes: int
     ) -> NDArray[Any]:
-        """Returns the array of one of several keys that one reading gives all at once.
+        """Returns one of several arrays that are computed together, because one read of the file gives all of them.
 
         Args:
-            keys: What the arrays are.
-            key: The one that is returned.
+            keys: Identify the arrays.
+            key: Identifies the array that is returned.
             rows: Their length.
-            parts: Computes rows start to stop of each.
-            row_bytes: As for ``get``.
+            parts: Computes the rows from start to stop of each array.
+            row_bytes: See ``get``.
         """
         known = self._kept.get(key, (None, 0))[1]
-        # Companions that have gone, or know other rows, are left as they are; what is asked for counts.
+        # Only arrays with as many rows as the wanted one are continued. The others are left as they are.
         alike = [place for place, one in enumerate(keys) if one == key or self._kept.get(one, (None, 0))[1] == known]
         arrays: dict[int, NDArray[Any]] = {}
         for place in alike:
@@ -77,7 +77,7 @@ class Curves:
 
 
 def _room(array: NDArray[Any] | None, known: int, stop: int, rows: int, values: NDArray[Any]) -> NDArray[Any]:
-    """Returns an array with room for ``stop`` rows, and an eighth more, so that a growing run is copied a few times only."""
+    """Returns an array with room for ``stop`` rows, and for an eighth more: so the array of a growing run is rarely copied."""
     if array is not None and len(array) >= stop:
         return array
     room = rows if array is None else rows + rows // 8 + 1024

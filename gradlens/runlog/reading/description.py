@@ -1,4 +1,4 @@
-"""A run's description: run.json or, where that is lost or damaged, the copy in a segment."""
+"""Reads a run's description: run.json or, if that is lost or damaged, the copy in a segment."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from gradlens.runlog.format.description import FILE, RunMeta, checked_meta
 from gradlens.runlog.reading.segment import Segment
 
 SEGMENTS = re.compile(r"measurements-(\d+)\.arrows")
-# Why a run whose description is a copy, and whose process is gone, has no known status.
+# The reason why a run has no known status, if its description is a copy and its process is gone.
 UNKNOWN_END = f"how it ended stood in {FILE}"
 
 
 def read_description(folder: Path) -> tuple[RunMeta, list[str]]:
-    """Reads run.json or, where that is lost or damaged, the copy in the newest readable segment, and says so.
+    """Reads run.json or, if that is lost or damaged, the copy in the newest readable segment.
+
+    Returns:
+        The description, and a text for each thing that is wrong with it.
 
     Raises:
-        NotARun: Not a run's folder.
-        RunTooNew: A later schema version.
-        RunError: A damaged run.json and no copy.
+        NotARun: The folder holds no run.
+        RunTooNew: The run has a later schema version.
+        RunError: run.json is damaged, and there is no copy.
     """
     try:
         return checked_meta(folder)

@@ -1,4 +1,4 @@
-"""The files of a run's folder, opened and followed as they grow; which of their rows are in force."""
+"""RunFiles: opens the files of a run's folder, reads what is added to them, and finds out which rows are in force."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ from gradlens.runlog.reading.segment import Segment
 
 @dataclass
 class Change:
-    """What a refresh found: added rows (if ``cut``, earlier rows have gone too), events, probes or another description."""
+    """What a refresh has found.
+
+    Attributes:
+        rows: Number of added rows.
+        cut: Whether earlier rows are gone or superseded.
+        other: Whether there are new events, new probes or another description.
+    """
 
     rows: int = 0
     cut: bool = False
@@ -34,11 +40,11 @@ class Change:
 
 @dataclass
 class RunFiles:
-    """Everything read from a folder so far.
+    """All that was read from a folder so far.
 
     Attributes:
         folder: The run's folder.
-        meta: Its description.
+        meta: The run's description.
         rows_in_force: The rows in force, in the order of their steps.
         probes: The probes, oldest first.
     """
@@ -73,21 +79,22 @@ class RunFiles:
 
     @property
     def proven(self) -> bool:
-        """Whether everything carries checksums: nothing was written by a version before them."""
+        """Whether everything has checksums: no part was written by a version without them."""
         return self.meta.id is not None and all(segment.proven for segment in self._segments.values() if segment.rows)
 
     def warnings(self, *, live: bool) -> tuple[str, ...]:
-        """Returns what is missing, foreign, changed or cannot be read, and why.
+        """Returns a text for each thing that is missing, belongs to another run, was changed or cannot be read.
 
         Args:
-            live: Whether more may come: the last write may then be under way.
+            live: Whether more rows may come. Then the last write may not be complete yet.
         """
         found = [*self._described, *([self._unlisted] if self._unlisted else []), *self._problems]
         segments = self.segments
         for segment in segments:
             found += [segment.unopened] if segment.unopened else []
             found += segment.problems
-            # Of a file that cannot be opened the end is not known; a killed run's last write may be torn, which its status says.
+            # The end of a file that cannot be opened is not known. The last write of a killed run may be incomplete: its
+            # status says that it was killed.
             if not segment.unopened and not (segment is segments[-1] and (live or self.meta.status == "running")):
                 found += _torn(
                     segment, {} if self._is_foreign(segment) else self.meta.files.get(_own_name(segment), {})
@@ -98,7 +105,7 @@ class RunFiles:
         return tuple(dict.fromkeys(found))
 
     def starts(self) -> dict[int, int]:
-        """Returns session -> its first step."""
+        """Returns {number of a session: its first step}."""
         first: dict[int, int] = {}
         for segment in self._segments.values():
             if segment.layout is not None and segment.first_step is not None:
@@ -111,12 +118,12 @@ class RunFiles:
         return first
 
     def refresh(self) -> Change:
-        """Reads what was added since the last time. A folder that is gone leaves everything as it is.
+        """Reads everything that was added since the last time. If the folder is gone, nothing changes.
 
         Raises:
             RunTooNew: A later version of gradlens has continued the run.
         """
-        # The description first: what it says of files was true before they are looked at.
+        # The description is read first: its facts about the files are then older than the files, never newer.
         changed = self._refresh_meta()
         self._names = self._list()
         change = self._follow()
@@ -149,13 +156,14 @@ class RunFiles:
             found = self._in_force()
             change.cut = rewritten != 0 or not prolonged(self.rows_in_force, found)
             change.rows = sum(kept.rows for kept in found) - self.rows
-            # Earlier rows that a resumed training supersedes stay for those who still look at them; Run opens the files anew.
+            # If a resumed training has superseded earlier rows, these stay here for readers of a snapshot. Run opens the files
+            # again.
             if rewritten or not change.cut:
                 self.rows_in_force = found
         return change
 
     def _hold_against_copies(self) -> None:
-        """Holds run.json against the copies of it in the segments that prove themselves, and takes groups from there."""
+        """Compares run.json with its copies in the segments. If run.json is damaged, takes groups and layers from a copy."""
         for segment in self.segments:
             if segment.origin is None or not segment.origin.description or segment.origin.run != self.meta.id:
                 continue
@@ -192,7 +200,7 @@ class RunFiles:
         )
 
     def _fits(self, segment: Segment) -> bool:
-        """Whether a segment has rows and they are the run's, which is noted where they are not or stand at a wrong place."""
+        """Says whether a segment has rows that belong to the run. If they do not, or have a wrong place, adds a problem."""
         if segment.first_step is None or segment.layout is None:
             return False
         name, groups, problem = segment.path.name, tuple(self.meta.groups["groups"]), None
@@ -234,7 +242,7 @@ class RunFiles:
         except RunTooNew:
             raise
         except RunError:
-            return False  # what was read before still holds
+            return False  # the description that was read before stays
         self._stamp = stamp
         changed = meta != self.meta or described != self._described
         self.meta, self._described = meta, described
@@ -242,7 +250,12 @@ class RunFiles:
 
 
 def _torn(segment: Segment, sealed: dict[str, Any]) -> list[str]:
-    """Says what is wrong with the end of a segment that was closed, or whose process has gone, held against run.json."""
+    """Returns a text about the end of a segment that is damaged or not as run.json says; [] if it is right.
+
+    Args:
+        segment: A segment that was closed, or whose process is gone.
+        sealed: The facts about it in run.json.
+    """
     name, rows = segment.path.name, sealed.get("rows")
     short = 0 if rows is None else rows - segment.written
     if segment.unread or short > 0:

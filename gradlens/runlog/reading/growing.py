@@ -1,7 +1,8 @@
-"""Files that grow while they are read. Few are open at a time: each one costs a handle, and a system allows a thousand.
+"""GrowingFile: reads a file that grows meanwhile.
 
-They are read, not mapped into memory: another program may cut a file at any time (``scp`` and ``cp`` over an existing one do),
-and to touch what was mapped of its lost end would kill the process.
+At most MOST_OPEN of these files are open at a time, because a system allows about a thousand open files. They are read, not
+mapped into memory: another program may make a file shorter at any time (``scp`` and ``cp`` over an existing file do). An access
+to the lost part of a mapped file would kill the process.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ T = TypeVar("T")
 
 
 class FileChangedError(RunError):
-    """A file that is no longer what it was when it was looked at."""
+    """The file is no longer the one that was looked at."""
 
 
 class GrowingFile:
-    """A file as it was when it was looked at last.
+    """A file as it was at the last look.
 
     Attributes:
         path: The file.
-        size: Its bytes when it was looked at last.
+        size: Its size in bytes at the last look.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +41,7 @@ class GrowingFile:
         self._file: tuple[int, int] | None = None
 
     def look(self) -> int:
-        """Looks at the file and returns its bytes; where they are fewer than ``size``, nothing else changes.
+        """Looks at the file. Returns its size in bytes; if it is smaller than ``size``, ``size`` does not change.
 
         Raises:
             OSError: It cannot be opened.
@@ -77,13 +78,17 @@ class GrowingFile:
             raise self._changed("was cut while it was read; open the run again")
 
     def forget(self) -> None:
-        """Begins anew, for a file that was cut."""
+        """Forgets the size, because the file was cut."""
         with _LOCK:
             self._close()
             self.size = 0
 
     def _at(self, at: int, read: Callable[[RawIOBase], T]) -> T:
-        """Returns what is read from byte ``at`` on, of the file that was looked at."""
+        """Returns the result of ``read``, which is given the open file at byte ``at``.
+
+        Raises:
+            FileChangedError: It is no longer the file that was looked at.
+        """
         with _LOCK:
             try:
                 raw = self._raw or self._open_again()

@@ -1,4 +1,4 @@
-"""Which rows of a run's segments are in force: a resumed session supersedes the later rows of earlier ones."""
+"""Finds the rows of a run that are in force. A resumed session supersedes rows of earlier sessions from its step on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from gradlens.runlog.reading.segment import Segment
 
 @dataclass
 class SegmentRows:
-    """The rows of a segment that no later one supersedes: its first ``rows``, the run's from ``first`` on."""
+    """The rows of a segment that no later segment supersedes.
+
+    Attributes:
+        segment: The segment.
+        first: Number of its first row in the run.
+        rows: Number of its first rows that are in force.
+    """
 
     segment: Segment
     first: int
@@ -22,8 +28,8 @@ def rows_in_force(segments: Sequence[Segment], resumed: Mapping[int, int | None]
     """Returns the rows of a run that no later session supersedes, in the order of their steps.
 
     Args:
-        segments: The run's own ones that have rows, in their order.
-        resumed: Session -> the step at which it says that it resumed.
+        segments: The run's own segments that have rows, in their order.
+        resumed: Number of a session -> the step at which its event says that it resumed.
     """
     said_by = dict(resumed)
     kept: list[tuple[int, SegmentRows]] = []
@@ -47,7 +53,7 @@ def rows_in_force(segments: Sequence[Segment], resumed: Mapping[int, int | None]
 
 
 def prolonged(before: list[SegmentRows], after: list[SegmentRows]) -> bool:
-    """Says whether the rows of ``before`` are still there, at the same place; only the last segment may have grown."""
+    """Says whether all rows of ``before`` are at the same place in ``after``. Only the last segment may have grown."""
     if len(after) < len(before):
         return False
     pairs = list(zip(before, after, strict=False))
@@ -56,6 +62,6 @@ def prolonged(before: list[SegmentRows], after: list[SegmentRows]) -> bool:
 
 
 def place_in_run(segment: Segment) -> int:
-    """Returns a segment's number in its run: its own word or, of earlier versions, the file's name."""
+    """Returns a segment's number in its run, from its schema; in files of earlier versions from the file's name."""
     place = None if segment.origin is None else segment.origin.place
     return place_of(segment.path) if place is None else place

@@ -1,4 +1,4 @@
-"""The runs of a folder, kept open: looking again costs only what is new."""
+"""RunLibrary: keeps the runs of a folder open, so that each look reads only what is new."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from gradlens.runlog.errors import RunError
 from gradlens.runlog.reading.listing import run_folders
 from gradlens.runlog.reading.reader import Run
 
-# A look at the folder within this many seconds of the last one gets the same answer, however many people look.
+# A look within this many seconds after the last one gets the same answer.
 FRESH_SECONDS = 1.0
 
 
 class RunLibrary:
-    """Opens the runs beneath a folder once and keeps them up to date. Safe to use from several threads.
+    """Opens each run below a folder once, and keeps it up to date. It may be used from several threads.
 
-    Runs are called by their path relative to the folder ("seed-0/long-tailed"); a folder that is itself a run, by its name.
+    A run's name is its path relative to the folder ("seed-0/long-tailed"). If the folder itself is a run, it is the folder's
+    name.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -30,13 +31,13 @@ class RunLibrary:
         self._looked = float("-inf")
 
     def look(self, *, now: bool = False) -> dict[str, Run | RunError]:
-        """Returns every run by name, as it is now; a broken one as the error that says why.
+        """Returns {name: run} of all runs, as they are now. For a broken run, the value is the error that says why.
 
-        The runs are snapshots, so that what one viewer draws does not grow under his hands because another one looks. While
-        nothing is new, they are the same objects as before.
+        The runs are snapshots: they do not grow while a viewer draws them and another one looks. If nothing is new, they are the
+        same objects as before.
 
         Args:
-            now: Look even if somebody has looked a moment ago.
+            now: Look even if the last look was less than FRESH_SECONDS ago.
 
         Raises:
             RunError: The folder cannot be read.

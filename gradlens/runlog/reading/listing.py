@@ -1,4 +1,4 @@
-"""All runs beneath a folder."""
+"""Finds and opens all runs below a folder."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from gradlens.runlog.format.regular import reason
 from gradlens.runlog.reading.description import SEGMENTS
 from gradlens.runlog.reading.reader import Run
 
-# runs/<experiment>/<method>/<seed> is as deep as people nest.
+# Levels of folders that are searched: enough for runs/<experiment>/<method>/<seed>.
 DEEPEST = 3
 
 
 def list_runs(folder: str | os.PathLike[str]) -> list[tuple[Path, Run | RunError]]:
-    """Returns every run in or beneath ``folder``, by path; a broken one with the error that says why.
+    """Returns (path, run) of every run in or below ``folder``, in the order of the paths.
 
-    Folders without a run.json or measurements are no runs, and are looked into up to three levels deep; one that cannot be
-    looked into comes with the error.
+    A folder without a run.json or measurements is no run; it is searched, up to three levels deep. For a run that is broken, and
+    for a folder that cannot be searched, there is an error instead of the run.
 
     Raises:
         RunError: ``folder`` is no folder that can be read.
@@ -38,12 +38,12 @@ def list_runs(folder: str | os.PathLike[str]) -> list[tuple[Path, Run | RunError
 
 
 def run_folders(folder: Path, deeper: int = DEEPEST, unread: dict[Path, RunError] | None = None) -> list[Path]:
-    """Returns every folder at or beneath ``folder`` that looks like a run, by path.
+    """Returns every folder at or below ``folder`` that looks like a run, in the order of the paths.
 
     Args:
-        folder: Where.
-        deeper: Levels of folders below it that are looked into.
-        unread: Takes the folders below it that cannot be looked into.
+        folder: The folder.
+        deeper: Levels of folders below it that are searched.
+        unread: Is filled with the folders below it that cannot be searched, each with its error.
 
     Raises:
         RunError: ``folder`` cannot be read.
@@ -66,7 +66,7 @@ def run_folders(folder: Path, deeper: int = DEEPEST, unread: dict[Path, RunError
         return [folder]
     if not deeper:
         return []
-    # A hidden folder may be a run; what lies deeper in it (.git, .cache) is none.
+    # A hidden folder may be a run, but the folders in it (.git, .cache) are not searched.
     inner = [(Path(entry), 0 if entry.name.startswith(".") else deeper - 1) for entry in content if _is_folder(entry)]
     return [path for child, levels in inner for path in run_folders(child, levels, unread)]
 

@@ -1,4 +1,4 @@
-"""Run: a run on disk, finished, live or torn, as arrays over its measured steps."""
+"""Run: a run on disk as arrays over its measured steps. The run may be finished, still growing, or broken off."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from gradlens.shown import ShownInNotebooks
 
 
 class Run(ShownInNotebooks):
-    """Reads a run. Arrays are over the T measured steps, float64 unless said otherwise, and NaN where there is no number.
+    """Reads a run. Arrays are over the T measured steps, and float64 unless another dtype is named.
 
-    There is none where a group is absent, where its gradient is not finite (``nonfinite`` says so), and no cosine or share where
-    one is zero.
+    A value is NaN if there is no number: if a group is absent, or if its gradient is not finite (see ``nonfinite``). A cosine or
+    share is also NaN if a gradient is zero.
 
-    Steps are strictly increasing: where a training was resumed, the later session's steps supersede the earlier ones'. Curves
-    are computed in parts and kept, so that a long run costs little memory and ``refresh`` reads only
-    what is new. Safe to use from several threads.
+    Steps are strictly increasing. If a training was resumed, its steps supersede the same and later steps of earlier sessions.
+    Curves are computed in parts and kept, so a long run needs little memory, and ``refresh`` reads only what is new. A Run may
+    be used from several threads.
 
-    Every method with a ``name`` or a ``layer`` raises KeyError where there is none such.
+    Every method with a ``name`` or a ``layer`` raises KeyError if the run has none of that name.
 
     Example:
         >>> from gradlens import Run
@@ -55,9 +55,9 @@ class Run(ShownInNotebooks):
         """Opens the run in the folder ``path``.
 
         Raises:
-            NotARun: Not a folder that gradlens wrote.
-            RunTooNew: Written by a later version.
-            RunError: A run.json that cannot be read.
+            NotARun: gradlens did not write the folder.
+            RunTooNew: A later version of gradlens has written the run.
+            RunError: The run's description cannot be read.
         """
         self.path = Path(path)
         self._lock = threading.RLock()
@@ -73,7 +73,7 @@ class Run(ShownInNotebooks):
         self._files, self._series = files, Series(files, len(self._groups))
 
     def refresh(self) -> bool:
-        """Reads what was added since the last time; True if there was anything.
+        """Reads everything that was added since the last time. Returns whether there was anything.
 
         Raises:
             RunTooNew: A later version of gradlens has continued the run.
@@ -84,13 +84,13 @@ class Run(ShownInNotebooks):
         with self._lock:
             started = self._files.meta.started
             change = self._files.refresh()
-            # Anew where earlier rows have gone, or another run has taken the folder; a resumed one keeps its start.
+            # Opens the run again if earlier rows are gone, or if another run has taken the folder: it has another start.
             if change.cut or self._files.meta.started != started:
                 self._open()
             return bool(change)
 
     def snapshot(self) -> Run:
-        """Returns the run as it is now: arrays of one length while others refresh this one. Cheap, and itself never refreshed."""
+        """Returns a copy that keeps its length while this run is refreshed. It is cheap; its ``refresh`` does nothing."""
         with self._lock:
             copied = copy.copy(self)
             copied._rows = len(self)
@@ -110,7 +110,7 @@ class Run(ShownInNotebooks):
 
     @property
     def meta(self) -> RunMeta:
-        """Everything about the run but its measurements and events."""
+        """The run's description: all that is known of it except its measurements and events."""
         return self._files.meta
 
     @property
@@ -120,37 +120,37 @@ class Run(ShownInNotebooks):
 
     @property
     def status(self) -> RunStatus:
-        """Whether the run is live, over, or was killed, as of now."""
+        """Whether the run is still growing, over, or was killed, as of now."""
         return status_of(self.path, self._files.meta)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What of the run is missing, foreign, changed or could not be read, and why."""
+        """A text for each thing of the run that is missing, belongs to another run, was changed or cannot be read."""
         return self._files.warnings(live=self.status.live)
 
     @property
     def proven(self) -> bool:
-        """Whether everything carries checksums; what versions before them wrote is read without."""
+        """Whether everything has checksums. Files of versions without checksums are read without a check."""
         return self._files.proven
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The V vectors of any time of the run: groups or "component/group", then "rest", then "update" if measured."""
+        """Names of all V vectors of the run: groups or "component/group", then "rest", then "update" if measured."""
         return self._recorded().names
 
     @property
     def components(self) -> tuple[str, ...]:
-        """The loss components, or () where the loss is not split."""
+        """Names of the loss components; () if the loss is not split."""
         return vectors.components(self.names)
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The L layers of any time of the run, or () where layers are not logged."""
+        """Names of all L layers of the run; () if layers are not logged."""
         return self._recorded().layers
 
     @property
     def has_update(self) -> bool:
-        """Whether the optimizer's actual update was measured."""
+        """Whether the optimizer's update was measured."""
         return UPDATE in self.names
 
     steps = Stored("step", "[T] int64 optimizer steps, strictly increasing.")
@@ -165,7 +165,7 @@ class Run(ShownInNotebooks):
 
     @property
     def events(self) -> list[Event]:
-        """Every event, in the order in which they were written: dicts with kind, step (or None), time and more."""
+        """All events in the order in which they were written: dicts with kind, step (or None), time and more."""
         return list(self._files.events.events)
 
     phases = Told(eventlog.phases, "The phases in order.")
@@ -176,16 +176,16 @@ class Run(ShownInNotebooks):
 
     @property
     def probes(self) -> list[Probe]:
-        """The whole-data measurements that no later session supersedes, in order."""
+        """The probes that no later session supersedes, in the order of their steps."""
         return probes_in_force(self._files.probes, self._files.starts())
 
     def nonfinite(self, name: str = "all", layer: str | None = None) -> NDArray[np.bool_]:
         """Returns [T] bool: whether a vector (by default the whole gradient) was measured and is not finite.
 
-        A step without a norm is one of these, or the vector is absent.
+        ``norm`` is NaN in these steps, and in those without the vector.
 
         Raises:
-            KeyError: No such name or layer.
+            KeyError: There is no such name or layer.
         """
         without = np.isnan(self.norm(name, layer=layer))
         if not without.any():
@@ -194,29 +194,29 @@ class Run(ShownInNotebooks):
             return self._recorded().nonfinite(name, layer)
 
     def gram(self, layer: str | None = None, rows: slice | None = None) -> Floats:
-        """Returns [T, V, V] inner products of ``names``, of the whole model or of one layer; NaN = absent, inf = not finite.
+        """Returns [T, V, V] inner products of the vectors ``names``. NaN = absent, inf = not finite.
 
         Args:
-            layer: A name from ``layers``, or None.
-            rows: Only these rows (a slice without a step); a long run's whole Gram is 8 T V^2 bytes.
+            layer: A name from ``layers``, or None for the whole model.
+            rows: Only these rows (a slice without a step). All rows of a long run need 8 T V^2 bytes.
 
         Raises:
-            KeyError: No such layer.
+            KeyError: There is no such layer.
         """
         with self._lock:
             return self._recorded().gram(layer, rows or slice(None))
 
     def quantity(self, name: str, *of: str, layer: str | None = None) -> Floats:
-        """Returns [T] any quantity of ``gradlens.metrics.catalogue``: ``quantity("accuracy", "tail")``.
+        """Returns [T] a quantity of ``gradlens.metrics.catalogue``, such as ``quantity("accuracy", "tail")``.
 
         Args:
             name: The quantity's name.
-            *of: One group or other vector, or two where it is of a pair, or none where it is of the whole step.
+            *of: Names of vectors: one; two for a quantity of a pair; none for one of the whole step.
             layer: A name from ``layers``, or None for the whole model.
 
         Raises:
-            KeyError: No such vector or layer.
-            ValueError: No such quantity, one that is no series, or too many or few vectors for it.
+            KeyError: There is no such vector or layer.
+            ValueError: There is no such quantity, it is no series, or it needs another number of vectors.
         """
         with self._lock:
             return self._recorded().quantity(name, of, layer)
@@ -226,12 +226,12 @@ class Run(ShownInNotebooks):
 
         Args:
             name: A group, "all", "rest", "update", a component or "component/group".
-            per: "contribution", or "mean" (times batch / n_k; only groups have one, the others stay as they are).
+            per: "contribution", or "mean": times batch / n_k. Only groups have a mean; for others it is the contribution.
             layer: A name from ``layers``, or None for the whole model.
 
         Raises:
-            KeyError: No such name or layer.
-            ValueError: Another ``per``.
+            KeyError: There is no such name or layer.
+            ValueError: ``per`` is something else.
         """
         if per not in ("contribution", "mean"):
             raise ValueError(f"per={per!r}; choose 'contribution' or 'mean'")
@@ -239,59 +239,59 @@ class Run(ShownInNotebooks):
         return self.quantity("mean_norm" if mean else "norm", name, layer=layer)
 
     def cosine(self, name: str, layer: str | None = None) -> Floats:
-        """Returns [T] cos(g_name, g): how far the whole gradient goes the way of this group."""
+        """Returns [T] cos(g_name, g): how much the whole gradient points in the direction of this group's gradient."""
         return self.quantity("cosine", name, layer=layer)
 
     def share(self, name: str, layer: str | None = None) -> Floats:
-        """Returns [T] <g_name, g> / <g, g>; the shares of all groups and "rest" add up to 1."""
+        """Returns [T] <g_name, g> / <g, g>. The shares of all groups and "rest" add up to 1."""
         return self.quantity("share", name, layer=layer)
 
     def conflict(self, a: str, b: str, layer: str | None = None) -> Floats:
-        """Returns [T] cos(g_a, g_b); negative where the two pull against each other."""
+        """Returns [T] cos(g_a, g_b). It is negative if the two gradients work against each other."""
         return self.quantity("conflict", a, b, layer=layer)
 
     def distortion(self, layer: str | None = None) -> np.float64:
-        """Returns ``gradlens.distortion`` of the run, or that of one layer: one number, the same under both names."""
+        """Returns the distortion of the run or of one layer: one number, the same as ``gradlens.distortion`` returns."""
         return np.float64(distance_of(self, layer=layer).value)
 
     def share_distance(self, layer: str | None = None) -> Floats:
         """Returns [T] half the L1 distance between each step's shares and the groups' fractions of the classes.
 
-        Of single steps, so mostly the chance of batches; ``distortion`` is about what lies behind it.
+        In single steps this is mostly the chance of the batches. ``distortion`` estimates the distance without that chance.
         """
         with self._lock:
             return self._recorded().share_distance(layer)
 
     def sample(self, points: int) -> NDArray[np.intp]:
-        """Returns the indices of at most ``points`` rows, evenly spread, the first and the last among them."""
+        """Returns the indices of at most ``points`` rows, evenly spread, with the first and the last."""
         rows = len(self)
         return np.unique(np.linspace(0, max(rows - 1, 0), min(points, rows)).round().astype(np.intp))
 
     def by_layer(self, quantity: str, name: str, rows: NDArray[np.intp] | None = None) -> Floats:
-        """Returns [n, L] a quantity of a group or other vector in every layer, at the given rows.
+        """Returns [n, L] a quantity of a vector in every layer, at the given rows.
 
         Args:
             quantity: "cosine", "share", "norm", "mean_norm" or another one of the catalogue.
-            name: As for ``norm``.
-            rows: Ascending indices of rows, best from ``sample``; None = all.
+            name: See ``norm``.
+            rows: [n] ascending indices of rows, best from ``sample``; None = all.
 
         Raises:
-            KeyError: No such name.
-            ValueError: No such quantity, or one that is not of one vector.
+            KeyError: There is no such name.
+            ValueError: There is no such quantity, or it is not one of a single vector.
         """
         with self._lock:
             index = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.intp)
             return self._recorded().by_layer(quantity, name, index)
 
     def column(self, name: str) -> NDArray[Any]:
-        """Returns [T] or [T, K] a column by its name in the files ("step", "loss")."""
+        """Returns a column by its name in the files ("step", "loss"): [T], or [T, K]."""
         with self._lock:
             return self._recorded().column(name)
 
     def _recorded(self) -> Recorded:
-        """Returns what there is now; to be asked under the lock, lest another thread's refresh changes it."""
+        """Returns the rows as they are now. It is called under the lock, so that no other thread's refresh changes them."""
         return Recorded(self.path, self._files, self._series, self._groups, len(self))
 
     def events_in_force(self) -> list[Event]:
-        """Returns the events that no later session supersedes, in order."""
+        """Returns the events that no later session supersedes, in the order of the file."""
         return eventlog.in_force(self._files.events.events, self._files.starts())

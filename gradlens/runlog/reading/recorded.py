@@ -1,4 +1,4 @@
-"""What a run has recorded at one moment: its vectors and layers, and everything that is computed from them."""
+"""Recorded: the rows of a run at one moment, and the quantities that are computed from them."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from gradlens.runlog.reading.files import RunFiles
 from gradlens.runlog.reading.series import Series
 from gradlens.runlog.reading.steps import RecordedSteps
 
-# The usual curves are computed together, in one reading of the Gram, where they take no more bytes than this.
+# The usual curves are computed together, with one read of the Gram matrices, if they need at most this many bytes.
 MOST_TOGETHER = 144 << 20
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """The first rows of a run. Whoever asks holds the run's lock, so that the files do not change meanwhile.
+    """The first T rows of a run. The caller must hold the run's lock, so that the files do not change meanwhile.
 
     Attributes:
         path: The run's folder, for messages.
-        files: What was read from it.
-        series: Reads arrays, and keeps those that were asked for.
+        files: The run's files.
+        series: Reads arrays from the files, and keeps them.
         groups: The run's groups.
-        rows: T, how many rows there are.
+        rows: T, the number of rows.
     """
 
     path: Path
@@ -57,11 +57,11 @@ class Recorded:
         return tuple(dict.fromkeys(n for layout in self._layouts() for n in layout.layer_names))
 
     def column(self, name: str) -> NDArray[Any]:
-        """Returns [T] or [T, K] a column by its name in the files."""
+        """Returns a column by its name in the files: [T], or [T, K]."""
         return self.series.column(name, self.rows)
 
     def gram(self, layer: str | None, rows: slice) -> Floats:
-        """Returns [n, V, V] inner products of ``names`` at some rows; see ``Run.gram``."""
+        """Returns [n, V, V] inner products of the vectors ``names`` at some rows; see ``Run.gram``."""
         self._check_layer(layer)
         start, stop, _ = rows.indices(self.rows)
         return self._unscaled(self.series.gram(self.names, layer, start, stop), slice(start, stop), power=2)
@@ -109,7 +109,13 @@ class Recorded:
         return self.series.curve((kind, name), layer, value, V, self.rows)
 
     def _unscaled(self, values: Floats, rows: slice | NDArray[np.intp], power: int = 1) -> Floats:
-        """Returns [n, ...] what was computed of gradients that were divided by a power of two, as of the gradients themselves."""
+        """Returns [n, ...] values for the true gradients. They were computed from gradients divided by a power of two.
+
+        Args:
+            values: [n, ...] values.
+            rows: The rows that they belong to.
+            power: 1 for values in units of the gradient, 2 for inner products.
+        """
         if not any(layout.wide for layout in self._layouts()):
             return values
         exponents = self.column("exponent")[rows]

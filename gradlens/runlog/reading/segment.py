@@ -1,6 +1,6 @@
-"""One measurements-NNN.arrows, read again and again as it grows.
+"""Segment: reads one file measurements-NNN.arrows, as it grows.
 
-Batches of one kind that follow each other form one regular block of the file, in which the place of any value can be computed.
+Batches of one kind that follow each other form a regular block of the file. In a block, the place of any value can be computed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gradlens.runlog.reading.arrow_stream import Kind, Messages
 from gradlens.runlog.reading.block import Block, extended, shortened
 from gradlens.runlog.reading.growing import FileChangedError, GrowingFile
 
-# Layers are checked when the file is opened where they are few, else when they are read.
+# At most this many bytes of layers are checked when the file is opened; the others when they are read.
 CHECKED_AT_ONCE = 8 << 20
 STEP = struct.Struct("<q")
 
@@ -33,16 +33,16 @@ class Segment:
 
     Attributes:
         path: The file.
-        layout: What its rows hold; None until its schema is written.
-        origin: Run, place and the copy of run.json in the schema; None until it is written.
+        layout: The columns of its rows; None until its schema is written.
+        origin: The run, the place and the copy of run.json in the schema; None until it is written.
         rows: Number of readable rows.
-        written: Number of rows up to the last readable one, those that were lost between them included.
+        written: Number of rows up to the last readable one, with lost rows between them.
         digest: Checksum of the proofs of all batches.
-        proven: Whether its schema and all its rows carry checksums.
+        proven: Whether its schema and all its rows have checksums.
         first_step: Step of the first row, or None.
-        problems: What could not be read and why, one text each.
-        unopened: Why the file could not be opened when it was looked at last, or None.
-        generation: How often rows that were there have been taken back.
+        problems: A text for each thing that cannot be read.
+        unopened: Why the file could not be opened at the last look; None if it could.
+        generation: How often rows that were readable before have been removed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,20 +67,20 @@ class Segment:
 
     @property
     def proven(self) -> bool:
-        """Whether its schema and all its rows carry checksums."""
+        """Whether its schema and all its rows have checksums."""
         return self._messages.proven
 
     @property
     def unread(self) -> int:
-        """Bytes at the end that hold no complete batch; 0 where the stream has ended properly."""
+        """Number of bytes at the end that are no complete batch; 0 if the stream has ended properly."""
         return 0 if self._messages.ends(self._end) else self._messages.size - self._end
 
     def refresh(self) -> int:
-        """Looks for complete batches behind the known ones; returns how many rows were added (below 0: some are gone).
+        """Looks for complete batches after the known ones. Returns how many rows were added (below 0: some are gone).
 
         Raises:
-            RunTooNew: A later schema version.
-            NotARun: A file that gradlens did not write.
+            RunTooNew: The file has a later schema version.
+            NotARun: gradlens did not write the file.
         """
         before, known = self.rows, self._file.size
         self.unopened = None
@@ -92,7 +92,7 @@ class Segment:
                 self._forget()
                 known, size = 0, self._file.look()
         except FileNotFoundError:
-            return self.rows - before  # vanished: what is open stays readable
+            return self.rows - before  # the file is gone; the open file can still be read
         except OSError as error:
             self.unopened = f"{self.path.name} cannot be read: {reason(error)}"
             return self.rows - before
@@ -100,7 +100,7 @@ class Segment:
             return self.rows - before
         try:
             self._index()
-        except FileChangedError as error:  # perhaps it is being written anew: the next look will tell
+        except FileChangedError as error:  # it may be written again at this moment; the next look will see it
             self.unopened = str(error)
             self._forget()
         return self.rows - before
@@ -118,7 +118,7 @@ class Segment:
         self._start_over()
 
     def read(self, column: str, start: int, stop: int, layer: int | None = None) -> NDArray[Any]:
-        """Returns rows ``start`` to ``stop`` of a column as a copy, [n, ...]; ``layer`` picks one of [n, L, P]."""
+        """Returns a copy of rows ``start`` to ``stop`` of a column, [n, ...]; ``layer`` picks one of [n, L, P]."""
         assert self.layout is not None
         dtype, shape = self.layout.widths[column]
         out = np.empty((stop - start, *(shape if layer is None else shape[1:])), dtype=dtype)
@@ -130,7 +130,7 @@ class Segment:
         return out
 
     def take(self, column: str, rows: NDArray[np.intp], layer: int | None = None) -> NDArray[Any]:
-        """Returns the given rows (ascending) of a column as a copy, [n, ...]."""
+        """Returns a copy of the given rows (ascending) of a column, [n, ...]; ``layer`` picks one of [n, L, P]."""
         assert self.layout is not None
         dtype, shape = self.layout.widths[column]
         out = np.empty((len(rows), *(shape if layer is None else shape[1:])), dtype=dtype)
@@ -141,7 +141,7 @@ class Segment:
         return out
 
     def rows_before(self, step: int) -> int:
-        """Returns how many rows have a smaller step: found by halving, for a live run asks at every look."""
+        """Returns the number of rows with a smaller step. It uses bisection, because it is called at every look."""
         low, high = 0, self.rows
         while low < high:
             middle = (low + high) // 2
@@ -152,7 +152,7 @@ class Segment:
         return low
 
     def _copy(self, block: Block, column: str, rows: slice, layer: int | None, out: NDArray[Any]) -> None:
-        """Copies rows that stand in one batch; layers that are not what was written become NaN."""
+        """Copies rows of one batch into ``out``. Layers that are damaged become NaN."""
         assert self.layout is not None
         kind = block.kind
         index, first = divmod(rows.start - block.first, kind.rows)
@@ -173,7 +173,7 @@ class Segment:
             out[...] = several[:, layer]
 
     def _check_layers(self, block: Block, index: int) -> bytes | None:
-        """Returns the layers of one of a block's batches, None where they are not what was written, which is noted once."""
+        """Returns the layers of one batch of a block. If they are damaged, adds a problem once, and returns None."""
         found = None
         if block.sound[index] is not False:
             found = self._messages.layers(block.start + index * block.kind.size, block.kind)
@@ -194,7 +194,7 @@ class Segment:
                 self.layout, self.origin = RowLayout.from_schema(self._messages.schema, self.path)
                 self._messages.seed, self._messages.proven = self.origin.seed, self.origin.place is not None
                 if intact is False or (self.proven and not intact):
-                    # Its rows prove themselves, and what it says about them; the copy of run.json does not.
+                    # The checksums of the rows also cover the description of the rows, but not the copy of run.json.
                     self.origin = replace(self.origin, description={})
                     self.problems.append(
                         f"{self.path.name}: its beginning is damaged; the rows that prove themselves are read"
@@ -207,10 +207,10 @@ class Segment:
             self.problems.append(f"{self.path.name} cannot be read, its beginning is damaged ({error})")
 
     def _step_over(self, layout: RowLayout) -> bool:
-        """Indexes the message at the end of what is known; False if there is no complete one."""
+        """Indexes the messages after the known ones. Returns False if there is no complete one."""
         found = self._messages.batch(self._end, layout)
         if found is None:
-            # Without a readable batch behind it, this is the end, or a write that did not finish (yet).
+            # If no readable batch follows, this is the end, or a write that is not finished.
             ended = self._messages.ends(self._end)
             at = None if ended else self._messages.next_batch(self._end, layout)
             if at is not None:
@@ -234,7 +234,7 @@ class Segment:
         return True
 
     def _in_place(self, kind: Kind, proof: BatchProof) -> bool:
-        """Whether a sound batch holds the rows that come next, perhaps after some that are missing, which is noted."""
+        """Says whether an undamaged batch holds rows after the known ones. If rows between are missing, adds a problem."""
         if proof.row < self.written:
             self.problems.append(
                 f"{self.path.name}: rows {proof.row} to {proof.row + kind.rows - 1} stand at a wrong place and are left out"
@@ -264,7 +264,7 @@ class Segment:
             self._checked += count * layers
 
     def _add_unproven(self, kind: Kind) -> None:
-        """Indexes a batch without a proof. Written steps always grow: where they do not, something is damaged."""
+        """Indexes a batch without a proof. Written steps always grow; if they do not, something is damaged."""
         if not kind.rows:
             return
         steps = np.frombuffer(self._file.read(self._end + kind.starts["step"], 8 * kind.rows), "<i8")
@@ -273,7 +273,7 @@ class Segment:
         if not (steps[1:] > steps[:-1]).all() or first <= earlier:
             self._leave_out(kind.rows)
             return
-        if first <= last:  # only the very last step before is in the way, so it is that one which is wrong
+        if first <= last:  # only the last known step is too large, so it is the wrong one
             self._leave_out(self._blocks[-1].kind.rows)
             self._take_back()
         self._add(kind)

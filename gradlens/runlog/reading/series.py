@@ -1,4 +1,4 @@
-"""Arrays over the rows of a run in force: stored columns, and quantities of the Gram, computed in parts."""
+"""Series: reads arrays over a run's rows in force. They are stored columns, or computed from the Gram matrices in parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PER_GROUP = ("counts", "loss", "correct")
 
 
 class Series:
-    """Reads arrays out of a run's files and keeps those that were asked for."""
+    """Reads arrays from a run's files, and keeps those that were asked for."""
 
     def __init__(self, files: RunFiles, groups: int) -> None:
         self._files = files
@@ -29,7 +29,7 @@ class Series:
         self._curves = Curves()
 
     def column(self, name: str, rows: int) -> NDArray[Any]:
-        """Returns [rows] or [rows, K] a stored column."""
+        """Returns a stored column: [rows], or [rows, K]."""
 
         def part(segment: Segment, low: int, high: int) -> NDArray[Any]:
             if name == "exponent" and not (segment.layout and segment.layout.wide):
@@ -47,21 +47,19 @@ class Series:
         )
 
     def curve(self, key: Hashable, layer: str | None, function: OfPacked, vectors_recorded: int, rows: int) -> Floats:
-        """Returns [rows] a quantity of the Gram of the whole model or of one layer, NaN where there is none.
+        """Returns [rows] a quantity of the Gram matrices of the whole model or of one layer; NaN if there is no number.
 
         Args:
-            key: What it is; the same key is computed once.
-            layer: A layer's name, or None.
-            function: Computes it.
-            vectors_recorded: V, from which the size of a part follows.
-            rows: How many of the first rows.
+            key: Identifies the quantity, which is computed once for each key.
+            layer: A layer's name, or None for the whole model.
+            function: Computes the quantity.
+            vectors_recorded: V. The size of a part follows from it.
+            rows: Number of rows, from the first.
         """
 
         def part(segment: Segment, low: int, high: int) -> Floats:
             packed = _packed(segment, low, high, layer)
-            with np.errstate(
-                invalid="ignore", over="ignore"
-            ):  # a diverged training has such rows, and they are shown as they are
+            with np.errstate(invalid="ignore", over="ignore"):  # a diverged training has such rows
                 return np.full(high - low, np.nan) if packed is None else function(packed, _names(segment))
 
         return self._curves.get(
@@ -72,14 +70,14 @@ class Series:
         )
 
     def common(self, key: Key, keys: list[Key], layer: str | None, vectors_recorded: int, rows: int) -> Floats:
-        """Returns [rows] one of several quantities that are read and kept together.
+        """Returns [rows] one of several quantities that are computed and kept together.
 
         Args:
-            key: Which.
-            keys: All of them.
-            layer: A layer's name, or None.
-            vectors_recorded: V, from which the size of a part follows.
-            rows: How many of the first rows.
+            key: Identifies the quantity that is returned.
+            keys: Identify all of them.
+            layer: A layer's name, or None for the whole model.
+            vectors_recorded: V. The size of a part follows from it.
+            rows: Number of rows, from the first.
         """
 
         def parts(start: int, stop: int) -> list[Floats]:
@@ -103,7 +101,7 @@ class Series:
         return self._curves.together([(one, layer) for one in keys], (key, layer), rows, parts, row_bytes)
 
     def gram(self, names: tuple[str, ...], layer: str | None, start: int, stop: int) -> Floats:
-        """Returns [stop - start, V, V] the Gram of ``names``."""
+        """Returns [stop - start, V, V] the Gram matrices of the vectors ``names``."""
 
         def part(segment: Segment, low: int, high: int) -> Floats:
             out = np.full((high - low, len(names), len(names)), np.nan)
@@ -116,7 +114,7 @@ class Series:
         return self._gather(start, stop, part, (len(names), len(names)))
 
     def by_layer(self, function: OfPacked, layers: tuple[str, ...], rows: NDArray[np.intp]) -> Floats:
-        """Returns [n, L] a quantity of the Gram of every layer, at ascending ``rows``."""
+        """Returns [n, L] a quantity of the Gram matrix of every layer, at the ascending ``rows``."""
         out = np.full((len(rows), len(layers)), np.nan)
         for kept in self._files.rows_in_force:
             layout = kept.segment.layout

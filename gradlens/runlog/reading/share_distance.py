@@ -1,4 +1,4 @@
-"""How far a run's shares of the update are from its groups' fractions of the classes, estimated from its measured steps."""
+"""Estimates, from a run's measured steps, the distance between the groups' shares of the update and of the classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 
 def distance_of(run: Run, start: int | None = None, stop: int | None = None, layer: str | None = None) -> Distance:
-    """Returns the estimate behind ``distortion``, of the whole model or of a layer: with the level that noise alone reaches."""
+    """Returns the estimate that ``distortion`` is taken from, with the level that noise alone reaches.
+
+    Args:
+        run: The run.
+        start: First step that is used, or None.
+        stop: Step before which to stop, or None.
+        layer: A layer's name, or None for the whole model.
+    """
     steps = np.asarray(run.steps)
     used = (steps >= (-np.inf if start is None else start)) & (steps < (np.inf if stop is None else stop))
     found: Distance = QUANTITIES["distortion"].function(measured_shares(run, used, layer), run.groups.fractions())
@@ -23,7 +30,7 @@ def distance_of(run: Run, start: int | None = None, stop: int | None = None, lay
 
 
 def measured_shares(run: Run, used: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], layer: str | None) -> Floats:
-    """Returns [T', K] the shares of those used steps that have any, 0 where a group is absent."""
+    """Returns [T', K] the shares of the used steps that have any shares; 0 for an absent group."""
     layers = () if layer is None else (layer,)
     shares = np.stack([run.share(name, *layers)[: len(used)][used] for name in run.groups.names], axis=-1)
     absent = np.isnan(shares)

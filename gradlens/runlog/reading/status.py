@@ -1,4 +1,4 @@
-"""Whether a run is live, over, or was killed."""
+"""Finds out whether a run is still growing, over, or was killed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from gradlens.runlog.format import process
 from gradlens.runlog.format.description import RunMeta
 
-# A writer touches run.json every 10 s; after this long without a sign, a process that cannot be looked up is taken for dead.
+# A writer touches run.json every 10 s. If it has not for this long, its process is taken as dead if it cannot be seen.
 SILENT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What is the matter with a run.
+    """The state of a run.
 
     Attributes:
-        state: "running", "finished", "failed", "interrupted", "killed" or, where its run.json is lost or damaged, "unknown".
-        reason: Why, where there is something to say.
+        state: "running", "finished", "failed", "interrupted" or "killed"; "unknown" if its run.json is lost or damaged.
+        reason: Why, or None.
     """
 
     state: str
@@ -33,7 +33,10 @@ class RunStatus:
 
 
 def status_of(folder: Path, meta: RunMeta) -> RunStatus:
-    """Returns what the writer left; "killed" or, where its word is lost, "unknown" if it left "running" and is gone."""
+    """Returns the status that the writer has written.
+
+    If it is "running" and the process is gone, the status is "killed"; or "unknown", if run.json is lost.
+    """
     if meta.status != "running":
         return RunStatus(meta.status, meta.reason)
     alive = process.lives(meta.pid, meta.pid_start, meta.host, meta.pid_namespace)
@@ -48,7 +51,7 @@ def status_of(folder: Path, meta: RunMeta) -> RunStatus:
 
 
 def silence(folder: Path) -> float:
-    """Returns the seconds since a run's files were written or touched; 0 where that cannot be known."""
+    """Returns the seconds since a file of the run was written or touched; 0 if this cannot be known."""
     try:
         with os.scandir(folder) as entries:
             times = [entry.stat(follow_symlinks=False).st_mtime for entry in entries if entry.is_file()]

@@ -1,4 +1,4 @@
-"""The measured steps of a run, or those of its layers, as the functions of the catalogue see them."""
+"""RecordedSteps: gives the measured steps of a run to the functions of the catalogue of quantities."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from gradlens.metrics.series import CurveKind, OfPacked
 
 @dataclass(frozen=True)
 class RecordedSteps:
-    """What a run has recorded; implements ``gradlens.metrics.catalogue.MeasuredSteps``.
+    """The measured steps of a run. It implements ``gradlens.metrics.catalogue.MeasuredSteps``.
+
+    For a quantity in every layer, arrays are [n, 1] or [n, L] instead of [T].
 
     Attributes:
         groups: Names of the K groups.
-        column: Returns a stored column by its name: [T], or [T, K] of the groups.
-        curve: Computes, or has kept, a function of the Gram: of which kind, of which vector, and how it is computed.
+        column: Returns a stored column by its name: [T], or [T, K] for the groups.
+        curve: Is given the kind of a function of the Gram matrices, a vector's name, and the function. Returns its values.
     """
 
     groups: tuple[str, ...]
@@ -30,35 +32,35 @@ class RecordedSteps:
     curve: Callable[[CurveKind, str, OfPacked], Floats]
 
     def samples(self, group: str) -> Floats:
-        """Returns the samples of a group."""
+        """Returns [T] the number of samples of a group."""
         return self._of_group("counts", group)
 
     def batch(self) -> Floats:
-        """Returns the samples of all groups."""
+        """Returns [T] the number of samples of all groups."""
         return np.asarray(self.column("counts").sum(-1))
 
     def loss(self, group: str) -> Floats:
-        """Returns the summed loss of a group's samples."""
+        """Returns [T] the summed loss of a group's samples."""
         return self._of_group("loss", group)
 
     def correct(self, group: str) -> Floats:
-        """Returns how many of a group's samples were classified correctly."""
+        """Returns [T] the number of a group's samples that were classified correctly."""
         return self._of_group("correct", group)
 
     def total_loss(self) -> Floats:
-        """Returns the loss on which backward ran."""
+        """Returns [T] the loss that was differentiated."""
         return self.column("total_loss")
 
     def residual(self) -> Floats:
-        """Returns |g - sum_k g_k - rest| / |g|."""
+        """Returns [T] |g - sum_k g_k - rest| / |g|."""
         return self.column("residual")
 
     def against_all(self, function: AgainstAll, vector: str) -> Floats:
-        """Returns a function of one vector and the gradient."""
+        """Returns [T] a function of one vector and the gradient."""
         return self.curve(function, vector, series.against_all(function, vector))
 
     def between(self, function: Between, a: str, b: str) -> Floats:
-        """Returns a function of two vectors."""
+        """Returns [T] a function of two vectors."""
         return self.curve((function, b), a, series.between(function, a, b))
 
     def _of_group(self, name: str, group: str) -> Floats:

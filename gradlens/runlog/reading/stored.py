@@ -1,4 +1,4 @@
-"""Stored columns, and what events tell, as attributes of a Run."""
+"""Attributes of ``Run`` that are read from the files when they are used: stored columns, and phases, marks and evaluations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _HasColumns(Protocol):
 
 
 class Stored:
-    """An attribute that reads a stored column whenever it is asked for."""
+    """An attribute whose value is a stored column. It is read when the attribute is used."""
 
     def __init__(self, name: str, doc: str) -> None:
         self._name = name
@@ -38,7 +38,7 @@ class _HasEvents(Protocol):
 
 
 class Told(Generic[T]):
-    """An attribute that is read out of the events that no later session supersedes, whenever it is asked for."""
+    """An attribute whose value is computed, when it is used, from the events that no later session supersedes."""
 
     def __init__(self, read: Callable[[list[Event]], list[T]], doc: str) -> None:
         self._read = read

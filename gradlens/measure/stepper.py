@@ -195,7 +195,7 @@ class Stepper:
         once = RunOnce(backward)
         try:
             measured(once)
-            if self._optimizer is not None:
+            if self._optimizer is not None and self._running:
                 if not self._hooks.stepped and not self.current.meter.passes.written:
                     self._stepped_gradient.left(self.current.meter, self._optimizer)
                 self.current.switch.arm()  # another micro-batch may follow in this step
@@ -287,11 +287,14 @@ class Stepper:
     def _fault(self, error: Exception) -> None:
         """Handles an error of gradlens: this step is not measured, and the training goes on."""
         step = self.schedule.step
-        if isinstance(error, StepDropped):
+        if (
+            isinstance(error, StepDropped) or not self._running
+        ):  # a signal handler may have ended the measuring meanwhile
             self._agreement.dropped()
             self.skip()
-            self._recorder.event("left-out", step, message=f"step {step} was not measured: {error}")
-            self._agreement.told()
+            if self._running:
+                self._recorder.event("left-out", step, message=f"step {step} was not measured: {error}")
+                self._agreement.told()
             return
         with self._agreement.faulted(error, self._faults):
             self._faults.count(error)

@@ -1,6 +1,10 @@
-"""Ctrl-C in the middle of a measurement, in a script that catches it and trains on."""
+"""Signals in the middle of a measurement, whose handlers raise an error or close the lens; the script trains on."""
 
 from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +12,7 @@ import torch.nn.functional as F
 
 from gradlens import Lens
 from gradlens.guards.own_pass import _running
+from gradlens.runlog import Run
 from tests.engines.zoo import GROUPS
 from tests.lens.training import batches, mlp
 
@@ -52,3 +57,55 @@ def test_an_interrupt_in_a_pass_of_ours_leaves_the_next_steps_right(engine: str)
 
     assert [step for step, _ in seen] == [0, 1, 1, 3, 4]
     assert all(residual < 1e-5 for _, residual in seen)
+
+
+class Signalled(torch.autograd.Function):
+    """Sends this process a signal in the next backward pass, once."""
+
+    due = False
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        if Signalled.due:
+            Signalled.due = False
+            signal.raise_signal(signal.SIGUSR1)
+        return grad
+
+
+@pytest.fixture
+def on_signal() -> Iterator[Callable[[Callable[[], None]], None]]:
+    before = signal.getsignal(signal.SIGUSR1)
+    yield lambda action: signal.signal(signal.SIGUSR1, lambda *_: action()) and None
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("engine", ["masked", "split"])
+def test_a_handler_may_close_the_lens_in_a_pass_of_ours(
+    engine: str, on_signal: Callable[[Callable[[], None]], None], tmp_path: Path
+) -> None:
+    weights = []
+    for out in (None, tmp_path / "run"):
+        model = mlp()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        lens = None if out is None else Lens(model, GROUPS, optimizer=optimizer, every=1, engine=engine, out=out)
+        on_signal(lambda lens=lens: lens and lens.close("interrupted", "SIGUSR1"))
+        for step, (x, y) in enumerate(batches(5)):
+            optimizer.zero_grad()
+            logits = model[-1](Signalled.apply(model[:-1](x)))
+            Signalled.due = step == 2
+            loss = F.cross_entropy(logits, y)
+            lens.backward(loss, y, outputs=logits) if lens else loss.backward()
+            optimizer.step()
+        assert not optimizer._optimizer_step_pre_hooks
+        assert not optimizer._optimizer_step_post_hooks
+        weights.append(model.state_dict())
+
+    assert all(torch.equal(weights[1][name], value) for name, value in weights[0].items())
+    run = Run(tmp_path / "run")
+    assert run.steps.tolist() == [0, 1]
+    assert run.status.reason == "SIGUSR1"
+    assert not [event for event in run.events if event["kind"] == "internal-error"]

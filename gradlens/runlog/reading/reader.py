@@ -292,6 +292,6 @@ class Run(ShownInNotebooks):
         """Returns the rows as they are now. It is called under the lock, so that no other thread's refresh changes them."""
         return Recorded(self.path, self._files, self._series, self._groups, len(self))
 
-    def events_in_force(self) -> list[Event]:
+    def _events_in_force(self) -> list[Event]:
         """Returns the events that no later session supersedes, in the order of the file."""
         return eventlog.in_force(self._files.events.events, self._files.starts())

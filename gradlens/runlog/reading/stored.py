@@ -34,7 +34,7 @@ class Stored:
 
 
 class _HasEvents(Protocol):
-    def events_in_force(self) -> list[Event]: ...
+    def _events_in_force(self) -> list[Event]: ...
 
 
 class Told(Generic[T]):
@@ -51,4 +51,4 @@ class Told(Generic[T]):
     def __get__(self, run: _HasEvents, owner: type) -> list[T]: ...
 
     def __get__(self, run: _HasEvents | None, owner: type) -> Self | list[T]:
-        return self if run is None else self._read(run.events_in_force())
+        return self if run is None else self._read(run._events_in_force())

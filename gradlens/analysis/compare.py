@@ -9,7 +9,7 @@ from gradlens.analysis.distortion import distortion_difference, distortion_inter
 from gradlens.analysis.facts import nonfinite_text
 from gradlens.analysis.figure1_claims import Claim, figure1_claims
 from gradlens.analysis.quantities import quantities
-from gradlens.analysis.two_runs import PairError, common_groups, long_tailed_first, run_difference
+from gradlens.analysis.two_runs import PairError, common_groups, long_tailed_first, paired_text, run_difference
 from gradlens.estimation.intervals import Interval, mean_interval
 from gradlens.metrics.catalogue import QUANTITIES
 
@@ -64,6 +64,7 @@ class Comparison:
         note: Why there are no claims, or "".
         mixed: A text that says which run has several phases, whose steps are averaged together; "" if neither has.
         nonfinite: A text that says how many steps of each run have a gradient that is not finite; "" if none.
+        paired: A text that says over which steps differences are taken; "" if the runs measured different steps.
         differences: The difference of each quantity that was measured in both runs.
     """
 
@@ -75,6 +76,7 @@ class Comparison:
     note: str
     mixed: str
     nonfinite: str
+    paired: str
     differences: tuple[Difference, ...]
 
 
@@ -99,7 +101,8 @@ def compare(a: Run, b: Run) -> Comparison:
     except PairError as error:
         note = str(error)
     found = tuple(differences(a, b, groups[:MOST_GROUPS]))
-    return Comparison(a.name, b.name, groups, long_tailed.name, claims, note, mixed_phases(a, b), left_out(a, b), found)
+    notes = (note, mixed_phases(a, b), left_out(a, b), paired_text(a, b))
+    return Comparison(a.name, b.name, groups, long_tailed.name, claims, *notes, found)
 
 
 def mixed_phases(a: Run, b: Run) -> str:

@@ -104,6 +104,16 @@ def run_difference(a: Run, b: Run, x: Floats, y: Floats) -> Interval:
     return difference(x, y) if rows is None else paired_difference(x[rows[0]], y[rows[1]])
 
 
+def paired_text(a: Run, b: Run) -> str:
+    """Returns a text that says over which steps differences are taken; "" if the runs measured different steps."""
+    rows = common_rows(a, b)
+    return (
+        ""
+        if rows is None
+        else f"differences are taken step by step, over the {len(rows[0]):,} steps that both runs measured"
+    )
+
+
 def sample_shares(run: Run) -> dict[str, float]:
     """Returns each group's share of the samples in the measured steps; NaN if there are no samples."""
     totals = np.nansum(np.asarray(run.counts, dtype=np.float64), axis=0)

@@ -20,6 +20,10 @@ NORMS = {"contribution": "norm", "mean": "mean_norm"}
 PERS = {"contribution": "contribution to the batch gradient", "mean": "mean gradient of the group's own samples"}
 
 
+# Characters.
+LONGEST_LINE = 130
+
+
 def run_text(run: Run) -> str:
     """Returns the run's name."""
     return safe(run.name)
@@ -77,5 +81,11 @@ def probe_text(probe: Probe) -> str:
 
 
 def subtitle(*parts: str) -> str:
-    """Joins the parts that are not empty."""
-    return " · ".join(part for part in parts if part)
+    """Joins the parts that are not empty. A new line begins where one would be too long for a figure of 1,200 pixels."""
+    lines: list[str] = []
+    for part in filter(None, parts):
+        if lines and len(lines[-1]) + len(part) < LONGEST_LINE:
+            lines[-1] += f" · {part}"
+        else:
+            lines.append(part)
+    return "<br>".join(lines)

@@ -113,6 +113,7 @@ def difference_table(comparison: Comparison, width: int = WIDE) -> Table:
             Padding(Text(row.quantity), (0, 0, 0, 2)), a, b, f"[bold]{delta} *[/]" if row.clear else f"{delta}  "
         )
     why = rows_without_interval((comparison.a, comparison.b, "difference"), comparison.differences)
-    table.caption = "*: the interval of the difference leaves out 0" + (f"\n{escape(why)}" if why else "")
+    notes = ("*: the interval of the difference leaves out 0", comparison.paired.capitalize(), escape(why))
+    table.caption = "\n".join(filter(None, notes))
     table.caption_justify = "left"
     return table

@@ -116,9 +116,10 @@ def differences_table(found: Comparison) -> str:
         rows.append([escaped(row.quantity), a, b, f"<b>{delta}</b>" if row.clear else delta])
     head = ("mean over the measured steps [95 % interval]", found.a, found.b, "difference")
     why = rows_without_interval((found.a, found.b, "difference"), found.differences)
+    paired = f"{found.paired.capitalize()}. " if found.paired else ""
     return (
         table(head, rows, numeric=(1, 2, 3))
-        + f'<p class="note">Bold: the interval of the difference leaves out 0. {escaped(why)}</p>'
+        + f'<p class="note">Bold: the interval of the difference leaves out 0. {paired}{escaped(why)}</p>'
     )
 
 

@@ -10,6 +10,7 @@ from gradlens.analysis.two_runs import (
     common_rows,
     head_and_tail,
     long_tailed_first,
+    paired_text,
     run_difference,
     sample_shares,
 )
@@ -54,4 +55,6 @@ def test_runs_of_one_cadence_are_compared_step_by_step(tmp_path):
     assert common_rows(runs[0], runs[2]) is None
     x, y = runs[0].norm("all"), runs[2].norm("all")
     assert run_difference(runs[0], runs[2], x, y) == difference(x, y)
+    assert "over the 40 steps that both runs measured" in paired_text(runs[0], runs[1])
+    assert paired_text(runs[0], runs[2]) == ""
     assert run_difference(runs[0], runs[1], x, runs[1].norm("all")) == paired_difference(x, runs[1].norm("all")[:40])

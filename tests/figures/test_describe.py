@@ -3,6 +3,7 @@
 import pytest
 
 from gradlens import figures
+from gradlens.figures import _describe as describe
 from gradlens.groups import ClassGroups
 from tests.figures.pair import subtitle
 from tests.made_runs import make_run
@@ -25,3 +26,8 @@ def test_of_many_groups_some_from_head_to_tail_have_lines(tmp_path, draw):
     assert shown == ["0", "2", "4", "6", "8", "10", "12", "14"]
     few = make_run(tmp_path / "few", steps=5, layers=2, update=True)
     assert "groups" not in subtitle(draw(few))
+
+
+def test_a_long_subtitle_goes_on_in_a_second_line():
+    assert describe.subtitle("a" * 60, "", "b" * 60) == f"{'a' * 60} · {'b' * 60}"
+    assert describe.subtitle("a" * 60, "b" * 80, "c") == f"{'a' * 60}<br>{'b' * 80} · c"

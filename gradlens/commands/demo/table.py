@@ -103,7 +103,7 @@ def comparison(columns: Sequence[DemoColumn], accuracies: dict[str, dict[str, fl
     row("conflict of the two (cosine)", QUANTITIES["conflict"], first, second)
     found = [column.distortion() for column in columns]
     table.add_row("[bold]distortion[/bold] (0 = none)", *(_number(x.value, 3) for x in found))
-    table.add_row("  its 95 % interval", *(f"{x.low:.3f} to {x.high:.3f}" if x.measurable else "-" for x in found))
+    table.add_row("  its 95 % interval", *(f"[{x.low:.3f},\n{x.high:.3f}]" if x.measurable else "-" for x in found))
     return table
 
 

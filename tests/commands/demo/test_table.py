@@ -1,10 +1,14 @@
 """The tables of the demo."""
 
+import io
+
 import pytest
+from rich.console import Console
 
 from gradlens.analysis.figure1_claims import Claim
-from gradlens.commands.demo.table import change_text, claims_summary
+from gradlens.commands.demo.table import DemoColumn, change_text, claims_summary, comparison
 from gradlens.estimation.intervals import Interval
+from tests.made_runs import make_run
 
 
 @pytest.mark.parametrize(
@@ -28,3 +32,16 @@ def test_statements_with_several_measures_stand_once():
     statements, verdicts = (list(column.cells) for column in claims_summary(claims).columns)
     assert statements == ["(c) one", "(c) two", "(c) three"]
     assert verdicts == ["supported", "1 supported, 1 contradicted", "undecided"]
+
+
+def test_nothing_is_cut_at_80_columns(tmp_path):
+    run = make_run(tmp_path / "run", steps=60)
+    columns = [
+        DemoColumn(title, None, run, slice(None))
+        for title in ("balanced", "long-tailed", "dual-phase I", "dual-phase II")
+    ]
+    printed = io.StringIO()
+    Console(file=printed, width=80).print(comparison(columns, {}))
+    low, high = (f"{end:.3f}" for end in (columns[0].distortion().low, columns[0].distortion().high))
+    assert "…" not in printed.getvalue()
+    assert printed.getvalue().count(f"[{low},") == printed.getvalue().count(f"{high}]") == 4

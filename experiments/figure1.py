@@ -17,6 +17,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,23 @@ def describe_pair(
     }
 
 
+def claims_text(seed: int, claims: Sequence[Claim]) -> str:
+    """Returns the claims of one seed as a Markdown table: statement, measure, effect with its interval, verdict."""
+    head = [
+        f"Seed {seed}",
+        "",
+        "| panel | statement | measured by | effect [95 % interval] | verdict |",
+        "|---|---|---|---|---|",
+    ]
+    rows = []
+    for claim in claims:
+        measure = claim.measure if claim.convention == "both" else f"{claim.measure} (norm: {claim.convention})"
+        interval = "" if claim.low is None or claim.high is None else f" [{claim.low:.3g}, {claim.high:.3g}]"
+        cells = (claim.panel, claim.statement, measure, f"{claim.effect:.3g}{interval}", claim.verdict)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join((*head, *rows))
+
+
 def main() -> None:
     """Runs the experiment and writes its results."""
     args = parse_arguments()
@@ -189,6 +207,9 @@ def main() -> None:
     }
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    (args.results / "claims.md").write_text(
+        "\n\n".join(claims_text(seed, judged) for seed, judged in claims.items()) + "\n"
+    )
     write_report(list(first), args.results / "report.html")
     _write_picture(*first, args.results / "figure1.png")
     for seed, judged in claims.items():

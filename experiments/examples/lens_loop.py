@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, TensorDataset
 
-from gradlens import ClassGroups, Lens
+from gradlens import ClassGroups, Lens, Run
 
 torch.manual_seed(0)
 pixels, digits = map(torch.tensor, load_digits(return_X_y=True))
@@ -23,9 +23,8 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
 # Head: classes with at least 20 images. You can also name the groups: ClassGroups({"head": range(5), "tail": range(5, 10)}, 10).
 groups = ClassGroups.head_tail(digits[kept].bincount())
-folder = (
-    sys.argv[1] if len(sys.argv) > 1 else "runs/lens_loop"
-)  # nothing is overwritten, so a second run needs another folder
+# Nothing is overwritten, so a second run needs another folder.
+folder = sys.argv[1] if len(sys.argv) > 1 else "runs/lens_loop"
 
 # every=1 measures each step. Leave it out in a long training. Then measuring takes at most 5 % of the time.
 with Lens(model, groups, out=folder, optimizer=optimizer, every=1) as lens:
@@ -37,7 +36,6 @@ with Lens(model, groups, out=folder, optimizer=optimizer, every=1) as lens:
             optimizer.zero_grad()
         print(f"epoch {epoch}: loss {loss.item():.3f}")
 
-    last = lens.last  # the newest measured step
-    print(f"share of the update: head {last.share('head'):.0%}, tail {last.share('tail'):.0%}")
-
+run = Run(folder)
+print(f"mean share of the update: head {run.share('head').mean():.0%}, tail {run.share('tail').mean():.0%}")
 print(f"next: gradlens dashboard, or python experiments/examples/read_a_run.py {folder}")

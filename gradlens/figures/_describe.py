@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # The quantity of the catalogue for each way to take the norm of a group ("contribution", "mean"), and a text for each way.
 NORMS = {"contribution": "norm", "mean": "mean_norm"}
-PERS = {"contribution": "contribution to the batch gradient", "mean": "mean gradient of the group's own samples"}
+PERS = {"contribution": "contribution to the batch gradient", "mean": "mean gradient over its own samples"}
 
 
 # Characters.

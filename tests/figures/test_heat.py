@@ -85,7 +85,7 @@ def test_the_subtitle_says_whose_norm_and_over_what_is_averaged(run, monkeypatch
         return figures.norms(run, **more).layout.title.subtitle.text
 
     assert "contribution to the batch gradient" in said()
-    assert "mean gradient of the group's own samples" in said(per="mean")
+    assert "mean gradient over its own samples" in said(per="mean")
     assert "measured steps" not in said()
     assert "mean of 20 measured steps" in said(smooth=20)
     monkeypatch.setattr(_heat, "BINS", 20)

@@ -1,0 +1,40 @@
+"""A method on a task: which settings win, and where they come from."""
+
+import dataclasses
+
+import pytest
+
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods.method import Method
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import Setting, Settings
+from tests.longtail.tiny_training import tiny_task
+
+
+@pytest.fixture
+def task():
+    return dataclasses.replace(
+        tiny_task(), settings=Settings({"batch": Setting(4, "data"), "epochs": Setting(2, "data")})
+    )
+
+
+METHOD = Method(
+    "tiny", "for tests", {"epochs": Setting(3, "method"), "scale": Setting(1.5, "method")},
+    lambda task, settings: Recipe("tiny", (), lambda: None, settings),
+)  # fmt: skip
+
+
+def test_a_change_goes_before_the_method_and_the_method_before_the_data(task):
+    found = METHOD.on(task, {"scale": 2.5}, "test").settings
+    assert {name: (found[name], found.source(name)) for name in found} == {
+        "batch": (4, "data"),
+        "epochs": (3, "method"),
+        "scale": (2.5, "test"),
+    }
+    assert METHOD.on(task).settings["scale"] == 1.5
+    assert METHOD.on(task, {"epochs": 1}).settings.source("epochs") == "command line"
+
+
+def test_a_setting_that_nobody_knows_is_refused(task):
+    with pytest.raises(LongTailError, match="temperature"):
+        METHOD.on(task, {"temperature": 1.0})

@@ -21,3 +21,10 @@ def test_a_class_without_images_is_named():
         head_to_tail(np.array([0, 1]), num_classes=4)
     with pytest.raises(LongTailError, match="all of 0 classes"):
         head_to_tail(np.array([], dtype=int))
+
+
+def test_many_ties_keep_their_order():
+    labels = np.repeat(np.arange(100), np.tile([1, 2], 50))
+    new = head_to_tail(labels)
+    assert new[1::2].tolist() == list(range(50))
+    assert new[::2].tolist() == list(range(50, 100))

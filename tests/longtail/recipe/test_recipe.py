@@ -1,0 +1,38 @@
+"""A method ready to run: what it has in common with a checkpoint."""
+
+import dataclasses
+
+from gradlens.longtail.recipe.optimization import CosineDecay, Sgd
+from gradlens.longtail.recipe.phases import TrainingPhase
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import Setting, Settings
+
+
+def loss(step):
+    return step
+
+
+ONE = TrainingPhase("I", 3, {"ce": loss, "intra": loss}, batch=4)
+TWO = TrainingPhase("II", 2, {"kd": loss, "ce": loss}, batch=8)
+RECIPE = Recipe("dual", (ONE, TWO), lambda: None, Settings({"steps_at": Setting((0.8, 0.9), "test")}))
+
+
+def test_epochs_and_components_of_all_phases():
+    assert RECIPE.epochs == 5
+    assert RECIPE.components == ("ce", "intra", "kd")
+
+
+def test_its_identity_changes_with_whatever_changes_the_training():
+    mine = RECIPE.identity()
+    assert (mine["method"], mine["phases"], mine["steps_at"]) == ("dual", "I:3 II:2", [0.8, 0.9])
+    changes = ({"epochs": 4}, {"batch": 5}, {"sgd": Sgd(0.3)}, {"schedule": CosineDecay(1)}, {"trainable": ("stem",)})
+    for change in changes:
+        other = dataclasses.replace(RECIPE, phases=(ONE, dataclasses.replace(TWO, **change)))
+        assert other.identity() != mine, change
+    assert dataclasses.replace(RECIPE, network=lambda: 1).identity() == mine  # made anew each time
+
+
+def test_two_phases_of_one_name_are_told_apart():
+    again = dataclasses.replace(TWO, name="I")
+    found = dataclasses.replace(RECIPE, phases=(ONE, again)).identity()
+    assert (found["batch of phase 1 (I)"], found["batch of phase 2 (I)"]) == (4, 8)

@@ -215,15 +215,15 @@ class JointProcesses:
         # Whether the total gradient, or a part of it, is not averaged yet.
         local = not self._synced or sums.taken is not None or len(sums.raw) > 0 or step.passes.joined
         k = len(sums.counts)
-        # What must be the same in all processes. Each has a place of its own for it, so that all of them read the same numbers
-        # and come to the same end: a process that alone went on would wait for what the others do not send.
+        # These numbers must be the same in all processes. Each process sends its own in a place of its own, so all read the same
+        # numbers and decide the same. A process that went on alone would wait for tensors that the others do not send.
         own = [
             size,
             float(len(step.checked or ())),
             float(step.difference is None),
             step.restarts + 1000.0 * step.rests,
         ]
-        # What is added up.
+        # These numbers are added up.
         some = [
             float(sums.scores is not None), float(sums.check is not None), float(local),
             float(self._joint_seen), loss, float(sums.disagreement is not None),

@@ -26,7 +26,7 @@ class SharedSteppedGradient(SteppedGradient):
     """
 
     def __init__(self, fail: Callable[[Exception], None], processes: JointProcesses) -> None:
-        """Prepares.
+        """Keeps its arguments.
 
         Args:
             fail: See ``SteppedGradient``.

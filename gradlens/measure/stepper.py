@@ -242,7 +242,7 @@ class Stepper:
         else:
             self._recorder.misuse(self._usage.idle(), self.schedule.step)
         self.schedule.end(measured=measured)
-        if self.arming.armed:  # not where committing failed
+        if self.arming.armed:  # if the commit has failed, the step is disarmed already
             self._disarm()
 
     def _commit(self) -> None:

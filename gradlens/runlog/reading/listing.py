@@ -79,5 +79,5 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _leads_back(link: Path) -> bool:
-    """Says whether a link leads to a folder that it lies in, whose runs would be listed once more."""
+    """Says whether a link leads to a folder that it lies in. The runs of that folder would be listed twice."""
     return link.parent.resolve().is_relative_to(link.resolve())

@@ -45,7 +45,7 @@ class Recorded:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The V vectors of any time of the run: groups or "component/group", then "rest", then "update" if measured."""
+        """Names of all V vectors of the run: groups or "component/group", then "rest", then "update" if measured."""
         found = dict.fromkeys(n for layout in self._layouts() for n in layout.names)
         names = tuple(found) or self.files.meta.names or (*self.groups.names, REST)
         last = [name for name in (REST, UPDATE) if name in names]
@@ -53,7 +53,7 @@ class Recorded:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The L layers of any time of the run, or () where layers are not logged."""
+        """Names of all L layers of the run; () if layers are not logged."""
         return tuple(dict.fromkeys(n for layout in self._layouts() for n in layout.layer_names))
 
     def column(self, name: str) -> NDArray[Any]:

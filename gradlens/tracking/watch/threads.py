@@ -1,4 +1,4 @@
-"""Threads: which thread of the script trains the model that is measured."""
+"""Threads: finds out which thread of the script trains the measured model."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 class Threads:
-    """Tells the backward passes of the measured training from those of another model in another thread.
+    """Separates the backward passes of the measured training from those of another model in another thread.
 
-    A measurement puts back the gradients and buffers of the measured model when its own passes are over. During a pass of
-    another thread the training may write to them.
+    A measurement restores the gradients and buffers of the measured model after its own passes. If it ran them in a pass of
+    another thread, the training might write to these tensors meanwhile.
     """
 
     def __init__(self, watch: Watch) -> None:
-        """Prepares.
+        """Keeps its argument.
 
         Args:
-            watch: Is no longer BUSY when a pass turns out to be another training's: the measured one may go on meanwhile.
+            watch: Is no longer BUSY when a pass belongs to another training, because the measured one may go on meanwhile.
         """
         self._watch = watch
-        self._trains: Thread | None = None  # its number would go to another thread when it has ended
+        self._trains: Thread | None = None  # not its number: another thread may get that when this one has ended
 
     def trains(self, roots: list[Tensor], params: Sequence[Tensor]) -> bool:
-        """Says whether a backward pass belongs to the measured training: by its thread, or by what it differentiates.
+        """Says whether a backward pass belongs to the measured training: by its thread, or by its parameters.
 
         Args:
             roots: The tensors that are differentiated, in this thread.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gradlens.tracking.find.passes import DataPasses
 
 REENTRANT = (
-    "reentrant activation checkpointing computes gradients out of sight of the graph, and only once; pass "
+    "reentrant activation checkpointing computes gradients outside of the graph, and only once; pass "
     "use_reentrant=False to torch.utils.checkpoint (Transformers: gradient_checkpointing_kwargs={'use_reentrant': False})"
 )
 

@@ -17,9 +17,9 @@ from gradlens.tracking.find.sightings import nodes_above_losses
 NODE, WEIGHT = "linear_cross_entropy", 1
 
 CHUNKED = (
-    "the weights inside a linear_cross_entropy with chunks have no gradient of a group, nor has what comes before it without "
-    "gradlens.observe(its input, labels) before loss.backward() (beside a loss that is measured both count as 'rest'); to have "
-    "all measured, leave its chunk options out"
+    "the weights inside a linear_cross_entropy with chunks have no gradient of a group; the layers before it are measured if the "
+    "script calls gradlens.observe(its input, labels) before loss.backward(); what is not measured counts as 'rest' beside a "
+    "measured loss; to measure everything, leave out the chunk options"
 )
 
 

@@ -56,7 +56,7 @@ def loss_line() -> str:
     """Returns the line about a loss that a compiled function has returned."""
     return (
         f"the loss is computed inside a function that torch.compile has compiled ({functions() or 'its name is not known'}), "
-        "into which nothing can look; let it return the model's output, and call cross_entropy outside of it"
+        "so gradlens cannot see it; let the function return the model's output, and call cross_entropy outside of it"
     )
 
 
@@ -67,6 +67,6 @@ def step_line(compiled: str) -> str:
         compiled: The text of ``functions``.
     """
     return (
-        f"no backward pass ran outside of the functions that torch.compile has compiled ({compiled}), into which nothing can "
-        "look; compile the model alone, and leave cross_entropy, backward and optimizer.step outside"
+        f"no backward pass ran outside of the functions that torch.compile has compiled ({compiled}), so gradlens "
+        "cannot see them; compile the model alone, and leave cross_entropy, backward and optimizer.step outside"
     )

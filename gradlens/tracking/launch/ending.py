@@ -21,17 +21,17 @@ WHAT_TO_ADD = (
     "or use gradlens.Lens"
 )
 PARTIAL = (
-    "each backward pass was given a gradient=, create_graph=True, or inputs= with some of what it trains; measured is that of a "
-    "scalar loss for all of it: write (losses * gradient).sum().backward() and leave inputs= out"
+    "each backward pass had gradient=, create_graph=True, or inputs= with some of the trained parameters; gradlens measures the "
+    "backward pass of a scalar loss for all of them: write (losses * gradient).sum().backward() and leave inputs= out"
 )
 JACOBIANS = (
-    "torch.autograd.grad was given grad_outputs=, create_graph=True or tensors inside the network, which is not taken for "
-    "training: measured is loss.backward(), or the gradients of a scalar loss for all that it trains"
+    "torch.autograd.grad was given grad_outputs=, create_graph=True or tensors inside the network; gradlens does not measure "
+    "such calls: it measures loss.backward(), or torch.autograd.grad of a scalar loss for all trained parameters"
 )
 TORCHJD = (
-    "TorchJD (mtl_backward, backward, jac_to_grad) differentiates each loss by itself and makes the gradient of them by a rule "
-    "of its own, so that there is no sum with parts of groups; gradlens.group_gradients(model, loss, labels, groups) tells "
-    "those of one loss"
+    "TorchJD (mtl_backward, backward, jac_to_grad) differentiates each loss by itself and combines the gradients by its own rule, "
+    "so the result is no sum of the groups' gradients; gradlens.group_gradients(model, loss, labels, groups) shows those of one "
+    "loss"
 )
 
 

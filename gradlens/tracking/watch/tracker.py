@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from gradlens.tracking.watch.gradient_calls import GradientCalls
 
 PACKED = (
-    "torch.autograd.graph.saved_tensors_hooks of the script or a library keep what autograd saves and may give it back only "
-    "once, while a measurement needs it several times; track a training without them (torch's own save_on_cpu is measured)"
+    "torch.autograd.graph.saved_tensors_hooks of the script or a library keep the tensors that autograd saves, and may return "
+    "them only once, but a measurement needs them several times; train without these hooks (torch's own save_on_cpu is fine)"
 )
 # After this many backward passes of a model that has the script's own lens, no other training is expected.
 LEFT_ALONE = 20

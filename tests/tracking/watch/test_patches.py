@@ -97,7 +97,7 @@ def test_other_backward_passes_are_not_measured_and_the_end_says_why(start, back
     tracker = start(every=1)
     assert same(each_step(backward), expected)
     assert tracker.lens is None
-    assert "or inputs= with some of what it trains" in why_nothing(tracker, "finished")
+    assert "or inputs= with some of the trained parameters" in why_nothing(tracker, "finished")
 
 
 def test_beside_other_backward_passes_the_labels_are_what_is_missing(start):

@@ -77,7 +77,7 @@ class SteppedGradient:
             meter.passes.join()
         if meter.scale is None:
             return found
-        return found * torch.stack([meter.scale.to(found), torch.ones_like(found[0])])  # the optimizer steps on unscaled ones
+        return found * torch.stack([meter.scale.to(found), torch.ones_like(found[0])])  # it steps on unscaled ones
 
     def end(self) -> None:
         """Drops what was kept, and takes the hook off the optimizer."""

@@ -29,9 +29,9 @@ JACOBIANS = (
     "such calls: it measures loss.backward(), or torch.autograd.grad of a scalar loss for all trained parameters"
 )
 TORCHJD = (
-    "TorchJD (mtl_backward, backward, jac_to_grad) differentiates each loss by itself and combines the gradients by its own rule, "
-    "so the result is no sum of the groups' gradients; gradlens.group_gradients(model, loss, labels, groups) shows those of one "
-    "loss"
+    "TorchJD (mtl_backward, backward, jac_to_grad) differentiates each loss by itself and combines the gradients by its own "
+    "rule, so the result is no sum of the groups' gradients; gradlens.group_gradients(model, loss, labels, groups) shows those "
+    "of one loss"
 )
 
 

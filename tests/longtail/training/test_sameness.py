@@ -52,6 +52,8 @@ APART = [
     ([1], (1,)),
     ([1, 2], [1]),
     ({"a": 1, "b": 2}, {"b": 2, "a": 1}),  # another order
+    ({"a": 1, "b": 1}, {"b": 1, "a": 1}),
+    ({"a": 1}, {"b": 1}),
     ({"a": 1}, {"a": 2}),
     (torch.ones(2), torch.ones(2, dtype=torch.float64)),
     (torch.ones(2), torch.ones(2, requires_grad=True)),

@@ -128,3 +128,47 @@ def test_no_file_is_long():
 def test_tests_share_pieces_that_are_no_tests():
     imports = re.compile(r"^\s*(?:from|import) tests\.[\w.]*\btest_\w+", re.MULTILINE)
     assert [str(path) for path in (ROOT / "tests").rglob("*.py") if imports.search(path.read_text())] == []
+
+
+# The part of a room's files that have a test of their own name in the same place. Scenarios, and what several files do
+# together, are tested elsewhere.
+TESTED = 2 / 3
+HOMES = {PACKAGE: ROOT / "tests", ROOT / "app" / "gradlens_dashboard": ROOT / "tests" / "app"}
+
+
+def does_something(source: str) -> bool:
+    """Says whether a file has functions or methods, or is a script; else it has types, protocols and constants only."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            protocol = any("Protocol" in ast.unparse(base) for base in node.bases)
+            if not protocol and any(isinstance(member, ast.FunctionDef) for member in node.body):
+                return True
+        elif isinstance(node, ast.Expr):
+            if not isinstance(node.value, ast.Constant):
+                return True
+        elif isinstance(node, (ast.FunctionDef, ast.With, ast.For)):
+            return True
+    return False
+
+
+def test_each_room_has_tests_named_after_its_files():
+    tested, files = defaultdict(int), defaultdict(int)
+    for home, tests in HOMES.items():
+        for path in home.rglob("*.py"):
+            if path.name.startswith("__") or not does_something(path.read_text()):
+                continue
+            place = path.relative_to(home)
+            room = home.name if len(place.parts) == 1 else f"{home.name}/{place.parts[0]}"
+            files[room] += 1
+            tested[room] += (tests / place).with_name(f"test_{place.name.lstrip('_')}").exists()
+    assert len(files) > 15
+    assert {room: f"{tested[room]} of {n}" for room, n in files.items() if tested[room] < TESTED * n} == {}
+
+
+def test_a_file_of_types_alone_needs_no_test():
+    assert not does_something(
+        '"""Types."""\nSIZE = 3\nclass Engine(Protocol):\n    def arm(self): ...\nclass E(Exception):\n    size = 1\n'
+    )
+    assert does_something("class A:\n    def f(self): ...")
+    assert does_something("def f(): ...")
+    assert does_something("print(1)")

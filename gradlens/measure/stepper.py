@@ -287,9 +287,7 @@ class Stepper:
     def _fault(self, error: Exception) -> None:
         """Handles an error of gradlens: this step is not measured, and the training goes on."""
         step = self.schedule.step
-        if (
-            isinstance(error, StepDropped) or not self._running
-        ):  # a signal handler may have ended the measuring meanwhile
+        if isinstance(error, StepDropped) or not self._running:  # a signal handler may have ended the measuring
             self._agreement.dropped()
             self.skip()
             if self._running:

@@ -54,6 +54,7 @@ def test_the_run_describes_its_training(run):
     assert run.meta.class_counts == (6, 3, 2)
     assert run.meta.extra["note"] == "mine"
     assert run.groups == tiny_task().groups()
+    assert run.components == ()  # one loss needs no names of its own
     assert run.status.state == "finished"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -42,6 +43,12 @@ class RunOnce:
         finally:  # the training goes on even if ``before`` raised an error
             torch._C._stash_obj_in_tls(KEY, False)  # from here on the script's hooks run
             self._run()
+
+    def finish(self) -> None:
+        """Runs the backward pass unless it has run. Its exception is ``error``, which the caller raises."""
+        if not self.ran:
+            with contextlib.suppress(BaseException):
+                self()
 
     def _run(self) -> None:
         begun = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gradlens.guards.error_text import in_one_line
+from gradlens.guards.signal_handlers import from_handler
 from gradlens.measure.preflight.refusal import Refusal
 from gradlens.measure.recorder import Recorder
 
@@ -33,7 +34,8 @@ class StepFaults:
 
     def count(self, error: Exception) -> None:
         """Counts an error. A ``Refusal`` stops measuring at once: each later step would be refused, too."""
-        self._count += FAULTS if isinstance(error, Refusal) else 1
+        if not from_handler(error):
+            self._count += FAULTS if isinstance(error, Refusal) else 1
 
     def tell(self, error: Exception, recorder: Recorder, step: int) -> None:
         """Warns about an error that was counted.
@@ -44,9 +46,9 @@ class StepFaults:
             step: The step that is not measured.
 
         Raises:
-            Exception: ``error``, if ``strict``.
+            Exception: ``error``, if ``strict``, or if a signal handler of the script raised it.
         """
-        if self.strict:
+        if self.strict or from_handler(error):
             raise error
         if isinstance(error, Refusal):
             recorder.warn("refused", step, error.line)

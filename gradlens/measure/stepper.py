@@ -205,9 +205,8 @@ class Stepper:
                 self._disarm()
             raise
         except Exception as error:
+            once.finish()
             if once.error is None:
-                if not once.ran:
-                    once()
                 self._fault(error)
         except BaseException:  # an interrupt, which the script may catch to train on
             if not once.ran:

@@ -109,3 +109,79 @@ def test_a_handler_may_close_the_lens_in_a_pass_of_ours(
     assert run.steps.tolist() == [0, 1]
     assert run.status.reason == "SIGUSR1"
     assert not [event for event in run.events if event["kind"] == "internal-error"]
+
+
+class OutOfTime(Exception):
+    """Raised by a handler."""
+
+
+def out_of_time() -> None:
+    raise OutOfTime
+
+
+@pytest.mark.parametrize("engine", ["masked", "split"])
+def test_what_a_handler_raises_in_a_pass_of_ours_reaches_the_script(
+    engine: str, on_signal: Callable[[Callable[[], None]], None]
+) -> None:
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    on_signal(out_of_time)
+    lens = Lens(model, GROUPS, optimizer=optimizer, every=1, engine=engine)
+    raised = []
+    for step, (x, y) in enumerate(batches(7)):
+        optimizer.zero_grad()
+        logits = model[-1](Signalled.apply(model[:-1](x)))
+        Signalled.due = step in (1, 3)
+        try:
+            lens.backward(F.cross_entropy(logits, y), y, outputs=logits)
+        except OutOfTime:
+            raised.append(step)
+            continue
+        optimizer.step()
+    lens.close()
+
+    assert raised == [1, 3]
+    assert lens.last is not None
+    assert lens.last.step == 4
+    assert lens.last.residual < 1e-5
+
+
+class Failing(torch.autograd.Function):
+    """Raises an error in every backward pass while it is due."""
+
+    due = False
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        if Failing.due:
+            raise OutOfTime
+        return grad
+
+
+@pytest.mark.parametrize("engine", ["masked", "split"])
+def test_a_step_whose_passes_all_fail_is_left_out(engine: str) -> None:
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    seen = []
+    with Lens(model, GROUPS, optimizer=optimizer, every=1, engine=engine) as lens:
+        for number, (x, y) in enumerate(batches(5)):
+            optimizer.zero_grad()
+            logits = model[-1](Failing.apply(model[:-1](x)))
+            Failing.due = number == 2
+            try:
+                lens.backward(F.cross_entropy(logits, y), y, outputs=logits)
+            except OutOfTime:
+                continue
+            finally:
+                Failing.due = False
+            optimizer.step()
+            assert lens.last is not None
+            seen.append((lens.last.step, lens.last.residual))
+
+    # The pass after the failed one belongs to the same step of the optimizer.
+    assert [step for step, _ in seen] == [0, 1, 1, 3]
+    assert all(residual < 1e-5 for _, residual in seen)

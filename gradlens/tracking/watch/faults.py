@@ -35,8 +35,12 @@ class Faults:
         """Handles an error of gradlens. The training goes on without gradlens, or ends if the user has asked for that.
 
         Raises:
-            Exception: ``error``, if tracking is strict.
+            Exception: ``error``, if tracking is strict, or if a signal handler of the script raised it.
         """
+        from gradlens.guards.signal_handlers import from_handler
+
+        if from_handler(error):
+            raise error
         self.failure = self.failure or error
         try:
             self._give_up(error)

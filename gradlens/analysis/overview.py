@@ -30,7 +30,6 @@ class Overview:
         steps: Optimizer steps; for a live run those up to the last measured step.
         measured: Measured steps.
         engine: Engine that measures, or "".
-        cadence: How often it measures, or "".
         headline: The distortion, and the groups that it is about.
         accuracy: Overall accuracy of the last evaluation in percent, or NaN.
         sparks: [<= 32] distortion in parts of equal length of the run, for a small curve; NaN where nothing was measured.
@@ -44,7 +43,6 @@ class Overview:
     steps: int
     measured: int
     engine: str
-    cadence: str
     headline: Headline
     accuracy: float
     sparks: tuple[float, ...]
@@ -62,7 +60,7 @@ def overview(run: Run) -> Overview:
     seen = headline(run)
     return Overview(
         status.state, status.reason or "", meta.method or "", meta.dataset or "", training_steps(run),
-        len(steps), meta.engine or "", meta.cadence or "", seen, last_accuracy(run), _sparks(run),
+        len(steps), meta.engine or "", seen, last_accuracy(run), _sparks(run),
         meta.started if meta.started is not None else math.nan,
     )  # fmt: skip
 

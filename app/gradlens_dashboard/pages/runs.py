@@ -52,8 +52,6 @@ def table(found: Shelf, search: str) -> pd.DataFrame:
                     "data set": seen.dataset,
                     "steps": seen.steps,
                     "measured": seen.measured,
-                    "cadence": seen.cadence,
-                    "engine": seen.engine,
                     "started": started,
                 }
             )
@@ -88,7 +86,7 @@ def select(names: list[str], chosen: list[str]) -> None:
 
 
 COLUMNS = {
-    "run": st.column_config.TextColumn("Run", pinned=True, width=140),
+    "run": st.column_config.TextColumn("Run", pinned=True, width=125),
     "status": st.column_config.TextColumn(
         "Status",
         width=80,
@@ -96,26 +94,24 @@ COLUMNS = {
         f"{FEW_STEPS}: so few measured steps that its distortion says little",
     ),
     "method": st.column_config.TextColumn("Method", width=80),
-    "data set": st.column_config.TextColumn("Data set", width=95),
-    "groups": st.column_config.TextColumn("Groups", width=75, help="Number of classes in brackets"),
+    "data set": st.column_config.TextColumn("Data set", width=85),
+    "groups": st.column_config.TextColumn("Groups", width=74, help="Number of classes in brackets"),
     "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width=80, help="0 = none; whole run"),
     "interval": st.column_config.TextColumn(
-        "95% interval", width=105, help="Of the distortion; if there is none, the reason is below the table"
+        "95% interval", width=100, help="Of the distortion; if there is none, the reason is below the table"
     ),
     "last phase": st.column_config.NumberColumn(
         "Last phase", format="%.3f", width=80, help="Distortion of the last phase"
     ),
     "its interval": st.column_config.TextColumn(
-        "Its 95% interval", width=105, help="Of the distortion of the last phase"
+        "Its 95% interval", width=100, help="Of the distortion of the last phase"
     ),
     "accuracy": st.column_config.NumberColumn(
         "Accuracy", format="%.1f%%", width=75, help="Last evaluation, overall, in percent"
     ),
     "steps": st.column_config.NumberColumn("Steps", format="localized", width=62, help="Optimizer steps"),
     "measured": st.column_config.NumberColumn("Measured", format="localized", width=78, help="Measured steps"),
-    "cadence": st.column_config.TextColumn("Cadence", width=85),
-    "engine": st.column_config.TextColumn("Engine", width=70),
-    "started": st.column_config.DatetimeColumn("Started", format="distance", width=85),
+    "started": st.column_config.DatetimeColumn("Started", format="distance", width=80),
 }
 
 
@@ -125,11 +121,11 @@ def course(shown: pd.DataFrame) -> dict[str, object]:
     place = 10.0 ** math.floor(math.log10(highest)) if highest > 0 else 1.0
     top = float(f"{max(math.ceil(highest / place), 1) * place:.0e}")  # one digit, so it seldom changes
     words = f"Distortion, beginning to end; the curves of all runs shown have one scale, from 0 to {top:g}"
-    column = st.column_config.LineChartColumn("Over the run", y_min=0, y_max=top, width=80, help=words)
+    column = st.column_config.LineChartColumn("Over the run", y_min=0, y_max=top, width=75, help=words)
     return {"course": column}
 
 
-OPTIONAL = ("method", "data set", "interval", "last phase", "its interval", "accuracy", "cadence", "engine", "started")
+OPTIONAL = ("method", "data set", "interval", "last phase", "its interval", "accuracy", "started")
 
 heading(
     "Runs",

@@ -109,7 +109,8 @@ class Tracker:
     def _changed(self) -> None:
         """Sets the state that the patched functions read. It is called when the lens or ``attaching`` has changed."""
         try:
-            self.watch.turn(self._state())
+            if self.leaves:  # else it has stopped, and halts its lens, which calls this, too
+                self.watch.turn(self._state())
             if self._clues is not None and self.watch.of_step is not State.OFF:
                 self._clues.listen(self.watch.of_step is State.ALL)
         except Exception as error:  # in the training's own step

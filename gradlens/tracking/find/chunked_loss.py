@@ -18,8 +18,8 @@ NODE, WEIGHT = "linear_cross_entropy", 1
 
 CHUNKED = (
     "the weights inside a linear_cross_entropy with chunks have no gradient of a group; the layers before it are measured if the "
-    "script calls gradlens.observe(its input, labels) before loss.backward(); what is not measured counts as 'rest' beside a "
-    "measured loss; to measure everything, leave out the chunk options"
+    "script calls gradlens.observe(its input, labels) before loss.backward(); beside a measured loss all else counts as "
+    "'rest'; to measure everything, leave out the chunk options"
 )
 
 

@@ -14,7 +14,7 @@ class Folder:
     def column(self, name):
         return self.columns[name]
 
-    def events_in_force(self):
+    def _events_in_force(self):
         return self.events
 
 

@@ -10,7 +10,7 @@ demo: .venv/.installed
 
 # Several processes of one thread each: tests wait for processes and files more than they compute.
 test: .venv/.installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 slow: .venv/.installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --timeout=1800

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,13 @@ def pytest_configure() -> None:
     # Programs can be interrupted, also where a shell started the tests in the background.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts files first that hold tests with a time limit of their own, then large ones: no process is left alone with them."""
+    sizes = Counter(item.path for item in items)
+    long = {item.path for item in items if item.get_closest_marker("timeout")}
+    items.sort(key=lambda item: (item.path not in long, -sizes[item.path]))
 
 
 @pytest.fixture(autouse=True)

@@ -39,12 +39,13 @@ def _own_main_module() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nobody_listens_on() -> Iterator[None]:
-    """Fails a test that leaves a lens or a tracker at work: it would measure, and be counted, in those that come later."""
+    """Fails a test that leaves a lens, a tracker or a pass of ours at work: those that come later would meet it."""
     yield
-    patches = sys.modules.get("gradlens.guards.patches")
+    patches, passes = (sys.modules.get(f"gradlens.guards.{name}") for name in ("patches", "own_pass"))
     placed = {} if patches is None else patches._placed
     listening = [patch.name for patch, wrapper in placed.items() if wrapper.listeners.all]
     assert listening == []
+    assert passes is None or passes._running == []
 
 
 @pytest.fixture

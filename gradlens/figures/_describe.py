@@ -88,4 +88,4 @@ def subtitle(*parts: str) -> str:
             lines[-1] += f" · {part}"
         else:
             lines.append(part)
-    return "<br>".join(lines)
+    return " ·<br>".join(lines)

@@ -30,4 +30,4 @@ def test_of_many_groups_some_from_head_to_tail_have_lines(tmp_path, draw):
 
 def test_a_long_subtitle_goes_on_in_a_second_line():
     assert describe.subtitle("a" * 60, "", "b" * 60) == f"{'a' * 60} · {'b' * 60}"
-    assert describe.subtitle("a" * 60, "b" * 80, "c") == f"{'a' * 60}<br>{'b' * 80} · c"
+    assert describe.subtitle("a" * 60, "b" * 80, "c") == f"{'a' * 60} ·<br>{'b' * 80} · c"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,21 +18,32 @@ from tests.engines.zoo import GROUPS
 from tests.lens.training import batches, mlp
 
 
-class Interrupted(torch.autograd.Function):
-    """Raises KeyboardInterrupt in the next backward pass, once."""
+def acting(act: Callable[[], None]) -> Any:
+    """Returns a Function that does nothing but call ``act`` in the next backward pass after ``due`` was set, once."""
 
-    due = False
+    class Acting(torch.autograd.Function):
+        due = False
 
-    @staticmethod
-    def forward(ctx, x):
-        return x.clone()
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
 
-    @staticmethod
-    def backward(ctx, grad):
-        if Interrupted.due:
-            Interrupted.due = False
-            raise KeyboardInterrupt
-        return grad
+        @staticmethod
+        def backward(ctx, grad):
+            if Acting.due:
+                Acting.due = False
+                act()
+            return grad
+
+    return Acting
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+Interrupted = acting(interrupt)
+Signalled = acting(lambda: signal.raise_signal(signal.SIGUSR1))
 
 
 @pytest.mark.parametrize("engine", ["masked", "split"])
@@ -57,23 +69,6 @@ def test_an_interrupt_in_a_pass_of_ours_leaves_the_next_steps_right(engine: str)
 
     assert [step for step, _ in seen] == [0, 1, 1, 3, 4]
     assert all(residual < 1e-5 for _, residual in seen)
-
-
-class Signalled(torch.autograd.Function):
-    """Sends this process a signal in the next backward pass, once."""
-
-    due = False
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx, grad):
-        if Signalled.due:
-            Signalled.due = False
-            signal.raise_signal(signal.SIGUSR1)
-        return grad
 
 
 @pytest.fixture

@@ -21,9 +21,10 @@ def agreement_for(model: nn.Module, groups: ClassGroups) -> Agreement:
     """
     if not several():
         return Solo()
+    from gradlens.distributed.joint_processes import JointProcesses
     from gradlens.distributed.joint_steps import JointSteps
     from gradlens.distributed.team import Team
 
     wrapper = wrapper_of(model)
     sharing = sharing_of(model, wrapper)
-    return JointSteps(Team.meet(), sharing, wrapper, groups)
+    return JointSteps(JointProcesses(Team.meet(), sharing, wrapper, groups))

@@ -13,10 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 from gradlens.autograd.shards import why_not_repeatable
 from gradlens.distributed.joining import JOIN, JoinListener
 from gradlens.distributed.joint_processes import JointProcesses
-from gradlens.distributed.stepped_gradient import SharedSteppedGradient
-from gradlens.distributed.team import Outcome, Question, Team, Vote
+from gradlens.distributed.stepped_passes import combination
+from gradlens.distributed.team import Outcome, Question, Vote
 from gradlens.distributed.wrappers import Sharing
-from gradlens.groups import ClassGroups
 from gradlens.guards.error_text import in_one_line
 from gradlens.guards.patches import listen
 from gradlens.measure.agreement import OwnSteps
@@ -45,22 +44,16 @@ class JointSteps:
 
     retries = False
     _steps: OwnSteps
-    _stepped_gradient: SharedSteppedGradient
+    _stepped_gradient: SteppedGradient
     _recorder: Recorder
 
-    def __init__(
-        self, team: Team, sharing: Sharing, wrapper: DistributedDataParallel | None, groups: ClassGroups
-    ) -> None:
-        """Keeps its arguments.
+    def __init__(self, processes: JointProcesses) -> None:
+        """Keeps its argument.
 
         Args:
-            team: The processes.
-            sharing: How the processes share gradients.
-            wrapper: The DDP wrapper of the model, or None.
-            groups: K groups.
+            processes: The processes that train.
         """
-        self._team, self._sharing, self._wrapper = team, sharing, wrapper
-        self.processes = JointProcesses(team, sharing, wrapper, groups)
+        self.processes = processes
         self.open = False
         self._sending = self._paused = False
         self._ticks = self._next = 0
@@ -70,12 +63,12 @@ class JointSteps:
     @property
     def writes(self) -> bool:
         """Whether this process writes the log."""
-        return self._team.rank == 0
+        return self.processes.team.rank == 0
 
     def attach(self, steps: OwnSteps) -> SteppedGradient:
         """See ``Agreement``."""
         self._steps = steps
-        self._stepped_gradient = SharedSteppedGradient(steps.fail, self.processes)
+        self._stepped_gradient = SteppedGradient(steps.fail, self.processes.grad_is_averaged)
         self._forget_joins = listen(
             JOIN, JoinListener(partial(steps.guard, self._pause), partial(steps.guard, self._resume))
         )
@@ -90,23 +83,23 @@ class JointSteps:
     def started(self, step: int) -> None:
         """See ``Agreement``."""
         how = {Sharing.BY_HAND: "no wrapper; averaged", Sharing.WRAPPED: "averaged by", Sharing.SHARDS: "sharded by"}
-        gradients = f"{how[self._sharing]} {self._sharing.value}"
-        self._recorder.event("processes", step, processes=self._team.size, gradients=gradients)
+        gradients = f"{how[self.processes.sharing]} {self.processes.sharing.value}"
+        self._recorder.event("processes", step, processes=self.processes.team.size, gradients=gradients)
 
     def stop(self) -> None:
         """See ``Agreement``."""
         self._forget_joins()
-        self._team.post(Question.LEAVE)
+        self.processes.team.post(Question.LEAVE)
 
     def due(self) -> bool:
         """See ``Agreement``."""
-        if self._team.over or self._paused or self._ticks < self._next:
+        if self.processes.team.over or self._paused or self._ticks < self._next:
             return False
         begun, schedule = time.perf_counter(), self._steps.schedule
         decision: list[float] = []
         if self.writes:
             decision = [float(schedule.due()), float(schedule.ahead()), float(schedule.step)]
-        vote = self._team.vote(Question.SYNC, True, decision)
+        vote = self.processes.team.vote(Question.SYNC, True, decision)
         schedule.clock.own(time.perf_counter() - begun)
         if vote.outcome is not Outcome.GO:
             self._take(vote)
@@ -118,26 +111,26 @@ class JointSteps:
 
     def why_left_out(self, current: EngineAndMeter) -> str | None:
         """See ``Agreement``. With sharded parameters, a repeated backward pass could change the training."""
-        if not self.open or self._sharing is not Sharing.SHARDS:
+        if not self.open or self.processes.sharing is not Sharing.SHARDS:
             return None
         return why_not_repeatable(current.model.modules(), current.meter.params)
 
     def around(self, backward: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
         """See ``Agreement``."""
-        return _undelayed(self._wrapper, backward)
+        return _undelayed(self.processes.wrapper, backward)
 
     def decline(self) -> None:
         """See ``Agreement``."""
         if self.open:
             self.open = False
-            self._team.post(Question.DECLINE)
+            self.processes.team.post(Question.DECLINE)
 
     def stepped(self, *, measured: bool) -> None:
         """See ``Agreement``."""
         self._ticks += 1
         if self.open and not measured:
             self.open = False
-            self._take(self._team.vote(Question.COMMIT, False))
+            self._take(self.processes.team.vote(Question.COMMIT, False))
 
     def commits(self, meter: StepMeter) -> bool:
         """See ``Agreement``.
@@ -146,13 +139,15 @@ class JointSteps:
             StepDropped: The processes have set different passes aside.
         """
         self.open = False
-        vote = self._team.vote(Question.COMMIT, True, [float(len(meter.passes.totals))])
+        vote = self.processes.team.vote(Question.COMMIT, True, [float(len(meter.passes.totals))])
         if vote.outcome is not Outcome.GO:
             self._take(vote)
             return False
         self._sending = True
         if vote.numbers[0]:
-            self._stepped_gradient.decide(meter)
+            together = combination(self._stepped_gradient.set_aside(), meter, self.processes.team)
+            if together is not None:
+                self._stepped_gradient.count_together(together)
         return True
 
     def committed(self) -> None:
@@ -165,7 +160,7 @@ class JointSteps:
 
     def told(self) -> None:
         """See ``Agreement``."""
-        if self._team.over:
+        if self.processes.team.over:
             self._part()
 
     @contextmanager
@@ -174,16 +169,16 @@ class JointSteps:
         sending, self._sending = self._sending, False
         if not self.writes:
             step = self._steps.schedule.step
-            self._speak(f"process {self._team.rank}: step {step} could not be measured ({in_one_line(error)})")
+            self._speak(f"process {self.processes.team.rank}: step {step} could not be measured ({in_one_line(error)})")
         try:
             yield
         finally:
             if sending:
                 # The others wait for tensors that this process will not send.
-                self._team.abandon()
+                self.processes.team.abandon()
                 self._part()
             elif faults.over or faults.strict:
-                self._team.post(Question.LEAVE)
+                self.processes.team.post(Question.LEAVE)
 
     def _take(self, vote: Vote) -> None:
         """Handles a vote whose outcome is not GO."""
@@ -198,29 +193,29 @@ class JointSteps:
             )
 
     def _part(self) -> None:
-        why = self._team.reason or "another process measures no more"
+        why = self.processes.team.reason or "another process measures no more"
         step = self._steps.schedule.step
         self._recorder.warn("parted", step, f"measuring stops at step {step}, training goes on: {why}")
 
     def _pause(self) -> None:
         """Stops measuring for now: this process has no more data, and only answers the collectives of the others (``Join``)."""
-        if self._paused or self._team.over or not self._steps.running():
+        if self._paused or self.processes.team.over or not self._steps.running():
             return
         self._paused, self.open = True, False
         self._steps.skip()
-        self._team.post(Question.PAUSE)
+        self.processes.team.post(Question.PAUSE)
 
     def _resume(self) -> None:
         """Starts measuring again: no process has more data in the ``Join`` block, and all go on together."""
-        if self._team.over or not self._steps.running():
+        if self.processes.team.over or not self._steps.running():
             return
-        vote = self._team.vote(Question.RESUME, True)
+        vote = self.processes.team.vote(Question.RESUME, True)
         if vote.outcome is not Outcome.GO:
             self._take(vote)
             return
         schedule = self._steps.schedule
         own = schedule.step
-        step = int(self._team.max(torch.tensor([float(own)], dtype=torch.float64)))
+        step = int(self.processes.team.max(torch.tensor([float(own)], dtype=torch.float64)))
         if step > own and self.writes:
             self._recorder.event("left-out", own, message=f"no data here in steps {own} to {step - 1}")
         schedule.step, self._ticks, self._next, self._paused = step, 0, 0, False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,23 @@ from torch.utils.hooks import RemovableHandle
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.shards import local
 from gradlens.measure.meter import StepMeter
+from gradlens.measure.step_passes import StepPasses
 from gradlens.measure.stepped_passes import Together, step_together, taken_away
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Gradients of passes set aside, and the gradient that the optimizer stepped on.
+
+    Attributes:
+        passes: The [P] gradients of M passes, in their order; empty if no pass was set aside.
+        taken_away: Indices of the parameters that have lost gradients of earlier passes.
+        stepped: The [P] gradients that the optimizer stepped on; None if no pass was set aside.
+    """
+
+    passes: Sequence[Grads]
+    taken_away: Sequence[int]
+    stepped: Grads | None
 
 
 class SteppedGradient:
@@ -24,19 +41,27 @@ class SteppedGradient:
 
     ``.grad`` is read when the optimizer's step begins. If the optimizer runs the passes itself, in a closure, it is read when
     the step is over: then it holds the gradient of the last pass. Nothing here waits for the device, except ``step_together``.
+
+    If several processes train, they compare passes set aside together (see ``set_aside``). Otherwise each compares its own
+    ``.grad``, unless the script averages gradients by hand: it does so between the backward pass and the step.
     """
 
-    def __init__(self, fail: Callable[[Exception], None]) -> None:
-        """Keeps its argument. Nothing is compared yet.
+    def __init__(
+        self, fail: Callable[[Exception], None], grad_is_averaged: Callable[[StepPasses], bool] | None = None
+    ) -> None:
+        """Keeps its arguments. Nothing is compared yet.
 
         Args:
             fail: Is given each error of gradlens, which must not reach the training's step.
+            grad_is_averaged: Says whether ``.grad`` is averaged over the processes after the passes; None in a single process.
         """
-        self._fail = fail
+        self._fail, self._grad_is_averaged = fail, grad_is_averaged
         self._meter: StepMeter | None = None
         self._owned: Sequence[int] = ()
         self._left: Tensor | None = None
         self._passes: Sequence[Grads] = ()
+        self._waits = False  # whether the processes compare the passes set aside, when the step is over
+        self._stepped: Grads | None = None
         self._found: Tensor | None = None
         self._together = False
         self._steps_as_torch = False
@@ -56,7 +81,10 @@ class SteppedGradient:
         passes, taken = meter.passes, meter.passes.sums.taken
         whole = [*passes.totals, passes.sums.total] if passes.totals else []
         self._passes = [vector for vector in whole if vector is not None]
-        self._note(self._gradients() if taken is None else [taken[i] for i in self._owned])
+        shared = self._grad_is_averaged
+        self._waits = shared is not None and bool(self._passes)
+        if shared is None or (not self._waits and shared(passes)):
+            self._left = _signature(self._gradients() if taken is None else [taken[i] for i in self._owned])
         self._steps_as_torch = type(optimizer).__module__.startswith("torch.optim.")
         if self._handle is None:
             self._handle = optimizer.register_step_pre_hook(self._before_step)
@@ -90,10 +118,17 @@ class SteppedGradient:
         """Drops what was kept. The hook stays, because torch may be calling the optimizer's hooks: they must not change then."""
         self._found = self._left = self._meter = None
         self._passes, self._together = (), False
+        self._waits, self._stepped = False, None
 
-    def _note(self, left: Grads) -> None:
-        """Keeps the numbers of the gradients after a pass."""
-        self._left = _signature(left)
+    def set_aside(self) -> SetAside:
+        """Returns what this process has set aside in this step, for the processes to compare."""
+        if self._waits:  # the passes ran inside the optimizer's step
+            self._look(None)
+        return SetAside(self._passes, taken_away(self._passes, self._owned), self._stepped)
+
+    def count_together(self, together: Together) -> None:
+        """Lets the passes set aside count, as the processes have decided."""
+        self._together, self._found = True, torch.tensor([together.scale, together.rest])
 
     def _before_step(self, optimizer: Any, *_: Any) -> None:
         try:
@@ -107,6 +142,10 @@ class SteppedGradient:
         Args:
             factor: The gradient scaler's scale, if the optimizer divides by it itself; or None.
         """
+        if self._waits and self._meter is not None:
+            self._waits = False
+            self._stepped = [None if p.grad is None else p.grad.detach().clone() for p in self._meter.params]
+            return
         left, self._left = self._left, None
         passes, self._passes = self._passes, ()
         stepped = self._gradients()

@@ -118,7 +118,7 @@ class Keeps(torch.autograd.Function):
 
 
 def test_only_what_adds_up_a_gradient_is_a_leaf(a):
-    from gradlens.tracking.find.sightings import leaves
+    from gradlens.tracking.find.loss_calls import leaves
 
     c = Keeps.apply(a.exp()).sum()
     assert len(list(walk([edge_of(c)], leaves=False))) == 3

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gradlens.tracking.attach.step_count import StepCount
 from gradlens.tracking.find.evidence import Evidence, class_count
 from gradlens.tracking.find.group_choice import fit
-from gradlens.tracking.find.sightings import Found, recomputes_unseen
+from gradlens.tracking.find.loss_calls import Found, recomputes_unseen
 from gradlens.tracking.find.targets import contrasts
 from gradlens.tracking.options import TrackOptions
 

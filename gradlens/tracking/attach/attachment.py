@@ -22,9 +22,9 @@ from gradlens.tracking.find.drawn_samples import DrawnSamples
 from gradlens.tracking.find.evidence import Evidence, class_count, within
 from gradlens.tracking.find.group_choice import over
 from gradlens.tracking.find.group_search import GroupSearch
+from gradlens.tracking.find.loss_calls import Found, leaves
 from gradlens.tracking.find.models import Owners, find_owners
 from gradlens.tracking.find.observed_classes import Classes, told_by_data
-from gradlens.tracking.find.sightings import Found, leaves
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
 

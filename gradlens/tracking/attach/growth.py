@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gradlens.tracking.find.classifiers import classifier_of
 from gradlens.tracking.find.evidence import class_count
-from gradlens.tracking.find.sightings import Found
+from gradlens.tracking.find.loss_calls import Found
 from gradlens.tracking.find.targets import contrasts
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gradlens.autograd.graph import inputs_of
 from gradlens.tracking.find.classifiers import leaf_at
-from gradlens.tracking.find.sightings import nodes_above_losses
+from gradlens.tracking.find.loss_calls import nodes_above_losses
 
 # A part of the node's name, and the position of the weight [C, D] among its inputs.
 NODE, WEIGHT = "linear_cross_entropy", 1

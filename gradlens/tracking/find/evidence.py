@@ -12,8 +12,8 @@ from torch import Tensor
 from gradlens.autograd.graph import Edge
 from gradlens.batch.labelled import Labelled, LossTerm
 from gradlens.tracking.find.classifiers import classifier_of, origin_of
+from gradlens.tracking.find.loss_calls import Found, Sighting
 from gradlens.tracking.find.mixing import joined, masses, mixed, share_of, weights_of
-from gradlens.tracking.find.sightings import Found, Sighting
 from gradlens.tracking.find.targets import IGNORED
 
 

@@ -19,11 +19,11 @@ from gradlens.tracking.find.classifiers import classifier_of
 from gradlens.tracking.find.compiled_loss import is_inside
 from gradlens.tracking.find.evidence import Evidence, class_count, observed, weigh
 from gradlens.tracking.find.labels_in_graph import find_labels
+from gradlens.tracking.find.loss_calls import Found, leaves
 from gradlens.tracking.find.models import find_owners
 from gradlens.tracking.find.observed import Observed
 from gradlens.tracking.find.observed_classes import told_by_graph
 from gradlens.tracking.find.outputs import Outputs
-from gradlens.tracking.find.sightings import Found, leaves
 from gradlens.tracking.find.targets import contrasts, is_taught, with_hard_labels
 
 # After this many backward passes in whose graphs no labels were found, no more graphs are searched.

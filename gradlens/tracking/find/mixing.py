@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gradlens.batch.labelled import Labelled
 from gradlens.guards.own_pass import OwnPass
-from gradlens.tracking.find.sightings import Found
+from gradlens.tracking.find.loss_calls import Found
 
 
 def weights_of(calls: Sequence[Found], roots: Sequence[Tensor]) -> list[Tensor]:

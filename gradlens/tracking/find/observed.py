@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from gradlens.autograd.graph import Node, edge_of, walk
-from gradlens.tracking.find.sightings import all_nodes
+from gradlens.tracking.find.loss_calls import all_nodes
 
 # Tensors of at most this many graphs are kept. Older graphs are evaluations, which have no backward pass.
 GRAPHS = 4

@@ -21,7 +21,7 @@ from gradlens.tracking.find.drawn_samples import DrawnSamples
 from gradlens.tracking.find.evidence import class_count
 from gradlens.tracking.find.group_choice import needs_counts
 from gradlens.tracking.find.group_search import fits, may_be
-from gradlens.tracking.find.sightings import Found
+from gradlens.tracking.find.loss_calls import Found
 from gradlens.tracking.options import TrackOptions
 
 

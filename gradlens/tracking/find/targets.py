@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gradlens.tracking.find.classifiers import classifier_of, has_outputs
-from gradlens.tracking.find.sightings import Sighting
+from gradlens.tracking.find.loss_calls import Sighting
 from gradlens.tracking.find.similarities import are_similarities
 
 # In a batch of at least this many rows, labels 0, 1, 2, ... are positions, not one sample of each class.

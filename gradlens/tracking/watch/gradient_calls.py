@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from gradlens.tracking.find.sightings import leaves
+from gradlens.tracking.find.loss_calls import leaves
 
 if TYPE_CHECKING:
     from gradlens.guards.run_once import RunOnce

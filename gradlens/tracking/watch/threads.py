@@ -38,7 +38,7 @@ class Threads:
         here = current_thread()
         if here is self._trains:
             return True
-        from gradlens.tracking.find.sightings import leaves
+        from gradlens.tracking.find.loss_calls import leaves
 
         known = {id(param) for param in params}
         if any(id(leaf) in known for leaf in leaves(roots)):

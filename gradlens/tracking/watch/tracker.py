@@ -124,7 +124,7 @@ class Tracker:
 
     def loss_called(self, function: str, logits: Any, labels: Any, ignore_index: Any, output: Any) -> None:
         """Is called for each loss call of the forward pass."""
-        from gradlens.tracking.find.sightings import Sighting, attach, is_trained
+        from gradlens.tracking.find.loss_calls import Sighting, attach, is_trained
 
         if is_trained(logits, labels, output):
             attach(Sighting(logits, labels, int(ignore_index), function), output)
@@ -208,10 +208,10 @@ class Tracker:
             self.lens.measured_backward(roots[0], anchors=[], labels=roots[0], backward=once)
             return
         from gradlens import marks
-        from gradlens.tracking.find import sightings
+        from gradlens.tracking.find import loss_calls
         from gradlens.tracking.find.labels import Clues
 
-        if marks.measured(lambda: sightings.leaves(roots), self.lens):
+        if marks.measured(lambda: loss_calls.leaves(roots), self.lens):
             self.notices.say("own", "a model has a lens of its own already, which goes on alone")
             self._left_alone += 1
             if self.lens is None and self._left_alone >= LEFT_ALONE:
@@ -219,7 +219,7 @@ class Tracker:
             return
         if self.seen.packed:
             raise RuntimeError(PACKED)
-        found = sightings.find(roots) if self.seen.loss else []
+        found = loss_calls.find(roots) if self.seen.loss else []
         if not plain and self.lens is not None:
             self.notices.say(
                 "partial",
@@ -236,7 +236,7 @@ class Tracker:
                 self._measure(roots, evidence, once, taken, retains)
         finally:
             if not retains:
-                sightings.forget(found)
+                loss_calls.forget(found)
 
     def _compiled(self) -> None:
         self.seen.compiled = True

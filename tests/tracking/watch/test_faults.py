@@ -39,7 +39,7 @@ MODULES = (
     "find.passes",
     "watch.notices",
     "watch.patches",
-    "find.sightings",
+    "find.loss_calls",
     "watch.state",
     "attach.step_count",
     "watch.tracker",

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gradlens.tracking.find import sightings
+from gradlens.tracking.find import loss_calls
 from gradlens.tracking.find.evidence import weigh
-from gradlens.tracking.find.sightings import Sighting, attach, find
+from gradlens.tracking.find.loss_calls import Sighting, attach, find
 
 
 def called(logits, labels, function=F.cross_entropy, ignore_index=-100, **options):
@@ -68,7 +68,7 @@ def test_forgetting_frees_the_logits_of_a_loss_that_is_kept(batch):
     logits = model(torch.randn(6, 5))
     loss = called(logits, labels)
     found = find([loss])
-    sightings.forget(found)
+    loss_calls.forget(found)
     gone = weakref.ref(logits)
     del logits, found
     assert gone() is None
@@ -77,7 +77,7 @@ def test_forgetting_frees_the_logits_of_a_loss_that_is_kept(batch):
 
 def test_leaves_are_the_parameters(batch):
     model, logits, labels = batch
-    assert {id(leaf) for leaf in sightings.leaves([called(logits, labels)])} == {id(p) for p in model.parameters()}
+    assert {id(leaf) for leaf in loss_calls.leaves([called(logits, labels)])} == {id(p) for p in model.parameters()}
 
 
 def test_several_heads_with_the_same_labels_are_several_anchors(batch):

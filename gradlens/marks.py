@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class AtWork(Protocol):
+class ActiveLens(Protocol):
     """What this file needs from an active lens."""
 
     @property
@@ -28,15 +28,15 @@ class AtWork(Protocol):
         """Logs a text at this moment."""
 
 
-_lenses: list[AtWork] = []
+_lenses: list[ActiveLens] = []
 
 
-def enter(lens: AtWork) -> None:
+def enter(lens: ActiveLens) -> None:
     """Adds a lens to the active ones."""
     _lenses.append(lens)
 
 
-def leave(lens: AtWork) -> None:
+def leave(lens: ActiveLens) -> None:
     """Removes a lens from the active ones. Does nothing if it is not among them."""
     if lens in _lenses:
         _lenses.remove(lens)
@@ -64,7 +64,7 @@ def mark(text: str) -> None:
         lens.mark(text)
 
 
-def measured(params: Callable[[], Iterable[Tensor]], unless: AtWork | None) -> bool:
+def measured(params: Callable[[], Iterable[Tensor]], unless: ActiveLens | None) -> bool:
     """Says whether another active lens of this process measures one of these parameters.
 
     Args:

@@ -121,7 +121,7 @@ def notes_of(claims: Iterable[Claim]) -> list[str]:
     return list(dict.fromkeys(claim.note for claim in claims if claim.note))
 
 
-def window_of(steps: int) -> int:
+def fluctuation_window(steps: int) -> int:
     """Returns how many measured steps the running mean covers from which fluctuations are taken.
 
     Args:
@@ -189,7 +189,7 @@ def _cause_claims(long_tailed: Run, tail: str) -> list[Claim]:
     statement = f"in the long-tailed run {tail} enlarges the variance of the overall gradient's norm"
     measure = f"absolute fluctuation, overall / overall without {tail}"
     claims = [_claim("c", "contribution", statement, measure, effect, 1.0)]
-    window = window_of(len(overall))
+    window = fluctuation_window(len(overall))
     for per in CONVENTIONS:
         x, y = (fluctuations(v, window) for v in (overall, long_tailed.norm(tail, per=per)))
         effect = rank_correlation(x, y)
@@ -200,7 +200,7 @@ def _cause_claims(long_tailed: Run, tail: str) -> list[Claim]:
 
 def _sizes(values: Floats) -> Floats:
     """Returns [T] the logarithms of the absolute fluctuations; NaN where a value is absent or does not fluctuate."""
-    return _logarithms(np.abs(fluctuations(values, window_of(len(values)))), values)
+    return _logarithms(np.abs(fluctuations(values, fluctuation_window(len(values)))), values)
 
 
 def _relative_sizes(norms: Floats) -> Floats:

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from gradlens.batch.rounding import rounding_of
 from gradlens.batch.rows import LabelsError, rows_around_classes, rows_lead
-from gradlens.guards.module_hook import Listening, StepHook
+from gradlens.guards.module_hook import InstalledHook, StepHook
 from gradlens.guards.unseen_hooks import listen
 
 # How many forward passes are remembered between two backward passes. Earlier ones are hardly ever differentiated.
@@ -34,7 +34,7 @@ class AnchorWatch:
             fail: Is given an error of gradlens' hook, which must not reach the training's forward pass.
         """
         self._model, self._fail = model, fail
-        self._handle: Listening | None = None
+        self._handle: InstalledHook | None = None
         self._outputs: list[Any] = []
         self.rounding = 0.0
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from gradlens.batch.rows import AnchorRows, Rows, group_rows
+from gradlens.batch.rows import AnchorRows, RowsByGroup, group_rows
 from gradlens.batch.scores import group_scores
 from gradlens.groups import ClassGroups
 
@@ -56,7 +56,7 @@ class Labelled:
     terms: tuple[LossTerm, ...] = ()
 
 
-def rows_of(labelled: Sequence[Labelled], groups: ClassGroups) -> Rows:
+def rows_of(labelled: Sequence[Labelled], groups: ClassGroups) -> RowsByGroup:
     """Assigns the rows of several anchors to groups.
 
     Args:
@@ -64,14 +64,14 @@ def rows_of(labelled: Sequence[Labelled], groups: ClassGroups) -> Rows:
         groups: K groups.
 
     Returns:
-        Rows with one part for each anchor. Its counts are those of all anchors together.
+        The rows, with one part for each anchor. Their counts are those of all anchors together.
 
     Raises:
         LabelsError: Labels do not fit their anchor or the groups; see ``group_rows``.
     """
     parts = [_part(item, groups) for item in labelled]
     counted = [_counts(part) for part in parts]
-    return Rows(
+    return RowsByGroup(
         weights=parts[0].rows.weights.new_zeros(0, len(groups)),
         counts=tuple(sum(counts) for counts in zip(*counted, strict=True)),
         untracked=sum(rows.untracked for part in parts for rows in (part.rows, *(rows for _, rows in part.terms))),
@@ -81,7 +81,7 @@ def rows_of(labelled: Sequence[Labelled], groups: ClassGroups) -> Rows:
 
 
 def scores_of(
-    anchors: Sequence[Tensor], labels: Tensor, rows: Rows, groups: ClassGroups, logits: Tensor | None = None
+    anchors: Sequence[Tensor], labels: Tensor, rows: RowsByGroup, groups: ClassGroups, logits: Tensor | None = None
 ) -> Tensor:
     """Returns the scores [2, K] of ``group_scores``; where anchors have their own labels, summed over the anchors."""
     if not rows.parts:
@@ -94,7 +94,7 @@ def scores_of(
     return torch.stack([scores.to(found[0].device) for scores in found]).sum(0)
 
 
-def outside(rows: Rows) -> Rows:
+def outside(rows: RowsByGroup) -> RowsByGroup:
     """Returns rows with a single group: the part of each row that belongs to no group of ``rows``."""
     left = (1 - rows.weights.sum(-1, keepdim=True)).clamp(min=0)
     parts = tuple(
@@ -105,7 +105,7 @@ def outside(rows: Rows) -> Rows:
 
 
 def _part(item: Labelled, groups: ClassGroups) -> AnchorRows:
-    def rows(labels: Tensor, ignore_index: int) -> Rows:
+    def rows(labels: Tensor, ignore_index: int) -> RowsByGroup:
         return group_rows(labels, groups, item.anchor, ignore_index, class_dim=item.class_dim)
 
     terms = tuple((term.edge, rows(term.labels, term.ignore_index)) for term in item.terms)

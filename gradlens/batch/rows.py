@@ -1,4 +1,4 @@
-"""Rows: which rows of an anchor belong to which group. One copy of the labels to the CPU finds it."""
+"""RowsByGroup: which rows of an anchor belong to which group. One copy of the labels to the CPU finds it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowsByGroup:
     """The rows of one batch by group.
 
     Attributes:
@@ -54,15 +54,15 @@ class AnchorRows:
         terms: For each loss call on the anchor that has its own labels: its result in the graph, and the rows by its labels.
     """
 
-    rows: Rows
+    rows: RowsByGroup
     labels: Tensor
     share: float | Tensor
-    terms: tuple[tuple[GradientEdge, Rows], ...]
+    terms: tuple[tuple[GradientEdge, RowsByGroup], ...]
 
 
 def group_rows(
     labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index: int = -100, *, class_dim: int | None = None
-) -> Rows:
+) -> RowsByGroup:
     """Assigns the rows of an anchor to groups.
 
     It copies the labels to the CPU. An ordinary measured step waits for the device only here (with ``func`` once more).
@@ -87,7 +87,7 @@ def group_rows(
     flat = weights.reshape(-1, len(groups))
     left = 1 - flat.sum(1)
     index = tuple(torch.nonzero(flat[:, k]).flatten().to(anchor.device, non_blocking=True) for k in range(len(groups)))
-    return Rows(
+    return RowsByGroup(
         weights=weights.to(
             anchor.device, torch.promote_types(anchor.dtype.to_real(), torch.float32), non_blocking=True
         ),

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gradlens.autograd.graph import Edge, Leaf, edge_of, walk
-from gradlens.batch.rows import Rows
+from gradlens.batch.rows import RowsByGroup
 
 # At most so many edges of a graph are searched.
 SEARCHED = 200_000
@@ -42,7 +42,7 @@ class Samples:
     counts: tuple[float, ...]
 
     @classmethod
-    def of(cls, anchors: Sequence[Tensor], labels: Tensor, rows: Rows) -> Self:
+    def of(cls, anchors: Sequence[Tensor], labels: Tensor, rows: RowsByGroup) -> Self:
         """Returns the samples of a backward pass that is about to run."""
         return cls(tuple(edge_of(anchor) for anchor in anchors), labels.detach(), rows.counts)
 

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradlens.batch.rows import Rows, classes_within
+from gradlens.batch.rows import RowsByGroup, classes_within
 from gradlens.groups import ClassGroups
 
 
 def group_scores(
-    anchors: Sequence[Tensor], labels: Tensor, rows: Rows, groups: ClassGroups, logits: Tensor | None = None
+    anchors: Sequence[Tensor], labels: Tensor, rows: RowsByGroup, groups: ClassGroups, logits: Tensor | None = None
 ) -> Tensor:
     """Returns [2, K] on the device: the summed cross-entropy of each group, and its number of correct samples.
 

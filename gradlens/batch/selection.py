@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gradlens.batch.rows import Rows
+from gradlens.batch.rows import RowsByGroup
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Selection:
         return taken * weight.to(torch.promote_types(taken.dtype, torch.float32))
 
 
-def select(rows: Rows, group: int) -> Selection:
+def select(rows: RowsByGroup, group: int) -> Selection:
     """Returns the rows that belong to a group, wholly or in part."""
     index = rows.index[group]
     weight = rows.weights[:, group].index_select(0, index)

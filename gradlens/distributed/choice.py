@@ -6,7 +6,7 @@ from torch import nn
 
 from gradlens.distributed.wrappers import several, sharing_of, wrapper_of
 from gradlens.groups import ClassGroups
-from gradlens.measure.agreement import Agreement, Solo
+from gradlens.measure.agreement import Agreement, SingleProcessAgreement
 
 
 def agreement_for(model: nn.Module, groups: ClassGroups) -> Agreement:
@@ -20,7 +20,7 @@ def agreement_for(model: nn.Module, groups: ClassGroups) -> Agreement:
         TeamError: Other processes train the same model, and it cannot be measured with them.
     """
     if not several():
-        return Solo()
+        return SingleProcessAgreement()
     from gradlens.distributed.joint_processes import JointProcesses
     from gradlens.distributed.joint_steps import JointSteps
     from gradlens.distributed.team import Team

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from gradlens.autograd.float_range import in_range
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import dense, inner_products
-from gradlens.batch.rows import Rows
+from gradlens.batch.rows import RowsByGroup
 from gradlens.distributed.errors import TeamError
 from gradlens.distributed.means import means
 from gradlens.distributed.team import Outcome, Question, Team
@@ -100,8 +100,8 @@ class JointProcesses:
         return self.committed
 
     def agree(
-        self, step: StepState, losses: Sequence[Tensor], reached: Sequence[int], rows: Rows, switch: EngineSwitch
-    ) -> Rows:
+        self, step: StepState, losses: Sequence[Tensor], reached: Sequence[int], rows: RowsByGroup, switch: EngineSwitch
+    ) -> RowsByGroup:
         """See ``TrainingProcesses``. If the pass holds collectives, the counts are sums over all processes.
 
         Raises:
@@ -123,7 +123,7 @@ class JointProcesses:
             raise StepDropped("the loss depends on other anchors in another process")
         return replace(rows, counts=tuple(total[: len(counts)].tolist()), untracked=float(total[len(counts)]))
 
-    def largest(self, rows: Rows) -> int:
+    def largest(self, rows: RowsByGroup) -> int:
         """See ``TrainingProcesses``."""
         here = np.asarray(rows.counts, dtype=np.float64) if self._joint else self._class_numbers
         return int(np.argmax(self._seen if self._seen.any() else here))

@@ -8,10 +8,10 @@ from gradlens.distributed.team import Team
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.processes import StepDropped
 from gradlens.measure.stepped_gradient import SetAside
-from gradlens.measure.stepped_passes import Together, step_together
+from gradlens.measure.stepped_passes import Combination, step_together
 
 
-def combination(here: SetAside, meter: StepMeter, team: Team) -> Together | None:
+def combination(here: SetAside, meter: StepMeter, team: Team) -> Combination | None:
     """Says whether the optimizer steps on a combination of the gradients of all passes; see ``step_together``.
 
     It compares means over the processes. A script may average the gradients of each pass before it combines them, or each

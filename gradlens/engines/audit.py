@@ -50,7 +50,7 @@ class DirectUse(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Account:
+class AuditResult:
     """The result of an audit.
 
     Attributes:
@@ -62,7 +62,7 @@ class Account:
     direct: tuple[DirectUse, ...]
 
 
-def audit(anchors: Sequence[Tensor], regions: Iterable[Region], measured: Collection[int]) -> Account:
+def audit(anchors: Sequence[Tensor], regions: Iterable[Region], measured: Collection[int]) -> AuditResult:
     """Walks the graph below the anchors, and finds every use of a measured parameter.
 
     It looks only at the structure: no arithmetic, no waiting for a device, about a microsecond for each node.
@@ -96,7 +96,7 @@ def audit(anchors: Sequence[Tensor], regions: Iterable[Region], measured: Collec
                     direct.append(DirectUse(node, position, variable))
             elif child in inside and child not in entries:
                 raise EngineRefusal(f"split: {node.name()} uses a value from inside a layer")
-    return Account(below, tuple(direct))
+    return AuditResult(below, tuple(direct))
 
 
 def enters(loss: Tensor, anchors: Sequence[Tensor], below: Collection[Any]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from gradlens.autograd.grads import Grads
-from gradlens.batch.rows import Rows
+from gradlens.batch.rows import RowsByGroup
 from gradlens.choices import ENGINES
 from gradlens.engines.func import FuncEngine
 from gradlens.engines.masked import MaskedEngine
@@ -101,7 +101,7 @@ class EngineSwitch:
         self,
         losses: Sequence[Tensor],
         anchors: Sequence[Tensor],
-        rows: Rows,
+        rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:

@@ -11,14 +11,14 @@ from torch.utils._pytree import tree_leaves
 
 from gradlens.autograd.cotangents import bypasses
 from gradlens.autograd.grads import Grads
-from gradlens.batch.rows import Rows
+from gradlens.batch.rows import RowsByGroup
 from gradlens.engines.fallback_warning import no_fallback_warning
 from gradlens.engines.masks import GroupCotangents
 from gradlens.engines.protocol import EngineRefusal
 from gradlens.engines.replay import ForwardCall, untouched
 from gradlens.guards.deferred_error import HeldError
 from gradlens.guards.forward_hooks import script_forward_hooks
-from gradlens.guards.module_hook import Listening, StepHook
+from gradlens.guards.module_hook import InstalledHook, StepHook
 from gradlens.guards.unseen_hooks import listen
 
 # How far a replayed output may be from the training's, relative to its size. Other kernels add up in another order.
@@ -47,7 +47,7 @@ class FuncEngine:
         self._model = model
         self._params = list(params)
         self._chunk_size = chunk_size
-        self._handles: list[Listening] = []
+        self._handles: list[InstalledHook] = []
         self._calls: list[ForwardCall] = []
         self._outputs: list[Any] = []
         self._held = HeldError()
@@ -79,7 +79,7 @@ class FuncEngine:
         self,
         losses: Sequence[Tensor],
         anchors: Sequence[Tensor],
-        rows: Rows,
+        rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:
@@ -102,7 +102,7 @@ class FuncEngine:
             self._outputs.append(output)
 
     def _pull_back(
-        self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: Rows, wanted: Sequence[tuple[int, int]]
+        self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: RowsByGroup, wanted: Sequence[tuple[int, int]]
     ) -> list[Grads]:
         self._held.check()
         if len(self._calls) != 1 or len(self._outputs) != 1:
@@ -132,7 +132,7 @@ class FuncEngine:
         self,
         losses: Sequence[Tensor],
         anchors: Sequence[Tensor],
-        rows: Rows,
+        rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         leaves: Sequence[Tensor],
     ) -> list[list[Tensor | None]]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.pull_back import gradients
-from gradlens.batch.rows import Rows
+from gradlens.batch.rows import RowsByGroup
 from gradlens.engines.masks import GroupCotangents
 
 
@@ -34,7 +34,7 @@ class MaskedEngine:
         self,
         losses: Sequence[Tensor],
         anchors: Sequence[Tensor],
-        rows: Rows,
+        rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:
@@ -47,7 +47,7 @@ class MaskedEngine:
 def pull_back(
     losses: Sequence[Tensor],
     anchors: Sequence[Tensor],
-    rows: Rows,
+    rows: RowsByGroup,
     wanted: Sequence[tuple[int, int]],
     params: Sequence[nn.Parameter],
 ) -> list[Grads]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gradlens.autograd.cotangents import cotangents, cut
-from gradlens.batch.rows import AnchorRows, Rows, mask_rows
+from gradlens.batch.rows import AnchorRows, RowsByGroup, mask_rows
 
 
 class GroupCotangents:
@@ -19,7 +19,7 @@ class GroupCotangents:
     from a term that the script computes from the logits, or is only rounding.
     """
 
-    def __init__(self, loss: Tensor, anchors: Sequence[Tensor], rows: Rows) -> None:
+    def __init__(self, loss: Tensor, anchors: Sequence[Tensor], rows: RowsByGroup) -> None:
         """Computes the gradient of the loss at the anchors. The graph stays in place.
 
         Args:
@@ -30,7 +30,7 @@ class GroupCotangents:
         direct = cotangents(loss, anchors)
         parts = rows.parts or (None,) * len(anchors)
         # For each anchor: pairs of a part of its gradient and the rows that mask this part.
-        self._by_rows: list[list[tuple[Tensor, Rows]]] = []
+        self._by_rows: list[list[tuple[Tensor, RowsByGroup]]] = []
         for anchor, whole, part in zip(anchors, direct, parts, strict=True):
             if whole is None:
                 self._by_rows.append([])
@@ -51,11 +51,11 @@ class GroupCotangents:
 
 def _of_terms(
     loss: Tensor, anchors: Sequence[Tensor], anchor: Tensor, whole: Tensor, part: AnchorRows
-) -> list[tuple[Tensor, Rows]]:
+) -> list[tuple[Tensor, RowsByGroup]]:
     edges = [edge for edge, _ in part.terms]
     with cut(anchors):
         weights: Sequence[Tensor | None] = torch.autograd.grad(loss, edges, retain_graph=True, allow_unused=True)
-    found: list[tuple[Tensor, Rows]] = []
+    found: list[tuple[Tensor, RowsByGroup]] = []
     for (edge, rows), weight in zip(part.terms, weights, strict=True):
         if weight is None:
             continue

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 from torch import Tensor
 
 from gradlens.autograd.grads import Grads
-from gradlens.batch.rows import Rows
+from gradlens.batch.rows import RowsByGroup
 
 # (loss component, group). The group None is the `rest`: what reaches the parameters outside every group.
 Vector: TypeAlias = tuple[int, int | None]
@@ -37,7 +37,7 @@ class Engine(Protocol):
         self,
         losses: Sequence[Tensor],
         anchors: Sequence[Tensor],
-        rows: Rows,
+        rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:

@@ -16,17 +16,17 @@ from torch.utils.hooks import RemovableHandle
 
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.graph import edge_of
-from gradlens.batch.rows import Rows
+from gradlens.batch.rows import RowsByGroup
 from gradlens.batch.selection import select
 from gradlens.engines import direct_uses as direct
-from gradlens.engines.audit import Account, DirectUse, Region, audit, enters
+from gradlens.engines.audit import AuditResult, DirectUse, Region, audit, enters
 from gradlens.engines.backward_scale import BackwardScale
 from gradlens.engines.group_sums import GroupSums, plain_arithmetic
 from gradlens.engines.layer_calls import AttentionCall, LayerCall
 from gradlens.engines.layers import LayerKind, attention, kind_of
 from gradlens.engines.protocol import EngineRefusal
 from gradlens.guards.deferred_error import HeldError
-from gradlens.guards.module_hook import Listening, StepHook
+from gradlens.guards.module_hook import InstalledHook, StepHook
 from gradlens.guards.unseen_hooks import listen
 
 MIXES = "train-mode BatchNorm mixes the samples of a batch"
@@ -47,7 +47,7 @@ class SplitEngine:
         self._model = model
         self._params = list(params)
         self._measured = {id(param) for param in params}
-        self._handles: list[Listening | RemovableHandle] = []
+        self._handles: list[InstalledHook | RemovableHandle] = []
         self._calls: list[LayerCall | AttentionCall] = []
         self._recording = False
         self._sums: GroupSums | None = None
@@ -77,7 +77,7 @@ class SplitEngine:
         self,
         losses: Sequence[Tensor],
         anchors: Sequence[Tensor],
-        rows: Rows,
+        rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:
@@ -113,7 +113,7 @@ class SplitEngine:
         Raises:
             EngineRefusal: It cannot. The message says why.
         """
-        self._account(roots, anchors, dims, several=several)
+        self._audited(roots, anchors, dims, several=several)
 
     def _arm_module(self, path: str, module: nn.Module) -> None:
         if _mixes(module):
@@ -190,24 +190,24 @@ class SplitEngine:
             self._calls.append(call)
             output.register_hook(self._held.hook(self._on_gradient, call))  # type: ignore[no-untyped-call]
 
-    def _check(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: Rows) -> tuple[DirectUse, ...]:
+    def _check(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: RowsByGroup) -> tuple[DirectUse, ...]:
         self._held.check()
         if len(losses) != 1:
             raise EngineRefusal(f"split: {len(losses)} loss components are differentiated in one backward pass")
         count = rows.weights.shape[0]
-        account = self._account(losses, anchors, rows.weights.ndim - 1, several=bool(rows.parts))
+        found = self._audited(losses, anchors, rows.weights.ndim - 1, several=bool(rows.parts))
         for call in self._calls:
-            if call.region.entry in account.nodes:
-                reason = call.refusal(count, account.nodes)
+            if call.region.entry in found.nodes:
+                reason = call.refusal(count, found.nodes)
                 if reason is not None:
                     raise _refusal(call.region.path, call.module, reason)
-        for use in account.direct:
+        for use in found.direct:
             reason = direct.refusal(use, count)
             if reason is not None:
                 raise EngineRefusal(f"split: {self._name_of(use.param)} {reason}")
-        return account.direct
+        return found.direct
 
-    def _account(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> Account:
+    def _audited(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> AuditResult:
         if several:
             raise EngineRefusal("split: several loss calls each have their own labels")
         if dims != 1:
@@ -215,10 +215,10 @@ class SplitEngine:
         for path, module in self._model.named_modules():
             if _mixes(module):  # it was put into train mode after the hooks were installed
                 raise _refusal(path, module, MIXES)
-        account = audit(anchors, [call.region for call in self._calls], self._measured)
-        if any(enters(root, anchors, account.nodes) for root in roots):
+        found = audit(anchors, [call.region for call in self._calls], self._measured)
+        if any(enters(root, anchors, found.nodes) for root in roots):
             raise EngineRefusal("split: the loss also uses activations inside the network, not only its anchor")
-        return account
+        return found
 
     def _name_of(self, param: Tensor) -> str:
         for path, module in self._model.named_modules():

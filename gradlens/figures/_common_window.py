@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def common_views(view: View, runs: Sequence[Run]) -> list[View]:
-    """Returns a view for each run. All their windows cover the same number of optimizer steps: ``window_of``."""
-    widest = window_of(view, runs)
+    """Returns a view for each run. All their windows cover the same number of optimizer steps: ``common_window``."""
+    widest = common_window(view, runs)
     return [replace(view, smooth=max(1, round(widest / _spacing(run)))) for run in runs]
 
 
-def window_of(view: View, runs: Sequence[Run]) -> int:
+def common_window(view: View, runs: Sequence[Run]) -> int:
     """Returns the number of optimizer steps in the widest smoothing window of the runs."""
     return max((round(view.smoothing(len(run)) * _spacing(run)) for run in runs if len(run)), default=1)
 
 
 def common_text(view: View, runs: Sequence[Run]) -> str:
     """Returns a text for the subtitle: what the strong lines are the mean of."""
-    steps = window_of(view, runs)
+    steps = common_window(view, runs)
     rows = [own.smooth or 1 for own in common_views(view, runs)]
     if max(rows, default=1) == 1:
         return "every measured step"

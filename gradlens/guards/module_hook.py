@@ -1,6 +1,6 @@
 """Hooks of gradlens on modules, for one measured step: copies of the module, saved files and traces do not have them.
 
-``StepHook`` is the hook, ``Listening`` keeps it on its module, and ``away`` takes all of them off for a time.
+``StepHook`` is the hook, ``InstalledHook`` keeps it on its module, and ``away`` takes all of them off for a time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StepHook:
         return getattr, (nullcontext(), "__exit__")
 
 
-class Listening:
+class InstalledHook:
     """A StepHook that is installed on a module; ``remove`` takes it off."""
 
     def __init__(self, module: nn.Module, hook: StepHook, *, before: bool, first: bool, with_kwargs: bool) -> None:
@@ -84,7 +84,7 @@ class Listening:
 
 
 # All installed hooks, by the ids that torch gives to them, in the order of installation.
-_installed: dict[int, Listening] = {}
+_installed: dict[int, InstalledHook] = {}
 
 
 def listening() -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from gradlens.guards.module_hook import Listening, StepHook, away, listening
+from gradlens.guards.module_hook import InstalledHook, StepHook, away, listening
 
 # The functions of torch that read the hooks of a model: module and name. Names that a version of torch does not have are
 # skipped. ``torch.jit.trace`` itself is not wrapped: it names its values after the variables of its caller. Its own check
@@ -33,7 +33,7 @@ _done = False
 
 def listen(
     module: nn.Module, hook: StepHook, *, before: bool = False, first: bool = False, with_kwargs: bool = False
-) -> Listening:
+) -> InstalledHook:
     """Installs a hook of gradlens on a module. Returns an object whose ``remove`` takes it off.
 
     Args:
@@ -44,7 +44,7 @@ def listen(
         with_kwargs: Whether the hook is given the keyword arguments, too.
     """
     _hide()
-    return Listening(module, hook, before=before, first=first, with_kwargs=with_kwargs)
+    return InstalledHook(module, hook, before=before, first=first, with_kwargs=with_kwargs)
 
 
 def _hide() -> None:

@@ -1,7 +1,7 @@
 """Agreement: decides which steps are measured, together with the other processes of the training.
 
-``Agreement`` is the interface. ``Solo`` is the one for a training in a single process; ``gradlens.distributed.joint_steps``
-has the one for several processes.
+``Agreement`` is the interface. ``SingleProcessAgreement`` is the one for a training in a single process;
+``gradlens.distributed.joint_steps`` has the one for several processes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 from gradlens.measure.engine_and_meter import EngineAndMeter
 from gradlens.measure.faults import StepFaults
 from gradlens.measure.meter import StepMeter
-from gradlens.measure.processes import Alone, TrainingProcesses
+from gradlens.measure.processes import SingleProcess, TrainingProcesses
 from gradlens.measure.recorder import Recorder
 from gradlens.measure.schedule.schedule import MeasurementSchedule
 from gradlens.measure.stepped_gradient import SteppedGradient
@@ -122,7 +122,7 @@ class Agreement(Protocol):
         ...
 
 
-class Solo:
+class SingleProcessAgreement:
     """The agreement of a single process: it decides alone."""
 
     open = True
@@ -130,7 +130,7 @@ class Solo:
     writes = True
 
     def __init__(self) -> None:
-        self.processes = Alone()
+        self.processes = SingleProcess()
         self._schedule: MeasurementSchedule | None = None
 
     def attach(self, steps: OwnSteps) -> SteppedGradient:

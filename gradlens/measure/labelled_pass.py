@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from gradlens.batch.labelled import Labelled, rows_of
-from gradlens.batch.rows import LabelsError, Rows, group_rows
+from gradlens.batch.rows import LabelsError, RowsByGroup, group_rows
 from gradlens.groups import ClassGroups
 from gradlens.measure.meter import Taken
 
@@ -41,7 +41,7 @@ class LabelledPass:
     labelled: Sequence[Labelled] = ()
     retains: bool = False
 
-    def rows(self, groups: ClassGroups) -> Rows:
+    def rows(self, groups: ClassGroups) -> RowsByGroup:
         """Returns the rows of the anchors by group.
 
         Raises:

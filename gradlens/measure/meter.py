@@ -17,7 +17,7 @@ from gradlens.autograd.parameter_hooks import RawGradients
 from gradlens.autograd.pull_back import gradients
 from gradlens.batch.labelled import outside, scores_of
 from gradlens.batch.loss_scale import scale_of
-from gradlens.batch.rows import LabelsError, Rows
+from gradlens.batch.rows import LabelsError, RowsByGroup
 from gradlens.batch.same_samples import Samples
 from gradlens.engines import EngineSwitch, pull_back
 from gradlens.groups import ClassGroups
@@ -83,7 +83,7 @@ class StepMeter:
         losses: Sequence[Tensor],
         anchors: Sequence[Tensor],
         labels: Tensor,
-        rows: Rows,
+        rows: RowsByGroup,
         backward: Callable[[], None],
         *,
         check: bool,
@@ -215,7 +215,7 @@ class StepMeter:
         return step
 
     def _chosen_difference(
-        self, losses: Sequence[Tensor], present: Sequence[tuple[int, int]], seen: Rows
+        self, losses: Sequence[Tensor], present: Sequence[tuple[int, int]], seen: RowsByGroup
     ) -> int | None:
         """Returns the position of the vector that need not be pulled back, or None."""
         known = self._processes.largest(seen)
@@ -229,7 +229,7 @@ class StepMeter:
         component, _ = present[0]
         return self._positions.of(component, max((k for _, k in present), key=lambda k: seen.counts[k]))
 
-    def _around(self, loss: Tensor, anchors: Sequence[Tensor], rows: Rows) -> Grads | None:
+    def _around(self, loss: Tensor, anchors: Sequence[Tensor], rows: RowsByGroup) -> Grads | None:
         """Returns the gradient that goes around the anchors, or through rows of no group; None if there is no such path."""
         found: Grads | None = None
         if bypasses(loss, anchors, self.params):
@@ -244,7 +244,7 @@ class StepMeter:
         self,
         losses: Sequence[Tensor],
         anchors: Sequence[Tensor],
-        rows: Rows,
+        rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:

@@ -1,6 +1,6 @@
 """TrainingProcesses: what a meter must know of the processes that train one model.
 
-``TrainingProcesses`` is the interface. ``Alone`` is the one for a training in a single process;
+``TrainingProcesses`` is the interface. ``SingleProcess`` is the one for a training in a single process;
 ``gradlens.distributed.joint_processes`` has the one for several.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gradlens.autograd.float_range import in_range
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import inner_products
-from gradlens.batch.rows import Rows
+from gradlens.batch.rows import RowsByGroup
 from gradlens.engines import EngineSwitch
 from gradlens.measure.step_state import StepState
 
@@ -51,8 +51,8 @@ class TrainingProcesses(Protocol):
         ...
 
     def agree(
-        self, step: StepState, losses: Sequence[Tensor], reached: Sequence[int], rows: Rows, switch: EngineSwitch
-    ) -> Rows:
+        self, step: StepState, losses: Sequence[Tensor], reached: Sequence[int], rows: RowsByGroup, switch: EngineSwitch
+    ) -> RowsByGroup:
         """Agrees on a backward pass that is about to be measured.
 
         Args:
@@ -70,7 +70,7 @@ class TrainingProcesses(Protocol):
         """
         ...
 
-    def largest(self, rows: Rows) -> int | None:
+    def largest(self, rows: RowsByGroup) -> int | None:
         """Returns the group whose vector all processes take as the difference; None if the meter may choose it."""
         ...
 
@@ -119,7 +119,7 @@ class TrainingProcesses(Protocol):
         ...
 
 
-class Alone:
+class SingleProcess:
     """A single process. It needs no agreement with others."""
 
     alone = True
@@ -141,13 +141,13 @@ class Alone:
         step: StepState,  # noqa: ARG002
         losses: Sequence[Tensor],  # noqa: ARG002
         reached: Sequence[int],  # noqa: ARG002
-        rows: Rows,
+        rows: RowsByGroup,
         switch: EngineSwitch,  # noqa: ARG002
-    ) -> Rows:
+    ) -> RowsByGroup:
         """See ``TrainingProcesses``."""
         return rows
 
-    def largest(self, rows: Rows) -> int | None:  # noqa: ARG002
+    def largest(self, rows: RowsByGroup) -> int | None:  # noqa: ARG002
         """See ``TrainingProcesses``."""
         return None
 

@@ -15,7 +15,7 @@ from gradlens.autograd.grads import Grads
 from gradlens.autograd.shards import local
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.step_passes import StepPasses
-from gradlens.measure.stepped_passes import Together, step_together, taken_away
+from gradlens.measure.stepped_passes import Combination, step_together, taken_away
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class SteppedGradient:
             self._look(None)
         return SetAside(self._passes, taken_away(self._passes, self._owned), self._stepped)
 
-    def count_together(self, together: Together) -> None:
+    def count_together(self, together: Combination) -> None:
         """Lets the passes set aside count, as the processes have decided."""
         self._together, self._found = True, torch.tensor([together.scale, together.rest])
 
@@ -175,7 +175,7 @@ class SteppedGradient:
         """Returns ``.grad`` of the parameters that the optimizer owns."""
         return [] if self._meter is None else [self._meter.params[i].grad for i in self._owned]
 
-    def _made_of(self, passes: Sequence[Grads], meter: StepMeter) -> Together | None:
+    def _made_of(self, passes: Sequence[Grads], meter: StepMeter) -> Combination | None:
         at = taken_away(passes, self._owned)
         if not at:
             return None

@@ -31,7 +31,7 @@ UNEXPLAINED = 0.8
 
 
 @dataclass(frozen=True)
-class Together:
+class Combination:
     """The optimizer's gradient, compared with the sum of the gradients of several passes.
 
     Attributes:
@@ -53,7 +53,7 @@ def taken_away(passes: Sequence[Grads], owned: Sequence[int]) -> list[int]:
     return [i for i in owned if any(gradients[i] is not None for gradients in passes[:-1])]
 
 
-def step_together(products: Tensor, params: Sequence[nn.Parameter]) -> Together | None:
+def step_together(products: Tensor, params: Sequence[nn.Parameter]) -> Combination | None:
     """Says whether the optimizer's gradient is a combination of the gradients of all passes, with positive weights.
 
     It is not such a combination if it is a multiple of the last pass's gradient, which ``.grad`` held. Nor is it if
@@ -77,7 +77,7 @@ def step_together(products: Tensor, params: Sequence[nn.Parameter]) -> Together 
     if not are_summands(found, max(SAME, rounding), max(SUM, rounding)):
         return None
     along, size, stepping = float(found[-1, :-1].sum()), float(found[:-1, :-1].sum()), float(found[-1, -1])
-    return Together(along / size, math.sqrt(max(1 - along**2 / size / stepping, 0.0)))
+    return Combination(along / size, math.sqrt(max(1 - along**2 / size / stepping, 0.0)))
 
 
 def are_summands(products: Floats, same: float, summed: float) -> bool:

@@ -47,7 +47,7 @@ def selection(names: Sequence[str], name: str) -> Floats:
     return group if group.any() else np.array([float(n.rpartition("/")[0] == name and "/" in n) for n in names])
 
 
-def against_all(names: Sequence[str], name: str) -> tuple[Floats, int]:
+def selection_against_all(names: Sequence[str], name: str) -> tuple[Floats, int]:
     """Returns S [2, V] and how many of its first rows add up to the gradient. The second row is ``name``.
 
     The first row is the rest of the gradient; for "update", which is no part of the gradient, it is the whole gradient.

@@ -30,10 +30,10 @@ MOST_PAIRED = 4
 def against_all(function: AgainstAll, name: str) -> OfPacked:
     """Turns a function of one vector and the gradient into a function of packed rows."""
     if function is grams.own_norm:
-        return norm(name)
+        return norm_of_packed(name)
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
-        S, contributing = vectors.against_all(names, name)
+        S, contributing = vectors.selection_against_all(names, name)
         return function(vectors.coarse(packed, S), 1, contributing)
 
     return value
@@ -99,7 +99,7 @@ def _alone(kind: CurveKind, name: str) -> OfPacked:
     return between(kind[0], name, kind[1]) if isinstance(kind, tuple) else against_all(kind, name)
 
 
-def norm(name: str) -> OfPacked:
+def norm_of_packed(name: str) -> OfPacked:
     """Returns a function of packed rows: the norm of one vector, or of the gradient ("all")."""
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:
@@ -120,7 +120,7 @@ def nonfinite(name: str) -> OfPacked:
     return value
 
 
-def share_distance(groups: tuple[str, ...], fractions: Floats) -> OfPacked:
+def share_distance_of_packed(groups: tuple[str, ...], fractions: Floats) -> OfPacked:
     """Returns a function of packed rows: half the L1 distance between the groups' shares and ``fractions`` [K]."""
 
     def value(packed: NDArray[Any], names: tuple[str, ...]) -> Floats:

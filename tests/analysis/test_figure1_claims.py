@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from gradlens.analysis.figure1_claims import Claim, figure1_claims, window_of
+from gradlens.analysis.figure1_claims import Claim, figure1_claims, fluctuation_window
 from gradlens.groups import ClassGroups
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
@@ -174,4 +174,4 @@ def test_an_empty_run_decides_nothing(tmp_path):
 
 
 def test_the_window_of_a_short_and_a_long_run():
-    assert (window_of(30), window_of(2000)) == (10, 100)
+    assert (fluctuation_window(30), fluctuation_window(2000)) == (10, 100)

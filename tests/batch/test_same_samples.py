@@ -14,7 +14,7 @@ from gradlens.autograd.inner_products import Layout
 from gradlens.batch.rows import group_rows
 from gradlens.engines import EngineSwitch
 from gradlens.measure.meter import StepMeter
-from gradlens.measure.processes import Alone
+from gradlens.measure.processes import SingleProcess
 from gradlens.metrics.measurement import Measurement
 from tests.engines.zoo import CLASSES, GROUPS
 from tests.lens.oracle import apart, gradient, gram
@@ -124,7 +124,7 @@ CASES: list[tuple[Steps, int]] = [
 
 def measured(net: Net, steps: Steps) -> tuple[Measurement, float]:
     layout = Layout.of(net)
-    meter = StepMeter(layout, GROUPS, 1, EngineSwitch("masked", net, layout.params, lambda *_: None), Alone())
+    meter = StepMeter(layout, GROUPS, 1, EngineSwitch("masked", net, layout.params, lambda *_: None), SingleProcess())
     total = 0.0
     for loss, anchor, labels, retained in steps(net):
         rows = group_rows(labels, GROUPS, anchor)

@@ -23,7 +23,7 @@ from gradlens.distributed.wrappers import (
     unwrapped,
     wrapper_of,
 )
-from gradlens.measure.agreement import Solo
+from gradlens.measure.agreement import SingleProcessAgreement
 from tests.distributed.processes import together
 from tests.distributed.trainings import groups, network
 
@@ -88,7 +88,7 @@ def test_wrappers_are_taken_off():
 
 def test_a_single_process_agrees_with_itself():
     assert not several()
-    assert isinstance(agreement_for(nn.Linear(2, 2), groups()), Solo)
+    assert isinstance(agreement_for(nn.Linear(2, 2), groups()), SingleProcessAgreement)
 
 
 class Doubled(torch.autograd.Function):

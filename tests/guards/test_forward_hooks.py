@@ -8,7 +8,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.nn.utils import prune
 
 from gradlens.guards.forward_hooks import script_forward_hooks
-from gradlens.guards.module_hook import Listening, StepHook
+from gradlens.guards.module_hook import InstalledHook, StepHook
 
 
 def mine(*_: object) -> None: ...
@@ -39,7 +39,7 @@ def test_hooks_for_all_modules_are_found():
 def test_hooks_of_torch_and_of_gradlens_are_left_out():
     each = model()
     prune.random_unstructured(each[0], "weight", amount=1)
-    one = Listening(each, StepHook(mine, print), before=False, first=False, with_kwargs=False)
+    one = InstalledHook(each, StepHook(mine, print), before=False, first=False, with_kwargs=False)
     assert each[0]._forward_pre_hooks
     assert script_forward_hooks(each) == []
     one.remove()

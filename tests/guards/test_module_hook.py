@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from gradlens.guards.module_hook import Listening, StepHook, away, listening
+from gradlens.guards.module_hook import InstalledHook, StepHook, away, listening
 
 
 def fail(error: Exception) -> None:
@@ -17,7 +17,7 @@ def fail(error: Exception) -> None:
 
 def installed(module, heard, name, **how):
     options = {"before": False, "first": False, "with_kwargs": False} | how
-    return Listening(module, StepHook(lambda *_: heard.append(name), fail), **options)
+    return InstalledHook(module, StepHook(lambda *_: heard.append(name), fail), **options)
 
 
 def test_hooks_run_in_the_order_asked_for():
@@ -57,7 +57,7 @@ def test_keyword_arguments_are_given_also_after_the_hook_was_away(hidden):
 
     module = Scaled()
     hook = StepHook(lambda module, args, kwargs: seen.append(kwargs), fail)
-    one = Listening(module, hook, before=True, first=False, with_kwargs=True)
+    one = InstalledHook(module, hook, before=True, first=False, with_kwargs=True)
     if hidden:
         with away():
             pass
@@ -70,7 +70,9 @@ def test_keyword_arguments_are_given_also_after_the_hook_was_away(hidden):
 def test_an_error_of_the_hook_does_not_reach_the_forward_pass():
     failures: list[Exception] = []
     module = nn.Identity()
-    one = Listening(module, StepHook(lambda *_: 1 // 0, failures.append), before=False, first=False, with_kwargs=False)
+    one = InstalledHook(
+        module, StepHook(lambda *_: 1 // 0, failures.append), before=False, first=False, with_kwargs=False
+    )
     assert module(torch.ones(1)).tolist() == [1.0]
     one.remove()
     assert [type(failure) for failure in failures] == [ZeroDivisionError]

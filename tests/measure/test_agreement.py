@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gradlens.measure.agreement import OwnSteps, Solo
+from gradlens.measure.agreement import OwnSteps, SingleProcessAgreement
 from gradlens.measure.schedule.cadence import Every
 from gradlens.measure.schedule.schedule import MeasurementSchedule
 
 
-def attached(schedule: MeasurementSchedule) -> Solo:
-    solo = Solo()
+def attached(schedule: MeasurementSchedule) -> SingleProcessAgreement:
+    solo = SingleProcessAgreement()
     nothing = lambda *_: None  # noqa: E731
     solo.attach(OwnSteps(schedule, lambda: True, nothing, nothing, nothing, nothing)).end()
     return solo

@@ -8,13 +8,13 @@ from torch import nn
 from gradlens.groups import ClassGroups
 from gradlens.measure.arming import Arming
 from gradlens.measure.engine_and_meter import EngineAndMeter
-from gradlens.measure.processes import Alone
+from gradlens.measure.processes import SingleProcess
 
 
 def test_outputs_are_kept_while_a_step_is_armed():
     model = nn.Linear(2, 3)
     groups = ClassGroups({"head": [0], "tail": [1, 2]}, 3)
-    current = EngineAndMeter(model, groups, "split", lambda *_: None, Alone())
+    current = EngineAndMeter(model, groups, "split", lambda *_: None, SingleProcess())
     arming = Arming(current, lambda error: None)
     told: list[bool] = []
     arming.on_changed = lambda: told.append(arming.armed)
@@ -38,7 +38,7 @@ def test_outputs_are_kept_while_a_step_is_armed():
 def test_the_rounding_of_a_pass_in_reduced_precision_is_known():
     model = nn.Linear(2, 3)
     groups = ClassGroups({"head": [0], "tail": [1, 2]}, 3)
-    arming = Arming(EngineAndMeter(model, groups, "masked", lambda *_: None, Alone()), lambda error: None)
+    arming = Arming(EngineAndMeter(model, groups, "masked", lambda *_: None, SingleProcess()), lambda error: None)
     arming.arm()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         model(torch.ones(1, 2))

@@ -8,14 +8,14 @@ from torch import nn
 from gradlens.batch.rows import LabelsError
 from gradlens.groups import ClassGroups
 from gradlens.measure.engine_and_meter import EngineAndMeter
-from gradlens.measure.processes import Alone
+from gradlens.measure.processes import SingleProcess
 
 GROUPS = ClassGroups({"head": [0, 1], "tail": [2]}, 3)
 
 
 def current_of(model: nn.Module, engine: str = "split") -> tuple[EngineAndMeter, list[str]]:
     changes: list[str] = []
-    return EngineAndMeter(model, GROUPS, engine, lambda name, reason: changes.append(name), Alone()), changes
+    return EngineAndMeter(model, GROUPS, engine, lambda name, reason: changes.append(name), SingleProcess()), changes
 
 
 def network() -> nn.Sequential:

@@ -12,7 +12,7 @@ from gradlens.autograd.inner_products import Layout
 from gradlens.batch.rows import group_rows
 from gradlens.engines import EngineSwitch
 from gradlens.measure.meter import StepMeter
-from gradlens.measure.processes import Alone
+from gradlens.measure.processes import SingleProcess
 from tests.engines.zoo import GROUPS
 from tests.lens.oracle import gradient, gram
 from tests.lens.training import batches, mlp
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def meter_of(model: nn.Module) -> StepMeter:
     layout = Layout.of(model)
-    return StepMeter(layout, GROUPS, 1, EngineSwitch("masked", model, layout.params, lambda *_: None), Alone())
+    return StepMeter(layout, GROUPS, 1, EngineSwitch("masked", model, layout.params, lambda *_: None), SingleProcess())
 
 
 def measure(meter: StepMeter, model: nn.Module, x: Tensor, y: Tensor, check: bool = False) -> None:

@@ -23,9 +23,9 @@ def test_which_vectors_add_up_to_a_name():
         "rest": [0, 0, 0, 1, 0], "update": [0, 0, 0, 0, 1],
     }.items():  # fmt: skip
         assert packed.selection(NAMES, name).tolist() == wanted, name
-    S, parts = packed.against_all(NAMES, "head")
+    S, parts = packed.selection_against_all(NAMES, "head")
     assert (S.tolist(), parts) == ([[0, 1, 0, 1, 0], [1, 0, 1, 0, 0]], 2)
-    S, parts = packed.against_all(NAMES, "update")
+    S, parts = packed.selection_against_all(NAMES, "update")
     assert (S.tolist(), parts) == ([[1, 1, 1, 1, 0], [0, 0, 0, 0, 1]], 1)
 
 

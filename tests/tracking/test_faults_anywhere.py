@@ -54,7 +54,7 @@ ENTRANCES = {
     "guards/script_hooks:ScriptHook.__call__",
     "guards/selective_checkpoints:_entered.<locals>.entered",
     "guards/script_hooks:ScriptHook.__getattr__",
-    "tracking/attach/optimizer_changes:Following._stepped",
+    "tracking/attach/optimizer_changes:OptimizerChanges._stepped",
     "tracking/attach/step_count:StepCount._stepped",
     "measure/optimizer_hooks:StepHooks.over",
     "measure/optimizer_hooks:StepHooks.follow.<locals>.<lambda>",

@@ -34,7 +34,7 @@ SEARCHED_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Kind:
+class BatchLayout:
     """The inner layout of batches of one kind.
 
     Attributes:
@@ -69,7 +69,7 @@ class Messages:
         self.schema: pa.Schema | None = None
         self.seed = 0
         self.proven = False
-        self._kinds: dict[bytes, Kind] = {}
+        self._kinds: dict[bytes, BatchLayout] = {}
 
     @property
     def size(self) -> int:
@@ -108,7 +108,7 @@ class Messages:
         marker, length = self.head(at)
         return at == self.size or (marker == MARKER and length == 0 and at + PREFIX.size == self.size)
 
-    def batch(self, at: int, layout: RowLayout) -> tuple[Kind, BatchProof | None] | None:
+    def batch(self, at: int, layout: RowLayout) -> tuple[BatchLayout, BatchProof | None] | None:
         """Returns the kind and the proof of the batch whose message starts at byte ``at``.
 
         The proof is None in files without proofs. Returns None if there is no complete batch, or if it is damaged.
@@ -131,7 +131,7 @@ class Messages:
                 return None
         return kind, found
 
-    def following(self, at: int, kind: Kind, before: BatchProof) -> list[bytes]:
+    def following(self, at: int, kind: BatchLayout, before: BatchProof) -> list[bytes]:
         """Returns the proofs of the undamaged batches of the same kind that follow a batch directly.
 
         Nearly all batches are found so, and quickly. The search ends at the first that is different; ``batch`` looks at it.
@@ -165,7 +165,7 @@ class Messages:
             found.append(text)
         return found
 
-    def _kind(self, at: int, metadata: bytes, found: BatchProof | None, layout: RowLayout) -> Kind | None:
+    def _kind(self, at: int, metadata: bytes, found: BatchProof | None, layout: RowLayout) -> BatchLayout | None:
         key = metadata if found is None else metadata[: found.at] + metadata[found.at + BATCH_BYTES :]
         kind = self._kinds.get(key)
         if kind is None:
@@ -180,7 +180,7 @@ class Messages:
                 self._kinds[key] = kind
         return kind
 
-    def layers(self, at: int, kind: Kind) -> bytes | None:
+    def layers(self, at: int, kind: BatchLayout) -> bytes | None:
         """Returns the bytes of the layers' values of the batch at byte ``at``; None if they are damaged."""
         found = proof.batch_proof(self.file.read(at + 8, kind.head - 8))
         low, high = kind.layers
@@ -202,7 +202,7 @@ class Messages:
                     return start + found
         return None
 
-    def _parse(self, at: int, head: int, layout: RowLayout, begun: int) -> Kind | None:
+    def _parse(self, at: int, head: int, layout: RowLayout, begun: int) -> BatchLayout | None:
         message = pa.ipc.read_message(pa.PythonFile(_Part(self.file, at), mode="r"))
         if message.type != "record batch":
             return None
@@ -218,7 +218,7 @@ class Messages:
                 return None
             if column == "layers" and needed:
                 layers = (start, start + needed)
-        return Kind(batch.num_rows, size, starts, head, layers, begun)
+        return BatchLayout(batch.num_rows, size, starts, head, layers, begun)
 
 
 class _Part(io.RawIOBase):

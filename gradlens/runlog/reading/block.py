@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradlens.runlog.reading.arrow_stream import Kind
+from gradlens.runlog.reading.arrow_stream import BatchLayout
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Block:
         sound: [count] whether the layers of each message are undamaged; None if they were not checked.
     """
 
-    kind: Kind
+    kind: BatchLayout
     start: int
     count: int
     first: int
@@ -31,7 +31,7 @@ class Block:
         return self.first + self.count * self.kind.rows
 
 
-def extended(blocks: list[Block], kind: Kind, start: int, count: int) -> Block:
+def extended(blocks: list[Block], kind: BatchLayout, start: int, count: int) -> Block:
     """Adds ``count`` messages of one kind that begin at byte ``start``. Returns their block: the last one, or a new one."""
     block = blocks[-1] if blocks else None
     if block is None or block.kind is not kind or block.start + block.count * kind.size != start:

@@ -24,7 +24,7 @@ from gradlens.runlog.reading.recorded import Recorded
 from gradlens.runlog.reading.series import Series
 from gradlens.runlog.reading.share_distance import distance_of
 from gradlens.runlog.reading.status import RunStatus, status_of
-from gradlens.runlog.reading.stored import Stored, Told
+from gradlens.runlog.reading.stored import FromColumn, FromEvents
 from gradlens.shown import ShownInNotebooks
 
 
@@ -153,24 +153,24 @@ class Run(ShownInNotebooks):
         """Whether the optimizer's update was measured."""
         return UPDATE in self.names
 
-    steps = Stored("step", "[T] int64 optimizer steps, strictly increasing.")
-    time = Stored("time", "[T] Unix seconds.")
-    epoch = Stored("epoch", "[T] epochs; NaN where unknown.")
-    counts = Stored("counts", "[T, K] samples of each group.")
-    loss = Stored("loss", "[T, K] summed loss of each group.")
-    correct = Stored("correct", "[T, K] correctly classified samples of each group.")
-    residual = Stored("residual", "[T] |g - sum_k g_k - rest| / |g|.")
-    total_loss = Stored("total_loss", "[T] the loss on which backward ran.")
-    seconds = Stored("seconds", "[T] seconds that measuring added to the step.")
+    steps = FromColumn("step", "[T] int64 optimizer steps, strictly increasing.")
+    time = FromColumn("time", "[T] Unix seconds.")
+    epoch = FromColumn("epoch", "[T] epochs; NaN where unknown.")
+    counts = FromColumn("counts", "[T, K] samples of each group.")
+    loss = FromColumn("loss", "[T, K] summed loss of each group.")
+    correct = FromColumn("correct", "[T, K] correctly classified samples of each group.")
+    residual = FromColumn("residual", "[T] |g - sum_k g_k - rest| / |g|.")
+    total_loss = FromColumn("total_loss", "[T] the loss on which backward ran.")
+    seconds = FromColumn("seconds", "[T] seconds that measuring added to the step.")
 
     @property
     def events(self) -> list[Event]:
         """All events in the order in which they were written: dicts with kind, step (or None), time and more."""
         return list(self._files.events.events)
 
-    phases = Told(eventlog.phases, "The phases in order.")
-    marks = Told(eventlog.marks, "The marks in order.")
-    evaluations = Told(
+    phases = FromEvents(eventlog.phases, "The phases in order.")
+    marks = FromEvents(eventlog.marks, "The marks in order.")
+    evaluations = FromEvents(
         eventlog.evaluations, "The evaluations in order: dicts with step, time and the numbers that were given."
     )
 

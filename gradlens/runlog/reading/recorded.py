@@ -95,7 +95,7 @@ class Recorded:
 
     def share_distance(self, layer: str | None) -> Floats:
         """Returns [T] half the L1 distance between a step's shares and the groups' fractions of the classes."""
-        value = curves.share_distance(self.groups.names, self.groups.fractions())
+        value = curves.share_distance_of_packed(self.groups.names, self.groups.fractions())
         return self._curve("share_distance", vectors.ALL, value, layer)
 
     def _curve(self, kind: CurveKind | str, name: str, value: OfPacked, layer: str | None) -> Floats:

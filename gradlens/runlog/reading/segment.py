@@ -19,7 +19,7 @@ from gradlens.runlog.errors import RunError
 from gradlens.runlog.format.proof import BatchProof
 from gradlens.runlog.format.regular import reason
 from gradlens.runlog.format.schema import Origin, RowLayout
-from gradlens.runlog.reading.arrow_stream import Kind, Messages
+from gradlens.runlog.reading.arrow_stream import BatchLayout, Messages
 from gradlens.runlog.reading.block import Block, extended, shortened
 from gradlens.runlog.reading.growing import FileChangedError, GrowingFile
 
@@ -233,7 +233,7 @@ class Segment:
         self._end += count * kind.size
         return True
 
-    def _in_place(self, kind: Kind, proof: BatchProof) -> bool:
+    def _in_place(self, kind: BatchLayout, proof: BatchProof) -> bool:
         """Says whether an undamaged batch holds rows after the known ones. If rows between are missing, adds a problem."""
         if proof.row < self.written:
             self.problems.append(
@@ -248,7 +248,7 @@ class Segment:
         self.written = proof.row + kind.rows
         return True
 
-    def _add(self, kind: Kind, count: int = 1) -> None:
+    def _add(self, kind: BatchLayout, count: int = 1) -> None:
         """Indexes the complete batches of one kind that begin at ``_end``."""
         if not kind.rows:
             return
@@ -263,7 +263,7 @@ class Segment:
                 self._check_layers(block, index)
             self._checked += count * layers
 
-    def _add_unproven(self, kind: Kind) -> None:
+    def _add_unproven(self, kind: BatchLayout) -> None:
         """Indexes a batch without a proof. Written steps always grow; if they do not, something is damaged."""
         if not kind.rows:
             return

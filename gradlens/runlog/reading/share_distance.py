@@ -25,11 +25,11 @@ def distance_of(run: Run, start: int | None = None, stop: int | None = None, lay
     """
     steps = np.asarray(run.steps)
     used = (steps >= (-np.inf if start is None else start)) & (steps < (np.inf if stop is None else stop))
-    found: Distance = QUANTITIES["distortion"].function(measured_shares(run, used, layer), run.groups.fractions())
+    found: Distance = QUANTITIES["distortion"].function(shares_of_steps(run, used, layer), run.groups.fractions())
     return found
 
 
-def measured_shares(run: Run, used: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], layer: str | None) -> Floats:
+def shares_of_steps(run: Run, used: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], layer: str | None) -> Floats:
     """Returns [T', K] the shares of the used steps that have any shares; 0 for an absent group."""
     layers = () if layer is None else (layer,)
     shares = np.stack([run.share(name, *layers)[: len(used)][used] for name in run.groups.names], axis=-1)

@@ -16,7 +16,7 @@ class _HasColumns(Protocol):
     def column(self, name: str) -> NDArray[Any]: ...
 
 
-class Stored:
+class FromColumn:
     """An attribute whose value is a stored column. It is read when the attribute is used."""
 
     def __init__(self, name: str, doc: str) -> None:
@@ -37,7 +37,7 @@ class _HasEvents(Protocol):
     def _events_in_force(self) -> list[Event]: ...
 
 
-class Told(Generic[T]):
+class FromEvents(Generic[T]):
     """An attribute whose value is computed, when it is used, from the events that no later session supersedes."""
 
     def __init__(self, read: Callable[[list[Event]], list[T]], doc: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gradlens.tracking.attach.step_count import StepCount
 from gradlens.tracking.find.evidence import Evidence, class_count
 from gradlens.tracking.find.group_choice import fit
-from gradlens.tracking.find.loss_calls import Found, recomputes_unseen
+from gradlens.tracking.find.loss_calls import LossNode, recomputes_unseen
 from gradlens.tracking.find.targets import contrasts
 from gradlens.tracking.options import TrackOptions
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gradlens.tracking.attach.attachment import Attachment
-    from gradlens.tracking.attach.optimizer_changes import Following
+    from gradlens.tracking.attach.optimizer_changes import OptimizerChanges
     from gradlens.tracking.attach.tracked_lens import TrackedLens
     from gradlens.tracking.find.passes import DataPasses
 
@@ -61,7 +61,7 @@ class Attaching:
         self._on_lens, self._on_changed, self._notice, self._fail = on_lens, on_changed, notice, fail
         self.lens: TrackedLens | None = None
         self.attachment: Attachment | None = None
-        self._following: Following | None = None
+        self._following: OptimizerChanges | None = None
         self._steps = StepCount(fail)
 
     @property
@@ -79,7 +79,7 @@ class Attaching:
         if self.lens is None:
             self._steps.backward_ran()
 
-    def classes(self, found: list[Found]) -> int | None:
+    def classes(self, found: list[LossNode]) -> int | None:
         """Returns C, the number of classes of the run; None if it is not known yet.
 
         Before the first lens it is the number of classes of the first loss call that fits the groups in the options.
@@ -89,7 +89,7 @@ class Attaching:
         """
         if self.attachment is not None:
             return self.attachment.classes(found)
-        counts = dict.fromkeys(class_count(item.sighting) for item in found if not contrasts(item.sighting))
+        counts = dict.fromkeys(class_count(item.call) for item in found if not contrasts(item.call))
         return next((count for count in counts if len(counts) > 1 and fit(self._options, count)), None)
 
     def attach(self, roots: list[Tensor], evidence: Evidence | None) -> None:

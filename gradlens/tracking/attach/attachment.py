@@ -14,7 +14,7 @@ from gradlens.autograd.shards import local
 from gradlens.groups import ClassGroups
 from gradlens.tracking.attach.growth import MeasuredClassifier
 from gradlens.tracking.attach.make_lens import announce, attach, described, engine_of
-from gradlens.tracking.attach.optimizer_changes import Following
+from gradlens.tracking.attach.optimizer_changes import OptimizerChanges
 from gradlens.tracking.attach.step_count import StepCount
 from gradlens.tracking.attach.tracked_lens import TrackedLens
 from gradlens.tracking.attach.without_data import WithoutData
@@ -22,7 +22,7 @@ from gradlens.tracking.find.drawn_samples import DrawnSamples
 from gradlens.tracking.find.evidence import Evidence, class_count, within
 from gradlens.tracking.find.group_choice import over
 from gradlens.tracking.find.group_search import GroupSearch
-from gradlens.tracking.find.loss_calls import Found, leaves
+from gradlens.tracking.find.loss_calls import LossNode, leaves
 from gradlens.tracking.find.models import Owners, find_owners
 from gradlens.tracking.find.observed_classes import Classes, told_by_data
 from gradlens.tracking.messages import say
@@ -142,7 +142,7 @@ class Attachment:
         self._engine = lens.engine_name
         return engine_of(lens, self._options.engine)
 
-    def classes(self, found: Sequence[Found]) -> int:
+    def classes(self, found: Sequence[LossNode]) -> int:
         """Returns C, the number of classes, after a look whether the classifier has grown.
 
         Args:
@@ -152,25 +152,25 @@ class Attachment:
         if grown is not None:
             self.search.grow(grown)
             self._classifier = MeasuredClassifier(
-                next(item.sighting.anchor for item in found if class_count(item.sighting) == grown)
+                next(item.call.anchor for item in found if class_count(item.call) == grown)
             )
             self.grown = self._groups is not None
         return self.search.num_classes
 
-    def following(self, lens: TrackedLens) -> Following:
+    def following(self, lens: TrackedLens) -> OptimizerChanges:
         """Returns the object that notices when the training goes on with another optimizer or model than the lens's."""
         measured = {id(param) for param in self._owners.model.parameters()}
         others = self._steps.others
         others.measuring(measured, from_start=not self._follows)
         self._follows = True
-        return Following(lens, self._owners.optimizer, measured, self._optimizer_found, self._fail, others)
+        return OptimizerChanges(lens, self._owners.optimizer, measured, self._optimizer_found, self._fail, others)
 
     def again(
         self,
         roots: Sequence[Tensor],
         evidence: Evidence,
         lens: TrackedLens,
-        following: Following,
+        following: OptimizerChanges,
         on_made: Callable[[TrackedLens], None],
     ) -> TrackedLens | None:
         """Finds the model that is trained now, and returns the lens for it; None if it cannot be measured.
@@ -205,7 +205,7 @@ class Attachment:
         roots: Sequence[Tensor],
         evidence: Evidence,
         lens: TrackedLens,
-        following: Following,
+        following: OptimizerChanges,
         on_made: Callable[[TrackedLens], None],
     ) -> TrackedLens:
         """Closes a lens, and returns a new one that continues its run."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gradlens.tracking.find.classifiers import classifier_of
 from gradlens.tracking.find.evidence import class_count
-from gradlens.tracking.find.loss_calls import Found
+from gradlens.tracking.find.loss_calls import LossNode
 from gradlens.tracking.find.targets import contrasts
 
 
@@ -23,7 +23,7 @@ class MeasuredClassifier:
         """
         self._params = classifier_of(logits)
 
-    def grown(self, found: Sequence[Found], classes: int, params: Iterable[Tensor]) -> int | None:
+    def grown(self, found: Sequence[LossNode], classes: int, params: Iterable[Tensor]) -> int | None:
         """Returns the number of classes of a classifier that has grown; None if it has not.
 
         It has grown if there are logits of more classes, and its parameters are those of the wider layer, or are no longer in
@@ -34,9 +34,9 @@ class MeasuredClassifier:
             classes: C so far.
             params: The model's parameters now.
         """
-        if all(class_count(item.sighting) <= classes for item in found):
+        if all(class_count(item.call) <= classes for item in found):
             return None
-        calls = [item.sighting for item in found if not contrasts(item.sighting)]
+        calls = [item.call for item in found if not contrasts(item.call)]
         if not self._params or any(class_count(call) == classes for call in calls):
             return None
         wider = [call for call in calls if class_count(call) > classes]

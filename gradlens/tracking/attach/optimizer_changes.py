@@ -1,4 +1,4 @@
-"""Following: notices when a training goes on with another optimizer, or with another model."""
+"""OptimizerChanges: notices when a training goes on with another optimizer, or with another model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANOTHER_MODEL = 20
 SETTLED = 2
 
 
-class Following:
+class OptimizerChanges:
     """Watches the steps of all optimizers, to find out when another one replaces the known one.
 
     Optimizers that wrap one another or step in turn do not replace it.

@@ -12,7 +12,7 @@ from torch import Tensor
 from gradlens.autograd.graph import Edge
 from gradlens.batch.labelled import Labelled, LossTerm
 from gradlens.tracking.find.classifiers import classifier_of, origin_of
-from gradlens.tracking.find.loss_calls import Found, Sighting
+from gradlens.tracking.find.loss_calls import LossCall, LossNode
 from gradlens.tracking.find.mixing import joined, masses, mixed, share_of, weights_of
 from gradlens.tracking.find.targets import IGNORED
 
@@ -53,7 +53,7 @@ class Evidence:
         return self.labels.is_floating_point() and not any(item.terms for item in self.labelled)
 
 
-def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | None) -> Evidence | None:
+def weigh(found: Sequence[LossNode], roots: Sequence[Tensor], num_classes: int | None) -> Evidence | None:
     """Returns the evidence of the loss calls in a graph; None if no call fits.
 
     The gradient that flows through a call belongs to the groups of the call's own labels. Three kinds of calls are measured:
@@ -74,16 +74,16 @@ def weigh(found: Sequence[Found], roots: Sequence[Tensor], num_classes: int | No
         roots: The tensors on which backward runs.
         num_classes: C of the run; calls over another number of classes are left out. None if it is not known yet.
     """
-    fitting = [item for item in found if num_classes is None or class_count(item.sighting) == num_classes]
+    fitting = [item for item in found if num_classes is None or class_count(item.call) == num_classes]
     if not fitting:
         return None
     own, others = _of_first(fitting)
-    classes = class_count(fitting[0].sighting)
+    classes = class_count(fitting[0].call)
     shares = _shares(own, roots) | {id(item): 0.0 for item in others}
-    by_anchor: dict[int, list[Found]] = {}
+    by_anchor: dict[int, list[LossNode]] = {}
     for item in fitting:
         if id(item) in shares:
-            by_anchor.setdefault(id(item.sighting.anchor), []).append(item)
+            by_anchor.setdefault(id(item.call.anchor), []).append(item)
     labelled = [_labelled(calls, roots, classes, shares) for calls in by_anchor.values()]
     left_out = len(found) - len(own) - len(others)
     return _evidence(labelled, classes, own, left_out)
@@ -130,50 +130,46 @@ def _ignored(labels: Tensor, classes: int) -> Tensor:
     return torch.where(labels < classes, labels, IGNORED)
 
 
-def class_count(sighting: Sighting) -> int:
+def class_count(call: LossCall) -> int:
     """Returns C of a loss call: logits are [C], [B, C] or [B, C, ...]."""
-    return int(sighting.anchor.shape[class_dim(sighting)])
+    return int(call.anchor.shape[class_dim(call)])
 
 
-def class_dim(sighting: Sighting) -> int:
+def class_dim(call: LossCall) -> int:
     """Returns the dimension of a loss call's logits that holds the classes, as torch defines it: 0 for [C], otherwise 1."""
-    return min(1, sighting.anchor.ndim - 1)
+    return min(1, call.anchor.ndim - 1)
 
 
-def _of_first(calls: Sequence[Found]) -> tuple[list[Found], list[Found]]:
+def _of_first(calls: Sequence[LossNode]) -> tuple[list[LossNode], list[LossNode]]:
     """Returns the calls of the first call's classifier, and the calls of others that have the same labels as one of these."""
     if len(calls) == 1:
         return list(calls), []
-    first = calls[0].sighting.anchor
+    first = calls[0].call.anchor
     origin, classifier = origin_of(first), classifier_of(first)
-    own: list[Found] = []
-    strangers: list[Found] = []
+    own: list[LossNode] = []
+    strangers: list[LossNode] = []
     for item in calls:
-        anchor = item.sighting.anchor
+        anchor = item.call.anchor
         related = anchor is first or origin_of(anchor) == origin or bool(classifier & classifier_of(anchor))
         (own if related else strangers).append(item)
-    known = [item.sighting.labels for item in own]
-    return own, [item for item in strangers if any(_same(item.sighting.labels, labels) for labels in known)]
+    known = [item.call.labels for item in own]
+    return own, [item for item in strangers if any(_same(item.call.labels, labels) for labels in known)]
 
 
-def _shares(own: Sequence[Found], roots: Sequence[Tensor]) -> dict[int, float | Tensor]:
+def _shares(own: Sequence[LossNode], roots: Sequence[Tensor]) -> dict[int, float | Tensor]:
     """Returns {id of a call: the part of a sample that each of its rows counts as}."""
-    if all(_same(item.sighting.labels, own[0].sighting.labels) for item in own[1:]):
+    if all(_same(item.call.labels, own[0].call.labels) for item in own[1:]):
         return {id(item): float(item is own[0]) for item in own}
     found: dict[int, float | Tensor] = {}
     given: set[tuple[Any, ...]] = set()
-    by_origin: dict[Edge, list[Found]] = {}
+    by_origin: dict[Edge, list[LossNode]] = {}
     for item in own:
-        by_origin.setdefault(origin_of(item.sighting.anchor), []).append(item)
+        by_origin.setdefault(origin_of(item.call.anchor), []).append(item)
     for calls in by_origin.values():
-        places = {_place(item.sighting.labels) for item in calls}
+        places = {_place(item.call.labels) for item in calls}
         again = places <= given
         given |= places
-        if (
-            again
-            or all(item.sighting.anchor is calls[0].sighting.anchor for item in calls)
-            or len(_distinct(calls)) == 1
-        ):
+        if again or all(item.call.anchor is calls[0].call.anchor for item in calls) or len(_distinct(calls)) == 1:
             found |= {id(item): float(item is calls[0] and not again) for item in calls}
         else:
             weights = weights_of(calls, roots)
@@ -182,24 +178,24 @@ def _shares(own: Sequence[Found], roots: Sequence[Tensor]) -> dict[int, float | 
 
 
 def _labelled(
-    calls: Sequence[Found], roots: Sequence[Tensor], classes: int, shares: dict[int, float | Tensor]
+    calls: Sequence[LossNode], roots: Sequence[Tensor], classes: int, shares: dict[int, float | Tensor]
 ) -> Labelled:
     """Returns an anchor with the labels of its calls. If they are different, each row is divided among them."""
-    first, dim = calls[0].sighting, class_dim(calls[0].sighting)
+    first, dim = calls[0].call, class_dim(calls[0].call)
     distinct = _distinct(calls)
     counted = [share for item in calls if isinstance(share := shares[id(item)], Tensor) or share]
     if len(distinct) == 1:
         share = 0.0 if not counted else counted[0] if len(counted) == 1 else _sum(counted)
         return Labelled(first.anchor, first.labels, first.ignore_index, dim, share)
-    terms = [LossTerm(item.edge, item.sighting.labels, item.sighting.ignore_index) for item in calls]
+    terms = [LossTerm(item.edge, item.call.labels, item.call.ignore_index) for item in calls]
     labels = mixed([masses(term.labels, classes, dim) for term in terms], weights_of(calls, roots), dim)
     return Labelled(first.anchor, labels, -100, dim, _sum(counted) if counted else 0.0, tuple(terms))
 
 
-def _evidence(labelled: Sequence[Labelled], classes: int, own: Sequence[Found], left_out: int) -> Evidence:
+def _evidence(labelled: Sequence[Labelled], classes: int, own: Sequence[LossNode], left_out: int) -> Evidence:
     first = labelled[0]
     anchors = [item.anchor for item in labelled]
-    function = own[0].sighting.function
+    function = own[0].call.function
     alike = all(not item.terms and _same(item.labels, first.labels) for item in labelled)
     once = [item for item in labelled if isinstance(item.share, Tensor) or item.share]
     if alike and len(once) == 1:
@@ -208,11 +204,11 @@ def _evidence(labelled: Sequence[Labelled], classes: int, own: Sequence[Found], 
     return Evidence(anchors, joined(once, classes), -100, classes, names, left_out, labelled=tuple(labelled))
 
 
-def _distinct(calls: Sequence[Found]) -> list[Found]:
+def _distinct(calls: Sequence[LossNode]) -> list[LossNode]:
     """Returns the calls with different labels: the first of all that have the same."""
-    found: list[Found] = []
+    found: list[LossNode] = []
     for item in calls:
-        if not any(_same(item.sighting.labels, other.sighting.labels) for other in found):
+        if not any(_same(item.call.labels, other.call.labels) for other in found):
             found.append(item)
     return found
 

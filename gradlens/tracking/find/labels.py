@@ -1,4 +1,4 @@
-"""Clues: finds the anchors and labels of a backward pass from all that was seen of it.
+"""LabelSearch: finds the anchors and labels of a backward pass from all that was seen of it.
 
 There are three sources: what the script names with ``gradlens.observe``, its loss calls, and the operations of a loss that is
 written by hand.
@@ -19,7 +19,7 @@ from gradlens.tracking.find.classifiers import classifier_of
 from gradlens.tracking.find.compiled_loss import is_inside
 from gradlens.tracking.find.evidence import Evidence, class_count, observed, weigh
 from gradlens.tracking.find.labels_in_graph import find_labels
-from gradlens.tracking.find.loss_calls import Found, leaves
+from gradlens.tracking.find.loss_calls import LossNode, leaves
 from gradlens.tracking.find.models import find_owners
 from gradlens.tracking.find.observed import Observed
 from gradlens.tracking.find.observed_classes import told_by_graph
@@ -39,7 +39,7 @@ TAUGHT = (
 )
 
 
-class Clues:
+class LabelSearch:
     """Finds labels, and says why some losses count as ``rest``.
 
     Attributes:
@@ -80,7 +80,7 @@ class Clues:
         if outputs.requires_grad:
             self._observed.add(outputs, labels)
 
-    def evidence(self, found: list[Found], roots: list[Tensor], classes: int | None) -> Evidence | None:
+    def evidence(self, found: list[LossNode], roots: list[Tensor], classes: int | None) -> Evidence | None:
         """Returns the evidence of a backward pass; None if its labels are not found.
 
         Args:
@@ -107,28 +107,28 @@ class Clues:
             if evidence is not None:
                 return self._told(evidence)
             if evidence is None:
-                others = ", ".join(sorted({str(class_count(item.sighting)) for item in naming}))
+                others = ", ".join(sorted({str(class_count(item.call)) for item in naming}))
                 text = f"a loss over {others} classes counts as 'rest': the groups of this run are over {classes}"
                 self._notice("other classes", text)
             return evidence
         return self._from_graph(roots, classes) if self._tries < TRIES else None
 
-    def _naming(self, found: list[Found]) -> list[Found]:
+    def _naming(self, found: list[LossNode]) -> list[LossNode]:
         """Returns the loss calls whose labels are classes. For the others, tells the user that they count as ``rest``."""
-        naming: list[Found] = []
+        naming: list[LossNode] = []
         for item in found:
-            if contrasts(item.sighting, self._classifiers, self._refused):
-                self._refused |= classifier_of(item.sighting.anchor)
+            if contrasts(item.call, self._classifiers, self._refused):
+                self._refused |= classifier_of(item.call.anchor)
                 self._notice("contrastive", CONTRASTIVE)
             else:
                 naming.append(item)
-        taught = [item for item in naming if is_taught(item.sighting)]
+        taught = [item for item in naming if is_taught(item.call)]
         if taught:
             self._notice("teacher", TAUGHT)
             naming = [item for item in naming if not any(item is other for other in taught)]
         if not self._classifiers:
-            self._classifiers = frozenset().union(*(classifier_of(item.sighting.anchor) for item in naming))
-        return [replace(item, sighting=with_hard_labels(item.sighting)) for item in naming]
+            self._classifiers = frozenset().union(*(classifier_of(item.call.anchor) for item in naming))
+        return [replace(item, call=with_hard_labels(item.call)) for item in naming]
 
     def _told(self, evidence: Evidence) -> Evidence:
         if evidence.left_out:

@@ -1,6 +1,6 @@
-"""Sightings: remembers loss calls of the forward pass in the autograd graph itself.
+"""Remembers loss calls of the forward pass in the autograd graph itself.
 
-A sighting lies in the metadata of the graph node that the loss call has made. So it lives exactly as long as the graph, and it is
+A call lies in the metadata of the graph node that it has made. So it lives exactly as long as the graph, and it is
 found from every loss that the script differentiates. An evaluation, which is not differentiated, leaves nothing behind.
 """
 
@@ -22,7 +22,7 @@ SEARCHED_NODES = 200_000
 
 
 @dataclass(frozen=True)
-class Sighting:
+class LossCall:
     """One loss call.
 
     Attributes:
@@ -39,10 +39,10 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A sighting in the graph of a loss, with the graph node of its call."""
+class LossNode:
+    """A loss call in a graph, with the graph node that it has made."""
 
-    sighting: Sighting
+    call: LossCall
     node: Any
 
     @property
@@ -67,27 +67,27 @@ def is_trained(logits: Any, labels: Any, output: Any) -> bool:
     )
 
 
-def attach(sighting: Sighting, output: Tensor) -> None:
-    """Stores a sighting at the graph node that has made ``output``."""
+def attach(call: LossCall, output: Tensor) -> None:
+    """Stores a loss call at the graph node that has made ``output``."""
     node: Any = output.grad_fn
     if node is not None:
-        node.metadata[KEY] = sighting
+        node.metadata[KEY] = call
 
 
-def find(roots: list[Tensor]) -> list[Found]:
-    """Returns the sightings in the graphs of ``roots``, in the order of the forward pass."""
-    found: list[Found] = []
+def find(roots: list[Tensor]) -> list[LossNode]:
+    """Returns the loss calls in the graphs of ``roots``, in the order of the forward pass."""
+    found: list[LossNode] = []
     calls: set[Node] = set()  # the search ends at a loss call: another one below it is not a loss of its own
     for node in walk(map(edge_of, roots), ends=calls, most=SEARCHED_NODES):
-        sighting = node.metadata.get(KEY)
-        if sighting is not None:
+        call = node.metadata.get(KEY)
+        if call is not None:
             calls.add(node)
-            found.append(Found(sighting, node))
+            found.append(LossNode(call, node))
     return found if len(found) < 2 else sorted(found, key=lambda item: item.node._sequence_nr())
 
 
-def forget(found: list[Found]) -> None:
-    """Removes sightings from the graph when their backward pass is over. A loss that is kept does not keep the logits then."""
+def forget(found: list[LossNode]) -> None:
+    """Removes loss calls from the graph when their backward pass is over. A loss that is kept does not keep the logits then."""
     for item in found:
         item.node.metadata.pop(KEY, None)
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from gradlens.batch.labelled import Labelled
 from gradlens.guards.own_pass import OwnPass
-from gradlens.tracking.find.loss_calls import Found
+from gradlens.tracking.find.loss_calls import LossNode
 
 
-def weights_of(calls: Sequence[Found], roots: Sequence[Tensor]) -> list[Tensor]:
+def weights_of(calls: Sequence[LossNode], roots: Sequence[Tensor]) -> list[Tensor]:
     """Returns the weight of each loss call in the total loss: |d total / d result|, one number or one for each row."""
     edges = [call.edge for call in calls]
     with OwnPass():

@@ -21,7 +21,7 @@ from gradlens.tracking.find.drawn_samples import DrawnSamples
 from gradlens.tracking.find.evidence import class_count
 from gradlens.tracking.find.group_choice import needs_counts
 from gradlens.tracking.find.group_search import fits, may_be
-from gradlens.tracking.find.loss_calls import Found
+from gradlens.tracking.find.loss_calls import LossNode
 from gradlens.tracking.options import TrackOptions
 
 
@@ -38,7 +38,7 @@ class Classes:
     known: bool = True
 
 
-def told_by_graph(roots: Sequence[Tensor], found: Sequence[Found], labels: Tensor) -> int | None:
+def told_by_graph(roots: Sequence[Tensor], found: Sequence[LossNode], labels: Tensor) -> int | None:
     """Returns C of the loss call in the graph that was given these labels, or of a chunked loss; None if there is none.
 
     Args:
@@ -49,9 +49,9 @@ def told_by_graph(roots: Sequence[Tensor], found: Sequence[Found], labels: Tenso
     if labels.is_floating_point():
         return None
     for item in found:
-        given = item.sighting.labels
+        given = item.call.labels
         if given is labels or (given.shape == labels.shape and bool(given.equal(labels))):
-            return class_count(item.sighting)
+            return class_count(item.call)
     return classes_of_chunked(roots)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gradlens.batch.anchors import tensors_in
-from gradlens.guards.module_hook import Listening, StepHook
+from gradlens.guards.module_hook import InstalledHook, StepHook
 from gradlens.guards.unseen_hooks import listen
 
 # The latest forward passes that are remembered between two backward passes.
@@ -32,7 +32,7 @@ class Outputs:
         self._modules, self._wanted, self._fail = modules, wanted, fail
         self._seen: list[Any] = []
         self._given: list[Any] = []
-        self._handles: list[Listening] = []
+        self._handles: list[InstalledHook] = []
         self.resume()
 
     def resume(self) -> None:

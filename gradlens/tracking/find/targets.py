@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gradlens.tracking.find.classifiers import classifier_of, has_outputs
-from gradlens.tracking.find.loss_calls import Sighting
+from gradlens.tracking.find.loss_calls import LossCall
 from gradlens.tracking.find.similarities import are_similarities
 
 # In a batch of at least this many rows, labels 0, 1, 2, ... are positions, not one sample of each class.
@@ -28,7 +28,7 @@ ROUNDING = 1e-6
 IGNORED = -100
 
 
-def contrasts(sighting: Sighting, known: frozenset[int] = frozenset(), refused: frozenset[int] = frozenset()) -> bool:
+def contrasts(call: LossCall, known: frozenset[int] = frozenset(), refused: frozenset[int] = frozenset()) -> bool:
     """Says whether the labels of a loss call are positions in the batch: a contrastive loss, which has no classes.
 
     Labels are positions in two cases:
@@ -40,12 +40,12 @@ def contrasts(sighting: Sighting, known: frozenset[int] = frozenset(), refused: 
     the layer cannot be seen (it is frozen), the first batch with other labels shows that they are classes.
 
     Args:
-        sighting: The loss call.
+        call: The loss call.
         known: Ids of the parameters of layers whose logits had classes as labels in other batches.
         refused: Ids of the parameters of layers whose logits had positions as labels. Small batches are decided by these.
     """
-    anchor = sighting.anchor
-    ids = _ids(sighting.labels)
+    anchor = call.anchor
+    ids = _ids(call.labels)
     if anchor.ndim != 2 or ids is None or len(ids) != anchor.shape[0]:
         return False
     rows, columns = anchor.shape
@@ -103,18 +103,18 @@ def hardened(masses: Tensor) -> Tensor:
     return torch.where(kept, values.argmax(1), IGNORED)
 
 
-def with_hard_labels(sighting: Sighting) -> Sighting:
+def with_hard_labels(call: LossCall) -> LossCall:
     """Returns the loss call with class ids if its targets were smoothed by hand; otherwise the loss call as it is."""
-    labels = sighting.labels
+    labels = call.labels
     if not labels.is_floating_point() or labels.ndim != 2 or _is_one_hot(labels):
-        return sighting
+        return call
     ids = hardened(labels)
-    return sighting if ids is labels else replace(sighting, labels=ids, ignore_index=IGNORED)
+    return call if ids is labels else replace(call, labels=ids, ignore_index=IGNORED)
 
 
-def is_taught(sighting: Sighting) -> bool:
+def is_taught(call: LossCall) -> bool:
     """Says whether the targets of a loss call are a teacher's outputs rather than labels."""
-    labels = sighting.labels
+    labels = call.labels
     if not labels.is_floating_point() or labels.ndim < 2:
         return False
     return varies(labels.movedim(1, -1).reshape(-1, labels.shape[1]))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gradlens.tracking.attach.attaching import Attaching
     from gradlens.tracking.attach.tracked_lens import TrackedLens
     from gradlens.tracking.find.evidence import Evidence
-    from gradlens.tracking.find.labels import Clues
+    from gradlens.tracking.find.labels import LabelSearch
     from gradlens.tracking.watch.gradient_calls import GradientCalls
 
 PACKED = (
@@ -72,7 +72,7 @@ class Tracker:
         self.notices = Notices(lambda: self.lens)
         self.leaves: list[Callable[[], None]] = []
         self._on_attached = on_attached
-        self._clues: Clues | None = None
+        self._label_search: LabelSearch | None = None
         self._passes = DataPasses()
         self._threads = Threads(self.watch)
         self._left_alone = 0
@@ -101,8 +101,8 @@ class Tracker:
         self.watch.turn(State.OFF)
         while self.leaves:
             self.leaves.pop()()
-        if self._clues is not None:
-            self._clues.stop()
+        if self._label_search is not None:
+            self._label_search.stop()
         if self.attaching is not None:
             self.attaching.stop()
 
@@ -111,8 +111,8 @@ class Tracker:
         try:
             if self.leaves:  # else it has stopped, and halts its lens, which calls this, too
                 self.watch.turn(self._state())
-            if self._clues is not None and self.watch.of_step is not State.OFF:
-                self._clues.listen(self.watch.of_step is State.ALL)
+            if self._label_search is not None and self.watch.of_step is not State.OFF:
+                self._label_search.listen(self.watch.of_step is State.ALL)
         except Exception as error:  # in the training's own step
             self.faults.fail(error)
 
@@ -124,10 +124,10 @@ class Tracker:
 
     def loss_called(self, function: str, logits: Any, labels: Any, ignore_index: Any, output: Any) -> None:
         """Is called for each loss call of the forward pass."""
-        from gradlens.tracking.find.loss_calls import Sighting, attach, is_trained
+        from gradlens.tracking.find.loss_calls import LossCall, attach, is_trained
 
         if is_trained(logits, labels, output):
-            attach(Sighting(logits, labels, int(ignore_index), function), output)
+            attach(LossCall(logits, labels, int(ignore_index), function), output)
             self.seen.loss = True
 
     def pass_started(self, loader: DataLoader[Any]) -> None:
@@ -209,7 +209,7 @@ class Tracker:
             return
         from gradlens import marks
         from gradlens.tracking.find import loss_calls
-        from gradlens.tracking.find.labels import Clues
+        from gradlens.tracking.find.labels import LabelSearch
 
         if marks.measured(lambda: loss_calls.leaves(roots), self.lens):
             self.notices.say("own", "a model has a lens of its own already, which goes on alone")
@@ -225,11 +225,11 @@ class Tracker:
                 "partial",
                 "backward passes with gradient=, create_graph=True or inputs= of some parameters count as 'rest'",
             )
-        self._clues = self._clues or Clues(self.notices.say, self._watching, self.faults.fail)
+        self._label_search = self._label_search or LabelSearch(self.notices.say, self._watching, self.faults.fail)
         try:
             classes = self.attaching.classes(found)
-            evidence = self._clues.evidence(found, roots, classes) if plain else None
-            if self._clues.compiled:
+            evidence = self._label_search.evidence(found, roots, classes) if plain else None
+            if self._label_search.compiled:
                 self._compiled()
             self.attaching.attach(roots, evidence)
             if self.lens is not None and self._threads.trains(roots, self.lens.parameters):
@@ -280,11 +280,11 @@ class Tracker:
 
     def _named(self, outputs: Any, labels: Any) -> None:
         """Is called with the arguments of ``gradlens.observe``."""
-        from gradlens.tracking.find.labels import Clues
+        from gradlens.tracking.find.labels import LabelSearch
 
         if self._watching():
-            self._clues = self._clues or Clues(self.notices.say, self._watching, self.faults.fail)
-            self._clues.named(outputs, labels)
+            self._label_search = self._label_search or LabelSearch(self.notices.say, self._watching, self.faults.fail)
+            self._label_search.named(outputs, labels)
 
     def _watching(self) -> bool:
         return self.watch.state is State.ALL

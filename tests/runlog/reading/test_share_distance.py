@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradlens.groups import ClassGroups
-from gradlens.runlog.reading.share_distance import distance_of, measured_shares
+from gradlens.runlog.reading.share_distance import distance_of, shares_of_steps
 from tests.analysis.plane_runs import write
 
 HALVES = ClassGroups({"head": [0], "tail": [1]}, 2)
@@ -14,13 +14,13 @@ def test_an_absent_group_has_no_share_of_the_step(tmp_path):
     # |head|^2 = 9, 9, 1 and |tail|^2 = 1, none, 1
     run = write(tmp_path / "run", [3, 3, 1], [1, None, 1], groups=HALVES)
     used = np.ones(3, bool)
-    np.testing.assert_allclose(measured_shares(run, used, None), [[0.9, 0.1], [1, 0], [0.5, 0.5]])
-    np.testing.assert_allclose(measured_shares(run, np.array([True, False, False]), None), [[0.9, 0.1]])
+    np.testing.assert_allclose(shares_of_steps(run, used, None), [[0.9, 0.1], [1, 0], [0.5, 0.5]])
+    np.testing.assert_allclose(shares_of_steps(run, np.array([True, False, False]), None), [[0.9, 0.1]])
 
 
 def test_a_step_without_any_share_is_left_out(tmp_path):
     run = write(tmp_path / "run", [3, 0], [1, 0], groups=HALVES)  # a gradient of zero has no shares
-    np.testing.assert_allclose(measured_shares(run, np.ones(2, bool), None), [[0.9, 0.1]])
+    np.testing.assert_allclose(shares_of_steps(run, np.ones(2, bool), None), [[0.9, 0.1]])
 
 
 def test_only_steps_from_start_to_before_stop_count(tmp_path):

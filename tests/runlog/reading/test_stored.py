@@ -1,11 +1,11 @@
 """Attributes that read a column, or the events, whenever they are asked for."""
 
-from gradlens.runlog.reading.stored import Stored, Told
+from gradlens.runlog.reading.stored import FromColumn, FromEvents
 
 
 class Folder:
-    loss = Stored("total_loss", "The loss.")
-    kinds = Told(lambda events: [event["kind"] for event in events], "Kinds of events.")
+    loss = FromColumn("total_loss", "The loss.")
+    kinds = FromEvents(lambda events: [event["kind"] for event in events], "Kinds of events.")
 
     def __init__(self):
         self.columns = {"total_loss": [1.0]}

@@ -18,12 +18,12 @@ X = torch.ones(4, 2)
 @pytest.fixture(autouse=True)
 def calls_by_their_width(monkeypatch):
     """A loss call here is a tensor of logits."""
-    monkeypatch.setattr(growth, "class_count", lambda sighting: sighting.anchor.shape[1])
-    monkeypatch.setattr(growth, "contrasts", lambda sighting: False)
+    monkeypatch.setattr(growth, "class_count", lambda call: call.anchor.shape[1])
+    monkeypatch.setattr(growth, "contrasts", lambda call: False)
 
 
 def found(*logits: torch.Tensor) -> list[SimpleNamespace]:
-    return [SimpleNamespace(sighting=SimpleNamespace(anchor=each)) for each in logits]
+    return [SimpleNamespace(call=SimpleNamespace(anchor=each)) for each in logits]
 
 
 def test_a_head_in_place_of_the_old_one_has_grown():

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from gradlens.runlog import Run
-from gradlens.tracking.attach.optimizer_changes import Following
+from gradlens.tracking.attach.optimizer_changes import OptimizerChanges
 from gradlens.tracking.attach.other_models import OtherModels
 
 
@@ -168,7 +168,7 @@ def test_an_optimizer_that_was_given_up_does_not_hide_the_next_one():
         return torch.optim.SGD([parameter], lr=0.1)
 
     known, stranger, new = optimizer(), optimizer(), optimizer()
-    following = Following(
+    following = OptimizerChanges(
         SimpleNamespace(step=0), known, set(), lambda: None, lambda error: pytest.fail(str(error)), OtherModels()
     )
     try:

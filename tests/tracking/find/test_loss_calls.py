@@ -12,13 +12,13 @@ from torch import nn
 
 from gradlens.tracking.find import loss_calls
 from gradlens.tracking.find.evidence import weigh
-from gradlens.tracking.find.loss_calls import Sighting, attach, find
+from gradlens.tracking.find.loss_calls import LossCall, attach, find
 
 
 def called(logits, labels, function=F.cross_entropy, ignore_index=-100, **options):
     """What a watched loss function does."""
     output = function(logits, labels, ignore_index=ignore_index, **options)
-    attach(Sighting(logits, labels, ignore_index, "cross_entropy"), output)
+    attach(LossCall(logits, labels, ignore_index, "cross_entropy"), output)
     return output
 
 
@@ -42,7 +42,7 @@ def batch():
 def test_a_loss_call_is_found_from_what_is_made_of_it(batch, use, options):
     _, logits, labels = batch
     found = find([use(called(logits, labels, **options))])
-    assert [item.sighting.anchor for item in found] == [logits]
+    assert [item.call.anchor for item in found] == [logits]
 
 
 def test_loss_calls_outside_the_graph_are_not_found(batch):
@@ -135,4 +135,4 @@ def test_losses_over_other_labels_are_left_out_and_counted(batch):
 def test_class_dimension_is_where_cross_entropy_has_it(shape, classes):
     from gradlens.tracking.find.evidence import class_count
 
-    assert class_count(Sighting(torch.zeros(shape), torch.zeros(1), -100, "")) == classes
+    assert class_count(LossCall(torch.zeros(shape), torch.zeros(1), -100, "")) == classes

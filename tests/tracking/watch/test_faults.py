@@ -52,7 +52,8 @@ SURFACE = {
 } | {
     "faults:Faults.fail", "faults:Faults.quietly", "faults:Faults.guarded", "notices:Notices.say", "state:Watch.turn",
     "attaching:Attaching.stop", "attaching:Attaching._made",
-    "labels:Clues.stop", "optimizer_changes:Following.stop", "optimizer_changes:Following._stepped", "outputs:Outputs.stop",
+    "labels:LabelSearch.stop", "optimizer_changes:OptimizerChanges.stop", "optimizer_changes:OptimizerChanges._stepped",
+    "outputs:Outputs.stop",
     "step_count:StepCount._stepped", "step_count:StepCount.end", "outputs:Outputs._ran",
     # These run before the script does; see the test of faults at the start.
     "patches:install", "patches:_watched_loss", "patches:_watch_loaders", "patches:_watch_packing",

@@ -46,15 +46,7 @@ class InstalledHook:
     """A StepHook that is installed on a module; ``remove`` takes it off."""
 
     def __init__(self, module: nn.Module, hook: StepHook, *, before: bool, first: bool, with_kwargs: bool) -> None:
-        """Installs the hook.
-
-        Args:
-            module: The module.
-            hook: The hook.
-            before: Whether the hook is called before the module; if not, after it.
-            first: Whether the hook is called before the hooks that the module has.
-            with_kwargs: Whether the hook is given the keyword arguments, too.
-        """
+        """Installs the hook. For the arguments, see ``unseen_hooks.listen``."""
         self._hook, self._first, self._with_kwargs = hook, first, with_kwargs
         kind = "_forward_pre_hooks" if before else "_forward_hooks"
         self._hooks, self._extra = getattr(module, kind), getattr(module, f"{kind}_with_kwargs")

@@ -18,8 +18,8 @@ from tests.engines.zoo import GROUPS
 from tests.lens.training import batches, mlp
 
 
-def acting(act: Callable[[], None]) -> Any:
-    """Returns a Function that does nothing but call ``act`` in the next backward pass after ``due`` was set, once."""
+def acting(act: Callable[[], None], *, once: bool = True) -> Any:
+    """Returns a Function that does nothing but call ``act`` in the next backward pass after ``due`` was set, or in every one."""
 
     class Acting(torch.autograd.Function):
         due = False
@@ -31,7 +31,7 @@ def acting(act: Callable[[], None]) -> Any:
         @staticmethod
         def backward(ctx, grad):
             if Acting.due:
-                Acting.due = False
+                Acting.due = not once
                 act()
             return grad
 
@@ -114,6 +114,9 @@ def out_of_time() -> None:
     raise OutOfTime
 
 
+Failing = acting(out_of_time, once=False)
+
+
 @pytest.mark.parametrize("engine", ["masked", "split"])
 def test_what_a_handler_raises_in_a_pass_of_ours_reaches_the_script(
     engine: str, on_signal: Callable[[Callable[[], None]], None]
@@ -139,22 +142,6 @@ def test_what_a_handler_raises_in_a_pass_of_ours_reaches_the_script(
     assert lens.last is not None
     assert lens.last.step == 4
     assert lens.last.residual < 1e-5
-
-
-class Failing(torch.autograd.Function):
-    """Raises an error in every backward pass while it is due."""
-
-    due = False
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx, grad):
-        if Failing.due:
-            raise OutOfTime
-        return grad
 
 
 @pytest.mark.parametrize("engine", ["masked", "split"])

@@ -210,7 +210,7 @@ def report_command(
 @app.command("export")
 def export_command(
     run: Annotated[Path, typer.Argument(metavar="RUN")],
-    to: Annotated[str, typer.Option("--to", help="parquet, csv or tensorboard")] = "parquet",
+    to: Annotated[str | None, typer.Option("--to", help="parquet, csv or tensorboard (default: as --out ends)")] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="file or folder to write (default: the name of the run)")
     ] = None,
@@ -220,11 +220,12 @@ def export_command(
     Losses and hits of a group are sums over its samples (count/). The table has no layers and probes; gradlens.Run reads them.
     """
     with _refusals():
-        from gradlens.reports.export import export
+        from gradlens.reports.export import export, format_of
 
-        suffix = "-tensorboard" if to == "tensorboard" else f".{to}"
+        kind = format_of(to, out)
+        suffix = "-tensorboard" if kind == "tensorboard" else f".{kind}"
         opened = _opened(run)
-        typer.echo(export(opened, to, out or Path(run.resolve().name + suffix)))
+        typer.echo(export(opened, kind, out or Path(run.resolve().name + suffix)))
         left = [
             f"{len(found):,} {what}" for what, found in (("layers", opened.layers), ("probes", opened.probes)) if found
         ]

@@ -16,6 +16,8 @@ from gradlens.metrics.catalogue import of_groups, of_vectors
 from gradlens.metrics.gram import UPDATE
 from gradlens.runlog import Run, RunError
 
+# The formats that a file's ending names.
+ENDINGS = {".parquet": "parquet", ".csv": "csv"}
 # A table is made of at most this many rows at a time.
 CHUNK = 65_536
 
@@ -47,12 +49,15 @@ def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = 
         ``out``.
 
     Raises:
-        RunError: The format is unknown, ``out`` exists or cannot be written, or TensorBoard is not installed.
+        RunError: The format is unknown, or ``out`` has the ending of another one, exists or cannot be written, or TensorBoard is not installed.
     """
     writers: dict[str, Callable[[Run, Path], None]] = {"parquet": _parquet, "csv": _csv, "tensorboard": _tensorboard}
     if to not in writers:
         raise RunError(f"cannot export to {to!r}; choose one of {', '.join(writers)}")
     out = Path(out)
+    named = ENDINGS.get(out.suffix.lower(), to)
+    if named != to:
+        raise RunError(f"{out} is named as {named}, and {to} was asked for; change the ending, or export to {named}")
     taken = any(out.iterdir()) if to == "tensorboard" and out.is_dir() else out.exists()
     if taken and not overwrite:
         raise RunError(f"{out} already exists; choose another file, or remove it first")
@@ -62,6 +67,26 @@ def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = 
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror or error}") from error
     return out
+
+
+def format_of(to: str | None, out: Path | None) -> str:
+    """Returns the format to export to.
+
+    Args:
+        to: The format that was asked for; None = the ending of ``out`` decides, and without one it is "parquet".
+        out: The file to write; None if it is not named.
+
+    Raises:
+        RunError: No format was asked for, and the ending is that of no table.
+    """
+    ending = "" if out is None else out.suffix.lower()
+    if to is not None or not ending:
+        return to or "parquet"
+    if ending not in ENDINGS:
+        raise RunError(
+            f"{out} ends in {ending}, which is no format; end it in .parquet or .csv, or say which with --to"
+        )
+    return ENDINGS[ending]
 
 
 def scalars(run: Run) -> Iterator[Column]:

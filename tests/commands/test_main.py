@@ -218,6 +218,24 @@ def test_export_writes_a_table_named_after_the_run_and_overwrites_nothing(gradle
     assert gradlens("export", "lt", "--to", "excel")[0] == 2
 
 
+def test_the_ending_of_an_export_is_its_format(gradlens, tmp_path):
+    make_run(tmp_path / "lt", steps=30)
+
+    assert gradlens("export", "lt", "--out", "x.csv")[:2] == (0, "x.csv\n")
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 31
+    assert gradlens("export", "lt", "-o", "x.parquet")[0] == gradlens("export", "lt", "-o", "table")[0] == 0
+    assert (tmp_path / "x.parquet").read_bytes()[:4] == (tmp_path / "table").read_bytes()[:4] == b"PAR1"
+    for arguments, what in (
+        (("--to", "parquet", "-o", "y.csv"), "y.csv is named as csv, and parquet was asked for"),
+        (("--to", "csv", "-o", "y.parquet"), "y.parquet is named as parquet, and csv was asked for"),
+        (("-o", "y.xlsx"), "y.xlsx ends in .xlsx, which is no format"),
+    ):
+        code, _, said = gradlens("export", "lt", *arguments)
+        assert code == 2
+        assert what in said
+        assert not (tmp_path / arguments[-1]).exists()
+
+
 def test_export_says_what_is_left_out(gradlens, tmp_path):
     make_run(tmp_path / "lt", steps=3, layers=2)
     make_run(tmp_path / "failed", steps=0, status="failed")

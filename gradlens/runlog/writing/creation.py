@@ -57,8 +57,8 @@ def claim(path: Path, meta: RunMeta, *, resume: bool) -> tuple[RunMeta, int]:
     if content:
         if not resume:
             raise RunExistsError(
-                f"{path} already exists and holds {_some(content)}; choose another folder (out=; --out), or resume the run in it "
-                "(resume=True; --resume)"
+                f"{path} already exists and holds {_some(content)}; choose another folder (out=), or resume the run in it "
+                "(resume=True)"
             )
         meta, session = _continued(path, meta)
     try:

@@ -49,7 +49,8 @@ def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = 
         ``out``.
 
     Raises:
-        RunError: The format is unknown, or ``out`` has the ending of another one, exists or cannot be written, or TensorBoard is not installed.
+        RunError: The format is unknown, ``out`` has the ending of another one, exists or cannot be written, or TensorBoard is not
+            installed.
     """
     writers: dict[str, Callable[[Run, Path], None]] = {"parquet": _parquet, "csv": _csv, "tensorboard": _tensorboard}
     if to not in writers:

@@ -44,7 +44,8 @@ def test_an_existing_folder_is_refused(tmp_path):
     write_run(tmp_path / "run", [1])
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     with pytest.raises(
-        RunExistsError, match=r"already exists and holds measurements-000\.arrows, run\.json.*--out.*--resume"
+        RunExistsError,
+        match=r"already exists and holds measurements-000\.arrows, run\.json; choose.*\(out=\).*\(resume=True\)$",
     ):
         RunWriter(tmp_path / "run", meta())
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral
 from typing import Any, Self, cast
 
@@ -181,6 +182,10 @@ class ClassGroups(ShownInNotebooks):
 
     def of_class(self) -> NDArray[np.int64]:
         """Returns [C] the index of the group of each class; -1 for a class in no group."""
+        return self._group_of.copy()
+
+    @cached_property
+    def _group_of(self) -> NDArray[np.int64]:
         table = np.full(self.num_classes, -1, dtype=np.int64)
         for index, ids in enumerate(self.classes):
             table[list(ids)] = index

@@ -69,24 +69,26 @@ def inner_products(
     """
     home = params[0].device if params else torch.device("cpu")
     wide = torch.float32 if home.type == "mps" else torch.float64  # mps has no float64
-    # Vectors without any gradient are left out, so they cost nothing. ``rest`` is often such a vector.
+    # Vectors without any gradient are left out, so they cost nothing.
     reaching = [any(gradient is not None for gradient in vector) for vector in vectors]
     present = [vector for vector, reaches in zip(vectors, reaching, strict=True) if reaches]
     reached = [i for i in range(len(params)) if any(vector[i] is not None for vector in present)]
-    reached.sort(key=lambda i: layer_of[i])
-    zero = torch.zeros(len(present), len(present), dtype=wide, device=home)
-    found = [zero] * layers
+    reached.sort(key=layer_of.__getitem__)
+    found: list[Tensor | None] = [None] * layers
     with torch.no_grad():
         for block, widths in _blocks(present, params, reached, wide):
             start = 0
             for layer, width in _by_layer(widths, layer_of):
                 part = block[:, start : start + width]
                 product = torch.mm(part, part.T).to(home)
-                found[layer] = product if found[layer] is zero else found[layer] + product
+                found[layer] = product if (known := found[layer]) is None else known + product
                 start += width
-    products = torch.stack(found) if found else zero.new_zeros(0, *zero.shape)
-    # On some processors the two triangles are summed in different orders. The log keeps only one triangle.
-    products = products.triu() + products.triu(1).mT
+        if not found or None in found:
+            zero = torch.zeros(len(present), len(present), dtype=wide, device=home)
+            found = [zero if product is None else product for product in found]
+        products = torch.stack(found) if found else zero.new_zeros(0, *zero.shape)  # type: ignore[arg-type]
+        # On some processors the two triangles are summed in different orders. The log keeps only one triangle.
+        products = (products + products.mT).mul_(0.5)
     return _spread(_spread(products, 1, reaching), 2, reaching)
 
 
@@ -111,32 +113,41 @@ def _blocks(
     """Yields [V, n] blocks of at most BLOCK entries, and the (parameter, width) pairs of their columns."""
     limit = max(BLOCK // max(len(vectors), 1), 1)
     waiting: list[tuple[int, int]] = []
+    filled, home = 0, None
     for index in indices:
-        size, device = _width(params[index]), params[index].device
-        full = sum(width for _, width in waiting) + size > limit
-        if waiting and (full or params[waiting[0][0]].device != device):
-            yield _side_by_side(vectors, params, waiting, dtype), waiting
-            waiting = []
+        size, device = width_of(params[index]), params[index].device
+        if waiting and (filled + size > limit or device != home):
+            yield side_by_side(vectors, params, waiting, dtype), waiting
+            waiting, filled = [], 0
         if size > limit:
             for block in _pieces(vectors, index, size, limit, device, dtype):
                 yield block, [(index, block.shape[1])]
         else:
             waiting.append((index, size))
+            filled, home = filled + size, device
     if waiting:
-        yield _side_by_side(vectors, params, waiting, dtype), waiting
+        yield side_by_side(vectors, params, waiting, dtype), waiting
 
 
-def _side_by_side(
+def side_by_side(
     vectors: Sequence[Grads], params: Sequence[nn.Parameter], widths: Sequence[tuple[int, int]], dtype: torch.dtype
 ) -> Tensor:
-    device = params[widths[0][0]].device
-    block = torch.empty(len(vectors), sum(width for _, width in widths), dtype=dtype, device=device)
-    zero = torch.zeros(1, dtype=params[widths[0][0]].dtype.to_real(), device=device)
-    for row, vector in zip(block, vectors, strict=True):
-        # Each gradient is flattened in its order of dimensions, whatever its memory format is. All parameters share one
-        # concatenation and one conversion, because the number of such calls costs time, not the number of entries.
-        row.copy_(torch.cat([zero.expand(n) if (g := vector[i]) is None else _entries(g) for i, n in widths]))
-    return block
+    """Returns [V, n]: each row holds the entries of one vector, parameter after parameter. A missing gradient is zero.
+
+    Each gradient is flattened in its order of dimensions, whatever its memory format is. All share one concatenation and one
+    conversion, because the number of such calls costs time, not the number of entries.
+
+    Args:
+        vectors: V lists of gradients.
+        params: The parameters.
+        widths: Pairs of the index of a parameter, all on one device, and its number of real entries.
+        dtype: The dtype of the result.
+    """
+    first = params[widths[0][0]]
+    zero = torch.zeros(1, dtype=first.dtype.to_real(), device=first.device)
+    entries = [zero.expand(n) if (g := vector[i]) is None else _strided(g) for vector in vectors for i, n in widths]
+    flat: Tensor = torch._C._nn.flatten_dense_tensors(entries)
+    return flat.view(len(vectors), -1).to(dtype)
 
 
 def _pieces(
@@ -162,12 +173,19 @@ def real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
-def _width(param: Tensor) -> int:
+def width_of(param: Tensor) -> int:
+    """Returns the number of real entries of a parameter; a complex one counts as two."""
     return param.numel() * (2 if param.is_complex() else 1)
 
 
 def _entries(gradient: Tensor) -> Tensor:
-    return real(dense(gradient)).reshape(-1)
+    return _strided(gradient).reshape(-1)
+
+
+def _strided(gradient: Tensor) -> Tensor:
+    # This is asked for each gradient of each vector, and nearly all are of the first kind.
+    plain = type(gradient) is Tensor and gradient.layout is torch.strided and not gradient.is_complex()
+    return gradient if plain else real(dense(gradient))
 
 
 def dense(gradient: Tensor) -> Tensor:

@@ -38,6 +38,8 @@ class Selection:
 def select(rows: RowsByGroup, group: int) -> Selection:
     """Returns the rows that belong to a group, wholly or in part."""
     index = rows.index[group]
+    if rows.whole:
+        return Selection(index, None)
     weight = rows.weights[:, group].index_select(0, index)
     # On another device, reading the values would wait for it. There the weights stay: a product with 1 is exact.
     plain = weight.device.type == "cpu" and bool((weight == 1).all())

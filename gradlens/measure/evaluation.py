@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gradlens.autograd.float_range import can_leave
 from gradlens.autograd.grads import Grads
-from gradlens.autograd.inner_products import Layout
+from gradlens.autograd.inner_products import Layout, side_by_side, width_of
 from gradlens.measure.pending_result import PendingResult, Plan
 from gradlens.measure.processes import TrainingProcesses
 from gradlens.measure.step_state import StepState
@@ -58,7 +58,6 @@ class Evaluation:
         """
         sums, positions = step.sums, step.positions
         vectors = dict(sums.vectors)
-        vectors.setdefault(positions.rest, [None] * len(self.params))
         if update is not None:
             vectors[positions.update] = update
         plan = Plan(
@@ -66,6 +65,7 @@ class Evaluation:
             computed=tuple(vectors),
             difference=step.difference,
             update=None if update is None else positions.update,
+            zero=None if positions.rest in vectors else positions.rest,
             rounding=step.rounding,
             scaled=step.scale is not None,
         )
@@ -80,36 +80,41 @@ class Evaluation:
             )
             products = products * factors * factors[:, None]
             loss = None if loss is None else loss / step.scale.to(loss)
-        nothing = torch.tensor(torch.nan)
-        scores = torch.full((2, positions.groups), torch.nan) if sums.scores is None else sums.scores
         return PendingResult.start(
             plan,
             products,
             self._residual(step, total),
-            scores,
-            nothing if loss is None else loss,
-            nothing if sums.disagreement is None else sums.disagreement,
+            sums.scores,
+            loss,
+            sums.disagreement,
             sums.counts,
             exponent,
         )
 
-    def _residual(self, step: StepState, total: Grads) -> Tensor:
-        """Returns |total - all vectors| / |total| over the checked parameters; NaN if nothing was checked.
+    def _residual(self, step: StepState, total: Grads) -> Tensor | None:
+        """Returns |total - all vectors| / |total| over the checked parameters; None if nothing was checked.
 
-        Here the difference vector (see ``StepMeter``) is not taken as a difference: it has a pull-back of its own.
+        Here the difference vector (see ``StepMeter``) is not taken as a difference: it has a pull-back of its own. The result is
+        NaN if a vector is not finite.
         """
         if not step.checked or step.sums.check is None or step.difference is None:
-            return torch.tensor(torch.nan)
+            return None
         at = list(step.checked)
         parts = [[vector[i] for i in at] for vector in step.sums.vectors.values()]
-        whole = [*parts, step.sums.check, [total[i] for i in at]]
-        compared, _ = self._in_range(whole, whole)
-        products = self._products(compared, at, [0] * len(at), 1)[0]
-        signs = torch.tensor([-1.0] * (len(parts) + 1) + [1.0], dtype=products.dtype).to(
-            products.device, non_blocking=True
-        )
-        # From inner products in float64: exact to about 1e-8 of the gradient, far below the rounding of float32.
-        return (signs @ products @ signs).clamp(min=0).sqrt() / products[-1, -1].sqrt()
+        whole = [[total[i] for i in at], *parts, step.sums.check]
+        if self._leaves_range or self._processes.shards or len({self.params[i].device for i in at}) > 1:
+            compared, _ = self._in_range(whole, whole)
+            products = self._products(compared, at, [0] * len(at), 1)[0]
+            signs = torch.full_like(products[0], -1.0)
+            signs[:1] = 1.0
+            # From inner products in float64: exact to about 1e-8 of the gradient, far below the rounding of float32.
+            return (signs @ products @ signs).clamp(min=0).sqrt() / products[0, 0].sqrt()
+        with torch.no_grad():
+            widths = [(number, width_of(self.params[i])) for number, i in enumerate(at)]
+            rows = side_by_side(whole, [self.params[i] for i in at], widths, torch.float64)
+            sizes = torch.linalg.vector_norm(torch.stack([rows[0] - rows[1:].sum(0), rows[0]]), dim=1)
+            gap, size = sizes.unbind()
+            return torch.where(gap.isfinite(), gap / size, torch.nan)
 
     def _products(self, vectors: Sequence[Grads], at: Sequence[int], layer_of: Sequence[int], layers: int) -> Tensor:
         return self._processes.inner_products(vectors, [self.params[i] for i in at], layer_of, layers)

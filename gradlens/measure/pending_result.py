@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 from typing import Self
 
 import numpy as np
@@ -27,6 +30,7 @@ class Plan:
             total.
         difference: Position of the vector that is the total minus the others; None if there is no total.
         update: Position of the update, which is no part of the total; None if it is not measured.
+        zero: Position of ``rest``, if nothing goes around the samples: then it is zero and was not computed. Otherwise None.
         rounding: Relative rounding of the least exact dtype that took part. Equal numbers may differ by a few roundings.
         scaled: Whether a gradient scaler has multiplied the loss. Then gradients may overflow, and the scaler may skip steps.
     """
@@ -37,6 +41,7 @@ class Plan:
     update: int | None
     rounding: float = 0.0
     scaled: bool = False
+    zero: int | None = None
 
     def expand(self, products: Floats) -> Floats:
         """Returns [L, V, V] inner products of the recorded vectors: NaN for absent vectors, inf for those not finite.
@@ -56,18 +61,27 @@ class Plan:
         return marked(found, ~np.isnan(np.diagonal(found, axis1=1, axis2=2)), at)
 
     def _expanded(self, products: Floats) -> Floats:
-        found = np.full((len(products), self.size, self.size), np.nan)
-        at = np.array(self.computed, dtype=np.intp)
-        width = len(at)
-        found[:, at[:, None], at[None, :]] = products[:, :width, :width]
-        d = self.difference
-        if d is not None:
-            weights = np.array([0.0 if p == self.update else -1.0 for p in self.computed] + [1.0])
-            used = weights != 0
-            with_others = products[:, :, used] @ weights[used]  # [L, W]
-            found[:, d, at] = found[:, at, d] = with_others[:, :width]
-            found[:, d, d] = np.maximum(with_others[:, used] @ weights[used], 0.0)
+        weights, absent = _weights(self.size, self.computed, self.difference, self.update, self.zero)
+        found: Floats = weights @ products @ weights.T
+        if self.difference is not None:
+            squares = found[:, self.difference, self.difference]
+            np.maximum(squares, 0.0, out=squares)
+        if absent:
+            found[:, absent, :] = found[:, :, absent] = np.nan
         return found
+
+
+@lru_cache(maxsize=64)
+def _weights(
+    size: int, computed: tuple[int, ...], difference: int | None, update: int | None, zero: int | None
+) -> tuple[Floats, list[int]]:
+    """Returns the recorded vectors as sums of the computed ones, [V, W], and the positions of the absent ones."""
+    weights = np.zeros((size, len(computed) + 1))
+    weights[list(computed), range(len(computed))] = 1.0
+    if difference is not None:
+        weights[difference] = [*(0.0 if p == update else -1.0 for p in computed), 1.0]
+    there = {*computed, difference, zero}
+    return weights, [position for position in range(size) if position not in there]
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,7 @@ class PendingResult:
         plan: How the recorded vectors follow from the computed ones.
         shape: (L, W).
         counts: [K] samples of each group.
+        lengths: Number of entries of each part of ``packed``; 0 if it was not measured.
         packed: All other numbers in one tensor.
         copied: The event after the copy from a GPU; None on other devices.
     """
@@ -111,6 +126,7 @@ class PendingResult:
     plan: Plan
     shape: tuple[int, int]
     counts: Floats
+    lengths: tuple[int, ...]
     packed: Tensor
     copied: torch.cuda.Event | None = None
 
@@ -119,14 +135,14 @@ class PendingResult:
         cls,
         plan: Plan,
         products: Tensor,
-        residual: Tensor,
-        scores: Tensor,
-        loss: Tensor,
-        disagreement: Tensor,
+        residual: Tensor | None,
+        scores: Tensor | None,
+        loss: Tensor | None,
+        disagreement: Tensor | None,
         counts: Floats,
         exponent: Tensor | None = None,
     ) -> Self:
-        """Packs the numbers of a step and starts their copy to the host.
+        """Packs the numbers of a step and starts their copy to the host. What was not measured is None, and becomes NaN.
 
         Args:
             plan: How the recorded vectors follow from the computed ones.
@@ -138,9 +154,10 @@ class PendingResult:
             counts: [K] samples of each group, already on the host.
             exponent: [] exponent of the power of two by which the vectors were divided; None = 0.
         """
-        parts = [products, residual, scores, loss, disagreement, *([] if exponent is None else [exponent])]
-        # Parts that were made on the host (NaN for what was not measured) must not wait for the device.
-        packed = torch.cat([part.detach().to(products, non_blocking=True).reshape(-1) for part in parts])
+        parts = (products, residual, scores, loss, disagreement, exponent)
+        there = [part.detach().to(products, non_blocking=True).reshape(-1) for part in parts if part is not None]
+        lengths = tuple(0 if part is None else part.numel() for part in parts)
+        packed = torch.cat(there)
         copied = None
         if packed.device.type == "cuda":
             pinned = torch.empty(packed.shape, dtype=packed.dtype, pin_memory=True)
@@ -148,24 +165,30 @@ class PendingResult:
                 packed = pinned.copy_(packed, non_blocking=True)
                 copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 copied.record()
-        return cls(plan, (products.shape[0], products.shape[1]), counts, packed, copied)
+        return cls(plan, (products.shape[0], products.shape[1]), counts, lengths, packed, copied)
 
     def result(self) -> Result:
         """Unpacks the numbers. Waits for the device if the copy is not done yet."""
         if self.copied is not None:
             self.copied.synchronize()
-        values = self.packed.cpu().numpy().astype(np.float64)
+        values = self.packed.cpu().numpy().astype(np.float64, copy=False)
         layers, width = self.shape
-        groups = len(self.counts)
-        sizes = [layers * width * width, 1, 2 * groups, 1, 1]
-        products, residual, scores, loss, disagreement, exponent = np.split(values, np.cumsum(sizes))
+        ends = list(accumulate(self.lengths))
+        parts = [values[end - length : end] for length, end in zip(self.lengths, ends, strict=True)]
+        products, residual, scores, loss, disagreement, exponent = parts
+        if not len(scores):
+            scores = np.full(2 * len(self.counts), np.nan)
         return Result(
             layers=self.plan.expand(products.reshape(layers, width, width)),
             counts=self.counts,
-            loss=scores[:groups],
-            correct=scores[groups:],
-            residual=float(residual[0]),
-            total_loss=float(loss[0]),
-            disagreement=float(disagreement[0]),
+            loss=scores[: len(self.counts)],
+            correct=scores[len(self.counts) :],
+            residual=_number(residual),
+            total_loss=_number(loss),
+            disagreement=_number(disagreement),
             exponent=int(exponent[0]) if len(exponent) else 0,
         )
+
+
+def _number(part: Floats) -> float:
+    return float(part[0]) if len(part) else math.nan

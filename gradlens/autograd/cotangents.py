@@ -11,6 +11,31 @@ from torch import Tensor, nn
 from gradlens.autograd.graph import Edge, Leaf, Node, edge_of, walk
 
 
+class AnchoredLosses:
+    """The losses of a backward pass and the tensors whose rows are its samples.
+
+    Attributes:
+        losses: The loss components.
+        anchors: The tensors whose rows are samples.
+    """
+
+    def __init__(self, losses: Sequence[Tensor], anchors: Sequence[Tensor]) -> None:
+        """Keeps its arguments.
+
+        Args:
+            losses: The loss components.
+            anchors: The tensors whose rows are samples.
+        """
+        self.losses, self.anchors = losses, anchors
+        self._found: dict[int, list[Tensor | None]] = {}
+
+    def cotangents(self, component: int) -> list[Tensor | None]:
+        """Returns what ``cotangents`` returns for a component. It is computed once; nobody may write to it."""
+        if component not in self._found:
+            self._found[component] = cotangents(self.losses[component], self.anchors)
+        return self._found[component]
+
+
 def cotangents(loss: Tensor, anchors: Sequence[Tensor]) -> list[Tensor | None]:
     """Returns the gradient of the loss at each anchor, without what passes through another anchor.
 

@@ -129,7 +129,7 @@ def _hard_rows(
         weights=weights.to(anchor.device, dtype, non_blocking=True),
         counts=tuple(map(float, found[1:])),
         untracked=float(found[0]),
-        index=order.to(anchor.device, non_blocking=True).split(found)[1:],
+        index=torch.split(order.to(anchor.device, non_blocking=True), found)[1:],
         class_dim=class_dim,
         whole=True,
     )
@@ -242,9 +242,21 @@ def mask_rows(cotangent: Tensor, weights: Tensor, class_dim: int | None = None) 
         weights: [*R] fraction of each row that belongs to the group.
         class_dim: The dimension of the classes, if it is known.
     """
-    if classes_within(cotangent.shape, weights.shape, class_dim):
-        spread = weights.unsqueeze(1)
+    return mask_rows_by_group(cotangent, weights.unsqueeze(-1), class_dim)[0]
+
+
+def mask_rows_by_group(cotangent: Tensor, weights: Tensor, class_dim: int | None = None) -> Tensor:
+    """Returns [V, *cotangent]: the cotangent masked to the rows of V groups, one after another; see ``mask_rows``.
+
+    Args:
+        cotangent: [*R, ...] or [B, C, *R[1:]].
+        weights: [*R, V] fraction of each row that belongs to each group.
+        class_dim: The dimension of the classes, if it is known.
+    """
+    each = weights.movedim(-1, 0)  # [V, *R]
+    if classes_within(cotangent.shape, each.shape[1:], class_dim):
+        spread = each.unsqueeze(2)
     else:
-        spread = weights.reshape(weights.shape + (1,) * (cotangent.ndim - weights.ndim))
+        spread = each.reshape(each.shape + (1,) * (cotangent.ndim + 1 - each.ndim))
     # A row outside the group becomes zero, even if its cotangent is NaN or infinite.
     return torch.where(spread == 0, 0.0, cotangent * spread).to(cotangent.dtype)

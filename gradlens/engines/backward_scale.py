@@ -9,6 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.autograd.grads import Grads
 from gradlens.guards.deferred_error import HeldError
 
@@ -20,9 +21,18 @@ class BackwardScale:
     micro-batches. The gradients that hooks receive then contain this factor. Nothing waits for a GPU.
     """
 
-    def __init__(self, loss: Tensor, anchors: Sequence[Tensor]) -> None:
-        self._anchors = list(anchors)
-        self._expected = torch.autograd.grad(loss, self._anchors, retain_graph=True, allow_unused=True)
+    def __init__(self, passed: AnchoredLosses) -> None:
+        """Computes the gradients of the first loss at the anchors, as a backward pass computes them.
+
+        Args:
+            passed: The losses of the backward pass and its anchors.
+        """
+        loss, self._anchors = passed.losses[0], list(passed.anchors)
+        self._expected: Sequence[Tensor | None] = (
+            passed.cotangents(0)
+            if len(self._anchors) == 1
+            else torch.autograd.grad(loss, self._anchors, retain_graph=True, allow_unused=True)
+        )
         self._products: list[tuple[Tensor, Tensor]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._held = HeldError()
@@ -61,7 +71,9 @@ class BackwardScale:
         return [[None if g is None else (g * inverse.to(g.device)).to(g.dtype) for g in vector] for vector in vectors]
 
     def _compare(self, expected: Tensor, actual: Tensor) -> None:
-        self._products.append(_products(expected, actual))
+        # The same gradient says that nothing was scaled. On another device, this would wait for it.
+        if actual.device.type != "cpu" or not torch.equal(expected, actual):
+            self._products.append(_products(expected, actual))
 
 
 @torch.no_grad()

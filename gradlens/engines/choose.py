@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import RowsByGroup
 from gradlens.choices import ENGINES
@@ -99,18 +100,17 @@ class EngineSwitch:
 
     def measure(
         self,
-        losses: Sequence[Tensor],
-        anchors: Sequence[Tensor],
+        passed: AnchoredLosses,
         rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:
         """Measures with the engine in use. If it refuses, measures with the masked one; see ``Engine.measure``."""
         try:
-            return self.engine.measure(losses, anchors, rows, wanted, backward)
+            return self.engine.measure(passed, rows, wanted, backward)
         except EngineRefusal as refusal:
             self.replace(str(refusal))
-            return self.engine.measure(losses, anchors, rows, wanted, backward)
+            return self.engine.measure(passed, rows, wanted, backward)
 
     def check_ahead(self, roots: Sequence[Tensor], anchors: Sequence[Tensor], dims: int, *, several: bool) -> None:
         """Changes to the masked engine before the first measured step if the split engine could not measure such steps.

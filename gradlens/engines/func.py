@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from gradlens.autograd.cotangents import bypasses
+from gradlens.autograd.cotangents import AnchoredLosses, bypasses
 from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import RowsByGroup
 from gradlens.engines.fallback_warning import no_fallback_warning
@@ -77,8 +77,7 @@ class FuncEngine:
 
     def measure(
         self,
-        losses: Sequence[Tensor],
-        anchors: Sequence[Tensor],
+        passed: AnchoredLosses,
         rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
@@ -87,7 +86,7 @@ class FuncEngine:
         for handle in self._handles:
             handle.remove()  # the replay that follows is no forward pass of the training
         try:
-            found = self._pull_back(losses, anchors, rows, wanted) if wanted else []
+            found = self._pull_back(passed, rows, wanted) if wanted else []
         finally:
             self.disarm()
         backward()
@@ -101,9 +100,7 @@ class FuncEngine:
         if torch.is_grad_enabled():
             self._outputs.append(output)
 
-    def _pull_back(
-        self, losses: Sequence[Tensor], anchors: Sequence[Tensor], rows: RowsByGroup, wanted: Sequence[tuple[int, int]]
-    ) -> list[Grads]:
+    def _pull_back(self, passed: AnchoredLosses, rows: RowsByGroup, wanted: Sequence[tuple[int, int]]) -> list[Grads]:
         self._held.check()
         if len(self._calls) != 1 or len(self._outputs) != 1:
             raise EngineRefusal(
@@ -113,7 +110,7 @@ class FuncEngine:
         self._outputs = []
         leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.requires_grad]
         self._check_inputs(call)
-        seeds = self._seeds(losses, anchors, rows, wanted, leaves)
+        seeds = self._seeds(passed, rows, wanted, leaves)
         reached = [number for number in range(len(leaves)) if any(seed[number] is not None for seed in seeds)]
         if not reached:
             return [[None] * len(self._params) for _ in wanted]
@@ -130,18 +127,17 @@ class FuncEngine:
 
     def _seeds(
         self,
-        losses: Sequence[Tensor],
-        anchors: Sequence[Tensor],
+        passed: AnchoredLosses,
         rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         leaves: Sequence[Tensor],
     ) -> list[list[Tensor | None]]:
         """Returns for each wanted vector the cotangents of the model's outputs; None where an output has none."""
-        direct = {c: GroupCotangents(losses[c], anchors, rows) for c in dict.fromkeys(c for c, _ in wanted)}
+        direct = {c: GroupCotangents(passed, c, rows) for c in dict.fromkeys(c for c, _ in wanted)}
         found: list[list[Tensor | None]] = []
         for component, group in wanted:
             seed: list[Tensor | None] = [None] * len(leaves)
-            for anchor, masked in zip(anchors, direct[component].of(group), strict=True):
+            for anchor, masked in zip(passed.anchors, direct[component].of(group), strict=True):
                 if masked is None:
                     continue
                 for number, part in self._at_outputs(anchor, masked, leaves):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.pull_back import gradients
+from gradlens.autograd.pull_back_together import can_go_together, gradients_together
 from gradlens.batch.rows import RowsByGroup
 from gradlens.engines.masks import GroupCotangents
 
@@ -32,32 +34,30 @@ class MaskedEngine:
 
     def measure(
         self,
-        losses: Sequence[Tensor],
-        anchors: Sequence[Tensor],
+        passed: AnchoredLosses,
         rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:
         """Runs the pull-backs, then ``backward``; see ``Engine.measure``."""
-        found = pull_back(losses, anchors, rows, wanted, self._params)
+        found = pull_back(passed, rows, wanted, self._params)
         backward()
         return found
 
 
 def pull_back(
-    losses: Sequence[Tensor],
-    anchors: Sequence[Tensor],
+    passed: AnchoredLosses,
     rows: RowsByGroup,
     wanted: Sequence[tuple[int, int]],
     params: Sequence[nn.Parameter],
 ) -> list[Grads]:
     """Returns the gradient of ``params`` for each wanted (component, group). The graph stays in place.
 
-    Each costs one backward pass through the network. Each component costs one backward pass from its loss to the anchors.
+    Each costs one backward pass through the network; in small networks, one pass is enough for all. Each component costs one
+    backward pass from its loss to the anchors.
 
     Args:
-        losses: The loss components.
-        anchors: The tensors whose rows are samples.
+        passed: The losses of the backward pass and its anchors.
         rows: Which rows belong to which group.
         wanted: Pairs (component, group).
         params: The P parameters.
@@ -65,14 +65,25 @@ def pull_back(
     Returns:
         One list of P gradients for each pair; None where a parameter gets no gradient.
     """
-    direct = {c: GroupCotangents(losses[c], anchors, rows) for c in dict.fromkeys(c for c, _ in wanted)}
-    found: list[Grads] = []
-    for component, group in wanted:
-        pairs = zip(anchors, direct[component].of(group), strict=True)
-        reached = [(anchor, cotangent) for anchor, cotangent in pairs if cotangent is not None]
-        if not reached or not params:
-            found.append([None] * len(params))
-            continue
-        outputs, seeds = zip(*reached, strict=True)
-        found.append(gradients(outputs, params, seeds))
-    return found
+    found: dict[tuple[int, int], Grads] = {}
+    for component in dict.fromkeys(c for c, _ in wanted):
+        groups = [k for c, k in wanted if c == component]
+        for group, vector in zip(groups, _of_component(passed, component, rows, groups, params), strict=True):
+            found[component, group] = vector
+    return [found[pair] for pair in wanted]
+
+
+def _of_component(
+    passed: AnchoredLosses, component: int, rows: RowsByGroup, groups: Sequence[int], params: Sequence[nn.Parameter]
+) -> list[Grads]:
+    masked = GroupCotangents(passed, component, rows)
+    reached = [number for number, g in enumerate(passed.cotangents(component)) if g is not None]
+    if not reached or not params:
+        return [[None] * len(params) for _ in groups]
+    outputs = [passed.anchors[number] for number in reached]
+    if can_go_together(outputs, params, len(groups)):
+        seeds = masked.by_group(groups)
+        stacked = gradients_together(outputs, params, [seed for seed in seeds if seed is not None])
+        columns = [[None] * len(groups) if each is None else each.unbind() for each in stacked]
+        return [list(vector) for vector in zip(*columns, strict=True)]
+    return [gradients(outputs, params, [g for g in masked.of(group) if g is not None]) for group in groups]

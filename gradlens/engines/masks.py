@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gradlens.autograd.cotangents import cotangents, cut
-from gradlens.batch.rows import AnchorRows, RowsByGroup, mask_rows
+from gradlens.autograd.cotangents import AnchoredLosses, cut
+from gradlens.batch.rows import AnchorRows, RowsByGroup, mask_rows, mask_rows_by_group
 
 
 class GroupCotangents:
@@ -19,15 +19,15 @@ class GroupCotangents:
     from a term that the script computes from the logits, or is only rounding.
     """
 
-    def __init__(self, loss: Tensor, anchors: Sequence[Tensor], rows: RowsByGroup) -> None:
-        """Computes the gradient of the loss at the anchors. The graph stays in place.
+    def __init__(self, passed: AnchoredLosses, component: int, rows: RowsByGroup) -> None:
+        """Takes the gradient of a loss at the anchors. The graph stays in place.
 
         Args:
-            loss: A scalar.
-            anchors: Tensors in its graph.
-            rows: Which of their rows belong to which group.
+            passed: The losses of the backward pass and its anchors.
+            component: Which of the losses.
+            rows: Which of the anchors' rows belong to which group.
         """
-        direct = cotangents(loss, anchors)
+        loss, anchors, direct = passed.losses[component], passed.anchors, passed.cotangents(component)
         parts = rows.parts or (None,) * len(anchors)
         # For each anchor: pairs of a part of its gradient and the rows that mask this part.
         self._by_rows: list[list[tuple[Tensor, RowsByGroup]]] = []
@@ -40,6 +40,13 @@ class GroupCotangents:
                 self._by_rows.append([(whole, part.rows)])
             else:
                 self._by_rows.append(_of_terms(loss, anchors, anchor, whole, part))
+
+    def by_group(self, groups: Sequence[int]) -> list[Tensor | None]:
+        """Returns for each anchor [V, *anchor]: its gradient masked to V groups; None for an anchor without a gradient."""
+        return [
+            _summed([mask_rows_by_group(g, rows.weights[..., list(groups)], rows.class_dim) for g, rows in pairs])
+            for pairs in self._by_rows
+        ]
 
     def of(self, group: int) -> list[Tensor | None]:
         """Returns for each anchor its gradient masked to a group; None for an anchor without a gradient."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
-from torch import Tensor
-
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import RowsByGroup
 
@@ -35,8 +34,7 @@ class Engine(Protocol):
 
     def measure(
         self,
-        losses: Sequence[Tensor],
-        anchors: Sequence[Tensor],
+        passed: AnchoredLosses,
         rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
@@ -44,8 +42,8 @@ class Engine(Protocol):
         """Runs ``backward`` exactly once, and returns the wanted gradients.
 
         Args:
-            losses: The loss components. ``backward`` differentiates their sum, or that sum times a scale.
-            anchors: The tensors whose rows are samples.
+            passed: The loss components and the anchors. ``backward`` differentiates the sum of the losses, or that sum times a
+                scale.
             rows: Which rows belong to which group.
             wanted: Pairs (component, group).
             backward: The training's own backward pass.

@@ -14,6 +14,7 @@ from torch.jit import ScriptModule
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.graph import edge_of
 from gradlens.batch.rows import RowsByGroup
@@ -75,8 +76,7 @@ class SplitEngine:
 
     def measure(
         self,
-        losses: Sequence[Tensor],
-        anchors: Sequence[Tensor],
+        passed: AnchoredLosses,
         rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
@@ -84,9 +84,9 @@ class SplitEngine:
         """Runs ``backward``, and adds up the gradients of the wanted rows while it runs; see ``Engine.measure``."""
         try:
             self._recording = False
-            uses = self._check(losses, anchors, rows)
+            uses = self._check(passed.losses, passed.anchors, rows)
             sums = GroupSums(self._params, [select(rows, group) for _, group in wanted])
-            scale = BackwardScale(losses[0], anchors)
+            scale = BackwardScale(passed)
             self._handles += [use.node.register_prehook(self._held.hook(self._on_direct, use)) for use in uses]
             self._sums = sums
             with scale:

@@ -77,6 +77,11 @@ def note_retained(tensor: Tensor) -> None:
     _retained[number] = weakref.ref(tensor, gone)
 
 
+def retains_gradients() -> bool:
+    """Says whether a tensor inside a graph keeps its gradient."""
+    return bool(_retained)
+
+
 def _kept() -> list[tuple[Tensor, Tensor | None]]:
     alive = [reference() for reference in list(_retained.values())]
     return [(tensor, tensor.grad) for tensor in alive if tensor is not None]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gradlens.autograd.arithmetic import added, less, relative_difference, summed
-from gradlens.autograd.cotangents import bypasses, cotangents, cut, nearest_parameters
+from gradlens.autograd.cotangents import AnchoredLosses, bypasses, cut, nearest_parameters
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import Layout
 from gradlens.autograd.parameter_hooks import RawGradients
@@ -115,7 +115,8 @@ class StepMeter:
         if retains:
             step.passes.retains()
         step.scale = scale_of(losses)
-        reached = [c for c, loss in enumerate(losses) if any(g is not None for g in cotangents(loss, anchors))]
+        passed = AnchoredLosses(losses, anchors)
+        reached = [c for c in range(len(losses)) if any(g is not None for g in passed.cotangents(c))]
         if not reached:
             raise LabelsError(
                 "the loss does not depend on the model's output that was seen: it was detached, or comes from another forward "
@@ -135,9 +136,9 @@ class StepMeter:
         sums.add(self._positions.rest, self._around(summed(losses), anchors, seen))
         if step.checked:
             near = [self.params[i] for i in step.checked]
-            for vector in pull_back(losses, anchors, rows, tested, near):
+            for vector in pull_back(passed, rows, tested, near):
                 sums.check = vector if sums.check is None else added(sums.check, vector)
-        found = self._pulled(losses, anchors, rows, wanted, sums.raw.noting(backward))
+        found = self._pulled(passed, rows, wanted, sums.raw.noting(backward))
         for pair, vector in zip(wanted, found, strict=True):
             sums.add(self._positions.of(*pair), vector)
         if taken is not None:
@@ -236,23 +237,22 @@ class StepMeter:
             with cut(anchors):
                 found = gradients([loss], self.params, [None])
         if rows.untracked > 0:
-            through = pull_back([loss], anchors, outside(rows), [(0, 0)], self.params)[0]
+            through = pull_back(AnchoredLosses([loss], anchors), outside(rows), [(0, 0)], self.params)[0]
             found = through if found is None else added(found, through)
         return found
 
     def _pulled(
         self,
-        losses: Sequence[Tensor],
-        anchors: Sequence[Tensor],
+        passed: AnchoredLosses,
         rows: RowsByGroup,
         wanted: Sequence[tuple[int, int]],
         backward: Callable[[], None],
     ) -> list[Grads]:
         step = self._step
         if not step.thorough or self._switch.always_exact:
-            return self._switch.measure(losses, anchors, rows, wanted, backward)
-        truth = pull_back(losses, anchors, rows, wanted, self.params)
-        found = self._switch.measure(losses, anchors, rows, wanted, backward)
+            return self._switch.measure(passed, rows, wanted, backward)
+        truth = pull_back(passed, rows, wanted, self.params)
+        found = self._switch.measure(passed, rows, wanted, backward)
         if wanted:
             gaps = [relative_difference(f, t) for f, t in zip(found, truth, strict=True)]
             known = step.sums.disagreement

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.batch.rows import group_rows
 from tests.e2e.styles import SCRIPTS
 from tests.engines.oracle import brute_force, error
@@ -42,7 +43,9 @@ def worst_error(engine: str, name: str) -> float:
     measuring.arm()
     output = model(*(x.to(second_device.NAME) for x in inputs))
     loss = case.loss(output, labels.to(second_device.NAME)).mean()
-    found = measuring.measure([loss], [output], group_rows(labels, GROUPS, output), WANTED, loss.backward)
+    found = measuring.measure(
+        AnchoredLosses([loss], [output]), group_rows(labels, GROUPS, output), WANTED, loss.backward
+    )
     vectors = [on_host(vector) for vector in found]
     total = [
         sum((v.double() for v in column if v is not None), torch.zeros(())) for column in zip(*vectors, strict=True)

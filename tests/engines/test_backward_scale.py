@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.engines.backward_scale import BackwardScale
 
 
@@ -19,7 +20,7 @@ def test_vectors_are_divided_by_the_factor(factor):
     logits = model(torch.randn(6, 3, dtype=torch.float64))
     loss = F.cross_entropy(logits, torch.arange(6) % 4)
     truth = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
-    scale = BackwardScale(loss, [logits])
+    scale = BackwardScale(AnchoredLosses([loss], [logits]))
 
     with scale:
         (loss * factor).backward()
@@ -35,7 +36,7 @@ def test_a_loss_that_is_not_finite_in_some_rows_spoils_nothing():
     x = torch.ones(3, requires_grad=True)
     anchor = 1 * x
     loss = (anchor * torch.tensor([1.0, math.nan, 2.0])).sum()
-    scale = BackwardScale(loss, [anchor])
+    scale = BackwardScale(AnchoredLosses([loss], [anchor]))
     with scale:
         (loss * 8).backward()
     ((found,),) = scale.undo([[torch.tensor([16.0])]])
@@ -46,7 +47,7 @@ def test_a_loss_without_a_gradient_says_nothing_of_the_factor():
     x = torch.ones(3, requires_grad=True)
     anchor = 1 * x
     loss = (0 * anchor).sum()
-    scale = BackwardScale(loss, [anchor])
+    scale = BackwardScale(AnchoredLosses([loss], [anchor]))
     with scale:
         (loss * 8).backward()
     assert scale.undo([[torch.tensor([16.0])]])[0][0].tolist() == [16.0]
@@ -60,9 +61,9 @@ def test_an_error_in_its_hook_is_raised_after_the_pass(monkeypatch):
     x = torch.ones(3, requires_grad=True)
     anchor = 2 * x
     loss = anchor.sum()
-    scale = BackwardScale(loss, [anchor])
+    scale = BackwardScale(AnchoredLosses([loss], [anchor]))
     with scale:
-        loss.backward()
-    assert x.grad.tolist() == [2.0] * 3
+        (2 * loss).backward()
+    assert x.grad.tolist() == [4.0] * 3
     with pytest.raises(ArithmeticError):
         scale.undo([])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.autograd.grads import Grads
 from gradlens.batch.rows import group_rows
 from gradlens.engines import Engine, EngineRefusal
@@ -29,7 +30,7 @@ def step(
     engine.arm()
     output = model(*inputs)
     loss = case.loss(output, labels).mean()
-    return engine.measure([loss], [output], group_rows(labels, GROUPS, output), WANTED, loss.backward)
+    return engine.measure(AnchoredLosses([loss], [output]), group_rows(labels, GROUPS, output), WANTED, loss.backward)
 
 
 @pytest.mark.parametrize(("engine", "name"), EXACT)
@@ -94,7 +95,9 @@ def test_refuses_by_name_before_backward(engine: str, name: str) -> None:
         instance.arm()
         output = model(*inputs)
         loss = case.loss(output, labels).mean()
-        instance.measure([loss], [output], group_rows(labels, GROUPS, output), WANTED, lambda: ran.append(None))
+        instance.measure(
+            AnchoredLosses([loss], [output]), group_rows(labels, GROUPS, output), WANTED, lambda: ran.append(None)
+        )
 
     with pytest.raises(EngineRefusal, match=case.refuses[engine]):
         attempt()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.batch.rows import group_rows
 from gradlens.engines.func import FuncEngine
 from gradlens.engines.protocol import EngineRefusal
@@ -25,7 +26,9 @@ def measure(
     engine.arm()
     anchor = anchor_of(model(X))
     loss = F.cross_entropy(anchor, LABELS)
-    return engine.measure([loss], [anchor], group_rows(LABELS, GROUPS, anchor), [(0, 0), (0, 1)], loss.backward)
+    return engine.measure(
+        AnchoredLosses([loss], [anchor]), group_rows(LABELS, GROUPS, anchor), [(0, 0), (0, 1)], loss.backward
+    )
 
 
 @pytest.mark.parametrize("chunk_size", [None, 1])

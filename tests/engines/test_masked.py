@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.batch.rows import group_rows
 from gradlens.engines.masked import MaskedEngine, pull_back
 from gradlens.groups import ClassGroups
@@ -27,7 +28,7 @@ def test_each_group_and_component_has_its_own_gradient():
     losses = [rows.mean() for rows in each]
     wanted = [(0, 1), (1, 0), (1, 1)]
 
-    found = pull_back(losses, [logits], group_rows(LABELS, GROUPS, logits), wanted, params)
+    found = pull_back(AnchoredLosses(losses, [logits]), group_rows(LABELS, GROUPS, logits), wanted, params)
 
     for vector, (component, group) in zip(found, wanted, strict=True):
         inside = torch.isin(LABELS, torch.tensor(GROUPS.classes[group]))
@@ -41,8 +42,8 @@ def test_a_loss_that_does_not_reach_the_anchor_gives_nothing():
     params = list(model.parameters())
     penalty = sum(param.square().sum() for param in params)
     rows = group_rows(LABELS, GROUPS, logits)
-    assert pull_back([penalty], [logits], rows, [(0, 0)], params) == [[None] * len(params)]
-    assert pull_back([logits.sum()], [logits], rows, [(0, 0)], []) == [[]]
+    assert pull_back(AnchoredLosses([penalty], [logits]), rows, [(0, 0)], params) == [[None] * len(params)]
+    assert pull_back(AnchoredLosses([logits.sum()], [logits]), rows, [(0, 0)], []) == [[]]
 
 
 def test_the_backward_pass_of_the_training_comes_last():
@@ -56,7 +57,7 @@ def test_the_backward_pass_of_the_training_comes_last():
         seen.append([param.grad for param in params])
         loss.backward()
 
-    head, tail = MaskedEngine(params).measure([loss], [logits], rows, [(0, 0), (0, 1)], backward)
+    head, tail = MaskedEngine(params).measure(AnchoredLosses([loss], [logits]), rows, [(0, 0), (0, 1)], backward)
 
     assert seen == [[None] * len(params)]
     for a, b, param in zip(head, tail, params, strict=True):

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.graph import get_gradient_edge
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.batch.labelled import Labelled, LossTerm, rows_of
 from gradlens.batch.rows import group_rows
 from gradlens.engines.masks import GroupCotangents
@@ -22,7 +23,9 @@ def logits() -> torch.Tensor:
 def test_rows_of_the_group_keep_their_gradient_and_others_are_zero():
     anchor, labels = logits(), torch.tensor([0, 1, 2, 0])
     loss = anchor.square().sum()
-    ((head,), (tail,)) = map(GroupCotangents(loss, [anchor], group_rows(labels, GROUPS, anchor)).of, (0, 1))
+    ((head,), (tail,)) = map(
+        GroupCotangents(AnchoredLosses([loss], [anchor]), 0, group_rows(labels, GROUPS, anchor)).of, (0, 1)
+    )
     truth = 2 * anchor.detach()
     torch.testing.assert_close(head, truth * torch.tensor([[1.0], [0.0], [0.0], [1.0]]))
     torch.testing.assert_close(tail, truth * torch.tensor([[0.0], [1.0], [0.0], [0.0]]))
@@ -31,7 +34,7 @@ def test_rows_of_the_group_keep_their_gradient_and_others_are_zero():
 def test_an_anchor_that_the_loss_does_not_reach_has_none():
     anchor, other = logits(), logits()
     rows = group_rows(torch.zeros(4).long(), GROUPS, anchor)
-    found = GroupCotangents(anchor.sum(), [anchor, other], rows).of(0)
+    found = GroupCotangents(AnchoredLosses([anchor.sum()], [anchor, other]), 0, rows).of(0)
     assert found[1] is None
     assert torch.equal(found[0], torch.ones(4, 3, dtype=torch.float64))
 
@@ -49,7 +52,7 @@ def test_each_loss_call_goes_by_its_own_labels():
         (gradient,) = torch.autograd.grad(loss_of, anchor, retain_graph=True)
         return gradient * (labels == group)[:, None]
 
-    cotangents = GroupCotangents(loss, [anchor], rows)
+    cotangents = GroupCotangents(AnchoredLosses([loss], [anchor]), 0, rows)
     for group in (0, 1):
         truth = masked(0.7 * a, first, group) + masked(0.3 * b, second, group) + masked(besides, first, group)
         torch.testing.assert_close(cotangents.of(group)[0], truth)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.batch.rows import group_rows
 from gradlens.engines import EngineRefusal
 from gradlens.engines.split import SplitEngine
@@ -44,7 +45,9 @@ def test_the_scale_of_the_training_is_taken_out():
     logits = model(x)
     loss = F.cross_entropy(logits, LABELS)
 
-    (tail,) = engine.measure([loss], [logits], group_rows(LABELS, GROUPS, logits), [(0, 1)], (loss * 1024).backward)
+    (tail,) = engine.measure(
+        AnchoredLosses([loss], [logits]), group_rows(LABELS, GROUPS, logits), [(0, 1)], (loss * 1024).backward
+    )
 
     rows = LABELS == 2
     truth = torch.autograd.grad(F.cross_entropy(model(x)[rows], LABELS[rows], reduction="sum") / 5, params)
@@ -63,7 +66,7 @@ def test_an_input_that_is_changed_after_the_call_is_refused():
     x.zero_()
     loss = F.cross_entropy(logits, LABELS)
     with pytest.raises(EngineRefusal, match=r"its input was changed in place after the call \(0: Linear\)"):
-        engine.measure([loss], [logits], group_rows(LABELS, GROUPS, logits), [(0, 1)], loss.backward)
+        engine.measure(AnchoredLosses([loss], [logits]), group_rows(LABELS, GROUPS, logits), [(0, 1)], loss.backward)
     assert not model[0]._forward_hooks
 
 
@@ -94,4 +97,4 @@ def test_a_layer_that_is_put_into_train_mode_after_arming_is_refused():
     logits = model(torch.randn(5, 4))
     loss = F.cross_entropy(logits, LABELS)
     with pytest.raises(EngineRefusal, match=r"train-mode BatchNorm mixes the samples of a batch \(1: BatchNorm1d\)"):
-        engine.measure([loss], [logits], group_rows(LABELS, GROUPS, logits), [(0, 1)], loss.backward)
+        engine.measure(AnchoredLosses([loss], [logits]), group_rows(LABELS, GROUPS, logits), [(0, 1)], loss.backward)

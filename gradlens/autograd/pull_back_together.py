@@ -1,0 +1,65 @@
+"""Pulls several cotangents back in one pass: in small networks of well-known operations, a pass costs more than its work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from gradlens.autograd.graph import edge_of, walk
+from gradlens.autograd.parameter_hooks import silenced
+from gradlens.guards.own_pass import retains_gradients
+
+# With fewer cotangents, one pass for each takes less time.
+FEWEST = 3
+# In larger networks, the work takes nearly all of the time, and one pass for all would only need more memory.
+NODES, ENTRIES = 100, 2**20
+# Nodes whose rule for many cotangents is torch's own and exact. Functions of the script are never given more than one.
+KNOWN = frozenset(
+    f"{name}Backward0"
+    for name in (
+        "Addmm", "Mm", "Bmm", "T", "Transpose", "Permute", "View", "UnsafeView", "Expand", "Unsqueeze", "Squeeze", "Add",
+        "Sub", "Mul", "Div", "Neg", "Relu", "Tanh", "Sigmoid", "Gelu", "Silu", "LeakyRelu", "Elu", "Mean", "Sum",
+        "NativeLayerNorm", "NativeBatchNorm", "LogSoftmax", "Softmax",
+    )
+)  # fmt: skip
+
+
+def can_go_together(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], count: int) -> bool:
+    """Says whether ``gradients_together`` may be used, and saves time.
+
+    Args:
+        outputs: Tensors of the graph.
+        params: The parameters.
+        count: V, the number of cotangents.
+    """
+    if count < FEWEST or retains_gradients() or any(type(param) is not nn.Parameter for param in params):
+        return False
+    entries = 0
+    for number, node in enumerate(walk(map(edge_of, outputs), leaves=False)):
+        if number == NODES or node.name() not in KNOWN:
+            return False
+        entries += sum(prod(each.shape) for each in node._input_metadata)
+        if entries * count > ENTRIES:
+            return False
+    return True
+
+
+def gradients_together(
+    outputs: Sequence[Tensor], params: Sequence[nn.Parameter], seeds: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """Returns for each parameter its V gradients [V, *parameter]; None where the outputs do not depend on it.
+
+    Like ``autograd.pull_back.gradients``, it leaves ``.grad`` as it is, and calls no hooks.
+
+    Args:
+        outputs: Tensors of the graph.
+        params: The parameters.
+        seeds: For each output V cotangents, [V, *output].
+    """
+    with silenced(params):
+        return list(
+            torch.autograd.grad(outputs, params, seeds, retain_graph=True, allow_unused=True, is_grads_batched=True)
+        )

@@ -19,6 +19,7 @@ class Program:
         data: Data to make first: name of a function in ``data.py``, and the folder relative to ``folder``.
         options: Options of `gradlens track`.
         exact: True if the gradient of every group is compared with brute force.
+        inexact: Why it is not compared, although steps are measured.
         cpu: True if ``.cuda()`` must do nothing, because the program has no option to run without a GPU.
         interrupted: Number of optimizer steps after which it gets Ctrl-C, because it has no option for fewer steps; 0 = never.
         times: Regular expressions of times that the program prints.
@@ -35,6 +36,7 @@ class Program:
     data: tuple[tuple[str, str], ...] = ()
     options: tuple[str, ...] = ()
     exact: bool = False
+    inexact: str = ""
     cpu: bool = False
     interrupted: int = 0
     times: tuple[str, ...] = ()

@@ -102,6 +102,8 @@ def left_by(program: Program, source: Path, place: Path, command: list[str], gro
 def described(program: Program) -> dict[str, Any]:
     """Returns the part of a row that is known before the program runs."""
     remarks = [program.remark] if program.remark else []
+    if program.inexact:
+        remarks.append(f"no error and rounding: {program.inexact}")
     if program.interrupted:
         remarks.append(f"Ctrl-C after step {program.interrupted}")
     if program.cpu:

@@ -103,3 +103,12 @@ def test_recipe_names_every_repository(made):
         "https://github.com/somebody/same",
         "https://github.com/somebody/other",
     ]
+
+
+def test_each_program_that_is_measured_has_an_error_or_says_why_not():
+    results = RUNNER.parents[1] / "results"
+    page = (results / "PROGRAMS.md").read_text()
+    for row in json.loads((results / "programs.json").read_text())["programs"]:
+        if row["measured"] and row["error"] is None:
+            assert any(remark.startswith("no error and rounding: ") for remark in row["remarks"]), row["name"]
+        assert all(remark in page for remark in row["remarks"])

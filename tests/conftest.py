@@ -39,13 +39,19 @@ def _own_main_module() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nobody_listens_on() -> Iterator[None]:
-    """Fails a test that leaves a lens, a tracker or a pass of ours at work: those that come later would meet it."""
+    """Fails a test that leaves a lens, a tracker, a hook or a pass of ours at work: those that come later would meet it."""
     yield
-    patches, passes = (sys.modules.get(f"gradlens.guards.{name}") for name in ("patches", "own_pass"))
+    patches, passes, hooks = (
+        sys.modules.get(f"gradlens.guards.{name}") for name in ("patches", "own_pass", "module_hook")
+    )
     placed = {} if patches is None else patches._placed
     listening = [patch.name for patch, wrapper in placed.items() if wrapper.listeners.all]
     assert listening == []
     assert passes is None or passes._running == []
+    installed = {} if hooks is None else dict(hooks._installed)
+    for hook in installed.values():
+        hook.remove()  # this test alone fails
+    assert installed == {}
 
 
 @pytest.fixture

@@ -64,10 +64,13 @@ class FuncEngine:
             raise EngineRefusal(
                 f"func: it runs the forward pass again, and with it the script's forward hook {hooks[0]}"
             )
-        self._handles = [
-            listen(self._model, StepHook(self._before, self._held.hold), before=True, with_kwargs=True),
-            listen(self._model, StepHook(self._after, self._held.hold)),
-        ]
+        try:
+            before = StepHook(self._before, self._held.hold)
+            self._handles.append(listen(self._model, before, before=True, with_kwargs=True))
+            self._handles.append(listen(self._model, StepHook(self._after, self._held.hold)))
+        except BaseException:
+            self.disarm()  # no hook stays on the model, whatever ended this
+            raise
 
     def disarm(self) -> None:
         """Removes the hooks and drops what they recorded; see ``Engine.disarm``."""

@@ -60,8 +60,8 @@ class SplitEngine:
         try:
             for path, module in self._model.named_modules():
                 self._arm_module(path, module)
-        except EngineRefusal:
-            self.disarm()
+        except BaseException:
+            self.disarm()  # no hook stays on a module, whatever ended this
             raise
         self._recording = True
 

@@ -38,7 +38,8 @@ class Outputs:
     def resume(self) -> None:
         """Starts to watch, unless it does already."""
         if not self._handles:
-            self._handles = [listen(module, StepHook(self._ran, self._fail)) for module in self._modules]
+            for module in self._modules:
+                self._handles.append(listen(module, StepHook(self._ran, self._fail)))
 
     def take(self) -> list[Tensor]:
         """Returns the differentiable tensors among the outputs, each once, and forgets them."""

@@ -15,6 +15,7 @@ from gradlens.analysis.phase_story import stretches
 from gradlens.choices import DEFAULT_BUDGET, ENGINES
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import METHODS, find_method
+from gradlens.longtail.networks.computing import fastest_precision
 from gradlens.longtail.recipe.processes import started
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import parse_assignments
@@ -56,6 +57,16 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="any other setting, e.g. --set tau=1")
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="float32, bfloat16, or auto: bfloat16 where the device multiplies bfloat16 matrices in hardware (default: "
+            "that of the data set, float32)"
+        ),
+    ] = None,
+    memory_format: Annotated[
+        str | None, typer.Option(help="channels_last or contiguous_format (default: that of the data set)")
+    ] = None,
     seed: Annotated[int, typer.Option(help="seed of weights, order and augmentation")] = 0,
     subset_seed: Annotated[int, typer.Option(help="seed of the subset; for CIFAR 0 is the usual one")] = 0,
     device: Annotated[str | None, typer.Option(help="default: cuda if there is a GPU, else cpu")] = None,
@@ -89,7 +100,10 @@ def train(
         with started(_usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))) as (processes, where):
             console.quiet = processes.rank > 0
             fraction = parse_budget(budget)
-            changes: dict[str, Any] = parse_assignments(settings or []) | ({} if epochs is None else {"epochs": epochs})
+            precision = fastest_precision(where) if precision == "auto" else precision
+            named = {"epochs": epochs, "precision": precision, "memory_format": memory_format}
+            changes: dict[str, Any] = parse_assignments(settings or [])
+            changes |= {name: value for name, value in named.items() if value is not None}
             task = load_task(
                 dataset,
                 data=data,

@@ -23,7 +23,7 @@ class Linear(Network):
         self.dropout = nn.Dropout(0.5)
         self.classifier = nn.Linear(4, classes)
 
-    def embed(self, images):
+    def trunk(self, images):
         return self.dropout(images.flatten(1))
 
 

@@ -28,7 +28,7 @@ class DigitNet(Network):
         self.top = _convolution(2 * width, 4 * width, 2, relu=not signed_features)  # [B, 4 width, 2, 2]
         self.classifier = nn.Linear(self.features, num_classes)
 
-    def embed(self, images: Tensor) -> Tensor:
+    def trunk(self, images: Tensor) -> Tensor:
         """Maps [B, 1, 8, 8] images to [B, 4 width] features before the classifier."""
         pooled: Tensor = self.top(self.middle(self.stem(images))).mean((2, 3))
         return pooled

@@ -99,7 +99,7 @@ class ResNetCifar(Network):
             ):
                 nn.init.kaiming_normal_(module.weight)
 
-    def embed(self, images: Tensor) -> Tensor:
+    def trunk(self, images: Tensor) -> Tensor:
         """Maps [B, 3, 32, 32] normalised images to [B, 64] features before the classifier."""
         out = F.relu(self.norm1(self.conv1(images)))
         out = self.layer3(self.layer2(self.layer1(out)))

@@ -69,7 +69,7 @@ class ResNetLarge(Network):
         self.backbone = cast(nn.Module, backbone)
         self.classifier = nn.Linear(self.features, num_classes)
 
-    def embed(self, images: Tensor) -> Tensor:
+    def trunk(self, images: Tensor) -> Tensor:
         """Maps [B, 3, H, W] images to [B, features] features before the classifier."""
         embedded: Tensor = self.backbone(images)
         return embedded

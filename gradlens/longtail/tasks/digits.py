@@ -14,6 +14,7 @@ from gradlens.longtail.networks.digit_net import DigitNet
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.tasks.computing import computed, computing_settings
 
 _OWN = "gradlens: chosen for this data"
 IMBALANCE = 50.0
@@ -29,6 +30,7 @@ SETTINGS = Settings(
         "warm_up": Setting(0, _OWN),
         "momentum": Setting(0.9, _OWN),
         "weight_decay": Setting(5e-4, _OWN),
+        **computing_settings("contiguous_format"),
     }
 )
 
@@ -36,7 +38,7 @@ SETTINGS = Settings(
 def _network(settings: Settings, signed: bool) -> Network:
     if settings["backbone"] != "digit-net":
         raise LongTailError(f"backbone={settings['backbone']!r}; the 8 x 8 digits have 'digit-net' only")
-    return DigitNet(signed_features=signed)
+    return computed(DigitNet(signed_features=signed), settings)
 
 
 def digits_task(

@@ -11,6 +11,7 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.networks.resnet_large import ResNetLarge
 from gradlens.longtail.recipe.settings import PAPER, Setting, Settings
+from gradlens.longtail.tasks.computing import computed, computing_settings
 
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 INATURALIST_STATISTICS = ((0.466, 0.471, 0.380), (0.195, 0.194, 0.192))
@@ -24,9 +25,11 @@ _COMMON = {
     "momentum": Setting(0.9, PAPER),
     "weight_decay": Setting(5e-4, PAPER),
 }
+_COMPUTING = computing_settings("channels_last")
 IMAGENET_SETTINGS = Settings(
     {
         **_COMMON,
+        **_COMPUTING,
         "backbone": Setting("resnet-50", PAPER),
         "epochs": Setting(90, "Kang et al. 2020; the paper does not say"),
         "batch": Setting(128, "inferred from the paper's other settings"),
@@ -52,6 +55,7 @@ FOLDER_SETTINGS = Settings(
         name: Setting(value, f"{IMAGENET_SETTINGS.source(name)}; as for ImageNet-LT", IMAGENET_SETTINGS.kind(name))
         for name, value in IMAGENET_SETTINGS.items()
     }
+    | _COMPUTING
 )
 
 Pair = tuple[Callable[[Any], torch.Tensor], Callable[[Any], torch.Tensor]]
@@ -80,6 +84,6 @@ def resnet(num_classes: int) -> Callable[[Settings, bool], Network]:
         if name != "resnet" or not depth.isdigit():
             raise LongTailError(f"backbone={settings['backbone']!r}; choose resnet-10, -18, -34, -50, -101 or -152")
         model = ResNetLarge(int(depth), num_classes, signed_features=signed, pretrained=settings["pretrained"])
-        return model.to(memory_format=torch.channels_last)
+        return computed(model, settings)
 
     return network

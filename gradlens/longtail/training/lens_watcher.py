@@ -90,7 +90,8 @@ class LensWatcher:
             optimizer=optimizer,
             every=every,
             budget=None if every is not None else self._watching.budget,
-            engine=self._watching.engine,
+            # The hooks of other engines would not be called in compiled code.
+            engine="masked" if learner.model.computing.compile else self._watching.engine,
             layers=self._watching.layers,
             update=self._watching.update,
             class_counts=self._class_counts(),

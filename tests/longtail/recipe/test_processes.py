@@ -36,7 +36,7 @@ class Tiny(Network):
         self.body = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.GroupNorm(2, 6), nn.Tanh(), nn.Conv2d(6, 6, 3))
         self.classifier = nn.Linear(6, len(COUNTS))
 
-    def embed(self, images):
+    def trunk(self, images):
         return self.body(images).mean((2, 3))
 
 

@@ -26,6 +26,7 @@ OTHERS = {
     "retention_detach": (True, False), "intra": (False, False), "intra_margin": (0.1, False), "intra_hardest": (None, False),
     "intra_negatives": ("all", False), "intra_samples": ("all", False), "epochs_2": (1, False),
     "learning_rate_2": (0.01, False), "sampler_2": ("progressive", False), "steps_by": (0.5, False),
+    "precision": ("bfloat16", True), "memory_format": ("channels_last", True),
 }  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def recipe(task, **changes):
 
 
 def test_every_setting_but_those_of_the_whole_is_tried(task):
-    assert set(OTHERS) == set(DUAL_PHASE.on(task).settings) - {"backbone", "epochs"}
+    assert set(OTHERS) == set(DUAL_PHASE.on(task).settings) - {"backbone", "epochs", "compile"}
 
 
 @pytest.mark.parametrize("setting", OTHERS)

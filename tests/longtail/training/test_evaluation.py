@@ -20,7 +20,7 @@ class Told(Network):
         self.features, self.classifier, self.dropout = classes, nn.Identity(), nn.Dropout(1.0)
         self.scale = nn.Parameter(torch.ones(()))
 
-    def embed(self, images):
+    def trunk(self, images):
         wanted = torch.nn.functional.one_hot(images.flatten().long(), self.features).float()
         return self.scale * self.dropout(wanted)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from gradlens.autograd.graph import Node
+
 # Relative spacing of TF32 numbers. A GPU may multiply float32 numbers in TF32; convolutions and recurrent networks do it by
 # default.
 TF32 = 2.0**-10
+FLOAT32 = torch.finfo(torch.float32).eps
 
 
 def rounding_of(model: nn.Module) -> float:
@@ -23,6 +27,20 @@ def rounding_of(model: nn.Module) -> float:
     if torch.is_autocast_enabled(kind):
         return torch.finfo(torch.get_autocast_dtype(kind)).eps
     return TF32 if kind == "cuda" and multiplies_in_tf32(model) else 0.0
+
+
+def rounding_of_graph(nodes: Iterable[Node]) -> float:
+    """Returns the relative rounding error of the least precise copies in a graph. 0 if all are in full precision.
+
+    Autocast that a model turns on inside its forward pass has ended when the model returns. Its copies of parameters and
+    activations are in the graph.
+
+    Args:
+        nodes: Nodes of the autograd graph.
+    """
+    copies = (node for node in nodes if type(node).__name__ == "ToCopyBackward0")
+    dtypes = {output.dtype for copy in copies for output in copy._input_metadata if output.dtype.is_floating_point}
+    return max((eps for dtype in dtypes if (eps := torch.finfo(dtype).eps) > FLOAT32), default=0.0)
 
 
 def multiplies_in_tf32(model: nn.Module) -> bool:

@@ -76,7 +76,7 @@ class PassMeasuring:
         if check:
             self._preflight.repeat(losses, anchors, meter.params)
         meter.measure(
-            losses, anchors, labelled.labels, rows, once, check=check, rounding=rounding,
+            losses, anchors, labelled.labels, rows, once, check=check, rounding=max(rounding, self._preflight.rounding),
             logits=labelled.logits, taken=labelled.taken, retains=labelled.retains,
         )  # fmt: skip
         self.steps += first

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from gradlens.batch.rounding import multiplies_in_tf32, rounding_of
+from gradlens.autograd.graph import edge_of, walk
+from gradlens.batch.rounding import multiplies_in_tf32, rounding_of, rounding_of_graph
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +42,17 @@ def test_a_cpu_rounds_to_autocasts_dtype_only():
     assert rounding_of(model) == 0
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert rounding_of(model) == 2.0**-7
+
+
+@pytest.mark.parametrize(("dtype", "eps"), [(torch.bfloat16, 2.0**-7), (torch.float16, 2.0**-10)])
+def test_a_graph_tells_of_autocast_that_has_ended(dtype, eps):
+    layer, images = nn.Linear(3, 4), torch.ones(2, 3)
+    with torch.autocast("cpu", dtype=dtype):
+        inside = layer(images).float()
+    assert rounding_of_graph(walk([edge_of(inside.sum())])) == eps
+
+
+def test_a_graph_in_full_precision_has_no_rounding():
+    layer, images = nn.Linear(3, 4), torch.ones(2, 3)
+    assert rounding_of_graph(walk([edge_of(layer(images).double().sum())])) == 0
+    assert rounding_of_graph(walk([edge_of(layer(images).to(torch.complex64).abs().sum())])) == 0

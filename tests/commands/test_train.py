@@ -169,3 +169,31 @@ def test_default_folders_are_free_ones_or_the_latest_to_resume(tmp_path, monkeyp
     assert default_folder("ce", "cifar100-lt", 50, 0, resume=False).name == f"{name}-2"
     (tmp_path / "runs" / f"{name}-2").mkdir()
     assert default_folder("ce", "cifar100-lt", 50, 0, resume=True).name == f"{name}-2"
+
+
+def test_how_the_network_computes_is_recorded_as_it_was_resolved(tmp_path):
+    out = tmp_path / "run"
+    quick = ("--epochs", 1, "--max-steps", 1, "--untracked", "--out", out)
+    options = ("--precision", "bfloat16", "--memory-format", "channels_last")
+    assert train("ce", "digits", *quick, *options).exit_code == 0
+    settings = json.loads((out / RESULT).read_text())["settings"]
+    assert settings["precision"] == {"value": "bfloat16", "source": "command line"}
+    assert settings["memory_format"] == {"value": "channels_last", "source": "command line"}
+    assert settings["compile"]["value"] is False
+    refused = train("ce", "digits", *quick, "--resume")
+    assert refused.exit_code == 2
+    assert "precision: bfloat16 there, float32 here" in " ".join(refused.output.split())
+
+
+@pytest.mark.parametrize("fastest", ["float32", "bfloat16"])
+def test_auto_is_the_fastest_precision_of_the_device(tmp_path, monkeypatch, fastest):
+    monkeypatch.setattr("gradlens.commands.train.fastest_precision", lambda device: fastest)
+    quick = ("--epochs", 1, "--max-steps", 1, "--untracked", "--out", tmp_path / "run")
+    assert train("ce", "digits", *quick, "--precision", "auto").exit_code == 0
+    assert json.loads((tmp_path / "run" / RESULT).read_text())["settings"]["precision"]["value"] == fastest
+
+
+def test_an_unknown_precision_is_answered_with_the_known_ones(tmp_path):
+    refused = train("ce", "digits", "--precision", "float16", "--out", tmp_path / "run")
+    assert refused.exit_code == 2
+    assert "precision='float16'; choose 'float32' or 'bfloat16'" in " ".join(refused.output.split())

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gradlens.autograd.graph import Node, edge_of, walk
+from gradlens.batch.rounding import rounding_of_graph
 from gradlens.guards.script_hooks import ScriptHook, hooks_of, is_needed, names_of, taken
 from gradlens.measure.preflight.one_pass import why_once
 from gradlens.measure.preflight.refusal import Refusal
@@ -20,11 +21,16 @@ OPACUS = (
 
 
 class Preflight:
-    """Checks each graph before gradlens runs its own passes over it."""
+    """Checks each graph before gradlens runs its own passes over it.
+
+    Attributes:
+        rounding: Relative rounding error of the least precise copies in the graph that was checked last.
+    """
 
     def __init__(self) -> None:
         self._repeatable = Repeatable()
         self._passes: RepeatedPasses | None = None
+        self.rounding = 0.0
 
     def check(
         self,
@@ -63,6 +69,7 @@ class Preflight:
                     raise Refusal(
                         f"the backward hook {names} was there before gradlens, so passes of a measurement would run it"
                     )
+        self.rounding = rounding_of_graph(nodes)
         # torch's linear_cross_entropy in chunks gives out the gradients of its forward pass only once. This allows more.
         consumed = [
             node

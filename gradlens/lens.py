@@ -271,7 +271,7 @@ class Lens:
         return found
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
-        """Stops measuring and ends the run as "finished", "failed" or "interrupted". A second call does nothing."""
+        """Ends the run as "finished", "failed" or "interrupted"; as "running", if another lens goes on in it. Once only."""
         if self._closed:
             return
         self._closed = True

@@ -61,6 +61,7 @@ class LensWatcher:
         }
         self._lens: Lens | None = None
         self._writer: RunWriter | None = None  # in a phase without a lens
+        self._between = False  # whether this process writes the run, and a phase has ended and no other has begun
         self._step = 0
         self._phase: TrainingPhase | None = None
         self._epochs = 0
@@ -74,7 +75,7 @@ class LensWatcher:
         done: int,
     ) -> None:
         """See ``Watcher.start_phase``."""
-        self._step = step
+        self._step, self._between = step, False
         if optimizer is None:
             if learner.processes.rank == 0:
                 self._writer = self._without_a_lens()
@@ -144,8 +145,12 @@ class LensWatcher:
             self._lens.step += 1
 
     def end_phase(self) -> None:
-        """See ``Watcher.end_phase``. The lens is closed, since frozen copies of the network must not have its hooks."""
-        self.close()
+        """See ``Watcher.end_phase``. The lens is closed, since frozen copies of the network must not have its hooks.
+
+        The run stays "running": who kills the training before its next phase must not find it finished.
+        """
+        self.close("running")
+        self._between = self._writer is not None or (self._lens is not None and self._lens.run_path is not None)
         self._lens = self._writer = None
 
     def event(self, kind: str, **facts: Any) -> None:
@@ -161,6 +166,8 @@ class LensWatcher:
             self._lens.close(status, reason)
         elif self._writer is not None:
             self._writer.close(status, reason)
+        elif self._between:
+            self._without_a_lens().close(status, reason)
 
     def _without_a_lens(self) -> RunWriter:
         """Returns a writer that continues or starts the run in a phase without training, in which nothing is measured."""

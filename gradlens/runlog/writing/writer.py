@@ -222,7 +222,7 @@ class RunWriter:
         """Writes everything that is buffered, and ends the run. A second call does nothing. Errors of the disk are not raised.
 
         Args:
-            status: "finished", "failed" or "interrupted".
+            status: "finished", "failed" or "interrupted"; "running", if another writer of this process goes on in the run.
             reason: Why it failed or was interrupted.
         """
         if os.getpid() != self._pid:

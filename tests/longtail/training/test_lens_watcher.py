@@ -58,6 +58,32 @@ def test_the_run_describes_its_training(run):
     assert run.status.state == "finished"
 
 
+def test_between_two_phases_a_run_is_not_finished(tmp_path):
+    task = tiny_task()
+    recipe = tiny_recipe(task)
+    first = recipe.phases[0]
+    recipe = dataclasses.replace(recipe, phases=(first, dataclasses.replace(first, name="again")))
+    watcher = LensWatcher(recipe, task, tmp_path / "run", Watching(every=1), seed=5, resume=False, facts={})
+    states = []
+
+    class Watched:
+        def __getattr__(self, name):
+            return getattr(watcher, name)
+
+        def end_phase(self):
+            watcher.end_phase()
+            states.append(Run(tmp_path / "run").status.state)
+            raise RuntimeError("no exemplars")
+
+    with pytest.raises(RuntimeError, match="no exemplars"):
+        fit(recipe, task, watcher=Watched())
+    watcher.close("failed", "RuntimeError: no exemplars")
+
+    assert states == ["running"]
+    assert Run(tmp_path / "run").status.state == "failed"
+    assert Run(tmp_path / "run").status.reason == "RuntimeError: no exemplars"
+
+
 def test_several_losses_are_measured_apart(tmp_path):
     task = tiny_task()
 

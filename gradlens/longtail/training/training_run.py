@@ -131,6 +131,8 @@ def _watcher(
     resume: bool,
     extra: dict[str, Any],
 ) -> Watcher:
+    if Processes.here().rank == 0:
+        _make(folder, resume)
     if watching is not None:
         from gradlens.longtail.training.lens_watcher import LensWatcher
 
@@ -138,17 +140,25 @@ def _watcher(
             raise RunError(f"{folder} was trained without the lens so far; resume it with --untracked")
         facts = {"command": (sys.executable, *sys.argv), "extra": extra}
         return LensWatcher(recipe, task, folder, watching, seed=seed, resume=resume, facts=facts)
-    if Processes.here().rank == 0:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            taken = not resume and any(folder.iterdir())
-        except OSError as error:
-            raise RunError(f"cannot make the folder {folder}: {error.strerror}; choose another with --out") from error
-        if taken:
-            raise RunExistsError(
-                f"{folder} already exists and holds something; choose another with --out, or go on with --resume"
-            )
     return Unwatched()
+
+
+def _make(folder: Path, resume: bool) -> None:
+    """Makes the folder of a training.
+
+    Raises:
+        RunExistsError: It is not empty, and ``resume`` is False.
+        RunError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = not resume and any(folder.iterdir())
+    except OSError as error:
+        raise RunError(f"cannot make the folder {folder}: {error.strerror}; choose another with --out") from error
+    if taken:
+        raise RunExistsError(
+            f"{folder} already exists and holds something; choose another with --out, or go on with --resume"
+        )
 
 
 def describe(

@@ -150,7 +150,7 @@ def add_events(
     """
     if not len(axis.positions):
         return
-    end = float(axis.positions[-1])
+    first, end = float(axis.positions[0]), float(axis.positions[-1])
     layer = "above" if above else "below"
     # A single phase would only colour the whole panel.
     phases = run.phases[:MOST_PHASES] if len(run.phases) > 1 else []
@@ -164,16 +164,12 @@ def add_events(
                 type="rect", x0=start, x1=stop, y0=0, y1=1, yref="y domain", row=row, col=col, layer=layer,
                 fillcolor=band, line=border,
             )  # fmt: skip
+        text = f" {safe(of)}: phase {safe(phase.name)} " if of else f" phase {safe(phase.name)} "
+        # Plotly makes the axis longer for a text that reaches beyond it. So names in the right half end with their phase.
+        late = start > (first + end) / 2
         _write(
-            sheet,
-            panels[0],
-            f" {safe(of)}: phase {safe(phase.name)}" if of else f" phase {safe(phase.name)}",
-            theme,
-            start,
-            1,
-            "bottom" if above else "top",
-            "left",
-        )
+            sheet, panels[0], text, theme, stop if late else start, 1, "bottom" if above else "top", "right" if late else "left"
+        )  # fmt: skip
     marks = moments(run)
     for mark in marks:
         at = float(axis.of_steps(run, [mark.step])[0])

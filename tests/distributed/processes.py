@@ -96,6 +96,7 @@ def _work(
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
         if group:
             dist.init_process_group("gloo")
+            dist.barrier()  # a process that ends at once must not be gone while the other still connects
         value = work(*arguments)
         (folder / f"value{rank}.pickle").write_bytes(pickle.dumps(value))
         code = 0

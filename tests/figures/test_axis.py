@@ -53,6 +53,18 @@ def test_a_run_without_epochs_says_so(tmp_path):
         cosines(run, x="hour")
 
 
+def test_the_name_of_a_late_phase_ends_with_it_so_that_the_axis_ends_with_the_data(tmp_path):
+    writer = RunWriter(tmp_path / "run", make_run(tmp_path / "run", steps=5).meta, resume=True)
+    writer.event("phase", step=0, name="I")
+    writer.event("phase", step=3, name="II")
+    writer.close()
+    found = figures.distortion_curves([Run(tmp_path / "run")]).layout.annotations
+    assert {(each.text.strip(), each.x, each.xanchor) for each in found} == {
+        ("phase I", 0, "left"),
+        ("phase II", 4, "right"),
+    }
+
+
 @pytest.fixture
 def live(tmp_path):
     done = make_run(tmp_path / "live", steps=30)

@@ -98,10 +98,11 @@ def _figure(draw: Callable[[ModuleType], Any]) -> str:
     """Returns the HTML of a figure; if it cannot be drawn, the reason; if plotly is not installed, ""."""
     try:
         from gradlens import figures
+        from gradlens.reports.notebook_figure import figure_html
     except ImportError:
         return ""
     try:
-        return str(draw(figures)._repr_html_())
+        return figure_html(draw(figures))
     except figures.FigureError as error:
         return f"<p>{_text(error)}</p>"
 

@@ -18,7 +18,8 @@ import numpy as np
 from lab import MEASURED_STEPS, Lab, markdown, options
 
 from gradlens.analysis.distortion import distortion_difference, distortion_interval
-from gradlens.estimation.intervals import Interval, mean_interval
+from gradlens.estimation.interval import Interval
+from gradlens.estimation.intervals import mean_interval
 from gradlens.runlog import Run
 
 TRAININGS = {

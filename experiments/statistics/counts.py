@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradlens.estimation.intervals import Interval
+from gradlens.estimation.interval import Interval
 
 GOAL = (0.92, 0.97)
 # If a smaller fraction of the series than this has an interval, the row counts as refused.

@@ -11,7 +11,8 @@ from scipy.signal import lfilter
 from scipy.stats import spearmanr
 
 from gradlens import Run
-from gradlens.estimation.intervals import Floats, Interval, difference, mean_interval, paired_difference
+from gradlens.estimation.interval import Interval
+from gradlens.estimation.intervals import Floats, difference, mean_interval, paired_difference
 from gradlens.estimation.noisy_distance import distance, distance_interval
 from gradlens.estimation.rank_correlation import rank_correlation
 from gradlens.estimation.smoothing import fluctuations, running_mean

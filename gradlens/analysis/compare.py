@@ -10,7 +10,8 @@ from gradlens.analysis.facts import nonfinite_text
 from gradlens.analysis.figure1_claims import Claim, figure1_claims
 from gradlens.analysis.quantities import quantities
 from gradlens.analysis.two_runs import PairError, common_groups, long_tailed_first, paired_text, run_difference
-from gradlens.estimation.intervals import Interval, mean_interval
+from gradlens.estimation.interval import Interval
+from gradlens.estimation.intervals import mean_interval
 from gradlens.metrics.catalogue import QUANTITIES
 
 if TYPE_CHECKING:

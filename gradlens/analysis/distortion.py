@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gradlens.estimation.intervals import Interval
+from gradlens.estimation.interval import Interval
 from gradlens.estimation.noisy_distance import distance_interval
 from gradlens.runlog.reading.share_distance import distance_of
 

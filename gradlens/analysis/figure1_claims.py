@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from gradlens.analysis.two_runs import head_and_tail, run_difference
-from gradlens.estimation.intervals import FEWEST, Floats, Interval, mean_interval
+from gradlens.estimation.interval import FEWEST, Interval
+from gradlens.estimation.intervals import Floats, mean_interval
 from gradlens.estimation.rank_correlation import rank_correlation
 from gradlens.estimation.smoothing import fluctuations
 

@@ -12,7 +12,8 @@ import numpy as np
 from gradlens.analysis.distortion import distortion_interval
 from gradlens.analysis.quantities import filled_share
 from gradlens.analysis.two_runs import sample_shares
-from gradlens.estimation.intervals import Interval, mean_interval
+from gradlens.estimation.interval import Interval
+from gradlens.estimation.intervals import mean_interval
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run

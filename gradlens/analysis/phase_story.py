@@ -10,7 +10,8 @@ import numpy as np
 
 from gradlens.analysis.distortion import distortion_difference, distortion_interval
 from gradlens.analysis.quantities import quantities
-from gradlens.estimation.intervals import Interval, difference, mean_interval
+from gradlens.estimation.interval import Interval
+from gradlens.estimation.intervals import difference, mean_interval
 from gradlens.metrics.catalogue import QUANTITIES
 
 if TYPE_CHECKING:

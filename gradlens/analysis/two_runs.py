@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.estimation.intervals import Interval, difference, paired_difference
+from gradlens.estimation.interval import Interval
+from gradlens.estimation.intervals import difference, paired_difference
 from gradlens.metrics.gram import Floats
 
 if TYPE_CHECKING:

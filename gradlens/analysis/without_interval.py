@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from gradlens.estimation.intervals import FEWEST, Interval, too_few
+from gradlens.estimation.interval import FEWEST, Interval, too_few
 
 if TYPE_CHECKING:
     from gradlens.analysis.compare import Difference

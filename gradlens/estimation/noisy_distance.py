@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradlens.estimation.intervals import LEVEL, MOST, Floats, Interval, linear_interval
+from gradlens.estimation.interval import Interval
+from gradlens.estimation.intervals import LEVEL, MOST, Floats, linear_interval
 from gradlens.estimation.low_frequencies import FEWEST_POWERS, powers, usable
 
 # These bumps, (height, width), are subtracted from |z|. For z ~ N(delta, 1) the expectation of the result differs from |delta|

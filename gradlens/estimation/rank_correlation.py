@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradlens.estimation.intervals import FEWEST, LEVEL, Interval, linear_interval
+from gradlens.estimation.interval import FEWEST, Interval
+from gradlens.estimation.intervals import LEVEL, linear_interval
 from gradlens.estimation.low_frequencies import ar1_coefficient, at_most, powers
 
 Floats = NDArray[np.float64]

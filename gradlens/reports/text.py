@@ -12,7 +12,7 @@ from gradlens.metrics.catalogue import Quantity, Unit
 if TYPE_CHECKING:
     from gradlens.analysis.compare import Difference
     from gradlens.analysis.headline import Headline
-    from gradlens.estimation.intervals import Interval
+    from gradlens.estimation.interval import Interval
 
 # A smaller number beside 1 is only the rounding of a difference or an angle.
 ROUNDING = 1e-12

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gradlens.analysis.without_interval import without_interval
-from gradlens.estimation.intervals import Interval
+from gradlens.estimation.interval import Interval
 
 
 def test_columns_and_rows_without_an_interval_are_named():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gradlens.estimation.intervals import TOO_SLOW, Interval, difference, interval, mean_interval, paired_difference
+from gradlens.estimation.interval import Interval
+from gradlens.estimation.intervals import TOO_SLOW, difference, interval, mean_interval, paired_difference
 from gradlens.estimation.smoothing import fluctuations
 from tests.estimation.autoregressive import autoregressive
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gradlens.analysis.compare import compare
 from gradlens.analysis.facts import span
-from gradlens.estimation.intervals import Interval
+from gradlens.estimation.interval import Interval
 from gradlens.reports.text import difference_cells, difference_text, interval_text, number, percent
 from tests.made_runs import make_run
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from gradlens.analysis.distortion import distortion_interval
 from gradlens.analysis.figure1_claims import VERDICTS, Claim
 from gradlens.analysis.quantities import series_of
-from gradlens.estimation.intervals import Interval
+from gradlens.estimation.interval import Interval
 from gradlens.metrics.catalogue import QUANTITIES, Quantity, of_groups
 from gradlens.runlog import Run
 

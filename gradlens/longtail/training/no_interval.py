@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from gradlens.analysis.facts import training_steps
 from gradlens.analysis.phase_story import Stretch
-from gradlens.estimation.intervals import FEWEST, TOO_SLOW, Interval
+from gradlens.estimation.interval import FEWEST, Interval
+from gradlens.estimation.intervals import TOO_SLOW
 from gradlens.measure.schedule.cadence import Every
 from gradlens.runlog import Run
 

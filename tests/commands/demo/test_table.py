@@ -7,7 +7,7 @@ from rich.console import Console
 
 from gradlens.analysis.figure1_claims import Claim
 from gradlens.commands.demo.table import DemoColumn, change_text, claims_summary, comparison
-from gradlens.estimation.intervals import Interval
+from gradlens.estimation.interval import Interval
 from tests.made_runs import make_run
 
 

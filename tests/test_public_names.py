@@ -41,7 +41,7 @@ def members(owner: type) -> Iterator[str]:
 
 def commands() -> Iterator[str]:
     """Yields every command with its arguments, and its options with their defaults."""
-    from gradlens.commands.main import app
+    from gradlens.commands.command_line import app
     from gradlens.commands.train import app as train
 
     for name, command in sorted(typer.main.get_command(app).commands.items()):

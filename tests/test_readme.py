@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import typer.main
 
-from gradlens.commands.main import app
+from gradlens.commands.command_line import app
 from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.metrics.table import with_table
 from gradlens.runlog import Run

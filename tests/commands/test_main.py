@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from gradlens.commands import command_line
 from gradlens.commands import main as cli
 from gradlens.groups import ClassGroups
 from tests.made_runs import make_run
@@ -42,7 +43,7 @@ def gradlens(monkeypatch, capsys, tmp_path):
 def planned(monkeypatch, gradlens):
     """Returns what `track` would run, without running it."""
     plans = []
-    monkeypatch.setattr(cli, "track", lambda *args, **named: plans.append((*args, named["is_module"])))
+    monkeypatch.setattr(command_line, "track", lambda *args, **named: plans.append((*args, named["is_module"])))
 
     def call(*arguments):
         code, _, said = gradlens("track", *arguments)

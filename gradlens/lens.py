@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradlens import marks
+from gradlens.analysis.kept_overview import keep_at_close
 from gradlens.batch.anchors import row_tensors
 from gradlens.batch.loss_scale import SCALE, ScaleListener, warn_that_scale_is_unknown
 from gradlens.batch.rows import dense_labels
@@ -283,6 +284,7 @@ class Lens:
             if writer is not None:
                 writer.update_meta(timings=self._stepper.schedule.clock.timings(), extra={"steps": self.step})
                 writer.close(status, reason)
+                keep_at_close(writer.path)
 
     def __enter__(self) -> Self:
         if self._closed:

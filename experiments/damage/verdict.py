@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
+from gradlens.analysis.kept_overview import overviews
 from gradlens.reports.html import render
-from gradlens.reports.listing import runs_table
+from gradlens.reports.listing import runs_text
 from gradlens.runlog import Run, RunError, list_runs
 
 META = ("groups", "class_counts", "seed", "method", "dataset", "hyperparameters", "status", "engine")
@@ -80,9 +80,8 @@ def verdict(folder: Path, truth: Truth, *, meta: bool, report: bool) -> tuple[st
         meta: True if facts in run.json count.
         report: True to write a report of both runs as well, which takes a second.
     """
+    runs_text(overviews(folder), width=150)
     listing = list_runs(folder)
-    with Console(file=open("/dev/null", "w"), width=150) as console:
-        console.print(runs_table(listing))
     runs = [run for _, run in listing if isinstance(run, Run)]
     if not any(run.path.name == "sound" and len(run) == len(truth.steps) for run in runs):
         return "SILENT", "the sound run beside it is not listed"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradlens.analysis.durations import span
 from gradlens.analysis.without_output import without_output_text
 
 if TYPE_CHECKING:
@@ -111,16 +112,6 @@ def overhead_text(run: Run) -> str | None:
         return f"{ratio:.1%} of the training time"
     seconds = run.seconds[np.isfinite(run.seconds)]
     return f"{span(float(np.median(seconds)))} a measured step (median)" if len(seconds) else None
-
-
-def span(seconds: float) -> str:
-    """Returns a duration as text in a suitable unit: 12 ms, 3.5 s, 12 min, 3.2 h, 5 d."""
-    for limit, divisor, unit, digits in (
-        (1.0, 1e-3, "ms", 0), (60.0, 1.0, "s", 1), (3600.0, 60.0, "min", 0), (2 * 86400.0, 3600.0, "h", 1),
-    ):  # fmt: skip
-        if seconds < limit:
-            return f"{seconds / divisor:.{digits}f} {unit}"
-    return f"{seconds / 86400:.0f} d"
 
 
 def _folder(path: Path) -> str:

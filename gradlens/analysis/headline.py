@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradlens.analysis.distortion import distortion_interval
 from gradlens.analysis.quantities import filled_share
+from gradlens.analysis.row import FEW, Headline
 from gradlens.analysis.two_runs import sample_shares
 from gradlens.estimation.interval import Interval
 from gradlens.estimation.intervals import mean_interval
@@ -18,32 +19,8 @@ from gradlens.estimation.intervals import mean_interval
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# A distortion from fewer measured steps than this says little.
-FEW = 10
 # Up to this many groups are listed by name.
 LISTED = 3
-NOT_RANKED = "the groups differ: distortions of different groups are not to be ranked against each other"
-
-
-@dataclass(frozen=True)
-class Headline:
-    """What a list of runs shows of each run.
-
-    Attributes:
-        distortion: ``gradlens.distortion`` of the whole run with its interval; NaN without a measured step.
-        phase: The last measured phase if several were measured, or "".
-        last_phase: Distortion of that phase with its interval; NaN if there is no such phase.
-        few: True if there are so few measured steps that the distortion says little.
-        groups: The groups, as text.
-        apart: Text of ``two_groups_text``; "" if there are not two groups.
-    """
-
-    distortion: Interval
-    phase: str
-    last_phase: Interval
-    few: bool
-    groups: str
-    apart: str
 
 
 def headline(run: Run) -> Headline:
@@ -63,6 +40,11 @@ def groups_named(run: Run) -> str:
     if len(names) > LISTED:
         return f"{len(names)} groups"
     return ", ".join(f"{name} ({len(ids)})" for name, ids in zip(names, classes, strict=True))
+
+
+def grouping(run: Run) -> str:
+    """Returns a text that is the same for runs whose groups have the same names and classes."""
+    return hashlib.sha256(repr((run.groups.names, run.groups.classes)).encode()).hexdigest()[:16]
 
 
 def groups_differ(runs: Sequence[Run]) -> bool:

@@ -1,15 +1,16 @@
-"""The row of a run in a list of runs."""
+"""Computes the row of a run in a list of runs."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradlens.analysis.facts import training_steps
-from gradlens.analysis.headline import Headline, headline
+from gradlens.analysis.facts import incomplete_texts, nonfinite_text, training_steps, unproven_text
+from gradlens.analysis.headline import grouping, headline
+from gradlens.analysis.row import Overview
+from gradlens.analysis.without_output import without_output_text
 from gradlens.estimation.noisy_distance import corrected, step_variances
 
 if TYPE_CHECKING:
@@ -18,51 +19,28 @@ if TYPE_CHECKING:
 SPARKS = 32
 
 
-@dataclass(frozen=True)
-class Overview:
-    """A run in a row.
-
-    Attributes:
-        state: "running", "finished", "failed", "interrupted", "killed" or "unknown".
-        reason: Why it is in this state, or "".
-        method: Training method, or "".
-        dataset: Data set, or "".
-        steps: Optimizer steps; for a live run those up to the last measured step.
-        measured: Measured steps.
-        engine: Engine that measures, or "".
-        headline: The distortion, and the groups that it is about.
-        accuracy: Overall accuracy of the last evaluation in percent, or NaN.
-        sparks: [<= 32] distortion in parts of equal length of the run, for a small curve; NaN where nothing was measured.
-        started: Start of the run in Unix seconds, or NaN.
-    """
-
-    state: str
-    reason: str
-    method: str
-    dataset: str
-    steps: int
-    measured: int
-    engine: str
-    headline: Headline
-    accuracy: float
-    sparks: tuple[float, ...]
-    started: float
-
-    @property
-    def live(self) -> bool:
-        """True while the run may still grow."""
-        return self.state == "running"
-
-
 def overview(run: Run) -> Overview:
     """Returns the row of a run."""
     meta, status, steps = run.meta, run.status, run.steps
-    seen = headline(run)
     return Overview(
-        status.state, status.reason or "", meta.method or "", meta.dataset or "", training_steps(run),
-        len(steps), meta.engine or "", seen, last_accuracy(run), _sparks(run),
-        meta.started if meta.started is not None else math.nan,
-    )  # fmt: skip
+        state=status.state,
+        reason=status.reason or "",
+        method=meta.method or "",
+        dataset=meta.dataset or "",
+        steps=training_steps(run),
+        measured=len(steps),
+        engine=meta.engine or "",
+        headline=headline(run),
+        accuracy=last_accuracy(run),
+        sparks=_sparks(run),
+        started=meta.started if meta.started is not None else math.nan,
+        cadence=meta.cadence or "",
+        incomplete=tuple(incomplete_texts(run)),
+        nonfinite=nonfinite_text(run) or "",
+        without_output=without_output_text(run) or "",
+        unproven=unproven_text(run) or "",
+        grouping=grouping(run),
+    )
 
 
 def last_accuracy(run: Run, name: str = "overall") -> float:

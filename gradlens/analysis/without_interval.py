@@ -10,8 +10,8 @@ from gradlens.estimation.interval import FEWEST, Interval, too_few
 
 if TYPE_CHECKING:
     from gradlens.analysis.compare import Difference
-    from gradlens.analysis.headline import Headline
     from gradlens.analysis.phase_story import StoryRow
+    from gradlens.analysis.row import Headline
 
 # So many columns, and rows of a column, are named.
 NAMED = 3

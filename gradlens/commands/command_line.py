@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +11,8 @@ from typer.core import TyperCommand
 
 from gradlens import __version__
 from gradlens.choices import DEFAULT_BUDGET, ENGINES
+from gradlens.commands.ls import print_runs
+from gradlens.commands.refusals import refusals, refuse
 from gradlens.tracking.errors import TrackError
 from gradlens.tracking.launch.session import track
 from gradlens.tracking.messages import say
@@ -58,7 +57,7 @@ def run() -> None:
     try:
         track(plan.options, plan.target, plan.arguments, is_module=plan.is_module)
     except TrackError as error:
-        _refuse(error)
+        refuse(error)
 
 
 def _show_version(wanted: bool) -> None:
@@ -113,7 +112,7 @@ def track_command(
     strict: Annotated[bool, typer.Option("--strict", help="stop the training on an error of gradlens")] = False,
 ) -> None:
     """Runs an unchanged training script and measures what each group of classes contributes to its gradient."""
-    with _refusals():
+    with refusals():
         if groups is not None and groups_from is not None:
             raise TrackError("--groups and --groups-from were both given; choose one")
         if every is not None and budget is not None:
@@ -143,14 +142,8 @@ def track_command(
 @app.command("ls")
 def list_command(folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]")] = Path("runs")) -> None:
     """Lists the runs in a folder."""
-    with _refusals():
-        from rich.console import Console
-
-        from gradlens.reports.listing import runs_table
-        from gradlens.runlog import list_runs
-
-        console = Console()
-        console.print(runs_table(list_runs(folder), width=console.width))
+    with refusals():
+        print_runs(folder)
 
 
 def _opened(folder: Path) -> Run:
@@ -184,7 +177,7 @@ def compare_command(
     second: Annotated[Path, typer.Argument(metavar="RUN", help="the balanced run, or any other")],
 ) -> None:
     """Compares two runs: the statements of the paper's Figure 1, measured and judged."""
-    with _refusals():
+    with refusals():
         from rich.console import Console
 
         from gradlens.reports.comparison import comparison_tables
@@ -200,7 +193,7 @@ def report_command(
     out: Annotated[Path, typer.Option("-o", "--out", help="the HTML file to write")] = Path("report.html"),
 ) -> None:
     """Writes runs into one HTML page, which works offline."""
-    with _refusals():
+    with refusals():
         from gradlens.reports.html import write_report
 
         write_report(_readable(runs), out)
@@ -219,7 +212,7 @@ def export_command(
 
     Losses and hits of a group are sums over its samples (count/). The table has no layers and probes; gradlens.Run reads them.
     """
-    with _refusals():
+    with refusals():
         from gradlens.reports.export import export, format_of
 
         kind = format_of(to, out)
@@ -243,7 +236,7 @@ def demo_command(
     seed: Annotated[int, typer.Option(help="seed of class order, subsets, weights and batches")] = 0,
 ) -> None:
     """Trains on handwritten digits, balanced and long-tailed, and shows whose gradient the models followed."""
-    with _refusals():
+    with refusals():
         from gradlens.commands.demo.run import run_demo
 
         run_demo(out, seed)
@@ -270,30 +263,7 @@ def dashboard_command(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open the page in the browser")] = True,
 ) -> None:
     """Shows the runs of a folder in the browser, also while they train."""
-    with _refusals():
+    with refusals():
         from gradlens_dashboard.server import start
 
         start(folder, port, browser)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turns the errors of gradlens into one printed line and exit code 2."""
-    try:
-        yield
-    except TrackError as error:
-        _refuse(error)
-    except ImportError as error:
-        if error.name is None or error.name.startswith("gradlens"):
-            raise
-        _refuse(f"{error.name} is not installed; install gradlens with its extras: pip install -e '.[all]'")
-    except ValueError as error:
-        # The errors of gradlens (RunError, GroupsError, FigureError) are ValueErrors. Others are bugs and keep their traceback.
-        if not type(error).__module__.startswith("gradlens"):
-            raise
-        _refuse(error)
-
-
-def _refuse(error: object) -> None:
-    say(f"error: {error}")
-    sys.exit(2)

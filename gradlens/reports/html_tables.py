@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from gradlens.analysis.facts import lost_text, nonfinite_text
 from gradlens.analysis.figure1_claims import NOT_CORRECTED, by_statement, notes_of
-from gradlens.analysis.headline import NOT_RANKED, groups_differ, headline, two_groups_text
+from gradlens.analysis.headline import groups_differ, headline, two_groups_text
 from gradlens.analysis.quantities import filled_share
+from gradlens.analysis.row import NOT_RANKED
 from gradlens.analysis.without_interval import headline_without_interval, rows_without_interval
 from gradlens.analysis.without_output import without_output_text
 from gradlens.metrics.catalogue import QUANTITIES

@@ -5,33 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-from rich.console import Group
-from rich.padding import Padding
-from rich.rule import Rule
-from rich.table import Table
-from rich.text import Text
-
-from gradlens.analysis.facts import incomplete_texts, nonfinite_text, span, training_steps, unproven_text
-from gradlens.analysis.headline import FEW, NOT_RANKED, Headline, groups_differ, headline
+from gradlens.analysis.durations import span
+from gradlens.analysis.row import FEW, NOT_RANKED, Overview, groupings_differ
 from gradlens.analysis.without_interval import headline_without_interval
-from gradlens.analysis.without_output import without_output_text
-from gradlens.guards.error_text import in_one_line
 from gradlens.guards.printable import printable
-from gradlens.metrics.catalogue import QUANTITIES
+from gradlens.reports.lines import StyledLine, cells, joined, wrapped
 from gradlens.reports.terminal import WIDE, cut
 from gradlens.reports.text import headline_numbers
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from gradlens.runlog import Run, RunError, RunStatus
+    from gradlens.runlog.errors import RunError
 
 COLORS = {"running": "green", "finished": "blue", "failed": "red", "interrupted": "yellow", "killed": "red"}
-DISTORTION = QUANTITIES["distortion"].short
+# The short name of the quantity in the catalogue, which takes longer to import than a thousand runs to list.
+DISTORTION = "distortion"
 # Spaces between columns, and before the lines under a run's row.
 GAP = 3
 INDENT = 2
@@ -40,6 +31,9 @@ COLUMNS = ("status", "method", "data set", "steps", "measured", "engine", "caden
 WIDE_ONLY = ("data set", "steps", "engine", "cadence")
 NUMBERS = ("steps", "measured", DISTORTION, "age")
 OF_ANY_LENGTH = ("method", "data set", "cadence")
+# A column is not made narrower than this.
+NARROWEST = 8
+EMPTY = "No runs here. gradlens track SCRIPT makes one; gradlens demo makes three within a minute."
 
 
 @dataclass(frozen=True)
@@ -61,117 +55,128 @@ class _Row:
     remarks: str
 
 
-def runs_table(
-    listing: Sequence[tuple[Path, Run | RunError]], now: float | None = None, width: int = WIDE
-) -> RenderableType:
+def runs_text(
+    listing: Sequence[tuple[Path, Overview | RunError]],
+    now: float | None = None,
+    width: int = WIDE,
+    *,
+    color: bool = False,
+) -> str:
     """Returns the table of ``gradlens ls``. Growing runs come first, then the newest; broken ones come last, with the reason.
 
     Each run has a row. If its path has no room in the row, it stands above. Under the row, in full width, stand what is wrong
     with the run and what its numbers mean.
 
     Args:
-        listing: The result of ``list_runs``.
+        listing: The result of ``gradlens.analysis.kept_overview.overviews``.
         now: Unix seconds from which ages are counted; the present by default.
         width: Width of the terminal in characters; below 120, data set, steps, engine and cadence are left out.
+        color: True to write colours, as ANSI codes.
     """
     if not listing:
-        return "No runs here. gradlens track SCRIPT makes one; gradlens demo makes three within a minute."
+        return "\n".join(wrapped(EMPTY, width)) + "\n"
     now = time.time() if now is None else now
-    opened = [(path, run, run.status) for path, run in listing if not isinstance(run, ValueError)]
-    opened.sort(key=lambda item: (not item[2].live, -(item[1].meta.started or 0.0)))
-    broken = [(path, str(error)) for path, error in listing if isinstance(error, ValueError)]
-    shown: list[tuple[Run, Headline]] = []
-    rows = []
-    for path, run, status in opened:
-        try:
-            seen = headline(run)
-            rows.append(_row(path, run, status, seen, now))
-        except Exception as error:  # the other runs are still shown
-            broken.append((path, f"it cannot be shown: {in_one_line(error)}"))
-            continue
-        shown.append((run, seen))
+    shown = [(path, found) for path, found in listing if isinstance(found, Overview)]
+    shown.sort(key=lambda item: (not item[1].live, -item[1].started if item[1].started >= 0 else 0.0))
+    rows = [_row(path, seen, now) for path, seen in shown]
     rows += [
-        _Row(printable(str(path)), {"status": "unreadable"}, "red", (printable(cut(why, 160)),), "")
-        for path, why in broken
+        _Row(printable(str(path)), {"status": "unreadable"}, "red", (printable(cut(str(why), 160)),), "")
+        for path, why in listing
+        if not isinstance(why, Overview)
     ]
-    notes = [Text(printable(note), "italic") for note in _notes(shown)]
-    return Group(*_lines(rows, [name for name in COLUMNS if width >= WIDE or name not in WIDE_ONLY], width), *notes)
+    columns = [name for name in COLUMNS if width >= WIDE or name not in WIDE_ONLY]
+    notes = [[(line, "italic")] for note in _notes([seen for _, seen in shown]) for line in wrapped(note, width)]
+    return joined([*_lines(rows, columns, width), *notes], color=color)
 
 
-def _row(path: Path, run: Run, status: RunStatus, seen: Headline, now: float) -> _Row:
-    meta = run.meta
-    distortion, last_phase = headline_numbers(seen)
-    troubles = [cut(status.reason, 160)] if status.reason else []
-    troubles += [cut(text, 160) for text in incomplete_texts(run)]
-    troubles += [text.partition("; ")[0] for text in (nonfinite_text(run),) if text]
-    troubles += [text for text in (without_output_text(run),) if text]
-    remarks = [f"groups: {seen.groups}"]
-    remarks += [f"phase {seen.phase}: {last_phase}"] if last_phase else []
-    remarks += [seen.apart] if seen.apart else []
-    remarks += [f"checksums: {text}" for text in (unproven_text(run),) if text]
-    if not seen.few and (why := headline_without_interval(seen)):
+def _row(path: Path, seen: Overview, now: float) -> _Row:
+    distortion, last_phase = headline_numbers(seen.headline)
+    head = seen.headline
+    troubles = [cut(seen.reason, 160)] if seen.reason else []
+    troubles += [cut(text, 160) for text in seen.incomplete]
+    troubles += [seen.nonfinite.partition("; ")[0]] if seen.nonfinite else []
+    troubles += [seen.without_output] if seen.without_output else []
+    remarks = [f"groups: {head.groups}"]
+    remarks += [f"phase {head.phase}: {last_phase}"] if last_phase else []
+    remarks += [head.apart] if head.apart else []
+    remarks += [f"checksums: {seen.unproven}"] if seen.unproven else []
+    if not head.few and (why := headline_without_interval(head)):
         remarks.append(why[0].lower() + why[1:].removesuffix("."))
-    cells = {
-        "status": status.state,
-        "method": meta.method or "",
-        "data set": meta.dataset or "",
-        "steps": f"{training_steps(run):,}",
-        "measured": f"{len(run):,}",
-        "engine": meta.engine or "",
-        "cadence": meta.cadence or "",
+    cells_of = {
+        "status": seen.state,
+        "method": seen.method,
+        "data set": seen.dataset,
+        "steps": f"{seen.steps:,}",
+        "measured": f"{seen.measured:,}",
+        "engine": seen.engine,
+        "cadence": seen.cadence,
         DISTORTION: distortion,
-        "age": span(max(now - meta.started, 0.0)) if meta.started is not None else "",
+        "age": span(max(now - seen.started, 0.0)) if seen.started >= 0 else "",
     }
     return _Row(
         printable(str(path)),
-        {name: printable(text) for name, text in cells.items()},
-        COLORS.get(status.state, "white"),
+        {name: printable(text) for name, text in cells_of.items()},
+        COLORS.get(seen.state, "white"),
         tuple(map(printable, troubles)),
         printable("; ".join(remarks)),
     )
 
 
-def _lines(rows: Sequence[_Row], columns: Sequence[str], width: int) -> Iterable[RenderableType]:
+def _lines(rows: Sequence[_Row], columns: Sequence[str], width: int) -> Iterable[StyledLine]:
     """Yields the head, and for each run its row and the lines above and under it."""
-    widths = {
-        name: max(cell_len(text) for text in (name, *(row.cells.get(name, "") for row in rows))) for name in columns
-    }
-    longest = max(cell_len(row.path) for row in rows)
+    widths = {name: max(cells(text) for text in (name, *(row.cells.get(name, "") for row in rows))) for name in columns}
+    longest = max(cells(row.path) for row in rows)
     beside = longest + sum(widths.values()) + GAP * len(columns) < width
-
-    def line(path: str, cells: dict[str, Text]) -> Table:
-        table = Table.grid(padding=(0, GAP, 0, 0))
-        if beside:
-            table.add_column(width=longest, no_wrap=True)
-        for name in columns:
-            justify: Literal["left", "right"] = "right" if name in NUMBERS else "left"
-            table.add_column(width=widths[name], justify=justify, no_wrap=name not in OF_ANY_LENGTH, overflow="fold")
-        table.add_row(*([Text(path)] if beside else []), *(cells.get(name, Text("")) for name in columns))
-        return table
-
     inset = 1 if beside else INDENT
-    yield Text("")
-    yield Padding(line("run", {name: Text(name, "bold") for name in columns}), (0, 0, 0, inset), expand=False)
-    yield Rule(style="dim")
+    _shrink(widths, width - inset - GAP * (len(columns) - 1))
+
+    def table_row(path: str, texts: dict[str, str], styles: dict[str, str]) -> Iterable[StyledLine]:
+        split = {name: wrapped(texts.get(name, ""), widths[name]) for name in columns}
+        first = " " * inset + (_padded(path, longest, right=False) + " " * GAP if beside else "")
+        for line in zip_longest(*split.values(), fillvalue=""):
+            pieces = [(first, "")]
+            for name, text in zip(columns, line, strict=True):
+                padded = _padded(text, widths[name], right=name in NUMBERS)
+                pieces += [(padded, styles.get(name, "")), (" " * GAP, "")]
+            yield pieces
+            first = " " * len(first)
+
+    yield ()
+    yield from table_row("run", {name: name for name in columns}, dict.fromkeys(columns, "bold"))
+    yield (("─" * width, "dim"),)
     for row in rows:
         if not beside:
-            yield Padding(Text(row.path, overflow="fold"), (0, 0, 0, 1), expand=False)
-        cells = {name: Text(text, row.color if name == "status" else "") for name, text in row.cells.items()}
-        yield Padding(line(row.path, cells), (0, 0, 0, inset), expand=False)
+            yield from ([(f" {line}", "")] for line in wrapped(row.path, width - 1))
+        yield from table_row(row.path, row.cells, {"status": row.color})
         for text, style in (*((trouble, "yellow") for trouble in row.troubles), (row.remarks, "dim")):
             if text:
-                yield Padding(Text(text, style), (0, 0, 0, 1 + INDENT), expand=False)
-    yield Text("")
+                yield from ([(" " * (1 + INDENT) + line, style)] for line in wrapped(text, width - 1 - INDENT))
+    yield ()
 
 
-def _notes(shown: Sequence[tuple[Run, Headline]]) -> list[str]:
+def _shrink(widths: dict[str, int], most: int) -> None:
+    """Makes columns narrower whose texts may have any length, the widest one first, until all fit into ``most``."""
+    while (over := sum(widths.values()) - most) > 0:
+        widest, second, *_ = *sorted((widths[name] for name in OF_ANY_LENGTH if name in widths), reverse=True), 0
+        if widest <= NARROWEST:
+            return
+        name = next(name for name in OF_ANY_LENGTH if widths.get(name) == widest)
+        widths[name] = max(widest - over, min(second, widest - 1), NARROWEST)
+
+
+def _padded(text: str, width: int, *, right: bool) -> str:
+    blank = " " * (width - cells(text))
+    return blank + text if right else text + blank
+
+
+def _notes(shown: Sequence[Overview]) -> list[str]:
     """Returns lines that say what the numbers in the list mean."""
     notes = []
     if shown:
-        last = ", and of its last phase" if any(seen.phase for _, seen in shown) else ""
+        last = ", and of its last phase" if any(seen.headline.phase for seen in shown) else ""
         notes.append(f"{DISTORTION} [95 % interval] of the whole run{last}; 0 = none")
-    if groups_differ([run for run, _ in shown]):
+    if groupings_differ(shown):
         notes.append(NOT_RANKED)
-    if any(seen.few for _, seen in shown):
+    if any(seen.headline.few for seen in shown):
         notes.append(f"~: of fewer than {FEW} measured steps, which say little")
     return notes

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from gradlens.analysis.distortion import distortion_interval
 from gradlens.analysis.facts import lost_text, measured_text, nonfinite_text, overhead_text, training_steps
-from gradlens.analysis.headline import FEW, two_groups_text
+from gradlens.analysis.headline import two_groups_text
 from gradlens.analysis.quantities import series_of
+from gradlens.analysis.row import FEW
 from gradlens.analysis.without_interval import without_interval
 from gradlens.analysis.without_output import without_output, without_output_text
 from gradlens.measure.schedule.cadence import Every

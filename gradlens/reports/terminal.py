@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rich.markup import escape as escape_markup
-
 from gradlens.guards.printable import printable
 
 # A terminal with fewer characters in a line gets fewer columns, or intervals under their values.
@@ -12,6 +10,8 @@ WIDE = 120
 
 def escape(text: str) -> str:
     """Returns the text without a meaning for rich or for the terminal: markup and control characters are shown as text."""
+    from rich.markup import escape as escape_markup  # here: a list of runs is written without rich
+
     return escape_markup(printable(text))
 
 

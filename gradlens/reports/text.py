@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gradlens.metrics.catalogue import Quantity, Unit
-
 if TYPE_CHECKING:
     from gradlens.analysis.compare import Difference
-    from gradlens.analysis.headline import Headline
+    from gradlens.analysis.row import Headline
     from gradlens.estimation.interval import Interval
+    from gradlens.metrics.catalogue import Quantity
 
 # A smaller number beside 1 is only the rounding of a difference or an angle.
 ROUNDING = 1e-12
@@ -79,6 +78,8 @@ def _points(value: float) -> str:
 
 def mean_text(quantity: Quantity, value: float) -> str:
     """Returns a mean of a quantity as text, in the form for its unit. Norms are not rounded to zero."""
+    from gradlens.metrics.catalogue import Unit  # here: a list of runs shows no quantity
+
     if quantity.percent:
         return percent(value)
     return number(value, 0.0) if quantity.unit is Unit.GRADIENT else number(value)

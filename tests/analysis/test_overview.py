@@ -1,19 +1,20 @@
 """The row of a run in a list of runs."""
 
+from gradlens.analysis.kept_overview import overviews
 from gradlens.analysis.overview import overview
 from gradlens.reports.html import render
-from gradlens.reports.listing import runs_table
+from gradlens.reports.listing import runs_text
 from gradlens.reports.text import headline_text
-from gradlens.runlog import Run, list_runs
+from gradlens.runlog import Run
 from tests.dashboard_runs import phases
 from tests.made_runs import make_run
-from tests.reports.printed import printed, shown
+from tests.reports.printed import shown
 
 
 def test_the_list_says_what_the_last_phase_came_to(tmp_path):
     run = make_run(tmp_path / "dual", steps=200, weights=(1.0, 0.3), noise=(0.3, 0.9))
     phases(tmp_path / "dual", I=0, II=120)
-    text = printed(runs_table(list_runs(tmp_path)), width=200)
+    text = runs_text(overviews(tmp_path), width=200)
     assert f" {shown(run)} " in text
     assert f"phase II: {shown(run, 120)}" in text
     assert "head (70), tail (30)" in text
@@ -23,4 +24,4 @@ def test_the_list_says_what_the_last_phase_came_to(tmp_path):
     assert headline_text(overview(Run(tmp_path / "dual")).headline) == both
     assert "~" not in text
     phases(tmp_path / "dual", III=200)  # nothing of it was measured yet
-    assert printed(runs_table(list_runs(tmp_path)), width=200) == text
+    assert runs_text(overviews(tmp_path), width=200) == text

@@ -25,7 +25,7 @@ from gradlens.metrics.packed import nonfinite_as_inf
 from gradlens.reports.comparison import comparison_tables
 from gradlens.reports.export import export
 from gradlens.reports.html import render
-from gradlens.reports.listing import runs_table
+from gradlens.reports.listing import runs_text
 from gradlens.reports.summary import summary_table
 from gradlens.runlog import Run, RunWriter
 from gradlens.runlog.format.schema import KEY
@@ -134,12 +134,13 @@ def test_everything_that_shows_a_run_counts_them(run: Run, tmp_path: Path) -> No
             writer.append(measurement(step))
     fine = Run(tmp_path / "fine")
     assert SAID in printed(summary_table(run))
-    assert SAID.partition(";")[0] in printed(runs_table([(run.path, run)], width=200))
+    assert SAID.partition(";")[0] in runs_text([(run.path, overview(run))], width=200)
     assert f"run: {SAID}." in printed(*comparison_tables(run, fine))
     assert f"run: {SAID}." in render([run])
     assert f"run: {SAID}." in render([run, fine])
-    for shown in (summary_table(fine), runs_table([(fine.path, fine)]), *comparison_tables(fine, fine)):
+    for shown in (summary_table(fine), *comparison_tables(fine, fine)):
         assert "not finite" not in printed(shown)
+    assert "not finite" not in runs_text([(fine.path, overview(fine))])
     assert "not finite" not in render([fine])
 
 

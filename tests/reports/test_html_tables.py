@@ -3,7 +3,7 @@
 import re
 
 from gradlens.analysis.compare import compare
-from gradlens.analysis.headline import NOT_RANKED
+from gradlens.analysis.row import NOT_RANKED
 from gradlens.groups import ClassGroups
 from gradlens.reports.html_tables import claims_table, differences_table, escaped, side_by_side, table
 from tests.analysis.plane_runs import write

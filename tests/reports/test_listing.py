@@ -7,11 +7,12 @@ import pytest
 
 from gradlens.analysis.distortion import distortion
 from gradlens.analysis.headline import two_groups_text
+from gradlens.analysis.kept_overview import overviews
 from gradlens.groups import ClassGroups
 from gradlens.reports.comparison import comparison_tables
 from gradlens.reports.html import render
-from gradlens.reports.listing import runs_table
-from gradlens.runlog import Run, list_runs
+from gradlens.reports.listing import runs_text
+from gradlens.runlog import Run
 from tests.dashboard_runs import phases
 from tests.made_runs import START, make_pair, make_run
 from tests.reports.printed import printed, shown
@@ -28,7 +29,7 @@ def test_the_list_of_runs(tmp_path):
     make_run(tmp_path / "failed", steps=0, status="failed", started=START + 100)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.json").write_text("{")
-    text = printed(runs_table(list_runs(tmp_path), now=START + 7200, width=240), width=240)
+    text = runs_text(overviews(tmp_path), now=START + 7200, width=240)
     lines = [line for line in text.splitlines() if line.startswith(f" {tmp_path}") and "run.json" not in line]
     assert [next(n for n in ("live", "failed", "old", "broken") if f"/{n}" in line) for line in lines] == [
         "live", "failed", "old", "broken",
@@ -45,18 +46,18 @@ def test_the_list_of_runs(tmp_path):
 def test_the_list_counts_what_came_before_the_first_name_as_a_phase(tmp_path):
     run = make_run(tmp_path / "named-late", steps=40, weights=(1.0, 0.3), noise=(0.3, 0.9))
     phases(tmp_path / "named-late", II=35)
-    text = printed(runs_table(list_runs(tmp_path)), width=200)
+    text = runs_text(overviews(tmp_path), width=200)
     assert f" {distortion(run):.3f} " in text
     assert f"phase II: ~{distortion(run, 35):.3f}" in text, "of five steps"
 
 
 def test_the_list_says_why_a_distortion_has_no_interval(tmp_path):
     make_run(tmp_path / "short", steps=20)
-    text = " ".join(printed(runs_table(list_runs(tmp_path), width=80), width=80).split())
+    text = " ".join(runs_text(overviews(tmp_path), width=80).split())
     why = "without an interval: distortion: 20 measured steps can be used; an interval needs 40"
     assert why in text
     make_run(tmp_path / "short" / ".." / "long")
-    assert " ".join(printed(runs_table(list_runs(tmp_path), width=80), width=80).split()).count(why) == 1
+    assert " ".join(runs_text(overviews(tmp_path), width=80).split()).count(why) == 1
 
 
 def test_a_run_takes_few_lines_of_80_columns(tmp_path):
@@ -64,7 +65,7 @@ def test_a_run_takes_few_lines_of_80_columns(tmp_path):
     for name, started in (("dual-phase", START), ("long-tailed", START + 1)):
         make_run(folder / name, started=started, meta={"method": name, "dataset": "digits"})
     phases(folder / "dual-phase", I=0, II=100)
-    text = printed(runs_table(list_runs(tmp_path), now=START + 7200, width=80), width=80)
+    text = runs_text(overviews(tmp_path), now=START + 7200, width=80)
     lines = text.splitlines()
     assert all(len(line) <= 80 for line in lines)
     words = " ".join(text.split())
@@ -82,14 +83,14 @@ def test_a_run_takes_few_lines_of_80_columns(tmp_path):
 def test_a_path_stands_in_the_row_where_it_has_room(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_run(tmp_path / "lt")
-    lines = printed(runs_table(list_runs("."), width=80), width=80).splitlines()
+    lines = runs_text(overviews("."), width=80).splitlines()
     assert any(re.match(r" lt +finished +200 +0", line) for line in lines)
 
 
 def test_texts_longer_than_a_terminal_lose_nothing(tmp_path):
     method = "a-method-" * 12
     make_run(tmp_path / "run", meta={"method": method})
-    text = printed(runs_table(list_runs(tmp_path), width=80), width=80)
+    text = runs_text(overviews(tmp_path), width=80)
     assert all(len(line) <= 80 for line in text.splitlines())
     assert text.count("a-me") + text.count("thod-") >= 12
     assert "…" not in text
@@ -97,10 +98,10 @@ def test_texts_longer_than_a_terminal_lose_nothing(tmp_path):
 
 def test_numbers_of_different_groups_are_not_ranked(tmp_path):
     make_run(tmp_path / "one", steps=20)
-    assert "not to be ranked" not in printed(runs_table(list_runs(tmp_path)))
+    assert "not to be ranked" not in runs_text(overviews(tmp_path))
     make_run(tmp_path / "two", steps=20, groups=ClassGroups({"many": range(50), "few": range(50, 100)}, 100))
     for width in (80, 200):
-        text = printed(runs_table(list_runs(tmp_path), width=width), width=width)
+        text = runs_text(overviews(tmp_path), width=width)
         assert "the groups differ" in text
         assert "many (50)" in text
     assert "not to be ranked" in render([Run(tmp_path / name) for name in ("one", "two")])
@@ -111,7 +112,7 @@ def test_tables_fit_a_terminal_of_80_columns(tmp_path, runs):
         tmp_path / "a-run-with-a-rather-long-name", steps=4, every=10, started=START, meta={"method": "dual-phase"}
     )
     make_run(tmp_path / "failed", steps=0, status="failed", started=START + 100)
-    listing = printed(runs_table(list_runs(tmp_path), now=START + 7200, width=80), width=80)
+    listing = runs_text(overviews(tmp_path), now=START + 7200, width=80)
     claims = printed(*comparison_tables(*runs, width=80), width=80)
     for text in (listing, claims):
         assert all(len(line) <= 80 for line in text.splitlines())
@@ -122,4 +123,4 @@ def test_tables_fit_a_terminal_of_80_columns(tmp_path, runs):
 
 
 def test_an_empty_folder_says_how_to_make_a_run(tmp_path):
-    assert "gradlens demo" in printed(runs_table(list_runs(tmp_path)))
+    assert "gradlens demo" in runs_text(overviews(tmp_path))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradlens.analysis.compare import compare
-from gradlens.analysis.facts import span
+from gradlens.analysis.durations import span
 from gradlens.estimation.interval import Interval
 from gradlens.reports.text import difference_cells, difference_text, interval_text, number, percent
 from tests.made_runs import make_run

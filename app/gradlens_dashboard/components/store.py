@@ -14,9 +14,10 @@ import streamlit as st
 from gradlens.analysis.compare import MOST_GROUPS, Difference, differences
 from gradlens.analysis.facts import incomplete_texts, nonfinite_text
 from gradlens.analysis.figure1_claims import Claim, figure1_claims
-from gradlens.analysis.overview import Overview, overview
+from gradlens.analysis.overview import overview
 from gradlens.analysis.per_class import class_measurements
 from gradlens.analysis.phase_story import StoryRow, phase_story, stretches
+from gradlens.analysis.row import Overview
 from gradlens.analysis.two_runs import common_groups
 from gradlens.guards.error_text import in_one_line
 from gradlens.runlog import Probe, Run, RunError

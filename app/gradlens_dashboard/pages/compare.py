@@ -6,7 +6,8 @@ import streamlit as st
 
 from gradlens import figures
 from gradlens.analysis.compare import left_out
-from gradlens.analysis.headline import NOT_RANKED, groups_differ
+from gradlens.analysis.headline import groups_differ
+from gradlens.analysis.row import NOT_RANKED
 from gradlens.analysis.two_runs import PairError, groups_in_common
 from gradlens.metrics.catalogue import QUANTITIES, Unit, of_groups
 from gradlens_dashboard.components.chart import chart

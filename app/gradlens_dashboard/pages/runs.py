@@ -7,7 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from gradlens.analysis.facts import incomplete_texts, nonfinite_text
-from gradlens.analysis.headline import NOT_RANKED, groups_differ
+from gradlens.analysis.headline import groups_differ
+from gradlens.analysis.row import NOT_RANKED
 from gradlens.analysis.without_interval import headline_without_interval
 from gradlens.reports.text import low_high
 from gradlens_dashboard.components.address import asked, keep

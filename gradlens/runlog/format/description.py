@@ -16,12 +16,13 @@ from typing import Any, Self
 from gradlens.runlog.errors import NotARun, RunError, RunTooNew
 from gradlens.runlog.format import strict_json
 from gradlens.runlog.format.description_fields import sound_fields
+from gradlens.runlog.format.names import DESCRIPTION
 from gradlens.runlog.format.regular import open_regular, reason
 from gradlens.runlog.format.text_proof import BLANK, TEXT_KEY, intact, proven_text
 
 SCHEMA_VERSION = 1
 FORMAT = "gradlens-run"
-FILE = "run.json"
+FILE = DESCRIPTION
 # Free bytes in run.json, for facts that are known only at the end.
 SPARE_BYTES = 1024
 MOST_BYTES = 64 << 20

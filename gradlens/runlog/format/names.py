@@ -6,6 +6,9 @@ import os
 import re
 from pathlib import Path
 
+DESCRIPTION = "run.json"
+SEGMENTS = re.compile(r"measurements-(\d+)\.arrows")
+
 
 def place_of(path: Path) -> int:
     """Returns the number in a file's name."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 from functools import lru_cache
 from pathlib import Path
 
 
 def host() -> str:
     """Returns the name of this machine; inside a container, the name of the container."""
+    import socket  # here: a list of runs that are over needs none of it
+
     return socket.gethostname()
 
 
@@ -31,6 +31,8 @@ def start_mark(pid: int) -> str | None:
         fields = _linux_stat(pid)
         return None if fields is None else f"{_boot()}:{fields[19]}"
     if os.name == "posix":
+        import subprocess
+
         found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return found.stdout.strip() or None
     return None

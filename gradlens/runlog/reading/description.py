@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
 
 from gradlens.runlog.errors import RunError, RunTooNew
 from gradlens.runlog.format.description import FILE, RunMeta, checked_meta
+from gradlens.runlog.format.names import SEGMENTS
 from gradlens.runlog.reading.segment import Segment
 
-SEGMENTS = re.compile(r"measurements-(\d+)\.arrows")
 # The reason why a run has no known status, if its description is a copy and its process is gone.
 UNKNOWN_END = f"how it ended stood in {FILE}"
 

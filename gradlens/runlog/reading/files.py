@@ -11,11 +11,11 @@ from gradlens.runlog.errors import NotARun, RunError, RunTooNew
 from gradlens.runlog.format.description import FILE, RunMeta, checked_meta
 from gradlens.runlog.format.events import FILE as EVENTS
 from gradlens.runlog.format.events import EventFile, session_of
-from gradlens.runlog.format.names import place_of
+from gradlens.runlog.format.names import SEGMENTS, place_of
 from gradlens.runlog.format.probes import PATTERN as PROBES
 from gradlens.runlog.format.probes import Probe, read_probe
 from gradlens.runlog.format.regular import reason
-from gradlens.runlog.reading.description import SEGMENTS, read_description
+from gradlens.runlog.reading.description import read_description
 from gradlens.runlog.reading.in_force import SegmentRows, place_in_run, prolonged, rows_in_force
 from gradlens.runlog.reading.segment import Segment
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gradlens.guards.printable import printable
 from gradlens.runlog.errors import RunError
-from gradlens.runlog.reading.listing import run_folders
+from gradlens.runlog.reading.folders import run_folders
 from gradlens.runlog.reading.reader import Run
 
 # A look within this many seconds after the last one gets the same answer.

@@ -23,7 +23,7 @@ from gradlens.runlog.reading.files import RunFiles
 from gradlens.runlog.reading.recorded import Recorded
 from gradlens.runlog.reading.series import Series
 from gradlens.runlog.reading.share_distance import distance_of
-from gradlens.runlog.reading.status import RunStatus, status_of
+from gradlens.runlog.reading.status import LastWritten, RunStatus, status_of
 from gradlens.runlog.reading.stored import FromColumn, FromEvents
 from gradlens.shown import ShownInNotebooks
 
@@ -121,7 +121,7 @@ class Run(ShownInNotebooks):
     @property
     def status(self) -> RunStatus:
         """Whether the run is still growing, over, or was killed, as of now."""
-        return status_of(self.path, self._files.meta)
+        return status_of(self.path, LastWritten.of(self._files.meta))
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from typing import Any
 from gradlens.runlog.errors import RunError, RunExistsError
 from gradlens.runlog.format import process
 from gradlens.runlog.format.description import FILE, RunMeta, write_meta
-from gradlens.runlog.reading.description import SEGMENTS, read_description
+from gradlens.runlog.format.names import SEGMENTS
+from gradlens.runlog.reading.description import read_description
 from gradlens.runlog.reading.segment import Segment
 from gradlens.runlog.reading.status import silence
 

@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[app]'")
 
 from gradlens.analysis.distortion import distortion_interval
+from gradlens.analysis.kept_overview import overviews
 from gradlens.analysis.overview import overview
 from gradlens.groups import ClassGroups
-from gradlens.reports.listing import runs_table
+from gradlens.reports.listing import runs_text
 from gradlens.runlog import Run, RunWriter
-from gradlens.runlog.reading.listing import list_runs
 from tests.app.opened_pages import opened, text
 from tests.dashboard_runs import make_folder, phases, rewrite
 from tests.made_runs import make_run
@@ -65,18 +65,14 @@ SAID = {
 
 
 def test_a_damaged_run_says_so_as_the_terminal_does(monkeypatch, damaged):
-    from rich.console import Console
-
-    console = Console(width=250)
-    with console.capture() as terminal:
-        console.print(runs_table(list_runs(damaged), width=250))
+    terminal = runs_text(overviews(damaged), width=250)
     at = opened(monkeypatch, damaged, "runs")
     status = at.dataframe[0].value.set_index("run")["status"]
     assert status["whole"] == "finished"
     for name, said in SAID.items():
         assert status[name] == "⚠ finished"
         assert re.search(rf"<td>{name}</td><td>[^<]*{re.escape(said)}", text(at))
-        assert said[:90] in terminal.get()
+        assert said[:90] in terminal
     (table,) = [e.proto.body for e in at.get("html") if "what is missing or was changed" in e.proto.body]
     assert table.count("<tr><td>") == len(SAID)
     help_ = json.loads(at.dataframe[0].proto.columns)["status"]["help"]

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 
 from gradlens.analysis.facts import facts
-from gradlens.reports.listing import runs_table
-from gradlens.runlog import Run, RunWriter, list_runs
+from gradlens.analysis.kept_overview import overviews
+from gradlens.reports.listing import runs_text
+from gradlens.runlog import Run, RunWriter
 from gradlens.runlog.format.description import read_meta
-from tests.reports.printed import printed
 from tests.runlog.made import LAYERS, NAMES, measurement, meta
 
 FIRST, SECOND = "measurements-000.arrows", "measurements-001.arrows"
@@ -157,7 +157,7 @@ def test_what_an_earlier_version_wrote_is_read_without_proofs(tmp_path):
     assert [m.text for m in run.marks] == ["old"]
     said = "none: begun by an earlier version, so damage may go unnoticed"
     assert dict(facts(run))["checksums"] == said
-    assert f"checksums: {said}" in " ".join(printed(runs_table(list_runs(tmp_path), width=80), width=80).split())
+    assert f"checksums: {said}" in " ".join(runs_text(overviews(tmp_path), width=80).split())
     later = RunWriter(tmp_path, meta(), resume=True)
     later.append(measurement(128))
     later.event("mark", 128, text="new")

@@ -84,7 +84,7 @@ class PageTimer:
         """Looks at the folder of runs. Every live tick begins with this."""
         from gradlens_dashboard.components import store
 
-        store._library(str(self._folder)).look(now=True)
+        store._shelves(str(self._folder)).look(now=True)
 
     def clock(self, work: Callable[[], object]) -> dict[str, float]:
         """Returns the seconds that some work takes: CPU time ("seconds") and time on the clock ("elapsed")."""

@@ -43,8 +43,8 @@ def overviews(folder: str | os.PathLike[str]) -> list[tuple[Path, Overview | Run
     if not folder.is_dir():
         raise RunError(f"{folder} is no folder; give the folder that holds the runs")
     unread: dict[Path, RunError] = {}
-    found = [(path, overview_at(path)) for path in run_folders(folder, unread=unread)]
-    return [*found, *unread.items()]
+    rows = [(path, overview_at(path)) for path in run_folders(folder, unread=unread)]
+    return [*rows, *unread.items()]
 
 
 def overview_at(path: Path) -> Overview | RunError:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradlens.analysis.facts import incomplete_texts, nonfinite_text, training_steps, unproven_text
 from gradlens.analysis.headline import grouping, headline
+from gradlens.analysis.per_class import measured_by_class
 from gradlens.analysis.row import Overview
 from gradlens.analysis.without_output import without_output_text
 from gradlens.estimation.noisy_distance import corrected, step_variances
@@ -40,6 +41,8 @@ def overview(run: Run) -> Overview:
         without_output=without_output_text(run) or "",
         unproven=unproven_text(run) or "",
         grouping=grouping(run),
+        phases=len(run.phases),
+        by_class=measured_by_class(run),
     )
 
 

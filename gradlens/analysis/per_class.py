@@ -35,10 +35,17 @@ def class_measurements(run: Run) -> list[Probe]:
     probes = [probe for probe in run.probes if len(probe.groups) >= FEWEST_GROUPS]
     if probes:
         return probes
+    return [_stretch(run, a, b) for a, b in pairwise(_edges(len(run)))] if _steps_by_class(run) else []
+
+
+def measured_by_class(run: Run) -> bool:
+    """Says whether ``class_measurements`` has any for a run, without computing them."""
+    return any(len(probe.groups) >= FEWEST_GROUPS for probe in run.probes) or _steps_by_class(run)
+
+
+def _steps_by_class(run: Run) -> bool:
     single = len(run.groups) >= FEWEST_GROUPS and all(len(ids) == 1 for ids in run.groups.classes)
-    if not single or run.components or not len(run):
-        return []
-    return [_stretch(run, a, b) for a, b in pairwise(_edges(len(run)))]
+    return single and not run.components and len(run) > 0
 
 
 def _edges(rows: int) -> list[int]:

@@ -57,6 +57,8 @@ class Overview:
         without_output: Text of ``without_output_text``, or "".
         unproven: Text of ``unproven_text``, or "".
         grouping: A text that is the same for runs whose groups have the same names and classes.
+        phases: Number of its phases.
+        by_class: Whether single classes were measured.
     """
 
     state: str
@@ -76,6 +78,8 @@ class Overview:
     without_output: str
     unproven: str
     grouping: str
+    phases: int
+    by_class: bool
 
     @property
     def live(self) -> bool:
@@ -109,6 +113,8 @@ def to_json(row: Overview) -> dict[str, Any]:
         "without_output": row.without_output,
         "unproven": row.unproven,
         "grouping": row.grouping,
+        "phases": row.phases,
+        "by_class": row.by_class,
     }  # fmt: skip
 
 
@@ -145,6 +151,8 @@ def from_json(kept: dict[str, Any], state: str, reason: str) -> Overview:
             without_output=_text(kept["without_output"]),
             unproven=_text(kept["unproven"]),
             grouping=_text(kept["grouping"]),
+            phases=_whole(kept["phases"]),
+            by_class=bool(kept["by_class"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError("it is no row of a run") from error

@@ -8,6 +8,7 @@ count as in ``gradlens.metrics.gram.aggregate``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,10 +59,18 @@ def selection_against_all(names: Sequence[str], name: str) -> tuple[Floats, int]
     return np.stack([whole - one, one]), 2
 
 
+@lru_cache(maxsize=64)
+def triangle(V: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Returns rows and columns [P] of the upper triangle of a [V, V] matrix. They must not be changed."""
+    rows, columns = np.triu_indices(V)
+    rows.flags.writeable = columns.flags.writeable = False
+    return rows, columns
+
+
 def unpack(packed: NDArray[np.floating], V: int) -> Floats:
     """Returns the symmetric matrices [..., V, V] with the upper triangles [..., P]."""
     place = np.zeros((V, V), dtype=np.intp)
-    rows, columns = np.triu_indices(V)
+    rows, columns = triangle(V)
     place[rows, columns] = place[columns, rows] = np.arange(len(rows))
     return np.asarray(packed.astype(np.float64, copy=False)[..., place])
 
@@ -73,7 +82,7 @@ def product(a: Floats, b: Floats) -> Floats:
         a: [V] of 0 and 1, the vectors of the first sum.
         b: [V] of 0 and 1, the vectors of the second sum.
     """
-    rows, columns = np.triu_indices(len(a))
+    rows, columns = triangle(len(a))
     return np.asarray(a[rows] * b[columns] + np.where(rows == columns, 0.0, a[columns] * b[rows]))
 
 
@@ -83,8 +92,8 @@ def coarse(packed: NDArray[np.floating], S: Floats) -> Floats:
     Rows and columns of a sum are NaN if all its vectors are absent. They are inf if one of them is not finite.
     """
     W, V = S.shape
-    rows, columns = np.triu_indices(V)
-    left, right = np.triu_indices(W)
+    rows, columns = triangle(V)
+    left, right = triangle(W)
     weights = S[left][:, rows] * S[right][:, columns]  # [W(W+1)/2, P]
     weights += np.where(rows == columns, 0.0, S[left][:, columns] * S[right][:, rows])
     used = np.flatnonzero(weights.any(0))
@@ -109,7 +118,7 @@ def nonfinite_as_inf(
         groups: Names of the K groups.
         counts: [n, K] samples of each group.
     """
-    rows, columns = np.triu_indices(len(names))
+    rows, columns = triangle(len(names))
     silent = np.isnan(packed[:, rows == columns])  # [n, V]
     sampled = np.stack(
         [counts[:, groups.index(n)] > 0 if n in groups else np.zeros(len(counts), bool) for n in names], 1

@@ -244,7 +244,7 @@ def test_the_version_stands_for_numbers_and_words(tmp_path):
         {"method": "", "dataset": "", "steps": 60, "measured": 60, "engine": "masked",
          "accuracy": None, "started": 1700000000.0, "cadence": "every 1 steps", "incomplete": [],
          "nonfinite": "", "without_output": "", "unproven": "",
-         "grouping": "752f6ae2bc4127b8"},
+         "grouping": "752f6ae2bc4127b8", "phases": 0, "by_class": False},
     )  # fmt: skip
 
 

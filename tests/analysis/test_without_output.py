@@ -3,12 +3,11 @@
 from html import unescape
 
 from gradlens.analysis.facts import facts
+from gradlens.analysis.kept_overview import overviews
 from gradlens.analysis.without_output import without_output_text
 from gradlens.reports.html import render
-from gradlens.reports.listing import runs_table
-from gradlens.runlog import list_runs
+from gradlens.reports.listing import runs_text
 from tests.made_runs import make_run
-from tests.reports.printed import printed
 
 
 def test_classes_without_an_output_are_marked_wherever_the_run_is_shown(tmp_path):
@@ -18,7 +17,7 @@ def test_classes_without_an_output_are_marked_wherever_the_run_is_shown(tmp_path
         "count them"
     )
     assert without_output_text(run) == said
-    assert said in " ".join(printed(runs_table(list_runs(tmp_path), width=80), width=80).split())
+    assert said in " ".join(runs_text(overviews(tmp_path), width=80).split())
     assert said in unescape(render([run]))
     assert dict(facts(run))["without an output"] == said
     for outputs in (None, 100, True, "80", -1):

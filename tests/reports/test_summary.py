@@ -8,11 +8,12 @@ import pytest
 
 from gradlens.analysis.distortion import distortion, distortion_interval
 from gradlens.analysis.headline import two_groups_text
+from gradlens.analysis.overview import overview
 from gradlens.analysis.quantities import filled_share
 from gradlens.groups import ClassGroups
 from gradlens.metrics.measurement import Measurement
 from gradlens.reports.html import render
-from gradlens.reports.listing import runs_table
+from gradlens.reports.listing import runs_text
 from gradlens.reports.summary import summary_table
 from gradlens.runlog import Run, RunMeta, RunWriter
 from tests.made_runs import make_pair, make_run
@@ -71,7 +72,7 @@ def test_with_two_groups_the_last_ones_share_stands_beside_its_samples_and_class
     says = " ".join(printed(summary_table(runs[0])).split())
     beside = f"of the update, {counts[1] / counts.sum():.1%} of the samples, 30.0% of the classes"
     assert re.search(rf"tail: {share:.1%} \[\S+%, \S+%\] {beside}: {100 * (share - 0.3):.1f} points", says)
-    listed = " ".join(printed(runs_table([(runs[0].path, runs[0])], width=400), width=400).split())
+    listed = " ".join(runs_text([(runs[0].path, overview(runs[0]))], width=400).split())
     assert two_groups_text(runs[0]) in listed
     assert two_groups_text(runs[0]) in unescape(render([runs[0]]))
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import streamlit as st
 
+from gradlens.analysis.default_pair import MOST_RUNS
 from gradlens.analysis.likeness import unlike
 from gradlens.analysis.two_runs import groups_in_common
 from gradlens.figures import units
 from gradlens.runlog import Run
 from gradlens_dashboard.components.address import asked, keep, preset, remember
 from gradlens_dashboard.components.page import plain
-from gradlens_dashboard.components.store import Shelf
+from gradlens_dashboard.components.shelf import Shelf
 
 AXES = {"step": "Step", "epoch": "Epoch", "time": "Time", "fraction": "Part of training"}
 SCALES = {"linear": "Linear", "log": "Logarithmic"}
@@ -103,7 +104,7 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
     there = [name for name in wanted if name in options]
     if known is None or there != wanted:
         _missing(key, [name for name in wanted if name not in options])
-        worth = shelf.worth_showing
+        worth = shelf.worth_showing[:MOST_RUNS]
         first = shelf.runs[worth[0]]
         common = [name for name in worth if groups_in_common([first, shelf.runs[name]])]
         alike = [name for name in common if not unlike(first, shelf.runs[name])]

@@ -8,7 +8,8 @@ from pathlib import Path
 import streamlit as st
 
 from gradlens_dashboard.components.address import arrive
-from gradlens_dashboard.components.store import Shelf, shelf
+from gradlens_dashboard.components.shelf import Shelf
+from gradlens_dashboard.components.store import shelf
 from gradlens_dashboard.components.theme import follow_theme
 
 STYLE = """

@@ -5,23 +5,21 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import streamlit as st
 
 from gradlens.analysis.compare import MOST_GROUPS, Difference, differences
-from gradlens.analysis.facts import incomplete_texts, nonfinite_text
 from gradlens.analysis.figure1_claims import Claim, figure1_claims
 from gradlens.analysis.overview import overview
 from gradlens.analysis.per_class import class_measurements
 from gradlens.analysis.phase_story import StoryRow, phase_story, stretches
 from gradlens.analysis.row import Overview
 from gradlens.analysis.two_runs import common_groups
-from gradlens.guards.error_text import in_one_line
 from gradlens.runlog import Probe, Run, RunError
-from gradlens.runlog.reading.library import RunLibrary
+from gradlens_dashboard.components.shelf import Shelf, Shelves
 from gradlens_dashboard.server import FOLDER_VARIABLE
 
 T = TypeVar("T")
@@ -29,29 +27,9 @@ T = TypeVar("T")
 MOST_KEPT = 64
 
 
-@dataclass(frozen=True)
-class Shelf:
-    """The runs of the folder at one moment.
-
-    Attributes:
-        folder: The folder.
-        runs: Name -> run, for runs that can be read. Live runs come first, then the latest.
-        broken: Name -> reason, for runs that cannot be read.
-    """
-
-    folder: Path
-    runs: dict[str, Run]
-    broken: dict[str, str]
-
-    @property
-    def worth_showing(self) -> list[str]:
-        """Names of the runs that have measured steps or are live; of all runs if there is no such run."""
-        return [name for name, run in self.runs.items() if len(run) or run.status.live] or list(self.runs)
-
-
 @st.cache_resource(show_spinner=False)
-def _library(folder: str) -> RunLibrary:
-    return RunLibrary(folder)
+def _shelves(folder: str) -> Shelves:
+    return Shelves(Path(folder))
 
 
 @st.cache_resource(show_spinner=False)
@@ -59,18 +37,17 @@ def _overviews() -> dict[Path, tuple[tuple[object, ...], Overview]]:
     return {}
 
 
-def shelf() -> Shelf:
-    """Returns the runs as they are now. If the folder cannot be read, shows the reason and stops the page."""
-    folder = Path(os.environ.get(FOLDER_VARIABLE, "runs"))
+def shelf(seconds: float | None = None) -> Shelf:
+    """Returns the runs as they are now. If the folder cannot be read, shows the reason and stops the page.
+
+    Args:
+        seconds: See ``Shelves.look``.
+    """
     try:
-        found = _library(str(folder)).look()
+        return _shelves(os.environ.get(FOLDER_VARIABLE, "runs")).look(seconds)
     except RunError as error:
         st.error(str(error), icon=":material/folder_off:")
         st.stop()
-    runs = {name: run for name, run in found.items() if isinstance(run, Run)}
-    order = sorted(runs, key=lambda name: (not runs[name].status.live, -(runs[name].meta.started or 0.0), name))
-    broken = {name: str(error) for name, error in found.items() if not isinstance(error, Run)}
-    return Shelf(folder, {name: runs[name] for name in order}, broken)
 
 
 def stamp(run: Run) -> tuple[object, ...]:
@@ -79,7 +56,7 @@ def stamp(run: Run) -> tuple[object, ...]:
 
 
 def overview_of(run: Run) -> Overview:
-    """Returns the row of a run in the list of runs.
+    """Returns the row of a run that a page shows.
 
     For a live run the distortion is computed again only after the run has grown by 1 %.
     """
@@ -92,22 +69,6 @@ def overview_of(run: Run) -> Overview:
     row = overview(run)
     kept[run.path] = (key, row)
     return row
-
-
-def showable(found: Shelf) -> Shelf:
-    """Returns the shelf with every run moved to ``broken`` whose row cannot be made.
-
-    So an error in one run does not keep the other runs from being shown.
-    """
-    runs, broken = {}, dict(found.broken)
-    for name, run in found.runs.items():
-        try:
-            overview_of(run), incomplete_texts(run), nonfinite_text(run)
-        except Exception as error:
-            broken[name] = f"it cannot be shown: {in_one_line(error)}"
-        else:
-            runs[name] = run
-    return replace(found, runs=runs, broken=broken)
 
 
 @st.cache_resource(show_spinner=False)

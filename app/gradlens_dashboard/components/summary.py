@@ -14,7 +14,8 @@ from gradlens.analysis.without_output import without_output_text
 from gradlens.reports.text import headline_text
 from gradlens.runlog import Run
 from gradlens_dashboard.components.page import plain
-from gradlens_dashboard.components.store import Shelf, overview_of
+from gradlens_dashboard.components.shelf import Shelf
+from gradlens_dashboard.components.store import overview_of
 
 
 def summary(run: Run) -> None:

@@ -17,7 +17,7 @@ heading(
     "each other. Below, each class's share of the gradient against its number of samples.",
 )
 found = runs_or_stop()
-able = [name for name, run in found.runs.items() if classes_of(run)]
+able = [name for name, row in found.rows.items() if row.by_class]
 if not able:
     st.info(
         "None of these runs was measured class by class. `lens.probe(loader, groups=ClassGroups.per_class(n))` does it once on "

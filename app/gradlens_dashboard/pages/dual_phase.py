@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from gradlens import figures
-from gradlens.analysis.default_pair import default_baseline
+from gradlens.analysis.default_pair import MOST_RUNS, default_baseline
 from gradlens.analysis.two_runs import groups_in_common
 from gradlens_dashboard.components.chart import chart
 from gradlens_dashboard.components.choices import choose_axis, choose_run, choose_scale, choose_smoothing
@@ -21,7 +21,7 @@ heading(
     "head's. In phase II the tail joins, and the shares should come close to those of the classes.",
 )
 found = runs_or_stop()
-phased = [name for name, run in found.runs.items() if len(run.phases) > 1]
+phased = [name for name, row in found.rows.items() if row.phases > 1]
 if not phased:
     st.info(
         "No run here has more than one phase. `gradlens demo` and `gradlens train dual-phase DATASET` make one; in a script of "
@@ -35,8 +35,10 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     others = [other for other in found.runs if other != name]
     baseline = None
     if others:
-        best = default_baseline(run, [found.runs[other] for other in others])
-        default = next((other for other in others if found.runs[other] is best), others[0])
+        # Of many runs, those with the same groups are looked at first.
+        likely = sorted(others, key=lambda other: found.rows[other].grouping != found.rows[name].grouping)[:MOST_RUNS]
+        best = default_baseline(run, [found.runs[other] for other in likely])
+        default = next((other for other in likely if found.runs[other] is best), others[0])
         against = choose_run(found, "Against", "against", default, others)
         baseline = found.runs[against]
 both = [run] if baseline is None else [run, baseline]

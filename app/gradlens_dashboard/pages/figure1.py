@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from gradlens import figures
-from gradlens.analysis.default_pair import default_pair, long_tailed_and_balanced
+from gradlens.analysis.default_pair import MOST_RUNS, default_pair, long_tailed_and_balanced
 from gradlens.analysis.two_runs import PairError
 from gradlens_dashboard.components.chart import chart
 from gradlens_dashboard.components.choices import choose_axis, choose_norm, choose_run, choose_scale, choose_smoothing
@@ -21,9 +21,10 @@ heading(
     "In the paper the overall gradient follows the head on long-tailed data (left), and hardly the tail.",
 )
 found = runs_or_stop(fewest=2)
-pair = default_pair(list(found.runs.values()))
-names = {id(run): name for name, run in found.runs.items()}
-long_tailed, balanced = (names[id(run)] for run in pair) if pair else list(found.runs)[:2]
+first = {name: found.runs[name] for name in list(found.runs)[:MOST_RUNS]}
+pair = default_pair(list(first.values()))
+names = {id(run): name for name, run in first.items()}
+long_tailed, balanced = (names[id(run)] for run in pair) if pair else list(first)[:2]
 with st.container(horizontal=True, vertical_alignment="bottom"):
     left = choose_run(found, "Long-tailed run", "lt", long_tailed)
     right = choose_run(found, "Balanced run", "balanced", balanced)

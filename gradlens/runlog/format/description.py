@@ -182,7 +182,7 @@ def checked_meta(folder: Path) -> tuple[RunMeta, list[str]]:
     except OSError as error:
         raise RunError(f"cannot read {path}: {reason(error)}") from error
     try:
-        obj = strict_json.readable(strict_json.loads(text))
+        obj = strict_json.read(text)
     except ValueError as error:
         raise RunError(f"{path} is damaged: {error}") from error
     problems: list[str] = []

@@ -139,7 +139,7 @@ class EventFile:
             return
         proven = intact(line, run_seed(self.run))
         try:
-            event = strict_json.readable(strict_json.loads(line))
+            event = strict_json.read(line)
         except ValueError:
             event = None
         fine = isinstance(event, dict) and isinstance(event.get("kind"), str)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 
 # The files that a run's numbers and warnings are read from.
 RUN_FILE = re.compile(r"run\.json|events\.jsonl|measurements-\d+\.arrows|probes-\d+\.arrow")
@@ -28,14 +29,15 @@ def stamp_of(folder: str | os.PathLike[str]) -> Stamp | None:
         return None
 
 
-def stamp_of_files(folder: str | os.PathLike[str], names: list[str]) -> Stamp:
+def stamp_of_files(folder: str | os.PathLike[str], names: Iterable[str]) -> Stamp:
     """Returns the stamp of the named files.
 
     Raises:
         OSError: A file cannot be looked at.
     """
     stamp = {}
+    place = os.fspath(folder)
     for name in names:
-        found = os.stat(f"{os.fspath(folder)}/{name}")
+        found = os.stat(f"{place}/{name}")
         stamp[name] = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     return stamp

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 from gradlens.guards.printable import printable
 
 DEEPEST = 64
+# What is not in a text of printable ASCII characters without escapes.
+ODD = re.compile(rb"[^\n\x20-\x5b\x5d-\x7e]")
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
@@ -29,6 +32,19 @@ def loads(text: bytes | bytearray | str) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def read(text: bytes) -> Any:
+    """Reads JSON from any source, in which all texts become printable.
+
+    Raises:
+        ValueError: The text is no JSON, or it is nested too deeply.
+    """
+    value = loads(text)
+    # A text without other characters and escapes is printable as it is. Nearly all are, and a run has thousands.
+    if not ODD.search(text) and text.count(b"{") + text.count(b"[") <= DEEPEST:
+        return value
+    return readable(value)
 
 
 def readable(value: Any, deeper: int = DEEPEST) -> Any:

@@ -12,16 +12,16 @@ from tests.made_runs import make_run
 def test_a_run_that_cannot_be_shown_leaves_the_others(monkeypatch, tmp_path, part):
     for name in ("bad", "good"):
         make_run(tmp_path / name, steps=20)
-    from gradlens_dashboard.components import store
+    from gradlens.analysis import overview
 
-    real = getattr(store, part)
+    real = getattr(overview, part)
 
     def failing(run):
         if run.name == "bad":
             raise KeyError("no <b>such</b> thing")
         return real(run)
 
-    monkeypatch.setattr(store, part, failing)
+    monkeypatch.setattr(overview, part, failing)
     at = opened(monkeypatch, tmp_path, "runs")
     assert list(at.dataframe[0].value["run"]) == ["good"]
     said = "it cannot be shown: KeyError: &#x27;no &lt;b&gt;such&lt;/b&gt; thing&#x27;"

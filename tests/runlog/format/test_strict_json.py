@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradlens.runlog.format.strict_json import DEEPEST, dumps, loads, readable
+from gradlens.runlog.format.strict_json import DEEPEST, dumps, loads, read, readable
 
 
 def no_constant(name):
@@ -54,3 +54,30 @@ def test_texts_are_made_printable_as_deep_as_allowed():
     assert readable(deep) == deep
     with pytest.raises(ValueError, match="nested too deeply"):
         readable([deep])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"kind": "mark", "step": 3, "text": "plain", "deep": [[1, null, true, 2.5]]}',
+        b'{"text": "\\u001b[31m"}',
+        b'{"text": "\x1b[31m"}',
+        '{"text": "長い \u202e"}'.encode(),
+        b'{"text": "tab\\t \\n \\\\ \\""}',
+        b'\n{\n "a": 1\n}\n',
+        b'\t{"a": "\x7f"}',
+        b"[" * DEEPEST + b"]" * DEEPEST,
+        b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1),
+        b"[" * 100_000,
+        b"\xff",
+        b"{",
+    ],
+)
+def test_a_text_is_read_the_same_with_and_without_the_short_way(text):
+    def result(way):
+        try:
+            return way(text)
+        except ValueError as error:
+            return type(error), str(error)
+
+    assert result(read) == result(lambda t: readable(loads(t)))

@@ -1,4 +1,4 @@
-"""Measures the cost of a measured step on the GPU, beside a plain step and a loop by hand with a backward pass per group.
+"""Measures the cost of a measured step on the GPU, beside a plain step and beside other ways to get the groups' gradients.
 
 Times are medians of CUDA events over steps taken in turns. Memory is the peak of the first steps above the memory in use before.
 """
@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 from gpu.in_turns import in_turns
-from gpu.record import Record, parser, synchronize
-from gpu.training import CASES, Case, Step, Training, grouping
+from gpu.peers import BY_GROUP, PEERS, Peer
+from gpu.record import Record, empty_cache, parser, synchronize
+from gpu.training import CASES, SMALL, Case, Step, Training, grouping
+from overhead.methods import Refusal
 
 from gradlens import ClassGroups, Lens
 
@@ -49,7 +51,7 @@ def budget_row(case: Case, device: str, steps: int) -> dict[str, Any]:
     bare, training = Training(case, device), Training(case, device)
     wall(bare.plain, max(3, steps // 10))
     before = wall(bare.plain, steps // 2)
-    groups = grouping(2, training.classes)
+    groups = grouping(2, case.classes)
     count = 0
     with Lens(training.model, groups, optimizer=training.optimizer, budget=0.05, announce=lambda _: None) as lens:
 
@@ -74,10 +76,21 @@ def budget_row(case: Case, device: str, steps: int) -> dict[str, Any]:
 def unmeasured_row(case: Case, device: str, seconds: float) -> dict[str, Any]:
     """Times steps that a lens does not measure."""
     training, other = Training(case, device), Training(case, device)
-    groups = grouping(2, training.classes)
+    groups = grouping(2, case.classes)
     with Lens(training.model, groups, optimizer=training.optimizer, every=10**9, announce=lambda _: None) as lens:
         training.measured(lens)
         return in_turns(lambda: training.measured(lens), other.plain, device, seconds, 2)
+
+
+def peer_row(peer: Peer, base: Training, groups: ClassGroups, seconds: float) -> dict[str, Any]:
+    """Times steps of another way to get the groups' gradients; its first step is not timed with the others."""
+    try:
+        step = peer(Training(base.case, base.device), groups)
+        return in_turns(step, base.plain, base.device, seconds, 1)
+    except torch.OutOfMemoryError:
+        raise
+    except (Refusal, RuntimeError, ValueError) as error:  # these are raised for models that do not fit
+        return {"refused": f"{error}"[:200]}
 
 
 def main() -> None:
@@ -88,31 +101,27 @@ def main() -> None:
     args = arguments.parse_args()
     warnings.simplefilter("ignore")
     record = Record(args.out)
-    case = CASES[args.network]
-    if args.small:
-        case = Case(case.build, 8, case.inputs, case.precision, case.per_token)
+    case = (SMALL if args.small else CASES)[args.network]
+    seconds = 0.0 if args.small else args.seconds
     base = Training(case, args.device)
-    record.add(network=args.network, what="plain", **in_turns(base.plain, base.plain, args.device, args.seconds, 3))
-    record.attempt(
-        {"network": args.network, "what": "unmeasured"}, lambda: unmeasured_row(case, args.device, args.seconds)
-    )
+    record.add(network=args.network, what="plain", **in_turns(base.plain, base.plain, args.device, seconds, 3))
+    record.attempt({"network": args.network, "what": "unmeasured"}, lambda: unmeasured_row(case, args.device, seconds))
     steps = 10 if args.small else 300 if args.network.startswith("resnet32") else 60
     record.attempt({"network": args.network, "what": "budget"}, lambda: budget_row(case, args.device, steps))
     for number in GROUPINGS:
-        groups = grouping(number, base.classes)
+        groups = grouping(number, case.classes)
         table = torch.from_numpy(groups.of_class())[base.labels.flatten().cpu()]
         facts = {"network": args.network, "groups": number, "present": len(table.unique())}
-        record.attempt(
-            facts | {"what": "by hand"},
-            lambda g=groups: in_turns(Training(case, args.device).by_hand(g), base.plain, args.device, args.seconds, 1),
-        )
         for engine in ("masked", "split", "func"):
             record.attempt(
                 facts | {"what": engine},
-                lambda g=groups, e=engine: lens_row(Training(case, args.device), g, e, args.seconds),
+                lambda g=groups, e=engine: lens_row(Training(case, args.device), g, e, seconds),
             )
-            if args.device.startswith("cuda"):
-                torch.cuda.empty_cache()
+            empty_cache(args.device)
+        # Other packages give the gradients of single samples, which cost the same for any number of groups.
+        for name, peer in PEERS.items() if number == GROUPINGS[0] else BY_GROUP.items():
+            record.attempt(facts | {"what": name}, lambda g=groups, p=peer: peer_row(p, base, g, seconds))
+            empty_cache(args.device)
 
 
 if __name__ == "__main__":

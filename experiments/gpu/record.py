@@ -45,6 +45,11 @@ class Record:
         except Exception as error:
             self.add(**facts, failed=f"{type(error).__name__}: {str(error).strip()[:400]}")
 
+    def replace(self, rows: list[dict[str, Any]]) -> None:
+        """Writes the file with these rows instead."""
+        self.rows = rows
+        self._write()
+
     def _write(self) -> None:
         partial = self.path.with_suffix(".partial")
         partial.write_text(json.dumps(self.rows, indent=None, separators=(",", ":")))
@@ -63,3 +68,9 @@ def synchronize(device: str) -> None:
     """Waits for the device."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
+
+
+def empty_cache(device: str) -> None:
+    """Returns unused memory to the device, so that the next row does not run out of it."""
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()

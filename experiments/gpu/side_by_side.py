@@ -18,6 +18,35 @@ from gpu.children import Child
 
 METHODS = ("ce", "plain", "dual-phase")
 PART_BYTES = 14 * 2**20
+# What a training of a ResNet-32 takes, with room: on the GPU with its CUDA context, and of the host with torch's libraries.
+GPU_BYTES, HOST_BYTES = 2 * 2**30, 4 * 2**30
+# Part of the GPU's free memory that the trainings may take. The rest is for what is timed meanwhile: they are stopped then, but
+# keep their memory.
+GPU_PART = 0.5
+
+
+def fitting(cores: int, host_bytes: int, gpu_bytes: int | None) -> int:
+    """Returns how many trainings fit side by side, at least 1. Each needs a core, and one core is left for the sections.
+
+    Args:
+        cores: Cores of the host.
+        host_bytes: Free memory of the host.
+        gpu_bytes: Free memory of the GPU; None without a GPU.
+    """
+    rooms = [cores - 1, host_bytes // HOST_BYTES]
+    rooms += [] if gpu_bytes is None else [int(GPU_PART * gpu_bytes) // GPU_BYTES]
+    return max(1, min(rooms))
+
+
+def free_memory(device: str) -> tuple[int, int | None]:
+    """Returns the free bytes of the host, and of the GPU (None for a CPU)."""
+    host = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if not device.startswith("cuda"):
+        return host, None
+    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    index = int(device.partition(":")[2] or 0)
+    found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.split()
+    return host, int(found[index]) * 2**20
 
 
 def jobs(imbalances: list[float], seeds: list[int]) -> Iterator[tuple[str, float, int]]:

@@ -16,7 +16,7 @@ from gradlens import ClassGroups, Lens
 from gradlens.longtail.networks.resnet_cifar import ResNetCifar
 
 CLASSES = 100
-VOCABULARY = 50_000
+VOCABULARY, SMALL_VOCABULARY = 50_000, 200
 Step = Callable[[], Any]
 
 
@@ -29,6 +29,7 @@ class Case:
         batch: Batch size B.
         inputs: Makes [B, ...] inputs.
         precision: Precision of the step.
+        classes: Number of classes.
         per_token: True if each token has a label.
     """
 
@@ -36,6 +37,7 @@ class Case:
     batch: int
     inputs: Callable[[int], Tensor]
     precision: str
+    classes: int = CLASSES
     per_token: bool = False
 
 
@@ -48,6 +50,20 @@ def torchvision_model(name: str) -> Callable[[], nn.Module]:
         return getattr(models, name)(num_classes=CLASSES)
 
     return make
+
+
+def short_resnet() -> nn.Module:
+    """Returns a ResNet of torchvision with the blocks of ResNet-50, but one of each width."""
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    return ResNet(Bottleneck, [1, 1, 1, 1], num_classes=CLASSES)
+
+
+def short_vision_transformer() -> nn.Module:
+    """Returns a vision transformer of torchvision with two blocks."""
+    from torchvision.models import VisionTransformer
+
+    return VisionTransformer(32, 16, 2, 4, 64, 128, num_classes=CLASSES)
 
 
 def pictures(size: int) -> Callable[[int], Tensor]:
@@ -65,6 +81,24 @@ CASES = {
         16,
         lambda batch: torch.randint(VOCABULARY, (batch, 256)),
         "bfloat16",
+        VOCABULARY,
+        per_token=True,
+    ),
+}
+
+
+# The same kinds of network, so small that a CPU takes a step in some ten milliseconds.
+SMALL = {
+    "resnet32": Case(lambda: ResNetCifar(8, CLASSES), 32, pictures(32), "default"),
+    "resnet32-groupnorm": Case(lambda: ResNetCifar(8, CLASSES, norm="group"), 32, pictures(32), "default"),
+    "resnet50": Case(short_resnet, 4, pictures(32), "bfloat16"),
+    "vit-b-16": Case(short_vision_transformer, 8, pictures(32), "bfloat16"),
+    "gpt": Case(
+        lambda: Transformer(SMALL_VOCABULARY, SMALL_VOCABULARY, 16, 32, 2, 2, language=True),
+        4,
+        lambda batch: torch.randint(SMALL_VOCABULARY, (batch, 16)),
+        "bfloat16",
+        SMALL_VOCABULARY,
         per_token=True,
     ),
 }
@@ -87,8 +121,7 @@ class Training:
             self.model.to(memory_format=torch.channels_last)
         self.inputs = case.inputs(case.batch).to(device)
         # The labels are long-tailed: each class is rarer than the one before.
-        self.classes = VOCABULARY if case.per_token else CLASSES
-        weights = torch.logspace(0, -2, self.classes)
+        weights = torch.logspace(0, -2, case.classes)
         count = self.inputs.numel() if case.per_token else case.batch
         drawn = torch.multinomial(weights, count, replacement=True)
         self.labels = (drawn.view_as(self.inputs) if case.per_token else drawn).to(device)
@@ -100,35 +133,15 @@ class Training:
             output = self.model(self.inputs)
             return F.cross_entropy(output.flatten(0, -2), self.labels.flatten())
 
+    def rows(self, output: Tensor) -> Tensor:
+        """Returns the loss of each row, in the shape of the labels."""
+        return F.cross_entropy(output.flatten(0, -2), self.labels.flatten(), reduction="none").view_as(self.labels)
+
     def plain(self) -> None:
         """Takes a training step without measuring."""
         self.optimizer.zero_grad()
         self.loss().backward()
         self.optimizer.step()
-
-    def by_hand(self, groups: ClassGroups) -> Step:
-        """Returns a step by hand: one forward pass, and a backward pass for each group in the batch.
-
-        The gradients of the groups add up to that of training.
-        """
-        table = torch.from_numpy(groups.of_class()).to(self.device)[self.labels.flatten()]
-        present = table.unique().tolist()
-        masks = [(table == k) / table.numel() for k in present]
-        params = list(self.model.parameters())
-
-        def step() -> None:
-            self.optimizer.zero_grad()
-            with autocast(self.case.precision, self.device):
-                output = self.model(self.inputs)
-                rows = F.cross_entropy(output.flatten(0, -2), self.labels.flatten(), reduction="none")
-            for number, mask in enumerate(masks):
-                last = number + 1 == len(masks)
-                found = torch.autograd.grad((rows * mask).sum(), params, retain_graph=not last)
-                for param, gradient in zip(params, found, strict=True):
-                    param.grad = gradient if param.grad is None else param.grad + gradient
-            self.optimizer.step()
-
-        return step
 
     def measured(self, lens: Lens) -> None:
         """Takes a training step with a lens."""

@@ -91,8 +91,8 @@ CASES = {
 SMALL = {
     "resnet32": Case(lambda: ResNetCifar(8, CLASSES), 32, pictures(32), "default"),
     "resnet32-groupnorm": Case(lambda: ResNetCifar(8, CLASSES, norm="group"), 32, pictures(32), "default"),
-    "resnet50": Case(short_resnet, 4, pictures(32), "bfloat16"),
-    "vit-b-16": Case(short_vision_transformer, 8, pictures(32), "bfloat16"),
+    "resnet50": Case(short_resnet, 8, pictures(32), "bfloat16"),
+    "vit-b-16": Case(short_vision_transformer, 16, pictures(32), "bfloat16"),
     "gpt": Case(
         lambda: Transformer(SMALL_VOCABULARY, SMALL_VOCABULARY, 16, 32, 2, 2, language=True),
         4,

@@ -1,0 +1,204 @@
+"""Measures what watching costs with a budget of 5 %: a watched training beside a plain one, from its first step on.
+
+    python experiments/bench_budget.py
+
+Trainings of 300 steps, whose plain steps take about 0.3, 10 and 300 ms, run in pairs of real processes: a script with
+``gradlens track`` and without, and the lab's trainer with a lens and without. The two of a pair take steps in turns, so a busy
+machine slows both alike. Time is given twice, of the processor and on the clock.
+
+- loop: all 300 steps, with everything that gradlens does in them: making the lens, the first measured step and its checks.
+- later: the same without the first turn, in which the lens is made and the first step is measured.
+- fixed: the processor's seconds before and after the loop that the watched process takes more than the plain one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from budget.cases import CASES
+from budget.turns import READS, STAMPS, WRITES
+from environment import hardware, public_arguments, versions
+
+HERE = Path(__file__).resolve().parent
+LIMIT = 1.05
+WAYS = ("track", "lab")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A process that has ended.
+
+    Attributes:
+        turns: Seconds of each turn: (of the processor, on the clock).
+        seconds: Seconds of the whole process.
+        folder: Folder of its run.
+    """
+
+    turns: list[tuple[float, float]]
+    seconds: float
+    folder: Path
+
+    @property
+    def fixed(self) -> float:
+        """The processor's seconds before and after the loop."""
+        return self.seconds - sum(used for used, _ in self.turns)
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--pairs", type=int, nargs=3, default=[9, 5, 3], help="pairs of processes of each case")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "bench_budget.json")
+    return parser.parse_args(arguments)
+
+
+def commands(way: str, case: str, steps: int, folder: Path) -> list[list[str]]:
+    """Returns the commands of a pair: the plain training and the watched one."""
+    if way == "lab":
+        lab = [sys.executable, str(HERE / "budget" / "lab.py"), case, str(steps)]
+        return [[*lab, str(folder / how / "run"), how] for how in ("plain", "watched")]
+    script = [str(HERE / "budget" / "script.py"), case, str(steps)]
+    track = ["-m", "gradlens", "track", "--groups", "head=0-2,tail=3-9", "--out", "run"]
+    return [[sys.executable, *script], [sys.executable, *track, *script]]
+
+
+def pair(way: str, case: str, steps: int, folder: Path) -> tuple[Ran, Ran]:
+    """Runs a plain and a watched training in turns.
+
+    Raises:
+        RuntimeError: One of them failed.
+    """
+    pipes = [os.pipe(), os.pipe()]
+    os.write(pipes[0][1], b"!")  # the plain one begins
+    running = []
+    for number, command in enumerate(commands(way, case, steps, folder)):
+        own = folder / ("plain", "watched")[number]
+        own.mkdir(parents=True)
+        reads, writes = pipes[number][0], pipes[1 - number][1]
+        env = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")]),
+            READS: str(reads),
+            WRITES: str(writes),
+            STAMPS: str(own / "stamps.json"),
+        }
+        with (own / "log").open("w") as log:
+            running.append(
+                subprocess.Popen(command, cwd=own, env=env, pass_fds=(reads, writes), stdout=log, stderr=log)
+            )
+    found: dict[int, Ran] = {}
+
+    def wait(number: int, process: subprocess.Popen[bytes]) -> None:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        own = folder / ("plain", "watched")[number]
+        if process.returncode == 0:
+            stamps = json.loads((own / "stamps.json").read_text())
+            found[number] = Ran([(a, b) for a, b in stamps], usage.ru_utime + usage.ru_stime, own / "run")
+        else:  # the other one must not wait for a turn that never comes
+            os.write(pipes[1 - number][1], b"!" * (steps + 1))
+
+    threads = [threading.Thread(target=wait, args=item) for item in enumerate(running)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for ends in pipes:
+        for end in ends:
+            os.close(end)
+    if len(found) < 2:
+        logs = [(folder / how / "log").read_text()[-1500:] for how in ("plain", "watched")]
+        raise RuntimeError(f"{way}, {case}: a training failed\n" + "\n".join(logs))
+    return found[0], found[1]
+
+
+def facts(plain: Ran, watched: Ran, steps: int) -> dict[str, float]:
+    """Returns what a pair says: ratios of the loop and of its later part, and the fixed cost."""
+    from gradlens.runlog import Run
+
+    run = Run(watched.folder)
+    found: dict[str, float] = {"measured_steps": len(run.steps), "overhead_said": float(run.meta.timings["overhead"])}
+    for index, kind in enumerate(("cpu", "clock")):
+        a, b = ([turn[index] for turn in ran.turns] for ran in (plain, watched))
+        found[f"plain_ms_{kind}"] = 1000 * sum(a) / steps
+        found[f"loop_{kind}"] = sum(b) / sum(a)
+        found[f"later_{kind}"] = sum(b[1:]) / sum(a[1:])
+        found[f"first_turn_more_ms_{kind}"] = 1000 * (b[0] - a[0])
+    return found | {"fixed_cpu": watched.fixed - plain.fixed}
+
+
+def middle(pairs: list[dict[str, float]]) -> dict[str, Any]:
+    """Returns the median of each number, with the smallest and the largest."""
+    return {key: _spread([numbers[key] for numbers in pairs]) for key in pairs[0]}
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    return {"median": median(values), "range": [min(values), max(values)]}
+
+
+def _line(row: dict[str, Any]) -> str:
+    texts = [f"{row['way']} {row['case']}:"]
+    for key, name, unit in (
+        ("plain_ms_cpu", "plain", " ms"),
+        ("loop_cpu", "loop", ""),
+        ("later_cpu", "later", ""),
+        ("later_clock", "later on the clock", ""),
+        ("first_turn_more_ms_cpu", "first turn +", " ms"),
+        ("fixed_cpu", "fixed +", " s"),
+        ("measured_steps", "measured", ""),
+        ("overhead_said", "said", ""),
+    ):
+        low, high = row[key]["range"]
+        texts.append(f"{name} {row[key]['median']:.3f} [{low:.3f}, {high:.3f}]{unit}")
+    return "  ".join(texts)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs all pairs and writes the JSON."""
+    given = sys.argv[1:] if arguments is None else arguments
+    args = parse_arguments(given)
+    rows = []
+    for way in args.ways:
+        for case, count in zip(CASES, args.pairs, strict=True):
+            if case not in args.cases:
+                continue
+            pairs = []
+            for _ in range(count):
+                with tempfile.TemporaryDirectory() as folder:
+                    pairs.append(facts(*pair(way, case, args.steps, Path(folder)), args.steps))
+            row = {"way": way, "case": case, "steps": args.steps, "pairs": len(pairs)} | middle(pairs)
+            rows.append(
+                row | {"met": row["later_cpu"]["median"] <= LIMIT, "met_with_start": row["loop_cpu"]["median"] <= LIMIT}
+            )
+            print(_line(rows[-1]), flush=True)
+            args.results.parent.mkdir(parents=True, exist_ok=True)
+            result = {
+                "command": ["python", "experiments/bench_budget.py", *public_arguments(given)],
+                "budget": 0.05,
+                "limit": LIMIT,
+                "versions": versions(),
+                "hardware": hardware("cpu"),
+                "rows": rows,
+            }
+            args.results.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,8 +7,10 @@ from math import ceil
 from statistics import median
 from typing import Protocol
 
-# About how many seconds gradlens' hooks take in a step that is not measured. It is too short to be timed in each step.
-HOOKS = 10e-6
+from gradlens.measure.schedule.clock import HOOKS
+
+# Part of a budget that the hooks may use up. Without a limit nothing would be measured where steps take less than 0.24 ms.
+OF_HOOKS = 0.8
 
 
 class Cadence(Protocol):
@@ -87,7 +89,7 @@ class Budget:
 
     The first step is measured. After that, a step is measured when the training time so far allows one more measurement of
     the usual cost. Only the time of training itself counts, without measuring. If steps are very short, the time of gradlens'
-    hooks matters, too: they may use up to half of the budget.
+    hooks matters, too: they may use up to four fifths of the budget.
 
     Attributes:
         fraction: Time of measuring over time of training, above 0 and at most 1.
@@ -119,8 +121,10 @@ class Budget:
 
     def passed(self, steps: int, training: float) -> None:
         """See ``Cadence.passed``."""
-        self._earned += training
-        self._spent += min(HOOKS * steps, 0.5 * self.fraction * training)
+        hooks = HOOKS * steps
+        earned = max(training - hooks, 0.0)
+        self._earned += earned
+        self._spent += min(hooks, OF_HOOKS * self.fraction * earned)
 
     def ahead(self, step: int, seconds: float) -> int:
         """See ``Cadence.ahead``. Returns 1 if ``step`` itself is due, because its cost is not known yet."""

@@ -10,6 +10,11 @@ from statistics import median
 WINDOW = 51
 # A pause (an evaluation, a breakpoint) counts as at most this many typical steps of training.
 PAUSE = 5.0
+# About how many seconds gradlens' hooks take in a step that is not measured. It is too short to be timed in each step.
+HOOKS = 12e-6
+# Beside what grows with the network, a measurement may take this many seconds outside of gradlens' own code: in hooks inside the
+# backward pass, in the search for labels, or in the step after it, which finds other code in the processor's caches.
+HIDDEN = 5e-3
 
 
 class Clock:
@@ -17,7 +22,8 @@ class Clock:
 
     The time of measuring in a step is the time spent in gradlens' own code, or, if that is more, the time by which the step
     was longer than a typical step without measuring: gradlens' hooks work inside the backward pass, too. But it is at most the
-    time in own code plus one typical step.
+    time in own code plus one typical step, or plus ``HIDDEN`` if that is more. The step after it may be longer than a typical
+    one for the same reason; that is added to the next measurement.
 
     Attributes:
         passed: The moments at which steps without measuring ended. They are only noted here; ``_account`` adds them up later.
@@ -34,6 +40,9 @@ class Clock:
         # The durations of the newest steps without measuring, and their median (0 before the first).
         self._plain: deque[float] = deque(maxlen=WINDOW)
         self._typical = 0.0
+        self._unmeasured = 0
+        # Whether the step before was measured, and by how much the steps after measured ones were longer, not returned yet.
+        self._follows, self._late = False, 0.0
         self._last: float | None = None
 
     @property
@@ -72,12 +81,13 @@ class Clock:
             return self.settle(), own
         now = time.perf_counter()
         whole = now - last - self._outside
-        added = max(own, min(whole - typical, own + typical)) if typical else own
+        added = max(own, min(whole - typical, own + max(typical, HIDDEN))) if typical else own
         self._train(max(whole - added, 0.0))
         self._measuring += added
         self._steps += 1
         self._own, self._outside, self._last = 0.0, 0.0, now
-        return self.settle(), added
+        late, self._follows, self._late = self._late, True, 0.0
+        return self.settle(), added + late
 
     def settle(self) -> float:
         """Returns the seconds of training, until the end of the last step, that were not returned before."""
@@ -105,9 +115,9 @@ class Clock:
 
     @property
     def measuring(self) -> float:
-        """Seconds that measuring added."""
+        """Seconds that measuring added, with what the hooks took in steps that were not measured."""
         self._account()
-        return self._measuring
+        return self._measuring + HOOKS * self._unmeasured
 
     @property
     def overhead(self) -> float | None:
@@ -128,7 +138,8 @@ class Clock:
         waiting: list[float] = []
         for now in self.passed:
             if self._last is not None:  # when the first step began is not known, and so is its length not
-                waiting.append(now - self._last - self._outside - self._own)
+                waiting.append(self._without_late(now - self._last - self._outside - self._own))
+                self._unmeasured += 1
             self._measuring += self._own
             self._own, self._outside, self._last = 0.0, 0.0, now
         self._steps += len(self.passed)
@@ -139,6 +150,16 @@ class Clock:
             self._plain.extend([self._train(max(seconds, 0.0)) for seconds in waiting[:part]])
             self._typical = median(self._plain)
             waiting, part = waiting[part:], WINDOW
+
+    def _without_late(self, seconds: float) -> float:
+        """Returns the time of a step without what the measurement before it has added."""
+        if not self._follows:
+            return seconds
+        self._follows = False
+        late = max(0.0, min(seconds - self._typical, self._typical, HIDDEN))
+        self._measuring += late
+        self._late += late
+        return seconds - late
 
     def _train(self, seconds: float) -> float:
         """Adds the time of a step to training, at most PAUSE typical steps. Returns the seconds that it has added."""

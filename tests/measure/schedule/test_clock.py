@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from gradlens.measure.schedule.clock import PAUSE, WINDOW, Clock
+from gradlens.measure.schedule.clock import HIDDEN, HOOKS, PAUSE, WINDOW, Clock
 from tests.measure.schedule.manual_clock import ManualClock
 
 
@@ -18,8 +18,8 @@ def test_own_time_is_measuring_and_the_rest_is_training(watch: ManualClock) -> N
     for own in (0, 0, 0.3, 0):
         assert watch.step(clock, 1.0, own) == pytest.approx((1.0, own))
     assert clock.training == pytest.approx(4.0)
-    assert clock.measuring == pytest.approx(0.5)
-    assert clock.overhead == pytest.approx(0.125)
+    assert clock.measuring == pytest.approx(0.5 + 3 * HOOKS)
+    assert clock.overhead == pytest.approx(0.125 + 3 * HOOKS / 4)
 
 
 def test_what_hooks_take_inside_the_backward_pass_is_seen_by_comparison(watch: ManualClock) -> None:
@@ -31,6 +31,28 @@ def test_what_hooks_take_inside_the_backward_pass_is_seen_by_comparison(watch: M
     plain, added = watch.step(clock, 1.0, own=0.1, hidden=60.0)
     assert added == pytest.approx(1.1)
     assert plain == pytest.approx(PAUSE)
+
+
+def test_hidden_time_may_be_many_steps_of_a_small_network(watch: ManualClock) -> None:
+    clock = Clock()
+    for _ in range(5):
+        watch.step(clock, 0.0003)
+    plain, added = watch.step(clock, 0.0003, own=0.001, hidden=0.002)
+    assert (plain, added) == pytest.approx((0.0003, 0.003))
+    assert watch.step(clock, 0.0003, own=0.001, hidden=60.0)[1] == pytest.approx(0.001 + HIDDEN)
+
+
+def test_what_a_measurement_costs_in_the_step_after_it_is_added_to_the_next_one(watch: ManualClock) -> None:
+    clock = Clock()
+    for _ in range(5):
+        watch.step(clock, 0.0003)
+    watch.step(clock, 0.0003, own=0.004)
+    assert watch.step(clock, 0.0005) == pytest.approx((0.0003, 0.0))
+    assert watch.step(clock, 0.0005) == pytest.approx((0.0005, 0.0))  # a later step is longer for reasons of its own
+    assert watch.step(clock, 0.0003, own=0.004) == pytest.approx((0.0003, 0.0042))
+    assert clock.measuring == pytest.approx(0.0082 + 6 * HOOKS)
+    assert watch.step(clock, 0.0002) == pytest.approx((0.0002, 0.0))  # a shorter one is no gain
+    assert watch.step(clock, 0.0003, own=0.004) == pytest.approx((0.0003, 0.004))
 
 
 def test_pauses_earn_no_more_than_a_few_steps(watch: ManualClock) -> None:

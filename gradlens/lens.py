@@ -173,16 +173,12 @@ class Lens:
             self._stepper.plain(backward)
             return
         seen = self._stepper.arming.take_outputs()
+        if not self.armed:  # a signal handler has just closed the lens
+            self._stepper.plain(backward)
+            return
         chosen = seen if outputs is None else [outputs] if isinstance(outputs, Tensor) else list(outputs)
-        labelled = LabelledPass(
-            losses,
-            row_tensors(chosen, dense_labels(labels)),
-            labels,
-            names,
-            ignore_index,
-            logits=logits,
-            retains=retain_graph,
-        )
+        anchors = row_tensors(chosen, dense_labels(labels))
+        labelled = LabelledPass(losses, anchors, labels, names, ignore_index, logits=logits, retains=retain_graph)
         self._stepper.measure(labelled, backward)
 
     @property

@@ -167,3 +167,33 @@ def test_a_step_whose_passes_all_fail_is_left_out(engine: str) -> None:
     # The pass after the failed one belongs to the same step of the optimizer.
     assert [step for step, _ in seen] == [0, 1, 1, 3]
     assert all(residual < 1e-5 for _, residual in seen)
+
+
+@pytest.mark.parametrize("engine", ["masked", "split", "func"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_handler_may_close_the_lens_just_before_a_pass(engine: str, moment: str, tmp_path: Path) -> None:
+    """It closes the lens after the lens has seen that the step is measured: before or after it has taken the outputs."""
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    lens = Lens(model, GROUPS, optimizer=optimizer, every=1, engine=engine, out=tmp_path / "run", strict=True)
+    ordinary = lens._stepper.arming.take_outputs
+
+    def take_outputs() -> list[Any]:
+        if step == 2 and moment == "before":
+            lens.close("interrupted", "SIGUSR1")
+        seen = ordinary()
+        if step == 2 and moment == "after":
+            lens.close("interrupted", "SIGUSR1")
+        return seen
+
+    lens._stepper.arming.take_outputs = take_outputs  # type: ignore[method-assign]
+    for step, (x, y) in enumerate(batches(5)):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        expected = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+        lens.backward(loss, y)
+        assert all(torch.equal(p.grad, g) for p, g in zip(model.parameters(), expected, strict=True))
+        optimizer.step()
+
+    assert Run(tmp_path / "run").steps.tolist() == [0, 1]
+    assert Run(tmp_path / "run").status.reason == "SIGUSR1"

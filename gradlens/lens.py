@@ -173,7 +173,7 @@ class Lens:
             self._stepper.plain(backward)
             return
         seen = self._stepper.arming.take_outputs()
-        if not self.armed:  # a signal handler has just closed the lens
+        if self._closed:  # a signal handler has just closed the lens
             self._stepper.plain(backward)
             return
         chosen = seen if outputs is None else [outputs] if isinstance(outputs, Tensor) else list(outputs)

@@ -179,15 +179,15 @@ def test_a_handler_may_close_the_lens_just_before_a_pass(engine: str, moment: st
     ordinary = lens._stepper.arming.take_outputs
 
     def take_outputs() -> list[Any]:
-        if step == 2 and moment == "before":
+        if lens.step == 2 and moment == "before":
             lens.close("interrupted", "SIGUSR1")
         seen = ordinary()
-        if step == 2 and moment == "after":
+        if lens.step == 2 and moment == "after":
             lens.close("interrupted", "SIGUSR1")
         return seen
 
     lens._stepper.arming.take_outputs = take_outputs  # type: ignore[method-assign]
-    for step, (x, y) in enumerate(batches(5)):
+    for x, y in batches(5):
         optimizer.zero_grad()
         loss = F.cross_entropy(model(x), y)
         expected = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gradlens.lens import Lens
     from gradlens.tracking.watch.tracker import Tracker
 
+# Why a fit is closed whose end was never reported.
+UNREPORTED = "another training began, and nobody had reported the end of this one"
 # The fits that run now. If one runs inside another, the inner one is measured; after it ends, the outer one again.
 _running: list[TrackedFit] = []
 
@@ -39,26 +41,31 @@ class TrackedFit:
     default: str
     run_path: Path | None = None
     _tracker: Tracker | None = field(default=None, repr=False)
+    _still_runs: Callable[[], bool] = field(default=lambda: True, repr=False)
 
     @property
     def lens(self) -> Lens | None:
         """The lens; None until the first step, and while labels are counted."""
         return None if self._tracker is None else self._tracker.lens
 
-    def begin(self, loaders: Sequence[Any] = ()) -> None:
+    def begin(self, loaders: Sequence[Any] = (), still_runs: Callable[[], bool] = lambda: True) -> None:
         """Starts to watch the training.
 
-        A training whose end was never reported has failed: some frameworks have no event for that. Its run is closed first.
+        A training whose end was never reported has failed: some frameworks have no event for that. Its run is closed first,
+        unless the new training runs inside it.
         If `gradlens track` already tracks it, this does nothing but print a message.
 
         Args:
             loaders: Data loaders that are open already.
+            still_runs: Says whether the training has not ended. For a framework that does not report every end.
 
         Raises:
             ValueError: The run's folder cannot be used.
         """
-        if self._tracker is not None:
-            self.end(RuntimeError("another training began, and nobody had reported the end of this one"))
+        for fit in tuple(_running):
+            if fit is self or not fit._still_runs():
+                fit.end(RuntimeError(UNREPORTED))
+        self._still_runs = still_runs
         if observe.listening() and not _running:
             say("this training is tracked already; the callback leaves it to `gradlens track`")
             return

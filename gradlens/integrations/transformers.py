@@ -8,9 +8,12 @@ It finds the labels as ``gradlens track`` does: from the cross-entropy inside th
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+from types import FrameType
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from gradlens.integrations.fit_callback import FitCallback
 
@@ -25,7 +28,7 @@ class LensCallback(FitCallback, TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Begins to measure."""
-        self.fit.begin()
+        self.fit.begin(still_runs=partial(_trains_with, self))
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Sets the epoch of the steps that follow."""
@@ -39,3 +42,19 @@ class LensCallback(FitCallback, TrainerCallback):  # type: ignore[misc]
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Closes the run."""
         self.fit.end()
+
+
+def _trains_with(callback: TrainerCallback) -> bool:
+    """Says whether a Trainer with this callback is training now: its ``train`` runs in some thread.
+
+    The Trainer has no event for a training that has failed.
+    """
+    for top in sys._current_frames().values():
+        frame: FrameType | None = top
+        while frame is not None:
+            if frame.f_code.co_name == "train":
+                trainer = frame.f_locals.get("self")
+                if isinstance(trainer, Trainer) and any(one is callback for one in trainer.callback_handler.callbacks):
+                    return True
+            frame = frame.f_back
+    return False

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from gradlens import ClassGroups, Lens
-from gradlens.integrations.tracked_fit import TrackedFit, options_of
+from gradlens.integrations.tracked_fit import UNREPORTED, TrackedFit, options_of
 from gradlens.runlog import Run
 
 CLASSES = ((0, 1), (2, 3))
@@ -108,6 +108,23 @@ def test_one_after_another_that_failed_without_a_word(tmp_path):
         "failed",
         "RuntimeError: another training began, and nobody had reported the end of this one",
     )
+
+
+def test_a_fit_that_failed_is_told_from_one_that_runs_around_the_new_one(tmp_path):
+    around, failed, inner = Training(0), Training(1), Training(2)
+    outside = begin(tmp_path / "outside")
+    around.steps(3)
+    fit = TrackedFit(options_of("a=0-1,b=2-3", tmp_path / "failed", 1, None), "fit")
+    fit.begin(still_runs=lambda: False)
+    failed.steps(3)
+    again = begin(tmp_path / "again")
+    inner.steps(3)
+    found = Run(tmp_path / "failed")
+    expect(found, failed, [1, 2])
+    assert (found.status.state, found.status.reason) == ("failed", f"RuntimeError: {UNREPORTED}")
+    expect(ended(again), inner, [1, 2])
+    around.steps(2)
+    expect(ended(outside), around, [1, 2, 3, 4])
 
 
 def test_nested(tmp_path):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from gradlens.autograd.engine import differentiate
 from gradlens.autograd.graph import Edge, Leaf, Node, edge_of, walk
 
 
@@ -50,11 +51,11 @@ def cotangents(loss: Tensor, anchors: Sequence[Tensor]) -> list[Tensor | None]:
         One tensor for each anchor, of its shape; None if the loss does not depend on it.
     """
     if len(anchors) == 1:
-        return list(torch.autograd.grad(loss, anchors, retain_graph=True, allow_unused=True))
+        return differentiate([loss], anchors, [None])
     found: list[Tensor | None] = []
     for anchor in anchors:
         with cut([other for other in anchors if other is not anchor]):
-            found += torch.autograd.grad(loss, [anchor], retain_graph=True, allow_unused=True)
+            found += differentiate([loss], [anchor], [None])
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gradlens.autograd.engine import differentiate
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.parameter_hooks import silenced
 from gradlens.autograd.shards import is_sharded
@@ -26,7 +27,7 @@ def gradients(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], seeds: 
     with silenced(params):
         if any(is_sharded(param) for param in params):
             return _of_shards(outputs, params, seeds)
-        return list(torch.autograd.grad(outputs, params, seeds, retain_graph=True, allow_unused=True))
+        return differentiate(outputs, params, seeds)
 
 
 def _of_shards(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], seeds: Sequence[Tensor | None]) -> Grads:

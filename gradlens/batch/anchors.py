@@ -43,13 +43,15 @@ class AnchorWatch:
         self.disarm()
         if isinstance(self._model, ScriptModule):  # it takes no hooks, so the script or a tracker must name the anchors
             return
-        self._handle = listen(self._model, StepHook(self._seen, self._fail))
+        if self._handle is not None and self._handle.fits(self._model):
+            self._handle.put_back()
+        else:
+            self._handle = listen(self._model, StepHook(self._seen, self._fail))
 
     def disarm(self) -> None:
         """Stops recording, and drops what was recorded."""
         if self._handle is not None:
             self._handle.remove()
-        self._handle = None
         self._outputs.clear()
 
     def take(self) -> list[Any]:

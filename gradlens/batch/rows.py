@@ -146,17 +146,19 @@ def _groups_of(
     if labels.shape == anchor.shape and labels.ndim > 1 and groups.num_classes in (labels.shape[1], labels.shape[-1]):
         _refuse_indicators(ids)
     flat: NDArray[np.int64] = ids.reshape(-1).numpy()
+    table, classes = groups.of_class(), groups.num_classes
+    # As an unsigned number, a negative one is very large.
+    if flat.size and flat.view(np.uint64).max() < classes and not 0 <= ignore_index < classes:
+        return table[flat]
     ignored = flat == ignore_index
-    known = (flat >= 0) & (flat < groups.num_classes) & ~ignored
-    if known.all():
-        return groups.of_class()[flat]
+    known = (flat >= 0) & (flat < classes) & ~ignored
     wrong = flat[~known & ~ignored]
     if wrong.size:
         raise LabelsError(
-            f"label {int(wrong[0])} is no class id: the groups are over {groups.num_classes} classes, ids 0 to "
-            f"{groups.num_classes - 1} (and ignore_index {ignore_index}); correct the labels or num_classes"
+            f"label {int(wrong[0])} is no class id: the groups are over {classes} classes, ids 0 to "
+            f"{classes - 1} (and ignore_index {ignore_index}); correct the labels or num_classes"
         )
-    return np.where(known, groups.of_class()[flat.clip(0, groups.num_classes - 1)], -1)
+    return np.where(known, table[flat.clip(0, classes - 1)], -1)
 
 
 @lru_cache(maxsize=8)
@@ -259,4 +261,4 @@ def mask_rows_by_group(cotangent: Tensor, weights: Tensor, class_dim: int | None
     else:
         spread = each.reshape(each.shape + (1,) * (cotangent.ndim + 1 - each.ndim))
     # A row outside the group becomes zero, even if its cotangent is NaN or infinite.
-    return torch.where(spread == 0, 0.0, cotangent * spread).to(cotangent.dtype)
+    return (cotangent * spread).masked_fill_(spread == 0, 0.0).to(cotangent.dtype)

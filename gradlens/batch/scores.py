@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -47,11 +48,13 @@ def group_scores(
         if labels.is_floating_point():
             return _soft(log_p, guess, labels.to(aligned.device), groups, wide)
         ids = labels.to(aligned.device).flatten().long()
-        loss = -log_p.gather(1, ids.clamp(0, groups.num_classes - 1).unsqueeze(1)).squeeze(1).to(wide)
-        hit = (guess == ids).to(wide)
+        loss = F.nll_loss(log_p, ids.clamp(0, groups.num_classes - 1), reduction="none")
+        rows_of_both = torch.stack([loss, guess == ids]).to(wide)  # [2, N]
+        sums = rows_of_both @ mass  # [2, K]
+        if sums.device.type == "cpu" and math.isfinite(sums.sum()):
+            return sums
         # The loss of a row may be infinite or NaN, and 0 * NaN is NaN: it must not reach other groups.
-        of_group = torch.where(mass > 0, loss.unsqueeze(1) * mass, 0.0).sum(0)
-        return torch.stack([of_group, hit @ mass])
+        return torch.stack([torch.where(mass > 0, rows_of_both[0].unsqueeze(1) * mass, 0.0).sum(0), sums[1]])
 
 
 def _soft(

@@ -25,6 +25,7 @@ from gradlens.engines.backward_scale import BackwardScale
 from gradlens.engines.group_sums import GroupSums, plain_arithmetic
 from gradlens.engines.layer_calls import AttentionCall, LayerCall
 from gradlens.engines.layers import LayerKind, attention, kind_of
+from gradlens.engines.module_snapshot import ModuleSnapshot
 from gradlens.engines.protocol import EngineRefusal
 from gradlens.guards.deferred_error import HeldError
 from gradlens.guards.module_hook import InstalledHook, StepHook
@@ -48,7 +49,10 @@ class SplitEngine:
         self._model = model
         self._params = list(params)
         self._measured = {id(param) for param in params}
-        self._handles: list[InstalledHook | RemovableHandle] = []
+        # The hooks on modules. They stay in this list when they are taken off, and are put back as long as the snapshot holds.
+        self._hooks: list[InstalledHook] = []
+        self._snapshot: ModuleSnapshot | None = None
+        self._handles: list[RemovableHandle] = []
         self._calls: list[LayerCall | AttentionCall] = []
         self._recording = False
         self._sums: GroupSums | None = None
@@ -58,8 +62,11 @@ class SplitEngine:
         """Installs the hooks; see ``Engine.arm``."""
         self.disarm()
         try:
-            for path, module in self._model.named_modules():
-                self._arm_module(path, module)
+            if self._snapshot is not None and self._snapshot.holds(self._model):
+                for hook in self._hooks:
+                    hook.put_back()
+            else:
+                self._look_at_modules()
         except BaseException:
             self.disarm()  # no hook stays on a module, whatever ended this
             raise
@@ -67,6 +74,8 @@ class SplitEngine:
 
     def disarm(self) -> None:
         """Removes the hooks and drops what they kept; see ``Engine.disarm``."""
+        for hook in self._hooks:
+            hook.remove()
         for handle in self._handles:
             handle.remove()
         for call in self._calls:
@@ -115,6 +124,15 @@ class SplitEngine:
         """
         self._audited(roots, anchors, dims, several=several)
 
+    def _look_at_modules(self) -> None:
+        self._hooks, self._snapshot = [], None
+        for path, module in self._model.named_modules():
+            self._arm_module(path, module)
+        self._snapshot = ModuleSnapshot(self._model)
+
+    def _hold(self, error: Exception) -> None:
+        self._held.hold(error)
+
     def _arm_module(self, path: str, module: nn.Module) -> None:
         if _mixes(module):
             raise _refusal(path, module, MIXES)
@@ -127,17 +145,17 @@ class SplitEngine:
             inside = self._owned(attention.owned(module))
             if inside:
                 self._require(path, module, inside, attention.refusal(module))  # type: ignore[arg-type]
-                hook = StepHook(partial(self._on_attention, path, inside), self._held.hold)
-                self._handles.append(listen(module, hook, first=True, with_kwargs=True))
+                hook = StepHook(partial(self._on_attention, path, inside), self._hold)
+                self._hooks.append(listen(module, hook, first=True, with_kwargs=True))
             return
         if not owned:
             return
         kind = kind_of(module)
         if kind is not None:
             self._require(path, module, owned, _derived(owned) or kind.refusal(module))
-            hook = StepHook(partial(self._on_forward, path, kind), self._held.hold)
+            hook = StepHook(partial(self._on_forward, path, kind), self._hold)
             # It is called first, so that it receives the layer's own output, before other hooks change it.
-            self._handles.append(listen(module, hook, first=True, with_kwargs=True))
+            self._hooks.append(listen(module, hook, first=True, with_kwargs=True))
         elif type(module).__module__.startswith("torch.nn.") and not isinstance(
             module, (nn.ParameterList, nn.ParameterDict)
         ):

@@ -48,16 +48,25 @@ class InstalledHook:
     def __init__(self, module: nn.Module, hook: StepHook, *, before: bool, first: bool, with_kwargs: bool) -> None:
         """Installs the hook. For the arguments, see ``unseen_hooks.listen``."""
         self._hook, self._first, self._with_kwargs = hook, first, with_kwargs
-        kind = "_forward_pre_hooks" if before else "_forward_hooks"
-        self._hooks, self._extra = getattr(module, kind), getattr(module, f"{kind}_with_kwargs")
+        self._kind = "_forward_pre_hooks" if before else "_forward_hooks"
+        self._hooks, self._extra = getattr(module, self._kind), getattr(module, f"{self._kind}_with_kwargs")
         install = module.register_forward_pre_hook if before else module.register_forward_hook
         self._key = install(hook, prepend=first, with_kwargs=with_kwargs).id
         _installed[self._key] = self
 
     def remove(self) -> None:
-        """Removes the hook for good."""
+        """Removes the hook, until ``put_back``."""
         self.hide()
         _installed.pop(self._key, None)
+
+    def fits(self, module: nn.Module) -> bool:
+        """Says whether ``put_back`` would install the hook on this module."""
+        return self._hooks is vars(module).get(self._kind)
+
+    def put_back(self) -> None:
+        """Installs a hook again that was removed."""
+        _installed[self._key] = self
+        self.show()
 
     def hide(self) -> bool:
         """Takes the hook off for a time. Returns whether it was on the module."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 from typing import Any
 
 import torch
@@ -42,7 +43,8 @@ class TrainingState:
             module for module in model.modules() if not isinstance(module, ScriptModule)
         ]  # a ScriptModule holds no Python state
         self._attributes = [(module, dict(vars(module)), dict(module._buffers)) for module in modules]
-        self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if _is_plain(buffer)]
+        buffers = {id(b): b for module in model.modules() for b in module._buffers.values() if b is not None}
+        self._buffers = [(buffer, buffer.detach().clone()) for buffer in buffers.values() if _is_plain(buffer)]
         self._gradients = [(param, param.grad, _version(param.grad), _copy(param.grad)) for param in params]
         self.gradients_written = False
         self._passes = OwnPass().begin()
@@ -80,7 +82,11 @@ def _can_be_written(buffer: Tensor) -> bool:
 
 
 def _put_back(current: dict[str, Any], before: dict[str, Any]) -> None:
-    if current.keys() != before.keys() or any(current[name] is not value for name, value in before.items()):
+    if (
+        len(current) != len(before)
+        or not all(map(is_, current, before))
+        or not all(map(is_, current.values(), before.values()))
+    ):
         current.clear()
         current.update(before)
 

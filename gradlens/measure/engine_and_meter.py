@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import is_
 
 from torch import nn
 
@@ -51,6 +52,7 @@ class EngineAndMeter:
             raise ValueError("the model has no parameter that wants a gradient; unfreeze some before making the lens")
         self.model, self._groups, self._on_change, self._processes = model, groups, on_change, processes
         self.components: tuple[str, ...] = ()
+        self._walked: list[nn.Parameter] = []
         self._trained = self.layout.trainable()
         exact, why = processes.engine_for(engine)
         self.switch = self._switch(exact, on_change)
@@ -109,7 +111,11 @@ class EngineAndMeter:
     def _find_layout(self) -> None:
         if self._processes.shards:
             return  # between forward and backward pass, fully_shard puts whole parameters into the modules
-        params = [param for param in self.model.parameters() if differentiable(param)]
+        walked = list(self.model.parameters())
+        if len(walked) == len(self._walked) and all(map(is_, walked, self._walked)):
+            return
+        self._walked = walked
+        params = [param for param in walked if differentiable(param)]
         if [id(param) for param in params] != [id(param) for param in self.layout.params]:
             # A layer was added or replaced (a new head).
             self.layout, self._trained = Layout.of(self.model), []

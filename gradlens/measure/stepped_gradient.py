@@ -33,6 +33,12 @@ class SetAside:
     stepped: Grads | None
 
 
+# Gradients with at most this many entries are copied, to compare them entry by entry. That takes less time than their numbers.
+SMALL = 2**16
+# The scale of the optimizer's gradient and the part of it that no scale explains, if it is the measured one.
+UNCHANGED = torch.tensor([1.0, 0.0])
+
+
 class SteppedGradient:
     """Compares ``.grad`` after the backward passes of a measured step with ``.grad`` when the optimizer steps.
 
@@ -58,7 +64,7 @@ class SteppedGradient:
         self._fail, self._grad_is_averaged = fail, grad_is_averaged
         self._meter: StepMeter | None = None
         self._owned: Sequence[int] = ()
-        self._left: Tensor | None = None
+        self._left: Grads | Tensor | None = None
         self._passes: Sequence[Grads] = ()
         self._waits = False  # whether the processes compare the passes set aside, when the step is over
         self._stepped: Grads | None = None
@@ -84,7 +90,8 @@ class SteppedGradient:
         shared = self._grad_is_averaged
         self._waits = shared is not None and bool(self._passes)
         if shared is None or (not self._waits and shared(passes)):
-            self._left = _signature(self._gradients() if taken is None else [taken[i] for i in self._owned])
+            gradients = self._gradients() if taken is None else [taken[i] for i in self._owned]
+            self._left = _copied(gradients) or _signature(gradients)
         self._steps_as_torch = type(optimizer).__module__.startswith("torch.optim.")
         if self._handle is None:
             self._handle = optimizer.register_step_pre_hook(self._before_step)
@@ -149,6 +156,11 @@ class SteppedGradient:
         left, self._left = self._left, None
         passes, self._passes = self._passes, ()
         stepped = self._gradients()
+        if not passes and isinstance(left, list) and _same(left, stepped):
+            self._found = UNCHANGED if factor is None else UNCHANGED / torch.stack([factor.cpu(), torch.ones(())])
+            return
+        if isinstance(left, list):
+            left = _signature(left)
         if left is None or self._meter is None or (now := _signature(stepped)) is None:
             return
         together = self._made_of(passes, self._meter) if passes else None
@@ -182,6 +194,25 @@ class SteppedGradient:
         params = [meter.params[i] for i in at]
         vectors = [[vector[i] for i in at] for vector in passes]
         return step_together(meter.products([*vectors, [param.grad for param in params]], at), params)
+
+
+def _copied(gradients: Grads) -> Grads:
+    """Returns a copy of gradients that are small and lie on the CPU; [] for others, because a copy needs memory."""
+    there = [gradient for gradient in gradients if gradient is not None]
+    for gradient in there:
+        if type(gradient) is not Tensor or gradient.device.type != "cpu" or gradient.layout is not torch.strided:
+            return []
+    if not there or sum(map(torch.numel, there)) > SMALL:
+        return []
+    return [None if gradient is None else gradient.detach().clone() for gradient in gradients]
+
+
+def _same(left: Grads, now: Grads) -> bool:
+    """Says whether gradients on the CPU are those that were copied."""
+    return len(left) == len(now) and all(
+        a is b or (a is not None and b is not None and a.dtype == b.dtype and torch.equal(a, b))
+        for a, b in zip(left, now, strict=True)
+    )
 
 
 def _signature(gradients: Grads) -> Tensor | None:

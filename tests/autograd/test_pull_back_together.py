@@ -9,6 +9,13 @@ from torch import Tensor, nn
 from gradlens.autograd.pull_back_together import NODES, can_go_together, gradients_together
 from gradlens.guards.script_hooks import hide
 
+
+@pytest.fixture(autouse=True)
+def none_retained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No tensor keeps its gradient, also none of another test that still lives."""
+    monkeypatch.setattr("gradlens.guards.own_pass._retained", {})
+
+
 MODELS = {
     "mlp": lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 4, bias=False)),
     "normed": lambda: nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.LayerNorm(6), nn.Linear(6, 4)),

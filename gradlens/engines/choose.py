@@ -91,10 +91,14 @@ class EngineSwitch:
         """Whether the engine in use is the masked one, which needs no comparison with itself."""
         return isinstance(self.engine, MaskedEngine)
 
-    def arm(self) -> None:
-        """Prepares the engine for the forward pass of a measured step."""
+    def arm(self, *, again: bool = False) -> None:
+        """Prepares the engine for the forward pass of a measured step.
+
+        Args:
+            again: Whether it is another forward pass of a step in which one was measured.
+        """
         try:
-            self.engine.arm()
+            self.engine.arm_again() if again else self.engine.arm()
         except EngineRefusal as refusal:
             self.replace(str(refusal))
 

@@ -72,6 +72,10 @@ class FuncEngine:
             self.disarm()  # no hook stays on the model, whatever ended this
             raise
 
+    def arm_again(self) -> None:
+        """Does the same as ``arm``."""
+        self.arm()
+
     def disarm(self) -> None:
         """Removes the hooks and drops what they recorded; see ``Engine.disarm``."""
         for handle in self._handles:

@@ -29,6 +29,9 @@ class MaskedEngine:
     def arm(self) -> None:
         """Does nothing: the graph of the forward pass holds everything that is needed."""
 
+    def arm_again(self) -> None:
+        """Does nothing, like ``arm``."""
+
     def disarm(self) -> None:
         """Does nothing: the engine keeps nothing of a step."""
 

@@ -29,6 +29,13 @@ class Engine(Protocol):
             EngineRefusal: This engine cannot measure some part of the model exactly.
         """
 
+    def arm_again(self) -> None:
+        """Prepares for another forward pass of the same step, after ``measure``.
+
+        Raises:
+            EngineRefusal: See ``arm``.
+        """
+
     def disarm(self) -> None:
         """Undoes ``arm``, and drops all references to tensors of the step."""
 

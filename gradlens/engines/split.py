@@ -72,6 +72,12 @@ class SplitEngine:
             raise
         self._recording = True
 
+    def arm_again(self) -> None:
+        """Puts the hooks back that ``measure`` has removed."""
+        for hook in self._hooks:
+            hook.put_back()
+        self._recording = True
+
     def disarm(self) -> None:
         """Removes the hooks and drops what they kept; see ``Engine.disarm``."""
         for hook in self._hooks:

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from gradlens.autograd.float_range import can_leave
 from gradlens.autograd.grads import Grads
-from gradlens.autograd.inner_products import Layout, side_by_side, width_of
+from gradlens.autograd.inner_products import Layout
 from gradlens.measure.pending_result import PendingResult, Plan
 from gradlens.measure.processes import TrainingProcesses
 from gradlens.measure.step_state import StepState
+from gradlens.metrics.layer_parts import layer_parts
 
 
 class Evaluation:
@@ -60,6 +61,7 @@ class Evaluation:
         vectors = dict(sums.vectors)
         if update is not None:
             vectors[positions.update] = update
+        checks = bool(step.checked) and sums.check is not None and step.difference is not None
         plan = Plan(
             size=positions.rest + 1 + (update is not None),
             computed=tuple(vectors),
@@ -69,52 +71,31 @@ class Evaluation:
             rounding=step.rounding,
             scaled=step.scale is not None,
         )
+        parts = layer_parts(tuple(self._layer_of), self._layers, tuple(step.checked or ()) if checks else ())
+        whole = [*vectors.values(), total]
         sized = [vector for position, vector in vectors.items() if position != plan.update]
-        computed, exponent = self._in_range([*vectors.values(), total], [*sized, total])
-        products = self._products(computed, range(len(self.params)), self._layer_of, self._layers)
+        if checks:
+            whole.insert(0, self._check(step))
+            sized.append(whole[0])
+        computed, exponent = self._in_range(whole, [*sized, total])
+        products = self._products(computed, range(len(self.params)), parts.part_of, len(parts.layers))
         loss = sums.loss
         if step.scale is not None:
             scale = step.scale.to(products)
-            factors = torch.stack(
-                [*(1 / scale if p != plan.update else torch.ones_like(scale) for p in vectors), 1 / scale]
-            )
-            products = products * factors * factors[:, None]
+            factors = [1 / scale if p != plan.update else torch.ones_like(scale) for p in vectors]
+            each = torch.stack([*([1 / scale] if checks else []), *factors, 1 / scale])
+            products = products * each * each[:, None]
             loss = None if loss is None else loss / step.scale.to(loss)
-        return PendingResult.start(
-            plan,
-            products,
-            self._residual(step, total),
-            sums.scores,
-            loss,
-            sums.disagreement,
-            sums.counts,
-            exponent,
-        )
+        return PendingResult.start(plan, parts, products, sums.scores, loss, sums.disagreement, sums.counts, exponent)
 
-    def _residual(self, step: StepState, total: Grads) -> Tensor | None:
-        """Returns |total - all vectors| / |total| over the checked parameters; None if nothing was checked.
-
-        Here the difference vector (see ``StepMeter``) is not taken as a difference: it has a pull-back of its own. The result is
-        NaN if a vector is not finite.
-        """
-        if not step.checked or step.sums.check is None or step.difference is None:
-            return None
-        at = list(step.checked)
-        parts = [[vector[i] for i in at] for vector in step.sums.vectors.values()]
-        whole = [[total[i] for i in at], *parts, step.sums.check]
-        if self._leaves_range or self._processes.shards or len({self.params[i].device for i in at}) > 1:
-            compared, _ = self._in_range(whole, whole)
-            products = self._products(compared, at, [0] * len(at), 1)[0]
-            signs = torch.full_like(products[0], -1.0)
-            signs[:1] = 1.0
-            # From inner products in float64: exact to about 1e-8 of the gradient, far below the rounding of float32.
-            return (signs @ products @ signs).clamp(min=0).sqrt() / products[0, 0].sqrt()
-        with torch.no_grad():
-            widths = [(number, width_of(self.params[i])) for number, i in enumerate(at)]
-            rows = side_by_side(whole, [self.params[i] for i in at], widths, torch.float64)
-            sizes = torch.linalg.vector_norm(torch.stack([rows[0] - rows[1:].sum(0), rows[0]]), dim=1)
-            gap, size = sizes.unbind()
-            return torch.where(gap.isfinite(), gap / size, torch.nan)
+    def _check(self, step: StepState) -> Grads:
+        """Returns [P] the difference (see ``StepMeter``) as pulled back by itself; None for parameters that are not checked."""
+        assert step.checked is not None
+        assert step.sums.check is not None
+        found: Grads = [None] * len(self.params)
+        for index, gradient in zip(step.checked, step.sums.check, strict=True):
+            found[index] = gradient
+        return found
 
     def _products(self, vectors: Sequence[Grads], at: Sequence[int], layer_of: Sequence[int], layers: int) -> Tensor:
         return self._processes.inner_products(vectors, [self.params[i] for i in at], layer_of, layers)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradlens.metrics.gram import marked
+from gradlens.metrics.layer_parts import LayerParts
 
 Floats = NDArray[np.float64]
 
@@ -93,7 +94,8 @@ class Result:
         counts: [K] samples of each group.
         loss: [K] summed cross-entropy of each group.
         correct: [K] correct predictions in each group.
-        residual: |g - sum_k g_k - rest| / |g|; NaN if it was not checked.
+        residual: |g - sum_k g_k - rest| / |g| over the checked parameters. The difference (see ``StepMeter``) is not taken as a
+            difference here: it has a pull-back of its own. NaN if nothing was checked.
         total_loss: The loss that was differentiated.
         disagreement: Largest relative difference between the engine's vectors and those of the masked engine; NaN if they
             were not compared.
@@ -116,7 +118,7 @@ class PendingResult:
 
     Attributes:
         plan: How the recorded vectors follow from the computed ones.
-        shape: (L, W).
+        parts: The parts of the layers.
         counts: [K] samples of each group.
         lengths: Number of entries of each part of ``packed``; 0 if it was not measured.
         packed: All other numbers in one tensor.
@@ -124,7 +126,7 @@ class PendingResult:
     """
 
     plan: Plan
-    shape: tuple[int, int]
+    parts: LayerParts
     counts: Floats
     lengths: tuple[int, ...]
     packed: Tensor
@@ -134,8 +136,8 @@ class PendingResult:
     def start(
         cls,
         plan: Plan,
+        parts: LayerParts,
         products: Tensor,
-        residual: Tensor | None,
         scores: Tensor | None,
         loss: Tensor | None,
         disagreement: Tensor | None,
@@ -146,17 +148,18 @@ class PendingResult:
 
         Args:
             plan: How the recorded vectors follow from the computed ones.
-            products: [L, W, W] inner products of the computed vectors.
-            residual: [] relative residual.
+            parts: The parts of the layers.
+            products: [Q, W, W] inner products of the computed vectors in each part. If something is checked, the first vector is
+                the difference as pulled back by itself, which is 0 for parameters that are not checked.
             scores: [2, K] summed loss and correct predictions of each group.
             loss: [] the loss that was differentiated.
             disagreement: [] largest relative difference between two engines.
             counts: [K] samples of each group, already on the host.
             exponent: [] exponent of the power of two by which the vectors were divided; None = 0.
         """
-        parts = (products, residual, scores, loss, disagreement, exponent)
-        there = [part.detach().to(products, non_blocking=True).reshape(-1) for part in parts if part is not None]
-        lengths = tuple(0 if part is None else part.numel() for part in parts)
+        numbers = (products, scores, loss, disagreement, exponent)
+        there = [each.detach().to(products, non_blocking=True).reshape(-1) for each in numbers if each is not None]
+        lengths = tuple(0 if each is None else each.numel() for each in numbers)
         packed = torch.cat(there)
         copied = None
         if packed.device.type == "cuda":
@@ -165,25 +168,31 @@ class PendingResult:
                 packed = pinned.copy_(packed, non_blocking=True)
                 copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 copied.record()
-        return cls(plan, (products.shape[0], products.shape[1]), counts, lengths, packed, copied)
+        return cls(plan, parts, counts, lengths, packed, copied)
 
     def result(self) -> Result:
         """Unpacks the numbers. Waits for the device if the copy is not done yet."""
         if self.copied is not None:
             self.copied.synchronize()
         values = self.packed.cpu().numpy().astype(np.float64, copy=False)
-        layers, width = self.shape
-        ends = list(accumulate(self.lengths))
-        parts = [values[end - length : end] for length, end in zip(self.lengths, ends, strict=True)]
-        products, residual, scores, loss, disagreement, exponent = parts
+        ends = accumulate(self.lengths)
+        numbers = [values[end - length : end] for length, end in zip(self.lengths, ends, strict=True)]
+        products, scores, loss, disagreement, exponent = numbers
         if not len(scores):
             scores = np.full(2 * len(self.counts), np.nan)
+        width = len(self.plan.computed) + 1 + bool(self.parts.checked)
+        found = products.reshape(-1, width, width)
+        residual = math.nan
+        if self.parts.checked:
+            signs = [-1.0, *(0.0 if p == self.plan.update else -1.0 for p in self.plan.computed), 1.0]
+            residual = self.parts.residual(found, np.array(signs))
+            found = found[:, 1:, 1:]
         return Result(
-            layers=self.plan.expand(products.reshape(layers, width, width)),
+            layers=self.plan.expand(self.parts.by_layer(found)),
             counts=self.counts,
             loss=scores[: len(self.counts)],
             correct=scores[len(self.counts) :],
-            residual=_number(residual),
+            residual=residual,
             total_loss=_number(loss),
             disagreement=_number(disagreement),
             exponent=int(exponent[0]) if len(exponent) else 0,

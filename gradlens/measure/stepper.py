@@ -198,7 +198,7 @@ class Stepper:
             if self._optimizer is not None and self._running:
                 if not self._hooks.stepped and not self.current.meter.passes.written:
                     self._stepped_gradient.left(self.current.meter, self._optimizer)
-                self.current.switch.arm()  # another micro-batch may follow in this step
+                self.current.switch.arm(again=True)  # another micro-batch may follow in this step
         except LabelsError:
             once.before()
             if not self._agreement.retries:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from gradlens.measure.pending_result import PendingResult, Plan
+from gradlens.metrics.layer_parts import layer_parts
 
 
 def test_a_plan_writes_out_the_difference() -> None:
@@ -34,15 +36,16 @@ def test_a_nan_vector_does_not_reach_the_others() -> None:
 
 
 def test_results_come_back_as_they_were_packed() -> None:
-    products = torch.arange(8.0, dtype=torch.float64).reshape(2, 2, 2)
+    products = torch.tensor([[[0.0, 1, 2], [3, 4, 5], [6, 7, 8]], [[9.0, 0, 0], [0, 1, 0], [0, 0, 64]]]).double()
     plan = Plan(size=1, computed=(0,), difference=None, update=None)
     scores = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     pending = PendingResult.start(
-        plan, products, torch.tensor(0.25), scores, torch.tensor(7.0), torch.tensor(0.5), np.array([5.0, 6.0])
+        plan, layer_parts((0, 1), 2, (1,)), products, scores, torch.tensor(7.0), torch.tensor(0.5), np.array([5.0, 6.0])
     )
     result = pending.result()
-    assert result.layers.tolist() == [[[0.0]], [[4.0]]]
+    assert result.layers.tolist() == [[[4.0]], [[1.0]]]
     assert result.loss.tolist() == [1, 2]
     assert result.correct.tolist() == [3, 4]
-    assert (result.residual, result.total_loss, result.disagreement) == (0.25, 7.0, 0.5)
+    assert (result.total_loss, result.disagreement) == (7.0, 0.5)
+    assert result.residual == pytest.approx((9 + 1 + 64) ** 0.5 / 8)  # the three vectors of layer 1 are orthogonal
     assert result.counts.tolist() == [5, 6]

@@ -11,6 +11,7 @@ import torch
 from gradlens.guards.warning import GradlensWarning
 from gradlens.measure.pending_result import PendingResult, Plan
 from gradlens.measure.recorder import Recorder
+from gradlens.metrics.layer_parts import layer_parts
 
 
 class Log:
@@ -35,10 +36,12 @@ def pending(
     residual: float = 0.0, disagreement: float = 0.0, loss: float = 1.0, size: float = 4.0, rounding: float = 0.0
 ) -> PendingResult:
     plan = Plan(size=2, computed=(0, 1), difference=None, update=None, rounding=rounding)
-    products = torch.tensor([[[size, 0.0, 4.0], [0.0, 0.0, 0.0], [4.0, 0.0, 4.0]]], dtype=torch.float64)
+    # The vectors are (0, root of size), 0 and the total (2, 0). What was pulled back for the check is the total minus these two,
+    # and a part of the total that makes the residual.
+    rows = torch.tensor([[2 - 2 * residual, -(size**0.5)], [0, size**0.5], [0, 0], [2, 0]], dtype=torch.float64)
     return PendingResult.start(
-        plan, products, torch.tensor(residual), torch.zeros(2, 1), torch.tensor(loss), torch.tensor(disagreement),
-        np.array([3.0]),
+        plan, layer_parts((0,), 1, (0,)), (rows @ rows.T)[None], torch.zeros(2, 1), torch.tensor(loss),
+        torch.tensor(disagreement), np.array([3.0]),
     )  # fmt: skip
 
 

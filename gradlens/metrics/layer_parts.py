@@ -1,0 +1,86 @@
+"""LayerParts: a layer is measured in two parts if only some of its parameters are checked. The residual follows from these."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LayerParts:
+    """The parts of L layers, Q in all. Inner products are computed for each.
+
+    Attributes:
+        part_of: [P] the part of each parameter.
+        layers: [Q] the layer of each part.
+        count: L.
+        checked: The parts whose parameters are checked.
+    """
+
+    part_of: tuple[int, ...]
+    layers: tuple[int, ...]
+    count: int
+    checked: tuple[int, ...]
+
+    def by_layer(self, products: Floats) -> Floats:
+        """Returns [L, W, W] inner products in each layer.
+
+        Args:
+            products: [Q, W, W] inner products in each part.
+        """
+        if self.layers == tuple(range(self.count)):
+            return products
+        found = np.zeros((self.count, *products.shape[1:]))
+        for layer, part in zip(self.layers, products, strict=True):
+            found[layer] += part
+        return found
+
+    def residual(self, products: Floats, signs: Floats) -> float:
+        """Returns |sum of the vectors, with their signs| / |last vector| over the checked parameters.
+
+        It follows from inner products in float64, and is exact to about 1e-8, far below the rounding of float32. It is NaN if
+        nothing was checked, or if a vector is not finite.
+
+        Args:
+            products: [Q, W, W] inner products of W vectors in each part.
+            signs: [W] 1, -1, or 0 for a vector that does not count.
+        """
+        if not self.checked:
+            return math.nan
+        used = np.flatnonzero(signs)
+        near = products[list(self.checked)].sum(0)[np.ix_(used, used)]
+        size = float(near[-1, -1])
+        if not np.isfinite(near).all():
+            return math.nan
+        gap = max(float(signs[used] @ near @ signs[used]), 0.0)
+        if not size:
+            return math.inf if gap else math.nan
+        return math.sqrt(gap) / math.sqrt(size)
+
+
+@lru_cache(maxsize=64)
+def layer_parts(layer_of: tuple[int, ...], count: int, checked: tuple[int, ...]) -> LayerParts:
+    """Divides layers into parts.
+
+    Args:
+        layer_of: [P] the layer of each parameter.
+        count: L, the number of layers.
+        checked: Indices of the parameters that are checked.
+    """
+    sides = [(layer, index in set(checked)) for index, layer in enumerate(layer_of)]
+    # A layer without parameters here keeps its place, too.
+    empty = [(layer, False) for layer in sorted(set(range(count)) - set(layer_of))]
+    every = sorted({*sides, *empty})
+    number = {side: part for part, side in enumerate(every)}
+    return LayerParts(
+        part_of=tuple(number[side] for side in sides),
+        layers=tuple(layer for layer, _ in every),
+        count=count,
+        checked=tuple(part for part, (_, is_checked) in enumerate(every) if is_checked),
+    )

@@ -146,7 +146,7 @@ def add_events(
         theme: Colours.
         panels: (row, column) of each panel, counted from 1.
         above: True if the panel is full (a heat map): borders are drawn over it, and the names stand above it.
-        of: Name of the run, written before the names of the phases. Needed if the panel shows other runs too.
+        of: Name of the run, written before the name of its first phase. Needed if the panel shows other runs too.
     """
     if not len(axis.positions):
         return
@@ -164,7 +164,7 @@ def add_events(
                 type="rect", x0=start, x1=stop, y0=0, y1=1, yref="y domain", row=row, col=col, layer=layer,
                 fillcolor=band, line=border,
             )  # fmt: skip
-        text = f" {safe(of)}: phase {safe(phase.name)} " if of else f" phase {safe(phase.name)} "
+        text = f" {safe(of)}: phase {safe(phase.name)} " if of and not index else f" phase {safe(phase.name)} "
         # Plotly makes the axis longer for a text that reaches beyond it. So names in the right half end with their phase.
         late = start > (first + end) / 2
         _write(

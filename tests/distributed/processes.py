@@ -9,8 +9,8 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import torch._dynamo  # DDP imports it: here once for all processes
 import torch.distributed as dist
 import torch.distributed.fsdp
 import torch.distributed.tensor
+
+from tests.forks import run_and_exit
 
 LIMIT = 150
 
@@ -49,7 +51,7 @@ def outcomes(
     for rank in range(size):
         pid = os.fork()
         if pid == 0:
-            _work(folder, rank, size, port, group, work, arguments)
+            run_and_exit(partial(_work, folder, rank, size, port, group, work, arguments))
         pids.append(pid)
     codes: dict[int, int] = {}
     end = time.monotonic() + LIMIT
@@ -81,30 +83,19 @@ def outcomes(
 def _work(
     folder: Path, rank: int, size: int, port: int, group: bool, work: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
-    code = 1
-    try:
-        with open(folder / f"out{rank}.txt", "w") as out:
-            os.dup2(out.fileno(), 1)
-            os.dup2(out.fileno(), 2)
-        sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-        sys.stderr = sys.__stderr__ = os.fdopen(2, "w", buffering=1, closefd=False)
-        faulthandler.enable(sys.stderr)
-        faulthandler.dump_traceback_later(LIMIT - 20, exit=True, file=sys.stderr)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        torch.set_num_threads(1)
-        os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank))
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-        if group:
-            dist.init_process_group("gloo")
-            dist.barrier()  # a process that ends at once must not be gone while the other still connects
-        value = work(*arguments)
-        (folder / f"value{rank}.pickle").write_bytes(pickle.dumps(value))
-        code = 0
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    with open(folder / f"out{rank}.txt", "w") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = sys.__stderr__ = os.fdopen(2, "w", buffering=1, closefd=False)
+    faulthandler.enable(sys.stderr)
+    faulthandler.dump_traceback_later(LIMIT - 20, exit=True, file=sys.stderr)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    torch.set_num_threads(1)
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank))
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    if group:
+        dist.init_process_group("gloo")
+        dist.barrier()  # a process that ends at once must not be gone while the other still connects
+    value = work(*arguments)
+    (folder / f"value{rank}.pickle").write_bytes(pickle.dumps(value))

@@ -14,9 +14,9 @@ import random
 import runpy
 import shutil
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from torch.utils.data import dataloader
 
 from tests.e2e.formulas import Batch
 from tests.e2e.styles import SCRIPTS, STYLES, Style
+from tests.forks import run_and_exit
 
 
 @dataclass
@@ -214,23 +215,16 @@ def _add(vector: dict[int, Tensor], pairs: list[tuple[Any, Any]], scalar: Tensor
 def in_child(folder: Path, action: Callable[[], None]) -> int:
     """Runs an action in a fork whose output goes to files in the folder; returns its exit code."""
     pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    code = 1
-    try:
-        os.chdir(folder)
-        for stream, name in ((1, "out.txt"), (2, "err.txt")):
-            os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), stream)
-        action()
-        code = 0
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    if not pid:
+        run_and_exit(partial(_in_folder, folder, action))
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _in_folder(folder: Path, action: Callable[[], None]) -> None:
+    os.chdir(folder)
+    for stream, name in ((1, "out.txt"), (2, "err.txt")):
+        os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), stream)
+    action()
 
 
 def run_script(style: Style, arguments: tuple[str, ...]) -> None:

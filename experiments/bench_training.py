@@ -5,14 +5,23 @@
 All three train the same ResNet-32 on the same random bytes of CIFAR's shape, with the same batch, optimizer, crops and flips.
 They are timed in turns, several times, and the medians are compared. The content of the images does not matter, so no data set
 is needed. The script writes a JSON file with versions and hardware.
+
+    git worktree add ../before 4acb67b
+    python experiments/bench_training.py --base ../before
+
+compares the steps of this build, in several precisions and memory formats, with those of an earlier build on the CPU. They are
+timed in turns, as CPU time of a single thread, which does not depend on what else the machine does (or on the clock, with
+`--threads`). A profile says where the time of a step goes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +44,9 @@ from gradlens.longtail.training.fit import fit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from environment import hardware, public_arguments, versions
+from training import builds
+
+from gradlens.runlog.format.description import git_commit
 
 CLASSES = 100
 
@@ -73,8 +85,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2, help="processes of the DataLoader")
     parser.add_argument("--depth", type=int, default=32)
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "bench_training.json")
-    return parser.parse_args(arguments)
+    parser.add_argument("--base", type=Path, help="checkout of an earlier build to compare with, on the CPU")
+    parser.add_argument("--threads", type=int, default=1, help="threads of that comparison")
+    parser.add_argument("--results", type=Path, help="file for the results")
+    args = parser.parse_args(arguments)
+    name = "bench_training" if args.base is None else "bench_training_builds"
+    args.results = args.results or Path(__file__).parent / "results" / f"{name}.json"
+    return args
 
 
 def trainers(args: argparse.Namespace, steps: int) -> dict[str, Callable[[], float]]:
@@ -149,9 +166,43 @@ def _now(device: str) -> float:
     return time.perf_counter()
 
 
+def compare_builds(args: argparse.Namespace) -> dict[str, Any]:
+    """Times this build and an earlier one, prints a table, and returns what is written."""
+    base: Path = args.base.resolve()
+    here = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as place:
+        images = Path(place) / "images.npz"
+        builds.write_images(images, (args.steps or 6) * args.batch)
+        before, now = (builds.Build(checkout, images, args.threads) for checkout in (base, here))
+        seconds = builds.timed(before, now, args.batch, args.depth, args.repetitions)
+        profile = builds.profiles(now, args.batch, args.depth)
+        before.close()
+        now.close()
+    rows = builds.summary(seconds)
+    print(f"{'':20}{'ms a step':>10}{'of before':>11}  quartiles")
+    for name, row in rows.items():
+        low, high = row["ratio_quartiles"]
+        print(f"{name:20}{row['ms']:10.1f}{row['ratio']:11.3f}  {low:.3f} to {high:.3f}")
+    for name, parts in profile.items():
+        print(f"{name}: " + ", ".join(f"{part} {share:.1%}" for part, share in parts.items() if share >= 0.001))
+    clock = "CPU time of the thread" if args.threads == 1 else "time on the clock"
+    facts = {
+        "base": git_commit(base),
+        "now": git_commit(here),
+        "clock": clock,
+        "load_average": os.getloadavg()[0],
+        "ways": builds.WAYS,
+    }
+    processor = {"amx": torch.cpu._is_amx_tile_supported(), "avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
+    return facts | {"processor": processor, "summary": rows, "profile": profile, "seconds": seconds}
+
+
 def main() -> None:
-    """Times the three ways and writes the result."""
+    """Times the three ways, or two builds, and writes the result."""
     args = parse_arguments()
+    if args.base is not None:
+        write(args, compare_builds(args))
+        return
     steps = args.steps or (200 if args.device != "cpu" else 20)
     ways = trainers(args, steps)
     for train in ways.values():
@@ -165,14 +216,26 @@ def main() -> None:
     for name, rate in rates.items():
         print(f"{name:26}{rate:10.0f}{rate / rates['bare loop']:9.3f}")
     result = {
-        "command": ["python", "experiments/bench_training.py", *public_arguments(sys.argv[1:])],
-        "model": f"ResNet-{args.depth}", "batch": args.batch, "steps": steps, "device": args.device,
+        "steps": steps,
+        "device": args.device,
         "images_per_second": rates,
         "relative_to_bare": {name: rate / rates["bare loop"] for name, rate in rates.items()},
-        "seconds": seconds, "versions": versions(), "hardware": hardware(args.device),
-    }  # fmt: skip
+        "seconds": seconds,
+    }
+    write(args, result)
+
+
+def write(args: argparse.Namespace, result: dict[str, Any]) -> None:
+    """Writes a result with the command, versions and hardware."""
+    facts = {
+        "command": ["python", "experiments/bench_training.py", *public_arguments(sys.argv[1:])],
+        "model": f"ResNet-{args.depth}",
+        "batch": args.batch,
+        "versions": versions(),
+        "hardware": hardware("cpu" if args.base else args.device),
+    }
     args.results.parent.mkdir(parents=True, exist_ok=True)
-    args.results.write_text(json.dumps(result, indent=1) + "\n")
+    args.results.write_text(json.dumps(facts | result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def public_arguments(arguments: Sequence[str]) -> list[str]:
     kept = []
     for before, argument in zip(("", *arguments), arguments, strict=False):
         path = Path(argument)
-        if before in ("--data", "--runs", "--results"):
+        if before in ("--data", "--runs", "--results", "--base"):
             kept.append(before[2:].upper())
         elif path.is_relative_to(PROJECT):
             kept.append(str(path.relative_to(PROJECT)))

@@ -45,7 +45,7 @@ class BasicBlock(nn.Module):
         """Maps [B, inputs, H, W] to [B, outputs, H/stride, W/stride]."""
         out = F.relu(self.norm1(self.conv1(x)))
         out = self.norm2(self.conv2(out)) + self.shortcut(x)
-        return F.relu(out) if self.last_relu else out
+        return F.relu(out, inplace=True) if self.last_relu else out
 
 
 class ResNetCifar(Network):

@@ -1,0 +1,1 @@
+"""Parts of experiments/bench_training.py: what one build does, and two builds in turns."""

@@ -35,7 +35,7 @@ from overhead.cases import Case, cases
 from overhead.clocked import Timing, now, time_case
 from overhead.costs import importing, probing, unmeasured_steps, within_budget, writing
 from overhead.methods import OWN, lens
-from overhead.peaks import Job, peak_bytes
+from overhead.peaks import MethodJob, peak_bytes
 from overhead.peers import METHODS
 from overhead.table import print_result
 
@@ -70,7 +70,8 @@ def measure_case(key: str, case: Case, args: argparse.Namespace, say: Callable[[
     peaks: dict[str, tuple[int, int] | str] = {}
     for name in METHODS:
         say(f"{case.title}: memory of {name}")
-        peaks[name] = peak_bytes(Job(key, name, args.batch, args.depth, args.device, args.threads, args.seed))
+        job = MethodJob(key, name, args.batch, args.depth, args.device, args.threads, args.seed)
+        peaks[name] = peak_bytes(job)
     rounds = {name: args.rounds if name in OWN else args.heavy_rounds for name in METHODS}
     timings, steps = time_case(case, METHODS, rounds, args.device, args.seed, say)
     found = {}

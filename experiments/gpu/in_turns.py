@@ -8,14 +8,15 @@ from typing import Any
 
 import torch
 from gpu.training import Step
+from overhead.clocked import now
 
 
 def timed(step: Step, device: str) -> float:
-    """Returns the milliseconds of a step: between CUDA events on a GPU, on the clock on a CPU."""
+    """Returns the milliseconds of a step: between CUDA events on a GPU; on a CPU see ``overhead.clocked.now``."""
     if not device.startswith("cuda"):
-        begun = time.perf_counter()
+        begun = now(device)
         step()
-        return 1000 * (time.perf_counter() - begun)
+        return 1000 * (now(device) - begun)
     begun, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     torch.cuda.synchronize()
     begun.record()
@@ -25,15 +26,16 @@ def timed(step: Step, device: str) -> float:
     return float(begun.elapsed_time(ended))
 
 
-def in_turns(step: Step, plain: Step, device: str, seconds: float, settling: int) -> dict[str, Any]:
+def in_turns(step: Step, plain: Step, device: str, seconds: float, settling: int, *, fewest: int = 3) -> dict[str, Any]:
     """Times a step and a plain step in turns, after the first steps.
 
     Args:
         step: The step.
         plain: The plain step.
         device: "cuda" or "cpu".
-        seconds: About how long to take steps; at least three are taken of each.
+        seconds: About how long to take steps.
         settling: Number of first steps, which are not timed with the others.
+        fewest: The fewest steps that are timed.
     """
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
@@ -42,7 +44,7 @@ def in_turns(step: Step, plain: Step, device: str, seconds: float, settling: int
     peak = torch.cuda.max_memory_allocated() - before if device.startswith("cuda") else None
     own, bare = [], []
     until = time.perf_counter() + seconds
-    while len(own) < 3 or (time.perf_counter() < until and len(own) < 60):
+    while len(own) < fewest or (time.perf_counter() < until and len(own) < 60):
         bare.append(timed(plain, device))
         own.append(timed(step, device))
     ratios = sorted(a / b for a, b in zip(own, bare, strict=True))

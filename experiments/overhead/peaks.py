@@ -14,20 +14,37 @@ import warnings
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
 from overhead.cases import cases
 from overhead.clocked import said
+from overhead.methods import Step
 from overhead.peers import METHODS
 
 M_MMAP_THRESHOLD = -3
 MAPPED_FROM = 2**16  # bytes
 
 
+class Job(Protocol):
+    """The measurement that a process makes. It can be pickled."""
+
+    @property
+    def device(self) -> str:
+        """Either "cpu" or "cuda"."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of torch."""
+
+    def step(self) -> Step:
+        """Makes the model, and returns the step that is measured."""
+
+
 @dataclass(frozen=True)
-class Job:
-    """The measurement that a process makes.
+class MethodJob:
+    """The measurement of a method of this package. See ``Job``.
 
     Attributes:
         case: Name of the case.
@@ -46,6 +63,10 @@ class Job:
     device: str
     threads: int
     seed: int
+
+    def step(self) -> Step:
+        """Makes the model, and returns a step of the method."""
+        return METHODS[self.method](cases(self.batch, self.depth)[self.case].setup(self.device, self.seed))
 
 
 def peak_bytes(job: Job) -> tuple[int, int] | str:
@@ -79,11 +100,10 @@ def _report(pipe: Connection, job: Job) -> None:
 
 def _measure(job: Job) -> tuple[int, int] | str:
     warnings.simplefilter("ignore")
-    case, method = cases(job.batch, job.depth)[job.case], METHODS[job.method]
     start = _reset(job.device)
     peaks = []
     try:
-        step = method(case.setup(job.device, job.seed))
+        step = job.step()
         for _ in range(2):
             step()
             peaks.append(_peak(job.device) - start)

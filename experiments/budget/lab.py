@@ -14,10 +14,26 @@ from budget.turns import Turns
 from gradlens.longtail.data.image_set import ImageSet
 from gradlens.longtail.data.labelled_images import TensorImages
 from gradlens.longtail.methods import CE
+from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.small_images import SETTINGS
 from gradlens.longtail.training.training_run import run_training
 from gradlens.longtail.training.watching import Watching
+
+
+class LabNetwork(Network):
+    """A network of a case, as the lab needs it."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        model = case.build()
+        self.features, self.classifier = model.features, model.classifier
+        self.model = model
+        del model.classifier  # it belongs to the lab's network, which may replace it
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """Maps [B, ...] images to [B, d] features."""
+        return self.model.embed(images)
 
 
 class ImagesInTurns(TensorImages):
@@ -51,7 +67,7 @@ def task(case: Case, steps: int) -> Task:
         train=train,
         evaluations={"test": TensorImages(test, "cpu")},
         counts=data.counts(),
-        network=lambda _settings, _signed: case.build(),
+        network=lambda _settings, _signed: LabNetwork(case),
         settings=SETTINGS.changed({"epochs": 1, "batch": case.batch, "learning_rate": 0.001}),
     )
 

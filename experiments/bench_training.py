@@ -44,7 +44,7 @@ from gradlens.longtail.training.fit import fit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from environment import hardware, public_arguments, versions
-from training import builds
+from training import builds, convolutions
 
 from gradlens.runlog.format.description import git_commit
 
@@ -194,7 +194,11 @@ def compare_builds(args: argparse.Namespace) -> dict[str, Any]:
         "ways": builds.WAYS,
     }
     processor = {"amx": torch.cpu._is_amx_tile_supported(), "avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
-    return facts | {"processor": processor, "summary": rows, "profile": profile, "seconds": seconds}
+    found = convolutions.speeds(args.batch)
+    for row in found:
+        print(f"{row['what']:32}{row['precision']:9}{row['ms']:8.2f} ms{row['gflops']:8.0f} GFLOP/s")
+    facts |= {"processor": processor, "summary": rows, "profile": profile, "convolutions": found}
+    return facts | {"seconds": seconds}
 
 
 def main() -> None:

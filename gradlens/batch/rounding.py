@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from gradlens.autograd.graph import Node
+from gradlens.autograd.graph import Node, inputs_of
 
 # Relative spacing of TF32 numbers. A GPU may multiply float32 numbers in TF32; convolutions and recurrent networks do it by
 # default.
@@ -30,16 +30,23 @@ def rounding_of(model: nn.Module) -> float:
 
 
 def rounding_of_graph(nodes: Iterable[Node]) -> float:
-    """Returns the relative rounding error of the least precise copies in a graph. 0 if all are in full precision.
+    """Returns the relative rounding error of the least precise tensors that were copied in a graph. 0 in full precision.
 
     Autocast that a model turns on inside its forward pass has ended when the model returns. Its copies of parameters and
-    activations are in the graph.
+    activations, to another precision and back, are in the graph.
 
     Args:
         nodes: Nodes of the autograd graph.
     """
-    copies = (node for node in nodes if type(node).__name__ == "ToCopyBackward0")
-    dtypes = {output.dtype for copy in copies for output in copy._input_metadata if output.dtype.is_floating_point}
+    dtypes: set[torch.dtype] = set()
+    for node in nodes:
+        if type(node).__name__ == "ToCopyBackward0":
+            edges = [
+                (node, 0),
+                *inputs_of(node),
+            ]  # what was copied may come from compiled code, which hides its own copies
+            dtypes |= {each._input_metadata[output].dtype for each, output in edges}
+    dtypes = {dtype for dtype in dtypes if dtype.is_floating_point}
     return max((eps for dtype in dtypes if (eps := torch.finfo(dtype).eps) > FLOAT32), default=0.0)
 
 

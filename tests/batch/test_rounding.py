@@ -52,6 +52,12 @@ def test_a_graph_tells_of_autocast_that_has_ended(dtype, eps):
     assert rounding_of_graph(walk([edge_of(inside.sum())])) == eps
 
 
+def test_a_graph_tells_of_what_was_copied_back_to_full_precision():
+    half = torch.ones(2, dtype=torch.bfloat16, requires_grad=True)
+    assert rounding_of_graph(walk([edge_of((2 * half).float().sum())], leaves=False)) == 2.0**-7
+    assert rounding_of_graph(walk([edge_of(half.float().sum())], leaves=False)) == 2.0**-7
+
+
 def test_a_graph_in_full_precision_has_no_rounding():
     layer, images = nn.Linear(3, 4), torch.ones(2, 3)
     assert rounding_of_graph(walk([edge_of(layer(images).double().sum())])) == 0

@@ -113,6 +113,25 @@ def test_the_distortion_needs_the_lens(run):
         run("distortion", "--untracked")
 
 
+def test_precisions_are_compared_seed_by_seed(run):
+    folder = run("precision", "--untracked", "--imbalance", "50", "--seeds", "0", "1", "2", "--max-steps", "4")
+    summary = json.loads((folder / "summary.json").read_text())
+    accuracy = {precision: found["accuracy"]["overall"] for precision, found in summary["precisions"].items()}
+    pairs = [a - b for a, b in zip(accuracy["bfloat16"]["values"], accuracy["float32"]["values"], strict=True)]
+    mean = sum(pairs) / 3
+    half = 4.302653 * math.sqrt(
+        sum((pair - mean) ** 2 for pair in pairs) / 2 / 3
+    )  # Student's t, two degrees of freedom
+    found = summary["difference"]["overall"]
+    assert [found["mean"], found["low"], found["high"]] == pytest.approx([mean, mean - half, mean + half], rel=1e-5)
+    assert f"{mean:+.2f} [" in (folder / "table.md").read_text()
+
+
+def test_one_precision_alone_is_trained_and_not_compared(run):
+    folder = run("precision", "--untracked", "--imbalance", "50", "--max-steps", "1", "--precisions", "bfloat16")
+    assert not folder.exists()
+
+
 def test_the_training_benchmark(load_experiment, monkeypatch, tmp_path, capsys):
     monkeypatch.syspath_prepend(load_experiment.__globals__["EXPERIMENTS"])
     file = tmp_path / "bench.json"

@@ -22,7 +22,11 @@ from tests.longtail.same_state import assert_same
 
 GROUPS = ClassGroups({"head": range(3), "middle": range(3, 6), "tail": range(6, 10)}, num_classes=10)
 BFLOAT16 = 2.0**-8
-WAYS = {"bfloat16": {"precision": "bfloat16"}, "compiled": {"compile": True}}
+WAYS = {
+    "bfloat16": {"precision": "bfloat16"},
+    "compiled": {"compile": True},
+    "both": {"precision": "bfloat16", "compile": True},
+}
 FAST = {"epochs": 2, "batch": 100}  # 342 images: three batches of 100, and one of 42
 
 
@@ -67,9 +71,10 @@ def test_the_lens_changes_nothing(task, tmp_path, way):
     assert_same(*(torch.load(tmp_path / name / FILE, weights_only=True) for name in ("plain", "tracked")))
     run = Run(tmp_path / "tracked")
     assert run.steps.tolist() == [0, 2, 4, 6]
-    assert np.nanmax(run.residual) < (4 * BFLOAT16 if way == "bfloat16" else 1e-5)
+    assert not [event for event in run.events if event["kind"] == "residual"]
+    assert np.nanmax(run.residual) < (1e-5 if way == "compiled" else 4 * BFLOAT16)
     assert [probe.counts.sum() for probe in run.probes] == [len(task.train.labels)] * 2
-    assert run.meta.hyperparameters["compile"]["value"] is (way == "compiled")
+    assert run.meta.hyperparameters["compile"]["value"] is (way != "bfloat16")
 
 
 @pytest.mark.parametrize("way", WAYS)

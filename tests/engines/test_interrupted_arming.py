@@ -7,13 +7,13 @@ from torch import nn
 
 from gradlens.engines.func import FuncEngine
 from gradlens.engines.split import SplitEngine
-from gradlens.guards.module_hook import Listening, listening
+from gradlens.guards.module_hook import InstalledHook, listening
 
 
 @pytest.mark.parametrize("engine", [SplitEngine, FuncEngine])
 def test_an_interrupt_leaves_no_hook(engine, monkeypatch):
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
-    made, install = [], Listening.__init__
+    made, install = [], InstalledHook.__init__
 
     def interrupted(self, *args, **kwargs):
         if made:
@@ -21,7 +21,7 @@ def test_an_interrupt_leaves_no_hook(engine, monkeypatch):
         install(self, *args, **kwargs)
         made.append(self)
 
-    monkeypatch.setattr(Listening, "__init__", interrupted)
+    monkeypatch.setattr(InstalledHook, "__init__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         engine(model, list(model.parameters())).arm()
     assert made

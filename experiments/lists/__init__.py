@@ -1,0 +1,1 @@
+"""Parts of experiments/bench_lists.py: runs to list, and what one build does with them."""

@@ -2,6 +2,7 @@
 
     python experiments/mutate_runs.py --mutations 600 --seed 0
 
+Before each mutation the run is listed, so that its row is kept beside it; the row is one of the files that are damaged.
 Mutations are made in a child process with a limit of memory and time. A child that dies or hangs is replaced. The script counts
 silent wrong numbers (something differs from the sound run and the reader says nothing), uncaught exceptions and hangs, and notes
 the most memory. It writes a JSON file.
@@ -32,11 +33,15 @@ from damage.mutations import KINDS
 from damage.verdict import Truth, verdict
 from environment import hardware, versions
 
+from gradlens.analysis.kept_overview import TICK_SECONDS, overviews
 from gradlens.groups import ClassGroups
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
+from gradlens.runlog.format.kept_summary import FILE as SUMMARY
 
 SECONDS = 60.0
+# In this part of the mutations the files get their earlier times, as some programs that copy do.
+SET_BACK = 0.5
 # Much more memory than a reader needs.
 MOST_MEMORY = 16 << 30
 LAYERS = ("conv", "fc")
@@ -99,8 +104,19 @@ def child(args: argparse.Namespace) -> None:
         kind = list(KINDS)[int(rng.choice(len(KINDS), p=weights / weights.sum()))]
         print(json.dumps({"begun": index, "kind": kind.__name__}), flush=True)
         shutil.rmtree(args.work / "runs" / "damaged", ignore_errors=True)
-        shutil.copytree(args.work / "sound", args.work / "runs" / "damaged")
-        what = kind(rng, args.work / "runs" / "damaged", args.work / "other")
+        damaged = args.work / "runs" / "damaged"
+        shutil.copytree(args.work / "sound", damaged)
+        time.sleep(2 * TICK_SECONDS)
+        overviews(args.work / "runs")  # keeps the row beside the run: it must not hide what happens now
+        if not (damaged / SUMMARY).exists():
+            raise SystemExit("no row is kept beside the sound run")
+        times = {path: path.stat().st_mtime_ns for path in damaged.iterdir()}
+        what = kind(rng, damaged, args.work / "other")
+        if rng.random() < SET_BACK:
+            for path, changed in times.items():
+                if path.is_file():
+                    os.utime(path, ns=(changed, changed))
+            what += "; the times of the files set back"
         begun = time.monotonic()
         try:
             # With a matching checksum the reader must believe the facts, so they may differ.

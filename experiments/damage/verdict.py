@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradlens.analysis.kept_overview import overviews
+from gradlens.analysis.overview import overview
 from gradlens.reports.html import render
 from gradlens.reports.listing import runs_text
 from gradlens.runlog import Run, RunError, list_runs
@@ -80,7 +81,8 @@ def verdict(folder: Path, truth: Truth, *, meta: bool, report: bool) -> tuple[st
         meta: True if facts in run.json count.
         report: True to write a report of both runs as well, which takes a second.
     """
-    runs_text(overviews(folder), width=150)
+    rows = overviews(folder)
+    runs_text(rows, width=150)
     listing = list_runs(folder)
     runs = [run for _, run in listing if isinstance(run, Run)]
     if not any(run.path.name == "sound" and len(run) == len(truth.steps) for run in runs):
@@ -91,6 +93,8 @@ def verdict(folder: Path, truth: Truth, *, meta: bool, report: bool) -> tuple[st
         run = Run(folder / "damaged")
     except RunError as error:
         return "refused", str(error)[:200]
+    if repr(dict(rows)[run.path]) != repr(overview(run)):  # NaN is equal to NaN
+        return "SILENT", "the list shows an earlier row of the run"
     other = differences(Truth.of(run), truth, meta=meta)
     said = [*run.warnings, *([run.status.reason] if run.status.reason else [])]
     if not other:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,13 +44,18 @@ def overviews(folder: str | os.PathLike[str]) -> list[tuple[Path, Overview | Run
     if not folder.is_dir():
         raise RunError(f"{folder} is no folder; give the folder that holds the runs")
     unread: dict[Path, RunError] = {}
-    rows = [(path, overview_at(path)) for path in run_folders(folder, unread=unread)]
+    rows = [(path, overview_at(path, content.files)) for path, content in run_folders(folder, unread=unread).items()]
     return [*rows, *unread.items()]
 
 
-def overview_at(path: Path) -> Overview | RunError:
-    """Returns the row of the run in a folder, as kept or computed; the reason if it cannot be read or shown."""
-    stamp = stamp_of(path)
+def overview_at(path: Path, files: Iterable[str] | None = None) -> Overview | RunError:
+    """Returns the row of the run in a folder, as kept or computed; the reason if it cannot be read or shown.
+
+    Args:
+        path: The folder.
+        files: Names of the run's files, if they are known.
+    """
+    stamp = stamp_of(path, files)
     kept = None if stamp is None else kept_overview(path, stamp)
     return made_overview(path, stamp) if kept is None else kept
 

@@ -143,7 +143,7 @@ def from_json(kept: dict[str, Any], state: str, reason: str) -> Overview:
                 _interval(distortion), _text(phase), _interval(last_phase), bool(few), _text(groups), _text(apart)
             ),
             accuracy=_number(kept["accuracy"]),
-            sparks=tuple([_number(value) for value in kept["sparks"]]),
+            sparks=_numbers(kept["sparks"]),
             started=_number(kept["started"]),
             cadence=_text(kept["cadence"]),
             incomplete=tuple([_text(text) for text in kept["incomplete"]]),
@@ -177,6 +177,12 @@ def _number(value: Any) -> float:
     if type(value) is not float and type(value) is not int:
         raise ValueError
     return float(value)
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    if set(map(type, values)) <= {float}:
+        return tuple(values)
+    return tuple(map(_number, values))
 
 
 def _whole(value: Any) -> int:

@@ -104,11 +104,7 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
     there = [name for name in wanted if name in options]
     if known is None or there != wanted:
         _missing(key, [name for name in wanted if name not in options])
-        worth = shelf.worth_showing[:MOST_RUNS]
-        first = shelf.runs[worth[0]]
-        common = [name for name in worth if groups_in_common([first, shelf.runs[name]])]
-        alike = [name for name in common if not unlike(first, shelf.runs[name])]
-        st.session_state[key] = there or (alike if len(alike) > 1 else common)[:most]
+        st.session_state[key] = there or _alike(shelf)[:most]
     gone = st.session_state.get(f"{key}:missing")
     if gone:
         names = ", ".join(map(plain, gone))
@@ -116,6 +112,15 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
     chosen = st.multiselect(label, options, key=key, placeholder="Choose runs", on_change=_missing, args=(key, ()))
     keep(key, chosen)
     return chosen
+
+
+def _alike(shelf: Shelf) -> list[str]:
+    """Returns the names of runs of one kind or, if there is only one, of runs with a group in common."""
+    worth = shelf.worth_showing[:MOST_RUNS]
+    first = shelf.runs[worth[0]]
+    common = [name for name in worth if groups_in_common([first, shelf.runs[name]])]
+    alike = [name for name in common if not unlike(first, shelf.runs[name])]
+    return alike if len(alike) > 1 else common
 
 
 def choose_axis(runs: Sequence[Run], *, fraction: bool = False) -> str:

@@ -14,6 +14,7 @@ from gradlens.analysis.row import Overview, groupings_differ
 from gradlens.analysis.without_interval import headline_without_interval
 from gradlens.reports.text import low_high
 from gradlens_dashboard.components.shelf import Shelf
+from gradlens_dashboard.components.tables import plain_table
 
 STATES = {"running": "● live"}
 # This sign stands before the status of a run that is damaged or not complete.
@@ -22,6 +23,9 @@ DAMAGED = "⚠"
 FEW_STEPS = "~"
 # Without any value, these columns are left out.
 OPTIONAL = ("method", "data set", "interval", "last phase", "its interval", "accuracy", "started")
+
+# Tables of sentences are cut after so many rows. The table of runs has all runs.
+MOST_LISTED = 200
 
 Rows = Sequence[tuple[str, ...]]
 
@@ -103,3 +107,12 @@ def _frame(rows: Iterable[tuple[str, Overview, str]]) -> pd.DataFrame:
     frame = pd.DataFrame(columns)
     frame["started"] = pd.to_datetime(pd.Series(columns["started"], dtype=float), unit="s")
     return frame.drop(columns=[c for c in OPTIONAL if frame[c].isna().all() or (frame[c] == "").all()])
+
+
+def sentences(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Writes a table with the first rows, and how many more there are; nothing without a row."""
+    if rows:
+        more = len(rows) - MOST_LISTED
+        st.header(title, anchor=False)
+        caption = f"… and {more:,} more; search for a name to see its lines." if more > 0 else ""
+        plain_table(head, rows[:MOST_LISTED], caption=caption)

@@ -106,10 +106,14 @@ class Shelves:
             found = self._library.look(now=now)
             until = float("inf") if seconds is None else time.monotonic() + seconds
             rows: dict[str, tuple[FoundRun, Overview | RunError]] = {}
-            waiting = 0
+            waiting = made = 0
             for name, run in found.items():
                 if isinstance(run, FoundRun):
-                    row = self._row(name, run, until)
+                    row = self._row(name, run)
+                    # One run is read at each look, however long it takes.
+                    if row is None and (time.monotonic() <= until or not made):
+                        row = run, made_overview(run.path, run.stamp)
+                        made += 1
                     if row is None:
                         waiting += 1
                     else:
@@ -120,8 +124,8 @@ class Shelves:
                 self._shelf = self._made(found, waiting)
             return self._shelf
 
-    def _row(self, name: str, run: FoundRun, until: float) -> tuple[FoundRun, Overview | RunError] | None:
-        """Returns the row of a run, with the run that it is about; None if there is no time to make it."""
+    def _row(self, name: str, run: FoundRun) -> tuple[FoundRun, Overview | RunError] | None:
+        """Returns the row of a run, with the run that it is about; None if it is neither known nor kept beside the run."""
         known = self._rows.get(name)
         if known is not None and known[0] is run and not (isinstance(known[1], Overview) and known[1].live):
             return known
@@ -129,11 +133,7 @@ class Shelves:
             row = self._live(name, known[1])
             return known if row is known[1] and known[0] is run else (run, row)
         kept = kept_overview(run.path, run.stamp)
-        if kept is None:
-            if time.monotonic() > until:
-                return None
-            return run, made_overview(run.path, run.stamp)
-        return run, kept
+        return None if kept is None else (run, kept)
 
     def _live(self, name: str, known: Overview) -> Overview | RunError:
         """Returns the row of a run that was live at the last look."""

@@ -11,13 +11,9 @@ from gradlens_dashboard.components.address import asked, keep
 from gradlens_dashboard.components.choices import ask_text
 from gradlens_dashboard.components.live import LIST_SECONDS, follow_list
 from gradlens_dashboard.components.page import empty, heading, plain
-from gradlens_dashboard.components.run_table import DAMAGED, FEW_STEPS, run_table
+from gradlens_dashboard.components.run_table import DAMAGED, FEW_STEPS, run_table, sentences
 from gradlens_dashboard.components.store import shelf
 from gradlens_dashboard.components.summary import say_apart
-from gradlens_dashboard.components.tables import plain_table
-
-# Tables of texts are cut after so many rows. The table of runs has all runs.
-MOST_LISTED = 200
 
 
 def selection(names: Sequence[str]) -> tuple[str, list[int]]:
@@ -86,21 +82,14 @@ def course(highest: float) -> dict[str, object]:
     return {"course": column}
 
 
-def sentences(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Writes a table with the first rows, and how many more there are; nothing without a row."""
-    if rows:
-        more = len(rows) - MOST_LISTED
-        st.header(title, anchor=False)
-        caption = f"… and {more:,} more; search for a name to see its lines." if more > 0 else ""
-        plain_table(head, rows[:MOST_LISTED], caption=caption)
-
-
 heading(
     "Runs",
     "Every training that gradlens has measured in this folder. Distortion says how far the groups' shares of the update are "
     "from their shares of the classes (0 = equal). The small curve shows the distortion over the run.",
 )
 found = shelf(LIST_SECONDS)
+if found.waiting:
+    st.caption(f"{len(found.rows):,} of {len(found.rows) + found.waiting:,} runs are read; the others follow.")
 if not found.rows:
     empty(found, 1)
 else:
@@ -110,8 +99,6 @@ else:
         )
         follow_list(found)
     shown = run_table(found, search)
-    if found.waiting:
-        st.caption(f"{len(found.rows):,} of {len(found.rows) + found.waiting:,} runs are read; the others follow.")
     if not shown.names:
         st.info(f"No run matches {plain(search)}.", icon=":material/search_off:")
     else:

@@ -15,15 +15,20 @@ RUN_FILE = re.compile(r"run\.json|events\.jsonl|measurements-\d+\.arrows|probes-
 Stamp = dict[str, tuple[int, int, int]]
 
 
-def stamp_of(folder: str | os.PathLike[str]) -> Stamp | None:
+def stamp_of(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> Stamp | None:
     """Returns the stamp of the run in a folder; None if a file cannot be looked at.
 
     A program can set the time of a file's last change, but not that of its inode: a file that was changed in its place, or
     replaced by a copy with the same time, has another stamp. (Windows has the time of creation there.)
+
+    Args:
+        folder: The folder.
+        names: Names of its files, if they are known.
     """
     try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if RUN_FILE.fullmatch(entry.name)]
+        if names is None:
+            with os.scandir(folder) as entries:
+                names = [entry.name for entry in entries if RUN_FILE.fullmatch(entry.name)]
         return stamp_of_files(folder, names)
     except OSError:
         return None

@@ -28,7 +28,7 @@ def stamp_of(folder: str | os.PathLike[str], names: Iterable[str] | None = None)
     try:
         if names is None:
             with os.scandir(folder) as entries:
-                names = [entry.name for entry in entries if RUN_FILE.fullmatch(entry.name)]
+                names = sorted(entry.name for entry in entries if RUN_FILE.fullmatch(entry.name))
         return stamp_of_files(folder, names)
     except OSError:
         return None

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.slow
 def test_a_tiny_run(load_experiment, tmp_path, capsys):
     out = tmp_path / "lists.json"
-    arguments = "--runs 4 --measured 30 60 --turns 1 --looks 1".split()
+    arguments = ["--runs", "4", "--measured", "30", "60", "--turns", "1", "--looks", "1"]
     load_experiment("bench_lists").main([*arguments, "--reference", str(ROOT), "--results", str(out)])
     result = json.loads(out.read_text())
     assert set(result["summary"]) == {

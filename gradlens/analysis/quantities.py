@@ -79,9 +79,10 @@ def series_of(run: Run, quantity: Quantity, *of: str) -> Floats:
         *of: The group or groups that it is about.
     """
     values = run.quantity(quantity.name, *of)
-    if math.isnan(quantity.absent):
+    missing = np.isnan(values)
+    if math.isnan(quantity.absent) or not missing.any():
         return values
-    return np.asarray(np.where(np.isnan(values) & np.isfinite(run.share_distance()), quantity.absent, values))
+    return np.asarray(np.where(missing & np.isfinite(run.share_distance()), quantity.absent, values))
 
 
 def filled_share(run: Run, name: str) -> Floats:

@@ -34,12 +34,17 @@ OUT = Path(__file__).parents[1] / "results" / "statistics"
 HOLDS = (
     f'The column "holds" says whether the intervals that are given cover the truth in {GOAL[0]:.0%} to {GOAL[1]:.0%} of cases, '
     f"but for two standard errors of the simulation: yes, more, less; refused: fewer than {REFUSED:.0%} of the series get an "
-    "interval, the others get the reason why not. Series with a strong trend get more: what is left of it above the lowest "
-    "cosine counts as noise.\n"
+    "interval, the others get the reason why not.\n"
+)
+FITTED = (
+    "The smooth course of a recorded series is a running mean. It holds some of the noise that was recorded, and the noise that "
+    "is drawn comes on top. Where a series is slow, this course counts as noise, too, and its interval can cover more. An "
+    "interval that took every slow change for course would cover too rarely where it is noise: one run does not show which it is "
+    "(Poetscher 2002).\n"
 )
 DISTORTION = (
-    "Intervals of distortion cover more than 95 % where a group's gap is small against its noise: they are wider by the bound of "
-    "the bias that no estimator can take off there. Series in a row: 60 or more, as many as the time allows.\n"
+    "There is no interval where the bias of noise, known only within a bound, is large against the standard error: for many "
+    "groups near their fractions. Series in a row: 200 or more, as many as the time allows.\n"
 )
 NOTE = (
     "For claims about two runs, supported and contradicted are both wrong (5 % together would be right); those about one run may "
@@ -91,7 +96,12 @@ def main() -> None:
     text = [f"Seed {args.seed}, {args.repeats} series a row. {' '.join(command)}\n", HOLDS]
     text += ["## Intervals at 95 %\n", tally(found["intervals"]), table(found["intervals"])]
     if found["fitted"]:
-        text += ["\n## Means of series fitted to recorded runs\n", tally(found["fitted"]), table(found["fitted"])]
+        text += [
+            "\n## Means of series fitted to recorded runs\n",
+            FITTED,
+            tally(found["fitted"]),
+            table(found["fitted"]),
+        ]
     text += ["\n## Distortion\n", DISTORTION, tally(found["distortion"]), table(found["distortion"])]
     text += ["\n## Claims of Figure 1 between two runs of one distribution\n", f"{args.pairs} pairs. {NOTE}"]
     for title, rows in judged.items():

@@ -110,7 +110,7 @@ def distortions(repeats: int, seed: int) -> list[dict[str, Any]]:
                 for steps in (8, 30, 130, 1000, 5000):
                     rng = np.random.default_rng([seed, groups, int(100 * truth), int(10 * phi), steps])
                     values, plain, level, found = [], [], [], []
-                    for _ in range(max(60, min(repeats, repeats * 20_000 // (groups * steps)))):
+                    for _ in range(max(200, min(repeats, repeats * 40_000 // (groups * steps)))):
                         drawn = noise(steps, groups, phi, False, rng) / groups
                         shares = fractions + truth * slope + drawn - drawn.mean(1, keepdims=True)
                         one = distance(shares, fractions)

@@ -2,7 +2,8 @@
 
 The steps of a measured series x[t] may be correlated (momentum, learning-rate decay, slow learning). T correlated steps say
 less about the mean than T independent ones. How precise the mean is follows from the power of the series at low frequencies
-(``low_frequencies``), with Student's t.
+(``low_frequencies``), with Student's t. A smooth course of the training is taken off first. What is left of a rougher course
+counts as noise: then an interval covers more often than it says.
 
 A function of several means is as precise as the mean of its influence series. This series says how much each step moves the
 function, to first order (delta method).

@@ -2,8 +2,12 @@
 
 The variance of a mean over T steps is the power of the series at frequency 0, divided by T. The mean of the powers of the
 lowest nu cosines estimates that power (equal-weighted cosine estimator: Mueller 2007; Lazarus, Lewis, Stock and Watson 2018).
-The error of the series' mean, divided by its standard error, then follows Student's t with nu degrees of freedom. The lowest
-cosine is left out: it holds the trend of the training, which is no noise.
+The error of the series' mean, divided by its standard error, then follows Student's t with nu degrees of freedom.
+
+The course of the training is no noise. So a parabola and a logarithm of the step are fitted to the series and taken off (trends
+in a regression with such an estimator: Sun 2011; logarithms: Phillips 2007). A training changes fastest at its start, which a
+parabola alone does not follow. The two lowest cosines, which are nearly all trend, are left out. Each other power is divided by
+the part of it that the fit leaves of white noise.
 
 The series decides how many powers are averaged. An AR(1) process is fitted to the powers (Whittle 1953). A process that is
 somewhat slower than this one must have about the same power at all averaged frequencies.
@@ -16,6 +20,7 @@ their level even where few series get one.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +29,8 @@ from gradlens.estimation.student import f_probability
 
 Floats = NDArray[np.float64]
 
-# How many of the lowest cosines are left out, because they hold the trend.
-TREND = 1
+# How many of the lowest cosines are left out, because the fitted trend is nearly all of them.
+TREND = 2
 # A variance needs at least this many powers. The fit of the AR(1) process leaves these lowest ones out.
 FEWEST_POWERS = 4
 # The part of the AR(1) bandwidth n (1 - phi) / (pi sqrt(phi)) that is used, and how many standard errors are added to phi.
@@ -36,23 +41,39 @@ _PHI = np.linspace(-0.5, 0.99, 150)
 
 
 def powers(series: Floats) -> Floats:
-    """Returns the powers [..., n - 2] of series [..., n]: their squared DCT-II coefficients, from the third one on.
+    """Returns the powers [..., n - 3] of series [..., n] around their trend: squared DCT-II coefficients, from the fourth one on.
 
     The cosines are orthonormal. For white noise the expectation of each power is the variance of a step.
     """
+    trend, left = _trend(series.shape[-1])
+    found: Floats = _cosines(series - (series @ trend) @ trend.T)[..., TREND + 1 :] ** 2 / left
+    return found
+
+
+@lru_cache(maxsize=16)
+def _trend(n: int) -> tuple[Floats, Floats]:
+    """Returns orthonormal trends [n, 4], and what is left [n - 3] of each power of white noise when these are taken off."""
+    time = np.arange(n) + 0.5
+    trend = np.linalg.qr(np.stack([np.ones(n), time / n, (time / n) ** 2, np.log(time)], axis=1))[0]
+    return trend, 1 - (_cosines(trend.T)[:, TREND + 1 :] ** 2).sum(0)
+
+
+def _cosines(series: Floats) -> Floats:
+    """Returns the orthonormal DCT-II coefficients [..., n] of series [..., n]."""
     n = series.shape[-1]
-    centred = series - series.mean(-1, keepdims=True)
     # A Fourier transform of the same length gives the cosine transform (Makhoul 1980).
-    folded = np.concatenate([centred[..., ::2], centred[..., 1::2][..., ::-1]], axis=-1)
+    folded = np.concatenate([series[..., ::2], series[..., 1::2][..., ::-1]], axis=-1)
     turned = np.fft.fft(folded) * np.exp(-0.5j * math.pi / n * np.arange(n))
-    return np.asarray((turned.real**2 * (2 / n))[..., TREND + 1 :])
+    found: Floats = turned.real * math.sqrt(2 / n)
+    found[..., 0] /= math.sqrt(2)
+    return found
 
 
 def usable(power: Floats, slowness: float = 0.0) -> int:
     """Returns how many of the lowest powers are similar enough to be averaged; 0: the series is too slow for its length.
 
     Args:
-        power: [n - 2] powers of a series of n steps.
+        power: [n - 3] powers of a series of n steps.
         slowness: A lower bound of the AR(1) coefficient of the series, if one is known from elsewhere.
     """
     n = len(power) + TREND + 1
@@ -85,7 +106,7 @@ def ar1_coefficient(power: Floats, left_out: int = 0) -> float:
     """Returns the coefficient of the AR(1) process whose spectrum fits the powers best (Whittle's likelihood).
 
     Args:
-        power: [n - 2] powers of a series of n steps.
+        power: [n - 3] powers of a series of n steps.
         left_out: How many of the lowest powers are ignored.
     """
     n, lowest = len(power) + TREND + 1, TREND + left_out

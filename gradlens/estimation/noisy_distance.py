@@ -5,20 +5,26 @@ standard normal. The plain distance of such averages is too large: even where al
 
 So |d_k| is replaced by a smooth function of d_k and e_k whose expectation is nearly |delta_k|. No function has exactly this
 expectation, because |x| has a corner at 0 (Cai and Low 2011). The bias that is left is at most a fifth of e_k for each group,
-up or down, and nearly 0 from 3 standard errors on. Intervals are made wider by this much (as in Armstrong and Kolesar 2018).
+up or down, and nearly 0 from 3 standard errors on. Intervals allow for a bias of this size (``bounded``).
+
+The bias of K groups near 0 grows like K, the standard error like the square root of K. For many groups the bias decides. Then an
+interval that is right for the worst bias covers nearly always for others, and a shorter one would be wrong for the worst. So
+there is none. Two groups need no correction: their distance is the absolute value of one signed number.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradlens.estimation.bounded import at_least_zero, critical_value, of_magnitude
 from gradlens.estimation.interval import Interval
 from gradlens.estimation.intervals import LEVEL, MOST, Floats, linear_interval
 from gradlens.estimation.low_frequencies import FEWEST_POWERS, powers, usable
+from gradlens.estimation.student import t_quantile
 
 # These bumps, (height, width), are subtracted from |z|. For z ~ N(delta, 1) the expectation of the result differs from |delta|
 # by at most BIAS, for every delta.
@@ -26,6 +32,12 @@ BUMPS = ((2.0, 0.5), (-0.42, 1.0))
 BIAS = 0.21
 # Standard deviation of the result where |z| is below FAR. Above, it is 1, and there is no bias.
 SPREAD, FAR = 1.3, 4.0
+# There is an interval if the bound of the bias is at most this many standard errors. With more, an interval that is right for
+# the worst bias would cover in over 97.5 % of cases where there is no bias.
+MOST_BIAS = 0.6
+TOO_CLOSE = "many groups are so close to their fractions of the classes that the bias of noise decides"
+# The shares of two groups add up to 1, but for this much.
+ROUNDING = 1e-3
 # Mean of |z| for a standard normal z.
 FOLDED = math.sqrt(2 / math.pi)
 
@@ -38,13 +50,18 @@ class Distance:
         value: The estimate, at least 0; NaN if there is no step.
         noise: The plain distance that noise alone would give; NaN if it is unknown (a single step).
         bias: Upper bound of the bias that is left.
+        too_close: Whether this is too much against the standard error of K groups with independent noise for an interval.
         influence: [T] how much each step moves the estimate.
+        gap: [T] for two groups, the first one's share less its fraction. The distance is the absolute value of its expectation.
+            Empty for other groups, and where other parts of the loss have a share, too.
     """
 
     value: float
     noise: float
     bias: float
+    too_close: bool
     influence: Floats
+    gap: Floats
 
 
 def distance(shares: Floats, fractions: Floats) -> Distance:
@@ -56,18 +73,22 @@ def distance(shares: Floats, fractions: Floats) -> Distance:
     """
     n = len(shares)
     if n == 0:
-        return Distance(math.nan, math.nan, math.nan, np.empty(0))
+        return Distance(math.nan, math.nan, math.nan, False, np.empty(0), np.empty(0))
     gaps = shares.mean(0) - fractions
     errors = np.sqrt(step_variances(shares) / n)
     known = np.isfinite(errors)
     errors = np.where(known, errors, 0.0)
     near = np.abs(gaps) < FAR * errors
     weights = np.sign(gaps) * np.where(near, SPREAD, 1.0)
+    bias = 0.5 * BIAS * float(errors[near].sum())
+    two = len(gaps) == 2 and bool((np.abs(shares.sum(1) - fractions.sum()) < ROUNDING).all())
     return Distance(
         max(float(corrected(gaps, errors)), 0.0),
         0.5 * FOLDED * float(errors.sum()) if known.all() else math.nan,
-        0.5 * BIAS * float(errors[near].sum()),
+        bias,
+        bias > MOST_BIAS * 0.5 * float(np.linalg.norm(weights * errors)),
         0.5 * (shares - fractions) @ weights,
+        0.5 * (shares - fractions) @ np.array([1.0, -1.0]) if two else np.empty(0),
     )
 
 
@@ -95,12 +116,26 @@ def distance_interval(parts: list[Distance], *, level: float = LEVEL) -> Interva
     Raises:
         ValueError: The level is not between 0 and 1.
     """
+    two = len(parts) == 1 and len(parts[0].gap) > 0
     value = parts[0].value - (parts[1].value if len(parts) > 1 else 0.0)
-    found = linear_interval(value, [part.influence for part in parts], level=level)
+    centre = float(parts[0].gap.mean()) if two else value
+    found = linear_interval(centre, [part.gap if two else part.influence for part in parts], level=level)
     if not found.measurable:
-        return found
-    bias = sum(part.bias for part in parts)
-    return Interval(value, found.low - bias, found.high + bias, found.samples, found.freedom)
+        return replace(found, value=value)
+    bias = 0.0 if two else sum(part.bias for part in parts)
+    error = (found.high - centre) / t_quantile((1 + level) / 2, found.freedom)
+    if not two and any(part.too_close for part in parts):
+        return Interval.none(value, found.samples, TOO_CLOSE)
+    if error == 0:
+        return replace(found, value=value, low=value, high=value)
+    if two:
+        low, high = of_magnitude(centre, error, found.freedom, level)
+    elif len(parts) == 1:
+        low, high = at_least_zero(value, error, bias, found.freedom, level)
+    else:
+        reach = error * critical_value(bias / error, found.freedom, level)
+        low, high = value - reach, value + reach
+    return replace(found, value=value, low=low, high=high)
 
 
 def step_variances(shares: Floats) -> Floats:

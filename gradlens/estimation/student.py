@@ -31,11 +31,17 @@ def t_quantile(probability: float, freedom: float) -> float:
     # the root.
     found = NormalDist().inv_cdf(probability)
     for _ in range(200):
-        step = (probability - _t_probability(found, v)) / (front * (1 + found * found / v) ** (-(v + 1) / 2))
+        step = (probability - t_probability(found, v)) / (front * (1 + found * found / v) ** (-(v + 1) / 2))
         found += step
         if step <= 1e-13 * found:
             break
     return max(found, 0.0)
+
+
+def t_probability(t: float, freedom: float) -> float:
+    """Returns the probability that Student's t with the given degrees of freedom lies below ``t``."""
+    outside = 0.5 * incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+    return 1 - outside if t >= 0 else outside
 
 
 def f_probability(ratio: float, numerator: float, denominator: float) -> float:
@@ -67,11 +73,6 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
         if abs(c * d - 1) < 1e-14:
             break
     return front * fraction
-
-
-def _t_probability(t: float, freedom: float) -> float:
-    """Returns P(T <= t) of Student's t, for t >= 0."""
-    return 1 - 0.5 * incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
 
 
 def _away(value: float, tiny: float) -> float:

@@ -173,11 +173,12 @@ def compare_builds(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         images = Path(place) / "images.npz"
         builds.write_images(images, (args.steps or 6) * args.batch)
-        before, now = (builds.Build(checkout, images, args.threads) for checkout in (base, here))
-        seconds = builds.timed(before, now, args.batch, args.depth, args.repetitions)
-        profile = builds.profiles(now, args.batch, args.depth)
-        before.close()
-        now.close()
+        common = {"batch": args.batch, "backbone": f"resnet-{args.depth}"}
+        ways = builds.trainings(base, here, images, args.threads, common)
+        seconds = builds.timed(ways, args.repetitions)
+        profile = builds.profiles(ways)
+        for training in ways.values():
+            training.close()
     rows = builds.summary(seconds)
     print(f"{'':20}{'ms a step':>10}{'of before':>11}  quartiles")
     for name, row in rows.items():

@@ -15,8 +15,9 @@ import numpy as np
 
 WORKER = Path(__file__).with_name("one_build.py")
 CLASSES = 100
-BEFORE = "before"
-# What this build is asked to do, beside the earlier build as it is. The last way says what the earlier layout would cost.
+# The earlier build runs twice: how far the ratio of the second to the first is from 1 is noise.
+BEFORE, AGAIN = "before", "before, again"
+# What this build is asked to do. The last way says what the other memory format costs.
 WAYS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "compile": {"compile": True},
@@ -45,10 +46,11 @@ PARTS = {
 }
 
 
-class Build:
-    """A process that trains with one build."""
+class Training:
+    """A process that trains with one build in one way."""
 
-    def __init__(self, checkout: Path, images: Path, threads: int) -> None:
+    def __init__(self, checkout: Path, images: Path, threads: int, settings: Mapping[str, Any]) -> None:
+        self._settings = dict(settings)
         environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": str(threads)}
         self._process = subprocess.Popen(
             [sys.executable, str(WORKER), str(images), str(threads)],
@@ -58,11 +60,11 @@ class Build:
             text=True,
         )
 
-    def ask(self, settings: Mapping[str, Any], *, profile: bool = False) -> Any:
+    def ask(self, *, profile: bool = False) -> Any:
         """Returns the seconds of the steps of a training, or the microseconds of its operators."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"settings": dict(settings), "profile": profile}) + "\n")
+        self._process.stdin.write(json.dumps({"settings": self._settings, "profile": profile}) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
@@ -79,16 +81,28 @@ def write_images(file: Path, images: int) -> None:
     np.savez(file, x_train=x, y_train=y, x_test=x[:1], y_test=y[:1])
 
 
-def timed(before: Build, now: Build, batch: int, depth: int, rounds: int) -> dict[str, list[float]]:
-    """Returns the median seconds of a step in each round: of the earlier build, and of this build in each way."""
-    common = {"batch": batch, "backbone": f"resnet-{depth}"}
-    asked = {BEFORE: (before, common)} | {name: (now, common | own) for name, own in WAYS.items()}
-    for build, settings in asked.values():
-        build.ask(settings)  # warm-up; compiles
-    seconds: dict[str, list[float]] = {name: [] for name in asked}
+def trainings(before: Path, now: Path, images: Path, threads: int, common: Mapping[str, Any]) -> dict[str, Training]:
+    """Starts a process for each way. What a process did before changes its times, so none trains in two ways.
+
+    Args:
+        before: Checkout of the earlier build.
+        now: Checkout of this build.
+        images: The file with the images.
+        threads: Threads of each process.
+        common: Settings of all trainings.
+    """
+    started = {name: Training(before, images, threads, common) for name in (BEFORE, AGAIN)}
+    return started | {name: Training(now, images, threads, {**common, **own}) for name, own in WAYS.items()}
+
+
+def timed(ways: Mapping[str, Training], rounds: int) -> dict[str, list[float]]:
+    """Returns the median seconds of a step in each round, for each way."""
+    for training in ways.values():
+        training.ask()  # warm-up; compiles
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
-        for name, (build, settings) in asked.items():
-            seconds[name].append(median(build.ask(settings)))
+        for name, training in ways.items():
+            seconds[name].append(median(training.ask()))
     return seconds
 
 
@@ -106,13 +120,12 @@ def summary(seconds: Mapping[str, list[float]]) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def profiles(now: Build, batch: int, depth: int) -> dict[str, dict[str, float]]:
-    """Returns for each way the part of a step's time that goes into each kind of operator. The parts add up to 1."""
+def profiles(ways: Mapping[str, Training]) -> dict[str, dict[str, float]]:
+    """Returns for each way of this build the part of a step's time that goes into each kind of operator. They add up to 1."""
     found = {}
-    for name, own in WAYS.items():
-        operators = now.ask({"batch": batch, "backbone": f"resnet-{depth}"} | own, profile=True)
+    for name in WAYS:
         parts = dict.fromkeys(PARTS, 0.0)
-        for operator, microseconds in operators.items():
+        for operator, microseconds in ways[name].ask(profile=True).items():
             parts[part_of(operator)] += microseconds
         whole = sum(parts.values())
         found[name] = {part: value / whole for part, value in parts.items()}

@@ -49,7 +49,7 @@ def test_a_tiny_run(load_experiment, builds, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["b", *map(str, options)])
     load_experiment("bench_training").main()
     result = json.loads(file.read_text())
-    assert set(result["summary"]) == {"before", *builds.WAYS}
+    assert set(result["summary"]) == {"before", "before, again", *builds.WAYS}
     assert all(len(times) == 2 for times in result["seconds"].values())
     for parts in result["profile"].values():
         assert sum(parts.values()) == pytest.approx(1)

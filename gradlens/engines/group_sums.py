@@ -72,7 +72,7 @@ class GroupSums:
                 if self.selections[number].index.numel():
                     self.add(number, self._params[position], gradient)
         return [
-            [None if g is None else g.to(p.dtype) for g, p in zip(vector, self._params, strict=True)]
+            [g if g is None or g.dtype is p.dtype else g.to(p.dtype) for g, p in zip(vector, self._params, strict=True)]
             for vector in self._sums
         ]
 

@@ -224,7 +224,8 @@ class StepMeter:
             return self._positions.of(0, known)
         # If a loss is not finite, the total minus the other vectors is NaN. Only losses on the CPU are read: no device waits.
         if not present or any(
-            loss.device.type == "cpu" and not math.isfinite(loss.detach().sum().item()) for loss in losses
+            loss.device.type == "cpu" and not math.isfinite((loss if loss.numel() == 1 else loss.detach().sum()).item())
+            for loss in losses
         ):
             return None
         component, _ = present[0]

@@ -53,12 +53,13 @@ class LayerParts:
         """
         if not self.checked:
             return math.nan
-        used = np.flatnonzero(signs)
-        near = products[list(self.checked)].sum(0)[np.ix_(used, used)]
-        size = float(near[-1, -1])
-        if not np.isfinite(near).all():
+        near: Floats = products[list(self.checked)].sum(0) if len(self.checked) > 1 else products[self.checked[0]]
+        if not signs.all():  # the product of 0 and a number that is not finite is none
+            near, signs = near[np.ix_(signs != 0, signs != 0)], signs[signs != 0]
+        gap, size = float(signs @ near @ signs), float(near[-1, -1])
+        if not (math.isfinite(gap) and math.isfinite(size)):
             return math.nan
-        gap = max(float(signs[used] @ near @ signs[used]), 0.0)
+        gap = max(gap, 0.0)
         if not size:
             return math.inf if gap else math.nan
         return math.sqrt(gap) / math.sqrt(size)

@@ -189,7 +189,6 @@ def compare_builds(args: argparse.Namespace) -> dict[str, Any]:
     clock = "CPU time of the thread" if args.threads == 1 else "time on the clock"
     facts = {
         "base": git_commit(base),
-        "now": git_commit(here),
         "clock": clock,
         "load_average": os.getloadavg()[0],
         "ways": builds.WAYS,

@@ -37,8 +37,9 @@ class LayerParts:
         if self.layers == tuple(range(self.count)):
             return products
         found = np.zeros((self.count, *products.shape[1:]))
-        for layer, part in zip(self.layers, products, strict=True):
-            found[layer] += part
+        with np.errstate(invalid="ignore"):  # infinity minus infinity
+            for layer, part in zip(self.layers, products, strict=True):
+                found[layer] += part
         return found
 
     def residual(self, products: Floats, signs: Floats) -> float:
@@ -53,10 +54,11 @@ class LayerParts:
         """
         if not self.checked:
             return math.nan
-        near: Floats = products[list(self.checked)].sum(0) if len(self.checked) > 1 else products[self.checked[0]]
-        if not signs.all():  # the product of 0 and a number that is not finite is none
-            near, signs = near[np.ix_(signs != 0, signs != 0)], signs[signs != 0]
-        gap, size = float(signs @ near @ signs), float(near[-1, -1])
+        with np.errstate(invalid="ignore"):  # infinity minus infinity
+            near: Floats = products[list(self.checked)].sum(0) if len(self.checked) > 1 else products[self.checked[0]]
+            if not signs.all():  # the product of 0 and a number that is not finite is none
+                near, signs = near[np.ix_(signs != 0, signs != 0)], signs[signs != 0]
+            gap, size = float(signs @ near @ signs), float(near[-1, -1])
         if not (math.isfinite(gap) and math.isfinite(size)):
             return math.nan
         gap = max(gap, 0.0)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gradlens import ClassGroups, Lens
-from tests.tracking.test_calls_of_a_step import Calls
+from tests.tracking.counted_calls import Calls
 
 TWO = ClassGroups({"head": range(7), "tail": range(7, 10)}, 10)
 TEN = ClassGroups.per_class(10)

@@ -52,3 +52,10 @@ def test_nothing_beside_nothing_has_no_residual():
     vectors[0] = 1
     assert PARTS.residual(products(vectors), np.array([-1.0, 1.0])) == math.inf
     assert math.isnan(layer_parts((0,), 1, ()).residual(np.ones((1, 2, 2)), np.array([-1.0, 1.0])))
+
+
+def test_infinite_vectors_are_quiet():
+    products = np.array([[[math.inf, -math.inf], [-math.inf, math.inf]], [[1.0, math.inf], [math.inf, -math.inf]]])
+    parts = layer_parts((0, 0), 1, (1,))
+    assert np.isnan(parts.by_layer(products)[0, 1, 1])
+    assert math.isnan(layer_parts((0, 1), 2, (0, 1)).residual(products, np.array([-1.0, 1.0])))

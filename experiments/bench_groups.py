@@ -4,7 +4,8 @@
 
 Each way takes steps in turns with a plain step, on one thread, and processor time counts, so a busy machine slows both alike.
 The limit is a forward pass with a backward pass for each group in the batch: what a loop by hand takes that adds up nothing.
-Memory is the peak of the second step, each way in a process of its own (see ``overhead/peaks.py``).
+Memory is the peak of the second step, each way in a process of its own (see ``overhead/peaks.py``). ``first_ms`` is the first
+step, which has the full check.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import json
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -37,6 +40,7 @@ ENGINES = ("masked", "split", "func")
 PEERS = BY_GROUP | {"torch.func by sample": func_by_sample}
 WAYS = ("plain", *ENGINES, *PEERS)
 SPLIT_LIMIT = 1.5
+CHECK = "gradlens.measure.pass_measuring.is_checked"
 
 
 def cases(batch: int, depth: int) -> dict[str, Case]:
@@ -49,7 +53,9 @@ def cases(batch: int, depth: int) -> dict[str, Case]:
 
 
 class LensStep:
-    """A training step with a lens that measures it.
+    """A training step with a lens that measures it. Only the first step is checked against pull-backs by themselves.
+
+    Otherwise the first measurements of ``split`` and ``func`` would hold mostly such checks, which a run has in every 50th.
 
     Attributes:
         lens: The lens.
@@ -61,7 +67,7 @@ class LensStep:
         Raises:
             Refusal: The engine cannot measure the model.
         """
-        self._training = training
+        self._training, self._first = training, True
         chosen = grouping(groups, training.case.classes)
         self.lens = Lens(
             training.model, chosen, optimizer=training.optimizer, every=1, engine=engine, announce=lambda _: None
@@ -72,7 +78,9 @@ class LensStep:
 
     def __call__(self) -> None:
         """Takes a step."""
-        self._training.measured(self.lens)
+        with nullcontext() if self._first else patch(CHECK, lambda *_, **__: False):
+            self._training.measured(self.lens)
+        self._first = False
 
 
 def step_of(training: Training, groups: int, way: str) -> Step:

@@ -12,6 +12,8 @@ from gradlens.estimation.interval import Interval
 GOAL = (0.92, 0.97)
 # If a smaller fraction of the series than this has an interval, the row counts as refused.
 REFUSED = 0.05
+# A row with fewer intervals than this says little. It is counted with ten times as many series.
+FEW = 100
 
 
 def counted(found: list[Interval], truth: float) -> dict[str, Any]:

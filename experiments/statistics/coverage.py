@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from counts import GOAL, REFUSED, table, tally
+from counts import FEW, GOAL, REFUSED, table, tally
 from simulated_runs import from_vectors, like, verdicts
 from simulated_series import distortions, fitted, intervals
 
@@ -34,7 +34,8 @@ OUT = Path(__file__).parents[1] / "results" / "statistics"
 HOLDS = (
     f'The column "holds" says whether the intervals that are given cover the truth in {GOAL[0]:.0%} to {GOAL[1]:.0%} of cases, '
     f"but for two standard errors of the simulation: yes, more, less; refused: fewer than {REFUSED:.0%} of the series get an "
-    "interval, the others get the reason why not.\n"
+    f"interval, the others get the reason why not. A row with fewer than {FEW} intervals of series has ten times as many "
+    "series.\n"
 )
 FITTED = (
     "The smooth course of a recorded series is a running mean. It holds some of the noise that was recorded, and the noise that "
@@ -44,7 +45,7 @@ FITTED = (
 )
 DISTORTION = (
     "There is no interval where the bias of noise, known only within a bound, is large against the standard error: for many "
-    "groups near their fractions. Series in a row: 200 or more, as many as the time allows.\n"
+    "groups near their fractions. Series in a row: 60 or more, as many as the time allows.\n"
 )
 NOTE = (
     "For claims about two runs, supported and contradicted are both wrong (5 % together would be right); those about one run may "

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from counts import counted
+from counts import FEW, REFUSED, counted
 from scipy.signal import lfilter
 from scipy.stats import spearmanr
 
@@ -89,6 +89,9 @@ def intervals(repeats: int, seed: int) -> list[dict[str, Any]]:
                     if not (trend and name == "rank correlation"):
                         found[name].append(of(x, y))
             for name, those in found.items():
+                if REFUSED * repeats <= sum(i.measurable for i in those) < FEW:
+                    more = (noise(steps, 2, phi, heavy, rng) + course - np.mean(course) for _ in range(9 * repeats))
+                    those += [ESTIMATES[name](*both.T) for both in more]
                 if those:
                     row = {"quantity": name, "process": named(phi, heavy, trend), "steps": steps}
                     rows.append(row | counted(those, truth if name == "rank correlation" else 0.0))
@@ -110,7 +113,7 @@ def distortions(repeats: int, seed: int) -> list[dict[str, Any]]:
                 for steps in (8, 30, 130, 1000, 5000):
                     rng = np.random.default_rng([seed, groups, int(100 * truth), int(10 * phi), steps])
                     values, plain, level, found = [], [], [], []
-                    for _ in range(max(200, min(repeats, repeats * 40_000 // (groups * steps)))):
+                    for _ in range(max(60, min(repeats, repeats * 40_000 // (groups * steps)))):
                         drawn = noise(steps, groups, phi, False, rng) / groups
                         shares = fractions + truth * slope + drawn - drawn.mean(1, keepdims=True)
                         one = distance(shares, fractions)

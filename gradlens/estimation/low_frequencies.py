@@ -35,6 +35,8 @@ TREND = 2
 FEWEST_POWERS = 4
 # The part of the AR(1) bandwidth n (1 - phi) / (pi sqrt(phi)) that is used, and how many standard errors are added to phi.
 BANDWIDTH, CAUTION = 0.45, 2.0
+# Series with fewer steps than this get more caution: few of them are fast enough by chance, and those would cover too rarely.
+SHORT, SHORT_CAUTION = 100, 2.5
 # If the power falls from the lowest quarter to the rest with this confidence, only half as many powers are averaged.
 FALLING = 0.8
 _PHI = np.linspace(-0.5, 0.99, 150)
@@ -77,7 +79,7 @@ def usable(power: Floats, slowness: float = 0.0) -> int:
         slowness: A lower bound of the AR(1) coefficient of the series, if one is known from elsewhere.
     """
     n = len(power) + TREND + 1
-    phi = at_most(max(ar1_coefficient(power, FEWEST_POWERS), slowness), n, CAUTION)
+    phi = at_most(max(ar1_coefficient(power, FEWEST_POWERS), slowness), n, CAUTION if n >= SHORT else SHORT_CAUTION)
     if phi > 0.02:
         most = min(len(power), int(BANDWIDTH * n * (1 - phi) / (math.pi * math.sqrt(phi))) - TREND)
     else:

@@ -31,7 +31,7 @@ from gradlens.tracking.options import parse_budget
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _BUDGET = f"{DEFAULT_BUDGET:.0%}"
-_METHODS = "; ".join(f"{method.name}: {method.summary}" for method in METHODS.values())
+_METHODS = "; ".join(f"{method.name}: {method.described}" for method in METHODS.values())
 _DATASETS = f"{', '.join(NAMES)}, an .npz file, or a folder with train/ and val/ or test/"
 
 

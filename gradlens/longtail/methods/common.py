@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
+
+import torch
+from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
@@ -51,6 +55,23 @@ def schedule(settings: Settings) -> Schedule:
     if kind == "steps":
         return Steps(tuple(float(at) for at in settings["steps_at"]), float(settings["steps_by"]), warm_up)
     raise LongTailError(f"schedule={kind!r}; choose 'steps' or 'cosine'")
+
+
+def train_counts(task: Task) -> Tensor:
+    """Returns [C] float64 training images per class. ``task.counts`` are others if the training set was balanced."""
+    return torch.bincount(task.train.labels, minlength=task.num_classes).double()
+
+
+def not_negative(settings: Settings, name: str) -> float:
+    """Returns a setting that must be a finite number of at least 0.
+
+    Raises:
+        LongTailError: It is below 0, infinite or NaN.
+    """
+    value = float(settings[name])
+    if not 0 <= value < math.inf:
+        raise LongTailError(f"{name}={value}; it must be a finite number of at least 0")
+    return value
 
 
 def positive(settings: Settings, name: str) -> int:

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods.common import train_counts
 from gradlens.longtail.methods.method import Method
-from gradlens.longtail.methods.single_phase import one_phase
+from gradlens.longtail.methods.single_phase import one_phase, ordinary
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
@@ -44,7 +45,7 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
     tau = float(settings["tau"])
     if not tau >= 0:
         raise LongTailError(f"tau={tau}; the weight of the class frequencies must be at least 0")
-    counts = torch.bincount(task.train.labels, minlength=task.num_classes).double()
+    counts = train_counts(task)
     offsets = tau * torch.log(counts / counts.sum() + SMALLEST)
     return one_phase(method, task, settings, AdjustedCrossEntropy(offsets))
 
@@ -54,10 +55,7 @@ LOGIT_ADJUSTMENT = Method(
     "cross-entropy of logits with the log class frequencies added in training",
     {
         "tau": Setting(1.0, "Menon et al. 2021, both of their variants"),
-        "classifier": Setting("linear", "Menon et al. 2021"),
-        "scale": Setting(10.0, "gradlens: as of the other methods, where the classifier is cosine"),
-        "sampler": Setting("shuffled", "Menon et al. 2021"),
-        "compute": Setting(1, "gradlens: multiple of the epochs"),
+        **ordinary("Menon et al. 2021"),
     },
     partial(_recipe, "logit-adjustment"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gradlens.longtail.recipe.recipe import Recipe
@@ -20,12 +20,19 @@ class Method:
         summary: One line that describes it.
         settings: Its own hyper-parameters with their sources. They replace those of the data set.
         recipe: Maps a task and all settings to the recipe that `fit` runs.
+        approximate: Why it cannot follow its reference exactly; "" if it does. Help texts and run.json say it.
     """
 
     name: str
     summary: str
     settings: Mapping[str, Setting]
     recipe: Callable[[Task, Settings], Recipe]
+    approximate: str = ""
+
+    @property
+    def described(self) -> str:
+        """The summary, and why the method is approximate if it is."""
+        return f"{self.summary} (approximate: {self.approximate})" if self.approximate else self.summary
 
     def on(self, task: Task, changes: Mapping[str, Any] | None = None, source: str = "command line") -> Recipe:
         """Returns the recipe of this method for a task.
@@ -38,4 +45,5 @@ class Method:
         Raises:
             LongTailError: A setting is unknown, or has a value that it cannot have.
         """
-        return self.recipe(task, task.settings.plus(self.settings).changed(changes or {}, source))
+        recipe = self.recipe(task, task.settings.plus(self.settings).changed(changes or {}, source))
+        return replace(recipe, approximate=self.approximate)

@@ -23,6 +23,6 @@ def find_method(name: str) -> Method:
         LongTailError: There is no such method.
     """
     if name not in METHODS:
-        listed = "\n".join(f"  {method.name:17} {method.summary}" for method in METHODS.values())
+        listed = "\n".join(f"  {method.name:17} {method.described}" for method in METHODS.values())
         raise LongTailError(f"no method {name!r}; there are\n{listed}")
     return METHODS[name]

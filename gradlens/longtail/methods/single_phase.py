@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import cosine_network, positive, schedule, sgd
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.terms import cross_entropy
-from gradlens.longtail.recipe.phases import LossOfStep, TrainingPhase
+from gradlens.longtail.networks.network import Network
+from gradlens.longtail.recipe.phases import Forward, LossOfStep, TrainingPhase, classify
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
@@ -17,21 +19,42 @@ from gradlens.longtail.recipe.visiting import visiting
 SCALE = Setting(10.0, "gradlens: the paper names no initial scale")
 
 
-def one_phase(method: str, task: Task, settings: Settings, loss: LossOfStep = cross_entropy) -> Recipe:
+def ordinary(source: str) -> dict[str, Setting]:
+    """Returns the settings of one phase with a linear classifier and plain shuffling.
+
+    Args:
+        source: The paper that trains in this way.
+    """
+    return {
+        "classifier": Setting("linear", source),
+        "scale": SCALE,
+        "sampler": Setting("shuffled", source),
+        "compute": Setting(1, "gradlens: multiple of the epochs"),
+    }
+
+
+def one_phase(
+    method: str,
+    task: Task,
+    settings: Settings,
+    loss: LossOfStep = cross_entropy,
+    *,
+    network: Callable[[], Network] | None = None,
+    forward: Forward = classify,
+) -> Recipe:
     """Returns the recipe that trains on all classes at once.
 
     Args:
         method: Name of the method.
         task: The task.
-        settings: The settings of the data set, and "classifier" ("linear" or "cosine"), "sampler" and "compute".
+        settings: The settings of the data set, and "sampler", "compute" and, without ``network``, "classifier" and "scale".
         loss: The loss that is minimised.
+        network: Makes the network; None = the task's, with the classifier "linear" or "cosine" of the settings.
+        forward: The forward pass.
 
     Raises:
         LongTailError: A setting has a value that it cannot have.
     """
-    kind = settings["classifier"]
-    if kind not in ("linear", "cosine"):
-        raise LongTailError(f"classifier={kind!r}; choose 'linear' or 'cosine'")
     phase = TrainingPhase(
         name="all classes",
         epochs=positive(settings, "epochs") * positive(settings, "compute"),
@@ -40,9 +63,16 @@ def one_phase(method: str, task: Task, settings: Settings, loss: LossOfStep = cr
         visiting=visiting(settings["sampler"]),
         sgd=sgd(settings),
         schedule=schedule(settings),
+        forward=forward,
     )
-    build = cosine_network(task, settings) if kind == "cosine" else partial(task.network, settings, False)
-    return Recipe(method, (phase,), build, settings)
+    return Recipe(method, (phase,), network or _network(task, settings), settings)
+
+
+def _network(task: Task, settings: Settings) -> Callable[[], Network]:
+    kind = settings["classifier"]
+    if kind not in ("linear", "cosine"):
+        raise LongTailError(f"classifier={kind!r}; choose 'linear' or 'cosine'")
+    return cosine_network(task, settings) if kind == "cosine" else partial(task.network, settings, False)
 
 
 def _plain(name: str, summary: str, compute: int) -> Method:
@@ -58,12 +88,7 @@ def _plain(name: str, summary: str, compute: int) -> Method:
 CE = Method(
     "ce",
     "cross-entropy, linear classifier, plain shuffling",
-    {
-        "classifier": Setting("linear", "Cao et al. 2019"),
-        "scale": SCALE,
-        "sampler": Setting("shuffled", "Cao et al. 2019"),
-        "compute": Setting(1, "gradlens: multiple of the epochs"),
-    },
+    ordinary("Cao et al. 2019"),
     partial(one_phase, "ce"),
 )
 PLAIN = _plain("plain", "the paper's 'plain': cosine classifier, progressive sampling, all classes at once", 1)

@@ -20,12 +20,14 @@ class Recipe:
         phases: One or more phases, in order.
         network: Makes a newly initialised network.
         settings: All hyper-parameters with their sources.
+        approximate: Why the method cannot follow its reference exactly; "" if it does.
     """
 
     method: str
     phases: tuple[TrainingPhase, ...]
     network: Callable[[], Network]
     settings: Settings
+    approximate: str = ""
 
     @property
     def epochs(self) -> int:

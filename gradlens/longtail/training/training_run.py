@@ -80,9 +80,11 @@ def run_training(
     path = Path(folder)
     if resume and (path / RESULT).is_file():
         return Trained(path, None, _finished(path / RESULT, training_identity(recipe, task, seed, max_steps)))
-    extra = {"source": task.source} | (
-        {} if start is None else {"branched_after_phase": recipe.phases[start.phase].name}
-    )
+    extra = {"source": task.source}
+    if start is not None:
+        extra["branched_after_phase"] = recipe.phases[start.phase].name
+    if recipe.approximate:
+        extra["approximate"] = recipe.approximate
     watcher = _watcher(recipe, task, path, watching, seed, resume, extra)
     try:
         fitted = fit(

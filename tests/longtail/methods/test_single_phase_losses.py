@@ -1,0 +1,54 @@
+"""The methods with one phase and a loss of their own: a cut training ends as one in a piece, and the lens measures it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gradlens import Run
+from gradlens.longtail.methods import find_method
+from gradlens.longtail.training.checkpoint import FILE
+from gradlens.longtail.training.fit import fit
+from gradlens.longtail.training.training_run import run_training
+from gradlens.longtail.training.watching import Watching
+from tests.longtail.same_state import assert_same
+
+METHODS = {
+    "focal": {},
+    "cb-ce": {},
+    "cb-focal": {},
+    "balanced-softmax": {},
+}
+
+
+class Cut(Exception):
+    """The training is cut off here."""
+
+
+@pytest.mark.parametrize(("method", "settings"), METHODS.items(), ids=METHODS)
+def test_a_cut_training_resumes_bit_identical(task, tmp_path, method, settings):
+    recipe = find_method(method).on(task, {"epochs": 2, **settings})
+
+    def cut(row):
+        raise Cut
+
+    with pytest.raises(Cut):
+        fit(recipe, task, folder=tmp_path / "cut", on_epoch=cut)
+    fit(recipe, task, folder=tmp_path / "cut", resume=True)
+    fit(recipe, task, folder=tmp_path / "whole")
+    cut_off, whole = (torch.load(tmp_path / name / FILE, weights_only=True) for name in ("cut", "whole"))
+    assert_same(cut_off, whole)
+
+
+@pytest.mark.parametrize(("method", "settings"), METHODS.items(), ids=METHODS)
+def test_the_lens_measures_it_and_changes_nothing(task, tmp_path, method, settings):
+    recipe = find_method(method).on(task, {"epochs": 1, **settings})
+    run_training(recipe, task, tmp_path / "watched", watching=Watching(every=2, probe_every=0))
+    plain = fit(recipe, task)
+    watched = torch.load(tmp_path / "watched" / FILE, weights_only=True)
+    assert_same(watched["model"], plain.learner.model.state_dict())
+    run = Run(tmp_path / "watched")
+    assert len(run.steps) >= 5
+    shares = [run.share(name) for name in ("head", "tail", "rest") if name in run.names]
+    assert np.nansum(shares, axis=0) == pytest.approx(np.ones(len(run.steps)), abs=1e-4)

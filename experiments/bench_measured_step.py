@@ -37,6 +37,8 @@ RESULTS = Path(__file__).resolve().parent / "results" / "bench_measured_step.jso
 WORKER = Path(__file__).resolve().parent / "overhead" / "measured_cycles.py"
 # What this build may add, as a fraction of what the earlier one adds, by the number of groups.
 GOALS = {2: 1 / 3, 10: 1 / 4}
+# Most trainings on digits of each build.
+DIGITS = 3
 # Until then, some of the measured steps are checked, which takes longer.
 WARM = 55
 
@@ -50,6 +52,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--cycles", type=int, default=12, help="cycles of a turn")
     parser.add_argument("--warm", type=int, default=WARM, help="cycles before the first turn")
+    parser.add_argument("--digits", type=int, default=10_000, help="steps of the training on digits")
     parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args(arguments)
 
@@ -82,6 +85,13 @@ class Build:
         seconds = json.loads(self._process.stdout.readline())
         return median(plain for plain, _ in seconds) / STEPS, median(lens - plain for plain, lens in seconds)
 
+    def digits(self, name: str, steps: int) -> int:
+        """Trains on the digits of the demo within a budget of 5 %, and returns how many of the steps were measured."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print("digits", name, steps, file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
     def end(self) -> None:
         """Ends it."""
         self._process.communicate("")
@@ -101,6 +111,19 @@ def rounds_of(builds: tuple[Build, Build], groups: int, engine: str, args: argpa
         "added_ms": {name: summary(values) for name, values in added.items()},
         "ratio": summary(ratios),
         "goal": GOALS[groups],
+    }
+
+
+def digits_of(builds: tuple[Build, Build], args: argparse.Namespace) -> dict[str, Any]:
+    """Returns how many of the steps both builds measure on the digits within the same budget, and the ratio."""
+    found = [
+        [build.digits(f"digits{number}", args.digits) for build in builds] for number in range(min(args.rounds, DIGITS))
+    ]
+    columns = dict(zip(("base", "new"), zip(*found, strict=True), strict=True))
+    return {
+        "steps": args.digits,
+        "measured": {name: summary(list(map(float, values))) for name, values in columns.items()},
+        "ratio": summary([new / base for base, new in found]),
     }
 
 
@@ -128,7 +151,15 @@ more than a plain one, earlier and new. *Ratio*: new over earlier, median with 9
             f"| {groups} | {engine} | {each['plain_ms']:.2f} | {base} | {new} | {ratio:.2f} ({lower:.2f} to {upper:.2f}) | "
             f"{each['goal']:.2f} |"
         )
-    return head + "\n".join(lines) + "\n"
+    digits = result["digits"]
+    base, new = (f"{m:.0f} ({lo:.0f} to {hi:.0f})" for m, lo, hi in (digits["measured"][b] for b in ("base", "new")))
+    ratio, lower, upper = digits["ratio"]
+    tail = f"""
+On the digits of `gradlens demo` (MLP 64-64-10, two groups, engine `split`), a budget of 5 % measures {base} of
+{digits["steps"]:,} steps with the earlier build and {new} with the new one: {ratio:.2f} times as many ({lower:.2f} to
+{upper:.2f}).
+"""
+    return head + "\n".join(lines) + "\n" + tail
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -138,6 +169,7 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as base, tempfile.TemporaryDirectory() as new:
         builds = Build(args.base, base, args.warm), Build(HERE, new, args.warm)
         steps = {f"{k} {e}": rounds_of(builds, k, e, args) for k in GROUPS for e in ENGINES}
+        digits = digits_of(builds, args)
         for build in builds:
             build.end()
     result = {
@@ -147,6 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
         "hardware": hardware("cpu"),
         "settings": {"rounds": args.rounds, "cycles": args.cycles, "steps": STEPS},
         "steps": steps,
+        "digits": digits,
     }
     Console().print(table(result))
     args.results.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,8 @@
     PYTHONPATH=BUILD python measured_cycles.py FOLDER WARM
 
 Each line that it reads says groups, engine and cycles. It answers with the CPU seconds of each cycle: [plain, with a lens].
+The line "digits NAME STEPS" lets it train on the digits of ``gradlens demo`` within the default budget of 5 %. It answers with
+the number of measured steps.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from sklearn.datasets import load_digits
 from torch import nn
 
 import gradlens
@@ -46,6 +49,26 @@ def cycle(groups: int, engine: str | None, out: str) -> Callable[[], None]:
     return run
 
 
+def measured_digits(out: str, steps: int) -> int:
+    """Trains on handwritten digits within the default budget, and returns how many steps were measured."""
+    data = load_digits()
+    x, y = torch.from_numpy(data.data / 16).float(), torch.from_numpy(data.target)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    groups = ClassGroups({"head": range(7), "tail": range(7, 10)}, 10)
+    measured, last = 0, None
+    with Lens(model, groups, optimizer=optimizer, budget=0.05, out=out) as lens:
+        for _ in range(steps):
+            rows = torch.randint(len(y), (64,))
+            lens.backward(F.cross_entropy(model(x[rows]), y[rows]), y[rows])
+            optimizer.step()
+            optimizer.zero_grad()
+            measured += lens.last is not last
+            last = lens.last
+    return measured
+
+
 def work(folder: str, warm: int) -> None:
     """Measures for the process that started this one. Each line it is given says groups, engine and cycles."""
     torch.set_num_threads(1)
@@ -57,6 +80,9 @@ def work(folder: str, warm: int) -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         groups, engine, cycles = line.split()
+        if groups == "digits":
+            print(measured_digits(f"{folder}/{engine}", int(cycles)), flush=True)
+            continue
         seconds = []
         for _ in range(int(cycles)):
             times = [time.process_time()]

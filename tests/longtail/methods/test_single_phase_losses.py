@@ -19,6 +19,9 @@ METHODS = {
     "cb-ce": {},
     "cb-focal": {},
     "balanced-softmax": {},
+    "ldam": {},
+    "ldam-drw": {"weighted_from": 0.5},  # the second epoch of two is weighted
+    "mixup": {},
 }
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from gradlens.longtail.data.image_set import ImageSet
 from gradlens.longtail.data.labelled_images import TensorImages
-from gradlens.longtail.methods import CE, DUAL_PHASE
+from gradlens.longtail.methods import CE, DUAL_PHASE, find_method
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.processes import Processes
 from gradlens.longtail.recipe.task import Task
@@ -66,10 +66,13 @@ def train(folder, method, options, tracked=True, resume=False, **named):
     return history, weights, learner.selected.tolist()
 
 
-@pytest.mark.parametrize("size", [2, 4])
-@pytest.mark.parametrize("method", [CE, DUAL_PHASE], ids=lambda method: method.name)
+@pytest.mark.parametrize(
+    ("method", "size"),
+    [(CE, 2), (CE, 4), (DUAL_PHASE, 2), (DUAL_PHASE, 4), (find_method("ldam-drw"), 2)],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_several_processes_do_what_one_does(tmp_path, method, size):
-    options = {}
+    options = {"weighted_from": 0.5} if method.name == "ldam-drw" else {}
     if method is DUAL_PHASE:
         options = {"memory": 5} | ({"retention_reduction": "sum", "selection": "herding"} if size == 4 else {})
     history, weights, selected = train(tmp_path / "one", method, options)

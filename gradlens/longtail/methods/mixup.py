@@ -1,0 +1,70 @@
+"""Mixup (Zhang et al. 2018, "mixup: beyond empirical risk minimization", Section 1).
+
+Images and labels of a batch are mixed in pairs: lambda x + (1 - lambda) x', with lambda ~ Beta(alpha, alpha). The loss is the
+cross-entropy with the mixed labels, which equals lambda CE(z, y) + (1 - lambda) CE(z, y'). As in facebookresearch/mixup-cifar10
+(train.py) a batch has one lambda, and its partners are a permutation of it. If several processes train, they share the lambda;
+each finds partners in its own share of the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.single_phase import one_phase, ordinary
+from gradlens.longtail.recipe.learner import Learner
+from gradlens.longtail.recipe.phases import Step, classify
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.recipe.visiting import PhaseProgress
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A forward pass of mixed images. Its step has the mixed labels.
+
+    Attributes:
+        alpha: Both parameters of the Beta distribution.
+    """
+
+    alpha: float
+
+    def __call__(
+        self, learner: Learner, progress: PhaseProgress, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> Step:
+        """See ``Forward``. The labels become [b, C] soft labels."""
+        seed = int(torch.randint(2**63 - 1, (), generator=generator))
+        drawn = torch.tensor(np.random.default_rng(seed).beta(self.alpha, self.alpha), dtype=torch.float64)
+        share = float(learner.processes.as_the_first(drawn, learner.device))
+        partners = torch.randperm(len(images), generator=generator).to(images.device)
+        one_hot = F.one_hot(labels, learner.num_classes).to(images.dtype)
+        mixed, soft = (share * rows + (1 - share) * rows[partners] for rows in (images, one_hot))
+        return classify(learner, progress, mixed, soft, generator)
+
+
+def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
+    alpha = float(settings["alpha"])
+    if not 0 < alpha < math.inf:
+        raise LongTailError(f"alpha={alpha}; it must be a finite number above 0 (towards 0, images are hardly mixed)")
+    return one_phase(method, task, settings, forward=Mix(alpha))
+
+
+MIXUP = Method(
+    "mixup",
+    "cross-entropy of images and labels that are mixed in pairs",
+    {
+        "alpha": Setting(1.0, "Zhang et al. 2018, on CIFAR"),
+        **ordinary("Zhang et al. 2018"),
+    },
+    partial(_recipe, "mixup"),
+)
+METHODS = (MIXUP,)

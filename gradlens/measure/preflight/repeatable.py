@@ -151,7 +151,7 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 def _random_state(params: Sequence[nn.Parameter]) -> list[Any]:
     devices = sorted({param.device.index or 0 for param in params if param.device.type == "cuda"})
     states = [torch.get_rng_state(), *(torch.cuda.get_rng_state(number) for number in devices)]
-    numpys = np.random.get_state()  # noqa: NPY002
+    numpys: Any = np.random.get_state()  # noqa: NPY002
     # A text of its 624 numbers would take 7 ms.
     numbers = (numpys[1].tobytes(), numpys[2:]) if isinstance(numpys, tuple) else repr(numpys)
     return [*(state.numpy().tobytes() for state in states), numbers, random.getstate()]

@@ -134,12 +134,13 @@ def require_same(path: Path, there: dict[str, Any], here: dict[str, Any]) -> Non
 
     Args:
         path: The file.
-        there: Identity of the training that wrote it.
+        there: Identity of the training that wrote it. It may lack the settings of ``_computed_then``.
         here: Identity of the present training.
 
     Raises:
         CheckpointError: It belongs to another training. The message says in what they differ.
     """
+    there = {key: value for key, value in _computed_then(there).items() if key in here} | there
     differences = [
         f"{key}: {there.get(key, 'absent')} there, {here.get(key, 'absent')} here"
         for key in dict.fromkeys([*there, *here])
@@ -151,6 +152,12 @@ def require_same(path: Path, there: dict[str, Any], here: dict[str, Any]) -> Non
             f"{'; ...' if len(differences) > 5 else ''}); resume with the settings of the first start, or give another "
             "folder"
         )
+
+
+def _computed_then(identity: dict[str, Any]) -> dict[str, Any]:
+    """Returns how a training computed before these were settings."""
+    layout = "contiguous_format" if identity.get("data set") == "digits" else "channels_last"
+    return {"precision": "float32", "memory_format": layout, "compile": False}
 
 
 _FIELDS = tuple(Checkpoint.__dataclass_fields__)

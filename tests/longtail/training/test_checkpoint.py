@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from gradlens.longtail.training.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
+from gradlens.longtail.training.checkpoint import FILE, Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 
 IDENTITY = {"seed": 0}
 OLD = Checkpoint(IDENTITY, 0, 1, 5, {"w": torch.ones(100_000)}, {}, torch.arange(3), {}, [{"epoch": 1}])
@@ -54,3 +54,17 @@ def test_whoever_has_the_old_one_open_reads_it_to_its_end(tmp_path):
         save_checkpoint(tmp_path, NEW)
         assert start + reader.read() == before
     assert load_checkpoint(tmp_path, IDENTITY).epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "layout", "other"),
+    [("cifar100-lt", "channels_last", "contiguous_format"), ("digits", "contiguous_format", "channels_last")],
+)
+def test_a_training_from_before_a_setting_goes_on_with_what_it_did_then(tmp_path, data, layout, other):
+    then = IDENTITY | {"data set": data}  # names none of the settings
+    now = then | {"precision": "float32", "memory_format": layout, "compile": False}
+    save_checkpoint(tmp_path, dataclasses.replace(OLD, identity=then))
+    assert load_checkpoint(tmp_path, now).epoch == 1
+    for name, value in {"precision": "bfloat16", "memory_format": other, "compile": True}.items():
+        with pytest.raises(CheckpointError, match=f"{name}: {now[name]} there, {value} here"):
+            load_checkpoint(tmp_path, now | {name: value})

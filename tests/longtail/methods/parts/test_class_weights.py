@@ -10,9 +10,11 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.parts.class_weights import class_balanced_weights
 
 
-@pytest.mark.parametrize("beta", [Fraction(1, 2), Fraction(9, 10), Fraction(9999, 10000)], ids=str)
+@pytest.mark.parametrize(
+    "beta", [Fraction(1, 2), Fraction(9, 10), Fraction(9999, 10000), 1 - Fraction(1, 10**9)], ids=str
+)
 def test_weights_are_the_formula_in_exact_fractions(beta):
-    counts = (5, 3, 1)
+    counts = (50, 3, 1)
     raw = [(1 - beta) / (1 - beta**n) for n in counts]
     found = class_balanced_weights(torch.tensor(counts), float(beta))
     assert found.tolist() == pytest.approx([float(3 * weight / sum(raw)) for weight in raw], rel=1e-12)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens.longtail.methods.class_balanced_ce import BETA
-from gradlens.longtail.methods.common import not_negative, train_counts
+from gradlens.longtail.methods.common import check_classes, not_negative, train_counts
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.class_weights import class_balanced_weights
 from gradlens.longtail.methods.single_phase import one_phase
@@ -60,6 +60,7 @@ def _network(task: Task, settings: Settings) -> Network:
 
 
 def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
+    check_classes(method, task)  # with one class the first bias is infinite
     weights = class_balanced_weights(train_counts(task), float(settings["beta"]))
     loss = SigmoidFocal(weights, not_negative(settings, "gamma"))
     return one_phase(method, task, settings, loss, network=partial(_network, task, settings))

@@ -62,6 +62,16 @@ def train_counts(task: Task) -> Tensor:
     return torch.bincount(task.train.labels, minlength=task.num_classes).double()
 
 
+def check_classes(method: str, task: Task) -> None:
+    """Makes sure that there are classes to tell apart.
+
+    Raises:
+        LongTailError: The task has a single class.
+    """
+    if task.num_classes < 2:
+        raise LongTailError(f"{method} needs at least two classes, and {task.name} has {task.num_classes}")
+
+
 def not_negative(settings: Settings, name: str) -> float:
     """Returns a setting that must be a finite number of at least 0.
 

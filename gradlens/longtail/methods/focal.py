@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradlens.longtail.methods.common import not_negative
+from gradlens.longtail.methods.common import check_classes, not_negative
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.single_phase import one_phase, ordinary
 from gradlens.longtail.recipe.phases import Step
@@ -43,6 +43,7 @@ class SoftmaxFocal:
 
 
 def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
+    check_classes(method, task)  # with one class log(1 - p) is -inf
     return one_phase(method, task, settings, SoftmaxFocal(not_negative(settings, "gamma")))
 
 

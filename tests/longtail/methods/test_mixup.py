@@ -16,6 +16,7 @@ from gradlens.longtail.methods.terms import cross_entropy
 from gradlens.longtail.recipe.processes import Processes
 from gradlens.longtail.recipe.visiting import PhaseProgress
 from tests.distributed.processes import together
+from tests.longtail.watched import watched
 
 ROWS = 12
 
@@ -80,6 +81,13 @@ def test_a_seed_gives_one_mixture_and_another_seed_another():
     again = [mixed(1.0, seed)[0].images for seed in (5, 5, 6)]
     assert torch.equal(again[0], again[1])
     assert not torch.equal(again[0], again[2])
+
+
+def test_a_training_sees_mixed_labels_that_add_up_to_one(task):
+    batches = watched(find_method("mixup").on(task, {"epochs": 1}), task).labels["all classes", 0]
+    sums = torch.cat([labels.sum(1) for labels in batches])
+    assert torch.allclose(sums, torch.ones(342))  # an epoch of the digits
+    assert len({round(float(labels.max(1).values.min()), 5) for labels in batches}) > 5  # another share in each batch
 
 
 def parts(seed):

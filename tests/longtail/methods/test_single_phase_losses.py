@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from gradlens import Run
+from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import find_method
 from gradlens.longtail.training.checkpoint import FILE
 from gradlens.longtail.training.fit import fit
 from gradlens.longtail.training.training_run import run_training
 from gradlens.longtail.training.watching import Watching
 from tests.longtail.same_state import assert_same
+from tests.longtail.tiny_training import tiny_task
 
 METHODS = {
     "focal": {},
@@ -55,6 +59,13 @@ def test_the_lens_measures_it_and_changes_nothing(task, tmp_path, method, settin
     assert len(run.steps) >= 5
     shares = [run.share(name) for name in ("head", "tail", "rest") if name in run.names]
     assert np.nansum(shares, axis=0) == pytest.approx(np.ones(len(run.steps)), abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["focal", "cb-focal"])
+def test_a_single_class_is_refused_where_the_loss_needs_others(task, method):
+    single = dataclasses.replace(tiny_task((6,)), settings=task.settings)
+    with pytest.raises(LongTailError, match=f"{method} needs at least two classes, and tiny has 1"):
+        find_method(method).on(single)
 
 
 def few_shot_accuracy(method, task):

@@ -57,6 +57,7 @@ def test_the_lens_measures_it_and_changes_nothing(task, tmp_path, method, settin
     assert_same(watched["model"], plain.learner.model.state_dict())
     run = Run(tmp_path / "watched")
     assert len(run.steps) >= 5
+    assert np.nanmax(run.residual) < 1e-4  # the groups' gradients add up to the whole one's
     shares = [run.share(name) for name in ("head", "tail", "rest") if name in run.names]
     assert np.nansum(shares, axis=0) == pytest.approx(np.ones(len(run.steps)), abs=1e-4)
 

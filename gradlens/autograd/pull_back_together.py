@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from gradlens.autograd.graph import edge_of, walk
+from gradlens.autograd.graph import Node, edge_of, walk
 from gradlens.autograd.parameter_hooks import silenced
 from gradlens.guards.own_pass import retains_gradients
 
@@ -39,12 +40,26 @@ def can_go_together(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], c
         return False
     entries = 0
     for number, node in enumerate(walk(map(edge_of, outputs), leaves=False)):
-        if number == NODES or node.name() not in KNOWN:
+        if number == NODES or node.name() not in KNOWN or _is_packed(node):
             return False
         entries += sum(prod(each.shape) for each in node._input_metadata)
         if entries * count > ENTRIES:
             return False
     return True
+
+
+def _is_packed(node: Node) -> bool:
+    """Says whether the script's code gives out what a node has saved, as in activation checkpointing.
+
+    Checkpointing runs a part of the forward pass again, which in a pass of many cotangents may draw no random numbers.
+    """
+    return any(getattr(node, name).unpack_hook is not None for name in _saved(node.__class__))
+
+
+@cache
+def _saved(kind: type) -> tuple[str, ...]:
+    """Returns the names of the tensors that nodes of a kind save."""
+    return tuple(name for name in dir(kind) if name.startswith("_raw_saved_"))
 
 
 def gradients_together(

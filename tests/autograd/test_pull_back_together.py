@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.autograd.pull_back_together import NODES, can_go_together, gradients_together
+from gradlens.batch.rows import group_rows
+from gradlens.engines import pull_back
+from gradlens.groups import ClassGroups
 from gradlens.guards.script_hooks import hide
 
 
@@ -70,6 +75,31 @@ def test_only_well_known_operations_are_given_several() -> None:
     assert can_go_together([param * 2], [param], 3)
     assert not can_go_together([Counted.apply(param * 2)], [param], 3)  # type: ignore[no-untyped-call]
     assert not can_go_together([torch.fft.fft(param * 2).real], [param], 3)
+
+
+def checkpointed() -> tuple[Tensor, list[nn.Parameter]]:
+    model = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Dropout(0.4), nn.Linear(6, 4)).double()
+    return checkpoint(outputs_of, model, use_reentrant=False), list(model.parameters())
+
+
+def test_what_other_code_packs_is_unpacked_for_one_cotangent_at_a_time() -> None:
+    output, params = checkpointed()
+    assert not can_go_together([output], params, 3)
+    with torch.autograd.graph.save_on_cpu():
+        packed = params[0] * params[0]
+    assert not can_go_together([packed], params, 3)
+    assert can_go_together([params[0] * params[0]], params, 3)
+
+
+def test_each_group_of_a_checkpointed_model_has_the_gradient_of_its_own_pass() -> None:
+    output, params = checkpointed()
+    labels = torch.tensor([0, 1, 2, 3, 0, 1, 2, 0])
+    rows = group_rows(labels, ClassGroups.per_class(4), output)
+    losses = torch.nn.functional.cross_entropy(output, labels, reduction="none")
+    found = pull_back(AnchoredLosses([losses.sum()], [output]), rows, [(0, k) for k in range(4)], params)
+    for group, vector in enumerate(found):
+        expected = torch.autograd.grad(losses[labels == group].sum(), params, retain_graph=True)
+        torch.testing.assert_close(vector, list(expected), rtol=1e-12, atol=1e-12)
 
 
 def test_it_must_save_time_and_not_need_much_memory() -> None:

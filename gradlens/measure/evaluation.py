@@ -71,7 +71,8 @@ class Evaluation:
             rounding=step.rounding,
             scaled=step.scale is not None,
         )
-        parts = layer_parts(tuple(self._layer_of), self._layers, tuple(step.checked or ()) if checks else ())
+        checked = tuple(step.checked or ()) if checks else ()
+        parts = layer_parts(tuple(self._layer_of), self._layers, tuple(step.near), checked)
         whole = [*vectors.values(), total]
         sized = [vector for position, vector in vectors.items() if position != plan.update]
         if checks:

@@ -128,7 +128,8 @@ class StepMeter:
         present = [(c, k) for c in reached for k in with_mass]
         if step.checked is None:
             step.thorough = check
-            step.checked = range(len(self.params)) if check else nearest_parameters(anchors[0], self.params)
+            step.near = nearest_parameters(anchors[0], self.params)
+            step.checked = range(len(self.params)) if check else step.near
         if step.difference is None and self._has_total:
             step.difference = self._chosen_difference(losses, present, seen)
         wanted = [pair for pair in present if self._positions.of(*pair) != step.difference]

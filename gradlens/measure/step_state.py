@@ -49,6 +49,7 @@ class StepState:
         positions: The positions of its vectors.
         difference: Position of the vector that is the total minus the others; None before it is chosen.
         checked: Indices of the parameters over which that vector is also pulled back by itself; None before they are chosen.
+        near: Indices of the parameters of the layer next to the first anchor: those that are checked in most steps.
         thorough: Whether this is a checking step: ``checked`` holds all parameters, and the engine is compared, too.
         samples: The samples of the newest pass.
         evaluated: The result, if it was computed before the step ended.
@@ -62,6 +63,7 @@ class StepState:
     positions: Positions
     difference: int | None = None
     checked: Sequence[int] | None = None
+    near: Sequence[int] = ()
     thorough: bool = False
     samples: Samples | None = None
     evaluated: PendingResult | None = None

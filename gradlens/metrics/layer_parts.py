@@ -1,4 +1,4 @@
-"""LayerParts: a layer is measured in two parts if only some of its parameters are checked. The residual follows from these."""
+"""LayerParts: layers are measured in parts, so that the residual over some parameters follows from inner products, too."""
 
 from __future__ import annotations
 
@@ -68,15 +68,19 @@ class LayerParts:
 
 
 @lru_cache(maxsize=64)
-def layer_parts(layer_of: tuple[int, ...], count: int, checked: tuple[int, ...]) -> LayerParts:
+def layer_parts(layer_of: tuple[int, ...], count: int, near: tuple[int, ...], checked: tuple[int, ...]) -> LayerParts:
     """Divides layers into parts.
+
+    The parts are the same whatever is checked in a step. So sums are formed in one order, and a training that is resumed, in
+    which other steps are checked, records the same numbers.
 
     Args:
         layer_of: [P] the layer of each parameter.
         count: L, the number of layers.
-        checked: Indices of the parameters that are checked.
+        near: Indices of the parameters that have parts of their own.
+        checked: Indices of the parameters that are checked: those of ``near``, all, or none.
     """
-    sides = [(layer, index in set(checked)) for index, layer in enumerate(layer_of)]
+    sides = [(layer, index in set(near)) for index, layer in enumerate(layer_of)]
     # A layer without parameters here keeps its place, too.
     empty = [(layer, False) for layer in sorted(set(range(count)) - set(layer_of))]
     every = sorted({*sides, *empty})
@@ -85,5 +89,5 @@ def layer_parts(layer_of: tuple[int, ...], count: int, checked: tuple[int, ...])
         part_of=tuple(number[side] for side in sides),
         layers=tuple(layer for layer, _ in every),
         count=count,
-        checked=tuple(part for part, (_, is_checked) in enumerate(every) if is_checked),
+        checked=tuple(sorted({number[sides[index]] for index in checked})),
     )

@@ -35,7 +35,7 @@ def break_down(*_: Any, **__: Any) -> Any:
 # Each place breaks another stage of a measured step.
 STAGES = (
     "gradlens.measure.labelled_pass.group_rows",
-    "gradlens.measure.meter.cotangents",
+    "gradlens.autograd.cotangents.cotangents",
     "gradlens.batch.labelled.group_scores",
     "gradlens.measure.meter.StepMeter.hold",
     "gradlens.measure.processes.inner_products",
@@ -114,9 +114,9 @@ def test_an_engine_that_asks_for_the_backward_pass_twice_gets_it_once(monkeypatc
 
     measure = MaskedEngine.measure
 
-    def twice(engine: MaskedEngine, losses: Any, anchors: Any, rows: Any, wanted: Any, backward: Any) -> Any:
+    def twice(engine: MaskedEngine, passed: Any, rows: Any, wanted: Any, backward: Any) -> Any:  # noqa: ARG001
         backward()
-        return measure(engine, losses, anchors, rows, [], backward)
+        return measure(engine, passed, rows, [], backward)
 
     plain, _ = train_case("mlp")
     monkeypatch.setattr(MaskedEngine, "measure", twice)

@@ -40,7 +40,13 @@ def test_results_come_back_as_they_were_packed() -> None:
     plan = Plan(size=1, computed=(0,), difference=None, update=None)
     scores = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     pending = PendingResult.start(
-        plan, layer_parts((0, 1), 2, (1,)), products, scores, torch.tensor(7.0), torch.tensor(0.5), np.array([5.0, 6.0])
+        plan,
+        layer_parts((0, 1), 2, (1,), (1,)),
+        products,
+        scores,
+        torch.tensor(7.0),
+        torch.tensor(0.5),
+        np.array([5.0, 6.0]),
     )
     result = pending.result()
     assert result.layers.tolist() == [[[4.0]], [[1.0]]]

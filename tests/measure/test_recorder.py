@@ -40,7 +40,7 @@ def pending(
     # and a part of the total that makes the residual.
     rows = torch.tensor([[2 - 2 * residual, -(size**0.5)], [0, size**0.5], [0, 0], [2, 0]], dtype=torch.float64)
     return PendingResult.start(
-        plan, layer_parts((0,), 1, (0,)), (rows @ rows.T)[None], torch.zeros(2, 1), torch.tensor(loss),
+        plan, layer_parts((0,), 1, (0,), (0,)), (rows @ rows.T)[None], torch.zeros(2, 1), torch.tensor(loss),
         torch.tensor(disagreement), np.array([3.0]),
     )  # fmt: skip
 

@@ -114,7 +114,7 @@ def test_an_engine_that_asks_for_the_backward_pass_twice_gets_it_once(monkeypatc
 
     measure = MaskedEngine.measure
 
-    def twice(engine: MaskedEngine, passed: Any, rows: Any, wanted: Any, backward: Any) -> Any:  # noqa: ARG001
+    def twice(engine: MaskedEngine, passed: Any, rows: Any, wanted: Any, backward: Any) -> Any:
         backward()
         return measure(engine, passed, rows, [], backward)
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from operator import is_
+from types import NoneType
 from typing import Any
 
 from torch import nn
 
 # Methods of a class that decide what its modules compute.
 METHODS = ("forward", "_conv_forward")
+# The attributes that every module has: the dicts of its parameters, hooks and so on.
+OF_MODULES = frozenset(vars(nn.Module()))
+SETTINGS = (bool, int, float, str, NoneType)
 
 
 class ModuleSnapshot:
-    """The modules of a model, with their classes, attributes and parameters at one moment. They are compared by identity."""
+    """The modules of a model, with their classes, attributes and parameters at one moment. They are compared by identity.
+
+    A module may keep an activation as an attribute (an attention map, a hidden state). The snapshot does not hold it, since the
+    training would then need more memory: of such attributes only the type is compared.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         """Takes the snapshot.
@@ -34,7 +42,13 @@ class ModuleSnapshot:
 def _state(module: nn.Module) -> list[Any]:
     attributes, kind = vars(module), type(module)
     methods = [getattr(kind, name, None) for name in METHODS]
-    return [kind, *methods, *attributes, *attributes.values(), *module._parameters, *module._parameters.values()]
+    values = [
+        value if name in OF_MODULES or isinstance(value, SETTINGS) else type(value)
+        for name, value in attributes.items()
+    ]
+    params = module._parameters
+    dtypes = [param.dtype for param in params.values() if param is not None]
+    return [kind, *methods, *attributes, *values, *params, *params.values(), *dtypes]
 
 
 def _same(now: list[Any], before: list[Any]) -> bool:

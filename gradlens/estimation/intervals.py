@@ -123,14 +123,15 @@ def linear_interval(
     samples = min(len(x) for x in influences)
     if samples < FEWEST or not math.isfinite(value):
         return Interval.none(value, samples)
-    found = [_variance_of_mean(x, slowness) for x in influences]
+    unit = max(map(_unit, influences))
+    found = [_variance_of_mean(x / unit, slowness) for x in influences]
     if any(freedom == 0 for _, freedom in found):
         return Interval.none(value, samples, TOO_SLOW)
     total = sum(variance for variance, _ in found)
     # The variances of independent runs add up. Welch and Satterthwaite's rule gives the degrees of freedom of the sum.
     weights = sum(variance**2 / freedom for variance, freedom in found)
     freedom = total**2 / weights if weights > 0 else float(min(freedom for _, freedom in found))
-    reach = t_quantile((1 + level) / 2, freedom) * math.sqrt(total)
+    reach = t_quantile((1 + level) / 2, freedom) * math.sqrt(total) * unit
     return Interval(value, value - reach, value + reach, samples, freedom)
 
 
@@ -149,7 +150,8 @@ def _variance_of_mean(x: Floats, slowness: float) -> tuple[float, int]:
 def _gradient(statistic: Statistic, means: list[Floats], x: Floats, index: int) -> Floats:
     """Returns the derivative [M] of the statistic by the means of run ``index``, whose rows are ``x``."""
     derivative = np.zeros(x.shape[1])
-    for m, spread in enumerate(x.std(0)):
+    unit = _unit(x)
+    for m, spread in enumerate((x / unit).std(0) * unit):
         step = 1e-4 * spread
         if step > 0:
             ends = []
@@ -159,6 +161,14 @@ def _gradient(statistic: Statistic, means: list[Floats], x: Floats, index: int) 
                 ends.append(float(statistic(moved)))
             derivative[m] = (ends[0] - ends[1]) / (2 * step)
     return np.nan_to_num(derivative, posinf=0.0, neginf=0.0)
+
+
+def _unit(x: Floats) -> float:
+    """Returns a power of two about as large as the largest value; 1 if all are 0.
+
+    Divided by it, values keep all their digits, and variances and their squares stay in the range of float64.
+    """
+    return 2.0 ** (math.frexp(float(np.abs(x).max(initial=0.0)))[1] - 1) if x.any() else 1.0
 
 
 def _binned(x: Floats, most: int) -> Floats:

@@ -94,6 +94,19 @@ def test_hand_worked_values():
     assert difference(np.full(40, 5.0), np.full(50, 3.0)) == Interval(2.0, 2.0, 2.0, 40, 39.0)
 
 
+@pytest.mark.parametrize("exponent", [-900, -300, 300, 600, 1000])
+def test_huge_and_tiny_values_have_the_interval_of_usual_ones(exponent):
+    factor = 2.0**exponent
+    a, b = 1 + np.random.default_rng(3).standard_normal((2, 200))
+    for scaled, usual in (
+        (mean_interval(factor * a), mean_interval(a)),
+        (difference(factor * a, factor * b), difference(a, b)),
+    ):
+        expected = [factor * each for each in (usual.value, usual.low, usual.high)]
+        np.testing.assert_allclose([scaled.value, scaled.low, scaled.high], expected, rtol=1e-9, atol=0)
+        assert scaled.freedom == pytest.approx(usual.freedom)
+
+
 def test_a_function_of_means():
     rng = np.random.default_rng(0)
     columns = rng.normal([2.0, 3.0], 0.1, (300, 2))

@@ -134,7 +134,7 @@ class StepMeter:
             step.difference = self._chosen_difference(losses, present, seen)
         wanted = [pair for pair in present if self._positions.of(*pair) != step.difference]
         tested = [pair for pair in present if self._positions.of(*pair) == step.difference]
-        sums.add(self._positions.rest, self._around(summed(losses), anchors, seen))
+        sums.add(self._positions.rest, self._around(passed, seen))
         if step.checked:
             near = [self.params[i] for i in step.checked]
             for vector in pull_back(passed, rows, tested, near):
@@ -232,14 +232,16 @@ class StepMeter:
         component, _ = present[0]
         return self._positions.of(component, max((k for _, k in present), key=lambda k: seen.counts[k]))
 
-    def _around(self, loss: Tensor, anchors: Sequence[Tensor], rows: RowsByGroup) -> Grads | None:
+    def _around(self, passed: AnchoredLosses, rows: RowsByGroup) -> Grads | None:
         """Returns the gradient that goes around the anchors, or through rows of no group; None if there is no such path."""
+        loss, anchors = summed(passed.losses), passed.anchors
         found: Grads | None = None
         if bypasses(loss, anchors, self.params):
             with cut(anchors):
                 found = gradients([loss], self.params, [None])
         if rows.untracked > 0:
-            through = pull_back(AnchoredLosses([loss], anchors), outside(rows), [(0, 0)], self.params)[0]
+            whole = passed if len(passed.losses) == 1 else AnchoredLosses([loss], anchors)
+            through = pull_back(whole, outside(rows), [(0, 0)], self.params)[0]
             found = through if found is None else added(found, through)
         return found
 

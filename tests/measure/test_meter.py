@@ -11,6 +11,7 @@ from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import Layout
 from gradlens.batch.rows import group_rows
 from gradlens.engines import EngineSwitch
+from gradlens.groups import ClassGroups
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.processes import SingleProcess
 from tests.engines.zoo import GROUPS
@@ -119,3 +120,36 @@ def test_kept_vectors_outlive_clipping() -> None:
     found = pending.result().layers.sum(0)
     assert found[:4, :4].sum() == pytest.approx(truth, rel=1e-5)
     assert found[4, 4] == sum(p.numel() for p in model.parameters())
+
+
+class InPlace(torch.autograd.Function):
+    """A cross-entropy that writes its gradient over the one that it has saved, as fused losses do."""
+
+    @staticmethod
+    def forward(ctx, logits, labels):
+        ctx.saved = (logits.softmax(1) - F.one_hot(labels, logits.shape[1])) / len(labels)
+        return F.cross_entropy(logits, labels)
+
+    @staticmethod
+    def backward(ctx, g):
+        return ctx.saved.mul_(g), None
+
+
+def test_a_loss_is_differentiated_once_also_where_groups_leave_classes_out() -> None:
+    model = mlp()
+    (x, y), *_ = batches(1)
+    some = ClassGroups({"a": [0], "b": [1]}, GROUPS.num_classes)
+    layout = Layout.of(model)
+    meter = StepMeter(layout, some, 1, EngineSwitch("masked", model, layout.params, lambda *_: None), SingleProcess())
+    logits = model(x)
+    loss = 2 * InPlace.apply(logits, y)  # type: ignore[no-untyped-call]
+    expected = []
+    for chosen in (y == 0, y == 1, y > 1):
+        part = 2 * (F.cross_entropy(logits, y, reduction="none") * chosen).mean()
+        expected.append(torch.autograd.grad(part, list(model.parameters()), retain_graph=True))
+    # The training's own pass is not the matter here.
+    meter.measure([loss], [logits], y, group_rows(y, some, logits), lambda: None, check=False)
+    for position, vector in meter.passes.sums.vectors.items():
+        for found, right in zip(vector, expected[position], strict=True):
+            torch.testing.assert_close(found, right)
+    assert 2 in meter.passes.sums.vectors

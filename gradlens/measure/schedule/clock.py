@@ -41,6 +41,8 @@ class Clock:
         self._plain: deque[float] = deque(maxlen=WINDOW)
         self._typical = 0.0
         self._unmeasured = 0
+        # The duration of the first of them. It earns nothing before the second shows whether it was a pause.
+        self._first: float | None = None
         # Whether the step before was measured, and by how much the steps after measured ones were longer, not returned yet.
         self._follows, self._late = False, 0.0
         self._last: float | None = None
@@ -111,7 +113,7 @@ class Clock:
     def training(self) -> float:
         """Seconds that training took."""
         self._account()
-        return self._training
+        return self._training + (0.0 if self._plain else self._first or 0.0)
 
     @property
     def measuring(self) -> float:
@@ -144,12 +146,22 @@ class Clock:
             self._own, self._outside, self._last = 0.0, 0.0, now
         self._steps += len(self.passed)
         self.passed.clear()
+        if not self._plain:
+            waiting = self._with_first(waiting)
         # A pause is found by comparison with the typical step so far. So at the beginning, steps are added one by one.
         part = WINDOW if self._plain else 1
         while waiting:
             self._plain.extend([self._train(max(seconds, 0.0)) for seconds in waiting[:part]])
             self._typical = median(self._plain)
             waiting, part = waiting[part:], WINDOW
+
+    def _with_first(self, waiting: list[float]) -> list[float]:
+        """Returns the first steps as soon as there are two. The first counts as at most PAUSE times the second."""
+        if waiting and self._first is None:
+            self._first = self._typical = max(waiting.pop(0), 0.0)
+        if not waiting or self._first is None:
+            return []
+        return [min(self._first, PAUSE * max(waiting[0], 0.0)), *waiting]
 
     def _without_late(self, seconds: float) -> float:
         """Returns the time of a step without what the measurement before it has added."""

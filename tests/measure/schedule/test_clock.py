@@ -15,7 +15,10 @@ def test_own_time_is_measuring_and_the_rest_is_training(watch: ManualClock) -> N
     clock = Clock()
     assert clock.overhead is None
     watch.step(clock, 1.0, own=0.2)  # nobody saw the first step begin
-    for own in (0, 0, 0.3, 0):
+    assert watch.step(clock, 1.0) == (0.0, 0.0)  # it may have been a pause
+    assert clock.training == pytest.approx(1.0)
+    assert watch.step(clock, 1.0) == pytest.approx((2.0, 0.0))
+    for own in (0.3, 0):
         assert watch.step(clock, 1.0, own) == pytest.approx((1.0, own))
     assert clock.training == pytest.approx(4.0)
     assert clock.measuring == pytest.approx(0.5 + 3 * HOOKS)
@@ -68,8 +71,17 @@ def test_pauses_earn_no_more_than_a_few_steps(watch: ManualClock) -> None:
 def test_a_first_step_without_a_beginning_is_no_yardstick(watch: ManualClock) -> None:
     clock = Clock()
     watch.step(clock, 1.0)  # not measured, as in a resumed run
-    for _ in range(3):
-        assert watch.step(clock, 2.0) == (2.0, 0.0)
+    assert [watch.step(clock, 2.0)[0] for _ in range(3)] == [0.0, 4.0, 2.0]
+
+
+def test_a_pause_before_the_first_steps_earns_no_more_than_a_few_of_them(watch: ManualClock) -> None:
+    # Somebody runs a single step in a notebook, and the loop ten minutes later.
+    clock = Clock()
+    watch.step(clock, 1.0, own=0.1)
+    assert watch.step(clock, 600.0) == (0.0, 0.0)
+    assert watch.step(clock, 1.0) == pytest.approx((PAUSE + 1, 0.0))
+    assert watch.step(clock, 1.0) == pytest.approx((1.0, 0.0))
+    assert clock.training == pytest.approx(PAUSE + 2)
 
 
 def test_the_typical_duration_is_the_median_of_the_newest(watch: ManualClock) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from gradlens import Lens
 from gradlens.batch.rows import LabelsError
+from gradlens.guards.random_state import NumpyState
 from gradlens.guards.warning import GradlensWarning
 from tests.engines.zoo import CLASSES, GROUPS
 from tests.lens.oracle import same
@@ -76,6 +77,32 @@ def train(make, measure):
 @pytest.mark.parametrize("make", [noisy_function, noisy_hooks])
 def test_training_draws_the_same_numbers(make):
     assert same(train(make, measure=True), train(make, measure=False))
+
+
+def test_a_number_that_waits_in_a_state_of_the_script_is_drawn_again():
+    np.random.seed(0)  # noqa: NPY002
+    np.random.normal()  # noqa: NPY002
+    waiting = np.random.get_state()  # noqa: NPY002
+    expected = np.random.normal()  # noqa: NPY002
+    NumpyState()  # the generator has not moved, but nothing waits any more
+    np.random.set_state(waiting)  # noqa: NPY002
+    saved = NumpyState()
+    np.random.normal()  # noqa: NPY002
+    saved.restore()
+    assert np.random.normal() == expected  # noqa: NPY002
+
+
+@pytest.mark.parametrize("numbers", [0, 1, 2, 3])
+@pytest.mark.parametrize("drawn", [0, 1, 2, 3])
+def test_any_number_of_normal_numbers_is_drawn_again(numbers, drawn):
+    np.random.seed(1)  # noqa: NPY002
+    np.random.normal(size=numbers)  # noqa: NPY002
+    saved = NumpyState()
+    expected = np.random.normal(size=3)  # noqa: NPY002
+    saved.restore()
+    np.random.normal(size=drawn)  # noqa: NPY002
+    saved.restore()
+    assert list(np.random.normal(size=3)) == list(expected)  # noqa: NPY002
 
 
 def test_wrong_use_draws_nothing():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from math import prod
+from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +42,10 @@ def can_go_together(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], c
         return False
     entries = 0
     for number, node in enumerate(walk(map(edge_of, outputs), leaves=False)):
-        if number == NODES or node.name() not in KNOWN or _is_packed(node):
+        if number == NODES or node.name() not in KNOWN:
+            return False
+        hooks_of, none = _unpack_hooks(node.__class__)
+        if hooks_of is not None and hooks_of(node) != none:
             return False
         entries += sum(prod(each.shape) for each in node._input_metadata)
         if entries * count > ENTRIES:
@@ -48,18 +53,16 @@ def can_go_together(outputs: Sequence[Tensor], params: Sequence[nn.Parameter], c
     return True
 
 
-def _is_packed(node: Node) -> bool:
-    """Says whether the script's code gives out what a node has saved, as in activation checkpointing.
-
-    Checkpointing runs a part of the forward pass again, which in a pass of many cotangents may draw no random numbers.
-    """
-    return any(getattr(node, name).unpack_hook is not None for name in _saved(node.__class__))
-
-
 @cache
-def _saved(kind: type) -> tuple[str, ...]:
-    """Returns the names of the tensors that nodes of a kind save."""
-    return tuple(name for name in dir(kind) if name.startswith("_raw_saved_"))
+def _unpack_hooks(kind: type) -> tuple[Callable[[Node], Any] | None, tuple[None, ...]]:
+    """Returns a function that reads the hooks of the tensors that a node of this kind saves, and what it returns without hooks.
+
+    The script's code is such a hook, as in activation checkpointing. That runs a part of the forward pass again, which in a pass
+    of many cotangents may draw no random numbers. If nodes of this kind save nothing, there is None instead of the function.
+    """
+    names = [f"{name}.unpack_hook" for name in dir(kind) if name.startswith("_raw_saved_")]
+    # The first name comes twice, because attrgetter returns a tuple for several names only.
+    return (attrgetter(names[0], *names), (None, *[None for _ in names])) if names else (None, ())
 
 
 def gradients_together(

@@ -12,7 +12,7 @@ from torch import nn
 METHODS = ("forward", "_conv_forward")
 # The attributes that every module has: the dicts of its parameters, hooks and so on.
 OF_MODULES = frozenset(vars(nn.Module()))
-SETTINGS = (bool, int, float, str, NoneType)
+SETTINGS = frozenset((bool, int, float, str, NoneType))
 
 
 class ModuleSnapshot:
@@ -41,14 +41,13 @@ class ModuleSnapshot:
 
 def _state(module: nn.Module) -> list[Any]:
     attributes, kind = vars(module), type(module)
-    methods = [getattr(kind, name, None) for name in METHODS]
-    values = [
-        value if name in OF_MODULES or isinstance(value, SETTINGS) else type(value)
-        for name, value in attributes.items()
-    ]
     params = module._parameters
-    dtypes = [param.dtype for param in params.values() if param is not None]
-    return [kind, *methods, *attributes, *values, *params, *params.values(), *dtypes]
+    found = [kind, *[getattr(kind, name, None) for name in METHODS], *params]
+    for param in params.values():
+        found += (param, None if param is None else param.dtype)
+    for name, value in attributes.items():
+        found += (name, value if name in OF_MODULES or value.__class__ in SETTINGS else value.__class__)
+    return found
 
 
 def _same(now: list[Any], before: list[Any]) -> bool:

@@ -135,6 +135,7 @@ class Lens:
             marks.enter(self)
             self._leave.callback(marks.leave, self)
             self._stepper.start(self._recorder, step)
+            marks.catch_up(self)
         except BaseException as error:  # no hook may stay installed, and the run must not stay open
             self.close("failed", f"{type(error).__name__}: {error}")
             raise

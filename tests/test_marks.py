@@ -69,3 +69,24 @@ def test_another_lens_of_the_same_parameters_is_found(active):
     assert not marks.measured(params(own), unless=None)  # equal values are another parameter
     other = active(Noting(shared))
     assert marks.measured(params(shared), unless=other)
+
+
+def test_what_is_marked_before_a_tracked_lens_reaches_the_first_one(active):
+    end = marks.keep_early()
+    gradlens.phase("I")
+    gradlens.mark("data are ready")
+    one = active(Noting())
+    marks.catch_up(one)
+    gradlens.phase("II")
+    other = active(Noting())
+    marks.catch_up(other)
+    end()
+    assert one.told == [("phase", "I"), ("mark", "data are ready"), ("phase", "II")]
+    assert other.told == []
+
+
+def test_nothing_is_kept_where_nobody_tracks(active):
+    gradlens.phase("I")
+    one = active(Noting())
+    marks.catch_up(one)
+    assert one.told == []

@@ -5,6 +5,7 @@ The data are the handwritten digits of scikit-learn. The digits 5 to 9 are made 
 
 import sys
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
@@ -37,5 +38,6 @@ with Lens(model, groups, out=folder, optimizer=optimizer, every=1) as lens:
         print(f"epoch {epoch}: loss {loss.item():.3f}")
 
 run = Run(folder)
-print(f"mean share of the update: head {run.share('head').mean():.0%}, tail {run.share('tail').mean():.0%}")
+head, tail = (np.nanmean(run.share(name)) for name in ("head", "tail"))  # NaN: a step without samples of the group
+print(f"mean share of the update: head {head:.0%}, tail {tail:.0%}")
 print(f"next: gradlens dashboard, or python experiments/examples/read_a_run.py {folder}")

@@ -20,6 +20,7 @@ from gradlens.longtail.recipe.processes import started
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import parse_assignments
 from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.tasks.computing import computing_of
 from gradlens.longtail.tasks.loading import NAMES, load_task
 from gradlens.longtail.training.no_interval import no_interval
 from gradlens.longtail.training.training_run import RESULT, Trained, run_training
@@ -114,9 +115,11 @@ def train(
                 workers=workers,
             )
             recipe = find_method(method).on(task, changes)
+            computing = computing_of(recipe.settings)  # a wrong value is refused before a folder is made
             # The processes must agree: a second process would find the folder of the first one taken.
             folder = out or processes.agreed(lambda: default_folder(method, task.name, imbalance, seed, resume=resume))
-            console.print(_headline(recipe, task, where, processes.size, folder), highlight=False, soft_wrap=True)
+            headline = _headline(recipe, task, f"{where} in {computing.precision}", processes.size, folder)
+            console.print(headline, highlight=False, soft_wrap=True)
             trained = _with_progress(
                 console,
                 recipe.epochs,
@@ -149,12 +152,12 @@ def _usable(device: str) -> str:
     return device
 
 
-def _headline(recipe: Recipe, task: Task, device: str, processes: int, folder: Path) -> str:
+def _headline(recipe: Recipe, task: Task, where: str, processes: int, folder: Path) -> str:
     several = f" in {processes} processes" if processes > 1 else ""
     return (
         f"{recipe.method} on {task.name}: {len(task.train.labels)} images, {task.num_classes} classes (subset "
         f"{task.train.digest}), {recipe.epochs} epochs in {len(recipe.phases)} "
-        f"phase{'s' if len(recipe.phases) > 1 else ''} on {device}{several}\n{task.groups()}\nrun: {folder}"
+        f"phase{'s' if len(recipe.phases) > 1 else ''} on {where}{several}\n{task.groups()}\nrun: {folder}"
     )
 
 

@@ -60,7 +60,7 @@ def summary_table(run: Run) -> Table:
     overhead = overhead_text(run)
     found = distortion_interval(run)
     parts = [
-        f"distortion {interval_text(found, fraction=False)} (0 = none)",
+        f"distortion {'~' if few else ''}{interval_text(found, fraction=False)} (0 = none)",
         *([] if few else [f"measured {measured_text(run)}"]),
         *([f"measuring cost {overhead}"] if overhead else []),
     ]

@@ -45,13 +45,13 @@ def test_means_and_changes_worked_by_hand(run):
 
 
 def test_a_change_is_clear_where_its_interval_leaves_out_zero(tmp_path):
-    write(tmp_path / "noisy", [3, 1] * 40, [1, 2] * 40)
-    phases(tmp_path / "noisy", I=0, II=40)
+    write(tmp_path / "noisy", [3, 1] * 120, [1, 2] * 120)
+    phases(tmp_path / "noisy", I=0, II=120)
     noisy = Run(tmp_path / "noisy")
     assert not any(row.clear for row in phase_story(stretches(noisy), noisy.groups.names))
-    steps = [2.0, 2.1, 1.9, 2.05] * 10
-    write(tmp_path / "clear", [*steps, *(x + 3 for x in steps)], [1] * 80)
-    phases(tmp_path / "clear", I=0, II=40)
+    steps = [2.0, 2.1, 1.9, 2.05] * 30
+    write(tmp_path / "clear", [*steps, *(x + 3 for x in steps)], [1] * 240)
+    phases(tmp_path / "clear", I=0, II=120)
     clear = Run(tmp_path / "clear")
     changed = {(r.group, r.quantity) for r in phase_story(stretches(clear), clear.groups.names) if r.clear}
     assert ("head", "norm of the contribution") in changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,8 @@ STEADY = 36
 
 @pytest.fixture(autouse=True)
 def nothing_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a scaled loss, or while a tensor keeps its gradient, a step does more."""
+    """After a scaled loss, while a tensor keeps its gradient, or while a normal number of NumPy waits, a step does more."""
+    np.random.seed(0)  # noqa: NPY002
     monkeypatch.setattr("gradlens.batch.loss_scale._scaled", False)
     monkeypatch.setattr("gradlens.guards.own_pass._retained", {})
 
@@ -49,12 +51,12 @@ def calls_of_a_step(groups: ClassGroups, engine: str) -> list[str]:
 @pytest.mark.parametrize(
     ("groups", "engine", "most"),
     [
-        (TWO, "split", 1580),
-        (TWO, "masked", 1190),
-        (TWO, "func", 1465),
-        (TEN, "split", 1940),
-        (TEN, "masked", 1390),
-        (TEN, "func", 1620),
+        (TWO, "split", 1660),
+        (TWO, "masked", 1250),
+        (TWO, "func", 1540),
+        (TEN, "split", 2040),
+        (TEN, "masked", 1490),
+        (TEN, "func", 1720),
     ],
     ids=lambda value: str(len(value)) if isinstance(value, ClassGroups) else str(value),
 )

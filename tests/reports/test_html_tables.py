@@ -49,7 +49,7 @@ def test_runs_of_other_groups_are_not_to_be_ranked(tmp_path):
 
 
 def test_every_claim_and_every_difference_has_a_row(tmp_path):
-    pair = write(tmp_path / "a", [3, 4, 3, 4] * 10, [1, 1, 2, 1] * 10), write(tmp_path / "b", [1, 2] * 20, [2, 1] * 20)
+    pair = write(tmp_path / "a", [3, 4, 3, 4] * 30, [1, 1, 2, 1] * 30), write(tmp_path / "b", [1, 2] * 60, [2, 1] * 60)
     found = compare(*pair)
     assert len(cells(claims_table(found.claims))) == len(found.claims)
     headings = {row.group for row in found.differences}

@@ -36,7 +36,10 @@ class Computing:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise LongTailError(f"precision={self.precision!r}; choose {' or '.join(map(repr, PRECISIONS))}")
+            raise LongTailError(
+                f"precision={self.precision!r}; choose {' or '.join(map(repr, PRECISIONS))} (gradlens train --precision auto: "
+                "the faster one)"
+            )
         if self.memory_format not in MEMORY_FORMATS:
             raise LongTailError(
                 f"memory_format={self.memory_format!r}; choose {' or '.join(map(repr, MEMORY_FORMATS))}"

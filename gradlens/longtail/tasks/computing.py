@@ -20,10 +20,19 @@ def computing_settings(memory_format: str) -> dict[str, Setting]:
     }
 
 
+def computing_of(settings: Settings) -> Computing:
+    """Returns how the settings say that a network computes.
+
+    Raises:
+        LongTailError: A setting has a value that it cannot have.
+    """
+    return Computing(settings["precision"], settings["memory_format"], settings["compile"])
+
+
 def computed(network: Network, settings: Settings) -> Network:
     """Makes a network compute as the settings say, and returns it.
 
     Raises:
         LongTailError: A setting has a value that it cannot have.
     """
-    return network.computed(Computing(settings["precision"], settings["memory_format"], settings["compile"]))
+    return network.computed(computing_of(settings))

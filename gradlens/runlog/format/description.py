@@ -178,7 +178,9 @@ def checked_meta(folder: Path) -> tuple[RunMeta, list[str]]:
             text = file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         what = "holds no run.json" if folder.is_dir() else "is no folder"
-        raise NotARun(f"{folder} {what}; give the folder of a run (gradlens ls lists them)") from error
+        near = Path("runs") / folder  # where gradlens track --name puts it
+        hint = f"did you mean {near}?" if (near / FILE).is_file() else "gradlens ls lists them"
+        raise NotARun(f"{folder} {what}; give the folder of a run ({hint})") from error
     except OSError as error:
         raise RunError(f"cannot read {path}: {reason(error)}") from error
     try:

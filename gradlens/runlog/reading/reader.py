@@ -100,8 +100,8 @@ class Run(ShownInNotebooks):
         return self._files.rows if self._rows is None else min(self._rows, self._files.rows)
 
     def __repr__(self) -> str:
-        status = self.status
-        return f"Run({str(self.path)!r}: {len(self)} measured steps, {status.state}, {', '.join(self.names)})"
+        status, steps = self.status, f"{len(self)} measured step{'' if len(self) == 1 else 's'}"
+        return f"Run({str(self.path)!r}: {steps}, {status.state}, {', '.join(self.names)})"
 
     @property
     def name(self) -> str:

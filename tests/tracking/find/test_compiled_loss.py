@@ -16,7 +16,8 @@ from gradlens.tracking.find.compiled_loss import functions, is_inside, loss_line
 
 @pytest.fixture(autouse=True)
 def _nothing_was_compiled():
-    """Later tests in this process ask what was compiled, too."""
+    """Other tests in this process compile, and ask what was compiled, too."""
+    torch._dynamo.utils.clear_compilation_metrics()
     yield
     torch._dynamo.utils.clear_compilation_metrics()
 

@@ -31,9 +31,11 @@ def test_a_loop_and_reading_its_run(tmp_path):
     expect_exact(found)
     assert len(found) == 160
     assert found.groups.names == ("head", "tail")
-    assert (
-        f"share of the update: head {found.share('head').mean():.0%}, tail {found.share('tail').mean():.0%}" in done.out
-    )
+    # Three batches hold no rare digit: they have no share of the tail, and do not count in its mean.
+    head, tail = found.share("head"), found.share("tail")
+    assert np.isnan(tail).sum() == 3
+    mean = tail[~np.isnan(tail)].mean()
+    assert f"share of the update: head {head.mean():.0%}, tail {mean:.0%}" in done.out
 
     read = plain(tmp_path, str(EXAMPLES / "read_a_run.py"))
     assert read.code == 0, read.err

@@ -197,3 +197,11 @@ def test_an_unknown_precision_is_answered_with_the_known_ones(tmp_path):
     refused = train("ce", "digits", "--precision", "float16", "--out", tmp_path / "run")
     assert refused.exit_code == 2
     assert "precision='float16'; choose 'float32' or 'bfloat16'" in " ".join(refused.output.split())
+
+
+def test_a_wrong_precision_makes_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = train("ce", "digits", "--precision", "float16")
+    assert done.exit_code == 2
+    assert "choose 'float32' or 'bfloat16'" in done.output
+    assert list(tmp_path.iterdir()) == []

@@ -33,3 +33,12 @@ def test_another_run_in_the_same_folder(tmp_path):
     run.refresh()
     assert run.steps.tolist() == list(range(1000, 1005))
     np.testing.assert_allclose(run.cosine("tail"), [measurement(s).cosine("tail") for s in range(1000, 1005)])
+
+
+def test_the_name_of_a_run_is_answered_with_its_folder(tmp_path, monkeypatch):
+    write_run(tmp_path / "runs" / "lt", range(10))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotARun, match=r"lt is no folder; give the folder of a run \(did you mean runs/lt\?\)"):
+        Run("lt")
+    with pytest.raises(NotARun, match=r"other is no folder; give the folder of a run \(gradlens ls lists them\)"):
+        Run("other")

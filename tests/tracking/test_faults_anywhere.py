@@ -66,7 +66,11 @@ ENTRANCES = {
     "tracking/find/class_counts:_own_labels.<locals>.<listcomp>.<lambda>",
 }
 # What takes a hook off a module: where it fails, that hook stays.
-REMOVALS = {"guards/module_hook:InstalledHook.remove", "guards/module_hook:InstalledHook.hide"}
+REMOVALS = {
+    "guards/module_hook:InstalledHook.remove",
+    "guards/module_hook:InstalledHook.hide",
+    "engines/split:SplitEngine.disarm",
+}
 LABELS = torch.cat([torch.full((n,), c) for c, n in enumerate((20, 12, 6))])
 INPUTS = torch.randn(38, 5, generator=torch.Generator().manual_seed(0))
 

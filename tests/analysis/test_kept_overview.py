@@ -21,23 +21,15 @@ from gradlens.runlog import Run, RunError
 from gradlens.runlog.format.kept_summary import FILE, write_summary
 from gradlens.runlog.format.run_stamp import stamp_of
 from gradlens.runlog.format.text_proof import proven_text
-from gradlens.runlog.reading.segment import Segment
 from tests.dashboard_runs import phases
 from tests.made_runs import make_run
+from tests.rows_read import rows_read
 
 
 @pytest.fixture
 def opened(monkeypatch):
     """The names of the files with rows that were read since."""
-    found = []
-    refresh = Segment.refresh
-
-    def noted(self):
-        found.append(self.path.parent.name)
-        return refresh(self)
-
-    monkeypatch.setattr(Segment, "refresh", noted)
-    return found
+    return rows_read(monkeypatch)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[
 from gradlens.analysis import kept_overview
 from gradlens.analysis.distortion import distortion
 from gradlens.runlog import Run, RunError, RunWriter
-from gradlens.runlog.reading.segment import Segment
 from gradlens_dashboard.components.shelf import Shelves
 from tests.app.opened_pages import one_more, opened, text
 from tests.made_runs import make_run
+from tests.rows_read import rows_read
 
 NAMES = ("a", "b", "c", "d")
 
@@ -21,15 +21,7 @@ NAMES = ("a", "b", "c", "d")
 @pytest.fixture
 def read(monkeypatch):
     """The names of the runs whose rows were read since."""
-    found = []
-    refresh = Segment.refresh
-
-    def noted(self):
-        found.append(self.path.parent.name)
-        return refresh(self)
-
-    monkeypatch.setattr(Segment, "refresh", noted)
-    return found
+    return rows_read(monkeypatch)
 
 
 @pytest.fixture

@@ -9,9 +9,13 @@ Finished trainings are not repeated, and interrupted ones are resumed. To train 
 from __future__ import annotations
 
 import argparse
+import sys
 from math import sqrt
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "paper"))
 
 from lab import SHOTS, Lab, accuracies, markdown, options, shown
 

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def figure1(load_experiment):
-    return load_experiment("figure1")
+    return load_experiment("paper/figure1")
 
 
 def option(command, name):

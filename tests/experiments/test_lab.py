@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,10 @@ def run(load_experiment, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(load_experiment.__globals__["EXPERIMENTS"])
 
     def call(name, *arguments):
-        results = tmp_path / f"{name}-results"
-        command = [f"{name}.py", "--dataset", "digits", "--epochs", "1", "--device", "cpu", *arguments]
-        command += ["--runs", str(tmp_path / f"{name}-runs"), "--results", str(results)]
+        script = Path(name).name
+        results = tmp_path / f"{script}-results"
+        command = [f"{script}.py", "--dataset", "digits", "--epochs", "1", "--device", "cpu", *arguments]
+        command += ["--runs", str(tmp_path / f"{script}-runs"), "--results", str(results)]
         monkeypatch.setattr("sys.argv", command)
         # Drawing a picture starts a browser; the figure itself is made all the same.
         monkeypatch.setattr(
@@ -29,7 +31,7 @@ def run(load_experiment, monkeypatch, tmp_path):
 
 def test_table_3(run, capsys):
     arguments = ["--untracked", "--imbalances", "50", "--seeds", "0", "1", "--methods", "ce", "dual-phase"]
-    folder = run("table3", *arguments)
+    folder = run("paper/table3", *arguments)
     summary = json.loads((folder / "summary.json").read_text())
     assert [cell["method"] for cell in summary["cells"]] == ["ce", "dual-phase"]
     overall = summary["cells"][1]["accuracy"]["overall"]
@@ -44,13 +46,13 @@ def test_table_3(run, capsys):
     assert "RUNS" in summary["command"]
     assert {"torch", "python"} <= set(summary["versions"])
     capsys.readouterr()
-    run("table3", *arguments)
+    run("paper/table3", *arguments)
     assert "epoch" not in capsys.readouterr().out.replace("best epoch", "")
 
 
 def test_figure_2(run, capsys, tmp_path):
     arguments = ("--untracked", "--seeds", "0", "1", "--memories", "2", "5", "10", "--multiples", "0", "1")
-    folder = run("figure2", *arguments)
+    folder = run("paper/figure2", *arguments)
     points = json.loads((folder / "summary.json").read_text())["points"]
     assert [(point["setting"], point["value"]) for point in points] == [
         ("memory", 2), ("memory", 5), ("memory", 10), ("retention_weight", 0.0), ("retention_weight", 1.0),
@@ -64,26 +66,26 @@ def test_figure_2(run, capsys, tmp_path):
     runs = tmp_path / "figure2-runs"
     shared = json.loads((runs / "dual-phase-digits-memory=5-e1-s1" / "result.json").read_text())
     shutil.rmtree(runs / "dual-phase-digits-memory=5-e1-s1")
-    run("figure2", "--untracked", "--seeds", "1", "--memories", "5", "--multiples")
+    run("paper/figure2", "--untracked", "--seeds", "1", "--memories", "5", "--multiples")
     whole = json.loads((runs / "dual-phase-digits-memory=5-e1-s1" / "result.json").read_text())
     assert whole["last"] == shared["last"]
     assert capsys.readouterr().out.count("  phase I ") == 1
     # a phase I from elsewhere
     elsewhere = str(runs / "dual-phase-digits-memory=5-e1-s1")
-    run("figure2", "--untracked", "--seeds", "1", "--memories", "3", "--multiples", "--phase-one", elsewhere)
+    run("paper/figure2", "--untracked", "--seeds", "1", "--memories", "3", "--multiples", "--phase-one", elsewhere)
     assert "  phase I " not in capsys.readouterr().out
     with pytest.raises(SystemExit, match="names 1 runs for 2 seeds"):
-        run("figure2", "--untracked", "--seeds", "0", "1", "--phase-one", elsewhere)
+        run("paper/figure2", "--untracked", "--seeds", "0", "1", "--phase-one", elsewhere)
 
 
 def test_figure_3(run):
-    folder = run("figure3", "--untracked", "--points", "2", "5")
+    folder = run("paper/figure3", "--untracked", "--points", "2", "5")
     assert [point["head_classes"] for point in json.loads((folder / "summary.json").read_text())["points"]] == [2, 5]
     assert "C1 = 5 (the rule)" in (folder / "table.md").read_text()
 
 
 def test_distortion(run):
-    folder = run("distortion")
+    folder = run("paper/distortion")
     summary = json.loads((folder / "summary.json").read_text())
     found = summary["trainings"]["0"]["distortion"]
     assert list(found["dual-phase"]) == ["I", "II"]
@@ -102,7 +104,7 @@ def test_distortion(run):
 
 
 def test_short_phases_are_measured_as_often_as_long_ones(run):
-    folder = run("distortion", "--measured-steps", "4", "--trainings", "dual-phase")
+    folder = run("paper/distortion", "--measured-steps", "4", "--trainings", "dual-phase")
     found = json.loads((folder / "summary.json").read_text())["trainings"]["0"]["distortion"]["dual-phase"]
     # two of the 10 steps of phase I: every fifth; and all 3 of phase II, of which that would be one
     assert [found[phase]["measured_steps"] for phase in ("I", "II")] == [2, 3]
@@ -110,7 +112,7 @@ def test_short_phases_are_measured_as_often_as_long_ones(run):
 
 def test_the_distortion_needs_the_lens(run):
     with pytest.raises(SystemExit, match="--untracked"):
-        run("distortion", "--untracked")
+        run("paper/distortion", "--untracked")
 
 
 def test_precisions_are_compared_seed_by_seed(run):

@@ -1,6 +1,6 @@
 """Shows how dual-phase training removes the distortion, beside balanced and long-tailed training with the same groups.
 
-    python experiments/distortion.py --data ./data
+    python experiments/paper/distortion.py --data ./data
 
 It trains `ce` on a balanced set, and `ce`, `plain` and `dual-phase` on the long-tailed set. It draws the distortion of all in
 one figure. It writes the distortion and the groups' shares of the gradient for each phase, with 95 % intervals, and how much

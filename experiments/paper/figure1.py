@@ -1,6 +1,6 @@
 """Figure 1 of the paper: tracks long-tailed and balanced training on CIFAR-100 and checks the paper's claims.
 
-    python experiments/figure1.py --data ./data --epochs 15
+    python experiments/paper/figure1.py --data ./data --epochs 15
 
 This runs experiments/train_cifar.py twice under `gradlens track`. A finished run is not repeated. It writes into --results:
 summary.json (claims with verdicts, accuracies, command, seed, versions, hardware), figure1.png and report.html. Both trainings
@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import torch
 from environment import hardware, public_arguments, versions
 
@@ -32,8 +34,8 @@ from gradlens.longtail.data.counts import head_size, long_tailed_counts
 from gradlens.reports.html import write_report
 from gradlens.runlog import RunError
 
-HERE = Path(__file__).resolve().parent
-TRAINER = HERE / "train_cifar.py"
+EXPERIMENTS = Path(__file__).resolve().parents[1]
+TRAINER = EXPERIMENTS / "train_cifar.py"
 # With about this many measured steps all panels look smooth. More would only cost time.
 MEASURED_STEPS = 2000
 
@@ -71,7 +73,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--runs", type=Path, default=Path("runs/figure1"), help="folder of the runs")
-    parser.add_argument("--results", type=Path, default=HERE / "results" / "figure1", help="folder of what is shown")
+    parser.add_argument(
+        "--results", type=Path, default=EXPERIMENTS / "results" / "figure1", help="folder of what is shown"
+    )
     parser.add_argument("--max-steps", type=int, help="most steps of an epoch, for a quick try")
     return parser.parse_args(arguments)
 
@@ -196,7 +200,7 @@ def main() -> None:
     claims = {seed: figure1_claims(*pair) for seed, pair in runs.items()}
     first = runs[args.seeds[0]]
     summary = {
-        "command": ["python", "experiments/figure1.py", *public_arguments(sys.argv[1:])],
+        "command": ["python", "experiments/paper/figure1.py", *public_arguments(sys.argv[1:])],
         "seeds": args.seeds,
         "epochs": args.epochs,
         "imbalance": args.imbalance,

@@ -1,6 +1,6 @@
 """Table 3 of the paper: CIFAR100-LT with imbalance 50, 100 and 200, each method over several seeds.
 
-    python experiments/table3.py --data ./data --seeds 0 1 2
+    python experiments/paper/table3.py --data ./data --seeds 0 1 2
 
 It writes accuracies (mean and standard deviation over the seeds, last and best epoch) beside the paper's numbers. Finished
 trainings are not repeated, and interrupted ones are resumed, so the script can be started again at any time.

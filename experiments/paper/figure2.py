@@ -1,6 +1,6 @@
 """Figure 2 of the paper: how accuracy depends on the size of the memory (a) and on lambda, the retention weight (b).
 
-    python experiments/figure2.py --data ./data
+    python experiments/paper/figure2.py --data ./data
 
 The paper uses Places-LT. The default here is CIFAR100-LT, whose lambda is sqrt(70 / 30) = 1.53. Phase I depends on neither
 setting. So it is trained once for each seed, and every phase II starts from its end, bit for bit as if both had been trained.

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import torch
 from environment import hardware, public_arguments, versions
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from gradlens.figures import Style
 
-HERE = Path(__file__).resolve().parent
+EXPERIMENTS = Path(__file__).resolve().parents[1]
 SHOTS = ("many", "medium", "few", "overall")
 # With about this many measured steps curves look smooth and there are intervals. More would only cost time.
 MEASURED_STEPS = 2000
@@ -53,7 +55,7 @@ def options(name: str, description: str, epochs: int | None = None) -> argparse.
     parser.add_argument("--untracked", action="store_true", help="train without the lens, if its curves are not needed")
     parser.add_argument("--max-steps", type=int, help="most steps of an epoch, for a quick try")
     parser.add_argument("--runs", type=Path, default=Path("runs") / name, help="folder of the runs")
-    parser.add_argument("--results", type=Path, default=HERE / "results" / name, help="folder of what is shown")
+    parser.add_argument("--results", type=Path, default=EXPERIMENTS / "results" / name, help="folder of what is shown")
     return parser
 
 
@@ -130,10 +132,10 @@ class Lab:
         folder: Path = self.args.results
         folder.mkdir(parents=True, exist_ok=True)
         facts = {
-            "command": ["python", f"experiments/{Path(sys.argv[0]).name}", *public_arguments(sys.argv[1:])],
+            "command": ["python", f"experiments/paper/{Path(sys.argv[0]).name}", *public_arguments(sys.argv[1:])],
             "seeds": self.args.seeds,
             "epochs": self.args.epochs,
-            "git_commit": git_commit(HERE),
+            "git_commit": git_commit(EXPERIMENTS),
             "versions": versions(),
             "hardware": hardware(self.args.device),
         }

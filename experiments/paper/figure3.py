@@ -1,6 +1,6 @@
 """Figure 3 of the paper: how accuracy depends on the disentanglement point, which is the number C1 of classes in phase I.
 
-    python experiments/figure3.py --data ./data
+    python experiments/paper/figure3.py --data ./data
 
 The paper finds that overall accuracy first rises with C1, then falls. Its rule (classes with at least 20 images) gives C1 = 70
 for CIFAR100-LT with imbalance 100.

@@ -75,6 +75,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--base", type=Path, required=True, help="checkout of the earlier build")
     parser.add_argument("--styles", nargs="+", default=list(STYLES), choices=list(TIMED), metavar="STYLE")
+    parser.add_argument("--parts", nargs="+", default=list(CADENCES), choices=list(CADENCES), metavar="PART")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of an untracked training loop, about")
     parser.add_argument(
         "--rounds", type=int, default=9, help="runs of all three; half as many if they need new processes"
@@ -193,8 +194,8 @@ def measure(name: str, args: argparse.Namespace, console: Console) -> dict[str, 
     seconds, rounds = (args.seconds, args.rounds) if style.fork else (2 * args.seconds, (args.rounds + 1) // 2)
     times, passes = calibrated(style, seconds, partial(child, None, 0, DRIVER), by_cpu=True)
     found: dict[str, Any] = {"title": TIMED[name].title, "times": times, "passes_of_a_turn": passes}
-    for part, every in CADENCES.items():
-        begun = time.perf_counter()
+    for part in args.parts:
+        begun, every = time.perf_counter(), CADENCES[part]
         orders = list(permutations(range(3)))
         found[part] = summary([round_of(style, every, times, passes, base, orders[n % 6]) for n in range(rounds)])
         found[part]["calls"] = {key: float(f"{value:.5g}") for key, value in calls(style, every, base).items()}
@@ -227,6 +228,8 @@ def table(result: dict[str, Any]) -> str:
         lines += ["| style | pass, us | ratio | added, earlier | added, new | calls, earlier | calls, new |"]
         lines += ["|---|---|---|---|---|---|---|"]
         for facts in result["styles"].values():
+            if part not in facts:
+                continue
             found = facts[part]
             lines.append(
                 f"| {facts['title']} | {found['plain_us']:.0f} | {three(found['ratio'], 3)} | {three(found['base_added_us'], 1)} "

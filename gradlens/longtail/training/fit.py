@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gradlens.guards.cudnn_settings import cudnn_settings
-from gradlens.longtail.recipe.learner import Learner, derived_seed
-from gradlens.longtail.recipe.modes import choose_trainable, set_modes
-from gradlens.longtail.recipe.optimization import set_rates
-from gradlens.longtail.recipe.phases import Step, TrainingPhase
-from gradlens.longtail.recipe.processes import Processes, directly
+from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.task import Task
-from gradlens.longtail.recipe.visiting import PhaseProgress
 from gradlens.longtail.training.checkpoint import FILE, Checkpoint, load_checkpoint, phase_file, save_checkpoint
-from gradlens.longtail.training.divergence import DivergedError, LossWatch, check_parameters, way_out
+from gradlens.longtail.training.divergence import DivergedError, check_parameters, way_out
+from gradlens.longtail.training.entering import enter, start_learner
+from gradlens.longtail.training.epoch import train_epoch
 from gradlens.longtail.training.evaluation import evaluate
 from gradlens.longtail.training.watcher import Unwatched, Watcher
 
@@ -108,9 +102,9 @@ def fit(
     split = next(iter(task.evaluations))
     accuracies: dict[str, float] = {}
     with torch.random.fork_rng(devices=_forked(where)), cudnn_settings(deterministic=True):
-        learner = _start(recipe, task, seed, where)
+        learner = start_learner(recipe, task, seed, where)
         for index, phase in enumerate(recipe.phases):
-            optimizer, first = _enter(index, phase, learner, stored)
+            optimizer, first = enter(index, phase, learner, stored)
             if stored and index < stored.phase:
                 continue
             fresh = stored is None or index > stored.phase
@@ -130,7 +124,7 @@ def fit(
                 watcher.start_epoch(epochs_before + epoch)
                 row: dict[str, Any] = {"epoch": epochs_before + epoch + 1, "phase": phase.name}
                 try:
-                    trained, done = _epoch(index, phase, epoch, learner, optimizer, watcher, max_steps)
+                    trained, done = train_epoch(index, phase, epoch, learner, optimizer, watcher, max_steps)
                     check_parameters(learner.model, row["epoch"])
                 except DivergedError as error:
                     raise DivergedError(f"{error}; {way_out(keep)}") from error
@@ -158,95 +152,6 @@ def training_identity(recipe: Recipe, task: Task, seed: int, max_steps: int | No
     """Returns what must be equal for one training to continue another: recipe, task, seed and ``max_steps``."""
     short = {} if max_steps is None else {"max_steps": max_steps}
     return {**task.identity(), "seed": seed, **recipe.identity(), **short}
-
-
-def _start(recipe: Recipe, task: Task, seed: int, device: torch.device) -> Learner:
-    torch.manual_seed(derived_seed(seed, "network"))
-    processes = Processes.here()
-    model = processes.prepared(recipe.network().to(device))
-    everything = torch.arange(len(task.train.labels))
-    return Learner(model, task.train, task.counts, device, seed, everything, processes=processes)
-
-
-def _enter(
-    index: int, phase: TrainingPhase, learner: Learner, stored: Checkpoint | None
-) -> tuple[torch.optim.SGD | None, int]:
-    """Enters a phase: gives the learner the structure and the values of the phase.
-
-    The values are new ones, or those of a checkpoint that was made in this phase.
-
-    Returns:
-        The optimizer (None if nothing is trained) and the first epoch to run.
-    """
-    torch.manual_seed(derived_seed(learner.seed, "phase", index))
-    learner.notes.clear()
-    learner.run = directly  # the former wrapper must not keep the network's former parts alive
-    if phase.structure is not None:
-        phase.structure(learner)
-        learner.model.to(learner.device)
-    if stored is not None and index < stored.phase:
-        return None, 0
-    resumed = stored if stored is not None and index == stored.phase else None
-    if resumed is not None:
-        learner.model.load_state_dict(resumed.model)
-        for name, module in learner.modules.items():
-            module.load_state_dict(resumed.modules[name])
-        learner.selected = resumed.selected
-    else:
-        if phase.initialise is not None:
-            phase.initialise(learner)
-        everything = torch.arange(len(learner.train.labels))
-        chosen = everything if phase.select is None else phase.select(learner)
-        learner.selected = learner.processes.as_the_first(chosen, learner.device)
-    choose_trainable(learner.model, phase.trainable)
-    if not phase.epochs:
-        return None, 0
-    learner.run = learner.processes.wrapped(learner.model)
-    optimizer = phase.sgd.optimizer(learner.model)
-    if resumed is not None:
-        optimizer.load_state_dict(resumed.optimizer)
-    return optimizer, resumed.epoch if resumed is not None else 0
-
-
-def _epoch(
-    index: int,
-    phase: TrainingPhase,
-    epoch: int,
-    learner: Learner,
-    optimizer: torch.optim.Optimizer,
-    watcher: Watcher,
-    max_steps: int | None,
-) -> tuple[dict[str, float], int]:
-    """Trains one epoch. Returns its mean losses and its seconds in one dictionary, and its number of steps."""
-    started = time.perf_counter()
-    progress = PhaseProgress(epoch, phase.epochs)
-    processes = learner.processes
-    own = (processes.rank,) if processes.rank else ()  # not used for the order, which all processes share
-    seeds = {"order": derived_seed(learner.seed, "order", index, epoch)}
-    seeds |= {what: derived_seed(learner.seed, what, index, epoch, *own) for what in ("forward", "augmentation")}
-    torch.manual_seed(seeds["forward"])  # dropout
-    generator = torch.Generator().manual_seed(seeds["forward"])
-    order = phase.visiting(
-        learner.train.labels[learner.selected], progress, torch.Generator().manual_seed(seeds["order"])
-    )
-    set_rates(optimizer, phase.schedule.factor(epoch, phase.epochs))
-    set_modes(learner.model)
-    watch = LossWatch(phase.name, epoch, learner.device)
-    steps = 0
-    positions, size = processes.share_of_batches(learner.selected[order], phase.batch)
-    for images, labels in learner.train.batches(positions, size, augmented=True, seed=seeds["augmentation"]):
-        if steps == max_steps:
-            break
-        part: Step = learner.run(partial(phase.forward, learner, progress, images, labels, generator))
-        step = part.whole(min(phase.batch, len(order) - steps * phase.batch))
-        losses: dict[str, Tensor] = {name: term(step) for name, term in phase.losses.items()}
-        watch.add(losses, len(step.labels))
-        watcher.backward(losses, step)
-        optimizer.step()
-        optimizer.zero_grad()
-        steps += 1
-    processes.share_buffers(learner.model)
-    return {**watch.means(), "seconds": time.perf_counter() - started}, steps
 
 
 def _snapshot(

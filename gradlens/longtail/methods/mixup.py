@@ -15,11 +15,11 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.single_phase import one_phase, ordinary
+from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import Step, classify
 from gradlens.longtail.recipe.recipe import Recipe
@@ -38,17 +38,16 @@ class Mix:
 
     alpha: float
 
-    def __call__(
-        self, learner: Learner, progress: PhaseProgress, images: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> Step:
+    def __call__(self, learner: Learner, progress: PhaseProgress, batch: Batch, generator: torch.Generator) -> Step:
         """See ``Forward``. The labels become [b, C] soft labels."""
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
         drawn = torch.tensor(np.random.default_rng(seed).beta(self.alpha, self.alpha), dtype=torch.float64)
         share = float(learner.processes.as_the_first(drawn, learner.device))
+        images = batch.images
         partners = torch.randperm(len(images), generator=generator).to(images.device)
-        one_hot = F.one_hot(labels, learner.num_classes).to(images.dtype)
+        one_hot = F.one_hot(batch.labels, learner.num_classes).to(images.dtype)
         mixed, soft = (share * rows + (1 - share) * rows[partners] for rows in (images, one_hot))
-        return classify(learner, progress, mixed, soft, generator)
+        return classify(learner, progress, Batch(mixed, soft), generator)
 
 
 def _recipe(method: str, task: Task, settings: Settings) -> Recipe:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.optimization import Schedule, Sgd, Steps
 from gradlens.longtail.recipe.visiting import PhaseProgress, Visiting, shuffled
@@ -101,7 +102,7 @@ class Step:
 
 NO_CLASS = -100  # cross_entropy ignores this label
 LossOfStep = Callable[[Step], Tensor]
-Forward = Callable[[Learner, PhaseProgress, Tensor, Tensor, torch.Generator], Step]
+Forward = Callable[[Learner, PhaseProgress, Batch, torch.Generator], Step]
 Select = Callable[[Learner], Tensor]
 LearnerChange = Callable[[Learner], None]
 
@@ -109,13 +110,12 @@ LearnerChange = Callable[[Learner], None]
 def classify(
     learner: Learner,
     progress: PhaseProgress,
-    images: Tensor,
-    labels: Tensor,
+    batch: Batch,
     generator: torch.Generator,  # noqa: ARG001
 ) -> Step:
     """Runs the ordinary forward pass. A method that mixes images or features uses a function of its own instead."""
-    features = learner.model.embed(images)
-    return Step(learner, progress, images, labels, features, learner.model.classifier(features))
+    features = learner.model.embed(batch.images)
+    return Step(learner, progress, batch.images, batch.labels, features, learner.model.classifier(features))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner, derived_seed
 from gradlens.longtail.recipe.modes import set_modes
 from gradlens.longtail.recipe.optimization import set_rates
@@ -46,7 +47,7 @@ def train_epoch(
     for images, labels in learner.train.batches(positions, size, augmented=True, seed=seeds["augmentation"]):
         if steps == max_steps:
             break
-        part: Step = learner.run(partial(phase.forward, learner, progress, images, labels, generator))
+        part: Step = learner.run(partial(phase.forward, learner, progress, Batch(images, labels), generator))
         step = part.whole(min(phase.batch, len(order) - steps * phase.batch))
         losses: dict[str, Tensor] = {name: term(step) for name, term in phase.losses.items()}
         watch.add(losses, len(step.labels))

@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from gradlens.longtail.methods import DUAL_PHASE
 from gradlens.longtail.methods.parts.intra import intra_class_loss
 from gradlens.longtail.methods.parts.retention import retention_loss
+from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.phases import classify
 from gradlens.longtail.recipe.visiting import PhaseProgress
 from gradlens.longtail.tasks.digits import digits_task
-from gradlens.longtail.training.fit import _enter, _start, fit
+from gradlens.longtail.training.entering import enter, start_learner
+from gradlens.longtail.training.fit import fit
 
 
 @pytest.fixture
@@ -21,12 +23,12 @@ def task():
 def entered(task, **changes):
     """Returns the recipe and a learner that has entered phase II right after phase I."""
     recipe = DUAL_PHASE.on(task, {"epochs": 1, **changes})
-    learner = _start(recipe, task, 0, torch.device("cpu"))
-    _enter(0, recipe.phases[0], learner, None)
+    learner = start_learner(recipe, task, 0, torch.device("cpu"))
+    enter(0, recipe.phases[0], learner, None)
     assert learner.model.classifier.weight.shape == (5, 64)
     assert learner.selected.tolist() == torch.nonzero(task.train.labels < 5).flatten().tolist()
     head = learner.model.classifier.weight.detach().clone()
-    _enter(1, recipe.phases[1], learner, None)
+    enter(1, recipe.phases[1], learner, None)
     return recipe, learner, head
 
 
@@ -78,7 +80,7 @@ def test_the_losses_of_phase_two_are_those_of_equation_9(task):
     learner.model.train()
     images, labels = next(learner.train.batches(learner.selected, 20, augmented=False))
     labels = labels.roll(3)
-    step = classify(learner, PhaseProgress(0, 1), images, labels, torch.Generator())
+    step = classify(learner, PhaseProgress(0, 1), Batch(images, labels), torch.Generator())
     terms = {name: term(step) for name, term in recipe.phases[1].losses.items()}
     features = step.features
     cosines = F.normalize(features) @ F.normalize(learner.model.classifier.weight).T
@@ -92,7 +94,7 @@ def test_a_batch_of_one_image_has_finite_losses_and_gradients(task):
     recipe, learner, _ = entered(task)
     learner.model.train()
     images, labels = next(learner.train.batches(learner.selected, 1, augmented=False))
-    step = classify(learner, PhaseProgress(0, 1), images, labels, torch.Generator())
+    step = classify(learner, PhaseProgress(0, 1), Batch(images, labels), torch.Generator())
     sum(term(step) for term in recipe.phases[1].losses.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in learner.model.parameters() if p.grad is not None)
 

@@ -13,6 +13,7 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import find_method
 from gradlens.longtail.methods.mixup import Mix
 from gradlens.longtail.methods.terms import cross_entropy
+from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.processes import Processes
 from gradlens.longtail.recipe.visiting import PhaseProgress
 from tests.distributed.processes import together
@@ -31,7 +32,7 @@ def mixed(alpha, seed, who=None):
     labels = torch.arange(ROWS) % 4
     images = torch.eye(ROWS, dtype=torch.float64).reshape(ROWS, 1, 3, 4)
     generator = torch.Generator().manual_seed(seed)
-    return Mix(alpha)(who or learner(), PhaseProgress(0, 1), images, labels, generator), labels
+    return Mix(alpha)(who or learner(), PhaseProgress(0, 1), Batch(images, labels), generator), labels
 
 
 def test_images_and_labels_are_mixed_alike_with_a_permutation_of_the_batch():
@@ -67,7 +68,9 @@ def test_shares_are_drawn_from_the_beta_distribution(alpha):
     who.model.classifier = nn.Linear(1, 4)
     mix, draws = Mix(alpha), []
     for _ in range(2000):
-        first, second = mix(who, PhaseProgress(0, 1), images, torch.tensor([0, 1]), generator).images.flatten().tolist()
+        first, second = (
+            mix(who, PhaseProgress(0, 1), Batch(images, torch.tensor([0, 1])), generator).images.flatten().tolist()
+        )
         if first:  # the two were not mixed with themselves
             draws.append(second)
     shares = torch.tensor(draws, dtype=torch.float64)

@@ -23,11 +23,12 @@ def sgd(settings: Settings, learning_rate: float | None = None) -> Sgd:
     If the classifier has a learning rate of its own, its ratio to the learning rate of the rest is kept.
 
     Args:
-        settings: All settings of the training.
+        settings: All settings of the training. Only methods whose reference uses Nesterov's momentum have ``nesterov``.
         learning_rate: Learning rate instead of that in the settings; None = that in the settings.
 
     Raises:
-        LongTailError: The learning rate is not above 0, the momentum is not in [0, 1), or the weight decay is below 0.
+        LongTailError: The learning rate is not above 0, the momentum is not in [0, 1), the weight decay is below 0, or Nesterov's
+            form has no momentum.
     """
     base = float(settings["learning_rate"])
     rate = base if learning_rate is None else learning_rate
@@ -36,9 +37,12 @@ def sgd(settings: Settings, learning_rate: float | None = None) -> Sgd:
             f"learning rate {rate}, momentum {settings['momentum']}, weight decay {settings['weight_decay']}; "
             "needed are a rate above 0, a momentum in [0, 1) and a decay of at least 0"
         )
+    nesterov = bool(settings.get("nesterov", False))
+    if nesterov and not settings["momentum"]:
+        raise LongTailError("nesterov=true with momentum=0; Nesterov's form needs a momentum above 0")
     own = settings.get("classifier_learning_rate")
     parts = {} if own is None else {"classifier": float(own) * rate / base}
-    return Sgd(rate, float(settings["momentum"]), float(settings["weight_decay"]), parts)
+    return Sgd(rate, float(settings["momentum"]), float(settings["weight_decay"]), parts, nesterov)
 
 
 def schedule(settings: Settings) -> Schedule:

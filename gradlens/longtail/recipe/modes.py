@@ -11,19 +11,28 @@ def choose_trainable(model: nn.Module, prefixes: tuple[str, ...]) -> None:
         parameter.requires_grad_(name.startswith(prefixes))
 
 
-def set_modes(module: nn.Module, training: bool = True) -> None:
-    """Puts a module and its children into train mode if they have a trainable parameter, and into eval mode if not.
+def set_modes(model: nn.Module, moving: tuple[str, ...] = ()) -> None:
+    """Puts the modules of a network into train mode if they have a trainable parameter, and into eval mode if not.
 
     A module without parameters (dropout, pooling) gets the mode of the module that holds it.
 
     Args:
-        module: The module.
-        training: The mode of the module if it has no parameters.
+        model: The network.
+        moving: Prefixes of the names of modules that are in train mode in any case; "" = all. A frozen BatchNorm then
+            normalises by the batch, and its statistics move.
     """
+    _set_modes(model, True)
+    if moving:
+        for name, module in model.named_modules():
+            if name.startswith(moving):
+                module.training = True
+
+
+def _set_modes(module: nn.Module, training: bool) -> None:
     parameters = list(module.parameters())
     module.training = any(p.requires_grad for p in parameters) if parameters else training
     for child in module.children():
-        set_modes(child, module.training)
+        _set_modes(child, module.training)
 
 
 def frozen(module: nn.Module) -> nn.Module:

@@ -62,36 +62,63 @@ class CosineDecay:
 class Sgd:
     """The settings of SGD.
 
+    In ``parts`` and ``decays`` the first prefix that a parameter's name starts with is used.
+
     Attributes:
         learning_rate: Learning rate of the parameters that ``parts`` does not name.
-        momentum: Momentum, without Nesterov.
-        weight_decay: Weight decay of all parameters.
-        parts: Prefix of parameter names -> their learning rate, e.g. {"classifier": 0.05}. The first matching prefix is used.
+        momentum: Momentum.
+        weight_decay: Weight decay of the parameters that ``decays`` does not name.
+        parts: Prefix of parameter names -> their learning rate, e.g. {"classifier": 0.05}.
+        nesterov: True for Nesterov's form of the momentum.
+        decays: Prefix of parameter names -> their weight decay, e.g. {"classifier.bias": 0.0}.
     """
 
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     parts: Mapping[str, float] = field(default_factory=dict)
+    nesterov: bool = False
+    decays: Mapping[str, float] = field(default_factory=dict)
+
+    def identity(self) -> str:
+        """Returns a text that differs for other settings. It is as it was before there were ``nesterov`` and ``decays``.
+
+        A checkpoint holds it, so a new field may only show where it differs from its default.
+        """
+        first = (f"{name}={getattr(self, name)!r}" for name in ("learning_rate", "momentum", "weight_decay", "parts"))
+        later = (f"{name}={value!r}" for name in ("nesterov", "decays") if (value := getattr(self, name)))
+        return f"Sgd({', '.join([*first, *later])})"
 
     def optimizer(self, model: nn.Module) -> torch.optim.SGD:
         """Returns an optimizer of the trainable parameters.
 
         Raises:
-            LongTailError: The model has no trainable parameter.
+            LongTailError: The model has no trainable parameter, or none with a prefix of ``parts`` or ``decays``.
         """
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in model.named_parameters():
+        named = dict(model.named_parameters())
+        for prefix in (*self.parts, *self.decays):
+            if not any(name.startswith(prefix) for name in named):
+                raise LongTailError(f"no parameter's name starts with {prefix!r}; there are {', '.join(named)}")
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in named.items():
             if parameter.requires_grad:
-                rate = next((r for part, r in self.parts.items() if name.startswith(part)), self.learning_rate)
-                groups.setdefault(rate, []).append(parameter)
+                rate = _of_part(name, self.parts, self.learning_rate)
+                groups.setdefault((rate, _of_part(name, self.decays, self.weight_decay)), []).append(parameter)
         if not groups:
             raise LongTailError("no parameter is to be trained in this phase; set its `trainable` prefixes")
         return torch.optim.SGD(
-            [{"params": parameters, "lr": rate, "full_rate": rate} for rate, parameters in groups.items()],
+            [
+                {"params": parameters, "lr": rate, "full_rate": rate, "weight_decay": decay}
+                for (rate, decay), parameters in groups.items()
+            ],
             momentum=self.momentum,
-            weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
         )
+
+
+def _of_part(name: str, parts: Mapping[str, float], otherwise: float) -> float:
+    """Returns the value of the first prefix that a parameter's name starts with."""
+    return next((value for prefix, value in parts.items() if name.startswith(prefix)), otherwise)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

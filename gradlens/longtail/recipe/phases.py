@@ -132,6 +132,8 @@ class TrainingPhase:
         schedule: Schedule of the learning rate over the epochs.
         trainable: Prefixes of the names of trainable parameters; "" = all. Modules without such parameters stay in eval mode,
             so that the statistics of a frozen BatchNorm do not change.
+        moving: Prefixes of the names of modules that are in train mode although they are frozen; "" = all. Their parameters stay,
+            the statistics of their BatchNorm move.
         structure: See above; None = the network stays as it is.
         initialise: See above; None = nothing is set.
         select: See above; None = all images.
@@ -150,15 +152,17 @@ class TrainingPhase:
     initialise: LearnerChange | None = None
     select: Select | None = None
     forward: Forward = classify
+    moving: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """Returns what must be equal for one training to continue another, and may not show in the settings."""
         # The default text of an object holds its address, which differs between processes. So only its type is used.
         schedule = str(self.schedule) if is_dataclass(self.schedule) else type(self.schedule).__qualname__
         return {
-            "optimizer": str(self.sgd),
+            "optimizer": self.sgd.identity(),
             "schedule": schedule,
             "batch": self.batch,
             "trainable": list(self.trainable),
             "losses": list(self.losses),
+            **({"moving": list(self.moving)} if self.moving else {}),
         }

@@ -40,7 +40,7 @@ def train_epoch(
         learner.train.labels[learner.selected], progress, torch.Generator().manual_seed(seeds["order"])
     )
     set_rates(optimizer, phase.schedule.factor(epoch, phase.epochs))
-    set_modes(learner.model)
+    set_modes(learner.model, phase.moving)
     watch = LossWatch(phase.name, epoch, learner.device)
     steps = 0
     positions, size = processes.share_of_batches(learner.selected[order], phase.batch)

@@ -1,7 +1,8 @@
-"""What is frozen does not move."""
+"""What is frozen does not move, but for BatchNorm statistics that are told to."""
 
 import dataclasses
 
+import pytest
 import torch
 
 from gradlens.longtail.methods import CE
@@ -10,12 +11,27 @@ from gradlens.longtail.tasks.digits import digits_task
 from gradlens.longtail.training.fit import fit
 
 
-def test_a_frozen_part_does_not_move_nor_does_its_batchnorm():
+def moved(**changes):
+    """Returns the names of parameters and buffers that one epoch changes if only the classifier trains."""
     task = digits_task()
     recipe = CE.on(task, {"epochs": 1})
-    recipe = dataclasses.replace(recipe, phases=(dataclasses.replace(recipe.phases[0], trainable=("classifier",)),))
+    phase = dataclasses.replace(recipe.phases[0], trainable=("classifier",), **changes)
+    recipe = dataclasses.replace(recipe, phases=(phase,))
     torch.manual_seed(derived_seed(0, "network"))
     before = recipe.network().state_dict()
     after = fit(recipe, task).learner.model.state_dict()
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert moved == {"classifier.weight", "classifier.bias"}
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_a_frozen_part_does_not_move_nor_does_its_batchnorm():
+    assert moved() == {"classifier.weight", "classifier.bias"}
+
+
+@pytest.mark.parametrize(
+    ("moving", "parts"), [(("",), ("stem", "middle", "top")), (("stem", "top"), ("stem", "top"))], ids=["all", "two"]
+)
+def test_batchnorm_of_frozen_parts_moves_where_told(moving, parts):
+    statistics = {
+        f"{part}.1.{name}" for part in parts for name in ("running_mean", "running_var", "num_batches_tracked")
+    }
+    assert moved(moving=moving) == {"classifier.weight", "classifier.bias"} | statistics

@@ -26,10 +26,21 @@ def test_its_identity_changes_with_whatever_changes_the_training():
     mine = RECIPE.identity()
     assert (mine["method"], mine["phases"], mine["steps_at"]) == ("dual", "I:3 II:2", [0.8, 0.9])
     changes = ({"epochs": 4}, {"batch": 5}, {"sgd": Sgd(0.3)}, {"schedule": CosineDecay(1)}, {"trainable": ("stem",)})
+    changes += ({"sgd": Sgd(nesterov=True)}, {"sgd": Sgd(decays={"classifier": 0.0})}, {"moving": ("",)})
     for change in changes:
         other = dataclasses.replace(RECIPE, phases=(ONE, dataclasses.replace(TWO, **change)))
         assert other.identity() != mine, change
     assert dataclasses.replace(RECIPE, network=lambda: 1).identity() == mine  # made anew each time
+
+
+def test_the_identity_of_a_phase_is_that_of_older_trainings():
+    assert ONE.identity() == {
+        "optimizer": "Sgd(learning_rate=0.1, momentum=0.9, weight_decay=0.0005, parts={})",
+        "schedule": "Steps(at=(0.8, 0.9), by=0.01, warm_up=0)",
+        "batch": 4,
+        "trainable": [""],
+        "losses": ["ce", "intra"],
+    }
 
 
 def test_two_phases_of_one_name_are_told_apart():

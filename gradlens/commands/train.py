@@ -33,6 +33,7 @@ from gradlens.tracking.options import parse_budget
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _BUDGET = f"{DEFAULT_BUDGET:.0%}"
 _METHODS = "; ".join(f"{method.name}: {method.described}" for method in METHODS.values())
+_PRESETS = "; ".join(f"{method.name}: {', '.join(method.presets)}" for method in METHODS.values() if method.presets)
 _DATASETS = f"{', '.join(NAMES)}, an .npz file, or a folder with train/ and val/ or test/"
 
 
@@ -57,6 +58,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="epochs of each phase")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="any other setting, e.g. --set tau=1")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"train as the method's reference does on a data set ({_PRESETS})"),
     ] = None,
     precision: Annotated[
         str | None,
@@ -114,7 +119,7 @@ def train(
                 device=where,
                 workers=workers,
             )
-            recipe = find_method(method).on(task, changes)
+            recipe = find_method(method).on(task, changes, preset=preset)
             computing = computing_of(recipe.settings)  # a wrong value is refused before a folder is made
             # The processes must agree: a second process would find the folder of the first one taken.
             folder = out or processes.agreed(lambda: default_folder(method, task.name, imbalance, seed, resume=resume))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
@@ -21,6 +23,8 @@ class Method:
         settings: Its own hyper-parameters with their sources. They replace those of the data set.
         recipe: Maps a task and all settings to the recipe that `fit` runs.
         approximate: Why it cannot follow its reference exactly; "" if it does. Help texts and run.json say it.
+        presets: Name -> the settings with which its reference trains on a data set, with their sources, such as
+            "cifar100-lt-if100". They replace those of the data set and the method.
     """
 
     name: str
@@ -28,22 +32,41 @@ class Method:
     settings: Mapping[str, Setting]
     recipe: Callable[[Task, Settings], Recipe]
     approximate: str = ""
+    presets: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
 
     @property
     def described(self) -> str:
         """The summary, and why the method is approximate if it is."""
         return f"{self.summary} (approximate: {self.approximate})" if self.approximate else self.summary
 
-    def on(self, task: Task, changes: Mapping[str, Any] | None = None, source: str = "command line") -> Recipe:
+    def on(
+        self,
+        task: Task,
+        changes: Mapping[str, Any] | None = None,
+        source: str = "command line",
+        preset: str | None = None,
+    ) -> Recipe:
         """Returns the recipe of this method for a task.
 
         Args:
             task: The task.
-            changes: Settings that differ from the defaults of the data set and the method.
+            changes: Settings that differ from the defaults of the data set, the method and the preset.
             source: Recorded as the source of the changes.
+            preset: Name of one of the ``presets``; None = the settings of the data set and the method.
 
         Raises:
-            LongTailError: A setting is unknown, or has a value that it cannot have.
+            LongTailError: A setting or the preset is unknown, or a setting has a value that it cannot have.
         """
-        recipe = self.recipe(task, task.settings.plus(self.settings).changed(changes or {}, source))
+        settings = task.settings.plus(self.settings)
+        if preset is not None:
+            settings = settings.plus(self._preset(preset))
+        recipe = self.recipe(task, settings.changed(changes or {}, source))
         return replace(recipe, approximate=self.approximate)
+
+    def _preset(self, name: str) -> Mapping[str, Setting]:
+        if name not in self.presets:
+            close = difflib.get_close_matches(name, self.presets, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            there = f"there are {', '.join(self.presets)}" if self.presets else "it has none"
+            raise LongTailError(f"{self.name} has no preset {name!r}{hint}; {there}")
+        return self.presets[name]

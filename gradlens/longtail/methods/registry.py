@@ -1,7 +1,8 @@
-"""Finds a method by its name. Each file of this folder lists its methods in ``METHODS``."""
+"""Finds a method by its name. Each file of this folder and of its folders lists its methods in ``METHODS``."""
 
 from __future__ import annotations
 
+import difflib
 import pkgutil
 from importlib import import_module
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.method import Method
 
-_FILES = sorted({file.name for file in pkgutil.iter_modules([str(Path(__file__).parent)])} - {"registry"})
-_FOUND = [
-    method for name in _FILES for method in getattr(import_module(f"gradlens.longtail.methods.{name}"), "METHODS", ())
-]
+_ROOM = "gradlens.longtail.methods"
+_FILES = sorted(
+    {file.name for file in pkgutil.walk_packages([str(Path(__file__).parent)], f"{_ROOM}.")} - {f"{_ROOM}.registry"}
+)
+_FOUND = [method for name in _FILES for method in getattr(import_module(name), "METHODS", ())]
 METHODS: dict[str, Method] = {method.name: method for method in sorted(_FOUND, key=lambda method: method.name)}
 
 
@@ -20,9 +22,12 @@ def find_method(name: str) -> Method:
     """Returns the method of a name.
 
     Raises:
-        LongTailError: There is no such method.
+        LongTailError: There is no such method. The message has the nearest name, and all.
     """
     if name not in METHODS:
-        listed = "\n".join(f"  {method.name:17} {method.described}" for method in METHODS.values())
-        raise LongTailError(f"no method {name!r}; there are\n{listed}")
+        close = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        width = max(map(len, METHODS))
+        listed = "\n".join(f"  {method.name:{width}} {method.described}" for method in METHODS.values())
+        raise LongTailError(f"no method {name!r}{hint}; there are\n{listed}")
     return METHODS[name]

@@ -21,6 +21,7 @@ def task():
 METHOD = Method(
     "tiny", "for tests", {"epochs": Setting(3, "method"), "scale": Setting(1.5, "method")},
     lambda task, settings: Recipe("tiny", (), lambda: None, settings),
+    presets={"small": {"batch": Setting(2, "its paper"), "scale": Setting(0.5, "its code")}},
 )  # fmt: skip
 
 
@@ -38,3 +39,16 @@ def test_a_change_goes_before_the_method_and_the_method_before_the_data(task):
 def test_a_setting_that_nobody_knows_is_refused(task):
     with pytest.raises(LongTailError, match="temperature"):
         METHOD.on(task, {"temperature": 1.0})
+
+
+def test_a_preset_goes_before_data_and_method_and_a_change_before_it(task):
+    found = METHOD.on(task, {"scale": 2.5}, "test", preset="small").settings
+    assert {name: (found[name], found.source(name)) for name in found} == {
+        "batch": (2, "its paper"),
+        "epochs": (3, "method"),
+        "scale": (2.5, "test"),
+    }
+    with pytest.raises(LongTailError, match="no preset 'smal'; did you mean 'small'"):
+        METHOD.on(task, preset="smal")
+    with pytest.raises(LongTailError, match="no preset 'small'; it has none"):
+        dataclasses.replace(METHOD, presets={}).on(task, preset="small")

@@ -16,6 +16,8 @@ from gradlens.engines.layers import LayerKind
 MANY_GROUPS = 8
 # The most gradient entries that such a kernel computes at once. More rows are treated in pieces.
 PIECE = 2**24
+# If at least this part of the batch is wanted, the kernel takes all rows: the others cost less than gathering the wanted ones.
+MOST_ROWS = 0.75
 
 
 class GroupSums:
@@ -34,6 +36,7 @@ class GroupSums:
         self._sums: list[Grads] = [[None] * len(params) for _ in selections]
         self._stacked: dict[int, Tensor] = {}
         self._pairs: tuple[Selection, Tensor] | None = None
+        self._owners: dict[int, Tensor | None] = {}  # rows of a batch -> see ``_owner_of_each_row``
         filled = [selection for selection in selections if selection.index.numel()]
         if len(filled) >= MANY_GROUPS:
             self._pairs = _pairs(selections)
@@ -68,7 +71,7 @@ class GroupSums:
     def result(self) -> list[Grads]:
         """Returns one vector for each selection, in the parameters' dtypes."""
         for position, stacked in self._stacked.items():
-            for number, gradient in enumerate(stacked.unbind()):
+            for number, gradient in enumerate(stacked[:-1].unbind()):
                 if self.selections[number].index.numel():
                     self.add(number, self._params[position], gradient)
         return [
@@ -81,20 +84,51 @@ class GroupSums:
     ) -> None:
         assert self._pairs is not None
         chosen, owner = self._pairs
+        if len(grads) not in self._owners:
+            self._owners[len(grads)] = _owner_of_each_row(chosen, owner, len(grads), len(self.selections))
+        owners = self._owners[len(grads)]
         largest = max(param.numel() for param in owned.values())
         size = max(PIECE // largest, 1)
-        for start in range(0, owner.numel(), size):
+        for start in range(0, len(owner if owners is None else owners), size):
             piece = slice(start, start + size)
-            weight = None if chosen.weight is None else chosen.weight[piece]
-            part = Selection(chosen.index[piece], weight)
-            pair = _prepared(module, part.take(inputs), part.weighted(grads))
+            if owners is None:
+                weight = None if chosen.weight is None else chosen.weight[piece]
+                part = Selection(chosen.index[piece], weight)
+                pair = _prepared(module, part.take(inputs), part.weighted(grads))
+                belongs = owner[piece]
+            else:
+                pair = _prepared(module, inputs[piece], grads[piece])
+                belongs = owners[piece]
             for name, gradient in kind.gradients(module, *pair, True).items():
                 if name not in owned:
                     continue
                 position = self._index[id(owned[name])]
                 if position not in self._stacked:
-                    self._stacked[position] = gradient.new_zeros(len(self.selections), *owned[name].shape)
-                self._stacked[position].index_add_(0, owner[piece].to(gradient.device), gradient)
+                    # the last place gets the rows that belong to no selection
+                    self._stacked[position] = gradient.new_zeros(len(self.selections) + 1, *owned[name].shape)
+                self._stacked[position].index_add_(0, belongs.to(gradient.device), gradient)
+
+
+def _owner_of_each_row(chosen: Selection, owner: Tensor, rows: int, unowned: int) -> Tensor | None:
+    """Returns [rows] the number of the selection that each row of the batch belongs to.
+
+    Args:
+        chosen: The rows of all selections.
+        owner: For each of them the number of its selection.
+        rows: B, the rows of the batch.
+        unowned: The number of rows that belong to no selection.
+
+    Returns:
+        None if a row belongs to several selections or has a weight, if too few rows are wanted, or if looking at the rows would
+        wait for another device.
+    """
+    index = chosen.index
+    if index.device.type != "cpu" or chosen.weight is not None or index.numel() < MOST_ROWS * rows:
+        return None
+    count = torch.bincount(index, minlength=rows)
+    if int(count.max()) > 1:
+        return None
+    return torch.full((rows,), unowned, dtype=owner.dtype, device=owner.device).index_copy_(0, index, owner)
 
 
 def _pairs(selections: Sequence[Selection]) -> tuple[Selection, Tensor]:

@@ -47,6 +47,29 @@ def test_each_group_has_the_gradient_of_its_rows(soft, many, piece, monkeypatch)
             torch.testing.assert_close(gradient, expected)
 
 
+@pytest.mark.parametrize("left_out", [0, 2, 7])  # all rows are taken together, or (7) only the wanted ones are gathered
+@pytest.mark.parametrize("piece", [2**24, 7])
+def test_rows_of_no_group_add_nothing(left_out, piece, monkeypatch):
+    monkeypatch.setattr(group_sums, "MANY_GROUPS", 2)
+    monkeypatch.setattr(group_sums, "PIECE", piece)
+    torch.manual_seed(0)
+    layer = nn.Conv1d(2, 3, 2).double()
+    inputs = torch.randn(ROWS, 2, 5, dtype=torch.float64)
+    grads = torch.randn(ROWS, 3, 4, dtype=torch.float64)
+    order = torch.randperm(ROWS)[left_out:]
+    chosen = [Selection(index, None) for index in (*order.tensor_split([1, 3]), torch.tensor([], dtype=torch.long))]
+    sums = GroupSums(list(layer.parameters()), chosen)
+
+    sums.add_layer(kind_of(layer), layer, inputs, grads)
+
+    *found, nothing = sums.result()
+    assert nothing == [None, None]
+    for selection, vector in zip(chosen, found, strict=False):
+        truth = torch.autograd.grad(layer(inputs[selection.index]), list(layer.parameters()), grads[selection.index])
+        for gradient, expected in zip(vector, truth, strict=True):
+            torch.testing.assert_close(gradient, expected)
+
+
 def test_parameters_that_are_not_measured_are_left_out():
     layer = nn.Linear(3, 2)
     sums = GroupSums([layer.bias], [Selection(torch.tensor([0]), None)])

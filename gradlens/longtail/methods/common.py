@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from gradlens.longtail.data.counts import head_size
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
 from gradlens.longtail.networks.network import Network
@@ -98,6 +99,21 @@ def positive(settings: Settings, name: str) -> int:
     if value < 1:
         raise LongTailError(f"{name}={value}; it must be at least 1")
     return value
+
+
+def head_classes(task: Task, given: int | None) -> int:
+    """Returns C1: the given number of head classes, or else that of the paper's rule (at least 20 images).
+
+    Raises:
+        LongTailError: Head or tail would have no class.
+    """
+    if given is None:
+        return head_size(task.counts)
+    if not 1 <= given < task.num_classes:
+        raise LongTailError(
+            f"head_classes={given} of {task.num_classes}; each phase needs a class: give 1..{task.num_classes - 1}"
+        )
+    return int(given)
 
 
 def cosine_network(task: Task, settings: Settings) -> Callable[[], Network]:

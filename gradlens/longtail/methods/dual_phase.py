@@ -9,9 +9,8 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from gradlens.longtail.data.counts import head_size
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import cosine_network, positive, schedule, sgd
+from gradlens.longtail.methods.common import cosine_network, head_classes, positive, schedule, sgd
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
 from gradlens.longtail.methods.parts.exemplars import EXEMPLAR_RULES, ExemplarRule, select_exemplars
@@ -172,7 +171,7 @@ class IntraClass:
 
 
 def _recipe(task: Task, settings: Settings) -> Recipe:
-    head = HeadClasses(_head_size(task, settings["head_classes"]))
+    head = HeadClasses(head_classes(task, settings["head_classes"]))
     weight = settings["retention_weight"]
     if weight is None:
         weight = retention_weight(head.size, task.num_classes - head.size)
@@ -240,21 +239,6 @@ def _losses(head: HeadClasses, settings: Settings, weight: float) -> dict[str, L
         retention.of(torch.ones(1, 1), torch.ones(1, 1))
         losses["retention"] = retention
     return losses
-
-
-def _head_size(task: Task, given: int | None) -> int:
-    """Returns C1: the given number of head classes, or else that of the paper's rule.
-
-    Raises:
-        LongTailError: One of the phases would have no class.
-    """
-    if given is None:
-        return head_size(task.counts)
-    if not 1 <= given < task.num_classes:
-        raise LongTailError(
-            f"head_classes={given} of {task.num_classes}; each phase needs a class: give 1..{task.num_classes - 1}"
-        )
-    return int(given)
 
 
 def _cosine(model: Network) -> CosineClassifier:

@@ -28,10 +28,10 @@ class DigitNet(Network):
         self.top = _convolution(2 * width, 4 * width, 2, relu=not signed_features)  # [B, 4 width, 2, 2]
         self.classifier = nn.Linear(self.features, num_classes)
 
-    def trunk(self, images: Tensor) -> Tensor:
-        """Maps [B, 1, 8, 8] images to [B, 4 width] features before the classifier."""
-        pooled: Tensor = self.top(self.middle(self.stem(images))).mean((2, 3))
-        return pooled
+    def maps(self, images: Tensor) -> Tensor:
+        """Maps [B, 1, 8, 8] images to [B, 4 width, 2, 2] feature maps, the last ones before they are pooled."""
+        maps: Tensor = self.top(self.middle(self.stem(images)))
+        return maps
 
 
 def _convolution(inputs: int, outputs: int, stride: int, relu: bool) -> nn.Sequential:

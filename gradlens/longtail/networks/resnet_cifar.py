@@ -99,12 +99,11 @@ class ResNetCifar(Network):
             ):
                 nn.init.kaiming_normal_(module.weight)
 
-    def trunk(self, images: Tensor) -> Tensor:
-        """Maps [B, 3, 32, 32] normalised images to [B, 64] features before the classifier."""
+    def maps(self, images: Tensor) -> Tensor:
+        """Maps [B, 3, 32, 32] normalised images to [B, 64, 8, 8] feature maps, the last ones before they are pooled."""
         out = F.relu(self.norm1(self.conv1(images)))
-        out = self.layer3(self.layer2(self.layer1(out)))
-        pooled: Tensor = out.mean((2, 3))
-        return pooled
+        maps: Tensor = self.layer3(self.layer2(self.layer1(out)))
+        return maps
 
 
 def _stage(

@@ -69,10 +69,16 @@ class ResNetLarge(Network):
         self.backbone = cast(nn.Module, backbone)
         self.classifier = nn.Linear(self.features, num_classes)
 
-    def trunk(self, images: Tensor) -> Tensor:
-        """Maps [B, 3, H, W] images to [B, features] features before the classifier."""
-        embedded: Tensor = self.backbone(images)
-        return embedded
+    def maps(self, images: Tensor) -> Tensor:
+        """Maps [B, 3, H, W] images to [B, features, H/32, W/32] feature maps, the last ones before they are pooled."""
+        backbone: Any = self.backbone
+        out = backbone.maxpool(backbone.relu(backbone.bn1(backbone.conv1(images))))
+        maps: Tensor = backbone.layer4(backbone.layer3(backbone.layer2(backbone.layer1(out))))
+        return maps
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        """Maps [B, features, h, w] feature maps to [B, features] features: the mean over the positions."""
+        return torch.flatten(cast(Any, self.backbone).avgpool(maps), 1)
 
 
 class SignedBlock(nn.Module):

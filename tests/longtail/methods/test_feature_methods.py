@@ -1,0 +1,123 @@
+"""The methods that work on features: they resume bit-identical, the lens measures them, and two processes do what one does."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gradlens import Run
+from gradlens.longtail.data.image_set import ImageSet
+from gradlens.longtail.data.labelled_images import TensorImages
+from gradlens.longtail.methods import find_method
+from gradlens.longtail.networks.network import Network
+from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.tasks.digits import SETTINGS
+from gradlens.longtail.training.checkpoint import FILE
+from gradlens.longtail.training.fit import fit
+from gradlens.longtail.training.training_run import run_training
+from gradlens.longtail.training.watching import Watching
+from tests.distributed.processes import together
+from tests.longtail.same_state import assert_same
+
+METHODS = {"fslwf": {}}
+OPTIONS = {"fslwf": {"exemplars": 3, "queries": 3}}  # of the small task of two processes
+
+
+class Cut(Exception):
+    """The training is cut off here."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_cut_training_resumes_bit_identical(task, tmp_path, method):
+    recipe = find_method(method).on(task, {"epochs": 2, **METHODS[method]})
+    fit(recipe, task, folder=tmp_path / "whole")
+    whole = torch.load(tmp_path / "whole" / FILE, weights_only=True)
+
+    for last in range(1, recipe.epochs):
+
+        def cut(row, last=last):
+            if row["epoch"] == last:
+                raise Cut
+
+        folder = tmp_path / f"cut {last}"
+        with pytest.raises(Cut):
+            fit(recipe, task, folder=folder, on_epoch=cut)
+        fit(recipe, task, folder=folder, resume=True)
+        assert_same(torch.load(folder / FILE, weights_only=True), whole)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_lens_measures_it_without_a_warning_and_changes_nothing(task, tmp_path, method):
+    recipe = find_method(method).on(task, {"epochs": 1, **METHODS[method]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)
+        run_training(recipe, task, tmp_path, watching=Watching(every=1, update=True))
+    plain = fit(recipe, task)
+    watched = torch.load(tmp_path / FILE, weights_only=True)
+    assert_same(watched["model"], plain.learner.model.state_dict())
+    run = Run(tmp_path)
+    assert len(run.steps) == plain.steps
+    assert not {"left-out", "nonfinite", "warning", "stepped scale"} & {event["kind"] for event in run.events}
+    assert np.nanmax(run.residual) < 1e-4  # the groups' gradients add up to the whole one's
+    shares = [run.share(name) for name in ("head", "tail", "rest") if name in run.names]
+    assert np.nansum(shares, axis=0) == pytest.approx(np.ones(len(run.steps)), abs=1e-4)
+    rest = np.nan_to_num(run.share("rest")) if "rest" in run.names else np.zeros(1)
+    assert np.abs(rest).max() < 1e-6  # every gradient is that of samples
+
+
+COUNTS = (26, 22, 6, 4)
+
+
+class Tiny(Network):
+    """A network with feature maps in which a share of a batch is computed as the batch is."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = 6
+        self.body = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.GroupNorm(2, 6), nn.Tanh(), nn.Conv2d(6, 6, 3))
+        self.classifier = nn.Linear(6, len(COUNTS))
+
+    def maps(self, images):
+        return self.body(images)
+
+
+def tiny_task():
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.repeat_interleave(torch.arange(len(COUNTS)), torch.tensor(COUNTS))
+    images = torch.randn(len(labels), 1, 4, 4, generator=generator, dtype=torch.float64) + labels.view(-1, 1, 1, 1) / 2
+    split = TensorImages(ImageSet(images, labels, tuple("abcd"), "digest"), "cpu")
+    return Task("tiny", split, {"test": split}, np.array(COUNTS), lambda settings, signed: Tiny(), SETTINGS)
+
+
+def train(folder, method):
+    """Returns weights, losses and accuracies."""
+    task = tiny_task()
+    recipe = find_method(method).on(task, {"epochs": 2, "batch": 9, **OPTIONS[method]})
+    recipe = dataclasses.replace(recipe, network=lambda made=recipe.network: made().double())
+    trained = run_training(recipe, task, folder, seed=2, watching=Watching(every=1, probe_every=2))
+    weights = {name: value.numpy().copy() for name, value in trained.fitted.learner.model.state_dict().items()}
+    history = [
+        {key: value for key, value in row.items() if key not in ("seconds", "phase")} for row in trained.fitted.history
+    ]
+    return weights, history
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+def test_two_processes_do_what_one_does(tmp_path, method):
+    weights, history = train(tmp_path / "one", method)
+    for other, theirs in together(tmp_path / "processes", train, tmp_path / "two", method):
+        assert other.keys() == weights.keys()
+        for name, value in weights.items():
+            np.testing.assert_allclose(other[name], value, rtol=1e-8, atol=1e-10, err_msg=name)
+        for row, expected in zip(theirs, history, strict=True):
+            assert row == pytest.approx(expected, rel=1e-9)
+    one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
+    np.testing.assert_array_equal(two.counts, one.counts)
+    np.testing.assert_allclose(two.gram(), one.gram(), rtol=1e-5, atol=1e-9)
+    assert np.nanmax(two.residual) < 1e-6

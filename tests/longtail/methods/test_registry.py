@@ -26,7 +26,8 @@ def test_every_setting_of_every_method_has_a_source(method, preset):
     assert {"epochs", "batch", "learning_rate", "momentum", "weight_decay"} <= set(described)
     assert described.keys() == method.on(digits_task()).settings.keys()  # a preset has no name of its own
     known = (
-        r"paper, (Section|Algorithm|Equation|Figure|Appendix) ?|gradlens: |.* et al\. \d{4}|sqrt\(C1 / C2\), Appendix A"
+        r"paper, (Section|Algorithm|Equation|Figure|Appendix) ?|gradlens: |(.* et al\.|\w+ & \w+) \d{4}"
+        r"|sqrt\(C1 / C2\), Appendix A"
     )
     assert [name for name, entry in described.items() if not re.match(known, entry["source"])] == []
     assert json.loads(json.dumps(described)) == described

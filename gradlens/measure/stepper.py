@@ -114,6 +114,7 @@ class Stepper:
     def stop(self) -> None:
         """Removes every hook, and logs the results that are waiting."""
         try:
+            self._guard(taken.check)  # of a hook that ran after the last measured pass
             self._recorder.misuse(self._usage.end() if self._running else None, self.schedule.step)
             self._hooks.follow(None)
             self._stepped_gradient.end()

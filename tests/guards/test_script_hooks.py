@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gradlens import ClassGroups, Lens
+from gradlens.guards import script_hooks
 from gradlens.guards.script_hooks import ScriptHook, hide, of_script
 from tests.guards.scripts_with_hooks import (
     KINDS,
@@ -111,3 +113,25 @@ def test_nothing_is_wrapped_when_nobody_measures() -> None:
 
 def _hook(*_: Any) -> None: ...
 def _other(*_: Any) -> None: ...
+
+
+def test_a_fault_after_the_last_measured_pass_is_told_at_the_end_by_the_lens_that_it_belongs_to(monkeypatch):
+    def told(fault: bool) -> str:
+        model, labels, lines = nn.Linear(2, 2), torch.tensor([0, 1]), []
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        groups = ClassGroups({"a": [0], "b": [1]}, 2)
+        with Lens(model, groups, optimizer=optimizer, every=1, announce=lines.append) as lens:
+            lens.backward(nn.functional.cross_entropy(model(torch.ones(2, 2)), labels), labels)
+            optimizer.step()
+            if fault:
+                with monkeypatch.context() as patch:
+                    patch.setattr(script_hooks, "of_script", _fail)
+                    model(torch.ones(2, 2)).register_hook(_hook)
+        return "\n".join(lines)
+
+    assert "injected" in told(fault=True)
+    assert "injected" not in told(fault=False)
+
+
+def _fail(_: Any) -> Any:
+    raise ValueError("injected")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from gradlens.longtail.networks.computing import Computing, compiled
+from gradlens.longtail.networks.cut import Cut
 
 
 class Network(nn.Module):
@@ -52,9 +54,34 @@ class Network(nn.Module):
         self.computing = computing
         return self.to(memory_format=getattr(torch, computing.memory_format))
 
+    def before_last_block(self) -> Cut:
+        """Returns the network cut before its last block, for branches that differ in one block."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be cut")
+
+    def after_first_stages(self, width: float) -> Cut:
+        """Returns the network cut after its first stages, for branches that have their own later stages.
+
+        Args:
+            width: Factor of the number of channels in the later stages.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be cut")
+
     def embed(self, images: Tensor) -> Tensor:
         """Maps [B, channels, H, W] prepared images to [B, d] features in the precision of the weights, by ``trunk``."""
-        return self._computed(self._trunk, images)
+        return self.run_trunk(type(self).trunk, images)
+
+    def run_trunk(self, trunk: Callable[[Self, Tensor], Tensor], images: Tensor) -> Tensor:
+        """Runs the trunk or a part of it, as ``computing`` says.
+
+        Args:
+            trunk: Maps this network and prepared images to [B, d] features. The same function each time: it is compiled once.
+            images: [B, channels, H, W] prepared images.
+
+        Returns:
+            [B, d] features in the precision of the weights.
+        """
+        compile_it = self.computing.compile and self.training and torch.is_grad_enabled()
+        return self._computed(partial(compiled(trunk) if compile_it else trunk, self), images)
 
     def feature_maps(self, images: Tensor) -> Tensor:
         """Maps [B, channels, H, W] prepared images to [B, d, h, w] in the precision of the weights, by ``maps``."""
@@ -67,11 +94,6 @@ class Network(nn.Module):
             return compute(images)
         with torch.autocast(images.device.type, torch.bfloat16):
             return compute(images).float()
-
-    def _trunk(self, images: Tensor) -> Tensor:
-        if self.computing.compile and self.training and torch.is_grad_enabled():
-            return compiled(type(self).trunk)(self, images)
-        return self.trunk(images)
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps [B, channels, H, W] prepared images to [B, C] logits."""

@@ -8,6 +8,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gradlens.longtail.networks.cut import Cut, GlobalAverage
 from gradlens.longtail.networks.network import Network
 
 Norm = Literal["batch", "group"]
@@ -86,6 +87,7 @@ class ResNetCifar(Network):
             raise ValueError(f"depth={depth}; a CIFAR ResNet has 6 n + 2 layers, e.g. 20, 32, 44 or 56")
         make_norm = _norm(norm)
         self.features = 64
+        self._blocks, self._make_norm, self._signed = blocks, make_norm, signed_features
         self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         self.norm1 = make_norm(16)
         self.layer1 = _stage(16, 16, blocks, 1, make_norm)
@@ -104,6 +106,40 @@ class ResNetCifar(Network):
         out = F.relu(self.norm1(self.conv1(images)))
         maps: Tensor = self.layer3(self.layer2(self.layer1(out)))
         return maps
+
+    def before_last_block(self) -> Cut:
+        """Returns the network cut before the last block of its last stage."""
+        lower = self._lower(self.layer1, self.layer2, self.layer3[:-1])
+
+        def upper() -> nn.Module:
+            return _initialised(BasicBlock(64, 64, 1, self._make_norm, not self._signed), GlobalAverage())
+
+        return Cut(lower, upper, 64)
+
+    def after_first_stages(self, width: float) -> Cut:
+        """Returns the network cut after its first stage (RIDE: ``width`` 0.75 makes stages of 24 and 48 channels)."""
+        middle, last = round(32 * width), round(64 * width)
+
+        def upper() -> nn.Module:
+            return _initialised(
+                _stage(16, middle, self._blocks, 2, self._make_norm),
+                _stage(middle, last, self._blocks, 2, self._make_norm, last_relu=not self._signed),
+                GlobalAverage(),
+            )
+
+        return Cut(self._lower(self.layer1), upper, last)
+
+    def _lower(self, *stages: nn.Module) -> nn.Sequential:
+        return nn.Sequential(self.conv1, self.norm1, nn.ReLU(), *stages)
+
+
+def _initialised(*modules: nn.Module) -> nn.Sequential:
+    """Returns the modules one after the other, with Kaiming-normal weights of the convolutions."""
+    part = nn.Sequential(*modules)
+    for module in part.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    return part
 
 
 def _stage(

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
+from gradlens.longtail.networks.cut import Cut, GlobalAverage
 from gradlens.longtail.networks.network import Network
 
 # torchvision has no ResNet-10. It has one basic block in each stage, as in the ImageNet-LT tables since OLTR.
@@ -56,12 +57,8 @@ class ResNetLarge(Network):
         super().__init__()
         if depth not in LAYERS:
             raise LongTailError(f"depth={depth}; choose one of {', '.join(map(str, LAYERS))}")
-        from torchvision.models import resnet
-
-        block, layers = LAYERS[depth]
-        backbone: Any = resnet.ResNet(getattr(resnet, block), list(layers))
-        if pretrained is not None:
-            _load(backbone, depth, pretrained)
+        self._depth, self._signed, self._pretrained = depth, signed_features, pretrained
+        backbone = _backbone(depth, pretrained)
         self.features = int(backbone.fc.in_features)
         backbone.fc = nn.Identity()
         if signed_features:
@@ -79,6 +76,50 @@ class ResNetLarge(Network):
     def pooled(self, maps: Tensor) -> Tensor:
         """Maps [B, features, h, w] feature maps to [B, features] features: the mean over the positions."""
         return torch.flatten(cast(Any, self.backbone).avgpool(maps), 1)
+
+    def before_last_block(self) -> Cut:
+        """Returns the network cut before the last block of its last stage. Upper parts are pretrained if the network is."""
+        own: Any = self.backbone
+
+        def upper() -> nn.Module:
+            last = _backbone(self._depth, self._pretrained).layer4[-1]
+            return nn.Sequential(SignedBlock(last) if self._signed else last, GlobalAverage())
+
+        return Cut(self._lower(own.layer2, own.layer3, own.layer4[:-1]), upper, self.features)
+
+    def after_first_stages(self, width: float) -> Cut:
+        """Returns the network cut after its second stage (RIDE: ``width`` 0.75). Upper parts are never pretrained."""
+        own: Any = self.backbone
+        third, fourth = round(256 * width), round(512 * width)
+        layers = LAYERS[self._depth][1]
+
+        def upper() -> nn.Module:
+            made = _backbone(self._depth, None)
+            block, made.inplanes = type(made.layer1[0]), made.layer3[0].conv1.in_channels
+            stages = [made._make_layer(block, third, layers[2], 2), made._make_layer(block, fourth, layers[3], 2)]
+            for module in nn.ModuleList(stages).modules():
+                if isinstance(module, nn.Conv2d):  # as torchvision does it
+                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if self._signed:
+                stages[1][-1] = SignedBlock(stages[1][-1])
+            return nn.Sequential(*stages, GlobalAverage())
+
+        return Cut(self._lower(own.layer2), upper, self.features * fourth // 512)
+
+    def _lower(self, *stages: nn.Module) -> nn.Sequential:
+        own: Any = self.backbone
+        return nn.Sequential(own.conv1, own.bn1, own.relu, own.maxpool, own.layer1, *stages)
+
+
+def _backbone(depth: int, pretrained: Path | str | None) -> Any:
+    """Returns a torchvision ResNet. See ``ResNetLarge`` for the arguments and errors."""
+    from torchvision.models import resnet
+
+    block, layers = LAYERS[depth]
+    backbone = resnet.ResNet(getattr(resnet, block), list(layers))
+    if pretrained is not None:
+        _load(backbone, depth, pretrained)
+    return backbone
 
 
 class SignedBlock(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor
 from budget.cases import CASES, CLASSES, Case
 from budget.turns import Turns
 from gradlens.longtail.data.image_set import ImageSet
-from gradlens.longtail.data.labelled_images import TensorImages
+from gradlens.longtail.data.labelled_images import STANDARD, TensorImages
 from gradlens.longtail.methods import CE
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.task import Task
@@ -42,10 +42,10 @@ class ImagesInTurns(TensorImages):
     turns: Turns
 
     def batches(
-        self, positions: Tensor, size: int, *, augmented: bool, seed: int = 0
+        self, positions: Tensor, size: int, *, augmented: bool, seed: int = 0, augmentation: str = STANDARD
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """See ``LabelledImages.batches``."""
-        found = super().batches(positions, size, augmented=augmented, seed=seed)
+        found = super().batches(positions, size, augmented=augmented, seed=seed, augmentation=augmentation)
         if not augmented:
             yield from found
             return

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from gradlens.longtail.data.labelled_images import STANDARD, check_augmentation
 from gradlens.longtail.errors import LongTailError
 
 Transform = Callable[[Any], Tensor]
@@ -52,14 +53,20 @@ class ImageFiles:
         self._device = torch.device(device)
         self._workers = min(workers, _cores())
 
+    @property
+    def augmentations(self) -> tuple[str, ...]:
+        """See ``LabelledImages.augmentations``."""
+        return (STANDARD,)
+
     def batches(
-        self, positions: Tensor, size: int, *, augmented: bool, seed: int = 0
+        self, positions: Tensor, size: int, *, augmented: bool, seed: int = 0, augmentation: str = STANDARD
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """See ``LabelledImages.batches``.
 
         Raises:
-            LongTailError: A file cannot be decoded.
+            LongTailError: A file cannot be decoded, or there is no such augmentation.
         """
+        check_augmentation(augmentation, self.augmentations)
         loader: DataLoader[tuple[Tensor, int] | LongTailError] = DataLoader(
             self._views[augmented],
             batch_size=size,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gradlens.longtail.data.labelled_images import STANDARD, check_augmentation
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
@@ -60,8 +61,14 @@ class Method:
         settings = task.settings.plus(self.settings)
         if preset is not None:
             settings = settings.plus(self._preset(preset))
-        recipe = self.recipe(task, settings.changed(changes or {}, source))
-        return replace(recipe, approximate=self.approximate)
+        settings = settings.changed(changes or {}, source)
+        recipe = self.recipe(task, settings)
+        augmentation = settings.get("augmentation", STANDARD)
+        check_augmentation(augmentation, task.train.augmentations)
+        phases = tuple(
+            replace(phase, views=(augmentation,)) if phase.views == (STANDARD,) else phase for phase in recipe.phases
+        )
+        return replace(recipe, approximate=self.approximate, phases=phases)
 
     def _preset(self, name: str) -> Mapping[str, Setting]:
         if name not in self.presets:

@@ -14,7 +14,12 @@ class Batch:
     Attributes:
         images: [b, channels, H, W] network input.
         labels: [b] int64 class ids, or [b, C] soft labels.
+        views: Further augmentations of the same images, each [b, channels, H, W]: those that ``TrainingPhase.views`` names after
+            the first.
+        partner: The batch of the second stream, with as many images; None if the phase has none.
     """
 
     images: Tensor
     labels: Tensor
+    views: tuple[Tensor, ...] = ()
+    partner: Batch | None = None

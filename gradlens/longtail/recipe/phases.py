@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradlens.longtail.data.labelled_images import STANDARD
 from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.optimization import Schedule, Sgd, Steps
@@ -138,6 +139,11 @@ class TrainingPhase:
         initialise: See above; None = nothing is set.
         select: See above; None = all images.
         forward: The forward pass: makes a ``Step`` of a batch.
+        partner: Chooses the images of a second stream, as many as the first has, with an augmentation of their own. The forward
+            pass gets them as ``Batch.partner``; None = there is one stream.
+        views: Names of augmentations (see ``LabelledImages.batches``). The first makes ``Batch.images``, each further one makes
+            another view of the same images in ``Batch.views``.
+        drop_last: True to leave out the last batch of an epoch if it is not full.
     """
 
     name: str
@@ -153,6 +159,13 @@ class TrainingPhase:
     select: Select | None = None
     forward: Forward = classify
     moving: tuple[str, ...] = ()
+    partner: Visiting | None = None
+    views: tuple[str, ...] = (STANDARD,)
+    drop_last: bool = False
+
+    def steps(self, images: int) -> int:
+        """Returns the number of steps in an epoch that visits so many images."""
+        return images // self.batch if self.drop_last else -(-images // self.batch)
 
     def identity(self) -> dict[str, Any]:
         """Returns what must be equal for one training to continue another, and may not show in the settings."""
@@ -164,5 +177,14 @@ class TrainingPhase:
             "batch": self.batch,
             "trainable": list(self.trainable),
             "losses": list(self.losses),
+            # What came later may only show where it differs from its default, or older trainings could not be resumed.
             **({"moving": list(self.moving)} if self.moving else {}),
+            **({"partner": _name(self.partner)} if self.partner else {}),
+            **({"views": list(self.views)} if self.views != (STANDARD,) else {}),
+            **({"drop_last": True} if self.drop_last else {}),
         }
+
+
+def _name(visiting: Visiting) -> str:
+    """Returns a text that is the same in all processes, which the default text of an object is not."""
+    return str(getattr(visiting, "__qualname__", type(visiting).__qualname__))

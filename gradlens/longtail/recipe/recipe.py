@@ -6,9 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gradlens.longtail.data.labelled_images import STANDARD
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.recipe.settings import Settings
+
+# Settings that came after the first checkpoints, each with the value of trainings before it. A training with this value goes on
+# from such a checkpoint, so its identity must not hold the setting.
+LATER = {"augmentation": STANDARD}
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,11 @@ class Recipe:
     def identity(self) -> dict[str, Any]:
         """Returns what a checkpoint must have in common with this recipe: method, phases, their training, all settings."""
         phases = " ".join(f"{phase.name}:{phase.epochs}" for phase in self.phases)
-        values = {name: list(value) if isinstance(value, tuple) else value for name, value in self.settings.items()}
+        values = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self.settings.items()
+            if name not in LATER or LATER[name] != value
+        }
         # The keys hold the number of the phase, since two phases may have the same name.
         trained = {
             f"{part} of phase {number} ({phase.name})": value

@@ -15,6 +15,7 @@ from gradlens.longtail.data.digests import images_digest
 from gradlens.longtail.data.frequency import head_to_tail
 from gradlens.longtail.data.image_set import ImageSet
 from gradlens.longtail.data.labelled_images import TensorImages
+from gradlens.longtail.data.strong_augment import further_augmentations
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.choice import choose
@@ -62,7 +63,7 @@ def arrays_task(
     prepare = preparing(mean * (3 // len(mean)), std * (3 // len(std)))
     return Task(
         name=file.stem,
-        train=TensorImages(train, device, prepare, crop_and_flip),
+        train=TensorImages(train, device, prepare, crop_and_flip, further_augmentations()),
         evaluations={"test": TensorImages(test, device, prepare)},
         counts=np.bincount(new[labels["train"][choice.long_tailed]], minlength=len(new)).astype(np.int64),
         network=resnet(len(new)),

@@ -9,6 +9,7 @@ import torch
 from gradlens.longtail.data.augment import crop_and_flip
 from gradlens.longtail.data.cifar import MEAN, STD, Name, load_cifar
 from gradlens.longtail.data.labelled_images import TensorImages
+from gradlens.longtail.data.strong_augment import further_augmentations
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.small_images import BORROWED, SETTINGS, preparing, resnet
 
@@ -46,7 +47,7 @@ def cifar_task(
     prepare = preparing(MEAN, STD)
     return Task(
         name=f"{name}-{'balanced' if balanced else 'lt'}",
-        train=TensorImages(train, device, prepare, crop_and_flip),
+        train=TensorImages(train, device, prepare, crop_and_flip, further_augmentations()),
         evaluations={"test": TensorImages(data.test.image_set(), device, prepare)},
         counts=long_tailed.counts(),
         network=resnet(train.num_classes),

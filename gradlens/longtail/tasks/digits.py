@@ -9,6 +9,7 @@ import torch
 from gradlens.longtail.data.augment import random_crop
 from gradlens.longtail.data.digits import load_digits
 from gradlens.longtail.data.labelled_images import TensorImages
+from gradlens.longtail.data.strong_augment import further_augmentations
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.networks.digit_net import DigitNet
 from gradlens.longtail.networks.network import Network
@@ -30,6 +31,7 @@ SETTINGS = Settings(
         "warm_up": Setting(0, _OWN),
         "momentum": Setting(0.9, _OWN),
         "weight_decay": Setting(5e-4, _OWN),
+        "augmentation": Setting("standard", "gradlens: crops, since a mirrored digit is none"),
         **computing_settings("contiguous_format"),
     }
 )
@@ -64,7 +66,7 @@ def digits_task(
 
     return Task(
         name="digits-balanced" if balanced else "digits",
-        train=TensorImages(train, device, augment=crop),
+        train=TensorImages(train, device, augment=crop, further=further_augmentations(crop)),
         evaluations={"test": TensorImages(digits.test, device)},
         counts=long_tailed.counts(),
         network=_network,

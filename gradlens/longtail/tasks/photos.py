@@ -24,6 +24,7 @@ _COMMON = {
     "warm_up": Setting(0, f"{PAPER}: none"),
     "momentum": Setting(0.9, PAPER),
     "weight_decay": Setting(5e-4, PAPER),
+    "augmentation": Setting("standard", "Kang et al. 2020: resized crops and flips; on some data sets colour jitter"),
 }
 _COMPUTING = computing_settings("channels_last")
 IMAGENET_SETTINGS = Settings(

@@ -26,6 +26,7 @@ _TRAINING = {
     "warm_up": Setting(0, f"{PAPER}: none"),
     "momentum": Setting(0.9, PAPER),
     "weight_decay": Setting(5e-4, PAPER),
+    "augmentation": Setting("standard", f"{PAPER}: crops and flips"),
 }
 _COMPUTING = computing_settings("channels_last")
 SETTINGS = Settings(_TRAINING | _COMPUTING)

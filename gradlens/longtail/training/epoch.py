@@ -8,13 +8,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner, derived_seed
 from gradlens.longtail.recipe.modes import set_modes
 from gradlens.longtail.recipe.optimization import set_rates
 from gradlens.longtail.recipe.phases import Step, TrainingPhase
 from gradlens.longtail.recipe.visiting import PhaseProgress
 from gradlens.longtail.training.divergence import LossWatch
+from gradlens.longtail.training.streams import batches_of_epoch
 from gradlens.longtail.training.watcher import Watcher
 
 
@@ -31,24 +31,19 @@ def train_epoch(
     started = time.perf_counter()
     progress = PhaseProgress(epoch, phase.epochs)
     processes = learner.processes
-    own = (processes.rank,) if processes.rank else ()  # not used for the order, which all processes share
-    seeds = {"order": derived_seed(learner.seed, "order", index, epoch)}
-    seeds |= {what: derived_seed(learner.seed, what, index, epoch, *own) for what in ("forward", "augmentation")}
-    torch.manual_seed(seeds["forward"])  # dropout
-    generator = torch.Generator().manual_seed(seeds["forward"])
-    order = phase.visiting(
-        learner.train.labels[learner.selected], progress, torch.Generator().manual_seed(seeds["order"])
-    )
+    own = (processes.rank,) if processes.rank else ()
+    seed = derived_seed(learner.seed, "forward", index, epoch, *own)
+    torch.manual_seed(seed)  # dropout
+    generator = torch.Generator().manual_seed(seed)
     set_rates(optimizer, phase.schedule.factor(epoch, phase.epochs))
     set_modes(learner.model, phase.moving)
     watch = LossWatch(phase.name, epoch, learner.device)
     steps = 0
-    positions, size = processes.share_of_batches(learner.selected[order], phase.batch)
-    for images, labels in learner.train.batches(positions, size, augmented=True, seed=seeds["augmentation"]):
+    for batch, rows in batches_of_epoch(index, phase, progress, learner):
         if steps == max_steps:
             break
-        part: Step = learner.run(partial(phase.forward, learner, progress, Batch(images, labels), generator))
-        step = part.whole(min(phase.batch, len(order) - steps * phase.batch))
+        part: Step = learner.run(partial(phase.forward, learner, progress, batch, generator))
+        step = part.whole(rows)
         losses: dict[str, Tensor] = {name: term(step) for name, term in phase.losses.items()}
         watch.add(losses, len(step.labels))
         watcher.backward(losses, step)

@@ -82,7 +82,7 @@ class LensWatcher:
             self._resume = True
             self.event("phase", name=phase.name)
             return
-        steps = -(-len(learner.selected) // phase.batch) * phase.epochs
+        steps = phase.steps(len(learner.selected)) * phase.epochs
         every = self._watching.every_in(steps)
         self._lens = Lens(
             learner.model,

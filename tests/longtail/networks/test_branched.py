@@ -88,4 +88,4 @@ def test_kaiming_weights_in_every_branch_of_a_cifar_network():
         for module in upper.modules():
             if isinstance(module, nn.Conv2d):
                 expected = (2 / (9 * module.in_channels)) ** 0.5
-                assert float(module.weight.std()) == pytest.approx(expected, rel=0.1)
+                assert float(module.weight.detach().std()) == pytest.approx(expected, rel=0.1)

@@ -6,6 +6,7 @@ from gradlens.longtail.recipe.optimization import CosineDecay, Sgd
 from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.visiting import shuffled
 
 
 def loss(step):
@@ -27,6 +28,7 @@ def test_its_identity_changes_with_whatever_changes_the_training():
     assert (mine["method"], mine["phases"], mine["steps_at"]) == ("dual", "I:3 II:2", [0.8, 0.9])
     changes = ({"epochs": 4}, {"batch": 5}, {"sgd": Sgd(0.3)}, {"schedule": CosineDecay(1)}, {"trainable": ("stem",)})
     changes += ({"sgd": Sgd(nesterov=True)}, {"sgd": Sgd(decays={"classifier": 0.0})}, {"moving": ("",)})
+    changes += ({"partner": shuffled}, {"views": ("standard", "standard")}, {"drop_last": True})
     for change in changes:
         other = dataclasses.replace(RECIPE, phases=(ONE, dataclasses.replace(TWO, **change)))
         assert other.identity() != mine, change
@@ -41,6 +43,20 @@ def test_the_identity_of_a_phase_is_that_of_older_trainings():
         "trainable": [""],
         "losses": ["ce", "intra"],
     }
+
+
+def test_a_setting_that_came_later_shows_where_it_differs_from_older_trainings():
+    def identity(value):
+        settings = RECIPE.settings.plus({"augmentation": Setting(value, "test")})
+        return dataclasses.replace(RECIPE, settings=settings).identity()
+
+    assert identity("standard") == RECIPE.identity()
+    assert identity("rotation")["augmentation"] == "rotation"
+
+
+def test_steps_of_an_epoch():
+    assert [ONE.steps(n) for n in (0, 3, 4, 9)] == [0, 1, 1, 3]
+    assert [dataclasses.replace(ONE, drop_last=True).steps(n) for n in (0, 3, 4, 9)] == [0, 0, 1, 2]
 
 
 def test_two_phases_of_one_name_are_told_apart():

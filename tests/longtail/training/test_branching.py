@@ -27,6 +27,7 @@ OTHERS = {
     "intra_negatives": ("all", False), "intra_samples": ("all", False), "epochs_2": (1, False),
     "learning_rate_2": (0.01, False), "sampler_2": ("progressive", False), "steps_by": (0.5, False),
     "precision": ("bfloat16", True), "memory_format": ("channels_last", True),
+    "augmentation": ("rotation", True),
 }  # fmt: skip
 
 

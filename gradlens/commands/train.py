@@ -10,9 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gradlens.analysis.distortion import distortion_difference, distortion_interval
-from gradlens.analysis.phase_story import stretches
 from gradlens.choices import DEFAULT_BUDGET, ENGINES
+from gradlens.commands.train_result import print_result
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import METHODS, find_method
 from gradlens.longtail.networks.computing import fastest_precision
@@ -22,11 +21,9 @@ from gradlens.longtail.recipe.settings import parse_assignments
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.computing import computing_of
 from gradlens.longtail.tasks.loading import NAMES, load_task
-from gradlens.longtail.training.no_interval import no_interval
-from gradlens.longtail.training.training_run import RESULT, Trained, run_training
+from gradlens.longtail.training.training_run import Trained, run_training
 from gradlens.longtail.training.watching import Watching
-from gradlens.reports.text import difference_text, interval_text
-from gradlens.runlog import Run, RunError
+from gradlens.runlog import RunError
 from gradlens.tracking.errors import TrackError
 from gradlens.tracking.options import parse_budget
 
@@ -55,6 +52,15 @@ def train(
     balanced: Annotated[
         bool, typer.Option("--balanced", help="train on a balanced set as large as the long-tailed one")
     ] = False,
+    validation: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="hold out N training images of each class, and choose the best epoch on them, not on the test set; they are "
+            "images that the long-tailed subset leaves out, and where these are too few, some of the subset itself",
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="epochs of each phase")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="any other setting, e.g. --set tau=1")
@@ -116,6 +122,7 @@ def train(
                 imbalance=imbalance,
                 balanced=balanced,
                 subset_seed=subset_seed,
+                validation=validation,
                 device=where,
                 workers=workers,
             )
@@ -146,7 +153,7 @@ def train(
     except (LongTailError, RunError, TrackError) as error:
         Console(stderr=True).print(f"gradlens: error: {error}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
-    _print_result(console, trained)
+    print_result(console, trained)
 
 
 def _usable(device: str) -> str:
@@ -158,10 +165,11 @@ def _usable(device: str) -> str:
 
 
 def _headline(recipe: Recipe, task: Task, where: str, processes: int, folder: Path) -> str:
+    held_out = "" if task.held_out is None else f"; {len(task.held_out.validation.indices)} for validation"
     several = f" in {processes} processes" if processes > 1 else ""
     return (
         f"{recipe.method} on {task.name}: {len(task.train.labels)} images, {task.num_classes} classes (subset "
-        f"{task.train.digest}), {recipe.epochs} epochs in {len(recipe.phases)} "
+        f"{task.train.digest}{held_out}), {recipe.epochs} epochs in {len(recipe.phases)} "
         f"phase{'s' if len(recipe.phases) > 1 else ''} on {where}{several}\n{task.groups()}\nrun: {folder}"
     )
 
@@ -199,41 +207,3 @@ def _with_progress(console: Console, epochs: int, train: Any) -> Trained:
         trained: Trained = train(on_epoch)
         progress.update(bar, completed=epochs)
     return trained
-
-
-def _print_result(console: Console, trained: Trained) -> None:
-    result = trained.result
-    for split, accuracies in result["last"].items():
-        shown = "  ".join(f"{name} {value:.2f}" for name, value in accuracies.items())
-        console.print(f"{split}, last epoch: {shown}", highlight=False)
-    best = result["best"]
-    console.print(
-        f"{best['split']}, best epoch ({best['epoch']}, chosen on {best['split']} itself): overall {best['overall']:.2f}",
-        highlight=False,
-    )
-    if not console.quiet and (line := _distortion(trained.folder)):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
-    console.print(
-        f"{trained.folder / RESULT}\ngradlens dashboard {trained.folder.parent}", soft_wrap=True, highlight=False
-    )
-
-
-def _distortion(folder: Path) -> str | None:
-    """Returns a text with the distortion of each phase, and how it changed; None if nothing was measured."""
-    try:
-        run = Run(folder)
-    except RunError:  # trained without the lens
-        return None
-    parts = stretches(run)
-    if not parts:
-        return None
-    names = [f"{part.title.removeprefix(f'{run.name}, ')} " for part in parts] if len(run.phases) > 1 else [""]
-    found = [distortion_interval(run, *part.span) for part in parts]
-    means = [interval_text(interval, fraction=False) for interval in found]
-    line = "distortion (0 = none): " + "  ".join(name + mean for name, mean in zip(names, means, strict=True))
-    if why := no_interval(run, parts, found):
-        return f"{line}  ({why})"
-    if len(parts) > 1:
-        change = distortion_difference(run, run, parts[-1].span, parts[0].span)
-        line += f"  last less first: {difference_text(change, (found[-1], found[0]), fraction=False)}"
-    return line

@@ -30,13 +30,14 @@ class Digits:
 
     def long_tailed(self, imbalance: float, seed: int = 0) -> ImageSet:
         """Returns a long-tailed training set: class 0 keeps 124 images, class 9 about 124 / imbalance."""
-        return self._take(long_tailed_subset(self.pool.labels.numpy(), imbalance, seed))
+        return self.subset(long_tailed_subset(self.pool.labels.numpy(), imbalance, seed))
 
     def balanced(self, total: int, seed: int = 0) -> ImageSet:
         """Returns a balanced training set of ``total`` images."""
-        return self._take(balanced_subset(self.pool.labels.numpy(), total, seed))
+        return self.subset(balanced_subset(self.pool.labels.numpy(), total, seed))
 
-    def _take(self, subset: Subset) -> ImageSet:
+    def subset(self, subset: Subset) -> ImageSet:
+        """Returns the images of a subset of the pool."""
         positions = torch.from_numpy(subset.indices)
         return ImageSet(self.pool.images[positions], self.pool.labels[positions], self.pool.class_names, subset.digest)
 

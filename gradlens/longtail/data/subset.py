@@ -31,6 +31,15 @@ class Subset:
     counts: Counts
     digest: str
 
+    @classmethod
+    def of(
+        cls, indices: NDArray[Any], ranks: Sequence[tuple[int, ...]], counts: NDArray[Any] | Sequence[int]
+    ) -> Subset:
+        """Returns a choice with its hash."""
+        text = ";".join(",".join(map(str, kept)) for kept in ranks)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return cls(indices.astype(np.int64), tuple(ranks), np.asarray(counts, dtype=np.int64), digest)
+
 
 def select_subset(labels: NDArray[Any] | Sequence[int], counts: NDArray[Any] | Sequence[int], seed: int = 0) -> Subset:
     """Chooses ``counts[c]`` random images of each class c, as LDAM-DRW does.
@@ -57,13 +66,13 @@ def select_subset(labels: NDArray[Any] | Sequence[int], counts: NDArray[Any] | S
         rng.shuffle(order)
         indices.append(positions[order[:keep]])
         ranks.append(tuple(order[:keep].tolist()))
-    text = ";".join(",".join(map(str, kept)) for kept in ranks)
-    return Subset(
-        np.concatenate(indices).astype(np.int64),
-        tuple(ranks),
-        np.asarray(counts, dtype=np.int64),
-        hashlib.sha256(text.encode()).hexdigest()[:12],
-    )
+    return Subset.of(np.concatenate(indices), ranks, counts)
+
+
+def whole_set(labels: NDArray[Any] | Sequence[int]) -> Subset:
+    """Returns all images, in their order in the file, without a hash."""
+    y = np.asarray(labels, dtype=np.int64)
+    return Subset(np.arange(len(y)), (), np.bincount(y).astype(np.int64), "")
 
 
 def long_tailed_subset(labels: NDArray[Any] | Sequence[int], imbalance: float, seed: int = 0) -> Subset:

@@ -16,6 +16,7 @@ from gradlens.longtail.data.frequency import head_to_tail
 from gradlens.longtail.data.image_set import ImageSet
 from gradlens.longtail.data.labelled_images import TensorImages
 from gradlens.longtail.data.strong_augment import further_augmentations
+from gradlens.longtail.data.validation import SPLIT
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.choice import choose
@@ -30,6 +31,7 @@ def arrays_task(
     imbalance: float | None = None,
     balanced: bool = False,
     subset_seed: int = 0,
+    validation: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Task:
     """Returns the task of a file with ``x_train``, ``y_train``, ``x_test`` and ``y_test``, as in the files of Keras.
@@ -39,6 +41,7 @@ def arrays_task(
         imbalance: Largest over smallest class of a long-tailed subset; None = all images.
         balanced: See ``cifar_task``.
         subset_seed: Seed of the subset.
+        validation: Validation images of each class, taken from the training images (see ``hold_out``); None = none.
         device: Device that holds the images.
 
     Raises:
@@ -49,26 +52,31 @@ def arrays_task(
     arrays = _read(file)
     images = {split: _images(arrays[f"x_{split}"], file, f"x_{split}") for split in ("train", "test")}
     labels = {split: _labels(arrays[f"y_{split}"], len(images[split]), file, split) for split in ("train", "test")}
-    choice = choose(labels["train"], imbalance, balanced, subset_seed)
-    new = head_to_tail(labels["train"][choice.long_tailed])
+    choice = choose(labels["train"], imbalance, balanced, subset_seed, validation)
+    new = head_to_tail(labels["train"][choice.long_tailed.indices])
     if labels["test"].max(initial=0) >= len(new):
         raise LongTailError(f"y_test of {file} holds class {labels['test'].max()}, which y_train does not have")
     names = tuple(str(c) for c in np.argsort(new))
-    kept = images["train"][torch.from_numpy(choice.train)]
-    chosen = new[labels["train"][choice.train]]
+    kept = images["train"][torch.from_numpy(choice.train.indices)]
+    chosen = new[labels["train"][choice.train.indices]]
     train = ImageSet(kept, torch.from_numpy(chosen), names, images_digest(kept, chosen))
-    test = ImageSet(images["test"], torch.from_numpy(new[labels["test"]]), names)
+    evaluated = {"test": ImageSet(images["test"], torch.from_numpy(new[labels["test"]]), names)}
+    if choice.held_out is not None:
+        held = torch.from_numpy(choice.held_out.validation.indices)
+        validated = torch.from_numpy(new[labels["train"][held.numpy()]])
+        evaluated = {SPLIT: ImageSet(images["train"][held], validated, names)} | evaluated
     per_channel = kept.double() / 255
     mean, std = per_channel.mean((0, 2, 3)).tolist(), per_channel.std((0, 2, 3)).clamp_min(1e-3).tolist()
     prepare = preparing(mean * (3 // len(mean)), std * (3 // len(std)))
     return Task(
         name=file.stem,
         train=TensorImages(train, device, prepare, crop_and_flip, further_augmentations()),
-        evaluations={"test": TensorImages(test, device, prepare)},
-        counts=np.bincount(new[labels["train"][choice.long_tailed]], minlength=len(new)).astype(np.int64),
+        evaluations={split: TensorImages(data, device, prepare) for split, data in evaluated.items()},
+        counts=np.bincount(new[labels["train"][choice.long_tailed.indices]], minlength=len(new)).astype(np.int64),
         network=resnet(len(new)),
         settings=BORROWED,
         source=str(file),
+        held_out=choice.held_out,
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gradlens.longtail.data.digests import files_digest
 from gradlens.longtail.data.frequency import head_to_tail
 from gradlens.longtail.data.image_files import ImageFiles
+from gradlens.longtail.data.validation import SPLIT
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks import photos
@@ -26,6 +27,7 @@ def folder_task(
     imbalance: float | None = None,
     balanced: bool = False,
     subset_seed: int = 0,
+    validation: int | None = None,
     device: torch.device | str = "cpu",
     workers: int = 0,
     size: int = 224,
@@ -37,6 +39,7 @@ def folder_task(
         imbalance: Largest over smallest class of a long-tailed subset; None = all images.
         balanced: See ``cifar_task``.
         subset_seed: Seed of the subset.
+        validation: Validation images of each class, taken from the training images (see ``hold_out``); None = none.
         device: Device of the batches.
         workers: Processes that read images.
         size: Height and width of the network's input in pixels.
@@ -68,11 +71,16 @@ def folder_task(
     for split, (images_of_split, _) in evaluated.items():
         if not images_of_split:
             raise LongTailError(f"{folder / split} has no image to evaluate on; put some there or remove it")
-    choice = choose(labels, imbalance, balanced, subset_seed)
-    new = head_to_tail(labels[choice.long_tailed], len(classes))
+    if validation is not None and len(splits) > 1:
+        raise LongTailError(f"{folder} has val/ and test/, so val/ is the validation split; leave --validation out")
+    choice = choose(labels, imbalance, balanced, subset_seed, validation)
+    new = head_to_tail(labels[choice.long_tailed.indices], len(classes))
     names = tuple(classes[c] for c in np.argsort(new))
-    chosen = [files[i] for i in choice.train]
-    digest = files_digest([path.relative_to(folder).as_posix() for path in chosen], labels[choice.train])
+    chosen = [files[i] for i in choice.train.indices]
+    digest = files_digest([path.relative_to(folder).as_posix() for path in chosen], labels[choice.train.indices])
+    if choice.held_out is not None:
+        held = choice.held_out.validation.indices
+        evaluated = {SPLIT: ([files[i] for i in held], labels[held])} | evaluated
     augment, prepare = photos.transforms(photos.IMAGENET_STATISTICS, jitter=True, size=size)
 
     def images(paths: list[Path], ids: NDArray[np.int64], digest: str = "") -> ImageFiles:
@@ -82,12 +90,13 @@ def folder_task(
 
     return Task(
         name=folder.name,
-        train=images(chosen, labels[choice.train], digest),
+        train=images(chosen, labels[choice.train.indices], digest),
         evaluations={split: images(*found) for split, found in evaluated.items()},
-        counts=np.bincount(new[labels[choice.long_tailed]], minlength=len(classes)).astype(np.int64),
+        counts=np.bincount(new[labels[choice.long_tailed.indices]], minlength=len(classes)).astype(np.int64),
         network=photos.resnet(len(classes)),
         settings=photos.FOLDER_SETTINGS,
         source=str(folder),
+        held_out=choice.held_out,
     )
 
 

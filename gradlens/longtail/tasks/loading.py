@@ -29,6 +29,7 @@ def load_task(
     imbalance: float | None = None,
     balanced: bool = False,
     subset_seed: int = 0,
+    validation: int | None = None,
     device: torch.device | str = "cpu",
     workers: int = 4,
 ) -> Task:
@@ -40,6 +41,7 @@ def load_task(
         imbalance: Largest over smallest class; None = 100 for CIFAR, 50 for the digits, and all images for files.
         balanced: True to train on a balanced subset of as many images, with the groups of the long-tailed subset.
         subset_seed: Seed of the subset.
+        validation: Validation images of each class, taken from the training images (see ``hold_out``); None = no further split.
         device: Device of the training.
         workers: Processes that read image files; at most one per core is started.
 
@@ -52,6 +54,7 @@ def load_task(
             imbalance=DIGITS_IMBALANCE if imbalance is None else imbalance,
             balanced=balanced,
             subset_seed=subset_seed,
+            validation=validation,
             device=device,
         )
     if dataset in ("cifar100-lt", "cifar10-lt"):
@@ -61,18 +64,29 @@ def load_task(
             imbalance=CIFAR_IMBALANCE if imbalance is None else imbalance,
             balanced=balanced,
             subset_seed=subset_seed,
+            validation=validation,
             device=device,
         )
     if dataset in LISTED:
         if imbalance is not None or balanced:
             raise LongTailError(f"{dataset} is long-tailed by its lists; leave --imbalance and --balanced out")
+        if validation is not None:
+            raise LongTailError(f"{dataset} has the splits of its lists; leave --validation out")
         return listed_task(dataset, _listed_folder(data, dataset), device=device, workers=workers)
     path = Path(dataset)
     if path.is_file() or path.suffix == ".npz":
-        return arrays_task(path, imbalance=imbalance, balanced=balanced, subset_seed=subset_seed, device=device)
+        return arrays_task(
+            path, imbalance=imbalance, balanced=balanced, subset_seed=subset_seed, validation=validation, device=device
+        )
     if path.is_dir():
         return folder_task(
-            path, imbalance=imbalance, balanced=balanced, subset_seed=subset_seed, device=device, workers=workers
+            path,
+            imbalance=imbalance,
+            balanced=balanced,
+            subset_seed=subset_seed,
+            validation=validation,
+            device=device,
+            workers=workers,
         )
     raise DatasetNotFoundError(
         f"no data set {dataset!r}; give one of {', '.join(NAMES)}, an .npz file, or a folder with train/ and test/"

@@ -13,11 +13,11 @@ from gradlens.guards.cudnn_settings import cudnn_settings
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.training.best_epoch import OTHERS, best_row, evaluated, numbers_of_epoch
 from gradlens.longtail.training.checkpoint import FILE, Checkpoint, load_checkpoint, phase_file, save_checkpoint
 from gradlens.longtail.training.divergence import DivergedError, check_parameters, way_out
 from gradlens.longtail.training.entering import enter, start_learner
 from gradlens.longtail.training.epoch import train_epoch
-from gradlens.longtail.training.evaluation import evaluate
 from gradlens.longtail.training.watcher import Unwatched, Watcher
 
 
@@ -28,10 +28,12 @@ class Fitted:
     Attributes:
         learner: The trained network and the rest of the state.
         history: A row for each epoch: epoch (counted from 1 through all phases), phase, loss, seconds and, if it was
-            evaluated, the accuracies in percent on ``split``. A phase without epochs has a row too: number of epochs before it,
-            phase and accuracies.
-        split: Name of the split that was evaluated after each epoch.
-        final: Split -> accuracies of the network after the last epoch.
+            evaluated, the numbers on ``split`` (see ``SplitEvaluation``). An epoch that was the best so far also has
+            ``other_splits``: the numbers on every other split. A phase without epochs has a row too: number of epochs before
+            it, phase and numbers.
+        split: Name of the split that was evaluated after each epoch, and on which the best epoch is chosen.
+        final: Split -> numbers of the network after the last epoch.
+        per_class: Split -> [C] accuracy of each class after the last epoch, in percent; NaN for a class without images.
         steps: Number of optimizer steps.
         checkpoint: Path of the last checkpoint; None if no folder was given.
     """
@@ -40,13 +42,17 @@ class Fitted:
     history: list[dict[str, Any]]
     split: str
     final: dict[str, dict[str, float]]
+    per_class: dict[str, tuple[float, ...]]
     steps: int
     checkpoint: Path | None
 
     @property
     def best(self) -> dict[str, Any]:
-        """The row with the highest overall accuracy on ``split``. It is chosen on this split itself, so it is optimistic."""
-        return max((row for row in self.history if "overall" in row), key=lambda row: row["overall"])
+        """The row with the highest overall accuracy on ``split``.
+
+        Its numbers on ``split`` are optimistic, since they were chosen; those in its ``other_splits`` are not.
+        """
+        return best_row(self.history)
 
 
 def fit(
@@ -100,7 +106,7 @@ def fit(
     history: list[dict[str, Any]] = list(stored.history) if stored else []
     steps = stored.step if stored else 0
     split = next(iter(task.evaluations))
-    accuracies: dict[str, float] = {}
+    entered: dict[str, Any] = {}
     with torch.random.fork_rng(devices=_forked(where)), cudnn_settings(deterministic=True):
         learner = start_learner(recipe, task, seed, where)
         for index, phase in enumerate(recipe.phases):
@@ -112,10 +118,11 @@ def fit(
             epochs_before = history[-1]["epoch"] - first if history else 0
             watcher.start_phase(phase, learner, optimizer, steps, first)
             if fresh and (index or not phase.epochs):
-                accuracies = evaluate(learner.model, task.evaluations[split], task.counts, learner.processes)
-                watcher.event("phase-entered", phase=phase.name, split=split, **accuracies, **learner.notes)
+                entered = numbers_of_epoch(learner, task, history)
+                shown = {name: value for name, value in entered.items() if name != OTHERS}
+                watcher.event("phase-entered", phase=phase.name, split=split, **shown, **learner.notes)
             if fresh and not phase.epochs:
-                history.append({"epoch": epochs_before, "phase": phase.name, **accuracies})
+                history.append({"epoch": epochs_before, "phase": phase.name, **entered})
                 watcher.end_epoch(history[-1], learner)
                 _save(keep, _snapshot(identity, index, 0, steps, learner, optimizer, history), learner, followed)
             for epoch in range(first, phase.epochs):
@@ -131,7 +138,7 @@ def fit(
                 row |= trained
                 steps += done
                 if last or (epoch + 1) % evaluate_every == 0:
-                    row |= evaluate(learner.model, task.evaluations[split], task.counts, learner.processes)
+                    row |= numbers_of_epoch(learner, task, history)
                 history.append(row)
                 # This comes before the checkpoint. A training that is killed in between repeats the epoch and logs it again.
                 watcher.end_epoch(row, learner)
@@ -141,11 +148,10 @@ def fit(
                     on_epoch(row)
             if followed:
                 watcher.end_phase()
-        final = {
-            name: evaluate(learner.model, images, task.counts, learner.processes)
-            for name, images in task.evaluations.items()
-        }
-    return Fitted(learner, history, split, final, steps, keep / FILE if keep is not None else None)
+        final = {name: evaluated(learner, task, name) for name in task.evaluations}
+    numbers = {name: found.numbers for name, found in final.items()}
+    per_class = {name: found.per_class for name, found in final.items()}
+    return Fitted(learner, history, split, numbers, per_class, steps, keep / FILE if keep is not None else None)
 
 
 def training_identity(recipe: Recipe, task: Task, seed: int, max_steps: int | None = None) -> dict[str, Any]:

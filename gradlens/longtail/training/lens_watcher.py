@@ -14,11 +14,10 @@ from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import Step, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.training.evaluation import NUMBERS
 from gradlens.longtail.training.watching import Watching
 from gradlens.runlog import RunMeta, RunWriter
 from gradlens.runlog.format.description import FILE, read_meta
-
-SHOTS = ("many", "medium", "few", "overall")
 
 
 class LensWatcher:
@@ -119,7 +118,7 @@ class LensWatcher:
 
     def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
         """See ``Watcher.end_epoch``."""
-        accuracies = {name: row[name] for name in SHOTS if name in row}
+        accuracies = {name: row[name] for name in NUMBERS if name in row}
         split = next(iter(self._task.evaluations))
         if self._lens is None:
             if self._writer is not None:  # the last step that there was: see below
@@ -133,7 +132,7 @@ class LensWatcher:
         # everything that was logged from there on.
         self._lens.step -= 1
         try:
-            self._lens.event("epoch", **{name: value for name, value in row.items() if name not in SHOTS})
+            self._lens.event("epoch", **{name: value for name, value in row.items() if name not in NUMBERS})
             if accuracies:
                 self._lens.evaluation(split=split, **accuracies)
             if self._watching.probe_is_due(self._epochs, self._phase.epochs):

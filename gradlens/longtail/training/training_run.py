@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable
@@ -10,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gradlens.longtail.recipe.processes import Processes
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.training.best_epoch import OTHERS
 from gradlens.longtail.training.checkpoint import FILE as CHECKPOINT
 from gradlens.longtail.training.checkpoint import Checkpoint, CheckpointError, require_same
+from gradlens.longtail.training.evaluation import NUMBERS
 from gradlens.longtail.training.fit import Fitted, fit, training_identity
 from gradlens.longtail.training.watcher import Unwatched, Watcher
 from gradlens.longtail.training.watching import Watching
@@ -23,7 +28,6 @@ from gradlens.runlog.format.description import FILE as RUN
 from gradlens.runlog.format.description import replace_file
 
 RESULT = "result.json"
-SHOTS = ("many", "medium", "few", "overall")
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,13 @@ def run_training(
     path = Path(folder)
     if resume and (path / RESULT).is_file():
         return Trained(path, None, _finished(path / RESULT, training_identity(recipe, task, seed, max_steps)))
-    extra = {"source": task.source}
+    extra: dict[str, Any] = {"source": task.source}
     if start is not None:
         extra["branched_after_phase"] = recipe.phases[start.phase].name
     if recipe.approximate:
         extra["approximate"] = recipe.approximate
+    if task.held_out is not None:
+        extra["validation"] = task.held_out.to_json()
     watcher = _watcher(recipe, task, path, watching, seed, resume, extra)
     try:
         fitted = fit(
@@ -106,7 +112,7 @@ def run_training(
     except BaseException as error:
         watcher.close("failed", f"{type(error).__name__}: {error}")
         raise
-    watcher.event("result", best_epoch=fitted.best["epoch"], **fitted.final[fitted.split])
+    watcher.event("result", best_epoch=fitted.best["epoch"], chosen_on=fitted.split, **fitted.final[fitted.split])
     watcher.close()
     result = describe(recipe, task, fitted, seed, device, max_steps)
     if fitted.learner.processes.rank == 0:
@@ -166,8 +172,13 @@ def _make(folder: Path, resume: bool) -> None:
 def describe(
     recipe: Recipe, task: Task, fitted: Fitted, seed: int, device: str, max_steps: int | None = None
 ) -> dict[str, Any]:
-    """Returns the content of ``result.json``: settings with sources, accuracies of the last and of the best epoch."""
+    """Returns the content of ``result.json``: settings with sources, and the numbers of the last and of the best epoch.
+
+    "best" names the split on which the epoch was chosen. Its "other_splits" are the numbers of this epoch on the other splits,
+    which had no part in the choice. "per_class" is that of the last epoch; null for a class without images.
+    """
     best = fitted.best
+    held_out = {} if task.held_out is None else {"validation": task.held_out.to_json()}
     return {
         "method": recipe.method,
         "dataset": task.name,
@@ -177,6 +188,7 @@ def describe(
         "device": device,
         "processes": fitted.learner.processes.size,
         "images": len(task.train.labels),
+        **held_out,
         "phases": [{"name": phase.name, "epochs": phase.epochs} for phase in recipe.phases],
         "steps": fitted.steps,
         "seconds_training": sum(row.get("seconds", 0.0) for row in fitted.history),
@@ -185,7 +197,15 @@ def describe(
         "best": {
             "split": fitted.split,
             "epoch": best["epoch"],
-            **{name: best[name] for name in SHOTS if name in best},
+            **{name: best[name] for name in (*NUMBERS, OTHERS) if name in best},
+        },
+        "per_class": {
+            split: [None if math.isnan(value) else value for value in found]
+            for split, found in fitted.per_class.items()
+        },
+        "classes": {
+            "names": list(task.train.class_names),
+            "training_images": torch.bincount(task.train.labels, minlength=task.num_classes).tolist(),
         },
         "history": fitted.history,
     }

@@ -8,6 +8,7 @@ from gradlens.longtail.methods import DUAL_PHASE, PLAIN
 from gradlens.longtail.recipe.learner import derived_seed
 from gradlens.longtail.recipe.optimization import Steps
 from gradlens.longtail.tasks.digits import digits_task
+from gradlens.longtail.training.evaluation import NUMBERS
 from gradlens.longtail.training.fit import fit
 from gradlens.longtail.training.watcher import Unwatched
 from tests.longtail.tiny_training import Linear, tiny_recipe, tiny_task
@@ -68,7 +69,7 @@ def test_history_best_and_sparse_evaluation():
     fitted = fit(PLAIN.on(task, {"epochs": 5}), task, evaluate_every=2)
     assert [row["epoch"] for row in fitted.history] == [1, 2, 3, 4, 5]
     assert ["overall" in row for row in fitted.history] == [False, True, False, True, True]
-    assert set(fitted.history[-1]) == {"epoch", "phase", "loss", "seconds", "many", "medium", "few", "overall"}
+    assert set(fitted.history[-1]) == {"epoch", "phase", "loss", "seconds", *NUMBERS}
     assert fitted.best["overall"] == max(row["overall"] for row in fitted.history if "overall" in row)
     assert fitted.final["test"]["overall"] == fitted.history[-1]["overall"]
 

@@ -1,0 +1,75 @@
+"""Prints the end of ``gradlens train``: the numbers of the last and of the best epoch, and the distortion of each phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gradlens.analysis.distortion import distortion_difference, distortion_interval
+from gradlens.analysis.phase_story import stretches
+from gradlens.longtail.training.best_epoch import OTHERS
+from gradlens.longtail.training.evaluation import SHOTS
+from gradlens.longtail.training.no_interval import no_interval
+from gradlens.longtail.training.training_run import RESULT, Trained
+from gradlens.reports.text import difference_text, interval_text
+from gradlens.runlog import Run, RunError
+
+
+def print_result(console: Console, trained: Trained) -> None:
+    """Prints the result of a training."""
+    for line in result_lines(trained.result):
+        console.print(line, highlight=False, soft_wrap=True)
+    if not console.quiet and (distortion := _distortion(trained.folder)):
+        console.print(distortion, highlight=False, soft_wrap=True, markup=False)
+    console.print(
+        f"{trained.folder / RESULT}\ngradlens dashboard {trained.folder.parent}", soft_wrap=True, highlight=False
+    )
+
+
+def result_lines(result: Mapping[str, Any]) -> list[str]:
+    """Returns the lines of text with the numbers of the last and of the best epoch, in percent.
+
+    Args:
+        result: Content of ``result.json``. Earlier versions of gradlens wrote the accuracies of the shots only.
+    """
+    lines = [f"{split}, last epoch: {_numbers(found)}" for split, found in result["last"].items()]
+    best = result["best"]
+    others = best.get(OTHERS, {})
+    itself = "" if others else " itself"
+    lines.append(
+        f"{best['split']}, best epoch ({best['epoch']}, chosen on {best['split']}{itself}): overall {best['overall']:.2f}"
+    )
+    return lines + [f"{split}, that epoch: {_numbers(found)}" for split, found in others.items()]
+
+
+def _numbers(found: Mapping[str, float]) -> str:
+    parts = [f"{name} {found[name]:.2f}" for name in (*SHOTS, "balanced") if name in found]
+    if "ece" in found:
+        parts.append(f"calibration error {found['ece']:.2f}")
+    if "tail_as_head" in found:
+        parts.append(f"tail taken for head {found['tail_as_head']:.2f}, head for tail {found['head_as_tail']:.2f}")
+    return "  ".join(parts)
+
+
+def _distortion(folder: Path) -> str | None:
+    """Returns a text with the distortion of each phase, and how it changed; None if nothing was measured."""
+    try:
+        run = Run(folder)
+    except RunError:  # trained without the lens
+        return None
+    parts = stretches(run)
+    if not parts:
+        return None
+    names = [f"{part.title.removeprefix(f'{run.name}, ')} " for part in parts] if len(run.phases) > 1 else [""]
+    found = [distortion_interval(run, *part.span) for part in parts]
+    means = [interval_text(interval, fraction=False) for interval in found]
+    line = "distortion (0 = none): " + "  ".join(name + mean for name, mean in zip(names, means, strict=True))
+    if why := no_interval(run, parts, found):
+        return f"{line}  ({why})"
+    if len(parts) > 1:
+        change = distortion_difference(run, run, parts[-1].span, parts[0].span)
+        line += f"  last less first: {difference_text(change, (found[-1], found[0]), fraction=False)}"
+    return line

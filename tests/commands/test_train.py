@@ -26,6 +26,19 @@ def test_help_names_the_methods_and_data_sets():
         assert word in printed
 
 
+def test_a_validation_split_and_what_was_chosen_on_it(tmp_path):
+    out = tmp_path / "run"
+    done = train("ce", "digits", "--epochs", 2, "--validation", 5, "--out", out, "--untracked")
+    assert done.exit_code == 0, done.output
+    result = json.loads((out / RESULT).read_text())
+    best = result["best"]
+    assert (
+        f"validation, best epoch ({best['epoch']}, chosen on validation): overall {best['overall']:.2f}" in done.output
+    )
+    assert f"test, that epoch: many {best['other_splits']['test']['many']:.2f}" in done.output
+    assert "; 50 for validation)" in done.output
+
+
 def test_an_untracked_training_and_its_result(tmp_path):
     out = tmp_path / "run"
     done = train("dual-phase", "digits", "--epochs", 2, "--set", "tau=1", "--out", out, "--untracked", "--seed", 3)
@@ -128,6 +141,8 @@ def test_tracking_does_not_change_the_training(tmp_path):
         (["ce", "cifar100-lt", "--data", "absent"], "cifar100 not found"),
         (["ce", "digits", "--imbalance", "5000"], "leaves"),
         (["ce", "digits", "--imbalance", "0"], "imbalance=0"),
+        (["ce", "digits", "--validation", "500"], "choose at most 123"),
+        (["ce", "imagenet-lt", "--validation", "5"], "ImageNet-LT not found"),
         (["ce", "absent.npz"], "absent.npz is no file"),
         (["ce", "digits", "--device", "gpu"], "device 'gpu' cannot be used here"),
         (["ce", "digits", "--engine", "magic"], "engine 'magic' is not known; choose one of"),

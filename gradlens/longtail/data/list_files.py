@@ -29,6 +29,10 @@ class Listed:
     labels: NDArray[np.int64]
     listed: tuple[str, ...]
 
+    def at(self, rows: NDArray[np.int64]) -> Listed:
+        """Returns the images at [n] rows."""
+        return Listed(tuple(self.files[i] for i in rows), self.labels[rows], tuple(self.listed[i] for i in rows))
+
 
 def read_list(path: Path, root: Path, layouts: Layouts | None = None) -> Listed:
     """Reads a list file and finds its images.

@@ -14,10 +14,12 @@ from gradlens.longtail.data.digests import files_digest
 from gradlens.longtail.data.frequency import head_to_tail
 from gradlens.longtail.data.image_files import ImageFiles
 from gradlens.longtail.data.list_files import Layouts, Listed, imagenet_layouts, places_layouts, read_list
+from gradlens.longtail.data.validation import SPLIT
 from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
 from gradlens.longtail.recipe.settings import Settings
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks import photos
+from gradlens.longtail.tasks.choice import choose
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def listed_task(
     name: str,
     root: Path | str,
     *,
+    validation: int | None = None,
     device: torch.device | str = "cpu",
     workers: int = 0,
     size: int = 224,
@@ -88,13 +91,15 @@ def listed_task(
     Args:
         name: "imagenet-lt", "places-lt" or "inaturalist2018".
         root: Folder with the images. The lists lie directly in it.
+        validation: Validation images of each class, taken from the training list (see ``hold_out``); None = none. Only for data
+            whose single evaluation split is the test set of its papers.
         device: Device of the batches.
         workers: Processes that read images.
         size: Height and width of the network's input in pixels.
 
     Raises:
         DatasetNotFoundError: A list or images are missing.
-        LongTailError: A list has another form, or a class has no training images.
+        LongTailError: A list has another form, a class has no training images, or the data has a validation split already.
     """
     data = LISTED[name]
     folder = Path(root)
@@ -106,7 +111,14 @@ def listed_task(
             "into the folder to which their paths are relative, and pass it with --data"
         )
     splits = {split: read_list(path, folder, data.layouts) for split, path in lists.items()}
-    train = splits["train"]
+    train, held_out = splits["train"], None
+    if validation is not None:
+        if "test" in splits:
+            raise LongTailError(f"{data.title} has a validation split of its own; leave --validation out")
+        held_out = choose(train.labels, None, False, 0, validation).held_out
+        assert held_out is not None
+        train, held = train.at(held_out.subset.indices), train.at(held_out.validation.indices)
+        splits = {"train": train, SPLIT: held} | {split: splits[split] for split in splits if split != "train"}
     new = head_to_tail(train.labels)
     for split, listed in splits.items():
         if listed.labels.max() >= len(new):
@@ -132,11 +144,12 @@ def listed_task(
     return Task(
         name=name,
         train=images["train"],
-        evaluations={split: images[split] for split in data.lists if split != "train"},
+        evaluations={split: images[split] for split in splits if split != "train"},
         counts=counts,
         network=photos.resnet(len(counts)),
         settings=data.settings,
         source=str(folder),
+        held_out=held_out,
     )
 
 

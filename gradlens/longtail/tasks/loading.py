@@ -70,9 +70,8 @@ def load_task(
     if dataset in LISTED:
         if imbalance is not None or balanced:
             raise LongTailError(f"{dataset} is long-tailed by its lists; leave --imbalance and --balanced out")
-        if validation is not None:
-            raise LongTailError(f"{dataset} has the splits of its lists; leave --validation out")
-        return listed_task(dataset, _listed_folder(data, dataset), device=device, workers=workers)
+        folder = _listed_folder(data, dataset)
+        return listed_task(dataset, folder, validation=validation, device=device, workers=workers)
     path = Path(dataset)
     if path.is_file() or path.suffix == ".npz":
         return arrays_task(

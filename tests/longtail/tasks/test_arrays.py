@@ -38,6 +38,21 @@ def test_arrays_made_long_tailed_and_balanced(tmp_path):
     assert even.train.digest != task.train.digest
 
 
+@pytest.mark.parametrize("imbalance", [None, 10])
+def test_a_validation_split_of_arrays(tmp_path, imbalance):
+    task = arrays_task(write_arrays(tmp_path / "a.npz", [40] * 5), imbalance=imbalance, validation=3)
+    assert list(task.evaluations) == ["validation", "test"]
+    held = task.evaluations["validation"]
+    assert torch.bincount(held.labels).tolist() == [3] * 5
+    assert task.counts.tolist() == ([37] * 5 if imbalance is None else [37, 22, 12, 7, 4])
+    assert torch.bincount(task.train.labels).tolist() == task.counts.tolist()
+    both = [split._data.images.flatten(1).double() for split in (task.train, held)]
+    assert float(torch.cdist(*both).min()) > 0  # noise tells all images apart
+    # the labels are those of the images: class c has the value 20 c
+    means = [both[1][held.labels == c].mean() for c in range(5)]
+    assert means == pytest.approx([20 * c + 2 for c in range(5)], abs=0.5)
+
+
 @pytest.mark.parametrize("imbalance", [None, 3])
 def test_the_digest_tells_images_apart(tmp_path, imbalance):
     def digest(folder):

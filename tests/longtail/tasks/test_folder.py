@@ -46,6 +46,23 @@ def test_an_image_folder(tmp_path):
     assert folder_task(root, imbalance=3, size=32).counts.tolist() == [3, 1, 1]
 
 
+def test_a_validation_split_of_an_image_folder(tmp_path):
+    root = write_folder(tmp_path / "photos", {"ant": 3, "bee": 9, "cat": 5})
+    whole, task = folder_task(root, size=32), folder_task(root, size=32, validation=2)
+    assert list(task.evaluations) == ["validation", "test"]
+    assert task.counts.tolist() == [7, 3, 1]
+    assert sorted(task.evaluations["validation"].labels.tolist()) == [0, 0, 1, 1, 2, 2]
+    paths = [set(images._views[False]._paths) for images in (whole.train, task.train, task.evaluations["validation"])]
+    assert paths[1] | paths[2] == paths[0]
+    assert not paths[1] & paths[2]
+    assert task.train.digest != whole.train.digest
+    with pytest.raises(LongTailError, match=r"class 0 has 3 images, and validation=3.*choose at most 2"):
+        folder_task(root, size=32, validation=3)
+    both = write_folder(tmp_path / "both", {"ant": 3, "bee": 9}, ("train", "val", "test"))
+    with pytest.raises(LongTailError, match="val/ is the validation split"):
+        folder_task(both, size=32, validation=1)
+
+
 def test_an_image_folder_is_trained_with_worker_processes(tmp_path):
     root = write_folder(tmp_path / "photos", {"ant": 25, "bee": 5})
     results = []

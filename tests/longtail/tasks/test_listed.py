@@ -110,6 +110,23 @@ def test_inaturalist_has_no_test_split(tmp_path):
     assert len(fitted.learner.selected) == 22
 
 
+def test_validation_images_come_from_the_list_where_there_is_no_test_split(tmp_path):
+    root = write(tmp_path, INATURALIST)
+    task = listed_task("inaturalist2018", root, size=32, validation=1)
+    assert task.counts.tolist() == [29, 20, 1]
+    assert list(task.evaluations) == ["validation", "val"]
+    assert task.evaluations["validation"].labels.tolist() == [1, 2, 0]  # in the order of the list
+    assert task.held_out.lost == 3
+    assert task.train.digest != listed_task("inaturalist2018", root, size=32).train.digest
+    pixels = [
+        next(images.batches(torch.arange(len(images.labels)), 99, augmented=False))[0]
+        for images in (task.train, task.evaluations["validation"])
+    ]
+    assert not (pixels[0][:, None] == pixels[1]).flatten(2).all(2).any()  # every file has a colour of its own
+    with pytest.raises(LongTailError, match="ImageNet-LT has a validation split of its own"):
+        listed_task("imagenet-lt", write(tmp_path / "other", IMAGENET), size=32, validation=1)
+
+
 @pytest.mark.parametrize("name", LISTED)
 def test_missing_lists_are_named_with_their_origin(tmp_path, name):
     with pytest.raises(DatasetNotFoundError, match=r"train\.txt.*not in .*lists from the repository of"):

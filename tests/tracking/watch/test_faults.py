@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from itertools import takewhile
 
 import pytest
 import torch
@@ -109,48 +110,70 @@ def fault(*args, **kwargs):
     raise ZeroDivisionError("injected")
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize("training", TRAININGS)
-def test_training_survives_a_fault_anywhere(function, training, start, untracked, monkeypatch, tmp_path):
-    calls = []
-
-    def broken(ordinary):
-        def fault(*args, **kwargs):
-            calls.append(function)
-            raise ZeroDivisionError("injected")
-
-        return fault
-
-    replace(monkeypatch, function, broken)
-    tracker = start(every=2)
-
-    left = TRAININGS[training]()
-    assert all(torch.equal(a, b) for a, b in zip(left, untracked[training], strict=True))
-    warnings = [line for line in said() if "injected" in line]
-    assert len(warnings) == (1 if calls else 0)
-    if calls and tracker.lens is not None:
-        tracker.lens.close()
-        events = [event for event in Run(tmp_path / "run").events if "injected" in str(event.get("message"))]
-        assert len(events) == 1
-
-
-def test_nearly_every_function_is_reached(untracked, monkeypatch, tmp_path):
-    reached = set()
-    for function in FUNCTIONS:
-
-        def noting(ordinary, function=function):
-            def noted(*args, **kwargs):
-                reached.add(function)
-                return ordinary(*args, **kwargs)
-
-            return noted if inspect.isfunction(ordinary) else ordinary
-
-        replace(monkeypatch, function, noting)
+@pytest.fixture(scope="module")
+def reached(tmp_path_factory):
+    """The functions that each training calls."""
+    found = {}
     for name, training in TRAININGS.items():
-        with trackers(tmp_path / name) as start:
-            start(every=2)
-            training()
-    assert len(reached) > 0.75 * len(FUNCTIONS)
+        found[name] = set()
+        with pytest.MonkeyPatch.context() as patch:
+            for function in FUNCTIONS:
+
+                def noting(ordinary, function=function, own=found[name]):
+                    def noted(*args, **kwargs):
+                        own.add(function)
+                        return ordinary(*args, **kwargs)
+
+                    return noted if inspect.isfunction(ordinary) else ordinary
+
+                replace(patch, function, noting)
+            with trackers(tmp_path_factory.mktemp("reached")) as start:
+                start(every=2)
+                training()
+    return found
+
+
+@pytest.mark.timeout(900)  # a training for each function; half of that on two busy cores
+@pytest.mark.parametrize("of", ["new", pytest.param("all", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("training", TRAININGS)
+def test_training_survives_a_fault_anywhere(training, of, untracked, reached, tmp_path):
+    """Each function fails in the first training that calls it, or in all of them."""
+    functions = set(reached[training])
+    for other in takewhile(lambda other: of == "new" and other != training, TRAININGS):
+        functions -= reached[other]
+    assert functions
+    wrong = {}
+    for number, function in enumerate(sorted(functions)):
+        calls = []
+
+        def broken(_, calls=calls):
+            def failing(*args, **kwargs):
+                calls.append(1)
+                raise ZeroDivisionError("injected")
+
+            return failing
+
+        folder = tmp_path / str(number)
+        with pytest.MonkeyPatch.context() as patch, trackers(folder) as start:
+            replace(patch, function, broken)
+            tracker = start(every=2)
+            left = TRAININGS[training]()
+            assert calls
+            if not all(torch.equal(a, b) for a, b in zip(left, untracked[training], strict=True)):
+                wrong[function] = "the training differs"
+            warnings = [line for line in said() if "injected" in line]
+            if len(warnings) != 1:
+                wrong[function] = warnings
+            if tracker.lens is not None:
+                tracker.lens.close()
+                events = [event for event in Run(tracker.lens.run_path).events if "injected" in str(event.get("message"))]
+                if len(events) != 1:
+                    wrong[function] = events
+    assert wrong == {}
+
+
+def test_nearly_every_function_is_reached(reached):
+    assert len(set().union(*reached.values())) > 0.75 * len(FUNCTIONS)
 
 
 START = (

@@ -42,6 +42,13 @@ class Trackers:
         self.started.append(tracker)
         return tracker
 
+    def end(self) -> None:
+        """Ends all of them, and their runs."""
+        for tracker in self.started:
+            tracker.stop()
+            if tracker.lens is not None:
+                tracker.lens.close()
+
 
 @contextmanager
 def trackers(folder: Path) -> Iterator[Trackers]:
@@ -53,10 +60,7 @@ def trackers(folder: Path) -> Iterator[Trackers]:
         patch.setattr(sys, "__stderr__", io.StringIO())
         begin = Trackers(folder)
         yield begin
-        for tracker in begin.started:
-            tracker.stop()
-            if tracker.lens is not None:
-                tracker.lens.close()
+        begin.end()
 
 
 def said() -> list[str]:

@@ -241,6 +241,7 @@ def test_training_survives_one_fault_in_any_function(name, which, tmp_path):
             try:
                 with tracing(fault):
                     left = case.train()
+                start.end()
                 if not all(torch.equal(a, b) for a, b in zip(left, expected, strict=True)):
                     wrong[function] = "the training differs"
                 elif sys.__stderr__.getvalue().count("injected") != fault.raised:

@@ -166,7 +166,9 @@ def test_training_survives_a_fault_anywhere(training, of, untracked, reached, tm
                 wrong[function] = warnings
             if tracker.lens is not None:
                 tracker.lens.close()
-                events = [event for event in Run(tracker.lens.run_path).events if "injected" in str(event.get("message"))]
+                events = [
+                    event for event in Run(tracker.lens.run_path).events if "injected" in str(event.get("message"))
+                ]
                 if len(events) != 1:
                     wrong[function] = events
     assert wrong == {}

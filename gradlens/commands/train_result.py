@@ -35,7 +35,11 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
     Args:
         result: Content of ``result.json``. Earlier versions of gradlens wrote the accuracies of the shots only.
     """
-    lines = [f"{split}, last epoch: {_numbers(found)}" for split, found in result["last"].items()]
+    lines = [
+        f"{one['setting']} {one['value']:g}, chosen on {one['split']}{' itself' if one['only_split'] else ''}"
+        for one in result.get("chosen", ())
+    ]
+    lines += [f"{split}, last epoch: {_numbers(found)}" for split, found in result["last"].items()]
     best = result["best"]
     others = best.get(OTHERS, {})
     itself = "" if others else " itself"

@@ -35,3 +35,11 @@ def test_a_result_of_an_earlier_version_is_shown_too():
         "test, last epoch: many 90.00  medium 60.00  few 50.00  overall 70.00",
         "val, best epoch (2, chosen on val itself): overall 70.00",
     ]
+
+
+def test_a_chosen_setting_comes_first_with_the_split_that_chose_it():
+    best = {"split": "test", "epoch": 2, "overall": 40.0}
+    chosen = [{"setting": "tau", "value": 0.7, "split": "test", "only_split": True}]
+    assert result_lines({"last": {}, "best": best, "chosen": chosen})[0] == "tau 0.7, chosen on test itself"
+    chosen[0] |= {"split": "validation", "only_split": False}
+    assert result_lines({"last": {}, "best": best, "chosen": chosen})[0] == "tau 0.7, chosen on validation"

@@ -4,7 +4,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from gradlens.longtail.methods import DUAL_PHASE
+from gradlens.longtail.methods import DUAL_PHASE, find_method
 from gradlens.longtail.tasks.digits import digits_task
 from gradlens.longtail.training.fit import fit
 from gradlens.longtail.training.training_run import run_training
@@ -34,5 +34,18 @@ def train_tracked(folder: str, resume: bool, seen: Connection) -> None:
         seed=5,
         resume=resume,
         watching=Watching(every=1, probe_every=2),
+        on_epoch=lambda row: seen.send(f"{row['phase']} {row['epoch']}"),
+    )
+
+
+def train_crt(folder: str, resume: bool, seen: Connection) -> None:
+    torch.set_num_threads(1)
+    task = digits_task()
+    fit(
+        find_method("crt").on(task, {"epochs": 1, "epochs_2": 3}),
+        task,
+        seed=5,
+        folder=folder,
+        resume=resume,
         on_epoch=lambda row: seen.send(f"{row['phase']} {row['epoch']}"),
     )

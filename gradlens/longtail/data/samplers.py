@@ -84,6 +84,47 @@ def draw(labels: Tensor, probabilities: Tensor, size: int, generator: torch.Gene
     return torch.multinomial((p / counts.clamp_min(1))[labels], size, replacement=True, generator=generator)
 
 
+def class_aware(labels: Tensor, size: int, in_a_row: int = 4, generator: torch.Generator | None = None) -> Tensor:
+    """Draws images class by class (facebookresearch/classifier-balancing, data/ClassAwareSampler.py).
+
+    The classes that have images take turns, in rounds of a new random order each. At its turn a class gives ``in_a_row`` images.
+    It gives each of its images once, in random order, before it gives one again.
+
+    Args:
+        labels: [N] int64 class id of each image.
+        size: Number of images to draw.
+        in_a_row: Images of a class at its turn.
+        generator: Source of the draws, on the CPU.
+
+    Returns:
+        [size] int64 positions into ``labels``.
+
+    Raises:
+        LongTailError: ``in_a_row`` or the number of images is below 1.
+    """
+    if in_a_row < 1 or not len(labels):
+        raise LongTailError(f"in_a_row={in_a_row}, {len(labels)} images; both must be at least 1")
+    counts = torch.bincount(labels)
+    classes = torch.nonzero(counts).flatten()
+    turns = -(-size // in_a_row)
+    order = _cycled(classes, turns, generator)  # [turns] the class whose turn it is
+    turns_of_class = torch.split(
+        torch.argsort(order, stable=True), torch.bincount(order, minlength=len(counts)).tolist()
+    )
+    images_of_class = torch.split(torch.argsort(labels, stable=True), counts.tolist())
+    drawn = torch.empty(turns, in_a_row, dtype=torch.int64)
+    for own, images in zip(turns_of_class, images_of_class, strict=True):
+        drawn[own] = _cycled(images, len(own) * in_a_row, generator).view(-1, in_a_row)
+    return drawn.flatten()[:size]
+
+
+def _cycled(values: Tensor, size: int, generator: torch.Generator | None) -> Tensor:
+    """Returns [size] values: all of them in random order, then all in another random order, and so on."""
+    rounds = -(-size // len(values)) if size else 0
+    orders = [values[torch.randperm(len(values), generator=generator)] for _ in range(rounds)]
+    return torch.cat([values[:0], *orders])[:size]
+
+
 def _checked(counts: ImageCounts) -> Tensor:
     n = torch.as_tensor(counts).double()
     if n.ndim != 1 or not len(n) or not bool(torch.isfinite(n).all()) or bool((n < 0).any()) or n.sum() == 0:

@@ -46,20 +46,25 @@ def sgd(settings: Settings, learning_rate: float | None = None) -> Sgd:
     return Sgd(rate, float(settings["momentum"]), float(settings["weight_decay"]), parts, nesterov)
 
 
-def schedule(settings: Settings) -> Schedule:
+def schedule(settings: Settings, stage: str = "") -> Schedule:
     """Returns the learning-rate schedule.
+
+    Args:
+        settings: All settings of the training.
+        stage: End of the names of its settings, e.g. "_2" for ``schedule_2``.
 
     Raises:
         LongTailError: The warm-up is below 0, or the schedule is unknown.
     """
-    kind, warm_up = settings["schedule"], int(settings["warm_up"])
+    kind, warm_up = settings[f"schedule{stage}"], int(settings[f"warm_up{stage}"])
     if warm_up < 0:
-        raise LongTailError(f"warm_up={warm_up}; give the number of epochs, at least 0")
+        raise LongTailError(f"warm_up{stage}={warm_up}; give the number of epochs, at least 0")
     if kind == "cosine":
         return CosineDecay(warm_up)
     if kind == "steps":
-        return Steps(tuple(float(at) for at in settings["steps_at"]), float(settings["steps_by"]), warm_up)
-    raise LongTailError(f"schedule={kind!r}; choose 'steps' or 'cosine'")
+        at = tuple(float(part) for part in settings[f"steps_at{stage}"])
+        return Steps(at, float(settings[f"steps_by{stage}"]), warm_up)
+    raise LongTailError(f"schedule{stage}={kind!r}; choose 'steps' or 'cosine'")
 
 
 def train_counts(task: Task) -> Tensor:
@@ -75,6 +80,20 @@ def check_classes(method: str, task: Task) -> None:
     """
     if task.num_classes < 2:
         raise LongTailError(f"{method} needs at least two classes, and {task.name} has {task.num_classes}")
+
+
+def check_images_of_classes(method: str, task: Task) -> None:
+    """Makes sure that each class has training images.
+
+    Raises:
+        LongTailError: A class has none. The message names the first ones.
+    """
+    empty = torch.nonzero(train_counts(task) == 0).flatten().tolist()
+    if empty:
+        raise LongTailError(
+            f"{method} needs training images of each class, and {len(empty)} of {task.num_classes} classes of {task.name} have "
+            f"none (first ids: {empty[:5]})"
+        )
 
 
 def not_negative(settings: Settings, name: str) -> float:

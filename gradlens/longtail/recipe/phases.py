@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 from gradlens.longtail.data.labelled_images import STANDARD
+from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.optimization import Schedule, Sgd, Steps
+from gradlens.longtail.recipe.tuning import Tuning
 from gradlens.longtail.recipe.visiting import PhaseProgress, Visiting, shuffled
 
 
@@ -144,6 +146,10 @@ class TrainingPhase:
         views: Names of augmentations (see ``LabelledImages.batches``). The first makes ``Batch.images``, each further one makes
             another view of the same images in ``Batch.views``.
         drop_last: True to leave out the last batch of an epoch if it is not full.
+        tuning: A setting that is chosen after ``initialise``, in a phase without epochs; None = there is none.
+
+    Raises:
+        LongTailError: A phase with epochs has a ``tuning``.
     """
 
     name: str
@@ -162,6 +168,14 @@ class TrainingPhase:
     partner: Visiting | None = None
     views: tuple[str, ...] = (STANDARD,)
     drop_last: bool = False
+    tuning: Tuning | None = None
+
+    def __post_init__(self) -> None:
+        if self.tuning is not None and self.epochs:
+            raise LongTailError(
+                f"phase {self.name!r} has {self.epochs} epochs, and {self.tuning.setting} is to be chosen in it; give the choice "
+                "a phase of its own, with 0 epochs"
+            )
 
     def steps(self, images: int) -> int:
         """Returns the number of steps in an epoch that visits so many images."""
@@ -182,6 +196,7 @@ class TrainingPhase:
             **({"partner": _name(self.partner)} if self.partner else {}),
             **({"views": list(self.views)} if self.views != (STANDARD,) else {}),
             **({"drop_last": True} if self.drop_last else {}),
+            **({"tuning": [self.tuning.setting, *self.tuning.values]} if self.tuning else {}),
         }
 
 

@@ -44,19 +44,40 @@ def progressive(labels: Tensor, progress: PhaseProgress, generator: torch.Genera
 
 
 def class_balanced(labels: Tensor, progress: PhaseProgress, generator: torch.Generator) -> Tensor:  # noqa: ARG001
-    """Returns [n] rows drawn with replacement. Every class is equally likely."""
+    """Returns [n] rows drawn with replacement. Every class is equally likely.
+
+    These are also the draws of code that weights each image by 1 / n_y (``BalancedDatasetSampler`` of Keke921/GCLLoss).
+    """
     return samplers.draw(labels, samplers.class_balanced(torch.bincount(labels)), len(labels), generator)
 
 
 def reversed_frequency(labels: Tensor, progress: PhaseProgress, generator: torch.Generator) -> Tensor:  # noqa: ARG001
-    """Returns [n] rows drawn with replacement. Rare classes are more likely (BBN)."""
+    """Returns [n] rows drawn with replacement. The probability of a class is in proportion to 1 / n_j (BBN)."""
     return samplers.draw(labels, samplers.reversed_frequency(torch.bincount(labels)), len(labels), generator)
+
+
+@dataclass(frozen=True)
+class ClassAware:
+    """Visits four images of a class, then four of another: see ``samplers.class_aware``.
+
+    Each epoch begins new rounds, so that a training can be resumed at an epoch. In the reference code rounds go on.
+
+    Attributes:
+        images: Images in an epoch; None = as many as the phase has.
+    """
+
+    images: int | None = None
+
+    def __call__(self, labels: Tensor, progress: PhaseProgress, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        """See ``Visiting``. It returns ``images`` rows."""
+        return samplers.class_aware(labels, len(labels) if self.images is None else self.images, generator=generator)
 
 
 VISITING: dict[str, Visiting] = {
     "shuffled": shuffled,
     "progressive": progressive,
     "class-balanced": class_balanced,
+    "class-aware": ClassAware(),
     "reversed": reversed_frequency,
 }
 

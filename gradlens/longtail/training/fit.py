@@ -18,6 +18,7 @@ from gradlens.longtail.training.checkpoint import FILE, Checkpoint, load_checkpo
 from gradlens.longtail.training.divergence import DivergedError, check_parameters, way_out
 from gradlens.longtail.training.entering import enter, start_learner
 from gradlens.longtail.training.epoch import train_epoch
+from gradlens.longtail.training.tune import tune
 from gradlens.longtail.training.watcher import Unwatched, Watcher
 
 
@@ -30,7 +31,7 @@ class Fitted:
         history: A row for each epoch: epoch (counted from 1 through all phases), phase, loss, seconds and, if it was
             evaluated, the numbers on ``split`` (see ``SplitEvaluation``). An epoch that was the best so far also has
             ``other_splits``: the numbers on every other split. A phase without epochs has a row too: number of epochs before
-            it, phase and numbers.
+            it, phase and numbers, and as ``chosen`` the setting that was chosen in it (see ``tune``).
         split: Name of the split that was evaluated after each epoch, and on which the best epoch is chosen.
         final: Split -> numbers of the network after the last epoch.
         per_class: Split -> [C] accuracy of each class after the last epoch, in percent; NaN for a class without images.
@@ -117,12 +118,16 @@ def fit(
             followed = index + 1 < len(recipe.phases)
             epochs_before = history[-1]["epoch"] - first if history else 0
             watcher.start_phase(phase, learner, optimizer, steps, first)
+            chosen = {}
+            if fresh and phase.tuning is not None:
+                chosen = {"chosen": tune(phase.tuning, learner, task)}
+                watcher.event("setting-chosen", phase=phase.name, **chosen["chosen"])
             if fresh and (index or not phase.epochs):
                 entered = numbers_of_epoch(learner, task, history)
                 shown = {name: value for name, value in entered.items() if name != OTHERS}
                 watcher.event("phase-entered", phase=phase.name, split=split, **shown, **learner.notes)
             if fresh and not phase.epochs:
-                history.append({"epoch": epochs_before, "phase": phase.name, **entered})
+                history.append({"epoch": epochs_before, "phase": phase.name, **entered, **chosen})
                 watcher.end_epoch(history[-1], learner)
                 _save(keep, _snapshot(identity, index, 0, steps, learner, optimizer, history), learner, followed)
             for epoch in range(first, phase.epochs):

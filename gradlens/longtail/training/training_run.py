@@ -179,6 +179,7 @@ def describe(
     """
     best = fitted.best
     held_out = {} if task.held_out is None else {"validation": task.held_out.to_json()}
+    chosen = [{"phase": row["phase"], **row["chosen"]} for row in fitted.history if "chosen" in row]
     return {
         "method": recipe.method,
         "dataset": task.name,
@@ -193,6 +194,7 @@ def describe(
         "steps": fitted.steps,
         "seconds_training": sum(row.get("seconds", 0.0) for row in fitted.history),
         "settings": recipe.settings.to_json(),
+        **({"chosen": chosen} if chosen else {}),
         "last": fitted.final,
         "best": {
             "split": fitted.split,

@@ -5,6 +5,7 @@ import torch
 
 from gradlens.longtail.data.counts import long_tailed_counts
 from gradlens.longtail.data.samplers import (
+    class_aware,
     class_balanced,
     draw,
     instance_balanced,
@@ -74,9 +75,38 @@ def test_drawing_is_deterministic_and_leaves_the_global_state():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_class_aware_draws_by_hand_of_what_it_promises():
+    labels = torch.tensor([0] * 7 + [2] * 2 + [3] * 5)  # class 1 has no images
+    labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(2))]
+    positions = class_aware(labels, 60, 4, torch.Generator().manual_seed(0))
+    turns = labels[positions].view(15, 4)
+    assert (turns == turns[:, :1]).all()
+    rounds = turns[:, 0].view(5, 3)
+    assert torch.equal(rounds.sort(1).values, torch.tensor([0, 2, 3]).expand(5, 3))
+    assert len({tuple(one) for one in rounds.tolist()}) > 1
+    for c, n in ((0, 7), (2, 2), (3, 5)):
+        own = positions[labels[positions] == c]
+        assert len(own) == 20
+        for cycle in own.split(n):  # each image once before one comes again
+            assert len(set(cycle.tolist())) == len(cycle)
+    assert torch.equal(class_aware(labels, 58, 4, torch.Generator().manual_seed(0)), positions[:58])
+    assert class_aware(labels, 0).tolist() == []
+
+
+def test_class_aware_begins_with_every_class_and_image_alike():
+    labels = torch.tensor([0] * 6 + [1] * 3 + [2])
+    generator = torch.Generator().manual_seed(0)
+    firsts = torch.stack([class_aware(labels, 4, 4, generator)[0] for _ in range(3000)])
+    drawn = firsts.bincount(minlength=10).double()
+    expected = torch.tensor([500 / 3 for _ in range(6)] + [1000 / 3 for _ in range(3)] + [1000.0]).double()
+    assert ((drawn - expected) ** 2 / expected).sum() < CHI2_9
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
+        (lambda: class_aware(torch.tensor([0, 1]), 3, 0), "in_a_row=0"),
+        (lambda: class_aware(torch.tensor([], dtype=torch.int64), 3), "0 images"),
         (lambda: progressively_balanced([1, 2], 5, 4), "epoch 5 of 4"),
         (lambda: instance_balanced([0, 0]), "not all zero"),
         (lambda: instance_balanced([1, -1]), "non-negative"),

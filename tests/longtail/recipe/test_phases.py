@@ -7,10 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import CE
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
 from gradlens.longtail.methods.parts.prototypes import class_prototypes
 from gradlens.longtail.recipe.phases import TrainingPhase
+from gradlens.longtail.recipe.tuning import Tuning
 from gradlens.longtail.training.checkpoint import FILE, phase_file
 from gradlens.longtail.training.fit import fit
 from gradlens.longtail.training.training_run import RESULT, run_training
@@ -98,6 +100,11 @@ def test_training_goes_on_after_one(task, tmp_path):
     assert [row["overall"] for row in run.evaluations] == [row["overall"] for row in done.fitted.history]
     assert run.epoch[-1] == 2
     assert (tmp_path / "run" / phase_file(1)).exists()
+
+
+def test_a_setting_is_not_chosen_in_a_phase_that_trains():
+    with pytest.raises(LongTailError, match="phase 'x' has 2 epochs, and tau is to be chosen"):
+        TrainingPhase("x", 2, {}, tuning=Tuning("tau", (0.0, 1.0), print))
 
 
 def test_what_it_set_is_in_the_checkpoint(task, tmp_path):

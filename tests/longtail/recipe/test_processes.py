@@ -68,11 +68,13 @@ def train(folder, method, options, tracked=True, resume=False, **named):
 
 @pytest.mark.parametrize(
     ("method", "size"),
-    [(CE, 2), (CE, 4), (DUAL_PHASE, 2), (DUAL_PHASE, 4), (find_method("ldam-drw"), 2)],
+    [(CE, 2), (CE, 4), (DUAL_PHASE, 2), (DUAL_PHASE, 4), (find_method("ldam-drw"), 2), (find_method("crt"), 2)],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_several_processes_do_what_one_does(tmp_path, method, size):
     options = {"weighted_from": 0.5} if method.name == "ldam-drw" else {}
+    if method.name == "crt":
+        options = {"epochs_2": 2}
     if method is DUAL_PHASE:
         options = {"memory": 5} | ({"retention_reduction": "sum", "selection": "herding"} if size == 4 else {})
     history, weights, selected = train(tmp_path / "one", method, options)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from gradlens.longtail.methods import DUAL_PHASE, PLAIN
+from gradlens.longtail.methods import CE, DUAL_PHASE, PLAIN
+from gradlens.longtail.recipe.visiting import ClassAware, PhaseProgress
 from tests.longtail.watched import watched
 
 # 99.9 % quantiles of chi-square by degrees of freedom
@@ -35,3 +36,18 @@ def test_progressive_sampling_goes_from_images_to_classes_over_the_epochs(task, 
 
 def test_progressive_is_what_the_paper_s_methods_do_by_default(task):
     assert (PLAIN.on(task).settings["sampler"], DUAL_PHASE.on(task).settings["sampler"]) == ("progressive",) * 2
+
+
+def test_class_aware_sampling_shows_as_many_images_as_told():
+    labels, progress = torch.arange(3).repeat(5), PhaseProgress(0, 1)
+    for images, expected in ((None, 15), (8, 8), (40, 40)):
+        rows = ClassAware(images)(labels, progress, torch.Generator().manual_seed(0))
+        assert len(rows) == expected
+        assert rows.max() < 15
+
+
+def test_class_aware_sampling_in_a_training(task):
+    labels = torch.cat(watched(CE.on(task, {"epochs": 1, "sampler": "class-aware"}), task).labels["all classes", 0])
+    # 342 images: 85 turns of four images, and two of the next; each class has eight turns, and five have a ninth
+    assert len(labels) == 342
+    assert set(labels.bincount(minlength=10).tolist()) <= {32, 34, 36}

@@ -1,0 +1,45 @@
+"""LWS: learnable weight scaling (Kang et al. 2020, "Decoupling representation and classifier", Section 4).
+
+Stage 1 trains the network with cross-entropy. Stage 2 learns a scale for the logits of each class, and nothing else, on images
+that are drawn evenly from the classes. All else is as in ``crt``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradlens.longtail.methods.decoupled.two_stage import KANG, stage_1, stage_1_settings, stage_2, stage_2_settings
+from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.scaled import ScaledClassifier
+from gradlens.longtail.recipe.learner import Learner
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.task import Task
+
+
+def scaled_classifier(learner: Learner) -> None:
+    """Gives each class of the present classifier a scale of 1."""
+    learner.model.classifier = ScaledClassifier(learner.model.classifier, learner.num_classes)
+
+
+def _recipe(task: Task, settings: Settings) -> Recipe:
+    first = stage_1("lws", task, settings)
+    second = stage_2(task, settings, scaled_classifier, trainable=("classifier.scales",))
+    return replace(first, phases=(*first.phases, second))
+
+
+LWS = Method(
+    "lws",
+    "cross-entropy, then a scale for each class on the frozen network, with class-balanced sampling",
+    {
+        **stage_1_settings(KANG),
+        **stage_2_settings(
+            KANG,
+            epochs=Setting(5, f"{KANG}, on all three data sets"),
+            sampler=Setting("class-aware", f"{KANG}: ClassAwareSampler, 4 images in a row"),
+            moving=Setting(True, f"{KANG}, run_networks.py: the frozen network is in train mode"),
+        ),
+    },
+    _recipe,
+)
+METHODS = (LWS,)

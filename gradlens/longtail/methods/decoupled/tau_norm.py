@@ -1,0 +1,102 @@
+"""tau-normalised classifier (Kang et al. 2020, "Decoupling representation and classifier", Section 4).
+
+Stage 1 trains the network with cross-entropy. Stage 2 trains nothing: the classifier's weights become w_j / |w_j|^tau, without
+the bias (facebookresearch/classifier-balancing, tau_norm.py; ``bias=true`` keeps it, as BagofTricks-LT does). tau is that of
+``taus`` with the highest accuracy on the task's first split; the reference prints all of them, and the choice is made by hand,
+on iNaturalist on the test images (issue 5 of its repository). A given ``tau`` is taken as it is. Stage 2 begins where stage 1
+ends; the reference takes the epoch that is best on its validation split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradlens.longtail.methods.decoupled.choosing import TAUS, tau_values
+from gradlens.longtail.methods.decoupled.two_stage import KANG, stage_1, stage_1_settings
+from gradlens.longtail.methods.method import Method
+from gradlens.longtail.recipe.learner import Learner
+from gradlens.longtail.recipe.phases import TrainingPhase
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.task import Task
+
+
+class TauNormalised(nn.Module):
+    """A linear classifier with the weights w_j / |w_j|^tau.
+
+    Attributes:
+        weight: [C, d] w.
+        bias: [C], or None.
+        tau: Scalar. At 0 the weights are w, at 1 all have unit length.
+    """
+
+    tau: Tensor
+
+    def __init__(self, linear: nn.Linear, tau: float, bias: bool) -> None:
+        """Takes the weights of a linear classifier.
+
+        Args:
+            linear: The classifier.
+            tau: tau.
+            bias: True to keep its bias.
+        """
+        super().__init__()
+        self.weight, self.bias = linear.weight, linear.bias if bias else None
+        self.register_buffer("tau", torch.tensor(float(tau)))
+
+    def set_tau(self, value: float) -> None:
+        """Sets tau."""
+        self.tau.fill_(value)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Maps [B, d] features to [B, C] logits."""
+        lengths = self.weight.norm(dim=1, keepdim=True).clamp_min(torch.finfo(self.weight.dtype).tiny)
+        return F.linear(features, self.weight / lengths**self.tau, self.bias)
+
+
+def set_tau(classifier: nn.Module, value: float) -> None:
+    """Sets tau of a classifier."""
+    cast(TauNormalised, classifier).set_tau(value)
+
+
+@dataclass(frozen=True)
+class TauNormalise:
+    """Replaces the classifier by a tau-normalised one.
+
+    Attributes:
+        tau: tau at first.
+        bias: True to keep the bias.
+    """
+
+    tau: float
+    bias: bool
+
+    def __call__(self, learner: Learner) -> None:
+        """See ``LearnerChange``."""
+        learner.model.classifier = TauNormalised(cast(nn.Linear, learner.model.classifier), self.tau, self.bias)
+
+
+def _recipe(task: Task, settings: Settings) -> Recipe:
+    first = stage_1("tau-norm", task, settings)
+    tau, tuning = tau_values(settings, set_tau)
+    second = TrainingPhase("tau-normalisation", 0, {}, structure=TauNormalise(tau, settings["bias"]), tuning=tuning)
+    return replace(first, phases=(*first.phases, second))
+
+
+TAU_NORM = Method(
+    "tau-norm",
+    "cross-entropy, then the lengths of the classifier's weights are evened out",
+    {
+        **stage_1_settings(KANG),
+        "tau": Setting(None, f"{KANG}, tau_norm.py: chosen among `taus`", float),
+        "taus": Setting(TAUS, f"{KANG}, tau_norm.py"),
+        "bias": Setting(False, f"{KANG}, tau_norm.py: without the bias"),
+    },
+    _recipe,
+)
+METHODS = (TAU_NORM,)

@@ -1,0 +1,149 @@
+"""The two stages of decoupled methods: one that trains the whole network, then one that only trains its classifier.
+
+Stage 1 is that of ``ce`` or ``mixup``, so that these methods can branch off such a training (``branch_point``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods.common import check_classes, positive, schedule, sgd
+from gradlens.longtail.methods.single_phase import one_phase
+from gradlens.longtail.methods.terms import cross_entropy
+from gradlens.longtail.networks.network import Network
+from gradlens.longtail.recipe.optimization import Sgd
+from gradlens.longtail.recipe.phases import Forward, LossOfStep, TrainingPhase, classify
+from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.recipe.visiting import ClassAware, Visiting, visiting
+
+KANG = "Kang et al. 2020"
+
+
+def stage_1_settings(source: str) -> dict[str, Setting]:
+    """Returns the settings of a stage 1 with a linear classifier and plain shuffling.
+
+    Args:
+        source: The paper that trains in this way.
+    """
+    return {
+        "sampler": Setting("shuffled", source),
+        "compute": Setting(1, "gradlens: multiple of the epochs of stage 1"),
+        "nesterov": Setting(False, source),
+    }
+
+
+def stage_2_settings(source: str, *, epochs: Setting, sampler: Setting, moving: Setting) -> dict[str, Setting]:
+    """Returns the settings of a stage 2 with a cosine schedule.
+
+    Args:
+        source: The paper that trains in this way.
+        epochs: Epochs of stage 2.
+        sampler: Its sampler.
+        moving: Whether the statistics of the frozen BatchNorm move.
+    """
+    unused = f"{source}: not used by the cosine schedule"
+    return {
+        "epochs_2": epochs,
+        "learning_rate_2": Setting(None, f"{source}: as in stage 1", float),
+        "weight_decay_2": Setting(None, f"{source}: as in stage 1", float),
+        "schedule_2": Setting("cosine", source),
+        "steps_at_2": Setting((1 / 3, 2 / 3), unused),
+        "steps_by_2": Setting(0.1, unused),
+        "warm_up_2": Setting(0, f"{source}: none"),
+        "sampler_2": sampler,
+        "moving_statistics": moving,
+    }
+
+
+def stage_1(
+    method: str,
+    task: Task,
+    settings: Settings,
+    *,
+    network: Callable[[], Network] | None = None,
+    forward: Forward = classify,
+) -> Recipe:
+    """Returns a recipe of stage 1 alone.
+
+    Args:
+        method: Name of the method.
+        task: The task.
+        settings: All settings.
+        network: Makes the network; None = the task's, with a linear classifier.
+        forward: The forward pass.
+
+    Raises:
+        LongTailError: The task has a single class, or a setting has a value that it cannot have.
+    """
+    check_classes(method, task)
+    made = network or partial(task.network, settings, False)
+    return one_phase(method, task, settings, network=made, forward=forward)
+
+
+def stage_2(
+    task: Task,
+    settings: Settings,
+    structure: Callable[..., None],
+    *,
+    losses: Mapping[str, LossOfStep] | None = None,
+    trainable: tuple[str, ...] = ("classifier",),
+    forward: Forward = classify,
+    steps: int | None = None,
+) -> TrainingPhase:
+    """Returns the phase that trains a classifier on the frozen network.
+
+    Args:
+        task: The task.
+        settings: All settings, with those of ``stage_2_settings``.
+        structure: Replaces the classifier, see ``TrainingPhase``.
+        losses: Loss terms; None = cross-entropy.
+        trainable: Prefixes of the parameters that train.
+        forward: The forward pass.
+        steps: Steps of an epoch if the sampler is "class-aware"; None = as many whole batches as the training set has images
+            for, at least 1 (facebookresearch/classifier-balancing, run_networks.py).
+
+    Raises:
+        LongTailError: A setting has a value that it cannot have.
+    """
+    batch = positive(settings, "batch")
+    return TrainingPhase(
+        name="classifier",
+        epochs=positive(settings, "epochs_2"),
+        losses=losses or {"classification": cross_entropy},
+        batch=batch,
+        visiting=_visiting(settings["sampler_2"], batch * (steps or max(1, len(task.train.labels) // batch))),
+        sgd=classifier_sgd(settings),
+        schedule=schedule(settings, "_2"),
+        trainable=trainable,
+        structure=structure,
+        forward=forward,
+        moving=("",) if settings["moving_statistics"] else (),
+    )
+
+
+def classifier_sgd(settings: Settings) -> Sgd:
+    """Returns the settings of SGD in stage 2.
+
+    Without a learning rate of its own the classifier keeps the one that it has in stage 1.
+
+    Raises:
+        LongTailError: The learning rate is not above 0, or the weight decay is below 0.
+    """
+    first = sgd(settings)
+    rate, decay = settings["learning_rate_2"], settings["weight_decay_2"]
+    rate = first.parts.get("classifier", first.learning_rate) if rate is None else float(rate)
+    decay = first.weight_decay if decay is None else float(decay)
+    if not rate > 0 or not decay >= 0:
+        raise LongTailError(
+            f"learning_rate_2={rate}, weight_decay_2={decay}; needed are a rate above 0 and a decay of at least 0"
+        )
+    return replace(first, learning_rate=rate, weight_decay=decay, parts={})
+
+
+def _visiting(sampler: str, images: int) -> Visiting:
+    return ClassAware(images) if sampler == "class-aware" else visiting(sampler)

@@ -120,7 +120,8 @@ def claims_summary(claims: Sequence[Claim]) -> Table:
         if len(found) == 1:
             verdict = VERDICTS[found[0]]
         else:
-            verdict = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+            said = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+            verdict = f"of {len(found)} measures {said}"
         table.add_row(escape(f"({panel}) {statement}"), verdict)
     return table
 

@@ -104,7 +104,8 @@ def load_cifar(root: Path | str | None = None, name: Name = "cifar100", cache: P
     raise DatasetNotFoundError(
         f"{name} not found. Looked for {_TORCHVISION_FOLDER[name]}/ or train-*.parquet, test-*.parquet in\n{looked}\n"
         f'Get it with: python -c "import torchvision; {download}"\n'
-        f"or put the Parquet files of uoft-cs/{name} there, or set {ENVIRONMENT} or pass the folder where the data is."
+        f"or put the Parquet files of uoft-cs/{name} there. "
+        f"If the data lies in another folder, give it with --data or {ENVIRONMENT}."
     )
 
 

@@ -31,7 +31,7 @@ def test_statements_with_several_measures_stand_once():
     claims = [claim("one", True), claim("two", True), claim("two", False), claim("three", None)]
     statements, verdicts = (list(column.cells) for column in claims_summary(claims).columns)
     assert statements == ["(c) one", "(c) two", "(c) three"]
-    assert verdicts == ["supported", "1 supported, 1 contradicted", "undecided"]
+    assert verdicts == ["supported", "of 2 measures 1 supported, 1 contradicted", "undecided"]
 
 
 def test_nothing_is_cut_at_80_columns(tmp_path):

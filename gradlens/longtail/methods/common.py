@@ -108,6 +108,18 @@ def not_negative(settings: Settings, name: str) -> float:
     return value
 
 
+def above_zero(settings: Settings, name: str) -> float:
+    """Returns a setting that must be a finite number above 0.
+
+    Raises:
+        LongTailError: It is 0 or less, infinite or NaN.
+    """
+    value = float(settings[name])
+    if not 0 < value < math.inf:
+        raise LongTailError(f"{name}={value}; it must be a finite number above 0")
+    return value
+
+
 def positive(settings: Settings, name: str) -> int:
     """Returns a setting that must be at least 1.
 

@@ -19,6 +19,7 @@ import torch
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import (
+    above_zero,
     check_classes,
     cosine_network,
     head_classes,
@@ -93,7 +94,7 @@ class Generation:
 def _recipe(task: Task, settings: Settings) -> Recipe:
     check_classes("fslwf", task)
     base = HeadClasses(head_classes(task, settings["head_classes"]))
-    generation = Generation(base, _episodes(task, base.size, settings), _above_0(settings, "sharpness"))
+    generation = Generation(base, _episodes(task, base.size, settings), above_zero(settings, "sharpness"))
     epochs = positive(settings, "epochs")
     first = TrainingPhase(
         name="I",
@@ -112,7 +113,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         losses={"classification": cross_entropy},
         batch=generation.episodes.size,
         visiting=generation.episodes,
-        sgd=sgd(settings, _above_0(settings, "learning_rate_2")),
+        sgd=sgd(settings, above_zero(settings, "learning_rate_2")),
         schedule=Steps(tuple(map(float, settings["steps_at_2"])), float(settings["steps_by_2"])),
         trainable=("classifier",),
         structure=generation.add_generator,
@@ -154,13 +155,6 @@ def _episodes(task: Task, base: int, settings: Settings) -> Episodes:
         )
     number = None if settings["episodes"] is None else positive(settings, "episodes")
     return Episodes(novel, exemplars, queries, max(1, novel * queries // 2), number)
-
-
-def _above_0(settings: Settings, name: str) -> float:
-    value = float(settings[name])
-    if not 0 < value < float("inf"):
-        raise LongTailError(f"{name}={value}; it must be a finite number above 0")
-    return value
 
 
 def _classifier(learner: Learner) -> GeneratedClassifier:

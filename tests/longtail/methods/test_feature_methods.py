@@ -17,6 +17,7 @@ from gradlens.longtail.methods import find_method
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.digits import SETTINGS
+from gradlens.longtail.training.branching import branch_point
 from gradlens.longtail.training.checkpoint import FILE
 from gradlens.longtail.training.fit import fit
 from gradlens.longtail.training.training_run import run_training
@@ -24,8 +25,9 @@ from gradlens.longtail.training.watching import Watching
 from tests.distributed.processes import together
 from tests.longtail.same_state import assert_same
 
-METHODS = {"fslwf": {}}
-OPTIONS = {"fslwf": {"exemplars": 3, "queries": 3}}  # of the small task of two processes
+METHODS = {"fslwf": {}, "oltr": {}, "fsa": {}}
+# Of the small task of two processes. In its batches of fsa only the first process fuses, whose random numbers are those of one.
+OPTIONS = {"fslwf": {"exemplars": 3, "queries": 3}, "oltr": {}, "fsa": {}}
 
 
 class Cut(Exception):
@@ -65,10 +67,20 @@ def test_the_lens_measures_it_without_a_warning_and_changes_nothing(task, tmp_pa
     assert len(run.steps) == plain.steps
     assert not {"left-out", "nonfinite", "warning", "stepped scale"} & {event["kind"] for event in run.events}
     assert np.nanmax(run.residual) < 1e-4  # the groups' gradients add up to the whole one's
-    shares = [run.share(name) for name in ("head", "tail", "rest") if name in run.names]
+    shares = [run.share(name) for name in ("head", "tail", *(name for name in run.names if name == "rest"))]
     assert np.nansum(shares, axis=0) == pytest.approx(np.ones(len(run.steps)), abs=1e-4)
     rest = np.nan_to_num(run.share("rest")) if "rest" in run.names else np.zeros(1)
     assert np.abs(rest).max() < 1e-6  # every gradient is that of samples
+
+
+@pytest.mark.parametrize("method", ["oltr", "fsa"])
+def test_it_branches_off_a_training_with_cross_entropy(task, tmp_path, method):
+    recipe = find_method(method).on(task, {"epochs": 2, "epochs_2": 1})
+    fit(recipe, task, folder=tmp_path / "whole")
+    fit(find_method("ce").on(task, {"epochs": 2}), task, folder=tmp_path / "ce")
+    fit(recipe, task, folder=tmp_path / "branch", start=branch_point(tmp_path / "ce", recipe, task))
+    whole, branch = (torch.load(tmp_path / name / FILE, weights_only=True) for name in ("whole", "branch"))
+    assert_same(branch, whole)
 
 
 COUNTS = (26, 22, 6, 4)

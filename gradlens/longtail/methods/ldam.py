@@ -27,6 +27,7 @@ from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.recipe.visiting import PhaseProgress
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,22 @@ class MarginCrossEntropy:
 
     def __call__(self, step: Step) -> Tensor:
         """Returns the loss of the batch, a scalar."""
-        own = step.labels[:, None]
-        logits = step.logits.scatter_add(1, own, -self.margins.to(step.logits)[own])
-        progress, weights = step.progress, self.weights
+        return self.of(step.logits, step.labels, step.progress)
+
+    def of(self, logits: Tensor, labels: Tensor, progress: PhaseProgress) -> Tensor:
+        """Returns the loss of a batch, a scalar.
+
+        Args:
+            logits: [B, C] logits.
+            labels: [B] class ids.
+            progress: Epoch and epochs of the phase.
+        """
+        own = labels[:, None]
+        shifted, weights = logits.scatter_add(1, own, -self.margins.to(logits)[own]), self.weights
         # rounded as the epochs of the learning rate's steps are, so that both change in the same epoch
         if weights is None or progress.epoch < round(self.weighted_from * progress.epochs):
-            return F.cross_entropy(logits, step.labels)
-        return F.cross_entropy(logits, step.labels, weight=weights.to(logits))
+            return F.cross_entropy(shifted, labels)
+        return F.cross_entropy(shifted, labels, weight=weights.to(shifted))
 
 
 def margins(counts: Tensor, largest: float) -> Tensor:

@@ -132,7 +132,7 @@ class Lab:
         folder: Path = self.args.results
         folder.mkdir(parents=True, exist_ok=True)
         facts = {
-            "command": ["python", f"experiments/paper/{Path(sys.argv[0]).name}", *public_arguments(sys.argv[1:])],
+            "command": ["python", *public_arguments([str(Path(sys.argv[0]).resolve()), *sys.argv[1:]])],
             "seeds": self.args.seeds,
             "epochs": self.args.epochs,
             "git_commit": git_commit(EXPERIMENTS),

@@ -1,33 +1,63 @@
 """Table 3 of the paper: CIFAR100-LT with imbalance 50, 100 and 200, each method over several seeds.
 
     python experiments/paper/table3.py --data ./data --seeds 0 1 2
+    python experiments/paper/table3.py --queue --data ./data          # every training at the paper's length, for days
+    python experiments/paper/table3.py --queue --list
 
 It writes accuracies (mean and standard deviation over the seeds, last and best epoch) beside the paper's numbers. Finished
 trainings are not repeated, and interrupted ones are resumed, so the script can be started again at any time.
+
+The queue runs what is missing in processes of one thread, the most wanted first, and writes the results after each training.
+It may be cut in any way. Several queues may share the folder of the runs: no training runs twice.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from lab import Lab, accuracies, error_bars, markdown, options, shown
+from locks import locked
+from queue_of_trainings import Queue
+from wanted import IMBALANCES, ORDER, SEEDS, Wanted, progress, result, state, wanted
 
 # Table 3: method -> top-1 accuracy by imbalance. "plain" has no definition in the paper, plain-2t no number.
 PAPER: dict[str, dict[int, float]] = {
     "ce": {200: 35.63, 100: 38.32, 50: 43.85},
+    "focal": {200: 34.69, 100: 38.41, 50: 44.32},
+    "mixup": {200: 36.20, 100: 39.54, 50: 44.99},
+    "cb-focal": {200: 36.23, 100: 39.60, 50: 45.32},
+    "ldam-drw": {200: 38.06, 100: 42.04, 50: 46.62},
+    "bbn": {200: 37.93, 100: 42.56, 50: 47.02},
     "plain": {200: 39.35, 100: 42.48, 50: 47.61},
     "dual-phase": {200: 40.53, 100: 44.79, 50: 49.32},
 }
 METHODS = ("ce", "plain", "plain-2t", "dual-phase")
+# The fastest way to compute on a CPU that resumes bit for bit (gradlens/longtail/README.md).
+FASTEST = "compile=true"
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = options("table3", __doc__.splitlines()[0])
-    parser.add_argument("--imbalances", type=float, nargs="+", default=[50, 100, 200])
-    parser.add_argument("--methods", nargs="+", default=list(METHODS))
-    return parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    queue = "--queue" in given
+    parser = options("table3_full" if queue else "table3", __doc__.splitlines()[0])
+    parser.add_argument("--imbalances", type=float, nargs="+", default=list(IMBALANCES) if queue else [50, 100, 200])
+    parser.add_argument("--methods", nargs="+", default=list(ORDER if queue else METHODS))
+    parser.add_argument("--queue", action="store_true", help="run what is missing at the paper's length, in processes")
+    parser.add_argument("--list", action="store_true", help="with --queue: only say how far each training is")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="with --queue: trainings at a time")
+    if queue:
+        parser.set_defaults(seeds=list(SEEDS), evaluate_every=10)
+    args = parser.parse_args(given)
+    if args.list and not args.queue:
+        parser.error("--list belongs to --queue")
+    if queue and not args.set:
+        args.set = [FASTEST]
+    return args
 
 
 def table(cells: list[dict[str, Any]]) -> str:
@@ -91,27 +121,88 @@ def picture(cells: list[dict[str, Any]]) -> Any:
     )  # fmt: skip
 
 
+def cell(
+    imbalance: float, method: str, seeds: Sequence[int], results: list[dict[str, Any]], paper: float | None
+) -> dict[str, Any]:
+    """Returns the facts about a method at an imbalance.
+
+    Args:
+        imbalance: Largest over smallest class.
+        method: What the table calls the method.
+        seeds: Seeds of the trainings.
+        results: The results of the trainings.
+        paper: The paper's number; None = it has none.
+    """
+    return {
+        "imbalance": imbalance,
+        "method": method,
+        "seeds": list(seeds),
+        "accuracy": accuracies(results),
+        "paper": paper,
+        **{name: results[0][name] for name in ("settings", "phases", "steps", "subset")},
+    }
+
+
+def paper_number(dataset: str, method: str, imbalance: float) -> float | None:
+    """Returns the paper's accuracy in percent; None if it has none."""
+    return PAPER.get(method, {}).get(int(imbalance)) if dataset == "cifar100-lt" else None
+
+
+def run_queue(args: argparse.Namespace) -> None:
+    """Runs the queue, or lists its trainings."""
+    trainings = wanted(args.methods, args.imbalances, args.seeds)
+    if args.list:
+        for training in trainings:
+            print(f"{training.name:50} {state(training, args.runs)}")
+        return
+    absent = {training.method for training in trainings if state(training, args.runs).kind == "no such method"}
+    for method in sorted(absent):
+        print(f"{method}: left out, there is no such method yet", flush=True)
+
+    def write() -> None:
+        with locked(args.runs / "results.lock", patience=600):
+            write_finished(args, list(dict.fromkeys([*wanted(ORDER, IMBALANCES, SEEDS), *trainings])))
+
+    arguments = [f"--runs={args.runs}", f"--dataset={args.dataset}", f"--device={args.device}"]
+    arguments += [f"--evaluate-every={args.evaluate_every}", *(f"--set={assignment}" for assignment in args.set)]
+    optional = {"--data": args.data, "--epochs": args.epochs, "--max-steps": args.max_steps}
+    arguments += [f"{name}={value}" for name, value in optional.items() if value is not None]
+    write()
+    queue = Queue(trainings, args.runs, arguments, args.jobs, write)
+    queue.run()
+    left = [training.name for training in trainings if not result(training, args.runs)]
+    print(f"{len(trainings) - len(left)} of {len(trainings)} are done" + (f"; not: {', '.join(left)}" if left else ""))
+
+
+def write_finished(args: argparse.Namespace, trainings: Sequence[Wanted]) -> None:
+    """Writes the table of the trainings that are finished."""
+    done = [training for training in trainings if result(training, args.runs)]
+    if not done:
+        return
+    cells = []
+    for imbalance, row in dict.fromkeys((training.imbalance, training.row) for training in done):
+        own = [training for training in done if (training.imbalance, training.row) == (imbalance, row)]
+        found = cell(
+            imbalance, row, [training.seed for training in own], [result(training, args.runs) for training in own],
+            paper_number(args.dataset, row, imbalance),
+        )  # fmt: skip
+        commits = {training.seed: progress(training, args.runs)["git_commits"] for training in own}
+        cells.append(found | {"trained_by_commits": commits})
+    Lab(args).write({"cells": cells}, table(cells))
+
+
 def main() -> None:
     """Trains what is missing and writes the table after each cell."""
     args = parse_arguments()
+    if args.queue:
+        run_queue(args)
+        return
     lab = Lab(args)
     cells: list[dict[str, Any]] = []
     for imbalance in args.imbalances:
         for method in args.methods:
             results = [lab.train(method, seed, imbalance=imbalance)[1] for seed in args.seeds]
-            cells.append(
-                {
-                    "imbalance": imbalance,
-                    "method": method,
-                    "seeds": list(args.seeds),
-                    "accuracy": accuracies(results),
-                    "paper": PAPER.get(method, {}).get(int(imbalance)) if args.dataset == "cifar100-lt" else None,
-                    "settings": results[0]["settings"],
-                    "phases": results[0]["phases"],
-                    "steps": results[0]["steps"],
-                    "subset": results[0]["subset"],
-                }
-            )
+            cells.append(cell(imbalance, method, args.seeds, results, paper_number(args.dataset, method, imbalance)))
             lab.write({"cells": cells}, table(cells), picture(cells))
 
 

@@ -24,11 +24,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods.branches.experts import EXPERT_SETTINGS, ExpertClassifiers, check_experts, expert_network
 from gradlens.longtail.methods.common import not_negative, train_counts
 from gradlens.longtail.methods.ldam import MarginCrossEntropy, margins
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.class_weights import class_balanced_weights
-from gradlens.longtail.methods.parts.experts import EXPERT_SETTINGS, ExpertClassifiers, check_experts, expert_network
 from gradlens.longtail.methods.single_phase import one_phase
 from gradlens.longtail.recipe.phases import LossOfStep, Step
 from gradlens.longtail.recipe.recipe import Recipe

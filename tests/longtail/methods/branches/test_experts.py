@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from gradlens.longtail.methods.parts.experts import ExpertClassifiers
+from gradlens.longtail.methods.branches.experts import ExpertClassifiers
 
 
 def test_each_expert_sees_its_own_features():

@@ -72,7 +72,9 @@ def two_groups_text(run: Run) -> str:
         return ""
     name, fraction = run.groups.names[1], float(run.groups.fractions()[1])
     ends = f" [{share.low:.1%}, {share.high:.1%}]" if share.measurable else ""
+    points = 100 * (share.value - fraction)
+    beside = f"{abs(points):.1f} points {'below' if points < 0 else 'above'} its part of the classes"
     return (
         f"{name}: {share.value:.1%}{ends} of the update, {sample_shares(run)[name]:.1%} of the samples, {fraction:.1%} of the "
-        f"classes: {100 * (share.value - fraction):+.1f} points"
+        f"classes: {beside}"
     )

@@ -232,7 +232,7 @@ def test_the_version_stands_for_numbers_and_words(tmp_path):
     assert (VERSION, others, phase, last_phase[3:], texts, row) == (
         "3", [120, 14.0, ""], "", [0, 0.0, "0 measured steps can be used; an interval needs 40"],
         [False, "head (70), tail (30)", "tail: 49.2% [47.0%, 51.4%] of the update, 10.9% of the samples, "
-         "30.0% of the classes: +19.2 points"],
+         "30.0% of the classes: 19.2 points above its part of the classes"],
         {"method": "", "dataset": "", "steps": 120, "measured": 120, "engine": "masked",
          "accuracy": None, "started": 1700000000.0, "cadence": "every 1 steps", "incomplete": [],
          "nonfinite": "", "without_output": "", "unproven": "",

@@ -71,7 +71,7 @@ def test_with_two_groups_the_last_ones_share_stands_beside_its_samples_and_class
     counts = runs[0].counts.sum(0)
     says = " ".join(printed(summary_table(runs[0])).split())
     beside = f"of the update, {counts[1] / counts.sum():.1%} of the samples, 30.0% of the classes"
-    assert re.search(rf"tail: {share:.1%} \[\S+%, \S+%\] {beside}: {100 * (share - 0.3):.1f} points", says)
+    assert re.search(rf"tail: {share:.1%} \[\S+%, \S+%\] {beside}: {100 * (0.3 - share):.1f} points below its", says)
     listed = " ".join(runs_text([(runs[0].path, overview(runs[0]))], width=400).split())
     assert two_groups_text(runs[0]) in listed
     assert two_groups_text(runs[0]) in unescape(render([runs[0]]))

@@ -25,9 +25,9 @@ from gradlens.longtail.training.watching import Watching
 from tests.distributed.processes import together
 from tests.longtail.same_state import assert_same
 
-METHODS = {"fslwf": {}, "oltr": {}, "fsa": {}}
+METHODS = {"lifted": {}, "range": {}, "fslwf": {}, "oltr": {}, "fsa": {}}
 # Of the small task of two processes. In its batches of fsa only the first process fuses, whose random numbers are those of one.
-OPTIONS = {"fslwf": {"exemplars": 3, "queries": 3}, "oltr": {}, "fsa": {}}
+OPTIONS = {"lifted": {}, "range": {}, "fslwf": {"exemplars": 3, "queries": 3}, "oltr": {}, "fsa": {}}
 
 
 class Cut(Exception):

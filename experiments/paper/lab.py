@@ -200,7 +200,7 @@ def _show(row: dict[str, Any]) -> None:
 
 def _picture(figure: go.Figure, folder: Path) -> None:
     try:
-        figure.write_image(folder / "figure.png", width=1200, height=700, scale=1.5)
+        figure.write_image(folder / "figure.png", width=1200, height=figure.layout.height or 700, scale=1.5)
     except (RuntimeError, ValueError) as error:
         # plotly needs Chrome on the machine to draw pictures.
         print(f"no picture, figure.html instead: {str(error).strip().splitlines()[0]}", file=sys.stderr)

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lab import MEASURED_STEPS, Lab, markdown, options
-from measured import COLUMNS, FROM_THE_LENS, TAIL_SHOT, over_seeds, phases_of, pooled
+from measured import COLUMNS, FROM_THE_LENS, RANGES, TAIL_SHOT, over_seeds, phases_of, pooled
 
 from gradlens.estimation.interval import Interval
 from gradlens.longtail.methods import METHODS

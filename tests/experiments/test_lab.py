@@ -3,30 +3,8 @@
 import json
 import math
 import shutil
-from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture
-def run(load_experiment, monkeypatch, tmp_path):
-    """Returns a function that runs an experiment with arguments and returns the folder of its results."""
-    monkeypatch.syspath_prepend(load_experiment.__globals__["EXPERIMENTS"])
-
-    def call(name, *arguments):
-        script = Path(name).name
-        results = tmp_path / f"{script}-results"
-        command = [f"{script}.py", "--dataset", "digits", "--epochs", "1", "--device", "cpu", *arguments]
-        command += ["--runs", str(tmp_path / f"{script}-runs"), "--results", str(results)]
-        monkeypatch.setattr("sys.argv", command)
-        # Drawing a picture starts a browser; the figure itself is made all the same.
-        monkeypatch.setattr(
-            "plotly.graph_objects.Figure.write_image", lambda self, path, **_: path.write_bytes(b"drawn")
-        )
-        load_experiment(name).main()
-        return results
-
-    return call
 
 
 def test_table_3(run, capsys):

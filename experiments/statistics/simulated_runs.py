@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from recorded_series import smooth_course
 from simulated_series import noise
 
 from gradlens import ClassGroups, Run
 from gradlens.analysis.figure1_claims import figure1_claims
 from gradlens.estimation.intervals import Floats
-from gradlens.estimation.smoothing import running_mean
 
 
 @dataclass(frozen=True)
@@ -72,22 +72,26 @@ def from_vectors(steps: int, phi: float, heavy: bool, rng: np.random.Generator) 
     return Simulated("simulated", columns)
 
 
-def like(run: Run, rng: np.random.Generator) -> Simulated:
-    """Returns a run like a recorded one: its smooth course, plus its deviations. Whole steps are drawn with replacement."""
+def like(run: Run) -> Callable[[np.random.Generator], Simulated]:
+    """Returns a function that makes runs like a recorded one: its smooth course, plus its deviations.
+
+    Whole steps are drawn with replacement.
+    """
     names = run.groups.names[0], run.groups.names[-1]
     columns = {"norm all": run.norm("all")}
     for role, name in zip(("head", "tail"), names, strict=True):
         columns |= {f"cosine {role}": run.cosine(name), f"share {role}": run.share(name)}
         columns |= {f"{per} {role}": run.norm(name, per=per) for per in ("contribution", "mean")}
-    drawn = rng.integers(0, len(run), len(run))
-    window = max(10, len(run) // 20)
-    made = {}
-    for name, values in columns.items():
-        scale = (lambda x: x) if name.startswith(("cosine", "share")) else np.log
-        back = (lambda x: x) if name.startswith(("cosine", "share")) else np.exp
-        course = running_mean(scale(values), window)
-        made[name] = np.asarray(back(course + (scale(values) - course)[drawn]))
-    return Simulated("like", made)
+    logarithms = {name for name in columns if not name.startswith(("cosine", "share"))}
+    scaled = {name: np.log(values) if name in logarithms else values for name, values in columns.items()}
+    courses = {name: smooth_course(values) for name, values in scaled.items()}
+
+    def made(rng: np.random.Generator) -> Simulated:
+        drawn = rng.integers(0, len(run), len(run))
+        simulated = {name: courses[name] + (values - courses[name])[drawn] for name, values in scaled.items()}
+        return Simulated("like", {name: np.exp(v) if name in logarithms else v for name, v in simulated.items()})
+
+    return made
 
 
 def verdicts(pairs: int, make: Callable[[], Simulated]) -> list[dict[str, Any]]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
-from counts import FEW, REFUSED, counted
+from counts import FEW, REFUSED, counted, twice
 from scipy.signal import lfilter
 from scipy.stats import spearmanr
 
-from gradlens import Run
 from gradlens.estimation.interval import Interval
 from gradlens.estimation.intervals import Floats, difference, mean_interval, paired_difference
 from gradlens.estimation.noisy_distance import distance, distance_interval
 from gradlens.estimation.rank_correlation import rank_correlation
-from gradlens.estimation.smoothing import fluctuations, running_mean
+from gradlens.estimation.smoothing import fluctuations
 
 STEPS = (12, 30, 60, 130, 300, 1000, 5000)
 PROCESSES = [(phi, heavy, False) for phi in (0.0, 0.5, 0.9) for heavy in (False, True)] + [(0.5, False, True)]
@@ -76,86 +76,78 @@ ESTIMATES: dict[str, Callable[[Floats, Floats], Interval]] = {
 def intervals(repeats: int, seed: int) -> list[dict[str, Any]]:
     """Returns a row for each quantity, process and number of steps."""
     rows = []
-    for place, (phi, heavy, trend) in enumerate(PROCESSES):
-        long = noise(1_000_000, 2, phi, heavy, np.random.default_rng(seed))
-        truth = float(spearmanr(long[:, 0], 0.6 * long[:, 0] + 0.8 * long[:, 1]).statistic)
+    for phi, heavy, trend in PROCESSES:
+        names = tuple(name for name in ESTIMATES if not (trend and name == "rank correlation"))
         for steps in STEPS:
-            rng = np.random.default_rng([seed, place, steps])
-            found: dict[str, list[Interval]] = {name: [] for name in ESTIMATES}
-            course = 2 * np.exp(-3 * np.arange(steps) / steps)[:, None] if trend else 0.0
-            for _ in range(repeats):
-                x, y = (noise(steps, 2, phi, heavy, rng) + course - np.mean(course)).T
-                for name, of in ESTIMATES.items():
-                    if not (trend and name == "rank correlation"):
-                        found[name].append(of(x, y))
-            for name, those in found.items():
-                if REFUSED * repeats <= sum(i.measurable for i in those) < FEW:
-                    more = (noise(steps, 2, phi, heavy, rng) + course - np.mean(course) for _ in range(9 * repeats))
-                    those += [ESTIMATES[name](*both.T) for both in more]
-                if those:
-                    row = {"quantity": name, "process": named(phi, heavy, trend), "steps": steps}
-                    rows.append(row | counted(those, truth if name == "rank correlation" else 0.0))
+            found = _intervals(names, phi, heavy, trend, steps, repeats, seed)
+            for name, row in found.items():
+                again = (name,), phi, heavy, trend, steps
+                rows.append(
+                    twice(row, lambda name=name, again=again: _intervals(*again, 10 * repeats, seed + 1000)[name])
+                )
         print(named(phi, heavy, trend), flush=True)
     return rows
 
 
-def distortions(repeats: int, seed: int) -> list[dict[str, Any]]:
-    """Returns rows of estimates of the distortion, from shares with a known expectation.
+def _intervals(
+    names: tuple[str, ...], phi: float, heavy: bool, trend: bool, steps: int, repeats: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Returns a row for each of the named quantities, of the same simulated series."""
+    rng = np.random.default_rng([seed, PROCESSES.index((phi, heavy, trend)), steps])
+    course = 2 * np.exp(-3 * np.arange(steps) / steps)[:, None] if trend else 0.0
+    made = (noise(steps, 2, phi, heavy, rng) + course - np.mean(course) for _ in iter(int, 1))
+    found: dict[str, list[Interval]] = {name: [] for name in names}
+    for _, both in zip(range(repeats), made, strict=False):
+        for name in names:
+            found[name].append(ESTIMATES[name](*both.T))
+    rows = {}
+    for name, those in found.items():
+        if REFUSED * repeats <= sum(i.measurable for i in those) < FEW:
+            those += [ESTIMATES[name](*both.T) for _, both in zip(range(9 * repeats), made, strict=False)]
+        truth = true_correlation(phi, heavy, seed) if name == "rank correlation" else 0.0
+        row = {"quantity": name, "process": named(phi, heavy, trend), "steps": steps}
+        rows[name] = row | counted(those, truth)
+    return rows
 
-    The noise of a share in a step has the standard deviation 1 / groups.
-    """
+
+@cache
+def true_correlation(phi: float, heavy: bool, seed: int) -> float:
+    """Returns the rank correlation of x with 0.6 x + 0.8 y, of a series of 1,000,000 steps."""
+    x, y = noise(1_000_000, 2, phi, heavy, np.random.default_rng(seed)).T
+    return float(spearmanr(x, 0.6 * x + 0.8 * y).statistic)
+
+
+def distortions(repeats: int, seed: int) -> list[dict[str, Any]]:
+    """Returns rows of estimates of the distortion, from shares with a known expectation."""
     rows = []
     for groups in (2, 3, 10, 100):
-        fractions = np.full(groups, 1 / groups)
-        slope = np.linspace(1, -1, groups) / (0.5 * np.abs(np.linspace(1, -1, groups)).sum())
         for truth in (0.0, 0.05, 0.3):
             for phi in (0.0, 0.5, 0.9):
                 for steps in (8, 30, 130, 1000, 5000):
-                    rng = np.random.default_rng([seed, groups, int(100 * truth), int(10 * phi), steps])
-                    values, plain, level, found = [], [], [], []
-                    for _ in range(max(60, min(repeats, repeats * 40_000 // (groups * steps)))):
-                        drawn = noise(steps, groups, phi, False, rng) / groups
-                        shares = fractions + truth * slope + drawn - drawn.mean(1, keepdims=True)
-                        one = distance(shares, fractions)
-                        values.append(one.value)
-                        level.append(one.noise)
-                        plain.append(0.5 * np.abs(shares.mean(0) - fractions).sum())
-                        found.append(distance_interval([one]).within(0.0, np.inf))
-                    row = {
-                        "groups": groups,
-                        "truth": truth,
-                        "process": f"AR(1) {phi:g}",
-                        "steps": steps,
-                        "series": len(found),
-                    }
-                    row |= {"bias": np.mean(values) - truth, "bias of the plug-in": np.mean(plain) - truth}
-                    rows.append(row | {"noise level": float(np.mean(level))} | counted(found, truth))
+                    of = groups, truth, phi, steps
+                    row = distortion(*of, repeats, seed)
+                    rows.append(twice(row, lambda of=of: distortion(*of, 10 * repeats, seed + 1000)))
         print(groups, "groups", flush=True)
     return rows
 
 
-def fitted(run: Run, repeats: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Returns rows for the interval of the mean of series that are fitted to a recorded run, at its length and shorter."""
-    head, tail = run.groups.names[0], run.groups.names[-1]
-    recorded = {
-        f"cosine of {tail}": run.cosine(tail),
-        f"share of {tail}": run.share(tail),
-        f"cosine of {head} less that of {tail}": run.cosine(head) - run.cosine(tail),
-        "norm of the gradient": run.norm("all"),
-        f"mean gradient's norm of {tail}": run.norm(tail, per="mean"),
-    }
-    rows = []
-    for name, values in recorded.items():
-        x = values[np.isfinite(values)]
-        course = running_mean(x, max(10, len(x) // 20))
-        phi = float(np.corrcoef(x[1:] - course[1:], x[:-1] - course[:-1])[0, 1])
-        drawn_from = (x - course)[1:] - phi * (x - course)[:-1]
-        drawn_from -= drawn_from.mean()
-        for steps in (130, 300, len(x)):
-            smooth = np.interp(np.linspace(0, len(x) - 1, steps), np.arange(len(x)), course)
-            drawn = lfilter([1], [1, -phi], rng.choice(drawn_from, (repeats, steps + 200)))[:, 200:]
-            found = [mean_interval(smooth + one) for one in drawn]
-            tails = float(((drawn_from / drawn_from.std()) ** 4).mean())
-            row = {"like": f"{run.name}: {name}", "AR(1)": phi, "kurtosis": tails, "steps": steps}
-            rows.append(row | counted(found, float(smooth.mean())))
-    return rows
+def distortion(groups: int, truth: float, phi: float, steps: int, repeats: int, seed: int) -> dict[str, Any]:
+    """Returns a row of estimates of one distortion.
+
+    The noise of a share in a step has the standard deviation 1 / groups.
+    """
+    fractions = np.full(groups, 1 / groups)
+    slope = np.linspace(1, -1, groups) / (0.5 * np.abs(np.linspace(1, -1, groups)).sum())
+    rng = np.random.default_rng([seed, groups, int(100 * truth), int(10 * phi), steps])
+    values, plain, level, found = [], [], [], []
+    for _ in range(max(60, min(repeats, repeats * 40_000 // (groups * steps)))):
+        drawn = noise(steps, groups, phi, False, rng) / groups
+        shares = fractions + truth * slope + drawn - drawn.mean(1, keepdims=True)
+        one = distance(shares, fractions)
+        values.append(one.value)
+        level.append(one.noise)
+        plain.append(0.5 * np.abs(shares.mean(0) - fractions).sum())
+        found.append(distance_interval([one]).within(0.0, np.inf))
+    row = {"groups": groups, "truth": truth, "process": f"AR(1) {phi:g}", "steps": steps, "series": len(found)}
+    row |= {"bias": np.mean(values) - truth, "bias of the plug-in": np.mean(plain) - truth}
+    return row | {"noise level": float(np.mean(level))} | counted(found, truth)

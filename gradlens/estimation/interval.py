@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-# An interval needs at least this many values.
-FEWEST = 40
+# An interval needs at least this many values: fewer do not show whether a series is fast enough (``low_frequencies``).
+FEWEST = 53
 
 
 @dataclass(frozen=True)

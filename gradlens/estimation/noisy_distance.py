@@ -36,6 +36,8 @@ SPREAD, FAR = 1.3, 4.0
 # the worst bias would cover in over 97.5 % of cases where there is no bias.
 MOST_BIAS = 0.6
 TOO_CLOSE = "many groups are so close to their fractions of the classes that the bias of noise decides"
+# The powers of fewer steps than this are mostly trend.
+FEWEST_STEPS = 20
 # The shares of two groups add up to 1, but for this much.
 ROUNDING = 1e-3
 # Mean of |z| for a standard normal z.
@@ -154,9 +156,9 @@ def step_variances(shares: Floats) -> Floats:
     bins = shares[: n // size * size].reshape(n // size, size, K).mean(1)
     spread = bins.var(0, ddof=1)
     varies = spread > 1e-24 * np.abs(bins).max(0, initial=0.0) ** 2
-    if len(bins) < 2 * FEWEST_POWERS:  # too few steps to see whether they are independent; they are taken as such
+    if len(bins) < FEWEST_STEPS:  # too few to see whether they are independent; they are taken as such
         return np.where(varies, spread * size, 0.0)
-    power = powers(np.ascontiguousarray(bins.T[varies]))  # [K', n - 3]
+    power = powers(np.ascontiguousarray(bins.T[varies]))  # [K', n - 5]
     found = np.zeros(K)
     if len(power):
         together = (power / np.maximum(power.mean(1, keepdims=True), 1e-300)).mean(0)

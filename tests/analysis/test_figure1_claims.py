@@ -20,8 +20,8 @@ def by_measure(claims: list[Claim]) -> dict[tuple[str, str], Claim]:
 
 def test_effects_by_hand(tmp_path):
     # head (4, 0), tail (0, 3): |g| = 5, cosines 0.8 and 0.6; balanced both (1, 0), (0, 1): cosines 1 / sqrt 2
-    long_tailed = write(tmp_path / "lt", [4.0] * 40, [3.0] * 40)
-    balanced = write(tmp_path / "b", [1.0] * 40, [1.0] * 40, counts=(45, 19))
+    long_tailed = write(tmp_path / "lt", [4.0] * 60, [3.0] * 60)
+    balanced = write(tmp_path / "b", [1.0] * 60, [1.0] * 60, counts=(45, 19))
     found = by_measure(figure1_claims(long_tailed, balanced))
     root = 1 / np.sqrt(2)
     for measure, effect in [
@@ -156,7 +156,7 @@ def test_verdicts_on_runs_made_to_hold_and_to_fail(tmp_path):
 
 
 def test_claims_are_strict_json_and_one_line(tmp_path):
-    runs = [make_run(tmp_path / str(i), steps=n, seed=i) for i, n in enumerate((40, 3))]
+    runs = [make_run(tmp_path / str(i), steps=n, seed=i) for i, n in enumerate((60, 3))]
     for claim in figure1_claims(*runs):
         assert json.loads(json.dumps(dataclasses.asdict(claim), allow_nan=False))["statement"] == claim.statement
         assert "\n" not in str(claim)
@@ -164,7 +164,7 @@ def test_claims_are_strict_json_and_one_line(tmp_path):
     undecided = [c for c in figure1_claims(*runs) if c.supported is None]
     assert undecided
     assert all(c.note for c in undecided if c.low is None)
-    assert any("needs 40" in c.note for c in undecided)
+    assert any("needs 53" in c.note for c in undecided)
 
 
 def test_an_empty_run_decides_nothing(tmp_path):

@@ -98,7 +98,7 @@ def test_a_tracked_training_is_one_run_of_two_phases(tmp_path):
     assert run.counts[30:].sum(0).tolist() == [150, 99]
     # the head's share alone in phase I; what is printed of phase II is its gap by hand, less what the noise of nine steps adds
     head = run.share("head")[30:].mean()
-    few = "measured [^;]*; an interval needs 40"
+    few = "measured [^;]*; an interval needs 53"
     why = f"no interval of phase I: 30 {few}, phase II: 9 {few}; a longer training has more"
     says = re.search(rf"phase I 0\.500 .* phase II (\S+)  \({why}\)", done.output)
     assert float(says.group(1)) == pytest.approx(distortion(run, 30), abs=6e-4)

@@ -30,9 +30,9 @@ def test_a_rank_correlation_is_scipys_and_its_interval_covers(rho):
 
 
 def test_rank_correlations_by_hand():
-    rising = np.arange(40.0) ** 3
+    rising = np.arange(60.0) ** 3
     assert rank_correlation(rising, np.exp(rising / 1e4)).low == pytest.approx(1)
     assert rank_correlation(rising, -rising).high == pytest.approx(-1)
-    ties = np.array([1.0, 1.0, 2.0, 2.0] * 10), np.array([1.0, 2.0, 1.0, 2.0] * 10)
+    ties = np.array([1.0, 1.0, 2.0, 2.0] * 15), np.array([1.0, 2.0, 1.0, 2.0] * 15)
     assert rank_correlation(*ties).value == pytest.approx(0)
-    assert not rank_correlation(rising, np.ones(40)).measurable
+    assert not rank_correlation(rising, np.ones(60)).measurable

@@ -56,7 +56,7 @@ def test_undecided_statements_say_why_and_which_they_are(tmp_path, runs):
     claims = compare(runs[0], few).claims
     between = [claim for claim in claims if "balanced" in claim.measure]
     reasons = {claim.note for claim in between}
-    assert "few: 5 measured steps can be used; an interval needs 40" in reasons
+    assert "few: 5 measured steps can be used; an interval needs 53" in reasons
     assert not reasons & {claim.note for claim in claims if claim not in between}
     for reason in reasons:
         (place,) = [line[:3] for line in lines if line.endswith(f" Undecided: {reason}.")]
@@ -68,6 +68,6 @@ def test_undecided_statements_say_why_and_which_they_are(tmp_path, runs):
 
 def test_means_without_an_interval_say_why_and_which_they_are(tmp_path, runs):
     few = make_run(tmp_path / "few", steps=20)
-    reason = "Without an interval: few, difference: 20 measured steps can be used; an interval needs 40."
+    reason = "Without an interval: few, difference: 20 measured steps can be used; an interval needs 53."
     assert reason in " ".join(printed(difference_table(compare(runs[0], few), width=200), width=200).split())
     assert reason in render([few, runs[1]])

@@ -54,7 +54,7 @@ def test_the_list_counts_what_came_before_the_first_name_as_a_phase(tmp_path):
 def test_the_list_says_why_a_distortion_has_no_interval(tmp_path):
     make_run(tmp_path / "short", steps=20)
     text = " ".join(runs_text(overviews(tmp_path), width=80).split())
-    why = "without an interval: distortion: 20 measured steps can be used; an interval needs 40"
+    why = "without an interval: distortion: 20 measured steps can be used; an interval needs 53"
     assert why in text
     make_run(tmp_path / "short" / ".." / "long")
     assert " ".join(runs_text(overviews(tmp_path), width=80).split()).count(why) == 1

@@ -93,5 +93,5 @@ def test_the_summary_gives_the_interval_of_the_distortion_or_says_why_there_is_n
     found = distortion_interval(run)
     assert f"distortion {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] (0 = none)" in printed(summary_table(run))
     short = printed(summary_table(make_run(tmp_path / "short", groups=groups, steps=20, noise=(0.3,))))
-    why = "Without an interval: distortion: 20 measured steps can be used; an interval needs 40."
+    why = "Without an interval: distortion: 20 measured steps can be used; an interval needs 53."
     assert why in " ".join(short.split())

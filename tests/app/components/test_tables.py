@@ -19,7 +19,7 @@ def test_why_statements_are_undecided_is_said_once(monkeypatch, tmp_path):
     claims = compare(Run(tmp_path / "lt"), Run(tmp_path / "balanced")).claims
     notes = {claim.note for claim in claims}
     assert page.count("? undecided</span><sup>") == len(claims)
-    assert page.count("an interval needs 40") == len(notes) < len(claims) / 2
+    assert page.count("an interval needs 53") == len(notes) < len(claims) / 2
 
 
 def test_rows_about_one_statement_stand_together(monkeypatch, tmp_path):

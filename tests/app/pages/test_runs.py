@@ -111,7 +111,7 @@ def test_distortions_stand_with_their_intervals(monkeypatch, tmp_path):
     page = text(opened(monkeypatch, tmp_path, "run", run="long")).replace("\\", "")
     assert f"{value:.3f} [{low:.3f}, {high:.3f}]" in page
     page = text(opened(monkeypatch, tmp_path, "run", run="short")).replace("\\", "")
-    assert "Without an interval: distortion: 20 measured steps can be used; an interval needs 40" in page
+    assert "Without an interval: distortion: 20 measured steps can be used; an interval needs 53" in page
 
 
 def test_runs_lists_live_ones_first_and_says_why_others_are_broken(monkeypatch, tmp_path):

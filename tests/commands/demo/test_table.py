@@ -17,7 +17,7 @@ from tests.made_runs import make_run
         (Interval(-0.2, -0.3, -0.1, 90, 4), "-0.200 [-0.300, -0.100]: it falls"),
         (Interval(0.2, 0.1, 0.3, 90, 4), "+0.200 [+0.100, +0.300]: it rises"),
         (Interval(-0.2, -0.5, 0.1, 90, 4), "-0.200 [-0.500, +0.100]: undecided: the interval holds 0"),
-        (Interval.none(-0.2, 5), "-0.200: undecided: 5 measured steps can be used; an interval needs 40"),
+        (Interval.none(-0.2, 5), "-0.200: undecided: 5 measured steps can be used; an interval needs 53"),
     ],
 )
 def test_a_fall_is_claimed_only_where_the_interval_says_so(change, says):

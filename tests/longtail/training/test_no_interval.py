@@ -23,7 +23,7 @@ def phased(path, *, measured, every, steps):
     [
         (9, 1, 9, "; a longer training has more"),
         (3, 5, 15, "; a longer training has more"),  # 15 steps are too few, too
-        (9, 5, 45, "; --every 1 measures more"),
+        (12, 5, 60, "; --every 1 measures more"),
         (400, 1, 400, None),
     ],
 )
@@ -31,5 +31,5 @@ def test_the_advice_fits(tmp_path, measured, every, steps, helps):
     run = phased(tmp_path / "run", measured=measured, every=every, steps=steps)
     parts = stretches(run)
     found = no_interval(run, parts, [distortion_interval(run, *part.span) for part in parts])
-    said = f"no interval of the run: {measured} measured steps can be used; an interval needs 40{helps}"
+    said = f"no interval of the run: {measured} measured steps can be used; an interval needs 53{helps}"
     assert found == ("" if helps is None else said)

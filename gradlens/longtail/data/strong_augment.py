@@ -120,7 +120,7 @@ def autoaugment(images: Tensor, generator: Generator = None) -> Tensor:
 def colours(images: Tensor, generator: Generator = None) -> Tensor:
     """Applies the augmentation of MoCo v2 in PaCo's sizes: a crop of 20 to 100 % of the area, a flip, colours, grey, blur.
 
-    Colour jitter (0.4, 0.4, 0.4, 0.1) has the probability 0.8, grey 0.2, and a Gaussian blur with sigma 0.1 to 2 has 0.2. The
+    Colour jitter (0.4, 0.4, 0.4, 0.1) has the probability 0.8, grey 0.2, and a Gaussian blur with sigma 0.1 to 2 has 0.5. The
     blur's window is about a tenth of the side (SimCLR), at least 3 pixels.
 
     Args:
@@ -140,7 +140,7 @@ def colours(images: Tensor, generator: Generator = None) -> Tensor:
             v2.RandomHorizontalFlip(),
             v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.8),
             v2.RandomGrayscale(0.2),
-            v2.RandomApply([v2.GaussianBlur(window, (0.1, 2.0))], 0.2),
+            v2.RandomApply([v2.GaussianBlur(window, (0.1, 2.0))], 0.5),
         ]
     )
     return _one_by_one(transform, images, generator)

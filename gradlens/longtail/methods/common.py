@@ -12,6 +12,7 @@ from torch import Tensor
 from gradlens.longtail.data.counts import head_size
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
+from gradlens.longtail.methods.parts.normalised import NormalisedClassifier
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.optimization import CosineDecay, Schedule, Sgd, Steps
 from gradlens.longtail.recipe.settings import Settings
@@ -156,6 +157,23 @@ def cosine_network(task: Task, settings: Settings) -> Callable[[], Network]:
     if not settings["scale"] > 0:
         raise LongTailError(f"scale={settings['scale']}; the scale of the cosines must be above 0")
     return partial(_cosine_network, task, settings)
+
+
+def normalised_network(task: Task, settings: Settings) -> Callable[[], Network]:
+    """Returns a function that makes the task's network with the normalised classifier of LDAM. Its features stay as they are.
+
+    Raises:
+        LongTailError: The scale is not above 0.
+    """
+    if not not_negative(settings, "scale"):
+        raise LongTailError("scale=0; the scale of the cosines must be above 0")
+    return partial(_normalised_network, task, settings)
+
+
+def _normalised_network(task: Task, settings: Settings) -> Network:
+    network = task.network(settings, False)
+    network.classifier = NormalisedClassifier(network.features, task.num_classes, float(settings["scale"]))
+    return network
 
 
 def _cosine_network(task: Task, settings: Settings) -> Network:

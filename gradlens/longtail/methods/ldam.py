@@ -17,12 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import not_negative, train_counts
+from gradlens.longtail.methods.common import normalised_network, not_negative, train_counts
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.class_weights import class_balanced_weights
-from gradlens.longtail.methods.parts.normalised import NormalisedClassifier
 from gradlens.longtail.methods.single_phase import one_phase
-from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
@@ -76,23 +74,15 @@ def margins(counts: Tensor, largest: float) -> Tensor:
     return largest * shape / shape.max()
 
 
-def _network(task: Task, settings: Settings) -> Network:
-    network = task.network(settings, False)
-    network.classifier = NormalisedClassifier(network.features, task.num_classes, float(settings["scale"]))
-    return network
-
-
 def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
-    scale, counts = not_negative(settings, "scale"), train_counts(task)
-    if not scale:
-        raise LongTailError("scale=0; the scale of the cosines must be above 0")
+    network, scale, counts = normalised_network(task, settings), float(settings["scale"]), train_counts(task)
     weights, start = None, 0.0
     if "beta" in settings:
         weights, start = class_balanced_weights(counts, float(settings["beta"])), float(settings["weighted_from"])
         if not 0 <= start <= 1:
             raise LongTailError(f"weighted_from={start}; it is a part of the epochs, from 0 to 1")
     loss = MarginCrossEntropy(scale * margins(counts, not_negative(settings, "margin")), weights, start)
-    return one_phase(method, task, settings, loss, network=partial(_network, task, settings))
+    return one_phase(method, task, settings, loss, network=network)
 
 
 _CODE = "Cao et al. 2019, losses.py"

@@ -60,7 +60,8 @@ class Method:
         """
         settings = task.settings.plus(self.settings)
         if preset is not None:
-            settings = settings.plus(self._preset(preset))
+            found = self._preset(preset)
+            settings = settings.plus({name: replace(one, kind=settings.kind(name)) for name, one in found.items()})
         settings = settings.changed(changes or {}, source)
         recipe = self.recipe(task, settings)
         augmentation = settings.get("augmentation", STANDARD)

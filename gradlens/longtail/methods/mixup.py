@@ -40,6 +40,10 @@ class Mix:
 
     def __call__(self, learner: Learner, progress: PhaseProgress, batch: Batch, generator: torch.Generator) -> Step:
         """See ``Forward``. The labels become [b, C] soft labels."""
+        return classify(learner, progress, self.mixed(learner, batch, generator), generator)
+
+    def mixed(self, learner: Learner, batch: Batch, generator: torch.Generator) -> Batch:
+        """Returns the mixed images of a batch, with [b, C] soft labels."""
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
         drawn = torch.tensor(np.random.default_rng(seed).beta(self.alpha, self.alpha), dtype=torch.float64)
         share = float(learner.processes.as_the_first(drawn, learner.device))
@@ -47,14 +51,23 @@ class Mix:
         partners = torch.randperm(len(images), generator=generator).to(images.device)
         one_hot = F.one_hot(batch.labels, learner.num_classes).to(images.dtype)
         mixed, soft = (share * rows + (1 - share) * rows[partners] for rows in (images, one_hot))
-        return classify(learner, progress, Batch(mixed, soft), generator)
+        return Batch(mixed, soft)
 
 
-def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
+def mix(settings: Settings) -> Mix:
+    """Returns the forward pass of the setting ``alpha``.
+
+    Raises:
+        LongTailError: It is not above 0, or not finite.
+    """
     alpha = float(settings["alpha"])
     if not 0 < alpha < math.inf:
         raise LongTailError(f"alpha={alpha}; it must be a finite number above 0 (towards 0, images are hardly mixed)")
-    return one_phase(method, task, settings, forward=Mix(alpha))
+    return Mix(alpha)
+
+
+def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
+    return one_phase(method, task, settings, forward=mix(settings))
 
 
 MIXUP = Method(

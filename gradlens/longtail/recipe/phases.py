@@ -43,6 +43,7 @@ class Step:
         anchors: Tensors [b, ...] of this process with one row per sample. The gradient of each loss reaches the network through
             them: logits, features, and what a term adds with ``with_rows``.
         part: The step with only the b rows of this process; None if it is this step itself.
+        views: Further views of the images, each [b, channels, H, W], if a loss term needs them.
     """
 
     learner: Learner
@@ -53,6 +54,7 @@ class Step:
     logits: Tensor
     anchors: list[Tensor] = field(default_factory=list)
     part: Step | None = None
+    views: tuple[Tensor, ...] = ()
 
     def __post_init__(self) -> None:
         if self.part is None:
@@ -73,7 +75,7 @@ class Step:
         if alone:
             return self
         labels, features, logits = (gather(rows, total) for rows in (self.labels, self.features, self.logits))
-        return Step(self.learner, self.progress, self.images, labels, features, logits, self.anchors, self)
+        return Step(self.learner, self.progress, self.images, labels, features, logits, self.anchors, self, self.views)
 
     def gathered(self, rows: Tensor) -> Tensor:
         """Returns [B, ...] the rows of all processes.

@@ -28,6 +28,11 @@ class Setting:
     kind: type | None = None
 
 
+def settings_from(source: str, **values: Any) -> dict[str, Setting]:
+    """Returns settings that have one source."""
+    return {name: Setting(value, source) for name, value in values.items()}
+
+
 class Settings(Mapping[str, Any]):
     """Named hyper-parameters. ``settings[name]`` is the value, ``settings.source(name)`` is where it comes from."""
 

@@ -30,6 +30,7 @@ METHODS = {
     "eql-v2": {},
     "ride": {"weighted_from": 0.5},
     "sade": {},
+    "paco": {"queue": 64, "second_view": "colours"},
 }
 
 

@@ -13,7 +13,15 @@ from dataclasses import replace
 
 from torch import nn
 
-from gradlens.longtail.methods.decoupled.two_stage import KANG, stage_1, stage_1_settings, stage_2, stage_2_settings
+from gradlens.longtail.methods.decoupled.two_stage import (
+    KANG,
+    bag_of_tricks,
+    kang_presets,
+    stage_1,
+    stage_1_settings,
+    stage_2,
+    stage_2_settings,
+)
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.recipe import Recipe
@@ -46,5 +54,6 @@ CRT = Method(
         ),
     },
     _recipe,
+    presets=bag_of_tricks() | kang_presets(epochs_2=30),
 )
 METHODS = (CRT,)

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradlens.longtail.methods.decoupled.two_stage import KANG, stage_1, stage_1_settings, stage_2, stage_2_settings
+from gradlens.longtail.methods.decoupled.two_stage import (
+    KANG,
+    bag_of_tricks,
+    kang_presets,
+    stage_1,
+    stage_1_settings,
+    stage_2,
+    stage_2_settings,
+)
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.scaled import ScaledClassifier
 from gradlens.longtail.recipe.learner import Learner
@@ -41,5 +49,6 @@ LWS = Method(
         ),
     },
     _recipe,
+    presets=bag_of_tricks() | kang_presets(),
 )
 METHODS = (LWS,)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens.longtail.methods.common import check_images_of_classes
-from gradlens.longtail.methods.decoupled.two_stage import KANG, stage_1, stage_1_settings
+from gradlens.longtail.methods.decoupled.two_stage import KANG, kang_presets, stage_1, stage_1_settings
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.prototypes import class_prototypes
 from gradlens.longtail.recipe.learner import Learner
@@ -78,5 +78,11 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     return replace(first, phases=(*first.phases, second))
 
 
-NCM = Method("ncm", "cross-entropy, then the nearest class mean of centred features", stage_1_settings(KANG), _recipe)
+NCM = Method(
+    "ncm",
+    "cross-entropy, then the nearest class mean of centred features",
+    stage_1_settings(KANG),
+    _recipe,
+    presets=kang_presets(),
+)
 METHODS = (NCM,)

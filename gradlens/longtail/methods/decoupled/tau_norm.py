@@ -17,12 +17,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens.longtail.methods.decoupled.choosing import TAUS, tau_values
-from gradlens.longtail.methods.decoupled.two_stage import KANG, stage_1, stage_1_settings
+from gradlens.longtail.methods.decoupled.two_stage import (
+    BAG,
+    KANG,
+    bag_of_tricks_stage_1,
+    kang_presets,
+    stage_1,
+    stage_1_settings,
+)
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
-from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 
 
@@ -98,5 +105,7 @@ TAU_NORM = Method(
         "bias": Setting(False, f"{KANG}, tau_norm.py: without the bias"),
     },
     _recipe,
+    presets={"cifar100-lt-bag-of-tricks": bag_of_tricks_stage_1() | settings_from(BAG, tau=1.0, bias=True)}
+    | kang_presets(),
 )
 METHODS = (TAU_NORM,)

@@ -17,11 +17,61 @@ from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.optimization import Sgd
 from gradlens.longtail.recipe.phases import Forward, LossOfStep, TrainingPhase, classify
 from gradlens.longtail.recipe.recipe import Recipe
-from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.recipe.visiting import ClassAware, Visiting, visiting
 
 KANG = "Kang et al. 2020"
+BAG = "Zhang et al. 2021, BagofTricks-LT"
+
+
+def kang_presets(*, epochs_2: int | None = None) -> dict[str, dict[str, Setting]]:
+    """Returns how the reference trains on the large data sets (facebookresearch/classifier-balancing, config/*/feat_uni*.yaml).
+
+    For Places-LT it has no stage 1.
+
+    Args:
+        epochs_2: Epochs of stage 2 on iNaturalist 2018 where they differ from those on ImageNet-LT; None = they do not.
+    """
+    common = {"batch": 512, "learning_rate": 0.2, "schedule": "cosine", "epochs": 90, "momentum": 0.9}
+    second = {} if epochs_2 is None else {"epochs_2": epochs_2}
+    return {
+        "imagenet-lt": settings_from(f"{KANG}, config/ImageNet_LT", **common, weight_decay=5e-4),
+        "inaturalist2018": settings_from(f"{KANG}, config/iNaturalist18", **common, weight_decay=1e-4, **second),
+    }
+
+
+def bag_of_tricks_stage_1() -> dict[str, Setting]:
+    """Returns stage 1 of BagofTricks-LT on CIFAR100-LT. They also drop the last batch of an epoch, and warm up from a third."""
+    return settings_from(
+        BAG,
+        epochs=200,
+        batch=128,
+        learning_rate=0.1,
+        nesterov=True,
+        weight_decay=2e-4,
+        schedule="steps",
+        steps_at=(0.8, 0.9),
+        steps_by=0.01,
+        warm_up=5,
+    )
+
+
+def bag_of_tricks() -> dict[str, dict[str, Setting]]:
+    """Returns the preset of both stages of BagofTricks-LT on CIFAR100-LT, for cRT and LWS."""
+    second = settings_from(
+        BAG,
+        epochs_2=30,
+        learning_rate_2=0.1,
+        weight_decay_2=5e-4,
+        schedule_2="steps",
+        steps_at_2=(1 / 3, 2 / 3),
+        steps_by_2=0.1,
+        warm_up_2=5,
+        sampler_2="class-balanced",
+        moving_statistics=True,
+    )
+    return {"cifar100-lt-bag-of-tricks": bag_of_tricks_stage_1() | second}
 
 
 def stage_1_settings(source: str) -> dict[str, Setting]:

@@ -28,7 +28,7 @@ from gradlens.longtail.methods.common import (
     positive,
     sgd,
 )
-from gradlens.longtail.methods.decoupled.two_stage import stage_1, stage_1_settings
+from gradlens.longtail.methods.decoupled.two_stage import both_stages, stage_1, stage_1_settings
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.activation_maps import class_activation_maps, fused_maps
 from gradlens.longtail.methods.terms import cross_entropy
@@ -207,7 +207,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         initialise=augmentation.find_confusing,
         forward=augmentation.forward,
     )
-    return replace(first, phases=(*first.phases, second))
+    return both_stages(first, second)
 
 
 def _augmentation(task: Task, settings: Settings) -> Augmentation:

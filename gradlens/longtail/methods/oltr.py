@@ -28,7 +28,7 @@ from gradlens.longtail.methods.common import (
     schedule,
     sgd,
 )
-from gradlens.longtail.methods.decoupled.two_stage import stage_1, stage_1_settings
+from gradlens.longtail.methods.decoupled.two_stage import both_stages, stage_1, stage_1_settings
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.memory_classifier import MemoryClassifier, attraction, repulsion
 from gradlens.longtail.methods.parts.modulated_attention import ModulatedAttention
@@ -143,7 +143,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         structure=memory.add,
         initialise=memory.fill,
     )
-    return replace(first, phases=(*first.phases, second))
+    return both_stages(first, second)
 
 
 _CODE = "Liu et al. 2019, their config of ImageNet-LT"

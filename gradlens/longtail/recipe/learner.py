@@ -14,6 +14,7 @@ from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.processes import ALONE, Processes, RunUnder, directly
 
 FEATURE_BATCH = 500
+BEST = "best"  # the module with the network of the best epoch, see ``TrainingPhase.keep_best``
 
 
 @dataclass

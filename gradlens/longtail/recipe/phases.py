@@ -148,6 +148,7 @@ class TrainingPhase:
         views: Names of augmentations (see ``LabelledImages.batches``). The first makes ``Batch.images``, each further one makes
             another view of the same images in ``Batch.views``.
         drop_last: True to leave out the last batch of an epoch if it is not full.
+        keep_best: True to keep the network of the phase's best epoch as the learner's module ``BEST``, which ``structure`` makes.
         tuning: A setting that is chosen after ``initialise``, in a phase without epochs; None = there is none.
 
     Raises:
@@ -170,6 +171,7 @@ class TrainingPhase:
     partner: Visiting | None = None
     views: tuple[str, ...] = (STANDARD,)
     drop_last: bool = False
+    keep_best: bool = False
     tuning: Tuning | None = None
 
     def __post_init__(self) -> None:
@@ -198,6 +200,7 @@ class TrainingPhase:
             **({"partner": _name(self.partner)} if self.partner else {}),
             **({"views": list(self.views)} if self.views != (STANDARD,) else {}),
             **({"drop_last": True} if self.drop_last else {}),
+            **({"keep_best": True} if self.keep_best else {}),
             **({"tuning": [self.tuning.setting, *self.tuning.values]} if self.tuning else {}),
         }
 

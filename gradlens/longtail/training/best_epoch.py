@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gradlens.longtail.recipe.learner import Learner
+from gradlens.longtail.recipe.learner import BEST, Learner
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.training.evaluation import SplitEvaluation, evaluate
 
@@ -38,6 +38,28 @@ def numbers_of_epoch(learner: Learner, task: Task, history: Sequence[dict[str, A
 def best_row(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Returns the row with the highest overall accuracy, the earliest of several."""
     return max((row for row in history if "overall" in row), key=lambda row: row["overall"])
+
+
+def keep_if_best(learner: Learner, task: Task, rows: Sequence[dict[str, Any]], *, last: bool) -> dict[str, Any]:
+    """Keeps the network as the learner's module ``BEST`` if the present epoch is the best one of its phase so far.
+
+    Args:
+        learner: The network.
+        task: The task.
+        rows: The rows of the phase so far, that of the present epoch at the end.
+        last: True if the phase ends with it.
+
+    Returns:
+        At the end of the phase, as ``chosen``, which epoch was kept, and on which split it was chosen (see ``tune``).
+    """
+    if "overall" not in rows[-1]:
+        return {}
+    best = best_row(rows)
+    if best is rows[-1]:
+        learner.modules[BEST].load_state_dict(learner.model.state_dict())
+    first, *others = task.evaluations
+    fact = {"setting": f"epoch of {best['phase']}", "value": best["epoch"], "split": first, "only_split": not others}
+    return {"chosen": fact} if last else {}
 
 
 def evaluated(learner: Learner, task: Task, split: str) -> SplitEvaluation:

@@ -13,7 +13,7 @@ from gradlens.guards.cudnn_settings import cudnn_settings
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.task import Task
-from gradlens.longtail.training.best_epoch import OTHERS, best_row, evaluated, numbers_of_epoch
+from gradlens.longtail.training.best_epoch import OTHERS, best_row, evaluated, keep_if_best, numbers_of_epoch
 from gradlens.longtail.training.checkpoint import FILE, Checkpoint, load_checkpoint, phase_file, save_checkpoint
 from gradlens.longtail.training.divergence import DivergedError, check_parameters, way_out
 from gradlens.longtail.training.entering import enter, start_learner
@@ -145,6 +145,8 @@ def fit(
                 if last or (epoch + 1) % evaluate_every == 0:
                     row |= numbers_of_epoch(learner, task, history)
                 history.append(row)
+                if phase.keep_best:
+                    row |= keep_if_best(learner, task, history[-epoch - 1 :], last=last)
                 # This comes before the checkpoint. A training that is killed in between repeats the epoch and logs it again.
                 watcher.end_epoch(row, learner)
                 snapshot = _snapshot(identity, index, epoch + 1, steps, learner, optimizer, history)

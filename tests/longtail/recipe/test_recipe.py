@@ -30,7 +30,7 @@ def test_its_identity_changes_with_whatever_changes_the_training():
     changes = ({"epochs": 4}, {"batch": 5}, {"sgd": Sgd(0.3)}, {"schedule": CosineDecay(1)}, {"trainable": ("stem",)})
     changes += ({"sgd": Sgd(nesterov=True)}, {"sgd": Sgd(decays={"classifier": 0.0})}, {"moving": ("",)})
     changes += ({"partner": shuffled}, {"views": ("standard", "standard")}, {"drop_last": True})
-    changes += ({"epochs": 0, "tuning": Tuning("tau", (1.0,), print)},)
+    changes += ({"keep_best": True}, {"epochs": 0, "tuning": Tuning("tau", (1.0,), print)})
     for change in changes:
         other = dataclasses.replace(RECIPE, phases=(ONE, dataclasses.replace(TWO, **change)))
         assert other.identity() != mine, change

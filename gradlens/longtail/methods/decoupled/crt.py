@@ -3,19 +3,17 @@
 Stage 1 trains the network with cross-entropy. Stage 2 puts a new linear classifier on it and trains that alone, on images that
 are drawn evenly from the classes. As in the reference code (facebookresearch/classifier-balancing, run_networks.py and
 config/*/cls_crt.yaml) the frozen network stays in train mode, so that the statistics of its BatchNorm move;
-``moving_statistics=false`` keeps it in eval mode. Stage 2 begins where stage 1 ends; the reference takes the epoch that is best
-on its validation split.
+``moving_statistics=false`` keeps it in eval mode.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from torch import nn
 
 from gradlens.longtail.methods.decoupled.two_stage import (
     KANG,
     bag_of_tricks,
+    both_stages,
     kang_presets,
     stage_1,
     stage_1_settings,
@@ -38,7 +36,7 @@ def new_classifier(learner: Learner) -> None:
 
 def _recipe(task: Task, settings: Settings) -> Recipe:
     first = stage_1("crt", task, settings)
-    return replace(first, phases=(*first.phases, stage_2(task, settings, new_classifier)))
+    return both_stages(first, stage_2(task, settings, new_classifier))
 
 
 CRT = Method(

@@ -7,13 +7,12 @@ classes, with a smaller s, a margin m for the true class, and focal weights (1 -
 are the largest cosine.
 
 All is as in the code (Keke921/GCLLoss, losses.py, cifar_train_backbone.py and cifar_train_classifier.py). It draws eps anew for
-each of the two labels of a mixed image, here both share it; the expected loss and gradient are the same. Stage 2 begins where
-stage 1 ends; the code takes the epoch that is best on the test images.
+each of the two labels of a mixed image, here both share it; the expected loss and gradient are the same.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -27,7 +26,13 @@ from gradlens.longtail.methods.common import (
     not_negative,
     train_counts,
 )
-from gradlens.longtail.methods.decoupled.two_stage import stage_1, stage_1_settings, stage_2, stage_2_settings
+from gradlens.longtail.methods.decoupled.two_stage import (
+    both_stages,
+    stage_1,
+    stage_1_settings,
+    stage_2,
+    stage_2_settings,
+)
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.mixup import Mix, mix
 from gradlens.longtail.methods.parts.normalised import NormalisedClassifier
@@ -131,7 +136,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     first = stage_1("gcl", task, settings, network=normalised_network(task, settings), forward=forward)
     loss = MarginFocal(scale * margin, not_negative(settings, "gamma_2"))
     second = stage_2(task, settings, Rescale(scale), losses={"classification": loss}, forward=forward)
-    return replace(first, phases=(*first.phases, second))
+    return both_stages(first, second)
 
 
 _LI = "Li et al. 2022"
@@ -167,6 +172,7 @@ GCL = Method(
             steps_at=(0.8, 0.9),
             steps_by=0.1,
             warm_up=5,
+            stage_2_from="best",
         )
     },
 )

@@ -7,7 +7,7 @@ among ``taus`` by the accuracy on the task's first split.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gradlens.longtail.methods.common import check_images_of_classes, train_counts
 from gradlens.longtail.methods.decoupled.choosing import TAUS, tau_values
-from gradlens.longtail.methods.decoupled.two_stage import stage_1, stage_1_settings
+from gradlens.longtail.methods.decoupled.two_stage import both_stages, stage_1, stage_1_settings
 from gradlens.longtail.methods.logit_adjustment import SMALLEST
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.recipe.learner import Learner
@@ -83,7 +83,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     tau, tuning = tau_values(settings, set_tau)
     structure = AdjustLogits(torch.log(counts / counts.sum() + SMALLEST).float(), tau)
     second = TrainingPhase("logit adjustment", 0, {}, structure=structure, tuning=tuning)
-    return replace(first, phases=(*first.phases, second))
+    return both_stages(first, second)
 
 
 POST_HOC = Method(
@@ -91,6 +91,7 @@ POST_HOC = Method(
     "cross-entropy, then the log class frequencies are taken off the logits",
     {
         **stage_1_settings("Menon et al. 2021"),
+        "stage_2_from": Setting("last", "Menon et al. 2021"),
         "tau": Setting(1.0, "Menon et al. 2021", float),
         "taus": Setting(TAUS, "gradlens: as for tau-norm (Kang et al. 2020)"),
     },

@@ -6,11 +6,10 @@ that are drawn evenly from the classes. All else is as in ``crt``.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradlens.longtail.methods.decoupled.two_stage import (
     KANG,
     bag_of_tricks,
+    both_stages,
     kang_presets,
     stage_1,
     stage_1_settings,
@@ -33,7 +32,7 @@ def scaled_classifier(learner: Learner) -> None:
 def _recipe(task: Task, settings: Settings) -> Recipe:
     first = stage_1("lws", task, settings)
     second = stage_2(task, settings, scaled_classifier, trainable=("classifier.scales",))
-    return replace(first, phases=(*first.phases, second))
+    return both_stages(first, second)
 
 
 LWS = Method(

@@ -5,8 +5,7 @@ classifier and trains it on, together with a scale for the logits of each class,
 The label of a sample of class c is smoothed by e_c, the most for head classes, since there the network is too sure of itself:
 e_c = e_K + (e_1 - e_K) sin(pi/2 (n_c - n_K) / (n_1 - n_K)), with 1 the largest and K the smallest class. As in the code
 (dvlab-research/MiSLAS, methods.py and train_stage2.py) the loss is (1 - e) CE + e times the mean of -log p over all classes; in
-the paper e is spread over the other classes only. An epoch has a step more than the batches that the images fill. Stage 2 begins
-where stage 1 ends; the code does not say which epoch it takes.
+the paper e is spread over the other classes only. An epoch has a step more than the batches that the images fill.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import check_images_of_classes, train_counts
 from gradlens.longtail.methods.decoupled.lws import scaled_classifier
 from gradlens.longtail.methods.decoupled.two_stage import (
+    both_stages,
     classifier_sgd,
     stage_1,
     stage_1_settings,
@@ -84,7 +84,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         steps=-(-len(task.train.labels) // first.phases[0].batch) + 1,
     )
     sgd = replace(classifier_sgd(settings), parts={"classifier.scales": scale_rate})
-    return replace(first, phases=(*first.phases, replace(second, sgd=sgd)))
+    return both_stages(first, replace(second, sgd=sgd))
 
 
 _ZHONG = "Zhong et al. 2021"

@@ -3,13 +3,11 @@
 Stage 1 trains the network with cross-entropy. Stage 2 trains nothing: with the mean m of the features of all training images,
 made in eval mode without augmentation, u = (f - m) / |f - m|, and c_j is the mean of u over class j. The scores are
 -|u - c_j|^2. This is the default of the code (facebookresearch/classifier-balancing, models/KNNClassifier.py: "cl2n", "l2"): m
-weighs head classes more, and c_j is not of unit length. The paper's text has no m. Stage 2 begins where stage 1 ends; the
-reference takes the epoch that is best on its validation split.
+weighs head classes more, and c_j is not of unit length. The paper's text has no m.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import cast
 
 import torch
@@ -17,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens.longtail.methods.common import check_images_of_classes
-from gradlens.longtail.methods.decoupled.two_stage import KANG, kang_presets, stage_1, stage_1_settings
+from gradlens.longtail.methods.decoupled.two_stage import KANG, both_stages, kang_presets, stage_1, stage_1_settings
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.prototypes import class_prototypes
 from gradlens.longtail.recipe.learner import Learner
@@ -75,7 +73,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     check_images_of_classes("ncm", task)
     first = stage_1("ncm", task, settings)
     second = TrainingPhase("nearest class mean", 0, {}, structure=nearest_mean, initialise=set_means)
-    return replace(first, phases=(*first.phases, second))
+    return both_stages(first, second)
 
 
 NCM = Method(

@@ -3,13 +3,12 @@
 Stage 1 trains the network with cross-entropy. Stage 2 trains nothing: the classifier's weights become w_j / |w_j|^tau, without
 the bias (facebookresearch/classifier-balancing, tau_norm.py; ``bias=true`` keeps it, as BagofTricks-LT does). tau is that of
 ``taus`` with the highest accuracy on the task's first split; the reference prints all of them, and the choice is made by hand,
-on iNaturalist on the test images (issue 5 of its repository). A given ``tau`` is taken as it is. Stage 2 begins where stage 1
-ends; the reference takes the epoch that is best on its validation split.
+on iNaturalist on the test images (issue 5 of its repository). A given ``tau`` is taken as it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -21,6 +20,7 @@ from gradlens.longtail.methods.decoupled.two_stage import (
     BAG,
     KANG,
     bag_of_tricks_stage_1,
+    both_stages,
     kang_presets,
     stage_1,
     stage_1_settings,
@@ -91,8 +91,9 @@ class TauNormalise:
 def _recipe(task: Task, settings: Settings) -> Recipe:
     first = stage_1("tau-norm", task, settings)
     tau, tuning = tau_values(settings, set_tau)
-    second = TrainingPhase("tau-normalisation", 0, {}, structure=TauNormalise(tau, settings["bias"]), tuning=tuning)
-    return replace(first, phases=(*first.phases, second))
+    structure = TauNormalise(tau, settings["bias"])
+    second = TrainingPhase("tau-normalisation", 0, {}, structure=structure, tuning=tuning)
+    return both_stages(first, second)
 
 
 TAU_NORM = Method(

@@ -1,12 +1,15 @@
 """The two stages of decoupled methods: one that trains the whole network, then one that only trains its classifier.
 
-Stage 1 is that of ``ce`` or ``mixup``, so that these methods can branch off such a training (``branch_point``).
+Stage 1 is that of ``ce`` or ``mixup``, so that these methods can branch off such a training (``branch_point``). Stage 2 begins
+with the last epoch of stage 1. With ``stage_2_from=best`` it begins with the one that is best on the task's first split, as most
+reference code does: on a validation split, or, where there is none, on the test images.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from gradlens.longtail.errors import LongTailError
@@ -14,8 +17,10 @@ from gradlens.longtail.methods.common import check_classes, positive, schedule, 
 from gradlens.longtail.methods.single_phase import one_phase
 from gradlens.longtail.methods.terms import cross_entropy
 from gradlens.longtail.networks.network import Network
+from gradlens.longtail.recipe.learner import BEST, Learner
+from gradlens.longtail.recipe.modes import frozen
 from gradlens.longtail.recipe.optimization import Sgd
-from gradlens.longtail.recipe.phases import Forward, LossOfStep, TrainingPhase, classify
+from gradlens.longtail.recipe.phases import Forward, LearnerChange, LossOfStep, TrainingPhase, classify
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
@@ -33,7 +38,7 @@ def kang_presets(*, epochs_2: int | None = None) -> dict[str, dict[str, Setting]
     Args:
         epochs_2: Epochs of stage 2 on iNaturalist 2018 where they differ from those on ImageNet-LT; None = they do not.
     """
-    common = {"batch": 512, "learning_rate": 0.2, "schedule": "cosine", "epochs": 90, "momentum": 0.9}
+    common = {"batch": 512, "learning_rate": 0.2, "schedule": "cosine", "epochs": 90, "stage_2_from": "best"}
     second = {} if epochs_2 is None else {"epochs_2": epochs_2}
     return {
         "imagenet-lt": settings_from(f"{KANG}, config/ImageNet_LT", **common, weight_decay=5e-4),
@@ -84,6 +89,9 @@ def stage_1_settings(source: str) -> dict[str, Setting]:
         "sampler": Setting("shuffled", source),
         "compute": Setting(1, "gradlens: multiple of the epochs of stage 1"),
         "nesterov": Setting(False, source),
+        "stage_2_from": Setting(
+            "last", "gradlens: no choice on test images; most reference code takes the 'best' epoch"
+        ),
     }
 
 
@@ -138,7 +146,7 @@ def stage_1(
 def stage_2(
     task: Task,
     settings: Settings,
-    structure: Callable[..., None],
+    structure: LearnerChange,
     *,
     losses: Mapping[str, LossOfStep] | None = None,
     trainable: tuple[str, ...] = ("classifier",),
@@ -174,6 +182,47 @@ def stage_2(
         forward=forward,
         moving=("",) if settings["moving_statistics"] else (),
     )
+
+
+def both_stages(first: Recipe, second: TrainingPhase) -> Recipe:
+    """Returns the recipe of both stages.
+
+    Args:
+        first: Recipe of stage 1.
+        second: Stage 2. It begins with the epoch of stage 1 that the setting ``stage_2_from`` names.
+
+    Raises:
+        LongTailError: ``stage_2_from`` has a value that it cannot have.
+    """
+    (phase,), start = first.phases, first.settings["stage_2_from"]
+    if start not in ("last", "best"):
+        raise LongTailError(f"stage_2_from={start!r}; choose the 'last' or the 'best' epoch of stage 1")
+    if start == "best":
+        phase = replace(phase, structure=copy_network, keep_best=True)
+        second = replace(second, structure=FromBest(second.structure))
+    return replace(first, phases=(phase, second))
+
+
+def copy_network(learner: Learner) -> None:
+    """Makes the module that keeps the network of the best epoch."""
+    learner.modules[BEST] = frozen(copy.deepcopy(learner.model))
+
+
+@dataclass(frozen=True)
+class FromBest:
+    """Makes the structure of a stage 2 that begins with the network of the best epoch.
+
+    Attributes:
+        structure: Makes it from the present network; None = it is the same.
+    """
+
+    structure: LearnerChange | None
+
+    def __call__(self, learner: Learner) -> None:
+        """See ``LearnerChange``."""
+        learner.model.load_state_dict(learner.modules[BEST].state_dict())
+        if self.structure is not None:
+            self.structure(learner)
 
 
 def classifier_sgd(settings: Settings) -> Sgd:

@@ -115,6 +115,26 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
 
 _CODE = "Wang et al. 2021, code"
 _CONFIG = f"{_CODE}: configs/config_imbalance_cifar100_ride.json"
+
+
+def _of_photos(file: str, batch: int, rate: float, spread: float) -> dict[str, Setting]:
+    """Returns the preset of a configuration file of the code, which differ in three values."""
+    values = {
+        "epochs": 100,
+        "batch": batch,
+        "learning_rate": rate,
+        "weight_decay": 2e-4,
+        "schedule": "steps",
+        "steps_at": (0.6, 0.8),
+        "steps_by": 0.1,
+        "warm_up": 5,
+        "diversity": 0.2,
+        "temperature_spread": spread,
+    }
+    sources = {"diversity": f"{_CODE}, model/loss.py: its default"}
+    return {name: Setting(value, sources.get(name, f"{_CODE}: {file}")) for name, value in values.items()}
+
+
 RIDE = Method(
     "ride",
     "three experts with LDAM and class-balanced weights that are to differ from each other",
@@ -146,6 +166,8 @@ RIDE = Method(
                 "augmentation": "rotation",
             }.items()
         },
+        "imagenet-lt": _of_photos("configs/config_imagenet_lt_resnet50_ride.json", 256, 0.1, 0.02),
+        "inaturalist-2018": _of_photos("configs/config_iNaturalist_resnet50_ride.json", 512, 0.2, 0.015),
     },
 )
 METHODS = (RIDE,)

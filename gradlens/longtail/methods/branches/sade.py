@@ -103,6 +103,20 @@ SADE = Method(
                 "augmentation": "rotation",
             }.items()
         },
+        "inaturalist-2018": {
+            name: Setting(value, f"{_CODE}: configs/config_iNaturalist_resnet50_sade.json")
+            for name, value in {
+                "epochs": 100,
+                "batch": 512,
+                "learning_rate": 0.2,
+                "weight_decay": 2e-4,
+                "schedule": "steps",
+                "steps_at": (0.6, 0.8),
+                "steps_by": 0.1,
+                "warm_up": 5,
+                "tau": 1.0,
+            }.items()
+        },
     },
 )
 METHODS = (SADE,)

@@ -51,8 +51,10 @@ def phases_of(run: Run | None, result: Mapping[str, Any], task: Task) -> list[di
     spans = {} if run is None else {phase.name: (phase.start, phase.end) for phase in run.phases}
     for phase in result["phases"]:
         rows = [row for row in result["history"] if row["phase"] == phase["name"] and TAIL_SHOT in row]
-        measured = None if run is None or phase["name"] not in spans else _measured(run, *spans[phase["name"]])
+        start, end = spans.get(phase["name"], (0, 0))
+        measured = None if run is None else _measured(run, start, end)
         facts: dict[str, Any] = {**phase, **(measured or dict.fromkeys(FROM_THE_LENS))}
+        facts["steps"] = (result["steps"] if end is None else end) - start
         facts["accuracy"] = asdict(binomial(rows[-1][TAIL_SHOT], images)) if rows else None
         found.append(facts)
     return found

@@ -23,6 +23,7 @@ from measured import COLUMNS, FROM_THE_LENS, RANGES, TAIL_SHOT, over_seeds, phas
 
 from gradlens.estimation.interval import Interval
 from gradlens.longtail.methods import METHODS
+from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.runlog import Run
 
 BASE = "ce"
@@ -81,9 +82,18 @@ def trained(lab: Lab, method: str) -> dict[str, Any]:
         "phases_of_seeds": of_seeds,
         "accuracy": {shot: [result["last"][split][shot] for result in results] for shot in (TAIL_SHOT, "overall")},
         "steps": results[0]["steps"],
+        "batches": batches(METHODS[method].on(task, {"epochs": args.epochs} if args.epochs else {}), of_seeds[0]),
         "seconds_training": [result["seconds_training"] for result in results],
         "settings": results[0]["settings"],
     }
+
+
+def batches(recipe: Recipe, phases: Sequence[Mapping[str, Any]]) -> int:
+    """Returns how many batches of images a training takes through its network: one for each view and stream of each step."""
+    return sum(
+        same["steps"] * len(phase.views) * (1 if phase.partner is None else 2)
+        for phase, same in zip(recipe.phases, phases, strict=True)
+    )
 
 
 def over_base(found: Mapping[str, Any], base: Mapping[str, Any], shot: str) -> dict[str, Any] | None:
@@ -196,6 +206,8 @@ def main() -> None:
     """Trains what is missing and writes the results after each method."""
     args = parse_arguments()
     lab = Lab(args)
+    counts = lab.task(args.imbalance).counts
+    imbalance = float(max(counts) / min(counts))
     methods: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     for name in args.methods:
@@ -209,9 +221,13 @@ def main() -> None:
             for found in methods.values():
                 found |= {f"{shot}_over_base": over_base(found, methods[BASE], shot) for shot in (TAIL_SHOT, "overall")}
         text = table(methods) + verdict(methods) + NOT_TO_CONCLUDE
-        lab.write({"imbalance": args.imbalance, "methods": methods, "failed": failed}, text)
+        lab.write({"dataset": args.dataset, "imbalance": imbalance, "methods": methods, "failed": failed}, text)
     if methods:
-        lab.write({"imbalance": args.imbalance, "methods": methods, "failed": failed}, text, picture(methods))
+        lab.write(
+            {"dataset": args.dataset, "imbalance": imbalance, "methods": methods, "failed": failed},
+            text,
+            picture(methods),
+        )
     if failed:
         sys.exit("not trained: " + "; ".join(f"{name} ({why})" for name, why in failed.items()))
 

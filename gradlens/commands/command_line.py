@@ -139,6 +139,20 @@ def track_command(
         context.obj.append(_Tracked(options, program[0], program[1:], module))
 
 
+@app.command("methods")
+def methods_command(
+    method: Annotated[
+        str | None, typer.Argument(help="all that is known of this method; default: a row for each")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print the table in Markdown")] = False,
+) -> None:
+    """Lists the methods of the long-tail lab: cost, published numbers with their protocol, and what was measured here."""
+    with refusals():
+        from gradlens.commands.methods import print_methods
+
+        print_methods(method, as_markdown=markdown)
+
+
 @app.command("ls")
 def list_command(folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]")] = Path("runs")) -> None:
     """Lists the runs in a folder."""

@@ -32,6 +32,8 @@ ROUNDINGS = 4.0
 # If the optimizer's gradient differs from the measured one by more, in direction or scale, this is told. The rounding of
 # 16-bit gradients is smaller.
 STEPPED_LIMIT = 0.02
+# How the warning about it begins. A training that combines gradients by design need not be warned.
+STEPPED = "what the optimizer steps on is not what was measured"
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ class Recorder:
             self.warn(
                 "stepped",
                 step,
-                f"what the optimizer steps on is not what was measured (step {step}: {min(rest, 1):.0%} of it has another "
+                f"{STEPPED} (step {step}: {min(rest, 1):.0%} of it has another "
                 "direction): .grad was projected, masked, clipped by value or replaced after the backward pass; gradlens "
                 "measures the gradient before that",
             )

@@ -24,6 +24,19 @@ def train(folder: str, resume: bool, seen: Connection) -> None:
     )
 
 
+def train_combined(folder: str, resume: bool, seen: Connection) -> None:
+    torch.set_num_threads(1)
+    task = digits_task()
+    fit(
+        find_method("gradvac").on(task, {"epochs": 4, "groups": "shots", "beta": 0.2}),
+        task,
+        seed=5,
+        folder=folder,
+        resume=resume,
+        on_epoch=lambda row: seen.send(f"{row['phase']} {row['epoch']}"),
+    )
+
+
 def train_tracked(folder: str, resume: bool, seen: Connection) -> None:
     torch.set_num_threads(1)
     task = digits_task()

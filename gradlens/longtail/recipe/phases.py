@@ -20,6 +20,7 @@ from torch import Tensor
 from gradlens.longtail.data.labelled_images import STANDARD
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.recipe.batch import Batch
+from gradlens.longtail.recipe.combiner import Combiner
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.optimization import Schedule, Sgd, Steps
 from gradlens.longtail.recipe.tuning import Tuning
@@ -150,6 +151,8 @@ class TrainingPhase:
         drop_last: True to leave out the last batch of an epoch if it is not full.
         keep_best: True to keep the network of the phase's best epoch as the learner's module ``BEST``, which ``structure`` makes.
         tuning: A setting that is chosen after ``initialise``, in a phase without epochs; None = there is none.
+        combine: Makes the update from the gradients of groups of classes; None = the update is the gradient of the sum of the
+            losses. The lens measures that gradient, before it is combined.
 
     Raises:
         LongTailError: A phase with epochs has a ``tuning``.
@@ -173,6 +176,7 @@ class TrainingPhase:
     drop_last: bool = False
     keep_best: bool = False
     tuning: Tuning | None = None
+    combine: Combiner | None = None
 
     def __post_init__(self) -> None:
         if self.tuning is not None and self.epochs:
@@ -202,6 +206,7 @@ class TrainingPhase:
             **({"drop_last": True} if self.drop_last else {}),
             **({"keep_best": True} if self.keep_best else {}),
             **({"tuning": [self.tuning.setting, *self.tuning.values]} if self.tuning else {}),
+            **({"combine": self.combine.identity()} if self.combine else {}),
         }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -83,6 +83,21 @@ class Processes:
             return rows
         gathered: Tensor = _Gather.apply(rows, self, total)
         return gathered
+
+    def averaged(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
+        """Returns the mean of the processes' gradients, as DistributedDataParallel makes it.
+
+        Args:
+            gradients: [P] gradients of this process; None counts as zero.
+            like: [P] the parameters.
+        """
+        if self.size == 1:
+            return gradients
+        whole = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, like, strict=True)]
+        flat = torch.cat([gradient.reshape(-1) for gradient in whole]) if whole else torch.zeros(0)
+        dist.all_reduce(flat)
+        parts = torch.split(flat / self.size, [gradient.numel() for gradient in whole])
+        return [part.view_as(gradient) for part, gradient in zip(parts, whole, strict=True)]
 
     def as_the_first(self, tensor: Tensor, device: torch.device) -> Tensor:
         """Returns the tensor of process 0. It must have the same shape in all processes.

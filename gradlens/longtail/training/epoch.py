@@ -8,11 +8,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from gradlens.guards.compiled import keep_buffers
 from gradlens.longtail.recipe.learner import Learner, derived_seed
 from gradlens.longtail.recipe.modes import set_modes
 from gradlens.longtail.recipe.optimization import set_rates
 from gradlens.longtail.recipe.phases import Step, TrainingPhase
 from gradlens.longtail.recipe.visiting import PhaseProgress
+from gradlens.longtail.training.combining import combined_backward
 from gradlens.longtail.training.divergence import LossWatch
 from gradlens.longtail.training.streams import batches_of_epoch
 from gradlens.longtail.training.watcher import Watcher
@@ -35,9 +37,12 @@ def train_epoch(
     seed = derived_seed(learner.seed, "forward", index, epoch, *own)
     torch.manual_seed(seed)  # dropout
     generator = torch.Generator().manual_seed(seed)
+    order = torch.Generator().manual_seed(derived_seed(learner.seed, "combine", index, epoch))  # of all processes
     set_rates(optimizer, phase.schedule.factor(epoch, phase.epochs))
     set_modes(learner.model, phase.moving)
     watch = LossWatch(phase.name, epoch, learner.device)
+    if phase.combine is not None:
+        keep_buffers()  # the graph of a step is used once for each group
     steps = 0
     for batch, rows in batches_of_epoch(index, phase, progress, learner):
         if steps == max_steps:
@@ -46,7 +51,11 @@ def train_epoch(
         step = part.whole(rows)
         losses: dict[str, Tensor] = {name: term(step) for name, term in phase.losses.items()}
         watch.add(losses, len(step.labels))
-        watcher.backward(losses, step)
+        backward = partial(watcher.backward, losses, step)
+        if phase.combine is None:
+            backward()
+        else:
+            combined_backward(phase.combine, losses, step, backward, order)
         optimizer.step()
         optimizer.zero_grad()
         steps += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gradlens.groups import ClassGroups
+from gradlens.guards.warning import GradlensWarning
 from gradlens.lens import Lens
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import Step, TrainingPhase
@@ -16,6 +18,7 @@ from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.training.evaluation import NUMBERS
 from gradlens.longtail.training.watching import Watching
+from gradlens.measure.recorder import STEPPED
 from gradlens.runlog import RunMeta, RunWriter
 from gradlens.runlog.format.description import FILE, read_meta
 
@@ -97,6 +100,7 @@ class LensWatcher:
             class_counts=self._class_counts(),
             meta=self._facts,
             resume=self._resume,
+            announce=None if phase.combine is None else _announce,
         )
         self._resume = True
         self._phase = phase
@@ -177,6 +181,12 @@ class LensWatcher:
 
     def _class_counts(self) -> tuple[float, ...]:
         return tuple(torch.bincount(self._task.train.labels, minlength=self._task.num_classes).tolist())
+
+
+def _announce(message: str) -> None:
+    """Warns as a lens does, but not that the gradient changes before the optimizer steps: this phase combines gradients."""
+    if not message.startswith(STEPPED):
+        warnings.warn(f"gradlens: {message}", GradlensWarning, stacklevel=3)
 
 
 @torch.no_grad()

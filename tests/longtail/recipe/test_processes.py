@@ -68,13 +68,23 @@ def train(folder, method, options, tracked=True, resume=False, **named):
 
 @pytest.mark.parametrize(
     ("method", "size"),
-    [(CE, 2), (CE, 4), (DUAL_PHASE, 2), (DUAL_PHASE, 4), (find_method("ldam-drw"), 2), (find_method("crt"), 2)],
+    [
+        (CE, 2),
+        (CE, 4),
+        (DUAL_PHASE, 2),
+        (DUAL_PHASE, 4),
+        *((find_method(name), 2) for name in ("ldam-drw", "crt", "gradvac")),
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_several_processes_do_what_one_does(tmp_path, method, size):
-    options = {"weighted_from": 0.5} if method.name == "ldam-drw" else {}
-    if method.name == "crt":
-        options = {"epochs_2": 2}
+    # Each class is a group: in batches of 9 some are absent from the whole batch, others from the share of one process.
+    own = {
+        "ldam-drw": {"weighted_from": 0.5},
+        "crt": {"epochs_2": 2},
+        "gradvac": {"groups": "classes", "vectors": "means", "beta": 0.3},
+    }
+    options = own.get(method.name, {})
     if method is DUAL_PHASE:
         options = {"memory": 5} | ({"retention_reduction": "sum", "selection": "herding"} if size == 4 else {})
     history, weights, selected = train(tmp_path / "one", method, options)

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from gradlens.autograd.inner_products import Layout
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.method import Method
-from gradlens.longtail.methods.parts.group_tasks import (
+from gradlens.longtail.methods.by_group.group_tasks import (
     class_groups,
     combined_phase,
     group_task_settings,
     reduces_to_mean,
 )
+from gradlens.longtail.methods.method import Method
 from gradlens.longtail.recipe.combiner import Combining, Gram
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.recipe import Recipe

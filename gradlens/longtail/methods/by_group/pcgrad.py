@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 import torch
 
+from gradlens.longtail.methods.by_group.group_tasks import combined_phase, group_task_settings, reduces_to_mean
 from gradlens.longtail.methods.method import Method
-from gradlens.longtail.methods.parts.group_tasks import combined_phase, group_task_settings, reduces_to_mean
 from gradlens.longtail.recipe.combiner import Combining, Gram
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings

@@ -7,7 +7,7 @@ import pytest
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import find_method
-from gradlens.longtail.methods.parts.group_tasks import class_groups, reduces_to_mean
+from gradlens.longtail.methods.by_group.group_tasks import class_groups, reduces_to_mean
 from gradlens.longtail.tasks.digits import digits_task
 from tests.longtail.tiny_training import tiny_task
 

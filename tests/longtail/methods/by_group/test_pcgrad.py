@@ -5,9 +5,9 @@ import torch
 from torchjd.aggregation import PCGrad
 
 from gradlens.longtail.methods import find_method
-from gradlens.longtail.methods.pcgrad import PcGradWeights
+from gradlens.longtail.methods.by_group.pcgrad import PcGradWeights
 from gradlens.longtail.training.fit import fit
-from tests.longtail.methods.combined import combined, drawn, weights_of
+from tests.longtail.methods.by_group.combined import combined, drawn, weights_of
 
 
 def test_two_vectors_by_hand():

@@ -9,9 +9,9 @@ from scipy.optimize import minimize
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import find_method
-from gradlens.longtail.methods.cagrad import CaGradWeights, worst_mixture
+from gradlens.longtail.methods.by_group.cagrad import CaGradWeights, worst_mixture
 from gradlens.longtail.training.fit import fit
-from tests.longtail.methods.combined import combined, drawn, weights_of
+from tests.longtail.methods.by_group.combined import combined, drawn, weights_of
 
 PAPER = {"rescale": 0, "mean": True}
 

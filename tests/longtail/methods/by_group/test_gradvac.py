@@ -9,11 +9,11 @@ from torchjd.aggregation import GradVac
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import find_method
-from gradlens.longtail.methods.gradvac import STATE, GradVacWeights, Targets
-from gradlens.longtail.methods.pcgrad import PcGradWeights
+from gradlens.longtail.methods.by_group.gradvac import STATE, GradVacWeights, Targets
+from gradlens.longtail.methods.by_group.pcgrad import PcGradWeights
 from gradlens.longtail.training.checkpoint import FILE
 from gradlens.longtail.training.fit import fit
-from tests.longtail.methods.combined import combined, drawn, weights_of
+from tests.longtail.methods.by_group.combined import combined, drawn, weights_of
 from tests.longtail.processes import in_a_process
 from tests.longtail.resumable_training import train_combined
 from tests.longtail.same_state import assert_same

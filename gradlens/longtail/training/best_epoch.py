@@ -58,7 +58,7 @@ def keep_if_best(learner: Learner, task: Task, rows: Sequence[dict[str, Any]], *
     if best is rows[-1]:
         learner.modules[BEST].load_state_dict(learner.model.state_dict())
     first, *others = task.evaluations
-    fact = {"setting": f"epoch of {best['phase']}", "value": best["epoch"], "split": first, "only_split": not others}
+    fact = {"setting": "kept_epoch", "value": best["epoch"], "split": first, "only_split": not others}
     return {"chosen": fact} if last else {}
 
 

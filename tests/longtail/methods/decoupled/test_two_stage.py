@@ -8,6 +8,9 @@ import torch
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import CE, METHODS, find_method
+from gradlens.longtail.methods.decoupled.two_stage import classifier_sgd
+from gradlens.longtail.recipe.optimization import Sgd
+from gradlens.longtail.tasks.photos import PLACES_SETTINGS
 from gradlens.longtail.training.branching import branch_point
 from gradlens.longtail.training.checkpoint import FILE, CheckpointError
 from gradlens.longtail.training.fit import fit
@@ -63,7 +66,7 @@ def test_run_and_result_say_which_epoch_it_was_and_what_chose_it(task, alone, tm
     recipe = find_method("tau-norm").on(task, FROM_BEST | {"taus": [0.0, 1.0]})
     run_training(recipe, task, tmp_path / "run", watching=Watching(every=10, probe_every=0))
     first, second = json.loads((tmp_path / "run" / RESULT).read_text())["chosen"]
-    fact = {"setting": "epoch of all classes", "value": alone[2] + 1, "split": "test", "only_split": True}
+    fact = {"setting": "kept_epoch", "value": alone[2] + 1, "split": "test", "only_split": True}
     assert first == {"phase": "all classes", **fact}
     assert second["setting"] == "tau"
     told = [event["chosen"] for event in Run(tmp_path / "run").events if event["kind"] == "epoch" and "chosen" in event]
@@ -94,6 +97,19 @@ def test_cut_short_in_either_stage_it_ends_bit_identical(task, tmp_path, stop):
         fit(recipe, task, folder=tmp_path / "cut", on_epoch=until)
     fit(recipe, task, folder=tmp_path / "cut", resume=True)
     assert_same(*(torch.load(tmp_path / name / FILE, weights_only=True) for name in ("cut", "whole")))
+
+
+def test_the_classifier_keeps_its_own_learning_rate_unless_stage_2_has_one():
+    """On Places-LT the trunk has 5e-4 and the classifier 0.05."""
+    settings = PLACES_SETTINGS.plus(find_method("crt").settings)
+    assert classifier_sgd(settings) == Sgd(0.05, 0.9, 5e-4)
+    own = settings.changed({"learning_rate_2": 0.1, "weight_decay_2": 1e-4, "nesterov": True})
+    assert classifier_sgd(own) == Sgd(0.1, 0.9, 1e-4, nesterov=True)
+    for changes in ({"learning_rate_2": 0.0}, {"weight_decay_2": -1.0}):
+        with pytest.raises(LongTailError, match="learning_rate_2="):
+            classifier_sgd(settings.changed(changes))
+    with pytest.raises(LongTailError, match="nesterov=true with momentum=0"):
+        classifier_sgd(settings.changed({"nesterov": True, "momentum": 0.0}))
 
 
 def test_it_cannot_branch_off_a_training_that_kept_no_best_epoch(task, tmp_path):

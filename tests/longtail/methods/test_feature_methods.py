@@ -25,7 +25,14 @@ from gradlens.longtail.training.watching import Watching
 from tests.distributed.processes import together
 from tests.longtail.same_state import assert_same
 
-METHODS = {"lifted": {}, "range": {}, "fslwf": {}, "oltr": {}, "fsa": {}}
+METHODS = {
+    "lifted": {},
+    "range": {},
+    "fslwf": {},
+    # The repulsion is above 0, and the centroids have a notable part of the gradient.
+    "oltr": {"centroid_weight": 1.0, "centroid_repulsion": 0.1, "centroid_margin": 1000.0},
+    "fsa": {},
+}
 # Of the small task of two processes. In its batches of fsa only the first process fuses, whose random numbers are those of one.
 OPTIONS = {"lifted": {}, "range": {}, "fslwf": {"exemplars": 3, "queries": 3}, "oltr": {}, "fsa": {}}
 

@@ -6,9 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# A distance of 0 has no reciprocal.
-SMALLEST = 1e-12
-
 
 def lifted_structured(features: Tensor, labels: Tensor, margin: float) -> Tensor:
     """Returns the lifted structured loss of a batch, a scalar (Song et al. 2016, Equation 4).
@@ -27,9 +24,7 @@ def lifted_structured(features: Tensor, labels: Tensor, margin: float) -> Tensor
     """
     distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")  # [B, B]
     same = labels[:, None] == labels
-    # Without a sample of another class this stays far below 0, and no gradient is NaN as with -inf.
-    none = torch.finfo(features.dtype).min / 4
-    others = (margin - distances).masked_fill(same, none).logsumexp(1)  # [B] log sum_k exp(margin - D_ik)
+    others = (margin - distances).masked_fill(same, -torch.inf).logsumexp(1)  # [B] log sum_k exp(margin - D_ik)
     pairs = same.triu(1)
     hinge = (torch.logaddexp(others[:, None], others) + distances).clamp_min(0)
     return torch.where(pairs, hinge, 0).square().sum() / (2 * pairs.sum().clamp_min(1))
@@ -53,8 +48,8 @@ def range_within(features: Tensor, labels: Tensor, largest: int, squared: bool =
             distances = F.pdist(own)
             if squared:
                 distances = distances.square()
-            widest = distances.topk(min(largest, len(distances))).values.clamp_min(SMALLEST)
-            total = total + len(widest) / (1 / widest).sum()
+            widest = distances.topk(min(largest, len(distances))).values
+            total = total + len(widest) / (1 / widest).sum()  # 0 if one of them is 0
     return total
 
 

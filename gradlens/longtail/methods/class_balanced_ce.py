@@ -17,6 +17,7 @@ from torch import Tensor
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import train_counts
 from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.parts.class_weights import class_balanced_weights
 from gradlens.longtail.methods.single_phase import one_phase, ordinary
 from gradlens.longtail.recipe.phases import Step
@@ -24,6 +25,7 @@ from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
 
+CUI = "Cui et al. 2019, cifar_im_trainval_cb.sh"  # the file's own default is a factor of 0.1 at each step
 BETA = Setting(
     0.9, "Cui et al. 2019 on CIFAR-100, and BagofTricks-LT (Zhang et al. 2021); their script for CIFAR-10 has 0.9999"
 )
@@ -66,5 +68,6 @@ CLASS_BALANCED_CE = Method(
         **ordinary("Cui et al. 2019"),
     },
     partial(_recipe, "cb-ce"),
+    presets={"cifar100-lt": cifar_recipe(CUI)},
 )
 METHODS = (CLASS_BALANCED_CE,)

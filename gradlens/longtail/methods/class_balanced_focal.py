@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradlens.longtail.methods.class_balanced_ce import BETA
+from gradlens.longtail.methods.class_balanced_ce import BETA, CUI
 from gradlens.longtail.methods.common import check_classes, not_negative, train_counts
 from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.parts.class_weights import class_balanced_weights
 from gradlens.longtail.methods.single_phase import one_phase
 from gradlens.longtail.networks.network import Network
@@ -74,8 +75,12 @@ CLASS_BALANCED_FOCAL = Method(
         "gamma": Setting(1.0, "Cui et al. 2019, the script of CIFAR-10; 0.5 for iNaturalist 2018"),
         "sampler": Setting("shuffled", "Cui et al. 2019"),
         "compute": Setting(1, "gradlens: multiple of the epochs"),
+        "bias_decay": Setting(
+            None, "gradlens: as of all weights, so that older trainings go on; Cui et al. have 0", float
+        ),
     },
     partial(_recipe, "cb-focal"),
-    approximate="weight decay acts on the classifier's bias too, which Cui et al. leave out",
+    approximate="weight decay acts on the classifier's bias too, which Cui et al. leave out (bias_decay=0 does as well)",
+    presets={"cifar100-lt": cifar_recipe(CUI, bias_decay=0.0)},
 )
 METHODS = (CLASS_BALANCED_FOCAL,)

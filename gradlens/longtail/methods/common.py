@@ -25,7 +25,8 @@ def sgd(settings: Settings, learning_rate: float | None = None) -> Sgd:
     If the classifier has a learning rate of its own, its ratio to the learning rate of the rest is kept.
 
     Args:
-        settings: All settings of the training. Only methods whose reference uses Nesterov's momentum have ``nesterov``.
+        settings: All settings of the training. Only methods whose reference uses Nesterov's momentum have ``nesterov``, and only
+            those that spare the classifier's bias have ``bias_decay``.
         learning_rate: Learning rate instead of that in the settings; None = that in the settings.
 
     Raises:
@@ -44,7 +45,9 @@ def sgd(settings: Settings, learning_rate: float | None = None) -> Sgd:
         raise LongTailError("nesterov=true with momentum=0; Nesterov's form needs a momentum above 0")
     own = settings.get("classifier_learning_rate")
     parts = {} if own is None else {"classifier": float(own) * rate / base}
-    return Sgd(rate, float(settings["momentum"]), float(settings["weight_decay"]), parts, nesterov)
+    bias_decay = settings.get("bias_decay")
+    decays = {} if bias_decay is None else {"classifier.bias": not_negative(settings, "bias_decay")}
+    return Sgd(rate, float(settings["momentum"]), float(settings["weight_decay"]), parts, nesterov, decays)
 
 
 def schedule(settings: Settings, stage: str = "") -> Schedule:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gradlens.longtail.methods.common import check_classes, not_negative
 from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.single_phase import one_phase, ordinary
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
@@ -55,5 +56,6 @@ FOCAL = Method(
         **ordinary("Cao et al. 2019"),
     },
     partial(_recipe, "focal"),
+    presets={"cifar100-lt": cifar_recipe("Cao et al. 2019, cifar_train.py")},
 )
 METHODS = (FOCAL,)

@@ -19,6 +19,7 @@ from torch import Tensor
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import normalised_network, not_negative, train_counts
 from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.parts.class_weights import class_balanced_weights
 from gradlens.longtail.methods.single_phase import one_phase
 from gradlens.longtail.recipe.phases import Step
@@ -97,6 +98,7 @@ LDAM = Method(
     "cross-entropy of cosines with margins, larger for rarer classes",
     _SETTINGS,
     partial(_recipe, "ldam"),
+    presets={"cifar100-lt": cifar_recipe("Cao et al. 2019, cifar_train.py")},
 )
 LDAM_DRW = Method(
     "ldam-drw",
@@ -107,5 +109,6 @@ LDAM_DRW = Method(
         "weighted_from": Setting(0.8, "Cao et al. 2019, cifar_train.py: from epoch 160 of 200, counted from 0"),
     },
     partial(_recipe, "ldam-drw"),
+    presets={"cifar100-lt": cifar_recipe("Cao et al. 2019, cifar_train.py")},
 )
 METHODS = (LDAM, LDAM_DRW)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.single_phase import one_phase, ordinary
 from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner
@@ -78,5 +79,6 @@ MIXUP = Method(
         **ordinary("Zhang et al. 2018"),
     },
     partial(_recipe, "mixup"),
+    presets={"cifar100-lt": cifar_recipe("Zhong et al. 2021, config/cifar100, stage 1", steps_by=0.1)},
 )
 METHODS = (MIXUP,)

@@ -8,6 +8,7 @@ from functools import partial
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import cosine_network, positive, schedule, sgd
 from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.terms import cross_entropy
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.phases import Forward, LossOfStep, TrainingPhase, classify
@@ -90,6 +91,7 @@ CE = Method(
     "cross-entropy, linear classifier, plain shuffling",
     ordinary("Cao et al. 2019"),
     partial(one_phase, "ce"),
+    presets={"cifar100-lt": cifar_recipe("Cao et al. 2019, cifar_train.py")},
 )
 PLAIN = _plain("plain", "the paper's 'plain': cosine classifier, progressive sampling, all classes at once", 1)
 PLAIN_2T = _plain("plain-2t", "plain for twice the epochs, at least the compute of both phases", 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import METHODS, find_method
 from gradlens.longtail.methods.class_balanced_focal import SigmoidFocal
+from gradlens.longtail.recipe.optimization import Sgd
+from gradlens.longtail.training.checkpoint import CheckpointError, require_same
 from gradlens.longtail.training.training_run import run_training
 from gradlens.longtail.training.watching import Watching
 
@@ -74,3 +77,25 @@ def test_that_it_is_approximate_stands_in_the_list_and_in_the_run(task, tmp_path
     assert why in extra["cb-focal"]["approximate"]
     assert "approximate" not in extra["cb-ce"]
     assert METHODS["cb-ce"].described == METHODS["cb-ce"].summary
+
+
+def test_the_bias_may_be_left_without_decay_and_older_trainings_go_on(task):
+    spared, by_default = (METHODS["cb-focal"].on(task, {"bias_decay": decay}) for decay in (0.0, None))
+    assert dict(spared.phases[0].sgd.decays) == {"classifier.bias": 0.0}
+    assert dict(by_default.phases[0].sgd.decays) == {}
+    now = by_default.identity()
+    before = {name: value for name, value in now.items() if name != "bias_decay"}  # there was no such setting
+    require_same(Path("checkpoint.pt"), before, now)
+    with pytest.raises(CheckpointError, match=r"bias_decay: absent there, 0\.0 here"):
+        require_same(Path("checkpoint.pt"), before, spared.identity())
+    with pytest.raises(LongTailError, match="bias_decay=-1"):
+        METHODS["cb-focal"].on(task, {"bias_decay": -1.0})
+
+
+def test_the_preset_of_cifar_is_the_recipe_of_the_literature(task):
+    recipe = METHODS["cb-focal"].on(task, preset="cifar100-lt")
+    phase = recipe.phases[0]
+    assert (phase.epochs, phase.batch, recipe.settings["beta"]) == (200, 128, 0.9)
+    assert phase.sgd == Sgd(0.1, 0.9, 2e-4, decays={"classifier.bias": 0.0})
+    factors = [phase.schedule.factor(t, 200) for t in (0, 4, 159, 160, 179, 180)]
+    assert factors == pytest.approx([0.2, 1, 1, 0.01, 0.01, 1e-4])

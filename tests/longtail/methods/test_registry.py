@@ -10,6 +10,7 @@ import pytest
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import METHODS, find_method, registry
 from gradlens.longtail.tasks.digits import digits_task
+from gradlens.longtail.tasks.loading import NAMES
 
 
 def with_presets(method):
@@ -31,6 +32,11 @@ def test_every_setting_of_every_method_has_a_source(method, preset):
     )
     assert [name for name, entry in described.items() if not re.match(known, entry["source"])] == []
     assert json.loads(json.dumps(described)) == described
+
+
+def test_a_preset_begins_with_the_name_of_its_data_set():
+    names = [preset for method in METHODS.values() for preset in method.presets]
+    assert [name for name in names if not name.startswith(NAMES)] == []
 
 
 def test_an_unknown_method_is_answered_with_the_nearest_name_and_the_list():

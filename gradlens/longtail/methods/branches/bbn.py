@@ -136,7 +136,7 @@ BBN = Method(
                 "warm_up": 5,
             }.items()
         },
-        "inaturalist-2018": {
+        "inaturalist2018": {
             name: Setting(value, f"{_CODE}: configs/iNaturalist2018.yaml")
             for name, value in {
                 "epochs": 180,

@@ -167,7 +167,7 @@ RIDE = Method(
             }.items()
         },
         "imagenet-lt": _of_photos("configs/config_imagenet_lt_resnet50_ride.json", 256, 0.1, 0.02),
-        "inaturalist-2018": _of_photos("configs/config_iNaturalist_resnet50_ride.json", 512, 0.2, 0.015),
+        "inaturalist2018": _of_photos("configs/config_iNaturalist_resnet50_ride.json", 512, 0.2, 0.015),
     },
 )
 METHODS = (RIDE,)

@@ -103,7 +103,7 @@ SADE = Method(
                 "augmentation": "rotation",
             }.items()
         },
-        "inaturalist-2018": {
+        "inaturalist2018": {
             name: Setting(value, f"{_CODE}: configs/config_iNaturalist_resnet50_sade.json")
             for name, value in {
                 "epochs": 100,

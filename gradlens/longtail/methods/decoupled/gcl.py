@@ -35,12 +35,13 @@ from gradlens.longtail.methods.decoupled.two_stage import (
 )
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.mixup import Mix, mix
+from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.parts.normalised import NormalisedClassifier
 from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
-from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
+from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.recipe.visiting import PhaseProgress
 
@@ -162,18 +163,7 @@ GCL = Method(
     },
     _recipe,
     presets={
-        "cifar100-lt": settings_from(
-            f"{_LI}, cifar_train_backbone.py",
-            epochs=200,
-            batch=64,
-            learning_rate=0.1,
-            weight_decay=2e-4,
-            schedule="steps",
-            steps_at=(0.8, 0.9),
-            steps_by=0.1,
-            warm_up=5,
-            stage_2_from="best",
-        )
+        "cifar100-lt": cifar_recipe(f"{_LI}, cifar_train_backbone.py", batch=64, steps_by=0.1, stage_2_from="best")
     },
 )
 METHODS = (GCL,)

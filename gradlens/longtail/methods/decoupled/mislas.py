@@ -29,6 +29,7 @@ from gradlens.longtail.methods.decoupled.two_stage import (
 )
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.mixup import mix
+from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
@@ -91,16 +92,9 @@ _ZHONG = "Zhong et al. 2021"
 
 
 def _cifar(file: str, head: float, tail: float, rate: float) -> dict[str, Setting]:
-    return settings_from(
+    return cifar_recipe(
         f"{_ZHONG}, config/cifar100/{file}_stage*.yaml",
-        epochs=200,
-        batch=128,
-        learning_rate=0.1,
-        weight_decay=2e-4,
-        schedule="steps",
-        steps_at=(0.8, 0.9),
         steps_by=0.1,
-        warm_up=5,
         alpha=1.0,
         smooth_head=head,
         smooth_tail=tail,

@@ -14,6 +14,7 @@ from functools import partial
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import check_classes, positive, schedule, sgd
+from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.single_phase import one_phase
 from gradlens.longtail.methods.terms import cross_entropy
 from gradlens.longtail.networks.network import Network
@@ -48,18 +49,7 @@ def kang_presets(*, epochs_2: int | None = None) -> dict[str, dict[str, Setting]
 
 def bag_of_tricks_stage_1() -> dict[str, Setting]:
     """Returns stage 1 of BagofTricks-LT on CIFAR100-LT. They also drop the last batch of an epoch, and warm up from a third."""
-    return settings_from(
-        BAG,
-        epochs=200,
-        batch=128,
-        learning_rate=0.1,
-        nesterov=True,
-        weight_decay=2e-4,
-        schedule="steps",
-        steps_at=(0.8, 0.9),
-        steps_by=0.01,
-        warm_up=5,
-    )
+    return cifar_recipe(BAG, nesterov=True)
 
 
 def bag_of_tricks() -> dict[str, dict[str, Setting]]:

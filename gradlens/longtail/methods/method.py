@@ -9,6 +9,7 @@ from typing import Any
 
 from gradlens.longtail.data.labelled_images import STANDARD, check_augmentation
 from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
@@ -64,11 +65,7 @@ class Method:
             settings = settings.plus({name: replace(one, kind=settings.kind(name)) for name, one in found.items()})
         settings = settings.changed(changes or {}, source)
         recipe = self.recipe(task, settings)
-        augmentation = settings.get("augmentation", STANDARD)
-        check_augmentation(augmentation, task.train.augmentations)
-        phases = tuple(
-            replace(phase, views=(augmentation,)) if phase.views == (STANDARD,) else phase for phase in recipe.phases
-        )
+        phases = _augmented(recipe.phases, task, settings.get("augmentation", STANDARD))
         return replace(recipe, approximate=self.approximate, phases=phases)
 
     def _preset(self, name: str) -> Mapping[str, Setting]:
@@ -78,3 +75,15 @@ class Method:
             there = f"there are {', '.join(self.presets)}" if self.presets else "it has none"
             raise LongTailError(f"{self.name} has no preset {name!r}{hint}; {there}")
         return self.presets[name]
+
+
+def _augmented(phases: tuple[TrainingPhase, ...], task: Task, augmentation: str) -> tuple[TrainingPhase, ...]:
+    """Returns the phases with another augmentation. Phases that name their views already keep them.
+
+    Raises:
+        LongTailError: The task's images do not have the augmentation.
+    """
+    if augmentation == STANDARD:
+        return phases
+    check_augmentation(augmentation, task.train.augmentations)
+    return tuple(replace(p, views=(augmentation,)) if p.views == (STANDARD,) else p for p in phases)

@@ -5,9 +5,11 @@ import dataclasses
 import pytest
 
 from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.methods import find_method
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.tasks.digits import digits_task
 from tests.longtail.tiny_training import tiny_task
 
 
@@ -34,6 +36,16 @@ def test_a_change_goes_before_the_method_and_the_method_before_the_data(task):
     }
     assert METHOD.on(task).settings["scale"] == 1.5
     assert METHOD.on(task, {"epochs": 1}).settings.source("epochs") == "command line"
+
+
+def test_an_augmentation_reaches_every_phase_that_names_none():
+    digits = digits_task()
+    plain, turned = (find_method("dual-phase").on(digits, change) for change in ({}, {"augmentation": "rotation"}))
+    assert [phase.views for phase in plain.phases] == [("standard",)] * 2
+    assert [phase.views for phase in turned.phases] == [("rotation",)] * 2
+    assert turned.settings.to_json()["augmentation"] == {"value": "rotation", "source": "command line"}
+    named = find_method("paco").on(digits, {"second_view": "colours"})
+    assert named.phases[0].views == ("standard", "colours")
 
 
 def test_a_setting_that_nobody_knows_is_refused(task):

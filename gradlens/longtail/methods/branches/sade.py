@@ -61,11 +61,10 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
     if settings["experts"] != 3:
         raise LongTailError(f"experts={settings['experts']}; {method} has one loss for each of 3 experts")
     tau, counts = not_negative(settings, "tau"), train_counts(task)
+    if empty := torch.nonzero(counts == 0).flatten().tolist():
+        raise LongTailError(f"{method} reverses the class frequencies, and classes {empty} have no training image")
     pi = counts / counts.sum()
-    log, reverse = (
-        torch.log(pi + 1e-9),
-        torch.log(reversed_order(pi) + 1e-9),
-    )  # 1e-9 as in the code: a class may be empty
+    log, reverse = (torch.log(p + 1e-9) for p in (pi, reversed_order(pi)))  # 1e-9 as in the code
     recipe = one_phase(method, task, settings, network=partial(expert_network, task, settings))
     losses = {
         "frequent": ShiftedExpert(0, torch.zeros_like(log)),

@@ -1,5 +1,6 @@
 """SADE: its three losses by hand, the reversed order, and what is refused."""
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from gradlens.longtail.methods.branches.sade import reversed_order
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.processes import Processes
 from gradlens.longtail.recipe.visiting import PhaseProgress
+from tests.longtail.tiny_training import tiny_task
 from tests.longtail.watched import watched
 
 SADE = find_method("sade")
@@ -51,6 +53,13 @@ def test_the_reversed_order_follows_ranks_not_places():
 def test_a_training_shows_each_image_once_to_all_experts(task):
     batches = watched(SADE.on(task, {"epochs": 1}), task).labels["all classes", 0]
     assert torch.bincount(torch.cat(batches)).tolist() == COUNTS
+
+
+def test_a_class_without_images_is_refused(task):
+    tiny = tiny_task((6, 3, 2))
+    tiny.train.labels = torch.tensor([0] * 6 + [2] * 5)
+    with pytest.raises(LongTailError, match=r"classes \[1\] have no training image"):
+        SADE.on(dataclasses.replace(tiny, settings=task.settings))
 
 
 @pytest.mark.parametrize(

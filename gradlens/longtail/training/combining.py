@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradlens.autograd.cotangents import AnchoredLosses
+from gradlens.autograd.cotangents import AnchoredLosses, bypasses
+from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import Layout, inner_products
-from gradlens.batch.rows import group_rows
+from gradlens.batch.rows import RowsByGroup, group_rows
 from gradlens.engines import pull_back
 from gradlens.longtail.recipe.combiner import Combiner, Combining, Gram
 from gradlens.longtail.recipe.learner import Learner
@@ -41,15 +42,23 @@ def combined_backward(
     layout = Layout.of(learner.model)
     at = layout.trainable()
     params = [layout.params[i] for i in at]
-    counts = group_rows(step.labels, combiner.groups, step.logits).counts
-    groups = [k for k, count in enumerate(counts) if count > 0]
+    whole = group_rows(step.labels, combiner.groups, step.logits)
+    groups = [k for k, count in enumerate(whole.counts) if count > 0]
     rows = group_rows(step.measured_labels(), combiner.groups, step.own.logits)
     anchors = [anchor for anchor in step.anchors if anchor.requires_grad]  # features of a frozen trunk do not
     passed = AnchoredLosses([total(losses)], anchors)
-    contributions = pull_back(passed, rows, [(0, k) for k in groups], params)
+    # Where the groups make up the whole gradient, one of them is what the others leave of it, and needs no pass.
+    left = None
+    if not whole.untracked and not bypasses(passed.losses[0], anchors, params):
+        left = _strongest(passed.cotangents(0), rows, learner)
+    pulled = [k for k in groups if k != left]
+    vectors = pull_back(passed, rows, [(0, k) for k in pulled], params)
     backward()
-    contributions = [learner.processes.averaged(vector, params) for vector in contributions]
-    factors = np.array([len(step.labels) / counts[k] if combiner.means else 1.0 for k in groups])
+    found = {k: learner.processes.averaged(vector, params) for k, vector in zip(pulled, vectors, strict=True)}
+    if left is not None:
+        found[left] = _left(params, list(found.values()))
+    contributions = [found[k] for k in groups]
+    factors = np.array([len(step.labels) / whole.counts[k] if combiner.means else 1.0 for k in groups])
     layer_of = [layout.layer_of[i] for i in at] if combiner.by_layer else [0] * len(at)
     layers = len(layout.layers) if combiner.by_layer else 1
     grams = learner.processes.as_the_first(inner_products(contributions, params, layer_of, layers), learner.device)
@@ -59,6 +68,31 @@ def combined_backward(
     ]
     for i, param in enumerate(params):
         _add(param, [vector[i] for vector in contributions], weights[layer_of[i]])
+
+
+def _strongest(cotangents: Sequence[Tensor | None], rows: RowsByGroup, learner: Learner) -> int:
+    """Returns the group with the largest gradient at the anchors.
+
+    A small one must not be taken as the difference of two large ones: it would be rounding error.
+    """
+    squares = torch.stack([c.flatten(1).double().square().sum(1) for c in cotangents if c is not None]).sum(0)  # [b]
+    each = squares @ rows.weights.to(squares)  # [K]
+    summed = learner.processes.averaged([each], [each])[0]
+    assert summed is not None
+    return int(summed.argmax())
+
+
+@torch.no_grad()
+def _left(params: Sequence[Tensor], others: Sequence[Grads]) -> Grads:
+    """Returns the gradient without the contributions of other groups."""
+    left: Grads = []
+    for i, param in enumerate(params):
+        gradient = param.grad
+        for vector in others:
+            other = vector[i]
+            gradient = gradient if other is None or gradient is None else gradient - other
+        left.append(gradient)
+    return left
 
 
 def _weights(

@@ -194,6 +194,29 @@ def test_a_group_without_a_gradient_is_no_task_either():
     assert weights.seen[0][0] == (0,)
 
 
+def test_a_group_with_a_far_smaller_gradient_is_not_lost_in_rounding():
+    """The head has most samples, and in float32 its gradient is a hundred-millionth of the tail's."""
+
+    def uneven(step):
+        each = F.cross_entropy(step.logits, step.labels, reduction="none") / len(step.labels)
+        return (each * torch.where(step.labels == 0, 1e-8, 1.0)).sum()
+
+    task = tiny_task()
+    weights = Given((1e8, 0.0))
+    made = tiny_recipe(task, uneven, sgd=Sgd(1.0, 0.0, 0.0), combine=Combiner(GROUPS, weights), batch=11)
+    made = dataclasses.replace(made, network=lambda: Deep(3))
+    noted = Gradients()
+    fit(made, task, watcher=noted, max_steps=1)
+    head = recipe(task, None, lambda s: F.cross_entropy(s.logits, s.labels, reduction="none")[s.labels == 0].sum() / 11)
+    expected = Gradients()
+    fit(dataclasses.replace(head, network=lambda: Deep(3)), task, watcher=expected, max_steps=1)
+    found, wanted = noted.gradient, expected.gradient
+    assert float((weights.seen[0][2].diagonal() > 0).sum()) == 2
+    assert float(weights.seen[0][2][0, 0] / weights.seen[0][2][1, 1]) < 1e-10
+    cosine = float(found @ wanted / found.norm() / wanted.norm())
+    assert cosine > 0.99
+
+
 def test_what_comes_from_no_sample_stays_as_it_is():
     def penalised(step):
         body = step.learner.model.body.weight

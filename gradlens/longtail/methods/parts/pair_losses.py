@@ -40,8 +40,11 @@ def range_within(features: Tensor, labels: Tensor, largest: int, squared: bool =
         labels: [B] int64 class ids.
         largest: k. A class with fewer pairs has the mean of these; one with a single sample is left out.
         squared: True for squared distances.
+
+    Returns:
+        0 with a zero gradient if there is no pair.
     """
-    total = features.new_zeros(())
+    total = 0 * features.sum()
     for label in sorted(set(labels.tolist())):
         own = features[labels == label]
         if len(own) > 1:
@@ -63,12 +66,12 @@ def range_between(features: Tensor, labels: Tensor, margin: float, squared: bool
         squared: True if D is a squared distance.
 
     Returns:
-        0 if there is one class only.
+        0 with a zero gradient if there is one class only.
     """
     present = torch.tensor(sorted(set(labels.tolist())), device=labels.device)
     member = (labels[:, None] == present).to(features)  # [B, classes]
     means = (member / member.sum(0)).T @ features
     if len(means) < 2:
-        return features.new_zeros(())
+        return 0 * features.sum()
     nearest = F.pdist(means).min()
     return (margin - (nearest.square() if squared else nearest)).clamp_min(0)

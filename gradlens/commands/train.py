@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gradlens.choices import DEFAULT_BUDGET, ENGINES
 from gradlens.commands.train_result import print_result
+from gradlens.longtail.data.cifar import ENVIRONMENT
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import METHODS, find_method
 from gradlens.longtail.networks.computing import fastest_precision
@@ -19,8 +20,13 @@ from gradlens.longtail.recipe.processes import started
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import parse_assignments
 from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.tasks.cifar import IMBALANCE as CIFAR_IMBALANCE
 from gradlens.longtail.tasks.computing import computing_of
+from gradlens.longtail.tasks.digits import IMBALANCE as DIGITS_IMBALANCE
+from gradlens.longtail.tasks.digits import SETTINGS as DIGITS_SETTINGS
+from gradlens.longtail.tasks.listed import LISTED
 from gradlens.longtail.tasks.loading import NAMES, load_task
+from gradlens.longtail.tasks.small_images import SETTINGS as CIFAR_SETTINGS
 from gradlens.longtail.training.training_run import Trained, run_training
 from gradlens.longtail.training.watching import Watching
 from gradlens.runlog import RunError
@@ -31,6 +37,16 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _BUDGET = f"{DEFAULT_BUDGET:.0%}"
 _METHODS = "; ".join(f"{method.name}: {method.described}" for method in METHODS.values())
 _PRESETS = "; ".join(f"{method.name}: {', '.join(method.presets)}" for method in METHODS.values() if method.presets)
+_DATA = f"${ENVIRONMENT}, then ./data"
+_IMBALANCE = f"{CIFAR_IMBALANCE:g} for CIFAR, {DIGITS_IMBALANCE:g} for digits, all images of files"
+_EPOCHS = ", ".join(
+    f"{settings['epochs']} for {name}"
+    for name, settings in {
+        "digits": DIGITS_SETTINGS,
+        "CIFAR": CIFAR_SETTINGS,
+        **{name: LISTED[name].settings for name in LISTED},
+    }.items()
+)
 _DATASETS = f"{', '.join(NAMES)}, an .npz file, or a folder with train/ and val/ or test/"
 
 
@@ -47,8 +63,12 @@ def main(arguments: list[str] | None = None) -> None:
 def train(
     method: Annotated[str, typer.Argument(help=_METHODS)],
     dataset: Annotated[str, typer.Argument(help=_DATASETS)],
-    data: Annotated[Path | None, typer.Option(help="folder with the data of a named data set")] = None,
-    imbalance: Annotated[float | None, typer.Option(help="size of the largest class over that of the smallest")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help=f"folder with the data of a named data set (default: {_DATA})")
+    ] = None,
+    imbalance: Annotated[
+        float | None, typer.Option(help=f"size of the largest class over that of the smallest (default: {_IMBALANCE})")
+    ] = None,
     balanced: Annotated[
         bool, typer.Option("--balanced", help="train on a balanced set as large as the long-tailed one")
     ] = False,
@@ -61,7 +81,7 @@ def train(
             "images that the long-tailed subset leaves out, and where these are too few, some of the subset itself",
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="epochs of each phase")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help=f"epochs of each phase (default: {_EPOCHS})")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="any other setting, e.g. --set tau=1")
     ] = None,

@@ -26,6 +26,17 @@ def test_help_names_the_methods_and_data_sets():
         assert word in printed
 
 
+def test_help_says_the_defaults_of_the_data_sets(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    printed = train("--help").output
+    for words in (
+        "30 for digits, 200 for CIFAR, 90 for imagenet-lt",
+        "100 for CIFAR, 50 for digits",
+        "$GRADLENS_DATA, then ./data",
+    ):
+        assert words in printed
+
+
 def test_a_validation_split_and_what_was_chosen_on_it(tmp_path):
     out = tmp_path / "run"
     done = train("ce", "digits", "--epochs", 2, "--validation", 5, "--out", out, "--untracked")

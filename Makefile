@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench slow support-table quantities docs hooks
+.PHONY: demo test lint bench slow support-table quantities methods-table docs hooks
 .DELETE_ON_ERROR:
 
 demo: .venv/.installed
@@ -25,6 +25,10 @@ support-table: .venv/.installed
 # Writes the table of quantities into the pages that show it.
 quantities: .venv/.installed
 	$(BIN)/python -m gradlens.metrics.table README.md gradlens/metrics/README.md
+
+# Writes what was measured of each method into the package and the page of the table of methods.
+methods-table: .venv/.installed
+	$(BIN)/python experiments/paper/table_of_methods.py
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
-"""Writes what the experiments measured of each method into the package, for `gradlens methods`, and the table into pages.
+"""Writes what the experiments measured of each method into the package, for `gradlens methods` and its page.
 
-    python experiments/paper/table_of_methods.py gradlens/longtail/methods/TABLE.md
+    python experiments/paper/table_of_methods.py
 
 It reads the results of table3.py and methods.py. Each number names the file that it comes from.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +75,13 @@ def _ends(found: dict[str, Any]) -> dict[str, float | None]:
 
 
 def main() -> None:
-    """Writes measured.json, and the table into the pages that are named."""
+    """Writes measured.json, and the table at the end of the page."""
     measured: dict[str, Any] = {"accuracy": [row for name in ACCURACY for row in accuracies(name)], "lens": {}}
     for name in reversed(LENS):
         measured["lens"] |= lens(name)
     (HERE / "measured.json").write_text(json.dumps(measured, indent=1) + "\n")
-    for page in map(Path, sys.argv[1:]):
-        head = page.read_text().partition("\n| ")[0] if page.is_file() else "# Methods\n"
-        page.write_text(f"{head}\n{markdown(records())}")
+    page = HERE / "README.md"
+    page.write_text(page.read_text().partition("\n| ")[0].rstrip() + f"\n\n{markdown(records())}")
 
 
 if __name__ == "__main__":

@@ -14,5 +14,6 @@ pages = [
     st.Page("pages/dual_phase.py", title="Dual-phase", icon=":material/looks_two:", url_path="dual-phase"),
     st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
     st.Page("pages/classes.py", title="Classes", icon=":material/apps:", url_path="classes"),
+    st.Page("pages/methods.py", title="Methods", icon=":material/table:", url_path="methods"),
 ]
 open_page(st.navigation(pages, position="top"))

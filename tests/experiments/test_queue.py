@@ -83,6 +83,7 @@ def table3(tmp_path, *arguments):
     return [str(part) for part in [*command, *arguments]]
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_any_cut(tmp_path, wanted):
     arguments = ("--methods", "ce", "--epochs", str(EPOCHS), "--jobs", "1")
     training = wanted.Wanted("ce", 50.0, 0)
@@ -122,6 +123,7 @@ def test_it_goes_on_after_any_cut(tmp_path, wanted):
     assert [(cell["method"], cell["seeds"], cell["paper"]) for cell in cells] == [("ce", [0], None)]
 
 
+@pytest.mark.slow
 def test_a_twin_has_as_many_steps_and_what_cannot_run_is_said(tmp_path, wanted):
     arguments = ("--methods", "plain", "dual-phase", "no-such", "--epochs", "2", "--jobs", "2")
     done = subprocess.run(table3(tmp_path, *arguments), capture_output=True, text=True, check=True)

@@ -207,7 +207,7 @@ def main() -> None:
     args = parse_arguments()
     lab = Lab(args)
     counts = lab.task(args.imbalance).counts
-    imbalance = float(max(counts) / min(counts))
+    imbalance = args.imbalance or float(max(counts) / min(counts))
     methods: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     for name in args.methods:

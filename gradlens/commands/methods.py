@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gradlens.longtail.table.records import record, records
-from gradlens.longtail.table.text import HEADER, NOTE, lines, markdown, row
+from gradlens.longtail.table.text import HEADER, lines, markdown, note, row
 
 NARROWEST = 160  # columns, if the output is no terminal
 
@@ -28,7 +28,8 @@ def print_methods(name: str | None, *, as_markdown: bool = False) -> None:
     else:
         console = Console()
         console = console if console.is_terminal else Console(width=NARROWEST)
-        table = Table(*HEADER, title="Methods of the long-tail lab", caption=NOTE)
-        for found in records():
+        rows = records()
+        table = Table(*HEADER, title="Methods of the long-tail lab", caption=note(rows))
+        for found in rows:
             table.add_row(*row(found, short=True))
         console.print(table, markup=False, highlight=False)

@@ -22,6 +22,16 @@ NOTE = (
     f"Accuracies: top-1 in percent, CIFAR100-LT with imbalance {IMBALANCE}, ResNet-32; here: the last epoch. Cost: batches that "
     "are trained, beside those of ce. Tail's share: of the update / of the samples, through the phases"
 )
+
+
+def note(records: Sequence[Record]) -> str:
+    """Returns what the columns mean, and on which data the lens measured phases, cost and shares."""
+    data = {
+        f"{r.lens['dataset']}, imbalance {r.lens['imbalance']:g}, {_seeds(r.lens['seeds'])}" for r in records if r.lens
+    }
+    return f"{NOTE}. Phases, cost and shares were measured on: {'; '.join(sorted(data)) or 'nothing yet'}"
+
+
 LENS = {
     "distortion": "distortion",
     "share": "tail's share of the update",
@@ -77,7 +87,7 @@ def markdown(records: Sequence[Record]) -> str:
     rows = [HEADER, ("---",) * len(HEADER), *(row(record) for record in records)]
     return (
         "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in rows)
-        + f"\n\n{NOTE}.\n"
+        + f"\n\n{note(records)}.\n"
     )
 
 

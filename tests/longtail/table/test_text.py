@@ -57,3 +57,9 @@ def test_the_table_in_markdown():
     head, rule, one = table.splitlines()[:3]
     assert head.count("|") == rule.count("|") == one.count("|") == len(HEADER) + 1
     assert one.startswith("| ce | ")
+
+
+def test_the_table_says_on_which_data_the_lens_measured():
+    assert markdown([filled()]).endswith(
+        "Phases, cost and shares were measured on: cifar100-lt, imbalance 100, one seed.\n"
+    )

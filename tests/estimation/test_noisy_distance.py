@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from gradlens.estimation.intervals import mean_interval
-from gradlens.estimation.noisy_distance import BIAS, SPREAD, TOO_CLOSE, corrected, distance, distance_interval
+from gradlens.estimation.noisy_distance import BOUND, EXCESS, TOO_CLOSE, corrected, distance, distance_interval
 
 
 def shares_of(steps, groups, apart=0.0, phi=0.0, seed=0):
@@ -91,5 +91,24 @@ def test_what_is_left_of_the_bias_is_as_small_as_it_says():
         weight = np.exp(-((z - delta) ** 2) / 2)
         mean = (of_z * weight).sum() / weight.sum()
         deviation = np.sqrt((of_z**2 * weight).sum() / weight.sum() - mean**2)
-        assert abs(mean - delta) <= BIAS
-        assert deviation <= SPREAD + 0.01
+        assert abs(mean - delta) <= 0.21
+        excess, bound = (
+            (height * np.exp(-(z**2) / (2 * width**2)) * weight).sum() / weight.sum()
+            for height, width in (EXCESS, BOUND)
+        )
+        assert 0.94 <= np.sqrt(1 + excess) / deviation <= 1.11
+        assert bound >= abs(mean - delta) - 0.02
+
+
+@pytest.mark.parametrize(("groups", "apart"), [(10, 2.0), (10, 3.0), (100, 4.0)])
+def test_groups_some_standard_errors_from_their_fractions_are_covered_as_often_as_said(groups, apart):
+    """Each group is ``apart`` standard errors above or below its fraction."""
+    rng, steps, found = np.random.default_rng(1), 120, []
+    fractions = np.full(groups, 1 / groups)
+    gaps = apart / np.sqrt(steps) / groups * np.where(np.arange(groups) % 2, 1, -1)
+    for _ in range(600):
+        shares = fractions + gaps + rng.standard_normal((steps, groups)) / groups
+        found.append(distance_interval([distance(shares, fractions)]))
+    truth = 0.5 * np.abs(gaps).sum()
+    assert np.mean([i.measurable for i in found]) > 0.95
+    assert 0.92 <= np.mean([i.low <= truth <= i.high for i in found if i.measurable]) <= 0.975

@@ -232,7 +232,7 @@ def test_the_version_stands_for_numbers_and_words(tmp_path):
     assert (len(sparks), sparks[0]) == (32, 0.10902857248846337)
     assert sparks[-2:] == pytest.approx([0.35921854212080573, 0.4303908124880661], rel=1e-9)
     assert (VERSION, others, phase, last_phase[3:], texts, row) == (
-        "4", [120, 27.0, ""], "", [0, 0.0, "0 measured steps can be used; an interval needs 53"],
+        "5", [120, 27.0, ""], "", [0, 0.0, "0 measured steps can be used; an interval needs 53"],
         [False, "head (70), tail (30)", "tail: 49.2% [47.2%, 51.2%] of the update, 10.9% of the samples, "
          "30.0% of the classes: 19.2 points above its part of the classes"],
         {"method": "", "dataset": "", "steps": 120, "measured": 120, "engine": "masked",

@@ -30,24 +30,25 @@ def sgd(settings: Settings, learning_rate: float | None = None) -> Sgd:
         learning_rate: Learning rate instead of that in the settings; None = that in the settings.
 
     Raises:
-        LongTailError: The learning rate is not above 0, the momentum is not in [0, 1), the weight decay is below 0, or Nesterov's
-            form has no momentum.
+        LongTailError: A learning rate is not a finite number above 0, the momentum is not in [0, 1), the weight decay is not a
+            finite number of at least 0, or Nesterov's form has no momentum.
     """
     base = float(settings["learning_rate"])
     rate = base if learning_rate is None else learning_rate
-    if not rate > 0 or not 0 <= settings["momentum"] < 1 or settings["weight_decay"] < 0:
+    decay = float(settings["weight_decay"])
+    if not 0 < rate < math.inf or not 0 <= settings["momentum"] < 1 or not 0 <= decay < math.inf:
         raise LongTailError(
-            f"learning rate {rate}, momentum {settings['momentum']}, weight decay {settings['weight_decay']}; "
-            "needed are a rate above 0, a momentum in [0, 1) and a decay of at least 0"
+            f"learning rate {rate}, momentum {settings['momentum']}, weight decay {decay}; "
+            "needed are a finite rate above 0, a momentum in [0, 1) and a finite decay of at least 0"
         )
     nesterov = bool(settings.get("nesterov", False))
     if nesterov and not settings["momentum"]:
         raise LongTailError("nesterov=true with momentum=0; Nesterov's form needs a momentum above 0")
-    own = settings.get("classifier_learning_rate")
-    parts = {} if own is None else {"classifier": float(own) * rate / base}
+    own = None if settings.get("classifier_learning_rate") is None else above_zero(settings, "classifier_learning_rate")
+    parts = {} if own is None else {"classifier": own * rate / base}
     bias_decay = settings.get("bias_decay")
     decays = {} if bias_decay is None else {"classifier.bias": not_negative(settings, "bias_decay")}
-    return Sgd(rate, float(settings["momentum"]), float(settings["weight_decay"]), parts, nesterov, decays)
+    return Sgd(rate, float(settings["momentum"]), decay, parts, nesterov, decays)
 
 
 def schedule(settings: Settings, stage: str = "") -> Schedule:
@@ -58,7 +59,7 @@ def schedule(settings: Settings, stage: str = "") -> Schedule:
         stage: End of the names of its settings, e.g. "_2" for ``schedule_2``.
 
     Raises:
-        LongTailError: The warm-up is below 0, or the schedule is unknown.
+        LongTailError: The warm-up is below 0, the schedule is unknown, or a step has a place or a factor that it cannot have.
     """
     kind, warm_up = settings[f"schedule{stage}"], int(settings[f"warm_up{stage}"])
     if warm_up < 0:
@@ -67,7 +68,9 @@ def schedule(settings: Settings, stage: str = "") -> Schedule:
         return CosineDecay(warm_up)
     if kind == "steps":
         at = tuple(float(part) for part in settings[f"steps_at{stage}"])
-        return Steps(at, float(settings[f"steps_by{stage}"]), warm_up)
+        if not all(0 <= part < math.inf for part in at):
+            raise LongTailError(f"steps_at{stage}={list(at)}; give parts of the epochs, such as 0.8 (above 1: never)")
+        return Steps(at, above_zero(settings, f"steps_by{stage}"), warm_up)
     raise LongTailError(f"schedule{stage}={kind!r}; choose 'steps' or 'cosine'")
 
 
@@ -98,6 +101,17 @@ def check_images_of_classes(method: str, task: Task) -> None:
             f"{method} needs training images of each class, and {len(empty)} of {task.num_classes} classes of {task.name} have "
             f"none (first ids: {empty[:5]})"
         )
+
+
+def check_full_batch(method: str, task: Task, batch: int) -> None:
+    """Makes sure that the training images fill a batch, for methods that leave out batches that are not full.
+
+    Raises:
+        LongTailError: They do not.
+    """
+    images = len(task.train.labels)
+    if images < batch:
+        raise LongTailError(f"{method} leaves out batches that are not full, and {images} images fill none of {batch}")
 
 
 def not_negative(settings: Settings, name: str) -> float:
@@ -155,10 +169,9 @@ def cosine_network(task: Task, settings: Settings) -> Callable[[], Network]:
     """Returns a function that makes the task's network, with signed features and a cosine classifier (Section 3.2).
 
     Raises:
-        LongTailError: The scale is not above 0.
+        LongTailError: The scale is not a finite number above 0.
     """
-    if not settings["scale"] > 0:
-        raise LongTailError(f"scale={settings['scale']}; the scale of the cosines must be above 0")
+    above_zero(settings, "scale")
     return partial(_cosine_network, task, settings)
 
 
@@ -166,10 +179,9 @@ def normalised_network(task: Task, settings: Settings) -> Callable[[], Network]:
     """Returns a function that makes the task's network with the normalised classifier of LDAM. Its features stay as they are.
 
     Raises:
-        LongTailError: The scale is not above 0.
+        LongTailError: The scale is not a finite number above 0.
     """
-    if not not_negative(settings, "scale"):
-        raise LongTailError("scale=0; the scale of the cosines must be above 0")
+    above_zero(settings, "scale")
     return partial(_normalised_network, task, settings)
 
 

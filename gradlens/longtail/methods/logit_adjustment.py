@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import train_counts
+from gradlens.longtail.methods.common import not_negative, train_counts
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.single_phase import one_phase, ordinary
 from gradlens.longtail.recipe.phases import Step
@@ -42,9 +41,7 @@ class AdjustedCrossEntropy:
 
 
 def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
-    tau = float(settings["tau"])
-    if not tau >= 0:
-        raise LongTailError(f"tau={tau}; the weight of the class frequencies must be at least 0")
+    tau = not_negative(settings, "tau")
     counts = train_counts(task)
     offsets = tau * torch.log(counts / counts.sum() + SMALLEST)
     return one_phase(method, task, settings, AdjustedCrossEntropy(offsets))

@@ -24,7 +24,14 @@ from torch import Tensor, nn
 
 from gradlens.longtail.data.labelled_images import check_augmentation
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import not_negative, positive, train_counts
+from gradlens.longtail.methods.common import (
+    above_zero,
+    check_classes,
+    check_full_batch,
+    not_negative,
+    positive,
+    train_counts,
+)
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.momentum_contrast import MomentumContrast
 from gradlens.longtail.methods.single_phase import one_phase
@@ -33,7 +40,7 @@ from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
-from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.recipe.visiting import PhaseProgress
 
@@ -118,19 +125,16 @@ def _network(task: Task, settings: Settings) -> Network:
 
 
 def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
+    check_classes(method, task)
     counts, batch, size = train_counts(task), positive(settings, "batch"), positive(settings, "queue")
     if size % batch:
         raise LongTailError(f"queue={size}; it must be a multiple of batch={batch}, since whole batches are put in")
-    if len(task.train.labels) < batch:
-        raise LongTailError(
-            f"{method} leaves out batches that are not full, and {len(task.train.labels)} images fill none of {batch}"
-        )
-    temperature, momentum = not_negative(settings, "temperature"), float(settings["key_momentum"])
-    if not temperature or not 0 <= momentum <= 1:
-        raise LongTailError(f"temperature={temperature}, key_momentum={momentum}; needed are above 0, and in [0, 1]")
-    alpha, beta = not_negative(settings, "alpha"), not_negative(settings, "beta")
-    if not beta:
-        raise LongTailError("beta=0.0; it must be above 0, or a sample without others of its class has no loss")
+    check_full_batch(method, task, batch)
+    temperature, momentum = above_zero(settings, "temperature"), float(settings["key_momentum"])
+    if not 0 <= momentum <= 1:
+        raise LongTailError(f"key_momentum={momentum}; it must be from 0 to 1")
+    # With a beta of 0 a sample without others of its class would have no loss.
+    alpha, beta = not_negative(settings, "alpha"), above_zero(settings, "beta")
     dim = positive(settings, "projection")
     views = (settings["augmentation"], settings["second_view"])
     check_augmentation(views[1], task.train.augmentations)
@@ -165,19 +169,17 @@ PACO = Method(
     approximate="torchvision's AutoAugment and blur stand for the code's, and epoch 10 of its warm-up lacks the factor 1.1",
     presets={
         "cifar100-lt-if100": {
-            name: Setting(value, source)
-            for name, value, source in [
-                ("epochs", 400, _SCRIPT),
-                ("batch", 128, f"{_CODE}: LT/paco_cifar.py"),
-                ("learning_rate", 0.05, _SCRIPT),
-                ("weight_decay", 5e-4, _SCRIPT),
-                ("schedule", "steps", f"{_CODE}: LT/paco_cifar.py"),
-                ("steps_at", (0.8025, 0.9025), f"{_CODE}: LT/paco_cifar.py; after epochs 320 and 360 of 400"),
-                ("steps_by", 0.1, f"{_CODE}: LT/paco_cifar.py"),
-                ("warm_up", 10, f"{_CODE}: LT/paco_cifar.py"),
-                ("augmentation", "autoaugment-cutout", f"{_CODE}: LT/paco_cifar.py"),
-                ("second_view", "colours", f"{_CODE}: LT/paco_cifar.py"),
-            ]
+            **settings_from(_SCRIPT, epochs=400, learning_rate=0.05, weight_decay=5e-4),
+            **settings_from(
+                f"{_CODE}: LT/paco_cifar.py",
+                batch=128,
+                schedule="steps",
+                steps_at=(0.8025, 0.9025),  # after epochs 320 and 360 of 400
+                steps_by=0.1,
+                warm_up=10,
+                augmentation="autoaugment-cutout",
+                second_view="colours",
+            ),
         },
     },
 )

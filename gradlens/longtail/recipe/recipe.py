@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,12 @@ from gradlens.longtail.recipe.settings import Settings
 
 # Settings that came after the first checkpoints, each with the value of trainings before it. A training with this value goes on
 # from such a checkpoint, so its identity must not hold the setting.
-LATER = {"augmentation": STANDARD}
+LATER: Mapping[str, Any] = {"augmentation": STANDARD, "bias_decay": None, "stage_2_from": "last"}
+
+
+def without_later(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an identity without the settings in ``LATER`` that have their value there."""
+    return {name: value for name, value in identity.items() if name not in LATER or LATER[name] != value}
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,7 @@ class Recipe:
         phases = " ".join(f"{phase.name}:{phase.epochs}" for phase in self.phases)
         values = {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in self.settings.items()
-            if name not in LATER or LATER[name] != value
+            for name, value in without_later(self.settings).items()
         }
         # The keys hold the number of the phase, since two phases may have the same name.
         trained = {

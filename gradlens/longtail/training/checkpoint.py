@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.recipe.recipe import without_later
 
 FILE = "checkpoint.pt"
 FORMAT = "gradlens-checkpoint-1"
@@ -134,13 +135,14 @@ def require_same(path: Path, there: dict[str, Any], here: dict[str, Any]) -> Non
 
     Args:
         path: The file.
-        there: Identity of the training that wrote it. It may lack the settings of ``_computed_then``.
+        there: Identity of the training that wrote it. It may lack the settings of ``_computed_then``, and may have those of
+            ``LATER``, which it holds if they came first and were listed there afterwards.
         here: Identity of the present training.
 
     Raises:
         CheckpointError: It belongs to another training. The message says in what they differ.
     """
-    there = {key: value for key, value in _computed_then(there).items() if key in here} | there
+    there = {key: value for key, value in _computed_then(there).items() if key in here} | without_later(there)
     differences = [
         f"{key}: {there.get(key, 'absent')} there, {here.get(key, 'absent')} here"
         for key in dict.fromkeys([*there, *here])

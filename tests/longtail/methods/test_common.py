@@ -4,10 +4,14 @@ import pytest
 import torch
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods import CE, DUAL_PHASE, PLAIN
+from gradlens.longtail.methods import CE, DUAL_PHASE, PLAIN, find_method
+from gradlens.longtail.methods.common import sgd
 from gradlens.longtail.recipe.learner import derived_seed
 from gradlens.longtail.tasks.digits import digits_task
+from gradlens.longtail.tasks.photos import PLACES_SETTINGS
 from tests.longtail.watched import watched
+
+STEPS = {"schedule": "steps"}
 
 
 @pytest.mark.parametrize(
@@ -22,12 +26,25 @@ from tests.longtail.watched import watched
         (CE, {"classifier": "svm"}, "classifier='svm'"),
         (CE, {"epochs": 0}, "epochs=0"),
         (CE, {"learning_rate": 0.0}, "learning rate 0.0"),
+        (CE, {"learning_rate": float("inf")}, "learning rate inf"),
+        (CE, {"weight_decay": float("nan")}, "weight decay nan"),
+        (CE, STEPS | {"steps_by": -0.1}, "steps_by=-0.1; it must be a finite number above 0"),
+        (CE, STEPS | {"steps_at": [0.5, float("nan")]}, r"steps_at=\[0.5, nan\]; give parts of the epochs"),
+        (CE, STEPS | {"steps_at": [-0.5]}, r"steps_at=\[-0.5\]"),
+        (find_method("crt"), {"schedule_2": "steps", "steps_by_2": 0.0}, "steps_by_2=0.0"),
+        (find_method("crt"), {"learning_rate_2": float("inf")}, "learning_rate_2=inf"),
+        (find_method("logit-adjustment"), {"tau": float("inf")}, "tau=inf"),
         (CE, {"schedule": "wavy"}, "schedule='wavy'"),
     ],
 )
 def test_values_that_cannot_work_are_refused_before_training(method, change, says):
     with pytest.raises(LongTailError, match=says):
         method.on(digits_task(), change)
+
+
+def test_a_classifier_does_not_climb():
+    with pytest.raises(LongTailError, match=r"classifier_learning_rate=-0\.05"):
+        sgd(PLACES_SETTINGS.changed({"classifier_learning_rate": -0.05}))
 
 
 @pytest.mark.parametrize(("method", "signed"), [(DUAL_PHASE, True), (PLAIN, True), (CE, False)])

@@ -1,4 +1,4 @@
-"""EQL v2: two steps by hand, its state in checkpoints and in several processes, the first bias, and what is refused."""
+"""EQL v2: two steps by hand, its state in checkpoints, the first bias, and what is refused."""
 
 import dataclasses
 import math

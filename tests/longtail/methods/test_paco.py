@@ -164,6 +164,11 @@ def test_settings_that_cannot_work_are_refused(task, change, says):
         PACO.on(task, change)
 
 
+def test_one_class_is_refused(task):
+    with pytest.raises(LongTailError, match="paco needs at least two classes, and tiny has 1"):
+        PACO.on(dataclasses.replace(tiny_task((6,)), settings=task.settings), {"batch": 2})
+
+
 def test_it_trains_where_few_images_are():
     few = dataclasses.replace(tiny_task((6, 3, 2)), settings=SETTINGS)
     fitted = fit(PACO.on(few, {"epochs": 1, "batch": 4, "queue": 8}), few)

@@ -2,6 +2,9 @@
 
 import dataclasses
 
+import pytest
+
+from gradlens.longtail.methods import find_method
 from gradlens.longtail.recipe.optimization import CosineDecay, Sgd
 from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
@@ -54,6 +57,15 @@ def test_a_setting_that_came_later_shows_where_it_differs_from_older_trainings()
 
     assert identity("standard") == RECIPE.identity()
     assert identity("rotation")["augmentation"] == "rotation"
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "other"),
+    [("crt", "stage_2_from", "best"), ("mislas", "stage_2_from", "best"), ("cb-focal", "bias_decay", 0.0)],
+)
+def test_methods_whose_settings_came_later_keep_their_identity(task, method, name, other):
+    assert name not in find_method(method).on(task).identity()
+    assert find_method(method).on(task, {name: other}).identity()[name] == other
 
 
 def test_steps_of_an_epoch():

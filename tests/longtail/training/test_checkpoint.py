@@ -57,6 +57,18 @@ def test_whoever_has_the_old_one_open_reads_it_to_its_end(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("stage_2_from", "last"), ("bias_decay", None), ("augmentation", "standard")]
+)
+def test_a_setting_that_came_later_may_stand_in_a_checkpoint_or_not(tmp_path, name, value):
+    """Both have been written: by trainings before there was the setting, and by those after."""
+    for there in (IDENTITY, IDENTITY | {name: value}):
+        save_checkpoint(tmp_path, dataclasses.replace(OLD, identity=there))
+        assert load_checkpoint(tmp_path, IDENTITY).epoch == 1
+        with pytest.raises(CheckpointError, match=f"{name}: absent there, other here"):
+            load_checkpoint(tmp_path, IDENTITY | {name: "other"})
+
+
+@pytest.mark.parametrize(
     ("data", "layout", "other"),
     [("cifar100-lt", "channels_last", "contiguous_format"), ("digits", "contiguous_format", "channels_last")],
 )

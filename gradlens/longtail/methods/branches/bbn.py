@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import check_classes, positive
+from gradlens.longtail.methods.common import check_classes, check_full_batch, positive
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.single_phase import one_phase
 from gradlens.longtail.networks.branched import BranchedNetwork
@@ -32,7 +32,7 @@ from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.optimization import Schedule
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
-from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.recipe.visiting import PhaseProgress, reversed_frequency
 
@@ -97,9 +97,7 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
     epochs = positive(settings, "epochs") * positive(settings, "compute")
     if over is not None and over < epochs:
         raise LongTailError(f"alpha_epochs={over}; it must be at least the {epochs} epochs of the training")
-    images, batch = len(task.train.labels), positive(settings, "batch")
-    if images < batch:
-        raise LongTailError(f"{method} leaves out batches that are not full, and {images} images fill none of {batch}")
+    check_full_batch(method, task, positive(settings, "batch"))
     forward = CumulativeLearning(over)
     recipe = one_phase(method, task, settings, network=partial(_network, task, settings), forward=forward)
     phase = replace(recipe.phases[0], partner=reversed_frequency, drop_last=True)
@@ -123,32 +121,28 @@ BBN = Method(
     },
     partial(_recipe, "bbn"),
     presets={
-        "cifar100-lt-if50": {
-            name: Setting(value, f"{_CODE}: configs/cifar100.yaml")
-            for name, value in {
-                "epochs": 200,
-                "batch": 128,
-                "learning_rate": 0.1,
-                "weight_decay": 2e-4,
-                "schedule": "steps",
-                "steps_at": (0.6, 0.8),
-                "steps_by": 0.01,
-                "warm_up": 5,
-            }.items()
-        },
-        "inaturalist2018": {
-            name: Setting(value, f"{_CODE}: configs/iNaturalist2018.yaml")
-            for name, value in {
-                "epochs": 180,
-                "alpha_epochs": 200,
-                "batch": 128,
-                "learning_rate": 0.05,
-                "weight_decay": 1e-4,
-                "schedule": "steps",
-                "steps_at": (2 / 3, 8 / 9),
-                "steps_by": 0.1,
-            }.items()
-        },
+        "cifar100-lt-if50": settings_from(
+            f"{_CODE}: configs/cifar100.yaml",
+            epochs=200,
+            batch=128,
+            learning_rate=0.1,
+            weight_decay=2e-4,
+            schedule="steps",
+            steps_at=(0.6, 0.8),
+            steps_by=0.01,
+            warm_up=5,
+        ),
+        "inaturalist2018": settings_from(
+            f"{_CODE}: configs/iNaturalist2018.yaml",
+            epochs=180,
+            alpha_epochs=200,
+            batch=128,
+            learning_rate=0.05,
+            weight_decay=1e-4,
+            schedule="steps",
+            steps_at=(2 / 3, 8 / 9),
+            steps_by=0.1,
+        ),
     },
 )
 METHODS = (BBN,)

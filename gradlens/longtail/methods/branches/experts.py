@@ -6,19 +6,58 @@ import torch
 from torch import Tensor, nn
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import positive
+from gradlens.longtail.methods.common import above_zero, positive
+from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.parts.normalised import NormalisedClassifier
 from gradlens.longtail.networks.branched import BranchedNetwork
 from gradlens.longtail.networks.network import Network
-from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 
+NARROWEST = 0.05
 _CODE = "Wang et al. 2021, code"
 EXPERT_SETTINGS = {
     "experts": Setting(3, _CODE),
     "expert_width": Setting(0.75, f"{_CODE}: 24 and 48 channels in the later stages of ResNet-32"),
     "scale": Setting(30.0, f"{_CODE}; it is fixed"),
 }
+
+
+def cifar_of_experts(code: str, config: str, *, steps_by: float) -> dict[str, Setting]:
+    """Returns the preset with which RIDE and SADE train on CIFAR100-LT.
+
+    Args:
+        code: The code.
+        config: Its configuration file.
+        steps_by: Factor of the learning rate at each step.
+    """
+    own = settings_from(config, weight_decay=5e-4) | settings_from(
+        f"{code}: data_loader/cifar_data_loaders.py", augmentation="rotation"
+    )
+    return cifar_recipe(config, steps_by=steps_by) | own
+
+
+def photos_of_experts(config: str, *, batch: int, learning_rate: float, **others: float) -> dict[str, Setting]:
+    """Returns the preset with which RIDE and SADE train on large images.
+
+    Args:
+        config: The configuration file.
+        batch: Images in a batch.
+        learning_rate: Learning rate.
+        others: Further settings of the file.
+    """
+    return settings_from(
+        config,
+        epochs=100,
+        batch=batch,
+        learning_rate=learning_rate,
+        weight_decay=2e-4,
+        schedule="steps",
+        steps_at=(0.6, 0.8),
+        steps_by=0.1,
+        warm_up=5,
+        **others,
+    )
 
 
 class ExpertClassifiers(nn.Module):
@@ -71,6 +110,8 @@ def check_experts(settings: Settings) -> None:
         LongTailError: One has a value that it cannot have.
     """
     positive(settings, "experts")
-    for name in ("expert_width", "scale"):
-        if not 0 < settings[name] < float("inf"):
-            raise LongTailError(f"{name}={settings[name]}; it must be a finite number above 0")
+    above_zero(settings, "scale")
+    if above_zero(settings, "expert_width") < NARROWEST:
+        raise LongTailError(
+            f"expert_width={settings['expert_width']}; it must be at least {NARROWEST}, or stages may be left without channels"
+        )

@@ -24,8 +24,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.branches.experts import EXPERT_SETTINGS, ExpertClassifiers, check_experts, expert_network
-from gradlens.longtail.methods.common import not_negative, train_counts
+from gradlens.longtail.methods.branches.experts import (
+    EXPERT_SETTINGS,
+    ExpertClassifiers,
+    check_experts,
+    cifar_of_experts,
+    expert_network,
+    photos_of_experts,
+)
+from gradlens.longtail.methods.common import above_zero, check_classes, not_negative, train_counts
 from gradlens.longtail.methods.ldam import MarginCrossEntropy, margins
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.class_weights import class_balanced_weights
@@ -97,12 +104,13 @@ def class_temperatures(counts: Tensor, r: float) -> Tensor:
 
 def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
     check_experts(settings)
+    check_classes(method, task)
     counts, start, r = train_counts(task), float(settings["weighted_from"]), float(settings["temperature_spread"])
-    temperature, factor = not_negative(settings, "temperature"), not_negative(settings, "diversity")
+    temperature, factor = above_zero(settings, "temperature"), not_negative(settings, "diversity")
     if not 0 <= start <= 1:
         raise LongTailError(f"weighted_from={start}; it is a part of the epochs, from 0 to 1")
-    if not 0 <= r < 1 or not temperature:
-        raise LongTailError(f"temperature={temperature}, temperature_spread={r}; needed are above 0, and in [0, 1)")
+    if not 0 <= r < 1:
+        raise LongTailError(f"temperature_spread={r}; it must be at least 0 and below 1")
     scaled = float(settings["scale"]) * margins(counts, not_negative(settings, "margin"))
     loss = MarginCrossEntropy(scaled, class_balanced_weights(counts, float(settings["beta"])), start)
     recipe = one_phase(method, task, settings, network=partial(expert_network, task, settings))
@@ -119,20 +127,8 @@ _CONFIG = f"{_CODE}: configs/config_imbalance_cifar100_ride.json"
 
 def _of_photos(file: str, batch: int, rate: float, spread: float) -> dict[str, Setting]:
     """Returns the preset of a configuration file of the code, which differ in three values."""
-    values = {
-        "epochs": 100,
-        "batch": batch,
-        "learning_rate": rate,
-        "weight_decay": 2e-4,
-        "schedule": "steps",
-        "steps_at": (0.6, 0.8),
-        "steps_by": 0.1,
-        "warm_up": 5,
-        "diversity": 0.2,
-        "temperature_spread": spread,
-    }
-    sources = {"diversity": f"{_CODE}, model/loss.py: its default"}
-    return {name: Setting(value, sources.get(name, f"{_CODE}: {file}")) for name, value in values.items()}
+    preset = photos_of_experts(f"{_CODE}: {file}", batch=batch, learning_rate=rate, temperature_spread=spread)
+    return preset | {"diversity": Setting(0.2, f"{_CODE}, model/loss.py: its default")}
 
 
 RIDE = Method(
@@ -152,20 +148,7 @@ RIDE = Method(
     },
     partial(_recipe, "ride"),
     presets={
-        "cifar100-lt-if100": {
-            name: Setting(value, _CONFIG if name != "augmentation" else f"{_CODE}: data_loader/cifar_data_loaders.py")
-            for name, value in {
-                "epochs": 200,
-                "batch": 128,
-                "learning_rate": 0.1,
-                "weight_decay": 5e-4,
-                "schedule": "steps",
-                "steps_at": (0.8, 0.9),
-                "steps_by": 0.01,
-                "warm_up": 5,
-                "augmentation": "rotation",
-            }.items()
-        },
+        "cifar100-lt-if100": cifar_of_experts(_CODE, _CONFIG, steps_by=0.01),
         "imagenet-lt": _of_photos("configs/config_imagenet_lt_resnet50_ride.json", 256, 0.1, 0.02),
         "inaturalist2018": _of_photos("configs/config_iNaturalist_resnet50_ride.json", 512, 0.2, 0.015),
     },

@@ -21,8 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.branches.experts import EXPERT_SETTINGS, ExpertClassifiers, check_experts, expert_network
-from gradlens.longtail.methods.common import not_negative, train_counts
+from gradlens.longtail.methods.branches.experts import (
+    EXPERT_SETTINGS,
+    ExpertClassifiers,
+    check_experts,
+    cifar_of_experts,
+    expert_network,
+    photos_of_experts,
+)
+from gradlens.longtail.methods.common import check_classes, check_images_of_classes, not_negative, train_counts
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.single_phase import one_phase
 from gradlens.longtail.recipe.phases import Step
@@ -60,9 +67,9 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
     check_experts(settings)
     if settings["experts"] != 3:
         raise LongTailError(f"experts={settings['experts']}; {method} has one loss for each of 3 experts")
+    check_classes(method, task)
+    check_images_of_classes(method, task)  # frequencies of 0 cannot be reversed
     tau, counts = not_negative(settings, "tau"), train_counts(task)
-    if empty := torch.nonzero(counts == 0).flatten().tolist():
-        raise LongTailError(f"{method} reverses the class frequencies, and classes {empty} have no training image")
     pi = counts / counts.sum()
     log, reverse = (torch.log(p + 1e-9) for p in (pi, reversed_order(pi)))  # 1e-9 as in the code
     recipe = one_phase(method, task, settings, network=partial(expert_network, task, settings))
@@ -88,34 +95,10 @@ SADE = Method(
     },
     partial(_recipe, "sade"),
     presets={
-        "cifar100-lt-if100": {
-            name: Setting(value, _CONFIG if name != "augmentation" else f"{_CODE}: data_loader/cifar_data_loaders.py")
-            for name, value in {
-                "epochs": 200,
-                "batch": 128,
-                "learning_rate": 0.1,
-                "weight_decay": 5e-4,
-                "schedule": "steps",
-                "steps_at": (0.8, 0.9),
-                "steps_by": 0.1,
-                "warm_up": 5,
-                "augmentation": "rotation",
-            }.items()
-        },
-        "inaturalist2018": {
-            name: Setting(value, f"{_CODE}: configs/config_iNaturalist_resnet50_sade.json")
-            for name, value in {
-                "epochs": 100,
-                "batch": 512,
-                "learning_rate": 0.2,
-                "weight_decay": 2e-4,
-                "schedule": "steps",
-                "steps_at": (0.6, 0.8),
-                "steps_by": 0.1,
-                "warm_up": 5,
-                "tau": 1.0,
-            }.items()
-        },
+        "cifar100-lt-if100": cifar_of_experts(_CODE, _CONFIG, steps_by=0.1),
+        "inaturalist2018": photos_of_experts(
+            f"{_CODE}: configs/config_iNaturalist_resnet50_sade.json", batch=512, learning_rate=0.2, tau=1.0
+        ),
     },
 )
 METHODS = (SADE,)

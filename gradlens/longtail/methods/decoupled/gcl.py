@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import (
+    above_zero,
     check_images_of_classes,
     normalised_network,
     not_negative,
@@ -127,9 +127,7 @@ def clouds(counts: Tensor, largest: float) -> Tensor:
 
 def _recipe(task: Task, settings: Settings) -> Recipe:
     check_images_of_classes("gcl", task)
-    scale, margin = not_negative(settings, "scale_2"), not_negative(settings, "margin_2")
-    if not scale:
-        raise LongTailError("scale_2=0; the scale of the cosines must be above 0")
+    scale, margin = above_zero(settings, "scale_2"), not_negative(settings, "margin_2")
     forward = Clouded(
         clouds(train_counts(task), not_negative(settings, "noise")),
         None if settings["alpha"] is None else mix(settings),

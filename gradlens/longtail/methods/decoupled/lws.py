@@ -26,7 +26,8 @@ from gradlens.longtail.recipe.task import Task
 
 def scaled_classifier(learner: Learner) -> None:
     """Gives each class of the present classifier a scale of 1."""
-    learner.model.classifier = ScaledClassifier(learner.model.classifier, learner.num_classes)
+    model = learner.model
+    model.classifier = ScaledClassifier(model.classifier, learner.num_classes).to(next(model.parameters()))
 
 
 def _recipe(task: Task, settings: Settings) -> Recipe:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import check_images_of_classes, train_counts
+from gradlens.longtail.methods.common import above_zero, check_images_of_classes, train_counts
 from gradlens.longtail.methods.decoupled.lws import scaled_classifier
 from gradlens.longtail.methods.decoupled.two_stage import (
     both_stages,
@@ -73,9 +73,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     head, tail = (float(settings[f"smooth_{end}"]) for end in ("head", "tail"))
     if not 0 <= tail <= head < 1:
         raise LongTailError(f"smooth_head={head}, smooth_tail={tail}; needed is 0 <= smooth_tail <= smooth_head < 1")
-    scale_rate = float(settings["scale_learning_rate_2"])
-    if not scale_rate > 0:
-        raise LongTailError(f"scale_learning_rate_2={scale_rate}; it must be above 0")
+    scale_rate = above_zero(settings, "scale_learning_rate_2")
     first = stage_1("mislas", task, settings, forward=mix(settings))
     second = stage_2(
         task,

@@ -60,7 +60,8 @@ class NearestMean(nn.Module):
 
 def nearest_mean(learner: Learner) -> None:
     """Replaces the classifier."""
-    learner.model.classifier = NearestMean(learner.model.features, learner.num_classes)
+    model = learner.model
+    model.classifier = NearestMean(model.features, learner.num_classes).to(next(model.parameters()))
 
 
 def set_means(learner: Learner) -> None:

@@ -106,7 +106,10 @@ TAU_NORM = Method(
         "bias": Setting(False, f"{KANG}, tau_norm.py: without the bias"),
     },
     _recipe,
-    presets={"cifar100-lt-bag-of-tricks": bag_of_tricks_stage_1() | settings_from(BAG, tau=1.0, bias=True)}
+    presets={
+        "cifar100-lt-bag-of-tricks": bag_of_tricks_stage_1()
+        | settings_from(BAG, tau=1.0, bias=True, stage_2_from="best")
+    }
     | kang_presets(),
 )
 METHODS = (TAU_NORM,)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import check_classes, positive, schedule, sgd
+from gradlens.longtail.methods.common import above_zero, check_classes, not_negative, positive, schedule, sgd
 from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.single_phase import one_phase
 from gradlens.longtail.methods.terms import cross_entropy
@@ -48,8 +48,11 @@ def kang_presets(*, epochs_2: int | None = None) -> dict[str, dict[str, Setting]
 
 
 def bag_of_tricks_stage_1() -> dict[str, Setting]:
-    """Returns stage 1 of BagofTricks-LT on CIFAR100-LT. They also drop the last batch of an epoch, and warm up from a third."""
-    return cifar_recipe(BAG, nesterov=True)
+    """Returns stage 1 of BagofTricks-LT on CIFAR100-LT. What it does differently stands in the sources."""
+    return cifar_recipe(BAG, nesterov=True) | {
+        "batch": Setting(128, f"{BAG}; there a last batch that is not full is left out"),
+        "warm_up": Setting(5, f"{BAG}; there it begins at a third of the rate"),
+    }
 
 
 def bag_of_tricks() -> dict[str, dict[str, Setting]]:
@@ -62,11 +65,11 @@ def bag_of_tricks() -> dict[str, dict[str, Setting]]:
         schedule_2="steps",
         steps_at_2=(1 / 3, 2 / 3),
         steps_by_2=0.1,
-        warm_up_2=5,
         sampler_2="class-balanced",
         moving_statistics=True,
     )
-    return {"cifar100-lt-bag-of-tricks": bag_of_tricks_stage_1() | second}
+    first = bag_of_tricks_stage_1()
+    return {"cifar100-lt-bag-of-tricks": first | second | {"warm_up_2": first["warm_up"]}}
 
 
 def stage_1_settings(source: str) -> dict[str, Setting]:
@@ -221,16 +224,14 @@ def classifier_sgd(settings: Settings) -> Sgd:
     Without a learning rate of its own the classifier keeps the one that it has in stage 1.
 
     Raises:
-        LongTailError: The learning rate is not above 0, or the weight decay is below 0.
+        LongTailError: The learning rate is not a finite number above 0, or the weight decay is not one of at least 0.
     """
     first = sgd(settings)
-    rate, decay = settings["learning_rate_2"], settings["weight_decay_2"]
-    rate = first.parts.get("classifier", first.learning_rate) if rate is None else float(rate)
-    decay = first.weight_decay if decay is None else float(decay)
-    if not rate > 0 or not decay >= 0:
-        raise LongTailError(
-            f"learning_rate_2={rate}, weight_decay_2={decay}; needed are a rate above 0 and a decay of at least 0"
-        )
+    rate, decay = first.parts.get("classifier", first.learning_rate), first.weight_decay
+    if settings["learning_rate_2"] is not None:
+        rate = above_zero(settings, "learning_rate_2")
+    if settings["weight_decay_2"] is not None:
+        decay = not_negative(settings, "weight_decay_2")
     return replace(first, learning_rate=rate, weight_decay=decay, parts={})
 
 

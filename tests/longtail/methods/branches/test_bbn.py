@@ -175,10 +175,3 @@ def test_one_class_has_nothing_to_reverse(task):
     single = dataclasses.replace(tiny_task((6,)), settings=task.settings)
     with pytest.raises(LongTailError, match="bbn needs at least two classes, and tiny has 1"):
         BBN.on(single, {"batch": 2})
-
-
-@pytest.mark.parametrize("preset", BBN.presets)
-def test_presets_say_where_their_values_come_from(task, preset):
-    settings = BBN.on(task, {"batch": 32}, preset=preset).settings
-    assert "configs/" in settings.source("learning_rate")
-    assert settings["epochs"] in (180, 200)

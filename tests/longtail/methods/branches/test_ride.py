@@ -1,5 +1,6 @@
 """RIDE: its two losses by hand before and after the switch, class temperatures, the mean at test, and what is refused."""
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from gradlens.longtail.methods.branches.ride import class_temperatures
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.processes import Processes
 from gradlens.longtail.recipe.visiting import PhaseProgress
+from tests.longtail.tiny_training import tiny_task
 
 RIDE = find_method("ride")
 COUNTS = [124, 80, 51, 33, 21, 14, 9, 5, 3, 2]
@@ -111,11 +113,21 @@ def test_its_preset_turns_the_images(task):
     assert recipe.identity()["augmentation"] == "rotation"
 
 
+def test_experts_are_as_narrow_as_they_may_be(task):
+    assert RIDE.on(task, {"expert_width": 0.05}).network().features == 3 * 4  # stages of 2 and 4 channels
+
+
+def test_one_class_is_refused(task):
+    with pytest.raises(LongTailError, match="ride needs at least two classes, and tiny has 1"):
+        RIDE.on(dataclasses.replace(tiny_task((6,)), settings=task.settings))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"experts": 0}, "experts=0"),
         ({"expert_width": 0.0}, "expert_width=0.0"),
+        ({"expert_width": 0.01}, "expert_width=0.01; it must be at least 0.05"),
         ({"scale": -1.0}, "scale=-1.0"),
         ({"diversity": -0.2}, "diversity=-0.2"),
         ({"temperature": 0.0}, "temperature=0.0"),

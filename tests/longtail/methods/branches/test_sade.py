@@ -58,8 +58,13 @@ def test_a_training_shows_each_image_once_to_all_experts(task):
 def test_a_class_without_images_is_refused(task):
     tiny = tiny_task((6, 3, 2))
     tiny.train.labels = torch.tensor([0] * 6 + [2] * 5)
-    with pytest.raises(LongTailError, match=r"classes \[1\] have no training image"):
+    with pytest.raises(LongTailError, match="sade needs training images of each class, and 1 of 3"):
         SADE.on(dataclasses.replace(tiny, settings=task.settings))
+
+
+def test_one_class_has_no_reversed_order(task):
+    with pytest.raises(LongTailError, match="sade needs at least two classes, and tiny has 1"):
+        SADE.on(dataclasses.replace(tiny_task((6,)), settings=task.settings))
 
 
 @pytest.mark.parametrize(

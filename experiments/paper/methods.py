@@ -38,6 +38,7 @@ What one must not conclude:
 - Trainings of this length say nothing about the ranks of methods at full length. Methods with strong augmentation, several views
   or several experts need more epochs than others.
 - One seed says nothing about other seeds: intervals within one training leave out initial weights and subset.
+- All seeds share one subset and the test images: intervals over seeds say nothing about other ones.
 - Of many methods that are compared with `ce`, one in twenty is beyond its interval by chance.
 - A method whose tail has a larger share of the update and is more accurate need not be more accurate because of it.
 - Shares are those of the loss that a method minimises. A method may draw other samples, weigh the loss, or combine the groups'

@@ -79,7 +79,7 @@ def recipe_of(training: Wanted, task: Task, args: argparse.Namespace) -> Recipe:
     changes: dict[str, Any] = parse_assignments(args.set) | ({} if args.epochs is None else {"epochs": args.epochs})
     recipe = find_method(training.method).on(task, changes, "experiment")
     if training.twin_of:
-        steps = min(args.max_steps or math.inf, math.ceil(len(task.train.labels) / recipe.phases[0].batch))
+        steps = min(args.max_steps or math.inf, recipe.phases[0].steps(len(task.train.labels)))
         changes |= {"epochs": math.ceil(result(training.other, args.runs)["steps"] / steps)}
         recipe = find_method(training.method).on(task, changes, f"as many steps as {training.twin_of}")
     return recipe

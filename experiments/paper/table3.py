@@ -77,8 +77,8 @@ def table(cells: list[dict[str, Any]]) -> str:
             ]
         )
     note = (
-        "\nTop-1 accuracy in percent on the test images, mean +- standard deviation over the seeds. The best epoch is chosen "
-        "on those very images, as the literature does; compare the last one.\n"
+        "\nTop-1 accuracy in percent on the test images, mean +- standard deviation over the seeds. The best epoch, of "
+        "those that were evaluated, is chosen on those very images, as the literature does; compare the last one.\n"
     )
     return markdown(header, rows) + note
 

@@ -145,7 +145,8 @@ def test_tracking_does_not_change_the_training(tmp_path):
     ("arguments", "says"),
     [
         (["dualphase", "digits"], "no method 'dualphase'"),
-        (["ce", "mnist"], "no data set 'mnist'"),
+        (["ce", "mnist"], "no data set 'mnist'; give one of"),
+        (["ce", "CIFAR100"], "no data set 'CIFAR100'; did you mean 'cifar100-lt'?; give one of"),
         (["ce", "digits", "--set", "speed=1"], "no setting 'speed'"),
         (["ce", "digits", "--set", "speed"], "write NAME=VALUE"),
         (["dual-phase", "digits", "--imbalance", "2"], "C1 = 10 of 10"),

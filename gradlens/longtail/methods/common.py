@@ -67,11 +67,27 @@ def schedule(settings: Settings, stage: str = "") -> Schedule:
     if kind == "cosine":
         return CosineDecay(warm_up)
     if kind == "steps":
-        at = tuple(float(part) for part in settings[f"steps_at{stage}"])
-        if not all(0 <= part < math.inf for part in at):
-            raise LongTailError(f"steps_at{stage}={list(at)}; give parts of the epochs, such as 0.8 (above 1: never)")
-        return Steps(at, above_zero(settings, f"steps_by{stage}"), warm_up)
+        return steps(settings, stage, warm_up)
     raise LongTailError(f"schedule{stage}={kind!r}; choose 'steps' or 'cosine'")
+
+
+def steps(settings: Settings, stage: str = "", warm_up: int = 0) -> Steps:
+    """Returns the schedule of steps.
+
+    Args:
+        settings: All settings of the training.
+        stage: End of the names of its settings, e.g. "_2" for ``steps_at_2``.
+        warm_up: Epochs of linear warm-up.
+
+    Raises:
+        LongTailError: A step is not at a part of the epochs, or the factor is not a finite number above 0.
+    """
+    at = tuple(float(part) for part in settings[f"steps_at{stage}"])
+    if not all(0 <= part <= 1 for part in at):
+        raise LongTailError(
+            f"steps_at{stage}={list(at)}; give parts of the epochs, from 0 to 1: [0.8, 0.9] are the epochs 160 and 180 of 200"
+        )
+    return Steps(at, above_zero(settings, f"steps_by{stage}"), warm_up)
 
 
 def train_counts(task: Task) -> Tensor:

@@ -4,7 +4,8 @@ Phase I trains a cosine classifier on the base classes. In phase II the backbone
 weights is trained in episodes (Section 3): some base classes play that they are new, their weights are generated from a few
 exemplars, and queries of all base classes are classified. At test the weights of the few-shot classes are generated from all
 their training images. As in gidariss/FewShotWithoutForgetting (lowshot_train_stage1.py and -2.py, config/imagenet_ResNet10*),
-the weights of the base classes train in phase II too.
+the weights of the base classes train in phase II too. Phase I trains with the settings of the data set, and neither phase with
+Nesterov's momentum, which their config has.
 
 The method comes to the tables of long-tailed recognition through OLTR (Liu et al. 2019), which does not say which classes were
 base classes.
@@ -26,6 +27,7 @@ from gradlens.longtail.methods.common import (
     positive,
     schedule,
     sgd,
+    steps,
     train_counts,
 )
 from gradlens.longtail.methods.dual_phase import HeadClasses
@@ -36,7 +38,6 @@ from gradlens.longtail.methods.parts.weight_generator import GeneratedClassifier
 from gradlens.longtail.methods.terms import cross_entropy
 from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner
-from gradlens.longtail.recipe.optimization import Steps
 from gradlens.longtail.recipe.phases import NO_CLASS, Step, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
@@ -114,7 +115,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         batch=generation.episodes.size,
         visiting=generation.episodes,
         sgd=sgd(settings, above_zero(settings, "learning_rate_2")),
-        schedule=Steps(tuple(map(float, settings["steps_at_2"])), float(settings["steps_by_2"])),
+        schedule=steps(settings, "_2"),
         trainable=("classifier",),
         structure=generation.add_generator,
         initialise=generation.remember,

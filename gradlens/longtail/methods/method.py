@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gradlens.longtail.data.labelled_images import STANDARD, check_augmentation
-from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.errors import LongTailError, did_you_mean
 from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
@@ -70,8 +69,7 @@ class Method:
 
     def _preset(self, name: str) -> Mapping[str, Setting]:
         if name not in self.presets:
-            close = difflib.get_close_matches(name, self.presets, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, self.presets)
             there = f"there are {', '.join(self.presets)}" if self.presets else "it has none"
             raise LongTailError(f"{self.name} has no preset {name!r}{hint}; {there}")
         return self.presets[name]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from importlib import import_module
 from pathlib import Path
 
-from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.errors import LongTailError, did_you_mean
 from gradlens.longtail.methods.method import Method
 
 _ROOM = "gradlens.longtail.methods"
@@ -25,8 +24,7 @@ def find_method(name: str) -> Method:
         LongTailError: There is no such method. The message has the nearest name, and all.
     """
     if name not in METHODS:
-        close = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, METHODS)
         width = max(map(len, METHODS))
         listed = "\n".join(f"  {method.name:{width}} {method.described}" for method in METHODS.values())
         raise LongTailError(f"no method {name!r}{hint}; there are\n{listed}")

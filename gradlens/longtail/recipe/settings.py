@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gradlens.longtail.errors import LongTailError
+from gradlens.longtail.errors import LongTailError, did_you_mean
 
 PAPER = "paper, Appendix A"
 
@@ -73,8 +72,7 @@ class Settings(Mapping[str, Any]):
         table = dict(self._table)
         for name, value in changes.items():
             if name not in table:
-                close = difflib.get_close_matches(name, table, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
+                hint = did_you_mean(name, table)
                 raise LongTailError(f"no setting {name!r}{hint}; there are {', '.join(sorted(table))}")
             table[name] = Setting(_checked(name, value, table[name]), source, table[name].kind)
         return Settings(table)

@@ -20,7 +20,8 @@ HEADER = (
 )
 NOTE = (
     f"Accuracies: top-1 in percent, CIFAR100-LT with imbalance {IMBALANCE}, ResNet-32; here: the last epoch. Cost: batches that "
-    "are trained, beside those of ce. Tail's share: of the update / of the samples, through the phases"
+    "are trained, beside those of ce; a batch takes longer with three experts (ride, sade) and with a backward pass for each "
+    "group but one (pcgrad, cagrad, gradvac). Tail's share: of the update / of the samples, through the phases"
 )
 
 

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 
 from gradlens.longtail.data.cifar import ENVIRONMENT, Name
-from gradlens.longtail.errors import DatasetNotFoundError, LongTailError
+from gradlens.longtail.errors import DatasetNotFoundError, LongTailError, did_you_mean
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.tasks.arrays import arrays_task
 from gradlens.longtail.tasks.cifar import IMBALANCE as CIFAR_IMBALANCE
@@ -88,7 +88,8 @@ def load_task(
             workers=workers,
         )
     raise DatasetNotFoundError(
-        f"no data set {dataset!r}; give one of {', '.join(NAMES)}, an .npz file, or a folder with train/ and test/"
+        f"no data set {dataset!r}{did_you_mean(dataset, NAMES)}; give one of {', '.join(NAMES)}, an .npz file, or a folder with "
+        "train/ and val/ or test/"
     )
 
 

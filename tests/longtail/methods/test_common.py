@@ -1,5 +1,7 @@
 """What settings of a method make, and which are refused."""
 
+import math
+
 import pytest
 import torch
 
@@ -35,6 +37,16 @@ STEPS = {"schedule": "steps"}
         (find_method("crt"), {"learning_rate_2": float("inf")}, "learning_rate_2=inf"),
         (find_method("logit-adjustment"), {"tau": float("inf")}, "tau=inf"),
         (CE, {"schedule": "wavy"}, "schedule='wavy'"),
+        (
+            CE,
+            STEPS | {"steps_at": [160, 180]},
+            r"steps_at=\[160.0, 180.0\]; give parts of the epochs, from 0 to 1",
+        ),
+        (PLAIN, {"scale": math.inf}, "scale=inf"),
+        (find_method("ldam"), {"scale": math.inf}, "scale=inf"),
+        (find_method("crt"), {"schedule_2": "steps", "steps_at_2": [10.0]}, r"steps_at_2=\[10.0\]"),
+        (find_method("fslwf"), {"steps_at_2": [4]}, r"steps_at_2=\[4.0\]"),
+        (find_method("fslwf"), {"steps_by_2": 0.0}, "steps_by_2=0.0"),
     ],
 )
 def test_values_that_cannot_work_are_refused_before_training(method, change, says):
@@ -56,7 +68,7 @@ def test_features_are_signed_where_the_classifier_takes_cosines(task, method, si
 
 
 def test_phase_two_has_its_own_learning_rate(task):
-    changes = {"epochs": 1, "learning_rate": 0.08, "schedule": "steps", "warm_up": 0, "steps_at": [2.0]}
+    changes = {"epochs": 1, "learning_rate": 0.08, "schedule": "steps", "warm_up": 0, "steps_at": []}
     same = watched(DUAL_PHASE.on(task, changes), task).rates
     own = watched(DUAL_PHASE.on(task, changes | {"learning_rate_2": 0.02}), task).rates
     assert {phase: set(rates) for phase, rates in same.items()} == {"I": {0.08}, "II": {0.08}}

@@ -45,6 +45,12 @@ def test_an_unknown_method_is_answered_with_the_nearest_name_and_the_list():
     assert all(f"\n  {name} " in str(raised.value) for name in METHODS)
 
 
+@pytest.mark.parametrize("written", ["PCGrad", "LDAM-DRW", "MiSLAS", "BBN"])
+def test_a_name_as_papers_write_it_is_answered_with_the_method(written):
+    with pytest.raises(LongTailError, match=f"no method '{written}'; did you mean '{written.lower()}'"):
+        find_method(written)
+
+
 def test_methods_in_folders_are_found():
     here = Path(registry.__file__).parent
     files = [path for path in here.rglob("*.py") if "\nMETHODS = (" in path.read_text()]

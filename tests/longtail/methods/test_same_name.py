@@ -153,7 +153,7 @@ def test_samplers():
     in_order = drawn(labels, sampler(data, labels=labels.tolist(), num_samples=30_000))
     unsorted = drawn(labels, sampler(data, labels=labels[order].tolist(), indices=order, num_samples=30_000))
     assert in_order.tolist() == pytest.approx([1 / 3] * 3, abs=0.02)
-    assert unsorted[0] > 0.8
+    assert unsorted[0] > 0.7
     metric = of("pytorch_metric_learning.samplers", "pytorch-metric-learning").MPerClassSampler(labels, 2)
     assert len(metric) == 99_996
     assert drawn(labels, metric).tolist() == pytest.approx([1 / 3] * 3)

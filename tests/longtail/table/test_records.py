@@ -26,6 +26,14 @@ def test_numbers_and_protocols_as_the_papers_print_them():
     adjusted = record("logit-adjustment").published[0]
     assert adjusted.protocol == "1419 epochs, last; another ResNet-32; its cross-entropy has 39.87"
     assert record("cb-focal").approximate
+    # 13,000 steps are 685 epochs at imbalance 200 only
+    lengths = [(list(number.cifar), number.epochs) for number in record("balanced-softmax").published]
+    assert lengths == [(["50", "100"], "200"), (["200"], "685"), (["100"], "not stated")]
+    assert [(number.epochs, list(number.other)) for number in record("oltr").published] == [
+        ("30 + 60", ["ImageNet-LT, ResNet-10"]),
+        ("30 + 30", ["Places-LT, ResNet-152"]),
+    ]
+    assert record("fsa").published[0].epochs == "not stated"  # 300 are those of the unofficial repository
 
 
 def test_what_the_lab_does_not_have_is_said():

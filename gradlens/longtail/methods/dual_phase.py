@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import cosine_network, head_classes, positive, schedule, sgd
+from gradlens.longtail.methods.common import cosine_network, head_classes, not_negative, positive, schedule, sgd
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
 from gradlens.longtail.methods.parts.exemplars import EXEMPLAR_RULES, ExemplarRule, select_exemplars
@@ -184,8 +184,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         )
     if settings["selection"] not in EXEMPLAR_RULES:
         raise LongTailError(f"selection={settings['selection']!r}; choose one of {', '.join(EXEMPLAR_RULES)}")
-    if not weight >= 0:
-        raise LongTailError(f"retention_weight={weight}; it must be at least 0")
+    weight = not_negative(settings, "retention_weight")
     epochs = positive(settings, "epochs")
     if settings["epochs_2"] is not None:
         epochs_2 = positive(settings, "epochs_2")
@@ -205,7 +204,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     second = TrainingPhase(
         name="II",
         epochs=epochs_2,
-        losses=_losses(head, settings, float(weight)),
+        losses=_losses(head, settings, weight),
         batch=positive(settings, "batch"),
         visiting=visiting(settings["sampler_2"]),
         sgd=sgd(settings, settings["learning_rate_2"]),
@@ -227,7 +226,7 @@ def _losses(head: HeadClasses, settings: Settings, weight: float) -> dict[str, L
     if settings["intra"]:
         intra = IntraClass(
             head,
-            settings["intra_margin"],
+            not_negative(settings, "intra_margin"),
             settings["intra_hardest"],
             settings["intra_negatives"],
             settings["intra_samples"],

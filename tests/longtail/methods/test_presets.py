@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from gradlens.longtail.methods import METHODS, find_method
+from gradlens.longtail.methods import find_method
 from gradlens.longtail.tasks.digits import digits_task
 from gradlens.longtail.tasks.photos import IMAGENET_SETTINGS, INATURALIST_SETTINGS
 from gradlens.longtail.tasks.small_images import SETTINGS as CIFAR_SETTINGS
@@ -112,10 +112,3 @@ def test_stage_2_of_presets(images, method, preset):
     assert (phase.epochs, phase.batch, phase.sgd.learning_rate, phase.sgd.weight_decay) == (epochs, batch, rate, decay)
     assert {t: phase.schedule.factor(t, epochs) for t in steps} == pytest.approx(steps)
     assert phase.moving == moving
-
-
-def test_every_preset_begins_with_its_data_set_and_has_sources():
-    for method in METHODS.values():
-        for name, preset in method.presets.items():
-            assert name.startswith((*OF_DATA, "places-lt")), (method.name, name)
-            assert all(setting.source for setting in preset.values()), (method.name, name)

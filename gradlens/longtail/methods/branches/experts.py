@@ -85,8 +85,12 @@ class ExpertClassifiers(nn.Module):
 
     def each(self, features: Tensor) -> Tensor:
         """Maps [B, E * features] features of all experts to [B, E, C] logits of each."""
-        own = features.chunk(len(self.experts), 1)
-        return torch.stack([classifier(rows) for classifier, rows in zip(self.experts, own, strict=True)], 1)
+        return torch.stack([self.one(features, expert) for expert in range(len(self.experts))], 1)
+
+    def one(self, features: Tensor, expert: int) -> Tensor:
+        """Maps [B, E * features] features of all experts to [B, C] logits of one."""
+        logits: Tensor = self.experts[expert](features.chunk(len(self.experts), 1)[expert])
+        return logits
 
 
 def expert_network(task: Task, settings: Settings) -> Network:

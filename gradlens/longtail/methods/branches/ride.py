@@ -140,7 +140,7 @@ RIDE = Method(
         "beta": Setting(0.9999, f"{_CODE}, model/loss.py"),
         "weighted_from": Setting(0.8, f"{_CONFIG}: from epoch 160 of 200, counted from 0"),
         "diversity": Setting(0.45, f"{_CONFIG}; later 0.2; without it accuracy is no lower (issue 7)"),
-        "temperature": Setting(1.0, _CONFIG),
+        "temperature": Setting(1.0, f"{_CODE}, model/loss.py: base_diversity_temperature"),
         "temperature_spread": Setting(0.05, f"{_CODE}, model/loss.py: reweight_factor"),
         "nesterov": Setting(True, _CONFIG),
         "sampler": Setting("shuffled", "Wang et al. 2021"),

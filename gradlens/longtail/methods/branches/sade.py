@@ -53,7 +53,7 @@ class ShiftedExpert:
     def __call__(self, step: Step) -> Tensor:
         """Returns the loss of the batch, a scalar."""
         classifiers = cast(ExpertClassifiers, step.learner.model.classifier)
-        logits = step.with_rows(lambda features: classifiers.each(features)[:, self.expert])
+        logits = step.with_rows(partial(classifiers.one, expert=self.expert))
         return F.cross_entropy(logits + self.offsets.to(logits), step.labels)
 
 

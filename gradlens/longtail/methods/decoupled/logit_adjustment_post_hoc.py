@@ -8,13 +8,12 @@ among ``taus`` by the accuracy on the task's first split.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from gradlens.longtail.methods.common import check_images_of_classes, train_counts
-from gradlens.longtail.methods.decoupled.choosing import TAUS, tau_values
+from gradlens.longtail.methods.decoupled.choosing import TAUS, ClassifierWithTau, tau_values
 from gradlens.longtail.methods.decoupled.two_stage import both_stages, stage_1, stage_1_settings
 from gradlens.longtail.methods.logit_adjustment import SMALLEST
 from gradlens.longtail.methods.method import Method
@@ -25,38 +24,26 @@ from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
 
 
-class PriorAdjusted(nn.Module):
+class PriorAdjusted(ClassifierWithTau):
     """A classifier with logits z - tau log(pi), where z are the logits of another classifier.
 
     Attributes:
         inner: The other classifier.
         log_priors: [C] log(pi + 1e-12).
-        tau: Scalar.
     """
 
     log_priors: Tensor
-    tau: Tensor
 
     def __init__(self, inner: nn.Module, log_priors: Tensor, tau: float) -> None:
         """Makes a classifier that adjusts the logits of ``inner``. The attributes say what the arguments are."""
-        super().__init__()
+        super().__init__(tau)
         self.inner = inner
         self.register_buffer("log_priors", log_priors.clone())
-        self.register_buffer("tau", torch.tensor(float(tau)))
-
-    def set_tau(self, value: float) -> None:
-        """Sets tau."""
-        self.tau.fill_(value)
 
     def forward(self, features: Tensor) -> Tensor:
         """Maps [B, d] features to [B, C] logits."""
         logits: Tensor = self.inner(features) - self.tau * self.log_priors
         return logits
-
-
-def set_tau(classifier: nn.Module, value: float) -> None:
-    """Sets tau of a classifier."""
-    cast(PriorAdjusted, classifier).set_tau(value)
 
 
 @dataclass(frozen=True)
@@ -80,7 +67,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     check_images_of_classes("logit-adjustment-post-hoc", task)
     first = stage_1("logit-adjustment-post-hoc", task, settings)
     counts = train_counts(task)
-    tau, tuning = tau_values(settings, set_tau)
+    tau, tuning = tau_values(settings)
     structure = AdjustLogits(torch.log(counts / counts.sum() + SMALLEST).float(), tau)
     second = TrainingPhase("logit adjustment", 0, {}, structure=structure, tuning=tuning)
     return both_stages(first, second)
@@ -91,6 +78,7 @@ POST_HOC = Method(
     "cross-entropy, then the log class frequencies are taken off the logits",
     {
         **stage_1_settings("Menon et al. 2021"),
+        "nesterov": Setting(False, "gradlens: as in ce, so that it may begin with one; Menon et al. 2021 have it"),
         "stage_2_from": Setting("last", "Menon et al. 2021"),
         "tau": Setting(1.0, "Menon et al. 2021", float),
         "taus": Setting(TAUS, "gradlens: as for tau-norm (Kang et al. 2020)"),

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradlens.longtail.methods.decoupled.choosing import TAUS, tau_values
+from gradlens.longtail.methods.decoupled.choosing import TAUS, ClassifierWithTau, tau_values
 from gradlens.longtail.methods.decoupled.two_stage import (
     BAG,
     KANG,
@@ -33,16 +33,13 @@ from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 
 
-class TauNormalised(nn.Module):
-    """A linear classifier with the weights w_j / |w_j|^tau.
+class TauNormalised(ClassifierWithTau):
+    """A linear classifier with the weights w_j / |w_j|^tau. At tau = 0 they are w, at 1 all have unit length.
 
     Attributes:
         weight: [C, d] w.
         bias: [C], or None.
-        tau: Scalar. At 0 the weights are w, at 1 all have unit length.
     """
-
-    tau: Tensor
 
     def __init__(self, linear: nn.Linear, tau: float, bias: bool) -> None:
         """Takes the weights of a linear classifier.
@@ -52,23 +49,13 @@ class TauNormalised(nn.Module):
             tau: tau.
             bias: True to keep its bias.
         """
-        super().__init__()
+        super().__init__(tau)
         self.weight, self.bias = linear.weight, linear.bias if bias else None
-        self.register_buffer("tau", torch.tensor(float(tau)))
-
-    def set_tau(self, value: float) -> None:
-        """Sets tau."""
-        self.tau.fill_(value)
 
     def forward(self, features: Tensor) -> Tensor:
         """Maps [B, d] features to [B, C] logits."""
         lengths = self.weight.norm(dim=1, keepdim=True).clamp_min(torch.finfo(self.weight.dtype).tiny)
         return F.linear(features, self.weight / lengths**self.tau, self.bias)
-
-
-def set_tau(classifier: nn.Module, value: float) -> None:
-    """Sets tau of a classifier."""
-    cast(TauNormalised, classifier).set_tau(value)
 
 
 @dataclass(frozen=True)
@@ -90,7 +77,7 @@ class TauNormalise:
 
 def _recipe(task: Task, settings: Settings) -> Recipe:
     first = stage_1("tau-norm", task, settings)
-    tau, tuning = tau_values(settings, set_tau)
+    tau, tuning = tau_values(settings)
     structure = TauNormalise(tau, settings["bias"])
     second = TrainingPhase("tau-normalisation", 0, {}, structure=structure, tuning=tuning)
     return both_stages(first, second)

@@ -43,8 +43,8 @@ def retention_loss(
         raise LongTailError(
             f"old {tuple(old.shape)} and new {tuple(new.shape)} features; both must be [B, d] with B >= 1"
         )
-    if not tau > 0:
-        raise LongTailError(f"tau={tau}; the temperature must be above 0")
+    if not 0 < tau < math.inf:
+        raise LongTailError(f"tau={tau}; the temperature must be a finite number above 0")
     if reduction not in ("mean", "sum"):
         raise LongTailError(f"reduction={reduction!r}; choose 'mean' or 'sum'")
     z, z_new = F.normalize(old.detach(), dim=1), F.normalize(new, dim=1)

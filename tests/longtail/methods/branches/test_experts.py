@@ -13,4 +13,5 @@ def test_each_expert_sees_its_own_features():
     for e, own in enumerate((features[:, :3], features[:, 3:])):
         cosines = F.cosine_similarity(own[:, None], classifiers.experts[e].weight[None], dim=2)
         torch.testing.assert_close(each[:, e], 30 * cosines)
+        torch.testing.assert_close(classifiers.one(features, e), 30 * cosines)
     torch.testing.assert_close(classifiers(features), (each[:, 0] + each[:, 1]) / 2)

@@ -31,7 +31,7 @@ def test_its_three_losses_by_hand(task):
         "balanced": [n / total for n in COUNTS],
         "rare": [n / total * (total / r) ** 2 for n, r in zip(COUNTS, reversed(COUNTS), strict=True)],
     }
-    classifier = SimpleNamespace(each=lambda features: features.reshape(-1, 3, 10))
+    classifier = SimpleNamespace(one=lambda features, expert: features.reshape(-1, 3, 10)[:, expert])
     learner = SimpleNamespace(model=SimpleNamespace(classifier=classifier), processes=Processes())
     features = logits.flatten(1)
     step = Step(learner, PhaseProgress(0, 1), features, labels, features, logits.mean(1))

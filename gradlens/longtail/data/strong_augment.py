@@ -8,6 +8,7 @@ which is put back here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +23,14 @@ AUTOAUGMENT = "autoaugment-cutout"
 COLOURS = "colours"
 
 
-def further_augmentations(crop: Callable[[Tensor, Generator], Tensor] = crop_and_flip) -> Mapping[str, Augment]:
+def further_augmentations(
+    crop: Callable[[Tensor, Generator], Tensor] = crop_and_flip, *, flips: bool = True
+) -> Mapping[str, Augment]:
     """Returns the further augmentations of small images by name.
 
     Args:
         crop: The standard augmentation of the images, with which "rotation" and "autoaugment-cutout" begin.
+        flips: False if a mirrored image is none of its class, as of digits. "colours" does not flip then.
     """
 
     def rotation(images: Tensor, generator: Generator) -> Tensor:
@@ -35,7 +39,7 @@ def further_augmentations(crop: Callable[[Tensor, Generator], Tensor] = crop_and
     def autoaugment_cutout(images: Tensor, generator: Generator) -> Tensor:
         return cutout(autoaugment(crop(images, generator), generator), images.shape[-1] // 2, generator)
 
-    return {ROTATION: rotation, AUTOAUGMENT: autoaugment_cutout, COLOURS: colours}
+    return {ROTATION: rotation, AUTOAUGMENT: autoaugment_cutout, COLOURS: partial(colours, flips=flips)}
 
 
 def random_rotation(images: Tensor, degrees: float, generator: Generator = None) -> Tensor:
@@ -117,7 +121,7 @@ def autoaugment(images: Tensor, generator: Generator = None) -> Tensor:
     return _one_by_one(policy, images, generator)
 
 
-def colours(images: Tensor, generator: Generator = None) -> Tensor:
+def colours(images: Tensor, generator: Generator = None, *, flips: bool = True) -> Tensor:
     """Applies the augmentation of MoCo v2 in PaCo's sizes: a crop of 20 to 100 % of the area, a flip, colours, grey, blur.
 
     Colour jitter (0.4, 0.4, 0.4, 0.1) has the probability 0.8, grey 0.2, and a Gaussian blur with sigma 0.1 to 2 has 0.5. The
@@ -126,6 +130,7 @@ def colours(images: Tensor, generator: Generator = None) -> Tensor:
     Args:
         images: [B, channels, height, width], bytes or floats in 0..1.
         generator: Source of the random choices.
+        flips: False to leave out the flip.
 
     Returns:
         [B, channels, height, width] of the same dtype.
@@ -137,7 +142,7 @@ def colours(images: Tensor, generator: Generator = None) -> Tensor:
     transform = v2.Compose(
         [
             v2.RandomResizedCrop((height, width), scale=(0.2, 1.0), antialias=True),
-            v2.RandomHorizontalFlip(),
+            *([v2.RandomHorizontalFlip()] if flips else []),
             v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.8),
             v2.RandomGrayscale(0.2),
             v2.RandomApply([v2.GaussianBlur(window, (0.1, 2.0))], 0.5),

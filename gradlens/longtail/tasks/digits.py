@@ -77,7 +77,9 @@ def digits_task(
 
     return Task(
         name="digits-balanced" if balanced else "digits",
-        train=TensorImages(digits.subset(choice.train), device, augment=crop, further=further_augmentations(crop)),
+        train=TensorImages(
+            digits.subset(choice.train), device, augment=crop, further=further_augmentations(crop, flips=False)
+        ),
         evaluations=evaluations,
         counts=choice.long_tailed.counts,
         network=_network,

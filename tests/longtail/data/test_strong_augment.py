@@ -98,6 +98,16 @@ def test_the_named_ones_begin_with_the_standard_one():
     assert torch.equal(named["autoaugment-cutout"](x, generator()), expected)
 
 
+@pytest.mark.parametrize("flips", [True, False])
+def test_colours_mirror_only_where_a_mirrored_image_is_of_the_class(flips):
+    """Images that are bright on the left: with flips about half are bright on the right."""
+    x = torch.zeros(60, 1, 16, 16, dtype=torch.uint8)
+    x[..., :8] = 200
+    changed = further_augmentations(flips=flips)["colours"](x, generator()).float()
+    right = int((changed[..., 8:].mean((1, 2, 3)) > changed[..., :8].mean((1, 2, 3)) + 1).sum())
+    assert 15 < right < 45 if flips else right == 0
+
+
 def test_the_digits_have_all_of_them_and_the_standard_one_is_as_ever():
     train = digits_task().train
     assert train.augmentations == (STANDARD, "rotation", "autoaugment-cutout", "colours")
@@ -105,6 +115,9 @@ def test_the_digits_have_all_of_them_and_the_standard_one_is_as_ever():
     (plain, _), *_ = train.batches(positions, 9, augmented=False)
     (standard, _), *_ = train.batches(positions, 9, augmented=True, seed=4)
     assert torch.equal(standard, random_crop(plain, 1, generator(4)))
+    (coloured, _), *_ = train.batches(positions, 9, augmented=True, seed=4, augmentation="colours")
+    assert torch.equal(coloured, colours(plain, generator(4), flips=False))  # a mirrored digit is none
+    assert not torch.equal(coloured, colours(plain, generator(4)))
     for name in train.augmentations[1:]:
         (changed, _), *_ = train.batches(positions, 9, augmented=True, seed=4, augmentation=name)
         assert (changed.shape, changed.dtype) == (plain.shape, plain.dtype)

@@ -53,8 +53,8 @@ def _numbers(found: Mapping[str, float]) -> str:
     parts = [f"{name} {found[name]:.2f}" for name in (*SHOTS, "balanced") if name in found]
     if "ece" in found:
         parts.append(f"calibration error {found['ece']:.2f}")
-    if "tail_as_head" in found:
-        parts.append(f"tail taken for head {found['tail_as_head']:.2f}, head for tail {found['head_as_tail']:.2f}")
+    taken = {"tail_as_head": "tail taken for head", "head_as_tail": "head taken for tail"}
+    parts += [f"{title} {found[name]:.2f}" for name, title in taken.items() if name in found]
     return "  ".join(parts)
 
 

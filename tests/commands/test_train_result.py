@@ -7,7 +7,7 @@ NUMBERS = {
 }  # fmt: skip
 SHOWN = (
     "many 90.00  few 50.00  overall 70.00  balanced 69.50  calibration error 12.25  "
-    "tail taken for head 40.00, head for tail 1.00"
+    "tail taken for head 40.00  head taken for tail 1.00"
 )
 
 

@@ -8,6 +8,7 @@ not seen.
 The authors' code is not public. Where the paper leaves a choice, this follows the unofficial
 SSRSGJYD/Feature-Space-Augmentation-for-Long-Tailed-Data (phase_iii_online_train_or_test.py), but each fused sample has the label
 of its own tail image: there, all have that of the first one of the batch. Its README says that the method does not help there.
+If several processes train, each draws masks and head images for its own rows.
 """
 
 from __future__ import annotations

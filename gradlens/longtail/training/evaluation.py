@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ class SplitEvaluation:
     Attributes:
         numbers: Those of ``NUMBERS`` that exist, in percent: top-1 accuracy of "many", "medium", "few" and "overall"; "balanced":
             mean of the class accuracies; "ece": expected calibration error; "head_as_tail" and "tail_as_head": part of the
-            images of the head (tail) that are taken for a class of the tail (head).
+            images of the head (tail) that are taken for a class of the tail (head). A group without images has none.
         per_class: [C] top-1 accuracy of each class in percent; NaN for a class without images.
     """
 
@@ -76,4 +77,5 @@ def _described(predictions: Tensor, confidences: Tensor, labels: Tensor, counts:
     if len(counts) > 1:  # head and tail need two classes
         found = mistaken(predictions, labels, ClassGroups.head_tail(counts))
         numbers |= {f"{group}_as_{other}": part for (group, other), part in found.items()}
-    return SplitEvaluation(numbers, tuple(per_class.tolist()))
+    there = {name: value for name, value in numbers.items() if name == "overall" or not math.isnan(value)}
+    return SplitEvaluation(there, tuple(per_class.tolist()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 import torch
@@ -151,6 +151,18 @@ def above_zero(settings: Settings, name: str) -> float:
     value = float(settings[name])
     if not 0 < value < math.inf:
         raise LongTailError(f"{name}={value}; it must be a finite number above 0")
+    return value
+
+
+def one_of(settings: Settings, name: str, known: Collection[str]) -> str:
+    """Returns a setting that must be one of the known texts.
+
+    Raises:
+        LongTailError: It is another. The message names all.
+    """
+    value = str(settings[name])
+    if value not in known:
+        raise LongTailError(f"{name}={value!r}; choose one of {', '.join(known)}")
     return value
 
 

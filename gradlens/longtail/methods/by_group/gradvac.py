@@ -27,6 +27,7 @@ from gradlens.longtail.methods.by_group.group_tasks import (
     group_task_settings,
     reduces_to_mean,
 )
+from gradlens.longtail.methods.common import one_of
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.recipe.combiner import Combining, Gram
 from gradlens.longtail.recipe.learner import Learner
@@ -114,16 +115,13 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
     beta = float(settings["beta"])
     if not 0 <= beta <= 1:
         raise LongTailError(f"beta={beta}; the part of a new cosine in its target must be in 0..1")
-    if settings["granularity"] not in LAYERS:
-        raise LongTailError(f"granularity={settings['granularity']!r}; choose one of {', '.join(LAYERS)}")
-    if settings["update_targets"] not in UPDATES:
-        raise LongTailError(f"update_targets={settings['update_targets']!r}; choose one of {', '.join(UPDATES)}")
-    by_layer = settings["granularity"] == "layers"
+    by_layer = one_of(settings, "granularity", LAYERS) == "layers"
+    below = one_of(settings, "update_targets", UPDATES) == "below"
     return combined_phase(
         method,
         task,
         settings,
-        GradVacWeights(beta, settings["update_targets"] == "below", reduces_to_mean(settings)),
+        GradVacWeights(beta, below, reduces_to_mean(settings)),
         by_layer=by_layer,
         structure=MakeTargets(len(class_groups(method, task, settings)), by_layer),
     )

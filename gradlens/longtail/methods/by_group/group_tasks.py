@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gradlens.groups import ClassGroups
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import check_classes
+from gradlens.longtail.methods.common import check_classes, one_of
 from gradlens.longtail.methods.single_phase import one_phase, ordinary
 from gradlens.longtail.recipe.combiner import Combiner, GroupWeights
 from gradlens.longtail.recipe.phases import LearnerChange
@@ -42,9 +42,7 @@ def class_groups(method: str, task: Task, settings: Settings) -> ClassGroups:
         LongTailError: The setting is unknown, or there are fewer than two groups or classes.
     """
     check_classes(method, task)
-    kind = settings["groups"]
-    if kind not in GROUPS:
-        raise LongTailError(f"groups={kind!r}; choose one of {', '.join(GROUPS)}")
+    kind = one_of(settings, "groups", GROUPS)
     if kind == "head-tail":
         return task.groups()
     groups = ClassGroups.shots(task.counts) if kind == "shots" else ClassGroups.per_class(task.num_classes)
@@ -59,9 +57,7 @@ def reduces_to_mean(settings: Settings) -> bool:
     Raises:
         LongTailError: It is neither.
     """
-    if settings["reduction"] not in REDUCTIONS:
-        raise LongTailError(f"reduction={settings['reduction']!r}; choose one of {', '.join(REDUCTIONS)}")
-    return bool(settings["reduction"] == "mean")
+    return one_of(settings, "reduction", REDUCTIONS) == "mean"
 
 
 def combined_phase(
@@ -86,8 +82,7 @@ def combined_phase(
     Raises:
         LongTailError: A setting has a value that it cannot have, or there are fewer than two groups or classes.
     """
-    if settings["vectors"] not in VECTORS:
-        raise LongTailError(f"vectors={settings['vectors']!r}; choose one of {', '.join(VECTORS)}")
-    combiner = Combiner(class_groups(method, task, settings), weights, settings["vectors"] == "means", by_layer)
+    means = one_of(settings, "vectors", VECTORS) == "means"
+    combiner = Combiner(class_groups(method, task, settings), weights, means, by_layer)
     recipe = one_phase(method, task, settings)
     return replace(recipe, phases=tuple(replace(p, combine=combiner, structure=structure) for p in recipe.phases))

@@ -72,9 +72,21 @@ def _measured(run: Run, start: int, end: int | None) -> dict[str, Any] | None:
         "distortion": asdict(distortion_interval(run, start, end)),
         "share": asdict(mean_interval(np.nan_to_num(shares[TAIL]))),
         "sample_share": asdict(mean_interval(np.nan_to_num(samples[TAIL]))),
-        "fall": asdict(interval([falls], lambda means: means[0][1] / means[0][0])),
+        "fall": _ratio_of_falls(falls),
         "measured_steps": int(rows.sum()),
     }
+
+
+def _ratio_of_falls(falls: NDArray[np.float64]) -> dict[str, Any] | None:
+    """Returns the tail's mean fall over the head's; None if the interval of the head's fall holds 0, so that its sign is open.
+
+    Args:
+        falls: [T, 2] of head and tail.
+    """
+    head = mean_interval(falls[:, 0])
+    if head.measurable and head.low <= 0 <= head.high:
+        return None
+    return asdict(interval([falls], lambda means: means[0][1] / means[0][0]))
 
 
 def _fall(share: NDArray[np.float64], samples: NDArray[np.float64], norm: NDArray[np.float64]) -> NDArray[np.float64]:

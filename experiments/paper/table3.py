@@ -55,8 +55,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(given)
     if args.list and not args.queue:
         parser.error("--list belongs to --queue")
-    if queue and not args.set:
-        args.set = [FASTEST]
+    if queue and not any(change.startswith("compile=") for change in args.set or ()):
+        args.set = [FASTEST, *(args.set or ())]
     return args
 
 

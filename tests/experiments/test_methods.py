@@ -26,6 +26,12 @@ def test_the_intervals(measured):
     assert measured.pooled([{"value": 1.0, "low": 0.0, "high": 2.0, "samples": 1, "freedom": 1}, None], 0, 1) is None
 
 
+def test_a_ratio_of_falls_needs_a_head_whose_loss_falls_or_rises(measured):
+    noise = np.random.default_rng(0).standard_normal((200, 2))
+    assert measured._ratio_of_falls(noise) is None
+    assert measured._ratio_of_falls(noise * 0.1 + [2.0, 3.0])["value"] == pytest.approx(1.5, rel=0.02)
+
+
 def test_each_phase_is_measured(run, measured, tmp_path, capsys):
     names = ["ce", "dual-phase", "ncm", "no-such"]
     with pytest.raises(SystemExit, match=r"not trained: no-such \(LongTailError: no method 'no-such'"):

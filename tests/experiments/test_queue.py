@@ -33,6 +33,19 @@ def until(true):
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ([], ["compile=true"]),
+        (["memory=20"], ["compile=true", "memory=20"]),
+        (["compile=false", "memory=20"], ["compile=false", "memory=20"]),
+    ],
+)
+def test_the_queue_compiles_unless_told_otherwise(load_experiment, given, used):
+    arguments = ["--queue", "--data", "x", *(f"--set={change}" for change in given)]
+    assert load_experiment("paper/table3").parse_arguments(arguments).set == used
+
+
 def test_the_most_wanted_trainings_come_first(wanted):
     trainings = wanted.wanted(wanted.ORDER, wanted.IMBALANCES, wanted.SEEDS)
     names = [training.name for training in trainings]

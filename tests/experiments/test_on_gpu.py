@@ -89,6 +89,7 @@ def test_all_methods_of_the_first_imbalance_come_first():
     assert list(jobs([100.0, 50.0], [0])) == [(m, i, 0) for i in (100.0, 50.0) for m in ("ce", "plain", "dual-phase")]
 
 
+@pytest.mark.slow
 def test_cost_waits_and_rates_are_measured_without_a_gpu_and_say_so(tmp_path):
     result, printed = in_small(tmp_path, "--at-once", "0", "--sections", "overhead-gpt", "rate", "synchronisations")
     assert (result["device"], result["small"]) == ("cpu", True)

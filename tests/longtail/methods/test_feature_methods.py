@@ -127,7 +127,8 @@ def train(folder, method):
     return weights, history
 
 
-@pytest.mark.parametrize("method", OPTIONS)
+# Each takes seconds, so one of them stands for all in a quick run.
+@pytest.mark.parametrize("method", ["oltr", *(pytest.param(m, marks=pytest.mark.slow) for m in OPTIONS if m != "oltr")])
 def test_two_processes_do_what_one_does(tmp_path, method):
     weights, history = train(tmp_path / "one", method)
     for other, theirs in together(tmp_path / "processes", train, tmp_path / "two", method):

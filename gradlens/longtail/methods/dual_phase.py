@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -11,65 +10,20 @@ from torch import Tensor
 
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.common import cosine_network, head_classes, not_negative, positive, schedule, sgd
+from gradlens.longtail.methods.head_classes import OLD, HeadClasses, cosine_classifier
 from gradlens.longtail.methods.method import Method
-from gradlens.longtail.methods.parts.cosine import CosineClassifier
 from gradlens.longtail.methods.parts.exemplars import EXEMPLAR_RULES, ExemplarRule, select_exemplars
 from gradlens.longtail.methods.parts.intra import intra_class_loss
-from gradlens.longtail.methods.parts.prototypes import class_prototypes
-from gradlens.longtail.methods.parts.resize import extended, truncated
 from gradlens.longtail.methods.parts.retention import retention_loss, retention_weight
 from gradlens.longtail.methods.single_phase import SCALE
 from gradlens.longtail.methods.terms import cross_entropy
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.learner import Learner, derived_seed
-from gradlens.longtail.recipe.modes import frozen
 from gradlens.longtail.recipe.phases import LossOfStep, Step, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.recipe.visiting import visiting
-
-OLD = "old"
-
-
-@dataclass(frozen=True)
-class HeadClasses:
-    """The head classes, which phase I trains: the first ``size`` classes of the task.
-
-    Attributes:
-        size: C1, the number of head classes.
-    """
-
-    size: int
-
-    def truncate(self, learner: Learner) -> None:
-        """Makes the structure of phase I: the classifier W_c^1 of C1 classes (Equation 1)."""
-        learner.model.classifier = truncated(_cosine(learner.model), self.size)
-
-    def images(self, learner: Learner) -> Tensor:
-        """Returns the positions of the training images of phase I: X1."""
-        return torch.nonzero(learner.train.labels < self.size).flatten()
-
-    def tail_images(self, learner: Learner) -> Tensor:
-        """Returns the positions of X2, the images of the classes that join in phase II."""
-        return torch.nonzero(learner.train.labels >= self.size).flatten()
-
-    def extend(self, learner: Learner) -> None:
-        """Makes the structure of phase II: a frozen copy of the old network, and a classifier of all C classes.
-
-        The weights of the new classes are random.
-        """
-        learner.modules[OLD] = frozen(copy.deepcopy(learner.model))
-        learner.model.classifier = extended(_cosine(learner.model), learner.num_classes)
-
-    def imprint(self, learner: Learner) -> None:
-        """Sets the weights of the new classes to the directions of their mean features (Qi et al. 2018)."""
-        positions = self.tail_images(learner)
-        labels = (learner.train.labels[positions] - self.size).to(learner.device)
-        means = class_prototypes(learner.features(positions), labels, learner.num_classes - self.size)
-        learner.model.classifier = extended(
-            truncated(_cosine(learner.model), self.size), learner.num_classes, means
-        ).to(learner.device)
 
 
 @dataclass(frozen=True)
@@ -154,7 +108,7 @@ class IntraClass:
 
     def __call__(self, step: Step) -> Tensor:
         """Returns L_intra of the batch, a scalar."""
-        scores = step.with_rows(_cosine(step.learner.model).cosines)
+        scores = step.with_rows(cosine_classifier(step.learner.model).cosines)
         return self.of(scores, step.labels)
 
     def of(self, scores: Tensor, labels: Tensor) -> Tensor:
@@ -185,25 +139,10 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     if settings["selection"] not in EXEMPLAR_RULES:
         raise LongTailError(f"selection={settings['selection']!r}; choose one of {', '.join(EXEMPLAR_RULES)}")
     weight = not_negative(settings, "retention_weight")
-    epochs = positive(settings, "epochs")
-    if settings["epochs_2"] is not None:
-        epochs_2 = positive(settings, "epochs_2")
-    else:
-        epochs_2 = epochs
-    first = TrainingPhase(
-        name="I",
-        epochs=epochs,
-        losses={"classification": cross_entropy},
-        batch=positive(settings, "batch"),
-        visiting=visiting(settings["sampler"]),
-        sgd=sgd(settings),
-        schedule=schedule(settings),
-        structure=head.truncate,
-        select=head.images,
-    )
+    first = head.first_phase(settings)
     second = TrainingPhase(
         name="II",
-        epochs=epochs_2,
+        epochs=first.epochs if settings["epochs_2"] is None else positive(settings, "epochs_2"),
         losses=_losses(head, settings, weight),
         batch=positive(settings, "batch"),
         visiting=visiting(settings["sampler_2"]),
@@ -238,10 +177,6 @@ def _losses(head: HeadClasses, settings: Settings, weight: float) -> dict[str, L
         retention.of(torch.ones(1, 1), torch.ones(1, 1))
         losses["retention"] = retention
     return losses
-
-
-def _cosine(model: Network) -> CosineClassifier:
-    return cast(CosineClassifier, model.classifier)
 
 
 _PRINTED = "paper, Section 3.2"

@@ -236,7 +236,7 @@ def _augmentation(task: Task, settings: Settings) -> Augmentation:
 
 def _network(task: Task, settings: Settings) -> Network:
     network = task.network(settings, False)
-    if type(network).maps is Network.maps or not isinstance(network.classifier, nn.Linear):
+    if not network.has_maps or not isinstance(network.classifier, nn.Linear):
         raise LongTailError(
             f"fsa fuses the feature maps before a linear classifier, and {type(network).__name__} has none; take another backbone"
         )

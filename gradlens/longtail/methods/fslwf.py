@@ -25,12 +25,11 @@ from gradlens.longtail.methods.common import (
     cosine_network,
     head_classes,
     positive,
-    schedule,
     sgd,
     steps,
     train_counts,
 )
-from gradlens.longtail.methods.dual_phase import HeadClasses
+from gradlens.longtail.methods.head_classes import HeadClasses
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
 from gradlens.longtail.methods.parts.episodes import Episodes
@@ -42,7 +41,7 @@ from gradlens.longtail.recipe.phases import NO_CLASS, Step, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
-from gradlens.longtail.recipe.visiting import PhaseProgress, visiting
+from gradlens.longtail.recipe.visiting import PhaseProgress
 
 
 @dataclass(frozen=True)
@@ -96,21 +95,10 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
     check_classes("fslwf", task)
     base = HeadClasses(head_classes(task, settings["head_classes"]))
     generation = Generation(base, _episodes(task, base.size, settings), above_zero(settings, "sharpness"))
-    epochs = positive(settings, "epochs")
-    first = TrainingPhase(
-        name="I",
-        epochs=epochs,
-        losses={"classification": cross_entropy},
-        batch=positive(settings, "batch"),
-        visiting=visiting(settings["sampler"]),
-        sgd=sgd(settings),
-        schedule=schedule(settings),
-        structure=base.truncate,
-        select=base.images,
-    )
+    first = base.first_phase(settings)
     second = TrainingPhase(
         name="II",
-        epochs=epochs if settings["epochs_2"] is None else positive(settings, "epochs_2"),
+        epochs=first.epochs if settings["epochs_2"] is None else positive(settings, "epochs_2"),
         losses={"classification": cross_entropy},
         batch=generation.episodes.size,
         visiting=generation.episodes,

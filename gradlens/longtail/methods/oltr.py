@@ -113,7 +113,7 @@ def _size_of_maps(learner: Learner) -> tuple[int, int, int]:
 
 def _network(task: Task, settings: Settings) -> Network:
     network = task.network(settings, False)
-    if settings["attention"] and type(network).maps is Network.maps:
+    if settings["attention"] and not network.has_maps:
         raise LongTailError(
             f"{type(network).__name__} has no feature maps, to which the attention would belong; leave it out with "
             "--set attention=false"

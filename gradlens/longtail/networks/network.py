@@ -9,6 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.networks.computing import Computing, compiled
 from gradlens.longtail.networks.cut import Cut
 
@@ -36,9 +37,20 @@ class Network(nn.Module):
         super().__init__()
         self.attention = None
 
-    def maps(self, images: Tensor) -> Tensor:
-        """Maps [B, channels, H, W] prepared images to [B, d, h, w], the last feature maps before they are pooled."""
-        raise NotImplementedError(f"{type(self).__name__} has no feature maps")
+    def maps(self, images: Tensor) -> Tensor:  # noqa: ARG002
+        """Maps [B, channels, H, W] prepared images to [B, d, h, w], the last feature maps before they are pooled.
+
+        Raises:
+            LongTailError: The network has no feature maps.
+        """
+        raise LongTailError(
+            f"{type(self).__name__} has no feature maps; take another backbone, or define `maps` in the network"
+        )
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether the network has feature maps."""
+        return type(self).maps is not Network.maps
 
     def pooled(self, maps: Tensor) -> Tensor:
         """Maps [B, d, h, w] feature maps to [B, d] features: the mean over the positions."""
@@ -55,16 +67,29 @@ class Network(nn.Module):
         return self.to(memory_format=getattr(torch, computing.memory_format))
 
     def before_last_block(self) -> Cut:
-        """Returns the network cut before its last block, for branches that differ in one block."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be cut")
+        """Returns the network cut before its last block, for branches that differ in one block.
 
-    def after_first_stages(self, width: float) -> Cut:
+        Raises:
+            LongTailError: The network cannot be cut there.
+        """
+        raise LongTailError(
+            f"{type(self).__name__} cannot be cut before its last block; take another backbone, or define "
+            "`before_last_block` in the network"
+        )
+
+    def after_first_stages(self, width: float) -> Cut:  # noqa: ARG002
         """Returns the network cut after its first stages, for branches that have their own later stages.
 
         Args:
             width: Factor of the number of channels in the later stages.
+
+        Raises:
+            LongTailError: The network cannot be cut there.
         """
-        raise NotImplementedError(f"{type(self).__name__} cannot be cut")
+        raise LongTailError(
+            f"{type(self).__name__} cannot be cut after its first stages; take another backbone, or define "
+            "`after_first_stages` in the network"
+        )
 
     def embed(self, images: Tensor) -> Tensor:
         """Maps [B, channels, H, W] prepared images to [B, d] features in the precision of the weights, by ``trunk``."""

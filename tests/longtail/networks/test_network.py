@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.networks.computing import Computing
 from gradlens.longtail.networks.digit_net import DigitNet
 from gradlens.longtail.networks.network import Network
@@ -60,6 +61,17 @@ def test_feature_maps_are_computed_as_features_are():
             assert torch.equal(maps, network.maps(images).float())
 
 
-def test_a_network_without_feature_maps_says_so():
-    with pytest.raises(NotImplementedError, match="Doubling has no feature maps"):
-        Doubling().maps(torch.ones(1, 2))
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda network: network.maps(torch.ones(1, 2)), "Doubling has no feature maps; take another backbone"),
+        (Network.before_last_block, "Doubling cannot be cut before its last block; take another backbone"),
+        (
+            lambda network: network.after_first_stages(1.0),
+            "Doubling cannot be cut after its first stages; take another",
+        ),
+    ],
+)
+def test_what_a_network_does_not_have_is_refused_with_a_way_out(ask, says):
+    with pytest.raises(LongTailError, match=says):
+        ask(Doubling())

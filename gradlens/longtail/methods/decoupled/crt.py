@@ -15,10 +15,9 @@ from gradlens.longtail.methods.decoupled.two_stage import (
     bag_of_tricks,
     both_stages,
     kang_presets,
+    kang_settings,
     stage_1,
-    stage_1_settings,
     stage_2,
-    stage_2_settings,
 )
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.recipe.learner import Learner
@@ -42,15 +41,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
 CRT = Method(
     "crt",
     "cross-entropy, then a new classifier on the frozen network, with class-balanced sampling",
-    {
-        **stage_1_settings(KANG),
-        **stage_2_settings(
-            KANG,
-            epochs=Setting(10, f"{KANG}, on ImageNet-LT and Places-LT; 30 on iNaturalist 2018"),
-            sampler=Setting("class-aware", f"{KANG}: ClassAwareSampler, 4 images in a row"),
-            moving=Setting(True, f"{KANG}, run_networks.py: the frozen network is in train mode"),
-        ),
-    },
+    kang_settings(Setting(10, f"{KANG}, on ImageNet-LT and Places-LT; 30 on iNaturalist 2018")),
     _recipe,
     presets=bag_of_tricks() | kang_presets(epochs_2=30),
 )

@@ -11,10 +11,9 @@ from gradlens.longtail.methods.decoupled.two_stage import (
     bag_of_tricks,
     both_stages,
     kang_presets,
+    kang_settings,
     stage_1,
-    stage_1_settings,
     stage_2,
-    stage_2_settings,
 )
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.scaled import ScaledClassifier
@@ -39,15 +38,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
 LWS = Method(
     "lws",
     "cross-entropy, then a scale for each class on the frozen network, with class-balanced sampling",
-    {
-        **stage_1_settings(KANG),
-        **stage_2_settings(
-            KANG,
-            epochs=Setting(5, f"{KANG}, on all three data sets"),
-            sampler=Setting("class-aware", f"{KANG}: ClassAwareSampler, 4 images in a row"),
-            moving=Setting(True, f"{KANG}, run_networks.py: the frozen network is in train mode"),
-        ),
-    },
+    kang_settings(Setting(5, f"{KANG}, on all three data sets")),
     _recipe,
     presets=bag_of_tricks() | kang_presets(),
 )

@@ -111,6 +111,21 @@ def stage_2_settings(source: str, *, epochs: Setting, sampler: Setting, moving: 
     }
 
 
+def kang_settings(epochs_2: Setting) -> dict[str, Setting]:
+    """Returns the settings of both stages of cRT and LWS.
+
+    Args:
+        epochs_2: Epochs of stage 2.
+    """
+    second = stage_2_settings(
+        KANG,
+        epochs=epochs_2,
+        sampler=Setting("class-aware", f"{KANG}: ClassAwareSampler, 4 images in a row"),
+        moving=Setting(True, f"{KANG}, run_networks.py: the frozen network is in train mode"),
+    )
+    return stage_1_settings(KANG) | second
+
+
 def stage_1(
     method: str,
     task: Task,

@@ -8,22 +8,18 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from gradlens import Run
-from gradlens.longtail.data.image_set import ImageSet
-from gradlens.longtail.data.labelled_images import TensorImages
 from gradlens.longtail.methods import find_method
-from gradlens.longtail.networks.network import Network
-from gradlens.longtail.recipe.task import Task
-from gradlens.longtail.tasks.digits import SETTINGS
 from gradlens.longtail.training.branching import branch_point
 from gradlens.longtail.training.checkpoint import FILE
 from gradlens.longtail.training.fit import fit
 from gradlens.longtail.training.training_run import run_training
 from gradlens.longtail.training.watching import Watching
 from tests.distributed.processes import together
+from tests.longtail.cut_training import resumed_is_whole
 from tests.longtail.same_state import assert_same
+from tests.longtail.shared_batches import shared_task
 
 METHODS = {
     "lifted": {},
@@ -37,27 +33,10 @@ METHODS = {
 OPTIONS = {"lifted": {}, "range": {}, "fslwf": {"exemplars": 3, "queries": 3}, "oltr": {}, "fsa": {}}
 
 
-class Cut(Exception):
-    """The training is cut off here."""
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_a_cut_training_resumes_bit_identical(task, tmp_path, method):
     recipe = find_method(method).on(task, {"epochs": 2, **METHODS[method]})
-    fit(recipe, task, folder=tmp_path / "whole")
-    whole = torch.load(tmp_path / "whole" / FILE, weights_only=True)
-
-    for last in range(1, recipe.epochs):
-
-        def cut(row, last=last):
-            if row["epoch"] == last:
-                raise Cut
-
-        folder = tmp_path / f"cut {last}"
-        with pytest.raises(Cut):
-            fit(recipe, task, folder=folder, on_epoch=cut)
-        fit(recipe, task, folder=folder, resume=True)
-        assert_same(torch.load(folder / FILE, weights_only=True), whole)
+    resumed_is_whole(recipe, task, tmp_path, *range(1, recipe.epochs))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -90,33 +69,9 @@ def test_it_branches_off_a_training_with_cross_entropy(task, tmp_path, method):
     assert_same(branch, whole)
 
 
-COUNTS = (26, 22, 6, 4)
-
-
-class Tiny(Network):
-    """A network with feature maps in which a share of a batch is computed as the batch is."""
-
-    def __init__(self):
-        super().__init__()
-        self.features = 6
-        self.body = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.GroupNorm(2, 6), nn.Tanh(), nn.Conv2d(6, 6, 3))
-        self.classifier = nn.Linear(6, len(COUNTS))
-
-    def maps(self, images):
-        return self.body(images)
-
-
-def tiny_task():
-    generator = torch.Generator().manual_seed(1)
-    labels = torch.repeat_interleave(torch.arange(len(COUNTS)), torch.tensor(COUNTS))
-    images = torch.randn(len(labels), 1, 4, 4, generator=generator, dtype=torch.float64) + labels.view(-1, 1, 1, 1) / 2
-    split = TensorImages(ImageSet(images, labels, tuple("abcd"), "digest"), "cpu")
-    return Task("tiny", split, {"test": split}, np.array(COUNTS), lambda settings, signed: Tiny(), SETTINGS)
-
-
 def train(folder, method):
     """Returns weights, losses and accuracies."""
-    task = tiny_task()
+    task = shared_task()
     recipe = find_method(method).on(task, {"epochs": 2, "batch": 9, **OPTIONS[method]})
     recipe = dataclasses.replace(recipe, network=lambda made=recipe.network: made().double())
     trained = run_training(recipe, task, folder, seed=2, watching=Watching(every=1, probe_every=2))

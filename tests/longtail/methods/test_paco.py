@@ -14,11 +14,10 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import find_method
 from gradlens.longtail.methods.paco import STATE, ParametricContrast, projected
 from gradlens.longtail.tasks.digits import SETTINGS
-from gradlens.longtail.training.checkpoint import FILE
 from gradlens.longtail.training.fit import fit
 from gradlens.longtail.training.watcher import Unwatched
 from tests.distributed.processes import together
-from tests.longtail.same_state import assert_same
+from tests.longtail.cut_training import resumed_is_whole
 from tests.longtail.tiny_training import tiny_task
 
 PACO = find_method("paco")
@@ -144,20 +143,7 @@ def test_cut_short_it_ends_bit_identical(tmp_path):
     """Queue, labels, place and the slow copy must be as they were."""
     task = dataclasses.replace(tiny_task((9, 5, 3)), settings=SETTINGS)
     recipe = PACO.on(task, {"epochs": 3, "batch": 5, "queue": 20})
-
-    class Cut(Exception):
-        pass
-
-    def cut(row):
-        if row["epoch"] == 2:
-            raise Cut
-
-    with pytest.raises(Cut):
-        fit(recipe, task, folder=tmp_path / "cut", on_epoch=cut)
-    fit(recipe, task, folder=tmp_path / "cut", resume=True)
-    fit(recipe, task, folder=tmp_path / "whole")
-    cut_short, whole = (torch.load(tmp_path / name / FILE, weights_only=True) for name in ("cut", "whole"))
-    assert_same(cut_short, whole)
+    whole = resumed_is_whole(recipe, task, tmp_path, 2)
     assert int(whole["modules"][STATE]["place"]) == 3 * 3 * 5 % 20
 
 

@@ -15,6 +15,7 @@ from gradlens.longtail.training.checkpoint import FILE
 from gradlens.longtail.training.fit import fit
 from gradlens.longtail.training.training_run import run_training
 from gradlens.longtail.training.watching import Watching
+from tests.longtail.cut_training import resumed_is_whole
 from tests.longtail.same_state import assert_same
 from tests.longtail.tiny_training import tiny_task
 
@@ -34,23 +35,10 @@ METHODS = {
 }
 
 
-class Cut(Exception):
-    """The training is cut off here."""
-
-
 @pytest.mark.parametrize(("method", "settings"), METHODS.items(), ids=METHODS)
 def test_a_cut_training_resumes_bit_identical(task, tmp_path, method, settings):
     recipe = find_method(method).on(task, {"epochs": 2, **settings})
-
-    def cut(row):
-        raise Cut
-
-    with pytest.raises(Cut):
-        fit(recipe, task, folder=tmp_path / "cut", on_epoch=cut)
-    fit(recipe, task, folder=tmp_path / "cut", resume=True)
-    fit(recipe, task, folder=tmp_path / "whole")
-    cut_off, whole = (torch.load(tmp_path / name / FILE, weights_only=True) for name in ("cut", "whole"))
-    assert_same(cut_off, whole)
+    resumed_is_whole(recipe, task, tmp_path, 1)
 
 
 @pytest.mark.parametrize(("method", "settings"), METHODS.items(), ids=METHODS)

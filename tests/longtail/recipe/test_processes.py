@@ -7,46 +7,17 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from torch import nn
 
-from gradlens.longtail.data.image_set import ImageSet
-from gradlens.longtail.data.labelled_images import TensorImages
 from gradlens.longtail.methods import CE, DUAL_PHASE, find_method
-from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.processes import Processes
-from gradlens.longtail.recipe.task import Task
-from gradlens.longtail.tasks.digits import SETTINGS
 from gradlens.longtail.training.fit import fit
 from gradlens.longtail.training.training_run import run_training
 from gradlens.longtail.training.watching import Watching
 from gradlens.runlog import Run
 from tests.distributed.processes import together
+from tests.longtail.shared_batches import shared_task
 
-# 26 + 22 head images in batches of 9: the last holds 3, shared by 2 processes or, with one for each, by 3 or 4.
-COUNTS = (26, 22, 6, 4)
 OPTIONS = {"epochs": 2, "batch": 9, "learning_rate": 0.05}
-
-
-class Tiny(Network):
-    """No BatchNorm, no dropout: nothing in which a share of a batch differs from the batch."""
-
-    def __init__(self):
-        super().__init__()
-        self.features = 6
-        self.body = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.GroupNorm(2, 6), nn.Tanh(), nn.Conv2d(6, 6, 3))
-        self.classifier = nn.Linear(6, len(COUNTS))
-
-    def trunk(self, images):
-        return self.body(images).mean((2, 3))
-
-
-def tiny_task():
-    generator = torch.Generator().manual_seed(1)
-    labels = torch.repeat_interleave(torch.arange(len(COUNTS)), torch.tensor(COUNTS))
-    images = torch.randn(len(labels), 1, 4, 4, generator=generator, dtype=torch.float64) + labels.view(-1, 1, 1, 1) / 2
-    split = TensorImages(ImageSet(images, labels, tuple("abcd"), "digest"), "cpu")
-    counts = np.array(COUNTS)
-    return Task("tiny", split, {"test": split}, counts, lambda settings, signed: Tiny(), SETTINGS)
 
 
 def in_double(method, task, **options):
@@ -56,7 +27,7 @@ def in_double(method, task, **options):
 
 def train(folder, method, options, tracked=True, resume=False, **named):
     """Returns history, weights and the images of the last phase."""
-    task = tiny_task()
+    task = shared_task()
     recipe = in_double(method, task, **options)
     watching = Watching(every=1, update=True, probe_every=2) if tracked else None
     trained = run_training(recipe, task, folder, seed=2, watching=watching, resume=resume, **named)
@@ -145,7 +116,7 @@ def stopped(folder):
         if row["epoch"] == 3:
             raise Stopped
 
-    task = tiny_task()
+    task = shared_task()
     with pytest.raises(Stopped):
         fit(in_double(DUAL_PHASE, task), task, seed=2, folder=folder, on_epoch=on_epoch)
 

@@ -13,10 +13,8 @@ from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import Step, TrainingPhase
 from gradlens.longtail.recipe.processes import Processes
 from gradlens.longtail.recipe.visiting import PhaseProgress, class_balanced
-from gradlens.longtail.training.checkpoint import FILE
-from gradlens.longtail.training.fit import fit
 from gradlens.longtail.training.streams import batches_of_epoch
-from tests.longtail.same_state import assert_same
+from tests.longtail.cut_training import resumed_is_whole
 from tests.longtail.tiny_training import tiny_recipe, tiny_task
 
 COUNTS = (6, 3, 2)
@@ -126,22 +124,8 @@ def mixed(learner, progress, batch, generator):
     return Step(learner, progress, images, labels, features, learner.model.classifier(features))
 
 
-class Cut(Exception):
-    pass
-
-
 def test_a_cut_training_with_both_resumes_bit_identical(tmp_path):
     task = dataclasses.replace(tiny_task(COUNTS), train=named_images())
     changes = {"partner": class_balanced, "views": (STANDARD, "louder"), "drop_last": True, "forward": mixed}
     recipe = tiny_recipe(task, epochs=3, **changes)
-
-    def cut(row):
-        if row["epoch"] == 2:
-            raise Cut
-
-    with pytest.raises(Cut):
-        fit(recipe, task, folder=tmp_path / "cut", on_epoch=cut)
-    fit(recipe, task, folder=tmp_path / "cut", resume=True)
-    whole = fit(recipe, task, folder=tmp_path / "whole")
-    assert whole.steps == 6
-    assert_same(*(torch.load(tmp_path / name / FILE, weights_only=True) for name in ("cut", "whole")))
+    assert resumed_is_whole(recipe, task, tmp_path, 2)["step"] == 6

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradlens_dashboard.freed_memory import give_back_large_arrays
+from gradlens_dashboard.page_list import PAGES
 from gradlens_dashboard.same_origin import LOOPBACK, SameOrigin, content_policy
 
 if TYPE_CHECKING:
@@ -26,9 +27,8 @@ FIRST_PORT = 8501
 PORTS_TRIED = 100
 # This environment variable tells the app which folder to show. Streamlit runs the app as a script.
 FOLDER_VARIABLE = "GRADLENS_RUNS"
-# The paths of the pages. Streamlit's script first looks for the server below the path of the page, which browsers report as an
-# error. SERVER_IS_HERE tells the script where the server is, so it does not look.
-PAGES = ("", "figure1", "run", "dual-phase", "compare", "classes")
+# Streamlit's script first looks for the server below the path of the page, which browsers report as an error. With this it
+# knows where the server is, and does not look.
 SERVER_IS_HERE = "<script>window.__streamlit = { BACKEND_BASE_URL: window.location.origin };</script>"
 # If plotly's script does not load, its element is removed, and a figure asks for the script again. The Content-Security-Policy
 # forbids the attribute `onerror`, so a listener does this.
@@ -152,7 +152,7 @@ def make_app(folder: Path, port: int) -> st.App:
     async def page(request: object) -> HTMLResponse:  # noqa: ARG001
         return HTMLResponse(shell, headers={"Cache-Control": "no-cache"})
 
-    pages = [Route(f"/{path}", page) for path in PAGES]
+    pages = [Route(f"/{listed.path}", page) for listed in PAGES]
     door = Middleware(SameOrigin, port=port, policy=content_policy(shell, port))
     return st.App(APP / "main.py", routes=[Route(PLOTLY_ROUTE, plotly_js), *pages], middleware=[door])
 

@@ -19,7 +19,9 @@ PAGES = {
     "dual-phase": "Dual-phase",
     "compare": "Compare",
     "classes": "Classes",
+    "methods": "Methods",
 }
+WITHOUT_FIGURES = ("", "methods")
 
 
 def ready(page):

@@ -1,0 +1,33 @@
+"""The pages of the dashboard, in the order of the menu."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ListedPage:
+    """A page of the dashboard.
+
+    Attributes:
+        file: Name of its file in ``pages``, without the ending.
+        title: Its title.
+        icon: Name of its Material icon.
+        path: Its path in the address; "" for the page that opens first.
+    """
+
+    file: str
+    title: str
+    icon: str
+    path: str
+
+
+PAGES = (
+    ListedPage("runs", "Runs", "list", ""),
+    ListedPage("figure1", "Figure 1", "grid_view", "figure1"),
+    ListedPage("run", "Run", "show_chart", "run"),
+    ListedPage("dual_phase", "Dual-phase", "looks_two", "dual-phase"),
+    ListedPage("compare", "Compare", "compare_arrows", "compare"),
+    ListedPage("classes", "Classes", "apps", "classes"),
+    ListedPage("methods", "Methods", "table", "methods"),
+)

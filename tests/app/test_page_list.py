@@ -1,8 +1,12 @@
 """The list of pages has every page, and the browser's tests go through all of them."""
 
+from pathlib import Path
+
+import gradlens_dashboard
 from gradlens_dashboard.page_list import PAGES
-from tests.app.opened_pages import PAGES as FOLDER
 from tests.e2e import browser
+
+FOLDER = Path(gradlens_dashboard.__file__).parent / "pages"
 
 
 def test_every_page_is_listed_and_tested():

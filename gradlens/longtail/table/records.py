@@ -42,14 +42,16 @@ class Published:
 
     @property
     def length(self) -> str:
-        """Epochs, and which epoch is printed."""
+        """Epochs, and which epoch is printed; "" if there is no number."""
+        if not self.cifar and not self.other:
+            return ""
         epochs = [] if self.epochs == "not stated" else [f"{self.epochs} epochs"]
-        return ", ".join([*epochs, "epoch not stated" if self.epoch == "not stated" else self.epoch])
+        return ", ".join([*epochs, "not stated which epoch" if self.epoch == "not stated" else self.epoch])
 
     @property
     def protocol(self) -> str:
         """The protocol in one line."""
-        return "; ".join([self.length, *([self.differs] if self.differs else [])])
+        return "; ".join(part for part in (self.length, self.differs) if part)
 
 
 @dataclass(frozen=True)

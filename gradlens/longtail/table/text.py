@@ -54,7 +54,9 @@ def row(record: Record, *, short: bool = False) -> tuple[str, ...]:
     exact = "not in the lab" if not record.there else "approximate" if record.approximate else "yes"
     phases = ", ".join(phase["name"] for phase in record.lens.get("phases", ())) or "-"
     cost = f"{record.lens['cost']:.2f}" if record.lens else "-"
-    protocol = "-" if published is None else published.length if short else f"{published.by}: {published.protocol}"
+    protocol = (
+        "-" if published is None else published.length or "-" if short else f"{published.by}: {published.protocol}"
+    )
     return (record.name, record.paper, exact, phases, cost, _here(record), number, protocol, _shares(record))
 
 
@@ -67,7 +69,8 @@ def lines(record: Record) -> list[str]:
         values = [f"{value:.2f} (imbalance {imbalance})" for imbalance, value in number.cifar.items()]
         values += [f"{value:.1f} ({where})" for where, value in number.other.items()]
         shown = ", ".join(values) or "no number"
-        found.append(f"published by {number.by}: {shown}; {number.protocol}; seen in: {number.seen_in}")
+        parts = (f"published by {number.by}: {shown}", number.protocol, f"seen in: {number.seen_in}")
+        found.append("; ".join(part for part in parts if part))
     found += [f"here: {_accuracy(measured)}, {measured['where']}" for measured in record.accuracy]
     if record.lens:
         lens = record.lens

@@ -22,7 +22,8 @@ def test_every_method_names_its_paper_and_every_number_its_protocol():
 def test_numbers_and_protocols_as_the_papers_print_them():
     dual = record("dual-phase").published[0]
     assert dual.cifar == {"50": 49.32, "100": 44.79, "200": 40.53}
-    assert dual.protocol == "200 + 200 epochs, epoch not stated"
+    assert dual.protocol == "200 + 200 epochs, not stated which epoch"
+    assert record("pcgrad").published[0].length == ""  # without a number there is no protocol of it
     adjusted = record("logit-adjustment").published[0]
     assert adjusted.protocol == "1419 epochs, last; another ResNet-32; its cross-entropy has 39.87"
     assert record("cb-focal").approximate

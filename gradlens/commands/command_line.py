@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from gradlens import __version__
-from gradlens.choices import DEFAULT_BUDGET, ENGINES
 from gradlens.commands.ls import print_runs
 from gradlens.commands.refusals import refusals, refuse
+from gradlens.commands.track import TrackCommand, Tracked, track_command
 from gradlens.tracking.errors import TrackError
 from gradlens.tracking.launch.session import track
 from gradlens.tracking.messages import say
-from gradlens.tracking.options import TrackOptions, check_groups, parse_budget, read_groups
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -29,16 +26,6 @@ app = typer.Typer(
 )
 
 
-@dataclass(frozen=True)
-class _Tracked:
-    """A program to track. It runs after the command line parser has returned."""
-
-    options: TrackOptions
-    target: str
-    arguments: list[str]
-    is_module: bool
-
-
 def run() -> None:
     """Runs the command line.
 
@@ -46,7 +33,7 @@ def run() -> None:
         SystemExit: After every command, except a tracked program that runs to its end.
         BaseException: Any exception of a tracked program.
     """
-    tracked: list[_Tracked] = []
+    tracked: list[Tracked] = []
     try:
         app(obj=tracked)
     except SystemExit:
@@ -66,14 +53,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-class _TrackCommand(TyperCommand):
-    """The command ``track``. Its usage line says that the program may be a script or a module."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        """Returns the parts of the usage line after the name of the command."""
-        return ["[OPTIONS] (SCRIPT | -m MODULE) [ARGS]..."]
-
-
 @app.callback()
 def common(
     version: Annotated[
@@ -83,60 +62,9 @@ def common(
     """Whose gradient is my model following? Exact per-class-group gradients of any PyTorch training run."""
 
 
-@app.command("track", cls=_TrackCommand, context_settings={"allow_interspersed_args": False}, no_args_is_help=True)
-def track_command(
-    context: typer.Context,
-    program: Annotated[
-        list[str],
-        typer.Argument(metavar="SCRIPT [ARGS]...", help="the script or, with -m, the module, and its arguments"),
-    ],
-    module: Annotated[bool, typer.Option("-m", help="run a module, as python -m does")] = False,
-    groups: Annotated[
-        str | None,
-        typer.Option(help="head-tail (default), shots, per-class, or NAME=IDS,... such as head=0-69,tail=70-99"),
-    ] = None,
-    groups_from: Annotated[Path | None, typer.Option(metavar="RUN", help="use the groups of another run")] = None,
-    every: Annotated[int | None, typer.Option(min=1, help="measure every N optimizer steps")] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PART",
-            help=f"spend at most this part of the training time: 5% or 0.05 (default {DEFAULT_BUDGET:.0%})",
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="folder of the run (default runs/SCRIPT, the next free one)")] = None,
-    name: Annotated[str | None, typer.Option(help="name of the run below runs/")] = None,
-    engine: Annotated[str, typer.Option(help="auto, masked, split or func")] = "auto",
-    layers: Annotated[bool, typer.Option("--layers", help="record every layer")] = False,
-    update: Annotated[bool, typer.Option("--update", help="also record the optimizer's update")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="stop the training on an error of gradlens")] = False,
-) -> None:
-    """Runs an unchanged training script and measures what each group of classes contributes to its gradient."""
-    with refusals():
-        if groups is not None and groups_from is not None:
-            raise TrackError("--groups and --groups-from were both given; choose one")
-        if every is not None and budget is not None:
-            raise TrackError("--every and --budget were both given; choose one")
-        if out is not None and name is not None:
-            raise TrackError("--out and --name were both given; choose one")
-        if engine not in ENGINES:
-            raise TrackError(f"--engine {engine!r}; choose one of {', '.join(ENGINES)}")
-        if groups is not None:
-            check_groups(groups)
-        options = TrackOptions(
-            groups=groups,
-            groups_from=None if groups_from is None else read_groups(groups_from),
-            groups_source=groups_from,
-            every=every,
-            budget=TrackOptions.budget if budget is None else parse_budget(budget),
-            out=out,
-            name=name,
-            engine=engine,
-            layers=layers,
-            update=update,
-            strict=strict,
-        )
-        context.obj.append(_Tracked(options, program[0], program[1:], module))
+app.command("track", cls=TrackCommand, context_settings={"allow_interspersed_args": False}, no_args_is_help=True)(
+    track_command
+)
 
 
 @app.command("methods")

@@ -11,12 +11,8 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gradlens.class_ids import GRAMMAR, GroupsError, checked_ids, parsed_range, ranges_text
 from gradlens.shown import ShownInNotebooks
-
-GRAMMAR = (
-    "NAME=IDS[,NAME=IDS...] where IDS are class ids and ranges joined by '+', "
-    "e.g. head=0-69,tail=70-99 or odd=1+3+5,even=0+2+4"
-)
 
 # Many-shot classes have more than 100 images, few-shot classes fewer than 20 (Kang et al. 2020; the same in SADE, LIFT and PaCo).
 MANY_ABOVE = 100
@@ -24,14 +20,8 @@ FEW_BELOW = 20
 # The fraction of classes that form the head if the paper's rule puts all classes on one side. CIFAR100-LT with imbalance
 # factor 100 has 70 head classes of 100.
 FALLBACK_HEAD = 0.7
-# No task has so many classes.
-MOST_CLASSES = 1_000_000
 # The log gives these names to vectors that are no groups.
 RESERVED = frozenset({"all", "rest", "update"})
-
-
-class GroupsError(ValueError):
-    """The given groups cannot be used. The message names the wrong value and the fix."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -86,7 +76,7 @@ class ClassGroups(ShownInNotebooks):
         members: dict[str, tuple[int, ...]] = {}
         for name, ids in groups.items():
             _check_name(name)
-            unique = sorted(_class_ids(name, ids))
+            unique = sorted(checked_ids(name, ids))
             if not unique:
                 raise GroupsError(f"group {name!r} is empty; give it at least one class id or leave it out")
             for c in unique:
@@ -177,7 +167,7 @@ class ClassGroups(ShownInNotebooks):
                 raise GroupsError(f"cannot read {part.strip()!r} in groups {text!r}; write {GRAMMAR}")
             if name in groups:
                 raise GroupsError(f"group {name!r} is named twice in {text!r}; join its ids with '+'")
-            groups[name] = [c for item in ids.split("+") for c in _parse_range(item, text)]
+            groups[name] = [c for item in ids.split("+") for c in parsed_range(item, text)]
         return cls(groups, num_classes, rule="given as text")
 
     def of_class(self) -> NDArray[np.int64]:
@@ -248,53 +238,3 @@ def _checked_counts(class_counts: Sequence[int] | NDArray[Any]) -> NDArray[np.fl
     if counts.ndim != 1 or len(counts) == 0 or not np.isfinite(counts).all() or (counts < 0).any():
         raise GroupsError(f"class counts must be a list of one non-negative number per class, got {class_counts!r}")
     return counts
-
-
-def _class_ids(name: str, ids: Iterable[Any]) -> set[int]:
-    """Returns the class ids of a group from a list, range, array or tensor.
-
-    A mask or fractions are refused: as whole numbers they would be the ids 0 and 1.
-    """
-    if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
-        raise GroupsError(f"group {name!r} holds {ids!r}, which is no list of class ids; write [0, 1, 2] or range(3)")
-    array = ids.detach().cpu().numpy() if hasattr(ids, "detach") else np.asarray(list(ids))
-    if array.ndim != 1 or (len(array) and not np.issubdtype(array.dtype, np.integer)):
-        what = "a mask" if array.dtype == np.bool_ else f"{array.dtype} {list(array.shape)}"
-        fix = (
-            "np.flatnonzero(mask) gives its ids" if array.dtype == np.bool_ else "class ids are a list of whole numbers"
-        )
-        raise GroupsError(f"group {name!r} is {what}; {fix}")
-    return {int(c) for c in array}
-
-
-def _parse_range(item: str, text: str) -> range:
-    low, dash, high = item.strip().partition("-")
-    if not low.isdecimal() or (dash and not high.isdecimal()):
-        raise GroupsError(f"cannot read ids {item.strip()!r} in groups {text!r}; write {GRAMMAR}")
-    first, last = int(low), int(high) if dash else int(low)
-    if last < first:
-        raise GroupsError(f"range {item.strip()!r} in groups {text!r} runs backwards; write {last}-{first}")
-    if last - first >= MOST_CLASSES:  # a typing mistake must not fill the memory
-        raise GroupsError(
-            f"range {item.strip()!r} in groups {text!r} holds more than {MOST_CLASSES:,} classes; correct it"
-        )
-    return range(first, last + 1)
-
-
-def ranges_text(ids: Sequence[int]) -> str:
-    """Writes ascending ids as ranges: (0, 1, 2, 5) gives '0-2+5'. Of more than 8 ranges it writes the first 8."""
-    parts = [str(first) if first == last else f"{first}-{last}" for first, last in ranges(ids)]
-    return "+".join(parts) if len(parts) <= 8 else "+".join(parts[:8]) + f"+... ({len(ids)} classes)"
-
-
-def ranges(ids: Sequence[int]) -> list[tuple[int, int]]:
-    """Returns (first, last) of each range in ascending ids: (0, 1, 2, 5) gives [(0, 2), (5, 5)]."""
-    found: list[tuple[int, int]] = []
-    start = previous = ids[0]
-    for c in [*ids[1:], -1]:
-        if c == previous + 1:
-            previous = c
-            continue
-        found.append((start, previous))
-        start = previous = c
-    return found

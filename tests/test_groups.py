@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gradlens import ClassGroups
-from gradlens.groups import GroupsError
+from gradlens.class_ids import GroupsError
 
 
 def test_given_groups_keep_their_order_and_sort_their_ids() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from gradlens.class_ids import ranges
 from gradlens.figures._axis import add_events, axis_of, horizontal
 from gradlens.figures._bins import edge_positions, edges_of
 from gradlens.figures._curves import MOST_LINES, NO_STEPS
@@ -22,7 +23,6 @@ from gradlens.figures._names import rest_style, styles_of
 from gradlens.figures._scale import counts_axis
 from gradlens.figures._sheet import Sheet, bar, drawing, scatter
 from gradlens.figures._theme import dress, note, safe, theme_of
-from gradlens.groups import ranges
 from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.metrics.gram import REST, Floats, share
 from gradlens.metrics.measurement import Measurement

@@ -14,7 +14,8 @@ from gradlens.analysis.facts import incomplete_texts, measured_text, nonfinite_t
 from gradlens.analysis.headline import headline
 from gradlens.analysis.quantities import series_of
 from gradlens.analysis.two_runs import sample_shares
-from gradlens.groups import ClassGroups, ranges_text
+from gradlens.class_ids import ranges_text
+from gradlens.groups import ClassGroups
 from gradlens.metrics.catalogue import of_groups
 from gradlens.metrics.gram import REST
 from gradlens.metrics.measurement import Measurement

@@ -76,7 +76,8 @@ def check_groups(text: str) -> None:
     """
     if text in RULES:
         return
-    from gradlens.groups import ClassGroups, GroupsError
+    from gradlens.class_ids import GroupsError
+    from gradlens.groups import ClassGroups
 
     try:
         ClassGroups.parse(text, num_classes=1 << 31)
@@ -102,7 +103,8 @@ def read_groups(run: Path) -> dict[str, object]:
         raise TrackError(
             f"--groups-from {run}: {'; '.join(problems)}: its groups may be others; give them with --groups"
         )
-    from gradlens.groups import ClassGroups, GroupsError
+    from gradlens.class_ids import GroupsError
+    from gradlens.groups import ClassGroups
 
     try:
         return ClassGroups.from_json(meta.groups).to_json()

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.groups import ClassGroups, GroupsError
+from gradlens.class_ids import GroupsError
+from gradlens.groups import ClassGroups
 from gradlens.metrics import packed as vectors
 from gradlens.metrics.gram import UPDATE, Floats
 from gradlens.runlog.errors import RunError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.groups import FEW_BELOW, MOST_CLASSES, ClassGroups, GroupsError
+from gradlens.class_ids import MOST_CLASSES, GroupsError
+from gradlens.groups import FEW_BELOW, ClassGroups
 from gradlens.tracking.errors import WrongUse
 from gradlens.tracking.options import TrackOptions
 

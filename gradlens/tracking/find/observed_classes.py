@@ -14,7 +14,8 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from gradlens.groups import MOST_CLASSES, ClassGroups, GroupsError
+from gradlens.class_ids import MOST_CLASSES, GroupsError
+from gradlens.groups import ClassGroups
 from gradlens.tracking.find.chunked_loss import classes_of_chunked
 from gradlens.tracking.find.class_counts import count_classes
 from gradlens.tracking.find.drawn_samples import DrawnSamples

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradlens.analysis.kept_overview import overviews
 from gradlens.analysis.overview import overview
+from gradlens.analysis.run_query import with_cards
 from gradlens.reports.html import render
 from gradlens.reports.listing import runs_text
 from gradlens.runlog import Run, RunError, list_runs
@@ -82,7 +83,7 @@ def verdict(folder: Path, truth: Truth, *, meta: bool, report: bool) -> tuple[st
         report: True to write a report of both runs as well, which takes a second.
     """
     rows = overviews(folder)
-    runs_text(rows, width=150)
+    runs_text(*with_cards(rows), width=150)
     listing = list_runs(folder)
     runs = [run for _, run in listing if isinstance(run, Run)]
     if not any(run.path.name == "sound" and len(run) == len(truth.steps) for run in runs):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gradlens.runlog.reading.reader import Run
 
 # Goes up when a row gets other facts, other words, or numbers that are computed in another way (a test notices).
-VERSION = "5"
+VERSION = "6"
 # File systems note times in ticks of up to 10 ms. A file that was written twice within a tick may have the same stamp twice.
 TICK_SECONDS = 0.02
 # Reading a larger run may take more than some milliseconds. This is left to whoever lists it.

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from gradlens.runlog import Run
 
 SPARKS = 32
+# A row holds at most so many settings, each with so many characters.
+MOST_SETTINGS = 60
+MOST_SETTING = 80
+# A whole number from here on is written as it is given.
+LARGE = 1e15
 
 
 def overview(run: Run) -> Overview:
@@ -43,7 +48,19 @@ def overview(run: Run) -> Overview:
         grouping=grouping(run),
         phases=len(run.phases),
         by_class=measured_by_class(run),
+        seed=meta.seed,
+        settings=tuple((name, setting_text(value)) for name, value in [*meta.hyperparameters.items()][:MOST_SETTINGS]),
     )
+
+
+def setting_text(value: object) -> str:
+    """Returns a hyper-parameter as a short text, without its source."""
+    if isinstance(value, dict) and value.keys() == {"value", "source"}:
+        value = value["value"]
+    if isinstance(value, float) and abs(value) < LARGE and value == int(value):
+        value = int(value)
+    text = " ".join(str(value).split())
+    return text if len(text) <= MOST_SETTING else f"{text[: MOST_SETTING - 3]}..."
 
 
 def last_accuracy(run: Run, name: str = "overall") -> float:

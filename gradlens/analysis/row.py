@@ -59,6 +59,8 @@ class Overview:
         grouping: A text that is the same for runs whose groups have the same names and classes.
         phases: Number of its phases.
         by_class: Whether single classes were measured.
+        seed: Random seed; None if not known.
+        settings: (name, text) of the hyper-parameters, and of what else was noted about the training.
     """
 
     state: str
@@ -80,6 +82,8 @@ class Overview:
     grouping: str
     phases: int
     by_class: bool
+    seed: int | None
+    settings: tuple[tuple[str, str], ...]
 
     @property
     def live(self) -> bool:
@@ -115,6 +119,8 @@ def to_json(row: Overview) -> dict[str, Any]:
         "grouping": row.grouping,
         "phases": row.phases,
         "by_class": row.by_class,
+        "seed": row.seed,
+        "settings": [list(pair) for pair in row.settings],
     }  # fmt: skip
 
 
@@ -153,6 +159,8 @@ def from_json(kept: dict[str, Any], state: str, reason: str) -> Overview:
             grouping=_text(kept["grouping"]),
             phases=_whole(kept["phases"]),
             by_class=bool(kept["by_class"]),
+            seed=None if kept["seed"] is None else _whole(kept["seed"]),
+            settings=tuple([(_text(name), _text(text)) for name, text in kept["settings"]]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError("it is no row of a run") from error

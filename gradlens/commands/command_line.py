@@ -82,10 +82,22 @@ def methods_command(
 
 
 @app.command("ls")
-def list_command(folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]")] = Path("runs")) -> None:
+def list_command(
+    folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]")] = Path("runs"),
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="CONDITION", help="words or conditions such as 'method=ce accuracy>50'"),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="sort by a field such as accuracy; --sort=-accuracy: largest first"),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="list archived and deleted runs, too")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON with all numbers")] = False,
+) -> None:
     """Lists the runs in a folder."""
     with refusals():
-        print_runs(folder)
+        print_runs(folder, filters or (), sort, everything=everything, as_json=as_json)
 
 
 def _opened(folder: Path) -> Run:

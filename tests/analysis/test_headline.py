@@ -4,6 +4,7 @@ import pytest
 
 from gradlens.analysis.distortion import distortion, distortion_interval
 from gradlens.analysis.kept_overview import overviews
+from gradlens.analysis.run_query import with_cards
 from gradlens.groups import ClassGroups
 from gradlens.reports.html import render
 from gradlens.reports.listing import runs_text
@@ -18,5 +19,5 @@ def test_a_distortion_stands_with_its_interval_however_many_groups_there_are(tmp
     run = make_run(tmp_path / "run", groups=groups, weights=(1.0, 0.6, 0.2), noise=(0.3,))
     assert distortion_interval(run).low < distortion(run) < distortion_interval(run).high
     for width in (80, 120):
-        assert f" {shown(run)} " in runs_text(overviews(tmp_path), width=width)
+        assert f" {shown(run)} " in runs_text(*with_cards(overviews(tmp_path)), width=width)
     assert shown(run) in render([run])

@@ -16,6 +16,7 @@ from gradlens.analysis import kept_overview
 from gradlens.analysis.kept_overview import VERSION, keep_at_close, overview_at, overviews
 from gradlens.analysis.overview import overview
 from gradlens.analysis.row import Overview, from_json, to_json
+from gradlens.analysis.run_query import with_cards
 from gradlens.reports.listing import runs_text
 from gradlens.runlog import Run, RunError
 from gradlens.runlog.format.kept_summary import FILE, write_summary
@@ -53,9 +54,9 @@ def same(a: Overview, b: Overview) -> bool:
 
 
 def test_the_second_look_opens_no_rows_and_shows_the_same(folder, opened):
-    first = runs_text([(p, overview(Run(p))) for p, _ in overviews(folder)], now=0.0, width=150)
+    first = runs_text(*with_cards([(p, overview(Run(p))) for p, _ in overviews(folder)]), now=0.0, width=150)
     opened.clear()
-    assert runs_text(overviews(folder), now=0.0, width=150) == first
+    assert runs_text(*with_cards(overviews(folder)), now=0.0, width=150) == first
     assert opened == []
 
 
@@ -84,7 +85,7 @@ def test_no_flipped_bit_goes_unseen(folder, file):
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     found = overview_at(folder / "b")
     assert isinstance(found, RunError) or found.incomplete or found.reason
-    assert file in runs_text([(folder / "b", found)], width=200)
+    assert file in runs_text(*with_cards([(folder / "b", found)]), width=200)
     assert same(found, overview_at(folder / "b")), "it is said at every look"
 
 
@@ -232,13 +233,13 @@ def test_the_version_stands_for_numbers_and_words(tmp_path):
     assert (len(sparks), sparks[0]) == (32, 0.10902857248846337)
     assert sparks[-2:] == pytest.approx([0.35921854212080573, 0.4303908124880661], rel=1e-9)
     assert (VERSION, others, phase, last_phase[3:], texts, row) == (
-        "5", [120, 27.0, ""], "", [0, 0.0, "0 measured steps can be used; an interval needs 53"],
+        "6", [120, 27.0, ""], "", [0, 0.0, "0 measured steps can be used; an interval needs 53"],
         [False, "head (70), tail (30)", "tail: 49.2% [47.2%, 51.2%] of the update, 10.9% of the samples, "
          "30.0% of the classes: 19.2 points above its part of the classes"],
         {"method": "", "dataset": "", "steps": 120, "measured": 120, "engine": "masked",
          "accuracy": None, "started": 1700000000.0, "cadence": "every 1 steps", "incomplete": [],
          "nonfinite": "", "without_output": "", "unproven": "",
-         "grouping": "752f6ae2bc4127b8", "phases": 0, "by_class": False},
+         "grouping": "752f6ae2bc4127b8", "phases": 0, "by_class": False, "seed": 0, "settings": []},
     )  # fmt: skip
 
 

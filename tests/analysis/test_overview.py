@@ -2,6 +2,7 @@
 
 from gradlens.analysis.kept_overview import overviews
 from gradlens.analysis.overview import overview
+from gradlens.analysis.run_query import with_cards
 from gradlens.reports.html import render
 from gradlens.reports.listing import runs_text
 from gradlens.reports.text import headline_text
@@ -14,7 +15,7 @@ from tests.reports.printed import shown
 def test_the_list_says_what_the_last_phase_came_to(tmp_path):
     run = make_run(tmp_path / "dual", steps=200, weights=(1.0, 0.3), noise=(0.3, 0.9))
     phases(tmp_path / "dual", I=0, II=120)
-    text = runs_text(overviews(tmp_path), width=200)
+    text = runs_text(*with_cards(overviews(tmp_path)), width=200)
     assert f" {shown(run)} " in text
     assert f"phase II: {shown(run, 120)}" in text
     assert "head (70), tail (30)" in text
@@ -24,4 +25,4 @@ def test_the_list_says_what_the_last_phase_came_to(tmp_path):
     assert headline_text(overview(Run(tmp_path / "dual")).headline) == both
     assert "~" not in text
     phases(tmp_path / "dual", III=200)  # nothing of it was measured yet
-    assert runs_text(overviews(tmp_path), width=200) == text
+    assert runs_text(*with_cards(overviews(tmp_path)), width=200) == text

@@ -4,6 +4,7 @@ from html import unescape
 
 from gradlens.analysis.facts import facts
 from gradlens.analysis.kept_overview import overviews
+from gradlens.analysis.run_query import with_cards
 from gradlens.analysis.without_output import without_output_text
 from gradlens.reports.html import render
 from gradlens.reports.listing import runs_text
@@ -17,7 +18,7 @@ def test_classes_without_an_output_are_marked_wherever_the_run_is_shown(tmp_path
         "count them"
     )
     assert without_output_text(run) == said
-    assert said in " ".join(runs_text(overviews(tmp_path), width=80).split())
+    assert said in " ".join(runs_text(*with_cards(overviews(tmp_path)), width=80).split())
     assert said in unescape(render([run]))
     assert dict(facts(run))["without an output"] == said
     for outputs in (None, 100, True, "80", -1):

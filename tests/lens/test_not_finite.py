@@ -18,6 +18,7 @@ from torch import nn
 from gradlens import ClassGroups, Lens, distortion
 from gradlens.analysis.compare import compare
 from gradlens.analysis.overview import overview
+from gradlens.analysis.run_query import with_cards
 from gradlens.figures import cosines
 from gradlens.measure.pending_result import Plan
 from gradlens.metrics.measurement import Measurement
@@ -134,13 +135,13 @@ def test_everything_that_shows_a_run_counts_them(run: Run, tmp_path: Path) -> No
             writer.append(measurement(step))
     fine = Run(tmp_path / "fine")
     assert SAID in printed(summary_table(run))
-    assert SAID.partition(";")[0] in runs_text([(run.path, overview(run))], width=200)
+    assert SAID.partition(";")[0] in runs_text(*with_cards([(run.path, overview(run))]), width=200)
     assert f"run: {SAID}." in printed(*comparison_tables(run, fine))
     assert f"run: {SAID}." in render([run])
     assert f"run: {SAID}." in render([run, fine])
     for shown in (summary_table(fine), *comparison_tables(fine, fine)):
         assert "not finite" not in printed(shown)
-    assert "not finite" not in runs_text([(fine.path, overview(fine))])
+    assert "not finite" not in runs_text(*with_cards([(fine.path, overview(fine))]))
     assert "not finite" not in render([fine])
 
 

@@ -10,6 +10,7 @@ from gradlens.analysis.distortion import distortion, distortion_interval
 from gradlens.analysis.headline import two_groups_text
 from gradlens.analysis.overview import overview
 from gradlens.analysis.quantities import filled_share
+from gradlens.analysis.run_query import with_cards
 from gradlens.groups import ClassGroups
 from gradlens.metrics.measurement import Measurement
 from gradlens.reports.html import render
@@ -72,7 +73,7 @@ def test_with_two_groups_the_last_ones_share_stands_beside_its_samples_and_class
     says = " ".join(printed(summary_table(runs[0])).split())
     beside = f"of the update, {counts[1] / counts.sum():.1%} of the samples, 30.0% of the classes"
     assert re.search(rf"tail: {share:.1%} \[\S+%, \S+%\] {beside}: {100 * (0.3 - share):.1f} points below its", says)
-    listed = " ".join(runs_text([(runs[0].path, overview(runs[0]))], width=400).split())
+    listed = " ".join(runs_text(*with_cards([(runs[0].path, overview(runs[0]))]), width=400).split())
     assert two_groups_text(runs[0]) in listed
     assert two_groups_text(runs[0]) in unescape(render([runs[0]]))
 

@@ -11,6 +11,7 @@ pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[
 from gradlens.analysis.distortion import distortion_interval
 from gradlens.analysis.kept_overview import overviews
 from gradlens.analysis.overview import overview
+from gradlens.analysis.run_query import with_cards
 from gradlens.groups import ClassGroups
 from gradlens.reports.listing import runs_text
 from gradlens.runlog import Run, RunWriter
@@ -65,7 +66,7 @@ SAID = {
 
 
 def test_a_damaged_run_says_so_as_the_terminal_does(monkeypatch, damaged):
-    terminal = runs_text(overviews(damaged), width=250)
+    terminal = runs_text(*with_cards(overviews(damaged)), width=250)
     at = opened(monkeypatch, damaged, "runs")
     status = at.dataframe[0].value.set_index("run")["status"]
     assert status["whole"] == "finished"

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from gradlens.analysis.kept_overview import overviews
+from gradlens.analysis.run_query import with_cards
 from gradlens.reports.html import render
 from gradlens.reports.listing import runs_text
 from gradlens.runlog import Run, RunError, list_runs
@@ -31,7 +32,7 @@ def folder(tmp_path):
 
 
 def shown(folder):
-    out = runs_text(overviews(folder), width=1000)
+    out = runs_text(*with_cards(overviews(folder)), width=1000)
     assert "\x1b" not in out
     assert "good" in out
     return out

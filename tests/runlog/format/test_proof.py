@@ -13,6 +13,7 @@ import pytest
 
 from gradlens.analysis.facts import facts
 from gradlens.analysis.kept_overview import overviews
+from gradlens.analysis.run_query import with_cards
 from gradlens.reports.listing import runs_text
 from gradlens.runlog import Run, RunWriter
 from gradlens.runlog.format.description import read_meta
@@ -157,7 +158,7 @@ def test_what_an_earlier_version_wrote_is_read_without_proofs(tmp_path):
     assert [m.text for m in run.marks] == ["old"]
     said = "none: begun by an earlier version, so damage may go unnoticed"
     assert dict(facts(run))["checksums"] == said
-    assert f"checksums: {said}" in " ".join(runs_text(overviews(tmp_path), width=80).split())
+    assert f"checksums: {said}" in " ".join(runs_text(*with_cards(overviews(tmp_path)), width=80).split())
     later = RunWriter(tmp_path, meta(), resume=True)
     later.append(measurement(128))
     later.event("mark", 128, text="new")

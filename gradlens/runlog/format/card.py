@@ -111,8 +111,9 @@ def _checked(card: Card) -> dict[str, Any]:
 def _from_json(obj: Any) -> Card:
     if not isinstance(obj, dict) or obj.get("format") != FORMAT:
         raise ValueError("no card")
-    title, note, place, tags = (obj.get(name) for name in ("title", "note", "place", "tags"))
-    texts = (title, note, place, *tags) if isinstance(tags, list) else ()
-    if not texts or not all(isinstance(text, str) for text in texts) or place not in PLACES:
+    tags = obj.get("tags")
+    texts = [obj.get(name) for name in ("title", "note", "place")] + (tags if isinstance(tags, list) else [None])
+    title, note, place, *words = [printable(text) for text in texts if isinstance(text, str)]
+    if len(words) + 3 != len(texts) or place not in PLACES:
         raise ValueError("no card")
-    return Card(printable(title), tuple(map(printable, tags)), printable(note), place)
+    return Card(title, tuple(words), note, place)

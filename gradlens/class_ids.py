@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 GRAMMAR = (
     "NAME=IDS[,NAME=IDS...] where IDS are class ids and ranges joined by '+', "
@@ -34,6 +35,19 @@ def checked_ids(name: str, ids: Iterable[Any]) -> set[int]:
         )
         raise GroupsError(f"group {name!r} is {what}; {fix}")
     return {int(c) for c in array}
+
+
+def checked_counts(class_counts: Sequence[int] | NDArray[Any]) -> NDArray[np.float64]:
+    """Returns [C] class counts as numbers; raises GroupsError if they are something else."""
+    try:
+        counts = np.asarray(class_counts, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise GroupsError(
+            f"class counts must be a list of one non-negative number per class, got {class_counts!r}"
+        ) from error
+    if counts.ndim != 1 or len(counts) == 0 or not np.isfinite(counts).all() or (counts < 0).any():
+        raise GroupsError(f"class counts must be a list of one non-negative number per class, got {class_counts!r}")
+    return counts
 
 
 def parsed_range(item: str, text: str) -> range:

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.class_ids import GRAMMAR, GroupsError, checked_ids, parsed_range, ranges_text
+from gradlens.class_ids import GRAMMAR, GroupsError, checked_counts, checked_ids, parsed_range, ranges_text
+from gradlens.classes.frequency import HEAD, TAIL, by_frequency, rule_of
+from gradlens.classes.group_file import read_group_file
 from gradlens.shown import ShownInNotebooks
 
 # Many-shot classes have more than 100 images, few-shot classes fewer than 20 (Kang et al. 2020; the same in SADE, LIFT and PaCo).
@@ -109,7 +112,7 @@ class ClassGroups(ShownInNotebooks):
         Raises:
             GroupsError: There are fewer than two classes, or the counts are not non-negative numbers.
         """
-        counts = _checked_counts(class_counts)
+        counts = checked_counts(class_counts)
         if len(counts) < 2:
             raise GroupsError("head and tail need at least two classes; use ClassGroups.per_class(1) for one")
         head = np.flatnonzero(counts >= FEW_BELOW)
@@ -135,7 +138,7 @@ class ClassGroups(ShownInNotebooks):
         Raises:
             GroupsError: The counts are not non-negative numbers.
         """
-        counts = _checked_counts(class_counts)
+        counts = checked_counts(class_counts)
         parts = {
             "many": np.flatnonzero(counts > MANY_ABOVE),
             "medium": np.flatnonzero((counts >= FEW_BELOW) & (counts <= MANY_ABOVE)),
@@ -143,6 +146,51 @@ class ClassGroups(ShownInNotebooks):
         }
         rule = f"shots: many > {MANY_ABOVE}, medium {FEW_BELOW}-{MANY_ABOVE}, few < {FEW_BELOW} images"
         return cls({name: ids.tolist() for name, ids in parts.items() if len(ids)}, len(counts), rule=rule)
+
+    @classmethod
+    def by_frequency(
+        cls,
+        class_counts: Sequence[int] | NDArray[Any],
+        *,
+        head: float = HEAD,
+        tail: float = TAIL,
+        without: Iterable[int] = (),
+    ) -> Self:
+        """Splits the classes into head, middle and tail by how often they occur: the rule for tokens of a vocabulary.
+
+        The head is the most frequent classes that make up 80 % of all occurrences, the middle the classes of the next 15 %, and
+        the tail those of the last 5 % and all that never occur. The class by which a limit is reached is still in the more
+        frequent group, and classes that occur equally often are in one group. Empty groups are left out. These are the classes
+        A, B and C of an ABC analysis.
+
+        Args:
+            class_counts: [C] how often each class occurs in the training data.
+            head: The part of all occurrences that the head has.
+            tail: The part of all occurrences that the tail has.
+            without: Ids that are no classes and belong to no group (padding).
+
+        Raises:
+            GroupsError: The counts are not non-negative numbers, nothing was counted, or the parts are out of range.
+
+        Example:
+            >>> from gradlens import ClassGroups
+            >>> ClassGroups.by_frequency([800, 100, 50, 30, 20, 0]).classes
+            ((0,), (1, 2), (3, 4, 5))
+        """
+        return cls(by_frequency(class_counts, head, tail, without), len(class_counts), rule=rule_of(head, tail))
+
+    @classmethod
+    def from_file(cls, path: str | Path, num_classes: int) -> Self:
+        """Reads groups from a file that names the group of each class; classes that it leaves out are in no group.
+
+        Args:
+            path: A JSON file ``{"0": "head", "7": "tail"}``, or a CSV file of lines such as ``0,head``.
+            num_classes: Number of classes C.
+
+        Raises:
+            GroupsError: The file is missing or cannot be read; a class is unknown, is there twice, or has no group.
+        """
+        return cls(read_group_file(Path(path), num_classes), num_classes, rule=f"from {path}")
 
     @classmethod
     def per_class(cls, num_classes: int) -> Self:
@@ -226,15 +274,3 @@ def _check_name(name: str) -> None:
         raise GroupsError(f"group name {name!r} is reserved ({', '.join(sorted(RESERVED))}); choose another")
     if "/" in name:
         raise GroupsError(f"group name {name!r} holds '/', which separates loss component and group; choose another")
-
-
-def _checked_counts(class_counts: Sequence[int] | NDArray[Any]) -> NDArray[np.float64]:
-    try:
-        counts = np.asarray(class_counts, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise GroupsError(
-            f"class counts must be a list of one non-negative number per class, got {class_counts!r}"
-        ) from error
-    if counts.ndim != 1 or len(counts) == 0 or not np.isfinite(counts).all() or (counts < 0).any():
-        raise GroupsError(f"class counts must be a list of one non-negative number per class, got {class_counts!r}")
-    return counts

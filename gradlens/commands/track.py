@@ -42,9 +42,14 @@ def track_command(
     module: Annotated[bool, typer.Option("-m", help="run a module, as python -m does")] = False,
     groups: Annotated[
         str | None,
-        typer.Option(help="head-tail (default), shots, per-class, or NAME=IDS,... such as head=0-69,tail=70-99"),
+        typer.Option(
+            help="head-tail (default), shots, frequency (of tokens), per-class, or NAME=IDS,... such as head=0-69,tail=70-99"
+        ),
     ] = None,
-    groups_from: Annotated[Path | None, typer.Option(metavar="RUN", help="use the groups of another run")] = None,
+    groups_from: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="use the groups of another run, or of a .json or .csv file: class -> group"),
+    ] = None,
     every: Annotated[int | None, typer.Option(min=1, help="measure every N optimizer steps")] = None,
     budget: Annotated[
         str | None,

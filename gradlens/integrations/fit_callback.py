@@ -39,7 +39,8 @@ class FitCallback:
         """Prepares the callback. Nothing is written before training starts.
 
         Args:
-            groups: The groups; or a rule ("head-tail", which is the default, "shots" or "per-class"); or NAME=IDS pairs.
+            groups: The groups; or a rule ("head-tail", which is the default, "shots", "frequency" or "per-class"); or NAME=IDS
+                pairs.
             out: Folder of the run. The default is runs/ and the name of the framework, or the next free name.
             every: Measure every N optimizer steps. It excludes ``budget``.
             budget: Measure so often that the added time stays within this fraction of the training time (default 0.05).

@@ -128,7 +128,8 @@ def options_of(
     """Returns the options that a callback's arguments stand for.
 
     Args:
-        groups: The groups; or a rule ("head-tail", "shots" or "per-class"); or NAME=IDS pairs as on the command line.
+        groups: The groups; or a rule ("head-tail", "shots", "frequency" or "per-class"); or NAME=IDS pairs as on the command
+            line.
         out: Folder of the run.
         every: Measure every N optimizer steps. It excludes ``budget``.
         budget: Measure so often that the added time stays within this fraction of the training time.

@@ -9,7 +9,9 @@ from gradlens.choices import DEFAULT_BUDGET
 from gradlens.tracking.errors import TrackError
 
 # The names of the group rules; any other text of --groups is NAME=IDS pairs.
-RULES = ("head-tail", "shots", "per-class")
+RULES = ("head-tail", "shots", "frequency", "per-class")
+# The endings of files that name the group of each class.
+GROUP_FILES = (".json", ".csv")
 
 
 @dataclass(frozen=True)
@@ -17,9 +19,9 @@ class TrackOptions:
     """Checked options of `gradlens track`.
 
     Attributes:
-        groups: "head-tail", "shots", "per-class" or NAME=IDS pairs; None = head-tail.
-        groups_from: ``ClassGroups.to_json()`` of another run, instead of ``groups``.
-        groups_source: Path of that run, for messages.
+        groups: "head-tail", "shots", "frequency", "per-class" or NAME=IDS pairs; None = head-tail.
+        groups_from: ``ClassGroups.to_json()`` of another run or of a file, instead of ``groups``.
+        groups_source: Path of that run or file, for messages.
         every: Measure every so many optimizer steps; None = as often as ``budget`` allows.
         budget: Fraction of the training time that measuring may take, if ``every`` is None.
         out: Folder of the run, as given.
@@ -43,6 +45,11 @@ class TrackOptions:
     update: bool = False
     strict: bool = False
     follows: bool = False
+
+    @property
+    def from_file(self) -> bool:
+        """Whether ``groups_from`` was read from a file. A file names classes, and the model says how many there are."""
+        return self.groups_source is not None and self.groups_source.suffix in GROUP_FILES
 
     @property
     def cadence(self) -> str:
@@ -86,11 +93,16 @@ def check_groups(text: str) -> None:
 
 
 def read_groups(run: Path) -> dict[str, object]:
-    """Returns the groups of another run as JSON.
+    """Returns the groups of another run, or of a file that names the group of each class, as JSON.
+
+    Args:
+        run: Folder of the run; or a file whose name ends in .json or .csv.
 
     Raises:
-        TrackError: The folder holds no run, or its groups cannot be used.
+        TrackError: The folder holds no run, or the groups cannot be used.
     """
+    if run.suffix in GROUP_FILES:
+        return _read_file(run)
     # Only the run's description is read: opening the whole run would import modules that the script has not imported yet.
     from gradlens.runlog.errors import RunError
     from gradlens.runlog.format.description import checked_meta
@@ -110,3 +122,16 @@ def read_groups(run: Path) -> dict[str, object]:
         return ClassGroups.from_json(meta.groups).to_json()
     except GroupsError as error:
         raise TrackError(f"--groups-from {run}: {error}") from error
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    from gradlens.class_ids import MOST_CLASSES, GroupsError
+    from gradlens.groups import ClassGroups
+
+    try:
+        groups = ClassGroups.from_file(path, MOST_CLASSES)
+        members = dict(zip(groups.names, groups.classes, strict=True))
+        # How many classes there are, the model says.
+        return ClassGroups(members, max(ids[-1] for ids in groups.classes) + 1, rule=groups.rule).to_json()
+    except GroupsError as error:
+        raise TrackError(f"--groups-from {error}") from error

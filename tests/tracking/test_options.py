@@ -42,7 +42,7 @@ def test_groups_that_can_be_read(text):
 
 @pytest.mark.parametrize("text", ["", "tails", "a", "a:0", "a=0,a=1", "a=0,b=0"])
 def test_other_groups_are_refused(text):
-    with pytest.raises(TrackError, match=r"^--groups: .*or one of the rules head-tail, shots, per-class"):
+    with pytest.raises(TrackError, match=r"^--groups: .*or one of the rules head-tail, shots, frequency, per-class"):
         check_groups(text)
 
 

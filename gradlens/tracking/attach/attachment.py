@@ -71,7 +71,9 @@ class Attachment:
         self.every_backward = self._owners.optimizer is None
         told = evidence.num_classes
         classes = told_by_data(options, loaders, evidence.labels) if told is None else Classes(told)
-        self.search = GroupSearch(options, classes.number, loaders, evidence.labels, known=classes.known)
+        self.search = GroupSearch(
+            options, classes.number, loaders, evidence.labels, known=classes.known, ignored=evidence.ignore_index
+        )
         self._groups: ClassGroups | None = None
         self._without_data: WithoutData | None = None
         self._classifier = MeasuredClassifier(evidence.anchors[0])

@@ -43,9 +43,10 @@ class DrawnSamples:
             claimed: [N] class ids of the dataset's samples.
             trained: [B] class ids that the script trains on: a batch, a part of it, or a batch several times (views).
         """
-        return any(_made_of(trained, claimed[at]) for at in self._indices(len(claimed)))
+        return any(_made_of(trained, claimed[at]) for at in self.indices(len(claimed)))
 
-    def _indices(self, size: int) -> Iterable[Ids]:
+    def indices(self, size: int) -> Iterable[Ids]:
+        """Yields the indices of the latest batches, the newest first, that fit a dataset of ``size`` samples."""
         import numpy as np
 
         for batch in reversed(self._batches):

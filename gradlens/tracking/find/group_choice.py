@@ -18,11 +18,20 @@ COMING = "; the model's output has"
 
 def needs_counts(options: TrackOptions) -> bool:
     """Says whether the groups depend on the class counts."""
-    return options.groups_from is None and options.groups in (None, "head-tail", "shots")
+    return options.groups_from is None and options.groups in (None, "head-tail", "shots", "frequency")
+
+
+def counts_tokens(options: TrackOptions) -> bool:
+    """Says whether the groups are head, middle and tail of a vocabulary by its counted tokens."""
+    return options.groups_from is None and options.groups == "frequency"
 
 
 def choose_groups(
-    options: TrackOptions, num_classes: int, counts: NDArray[np.int64] | None, counts_source: str | None
+    options: TrackOptions,
+    num_classes: int,
+    counts: NDArray[np.int64] | None,
+    counts_source: str | None,
+    ignored: int = -100,
 ) -> ClassGroups:
     """Returns the groups.
 
@@ -31,6 +40,7 @@ def choose_groups(
         num_classes: C, the number of classes of the logits. Groups that name their classes may have more, which come later.
         counts: [C] class counts; None if they are not known. Rules that need counts put classes without data into no group.
         counts_source: Where the counts were found, for the text of the rule.
+        ignored: The label that the loss ignores. It is no class.
 
     Raises:
         WrongUse: The groups in the options cannot be made from these counts.
@@ -39,12 +49,19 @@ def choose_groups(
         if options.groups == "per-class" and options.groups_from is None:
             return _per_class(num_classes, counts)
         if not needs_counts(options):
-            return over(_named(options), num_classes)
+            return _checked(options, over(_named(options), num_classes), num_classes)
         if counts is None:
             raise GroupsError("the class counts are not known")
+        if counts_tokens(options):
+            return _of_tokens(counts, ignored, f"counts from {counts_source}")
         return _by_counts(options.groups == "shots", counts, f"counts from {counts_source}")
     except GroupsError as error:
-        raise WrongUse(f"--groups {options.groups or 'head-tail'}: {error}") from error
+        text = (
+            f"--groups-from {options.groups_source}"
+            if options.from_file
+            else f"--groups {options.groups or 'head-tail'}"
+        )
+        raise WrongUse(f"{text}: {error}") from error
 
 
 def by_frequency(counts: NDArray[np.int64], of: str) -> ClassGroups:
@@ -73,7 +90,23 @@ def fit(options: TrackOptions, num_classes: int) -> bool:
     if needs_counts(options) or options.groups == "per-class":
         return True
     groups = _named(options)
-    return groups.num_classes == num_classes if options.groups_from is not None else groups.num_classes <= num_classes
+    exact = options.groups_from is not None and not options.from_file
+    return groups.num_classes == num_classes if exact else groups.num_classes <= num_classes
+
+
+def _of_tokens(counts: NDArray[np.int64], ignored: int, source: str) -> ClassGroups:
+    groups = ClassGroups.by_frequency(counts, without=[ignored])
+    members = dict(zip(groups.names, groups.classes, strict=True))
+    seen = f"{np.count_nonzero(counts):,} of {len(counts):,} ids seen"
+    return ClassGroups(members, len(counts), rule=f"{groups.rule}; {seen}, {source}")
+
+
+def _checked(options: TrackOptions, groups: ClassGroups, num_classes: int) -> ClassGroups:
+    """Returns the groups. Those of a file are made for the model that there is, so a class that it has not is a mistake."""
+    if options.from_file and groups.num_classes > num_classes:
+        last = max(ids[-1] for ids in groups.classes)
+        raise GroupsError(f"class {last} is unknown: ids of {num_classes} classes run from 0 to {num_classes - 1}")
+    return groups
 
 
 def _by_counts(shots: bool, counts: NDArray[np.int64], source: str) -> ClassGroups:
@@ -124,5 +157,7 @@ def _named(options: TrackOptions) -> ClassGroups:
         members = dict(zip(groups.names, groups.classes, strict=True))
         return ClassGroups(members, max(ids[-1] for ids in groups.classes) + 1, rule=groups.rule)
     groups = ClassGroups.from_json(options.groups_from)
+    if options.from_file:
+        return groups
     members = dict(zip(groups.names, groups.classes, strict=True))
     return ClassGroups(members, groups.num_classes, rule=f"as in {options.groups_source}: {groups.rule}")

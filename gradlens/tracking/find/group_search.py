@@ -22,13 +22,16 @@ from gradlens.groups import ClassGroups
 from gradlens.tracking.errors import WrongUse
 from gradlens.tracking.find.class_counts import ClassCounts, count_classes
 from gradlens.tracking.find.drawn_samples import DrawnSamples
-from gradlens.tracking.find.group_choice import by_frequency, choose_groups, needs_counts
+from gradlens.tracking.find.group_choice import by_frequency, choose_groups, counts_tokens, needs_counts
 from gradlens.tracking.find.label_counter import LabelCounter
 from gradlens.tracking.find.repeats import Repeats
+from gradlens.tracking.find.token_counts import count_tokens
 from gradlens.tracking.options import TrackOptions
 
 # The labels of this many backward passes are counted if the end of a pass over the data cannot be seen.
 COUNTED = 100
+# The tokens of this many backward passes are counted, if the data does not tell them: a batch has thousands.
+COUNTED_TOKENS = 20
 # The end of a pass is waited for if it has at most this many batches.
 LONGEST = 10_000
 # If the number of classes is not known, class ids below this are counted.
@@ -55,6 +58,7 @@ class GroupSearch:
         labels: Tensor,
         *,
         known: bool = True,
+        ignored: int = -100,
     ) -> None:
         """Reads the class counts if possible.
 
@@ -64,7 +68,9 @@ class GroupSearch:
             loaders: Loaders that may train, each with the samples that were drawn from it, the most likely first.
             labels: Labels of the first batch. Class counts that do not fit them belong to other data.
             known: Whether C is final.
+            ignored: The label that the loss ignores.
         """
+        self._ignored, self._tokens = ignored, counts_tokens(options)
         self.num_classes, self.known = num_classes, known
         self._counted = num_classes if known else max(num_classes, OPEN)
         self._counts_first = needs_counts(options) or (options.groups == "per-class" and not known)
@@ -79,7 +85,10 @@ class GroupSearch:
             if found is not None and fits(found, labels):
                 trains = loader
                 break
-        if found is not None and fits(found, labels):
+        tokens = self._counted_tokens(loaders, labels)
+        if tokens is not None:
+            self.counts, self._source = tokens.counts, tokens.source
+        elif found is not None and fits(found, labels) and (labels.ndim == 1 or not self._tokens):
             self.counts, self._source = found.counts, found.source
         elif (whole := _whole(labels, self._counted)) is not None:
             self.counts, self._source = whole, "the tensor that the labels are slices of"
@@ -90,6 +99,14 @@ class GroupSearch:
         # Not with several processes: they train on other labels, and must all count until the same moment.
         self._repeats: Repeats | None = None
         self._may_repeat = (trains is None or self._pass == 1) and processes() == 1
+
+    def _counted_tokens(
+        self, loaders: Sequence[tuple[DataLoader[Any], DrawnSamples]], labels: Tensor
+    ) -> ClassCounts | None:
+        if not self._tokens:
+            return None
+        found = (count_tokens(loader, drawn, labels, self.num_classes, self._ignored) for loader, drawn in loaders)
+        return next((each for each in found if each is not None), None)
 
     def offer(self, labels: Tensor, step: int, *, pass_over: bool) -> ClassGroups | None:
         """Returns the groups, or None while labels are counted.
@@ -116,11 +133,11 @@ class GroupSearch:
             seen = self._of_known(self._of_all(counter.counts()))
             assert seen is not None
             of = f"labels of the first {counter.batches} backward passes"
-            if not needs_counts(self._options):
-                return choose_groups(self._options, self.num_classes, seen, of)
+            if self._tokens or not needs_counts(self._options):
+                return choose_groups(self._options, self.num_classes, seen, of, self._ignored)
             return by_frequency(seen, of)
         if self.counts is not None or not self._counts_first:
-            return choose_groups(self._options, self.num_classes, self.counts, self._source)
+            return choose_groups(self._options, self.num_classes, self.counts, self._source, self._ignored)
         if counter is None:
             counter = self._counter = LabelCounter(self._counted)
             self._repeats = Repeats(labels, step, self._counted) if self._may_repeat else None
@@ -143,6 +160,8 @@ class GroupSearch:
     @property
     def _enough(self) -> int:
         """Number of backward passes after which counting ends in any case."""
+        if self._tokens:
+            return COUNTED_TOKENS
         return COUNTED if self._pass is None else max(COUNTED, PATIENCE * self._pass)
 
     @property
@@ -153,6 +172,11 @@ class GroupSearch:
     @property
     def waits(self) -> str:
         """Text for the user while labels are counted: which labels, and what happens after it."""
+        if self._tokens:
+            return (
+                f"from counting the tokens of the first {COUNTED_TOKENS} backward passes, as the training data does not tell "
+                "them; measured after it (--groups-from FILE measures from the start)"
+            )
         span = f"a first pass or {COUNTED} backward passes" if self._pass is None else "the first pass over the data"
         return (
             f"from counting the labels of {span}, as the training data does not tell its class counts; measured after it "
@@ -178,6 +202,8 @@ class GroupSearch:
     def unfinished(self) -> str:
         """Returns the line for a training that ended while its labels were counted. It says which option to add."""
         text = "training ended while its labels were being counted, so nothing was measured"
+        if self._tokens:
+            return f"{text}; give the groups with --groups-from FILE"
         counts = np.zeros(0, dtype=np.int64) if self._counter is None else self._counter.counts()
         try:
             groups = choose_groups(self._options, len(counts), counts, "")

@@ -92,9 +92,9 @@ def _rows_of(dataset: Any) -> Iterator[tuple[Sequence[Ids], str]]:
         known = [each for each in TOKENS if each in dataset.column_names]
         readers += [(f"column {each!r}", lambda each=each: dataset[each]) for each in known]  # type: ignore[misc]
     for source, read in readers:
-        rows = _as_rows(read, dataset)
-        if rows is not None:
-            yield rows, source
+        found = _as_rows(read, dataset)
+        if found is not None:
+            yield found, source
 
 
 def _as_rows(read: Callable[[], Any], dataset: Any) -> Sequence[Ids] | None:

@@ -14,10 +14,22 @@ GRAMMAR = (
 )
 # No task has so many classes.
 MOST_CLASSES = 1_000_000
+# The log gives these names to vectors that are no groups.
+RESERVED = frozenset({"all", "rest", "update"})
 
 
 class GroupsError(ValueError):
     """The given groups cannot be used. The message names the wrong value and the fix."""
+
+
+def check_name(name: str) -> None:
+    """Raises GroupsError if a group cannot have this name."""
+    if not isinstance(name, str) or not name.strip():
+        raise GroupsError(f"group name {name!r} is not a non-empty text; give every group a name")
+    if name in RESERVED:
+        raise GroupsError(f"group name {name!r} is reserved ({', '.join(sorted(RESERVED))}); choose another")
+    if "/" in name:
+        raise GroupsError(f"group name {name!r} holds '/', which separates loss component and group; choose another")
 
 
 def checked_ids(name: str, ids: Iterable[Any]) -> set[int]:

@@ -12,19 +12,12 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.class_ids import GRAMMAR, GroupsError, checked_counts, checked_ids, parsed_range, ranges_text
+from gradlens.class_ids import GRAMMAR, GroupsError, check_name, checked_ids, parsed_range, ranges_text
+from gradlens.classes.attribute import checked_attribute, checked_values, counted_values, ids_of_values
 from gradlens.classes.frequency import HEAD, TAIL, by_frequency, rule_of
 from gradlens.classes.group_file import read_group_file
+from gradlens.classes.shots import by_shots, head_and_tail
 from gradlens.shown import ShownInNotebooks
-
-# Many-shot classes have more than 100 images, few-shot classes fewer than 20 (Kang et al. 2020; the same in SADE, LIFT and PaCo).
-MANY_ABOVE = 100
-FEW_BELOW = 20
-# The fraction of classes that form the head if the paper's rule puts all classes on one side. CIFAR100-LT with imbalance
-# factor 100 has 70 head classes of 100.
-FALLBACK_HEAD = 0.7
-# The log gives these names to vectors that are no groups.
-RESERVED = frozenset({"all", "rest", "update"})
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -33,11 +26,16 @@ class ClassGroups(ShownInNotebooks):
 
     A class may be in no group. Its samples then count as untracked, and its gradient goes to ``rest``.
 
+    Groups may also be made of the values of another attribute of the samples (domain, language, annotator): see
+    ``of_attribute``. Everything that is said of classes then holds for these values.
+
     Attributes:
         names: Group names, in the order in which they are measured and drawn; by convention the head comes first.
         classes: For each group, its class ids in ascending order.
         num_classes: Number of classes C of the task; ids run from 0 to C - 1.
         rule: One sentence that says where the groups come from.
+        members: Name of the attribute whose values the groups are made of, such as "domain"; None for classes.
+        values: Names of these values, in the order of their ids; () if they have none.
 
     Example:
         >>> from gradlens import ClassGroups
@@ -47,24 +45,38 @@ class ClassGroups(ShownInNotebooks):
         ClassGroups(head: 0-2, tail: 3-4; 5 classes; by the paper's rule, head classes have at least 20 images)
         >>> ClassGroups.parse("odd=1+3,even=0+2", num_classes=4).names
         ('odd', 'even')
+        >>> ClassGroups.of_attribute("domain", ["photo", "sketch", "cartoon"], {"drawn": ["sketch", "cartoon"]})
+        ClassGroups(drawn: 1-2; 3 values of domain; given)
     """
 
     names: tuple[str, ...]
     classes: tuple[tuple[int, ...], ...]
     num_classes: int
     rule: str
+    members: str | None
+    values: tuple[str, ...]
 
-    def __init__(self, groups: Mapping[str, Iterable[int]], num_classes: int, *, rule: str = "given") -> None:
+    def __init__(
+        self,
+        groups: Mapping[str, Iterable[int]],
+        num_classes: int,
+        *,
+        rule: str = "given",
+        members: str | None = None,
+        values: Sequence[str] = (),
+    ) -> None:
         """Checks and stores the groups.
 
         Args:
             groups: Group name -> class ids.
             num_classes: Number of classes C.
             rule: One sentence that says where the groups come from.
+            members: Name of an attribute; the ids are those of its values then.
+            values: [C] names of these values.
 
         Raises:
             GroupsError: There is no group, a group is empty, an id is outside 0..C-1, an id is in two groups, a name is
-                reserved or holds "/", or an argument has the wrong type.
+                reserved or holds "/", the values' names are not C different texts, or an argument has the wrong type.
         """
         classes, given = cast(Any, num_classes), cast(Any, groups)
         if not isinstance(classes, Integral) or classes < 1:
@@ -76,9 +88,9 @@ class ClassGroups(ShownInNotebooks):
         if not groups:
             raise GroupsError(f"no groups given; write {GRAMMAR}")
         owner: dict[int, str] = {}
-        members: dict[str, tuple[int, ...]] = {}
+        found: dict[str, tuple[int, ...]] = {}
         for name, ids in groups.items():
-            _check_name(name)
+            check_name(name)
             unique = sorted(checked_ids(name, ids))
             if not unique:
                 raise GroupsError(f"group {name!r} is empty; give it at least one class id or leave it out")
@@ -93,11 +105,13 @@ class ClassGroups(ShownInNotebooks):
                         f"class {c} is in both {owner[c]!r} and {name!r}; groups must not overlap, so leave it in one"
                     )
                 owner[c] = name
-            members[name] = tuple(unique)
-        object.__setattr__(self, "names", tuple(members))
-        object.__setattr__(self, "classes", tuple(members.values()))
+            found[name] = tuple(unique)
+        object.__setattr__(self, "names", tuple(found))
+        object.__setattr__(self, "classes", tuple(found.values()))
         object.__setattr__(self, "num_classes", int(num_classes))
         object.__setattr__(self, "rule", rule)
+        object.__setattr__(self, "members", checked_attribute(members))
+        object.__setattr__(self, "values", checked_values(values, int(num_classes)))
 
     @classmethod
     def head_tail(cls, class_counts: Sequence[int] | NDArray[Any]) -> Self:
@@ -112,21 +126,8 @@ class ClassGroups(ShownInNotebooks):
         Raises:
             GroupsError: There are fewer than two classes, or the counts are not non-negative numbers.
         """
-        counts = checked_counts(class_counts)
-        if len(counts) < 2:
-            raise GroupsError("head and tail need at least two classes; use ClassGroups.per_class(1) for one")
-        head = np.flatnonzero(counts >= FEW_BELOW)
-        rule = f"by the paper's rule, head classes have at least {FEW_BELOW} images"
-        if len(head) in (0, len(counts)):
-            by_frequency = np.argsort(-counts, kind="stable")
-            size = min(max(round(FALLBACK_HEAD * len(counts)), 1), len(counts) - 1)
-            head = by_frequency[:size]
-            side = "fewer" if counts.max() < FEW_BELOW else "more"
-            rule = (
-                f"70/30 by count, as the paper's rule separates nothing: every class has {FEW_BELOW} images or {side}"
-            )
-        tail = np.setdiff1d(np.arange(len(counts)), head)
-        return cls({"head": head.tolist(), "tail": tail.tolist()}, len(counts), rule=rule)
+        members, rule = head_and_tail(class_counts)
+        return cls(members, len(class_counts), rule=rule)
 
     @classmethod
     def shots(cls, class_counts: Sequence[int] | NDArray[Any]) -> Self:
@@ -138,14 +139,8 @@ class ClassGroups(ShownInNotebooks):
         Raises:
             GroupsError: The counts are not non-negative numbers.
         """
-        counts = checked_counts(class_counts)
-        parts = {
-            "many": np.flatnonzero(counts > MANY_ABOVE),
-            "medium": np.flatnonzero((counts >= FEW_BELOW) & (counts <= MANY_ABOVE)),
-            "few": np.flatnonzero(counts < FEW_BELOW),
-        }
-        rule = f"shots: many > {MANY_ABOVE}, medium {FEW_BELOW}-{MANY_ABOVE}, few < {FEW_BELOW} images"
-        return cls({name: ids.tolist() for name, ids in parts.items() if len(ids)}, len(counts), rule=rule)
+        members, rule = by_shots(class_counts)
+        return cls(members, len(class_counts), rule=rule)
 
     @classmethod
     def by_frequency(
@@ -198,6 +193,32 @@ class ClassGroups(ShownInNotebooks):
         return cls({str(c): [c] for c in range(num_classes)}, num_classes, rule="every class by itself")
 
     @classmethod
+    def of_attribute(
+        cls, attribute: str, values: int | Sequence[str], groups: Mapping[str, Iterable[int | str]] | None = None
+    ) -> Self:
+        """Makes groups of the values of an attribute of the samples, for ``Lens.backward(loss, labels, members=...)``.
+
+        Args:
+            attribute: Its name, such as "domain".
+            values: The names of the values 0, 1, ..., or how many values there are.
+            groups: Group name -> values, by id or by name. By default each value is a group.
+
+        Raises:
+            GroupsError: The attribute has no name, the values are no different texts, or the groups are not valid.
+        """
+        count, names = counted_values(values)
+        if groups is None:
+            alone = {name: [at] for at, name in enumerate(names or map(str, range(count)))}
+            return cls(alone, count, rule="every value by itself", members=attribute, values=names)
+        given = {name: ids_of_values(name, found, names) for name, found in groups.items()}
+        return cls(given, count, members=attribute, values=names)
+
+    @property
+    def units(self) -> str:
+        """What the groups are made of, as text: "classes", or "values of domain"."""
+        return "classes" if self.members is None else f"values of {self.members}"
+
+    @classmethod
     def parse(cls, text: str, num_classes: int) -> Self:
         """Reads groups from text such as ``head=0-69,tail=70-99``. Ranges include both ends.
 
@@ -242,7 +263,8 @@ class ClassGroups(ShownInNotebooks):
     def to_json(self) -> dict[str, Any]:
         """Returns a JSON object. ``from_json`` makes equal groups from it."""
         groups = {name: list(ids) for name, ids in zip(self.names, self.classes, strict=True)}
-        return {"num_classes": self.num_classes, "rule": self.rule, "groups": groups}
+        of_attribute = {} if self.members is None else {"members": self.members, "values": list(self.values)}
+        return {"num_classes": self.num_classes, "rule": self.rule, "groups": groups, **of_attribute}
 
     @classmethod
     def from_json(cls, obj: Mapping[str, Any]) -> Self:
@@ -252,7 +274,13 @@ class ClassGroups(ShownInNotebooks):
             GroupsError: A key is missing, or the groups are not valid.
         """
         try:
-            return cls(obj["groups"], int(obj["num_classes"]), rule=str(obj.get("rule", "given")))
+            return cls(
+                obj["groups"],
+                int(obj["num_classes"]),
+                rule=str(obj.get("rule", "given")),
+                members=obj.get("members"),
+                values=obj.get("values", ()),
+            )
         except (KeyError, TypeError, AttributeError) as error:
             raise GroupsError(
                 f"not a description of class groups: {error!r}; expected keys 'groups' and 'num_classes'"
@@ -264,13 +292,4 @@ class ClassGroups(ShownInNotebooks):
     def __repr__(self) -> str:
         shown = [f"{n}: {ranges_text(ids)}" for n, ids in zip(self.names[:6], self.classes[:6], strict=True)]
         more = f", ... {len(self) - 6} more" if len(self) > 6 else ""
-        return f"ClassGroups({', '.join(shown)}{more}; {self.num_classes} classes; {self.rule})"
-
-
-def _check_name(name: str) -> None:
-    if not isinstance(name, str) or not name.strip():
-        raise GroupsError(f"group name {name!r} is not a non-empty text; give every group a name")
-    if name in RESERVED:
-        raise GroupsError(f"group name {name!r} is reserved ({', '.join(sorted(RESERVED))}); choose another")
-    if "/" in name:
-        raise GroupsError(f"group name {name!r} holds '/', which separates loss component and group; choose another")
+        return f"ClassGroups({', '.join(shown)}{more}; {self.num_classes} {self.units}; {self.rule})"

@@ -17,6 +17,7 @@ from gradlens import marks
 from gradlens.analysis.kept_overview import keep_at_close
 from gradlens.batch.anchors import row_tensors
 from gradlens.batch.loss_scale import SCALE, ScaleListener, warn_that_scale_is_unknown
+from gradlens.batch.members import member_ids
 from gradlens.batch.rows import dense_labels
 from gradlens.distributed import agreement_for, unwrapped
 from gradlens.groups import ClassGroups
@@ -98,8 +99,7 @@ class Lens:
 
         Raises:
             TypeError: The model, the groups or the optimizer are of another type.
-            ValueError: ``every`` and ``budget`` are both given or out of range, the engine is unknown, the class counts do not
-                fit the number of classes, or no parameter has requires_grad.
+            ValueError: An argument is out of range, ``every`` and ``budget`` are both given, or no parameter has requires_grad.
             RunError: The folder cannot be used.
             TeamError: Other processes train the same model, and it cannot be measured with them.
         """
@@ -148,6 +148,7 @@ class Lens:
         *,
         ignore_index: int = -100,
         logits: Tensor | None = None,
+        members: Tensor | Sequence[str] | None = None,
         retain_graph: bool = False,
     ) -> None:
         """Does what ``loss.backward()`` does. If the step is to be measured, measures it, too.
@@ -155,15 +156,15 @@ class Lens:
         Args:
             loss: A scalar. Or a dict of named components: their sum is differentiated, and the log has vectors for each.
             labels: [B] class ids (or [B, T] for tokens), or [B, C] class masses.
-            outputs: The tensors whose rows are the samples. By default the model's outputs since the last backward pass, if
-                their rows fit the labels.
+            outputs: The tensors whose rows are the samples. By default the model's outputs since the last backward pass.
             ignore_index: The label of rows that are no samples.
             logits: [B, c] scores of the first c classes, from which loss and accuracy of each group are computed. By default
                 the first of ``outputs`` with a column for each class.
+            members: [B] or [B, T] values, by id or by name, of the attribute that the groups are made of.
             retain_graph: Keeps the graph for the backward pass of another loss, like torch's argument.
 
         Raises:
-            LabelsError: The labels fit no output or hold an unknown class id, or the loss does not depend on the outputs.
+            LabelsError: The labels or members fit no output or hold an unknown id, or the loss does not depend on the outputs.
             TypeError: A loss is no tensor.
             ValueError: There are no components, or one of several is no scalar.
         """
@@ -174,12 +175,15 @@ class Lens:
             self._stepper.plain(backward)
             return
         seen = self._stepper.arming.take_outputs()
-        if self._closed:  # a signal handler has just closed the lens
+        if self._closed:  # by a signal handler, just now
             self._stepper.plain(backward)
             return
         chosen = seen if outputs is None else [outputs] if isinstance(outputs, Tensor) else list(outputs)
         anchors = row_tensors(chosen, dense_labels(labels))
-        labelled = LabelledPass(losses, anchors, labels, names, ignore_index, logits=logits, retains=retain_graph)
+        values = member_ids(members, self._groups)
+        labelled = LabelledPass(
+            losses, anchors, labels, names, ignore_index, logits=logits, retains=retain_graph, members=values
+        )
         self._stepper.measure(labelled, backward)
 
     @property

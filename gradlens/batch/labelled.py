@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
+from gradlens.batch.members import member_rows
 from gradlens.batch.rows import AnchorRows, RowsByGroup, group_rows
 from gradlens.batch.scores import group_scores
 from gradlens.groups import ClassGroups
@@ -46,6 +47,7 @@ class Labelled:
             same labels counts the samples already (an auxiliary head). It is less than 1 if several anchors divide the labels
             of one sample.
         terms: Loss calls with their own labels. The rest of the gradient at the anchor is attributed by ``labels``.
+        members: Values of the attribute that the groups are made of, from ``member_ids``; None if they are made of classes.
     """
 
     anchor: Tensor
@@ -54,6 +56,7 @@ class Labelled:
     class_dim: int | None = None
     share: float | Tensor = 1.0
     terms: tuple[LossTerm, ...] = ()
+    members: Tensor | None = None
 
 
 def rows_of(labelled: Sequence[Labelled], groups: ClassGroups) -> RowsByGroup:
@@ -106,6 +109,8 @@ def outside(rows: RowsByGroup) -> RowsByGroup:
 
 def _part(item: Labelled, groups: ClassGroups) -> AnchorRows:
     def rows(labels: Tensor, ignore_index: int) -> RowsByGroup:
+        if item.members is not None:
+            return member_rows(item.members, labels, groups, item.anchor, ignore_index, class_dim=item.class_dim)
         return group_rows(labels, groups, item.anchor, ignore_index, class_dim=item.class_dim)
 
     terms = tuple((term.edge, rows(term.labels, term.ignore_index)) for term in item.terms)

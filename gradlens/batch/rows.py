@@ -81,12 +81,15 @@ def group_rows(
             targets then have their classes in the last dimension of [R, C], and otherwise in dimension 1.
 
     Raises:
-        LabelsError: The labels are neither integers nor floats, their shape does not fit, or a class id is unknown.
+        LabelsError: The labels are neither integers nor floats, their shape does not fit, or a class id is unknown; or the
+            groups are not made of classes (see ``gradlens.batch.members``).
     """
     labels = dense_labels(labels)
-    dtype = torch.promote_types(anchor.dtype.to_real(), torch.float32)
+    if groups.members is not None:
+        raise LabelsError(not_of_classes(groups))
     if not labels.is_floating_point():
-        return _hard_rows(labels, groups, anchor, dtype, ignore_index, class_dim)
+        return rows_of_ids(labels, groups, anchor, ignore_index, class_dim)
+    dtype = torch.promote_types(anchor.dtype.to_real(), torch.float32)
     mass, weights = _soft_mass(labels, groups, anchor, class_dim)
     counts = mass.reshape(-1, len(groups)).sum(0)
     flat = weights.reshape(-1, len(groups))
@@ -98,6 +101,14 @@ def group_rows(
         untracked=float(left[left > ROUNDING].sum()),
         index=index,
         class_dim=class_dim,
+    )
+
+
+def not_of_classes(groups: ClassGroups) -> str:
+    """Returns the message for groups of an attribute's values, of which labels tell nothing."""
+    return (
+        f"the groups are made of {groups.units}, not of classes, and it was not said which value each sample has; say it: "
+        f"lens.backward(loss, labels, members={groups.members})"
     )
 
 
@@ -117,9 +128,11 @@ def dense_labels(labels: object) -> Tensor:
     return labels
 
 
-def _hard_rows(
-    labels: Tensor, groups: ClassGroups, anchor: Tensor, dtype: torch.dtype, ignore_index: int, class_dim: int | None
+def rows_of_ids(
+    labels: Tensor, groups: ClassGroups, anchor: Tensor, ignore_index: int, class_dim: int | None
 ) -> RowsByGroup:
+    """Assigns rows to groups by their ids of classes (or of an attribute's values); see ``group_rows``."""
+    dtype = torch.promote_types(anchor.dtype.to_real(), torch.float32)
     # NumPy is used here, because its calls on small arrays take a third of the time that torch's take.
     group = _groups_of(labels, groups, anchor, ignore_index, class_dim)  # [N]
     found = np.bincount(group + 1, minlength=len(groups) + 1).tolist()
@@ -143,7 +156,8 @@ def _groups_of(
         raise LabelsError(f"labels have dtype {labels.dtype}; class ids must be integers (call labels.long())")
     _check_shape(labels.shape, anchor.shape, class_dim)
     ids = labels.detach().to("cpu", torch.int64)  # the synchronisation
-    if labels.shape == anchor.shape and labels.ndim > 1 and groups.num_classes in (labels.shape[1], labels.shape[-1]):
+    square = labels.shape == anchor.shape and labels.ndim > 1 and groups.members is None
+    if square and groups.num_classes in (labels.shape[1], labels.shape[-1]):
         _refuse_indicators(ids)
     flat: NDArray[np.int64] = ids.reshape(-1).numpy()
     table, classes = groups.of_class(), groups.num_classes
@@ -153,6 +167,11 @@ def _groups_of(
     ignored = flat == ignore_index
     known = (flat >= 0) & (flat < classes) & ~ignored
     wrong = flat[~known & ~ignored]
+    if wrong.size and groups.members is not None:
+        raise LabelsError(
+            f"members hold {int(wrong[0])}, which is no value of {groups.members}: the groups are over {classes} values, ids 0 "
+            f"to {classes - 1}; correct the members, or the number of values"
+        )
     if wrong.size:
         raise LabelsError(
             f"label {int(wrong[0])} is no class id: the groups are over {classes} classes, ids 0 to "

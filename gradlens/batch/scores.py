@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gradlens.batch.member_scores import member_scores
 from gradlens.batch.rows import RowsByGroup, classes_within
 from gradlens.groups import ClassGroups
 
@@ -26,8 +27,11 @@ def group_scores(
         rows: Which rows belong to which group.
         groups: K groups over C classes.
         logits: [*R, c] logits of the first c classes, used instead of an anchor: the classifier does not know the other
-            classes yet.
+            classes yet. Groups that are not made of classes do not tell C, so there only these hold the logits, or an anchor
+            whose class dimension is known.
     """
+    if groups.members is not None:
+        return member_scores(anchors[0] if logits is None and rows.class_dim is not None else logits, labels, rows)
     with torch.no_grad():
         shape = rows.weights.shape[:-1]
         candidates = anchors if logits is None else [_widened(logits, groups.num_classes)]

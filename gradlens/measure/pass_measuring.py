@@ -77,7 +77,7 @@ class PassMeasuring:
             self._preflight.repeat(losses, anchors, meter.params)
         meter.measure(
             losses, anchors, labelled.labels, rows, once, check=check, rounding=max(rounding, self._preflight.rounding),
-            logits=labelled.logits, taken=labelled.taken, retains=labelled.retains,
+            logits=labelled.scored, taken=labelled.taken, retains=labelled.retains,
         )  # fmt: skip
         self.steps += first
         self._end(state)

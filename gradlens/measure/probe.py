@@ -73,6 +73,11 @@ def probe(
         array([21.,  3.])
     """
     begun = time.perf_counter()
+    if groups.members is not None:
+        raise LabelsError(
+            f"the groups are made of {groups.units}, and a probe reads labels only; give groups of classes: "
+            "lens.probe(batches, ClassGroups.per_class(10))"
+        )
     layout = Layout.of(model)
     at = layout.trainable()
     if not at:

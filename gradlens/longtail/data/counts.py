@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlens.groups import FEW_BELOW
+from gradlens.classes.shots import FEW_BELOW
 from gradlens.longtail.errors import LongTailError
 
 Counts = NDArray[np.int64]

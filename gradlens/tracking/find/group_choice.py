@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradlens.class_ids import MOST_CLASSES, GroupsError
-from gradlens.groups import FEW_BELOW, ClassGroups
+from gradlens.classes.shots import FEW_BELOW
+from gradlens.groups import ClassGroups
 from gradlens.tracking.errors import WrongUse
 from gradlens.tracking.options import TrackOptions
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from gradlens.analysis.distortion import distortion
     from gradlens.groups import ClassGroups
     from gradlens.lens import Lens
-    from gradlens.marks import mark, phase
+    from gradlens.marks import log, mark, phase
     from gradlens.measure.group_gradients import group_gradients
     from gradlens.measure.probe import probe
     from gradlens.metrics.measurement import Measurement
@@ -25,6 +25,7 @@ __all__ = [
     "Run",
     "distortion",
     "group_gradients",
+    "log",
     "mark",
     "observe",
     "phase",
@@ -39,6 +40,7 @@ _HOMES = {
     "Run": "gradlens.runlog",
     "distortion": "gradlens.analysis.distortion",
     "group_gradients": "gradlens.measure.group_gradients",
+    "log": "gradlens.marks",
     "mark": "gradlens.marks",
     "observe": "gradlens.tracking.observe",
     "phase": "gradlens.marks",

@@ -31,12 +31,13 @@ from gradlens.measure.probe import probe
 from gradlens.measure.recorder import Recorder
 from gradlens.measure.stepper import Stepper
 from gradlens.metrics.measurement import Measurement
+from gradlens.reported.notes import Notes
 from gradlens.runlog.writing.start import open_run
 
 T = TypeVar("T")
 
 
-class Lens:
+class Lens(Notes):
     """Measures what each group of classes contributes to the gradient, while the training loop runs as usual.
 
     It measures the gradient that the backward passes leave in ``.grad``: after accumulation over micro-batches, before
@@ -239,22 +240,6 @@ class Lens:
         for number, item in enumerate(epochs):
             self.epoch = item if isinstance(item, int) else number
             yield item
-
-    def phase(self, name: str) -> None:
-        """Begins a phase of the training, such as "II". Figures show it as a band."""
-        self.event("phase", name=name)
-
-    def mark(self, text: str) -> None:
-        """Marks the current step with a text. Figures show it."""
-        self.event("mark", text=text)
-
-    def evaluation(self, **numbers: Any) -> None:
-        """Logs the results of an evaluation, such as ``split="test", head=71.2, tail=12.0, overall=53.4`` (in percent)."""
-        self.event("evaluation", **({"epoch": self.epoch} | numbers))
-
-    def event(self, kind: str, **facts: Any) -> None:
-        """Logs an event of any kind at the current step."""
-        self._recorder.event(kind, self.step, **facts)
 
     def probe(
         self, batches: Iterable[Any], groups: ClassGroups | None = None, *, label: str | None = None

@@ -1,13 +1,17 @@
-"""``gradlens.phase`` and ``gradlens.mark``: a script names phases and moments, and every active lens logs them.
+"""``gradlens.phase``, ``mark`` and ``log``: a script names phases and moments and reports numbers; every active lens logs them.
 
-A script may call both always: without an active lens they do nothing, except that ``gradlens track`` keeps them for its lens.
+A script may call them always: without an active lens they do nothing, except that ``gradlens track`` keeps them for its lens.
 This file knows which lenses of the process are active.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from gradlens.guards.warning import GradlensWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,11 +33,23 @@ class ActiveLens(Protocol):
     def mark(self, text: str) -> None:
         """Logs a text at this moment."""
 
+    def log(self, step: int | None = None, **values: Any) -> None:
+        """Logs numbers at a step."""
+
+
+class _Early(NamedTuple):
+    """What was marked while no lens was active."""
+
+    kind: str
+    tell: Callable[[ActiveLens], None]
+
 
 _lenses: list[ActiveLens] = []
-# What was marked while no lens was active, if anybody wants it: kinds and names, the newest.
-_early: deque[tuple[str, str]] | None = None
+# What was marked while no lens was active, if anybody wants it, the newest.
+_early: deque[_Early] | None = None
 EARLY = 1000
+# Whether it was said that nobody keeps logged values.
+_said = False
 
 
 def enter(lens: ActiveLens) -> None:
@@ -57,7 +73,9 @@ def keep_early() -> Callable[[], None]:
 
     def end() -> None:
         global _early
-        _early = None
+        left, _early = _early, None
+        if any(early.kind == "log" for early in left or ()):
+            _say_not_kept()
 
     return end
 
@@ -65,8 +83,7 @@ def keep_early() -> Callable[[], None]:
 def catch_up(lens: ActiveLens) -> None:
     """Logs in a lens that has begun what was marked before it."""
     while _early:
-        kind, name = _early.popleft()
-        lens.phase(name) if kind == "phase" else lens.mark(name)
+        _early.popleft().tell(lens)
 
 
 def phase(name: str) -> None:
@@ -78,10 +95,7 @@ def phase(name: str) -> None:
         >>> import gradlens
         >>> gradlens.phase("II")  # figures draw the steps from here on as a band of this name
     """
-    if not _lenses and _early is not None:
-        _early.append(("phase", name))
-    for lens in _lenses:
-        lens.phase(name)
+    _tell("phase", lambda lens: lens.phase(name))
 
 
 def mark(text: str) -> None:
@@ -91,10 +105,66 @@ def mark(text: str) -> None:
         >>> import gradlens
         >>> gradlens.mark("new data")  # figures draw a line of this name here
     """
+    _tell("mark", lambda lens: lens.mark(text))
+
+
+def log(step: int | None = None, **values: Any) -> None:
+    """Logs numbers of the training itself in every active lens: a validation loss, a learning rate.
+
+    They stand in the run beside what was measured (``Run.logged``), in reports and in the dashboard. Without a lens nothing is
+    kept, which a GradlensWarning says once. Under ``gradlens track``, values that are logged before its lens begins get its
+    first step.
+
+    A tensor may have one element. On a CPU it is read at once. From a GPU it is copied without waiting for the device, and read
+    when it has arrived; on other devices ``log`` waits for it. In several processes only the first one writes.
+
+    Args:
+        step: The optimizer step that the values belong to; None = the current one.
+        **values: Name -> value. A value that is not finite is logged as NaN. ``log(**{"val/loss": 0.3})`` takes any name.
+
+    Raises:
+        TypeError: The step is no whole number, or a value is no single number.
+        ValueError: The step is negative, or a name is empty, too long or cannot be printed.
+
+    Example:
+        >>> import gradlens
+        >>> from gradlens import Run
+        >>> gradlens.log(val_loss=0.31, lr=0.05)  # doctest: +SKIP
+        >>> Run("runs/digits").logged_names  # this run has none
+        ()
+    """
+    from gradlens.reported.scalars import as_number, check
+
+    check(step, values)
+    if not _lenses and _early is not None:  # the script may change a tensor before there is a lens
+        values = {name: as_number(value) for name, value in values.items()}
+    if not _tell("log", partial(_log, step, values)):
+        _say_not_kept()
+
+
+def _log(step: int | None, values: dict[str, Any], lens: ActiveLens) -> None:
+    lens.log(step, **values)
+
+
+def _tell(kind: str, tell: Callable[[ActiveLens], None]) -> bool:
+    """Has every active lens do something, or keeps it for the first one to come. Returns False if nobody wants it."""
     if not _lenses and _early is not None:
-        _early.append(("mark", text))
+        _early.append(_Early(kind, tell))
+        return True
     for lens in _lenses:
-        lens.mark(text)
+        tell(lens)
+    return bool(_lenses)
+
+
+def _say_not_kept() -> None:
+    global _said
+    if not _said:
+        _said = True
+        warnings.warn(
+            "gradlens.log keeps nothing: no lens measures this training; run it with `gradlens track`, or inside a gradlens.Lens",
+            GradlensWarning,
+            stacklevel=3,
+        )
 
 
 def measured(params: Callable[[], Iterable[Tensor]], unless: ActiveLens | None) -> bool:

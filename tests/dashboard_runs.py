@@ -71,7 +71,7 @@ def rewrite(run: Path, **facts: object) -> None:
     write_meta(run, RunMeta.from_json({**read_meta(run).to_json(), **facts}))
 
 
-def log(run: Path, **event: object) -> None:
-    """Adds an event to a finished run."""
-    with open(run / "events.jsonl", "ab") as file:
-        file.write(line_of({"time": 0.0, "session": 0, **event}, read_meta(run).id))
+def log(run: Path, file: str = "events.jsonl", **event: object) -> None:
+    """Adds an event to a finished run, or a line to another of its files."""
+    with open(run / file, "ab") as lines:
+        lines.write(line_of({"time": 0.0, "session": 0, **event}, read_meta(run).id))

@@ -20,7 +20,7 @@ from gradlens.figures._lines import Options
 from gradlens.figures._names import Style, style_of, whole_style
 from gradlens.figures._notices import notices
 from gradlens.figures._overlay import evaluated_names, evaluations, overlay
-from gradlens.figures._quantities import other_quantities, quantity_curves
+from gradlens.figures._quantities import logged_curves, other_quantities, quantity_curves
 from gradlens.figures._shares import class_shares, group_classes, measured_shares, shares
 from gradlens.figures._sheet import Sheet
 from gradlens.figures._theme import DARK, LIGHT, FigureError, Theme, theme_of
@@ -51,6 +51,7 @@ __all__ = [
     "group_classes",
     "layer_curves",
     "layer_heatmap",
+    "logged_curves",
     "losses",
     "measured_shares",
     "norms",

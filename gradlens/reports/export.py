@@ -35,6 +35,9 @@ def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = 
     - NAME/GROUP: the quantities of the catalogue; and cosine/, norm/ and share/ for all other vectors;
     - gram/A:B: the inner products.
 
+    What the training logged itself goes into a second file beside it (NAME-logged.csv), if there is any: step, time, name, value.
+    TensorBoard gets it as logged/NAME.
+
     Absent values are empty, and so is a cosine or share of a gradient that is zero. A value that was measured and is not finite
     is NaN (an inner product: inf). Layers and probes are not exported (``Run`` reads them). TensorBoard gets the scalars without
     the inner products, at their step and time.
@@ -55,16 +58,20 @@ def export(run: Run, to: str, out: str | os.PathLike[str], *, overwrite: bool = 
     writers: dict[str, Callable[[Run, Path], None]] = {"parquet": _parquet, "csv": _csv, "tensorboard": _tensorboard}
     if to not in writers:
         raise RunError(f"cannot export to {to!r}; choose one of {', '.join(writers)}")
-    out = Path(out)
+    out, beside = Path(out), logged_beside(Path(out))
     named = ENDINGS.get(out.suffix.lower(), to)
     if named != to:
         raise RunError(f"{out} is named as {named}, and {to} was asked for; change the ending, or export to {named}")
     taken = any(out.iterdir()) if to == "tensorboard" and out.is_dir() else out.exists()
-    if taken and not overwrite:
-        raise RunError(f"{out} already exists; choose another file, or remove it first")
+    second = bool(run.logged_names) and to != "tensorboard"
+    for path in [path for path, is_taken in ((out, taken), (beside, second and beside.exists())) if is_taken]:
+        if not overwrite:
+            raise RunError(f"{path} already exists; choose another file, or remove it first")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         writers[to](run, out)
+        if second:
+            _logged(run, to, beside)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror or error}") from error
     return out
@@ -88,6 +95,11 @@ def format_of(to: str | None, out: Path | None) -> str:
             f"{out} ends in {ending}, which is no format; end it in .parquet or .csv, or say which with --to"
         )
     return ENDINGS[ending]
+
+
+def logged_beside(out: Path) -> Path:
+    """Returns the path of the second file of an export: what the training logged itself."""
+    return out.with_name(f"{out.stem}-logged{out.suffix}")
 
 
 def scalars(run: Run) -> Iterator[Column]:
@@ -170,6 +182,30 @@ def _csv(run: Run, out: Path) -> None:
             writer.write_table(part)
 
 
+def _logged(run: Run, to: str, out: Path) -> None:
+    """Writes what the training logged itself, a row for each value, in the order of the names."""
+    found = [(name, run.logged(name)) for name in run.logged_names]
+    names = [name for name, kept in found for _ in range(len(kept))]
+    steps, time, values = (
+        np.concatenate([getattr(kept, column) for _, kept in found]) for column in ("steps", "time", "values")
+    )
+    rows = {
+        "step": pa.array(steps),
+        "time": _numbers(time),
+        "name": pa.array(names, pa.string()),
+        "value": pa.array(values),
+    }
+    with _in_place_of(out) as temporary:
+        if to == "csv":
+            from pyarrow import csv
+
+            csv.write_csv(pa.table(rows), temporary)
+        else:
+            from pyarrow import parquet
+
+            parquet.write_table(pa.table(rows), temporary)
+
+
 def _tensorboard(run: Run, out: Path) -> None:
     try:
         from tensorboard.compat.proto.summary_pb2 import Summary
@@ -186,6 +222,12 @@ def _tensorboard(run: Run, out: Path) -> None:
             present = [(name, float(v[row])) for name, v, measured in columns if measured[row] or not np.isnan(v[row])]
             summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in present])
             writer.file_writer.add_summary(summary, step, at)
+        for name in run.logged_names:
+            kept = run.logged(name)
+            for step, at, number in zip(kept.steps.tolist(), kept.time.tolist(), kept.values.tolist(), strict=True):
+                writer.file_writer.add_summary(
+                    Summary(value=[Summary.Value(tag=f"logged/{name}", simple_value=number)]), step, at
+                )
         for phase in run.phases:
             writer.add_text("phase", phase.name, phase.start)
 

@@ -166,6 +166,8 @@ def _run(page: _Page, run: Run, *, alone: bool) -> str:
     if run.layers:
         draws.append(lambda: figures.layer_heatmap(run, theme=theme))
     draws += [lambda: figures.losses(run, theme=theme), lambda: figures.accuracies(run, theme=theme)]
+    if run.logged_names:
+        draws.append(lambda: figures.logged_curves(run, theme=theme))
     if run.has_update:
         draws.append(lambda: figures.update_cosines(run, theme=theme))
     if run.components:

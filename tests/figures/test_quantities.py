@@ -7,7 +7,10 @@ from gradlens import figures
 from gradlens.figures import FigureError
 from gradlens.figures._quantities import OWN_FIGURE, other_quantities, quantity_curves, quantity_of_a_group
 from gradlens.metrics.catalogue import QUANTITIES
+from gradlens.runlog import Run, RunWriter
 from tests.figures.pair import strong, subtitle
+from tests.made_runs import make_run
+from tests.runlog.made import measurement, meta
 
 
 def test_no_quantity_is_drawn_by_two_figures():
@@ -35,3 +38,27 @@ def test_only_quantities_of_a_group_can_be_asked_for(runs):
     for name in ("distortion", "conflict", "nose"):
         with pytest.raises(FigureError, match=f"quantity='{name}'; choose one of .*cosine"):
             figures.overlay(runs, name, "tail")
+
+
+def test_each_logged_name_has_a_panel(tmp_path):
+    writer = RunWriter(tmp_path / "run", meta())
+    for step in range(5):
+        writer.append(measurement(step))
+        writer.log(step, {"loss": 1 / (step + 1), "val<b>": 2.0 if step % 2 else float("nan")})
+    writer.log(9, {f"m{i}": i for i in range(12)})
+    writer.close()
+    run = Run(tmp_path / "run")
+    figure = figures.logged_curves(run)
+    assert [trace.name for trace in figure.data][:2] == ["loss", "val&lt;b&gt;"]
+    np.testing.assert_allclose(figure.data[0].y, [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5], rtol=1e-6)
+    assert figure.data[0].x.tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(figure.data[1].y, [np.nan, 2, np.nan, 2, np.nan])
+    assert figure.data[2].x.tolist() == [9]
+    assert len(figure.data) == 12
+    assert "the first 12 of 14 names" in subtitle(figure)
+
+
+def test_a_run_without_logged_values_says_so(tmp_path):
+    run = make_run(tmp_path / "run", steps=3)
+    (text,) = (note.text for note in figures.logged_curves(run).layout.annotations)
+    assert text.startswith("Nothing: gradlens.log(name=value)")

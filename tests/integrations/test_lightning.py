@@ -23,6 +23,11 @@ def test_lightning(script, tmp_path):
     assert run.groups.names == ("head", "tail")
     assert [evaluation["split"] for evaluation in run.evaluations] == ["val", "val"]
     assert 0 < run.evaluations[0]["val_acc"] <= 1
+    assert {"val_loss", "val_acc", "lr"} <= set(run.logged_names)
+    assert run.logged("val_loss").steps.tolist() == [4, 8]
+    found = [evaluation["val_loss"] for evaluation in run.evaluations]
+    assert run.logged("val_loss").values.tolist() == pytest.approx(found, rel=1e-12)
+    assert set(run.logged("lr").values.tolist()) == {0.05}
     assert callback.lens is None
 
 

@@ -22,6 +22,9 @@ def test_transformers(script, tmp_path):
     assert run.steps.tolist() == [2, 4]
     assert len(run.evaluations) == 2
     assert run.evaluations[0]["eval_loss"] > 0
+    found = [evaluation["eval_loss"] for evaluation in run.evaluations]
+    assert run.logged("eval_loss").values.tolist() == pytest.approx(found, rel=1e-12)
+    assert run.logged("eval_loss").steps.tolist() == [3, 6]
 
 
 @pytest.mark.slow

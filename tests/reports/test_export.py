@@ -115,3 +115,25 @@ def test_what_cannot_be_exported(run, tmp_path, monkeypatch):
     with pytest.raises(RunError, match=r"cannot write .*other\.csv: No space left"):
         export(run, "csv", tmp_path / "other.csv")
     assert not [path for path in tmp_path.iterdir() if "other" in path.name]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_what_the_training_logged_stands_in_a_second_file(tmp_path, kind):
+    writer = RunWriter(tmp_path / "run", meta())
+    writer.append(measurement(0))
+    writer.log(0, {"lr": 0.5})
+    writer.log(3, {"lr": 0.25, "val/loss": float("nan")})
+    writer.close()
+    run, out = Run(tmp_path / "run"), tmp_path / f"table.{kind}"
+    export(run, kind, out)
+    read = pandas.read_csv if kind == "csv" else pandas.read_parquet
+    assert len(read(out)) == 1
+    second = read(tmp_path / f"table-logged.{kind}")
+    assert second["name"].tolist() == ["lr", "lr", "val/loss"]
+    assert second["step"].tolist() == [0, 3, 3]
+    np.testing.assert_array_equal(second["value"], [0.5, 0.25, np.nan])
+    np.testing.assert_array_equal(second["time"][:2], run.logged("lr").time)
+    out.unlink()
+    with pytest.raises(RunError, match=rf"table-logged\.{kind} already exists"):
+        export(run, kind, out)
+    assert not out.exists()

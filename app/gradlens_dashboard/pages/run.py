@@ -72,6 +72,8 @@ elif part == "layers":
 elif part == "fit":
     show("losses", figures.losses.sheet)
     show("accuracies", figures.accuracies.sheet)
+    if run.logged_names:
+        show("logged", figures.logged_curves.sheet)
 elif part == "update":
     show("update", figures.update_cosines.sheet)
     log = choose_scale() if run.components else False

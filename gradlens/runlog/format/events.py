@@ -62,9 +62,12 @@ class EventFile:
     Attributes:
         path: The file.
         events: The events, in the order of the file.
+        taken: Number of lines that were taken.
         run: The run's id; None: lines need no checksum.
         unopened: Why the file could not be opened at the last refresh; None if it could.
     """
+
+    most = MOST_EVENTS
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -74,7 +77,7 @@ class EventFile:
 
     def _start_over(self) -> None:
         self.events: list[Event] = []
-        self.damaged = self.strange = self.surplus = 0
+        self.taken = self.damaged = self.strange = self.surplus = 0
         self._next: dict[int, int] = {}
         self._missing: dict[int, int] = {}
         self._offset = 0
@@ -93,7 +96,7 @@ class EventFile:
             "damaged lines are left out": self.damaged,
             "lines at a wrong place are left out": self.strange,
             "lines are missing": sum(missing.values()) - self.damaged,
-            f"lines beyond the first {MOST_EVENTS:,} are left out": self.surplus,
+            f"lines beyond the first {self.most:,} are left out": self.surplus,
         }
         found = [f"{self.path.name}: {count} {what}" for what, count in counts.items() if count > 0]
         return found if self.unopened is None else [self.unopened, *found]
@@ -134,7 +137,7 @@ class EventFile:
         return complete > 0
 
     def _add(self, line: bytes) -> None:
-        if len(self.events) >= MOST_EVENTS:
+        if self.taken >= self.most:
             self.surplus += 1
             return
         proven = intact(line, run_seed(self.run))
@@ -146,7 +149,11 @@ class EventFile:
         if not fine or proven is False or (proven is None and self.run is not None):
             self.damaged += 1
         elif self._in_place(event):
-            self.events.append(_sound(event))
+            self.taken += 1
+            self._keep(_sound(event))
+
+    def _keep(self, event: Event) -> None:
+        self.events.append(event)
 
     def _in_place(self, event: Event) -> bool:
         """Says whether a line comes after the last one of its session. Counts the lines that are missing between them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
 from gradlens.groups import ClassGroups
 from gradlens.metrics.gram import Floats
@@ -25,6 +27,34 @@ from gradlens.runlog.format.text_proof import BLANK, TEXT_KEY, intact, proven_te
 
 MOST_BYTES = 1 << 30
 PATTERN = re.compile(r"probes-(\d+)\.arrow")
+
+
+def probed(
+    step: int,
+    epoch: int | None,
+    names: Iterable[str],
+    gram: ArrayLike,
+    layers: ArrayLike | None,
+    counts: ArrayLike,
+    loss: ArrayLike,
+    correct: ArrayLike,
+    seconds: float,
+) -> Measurement:
+    """Returns the measurement of a probe that is made now; for the arguments see ``RunWriter.probe``."""
+    return Measurement(
+        step=int(step),
+        time=time.time(),
+        epoch=epoch,
+        names=tuple(names),
+        gram=np.array(gram, dtype=np.float64),
+        layers=None if layers is None else np.array(layers, dtype=np.float32),
+        counts=np.array(counts, dtype=np.float64),
+        loss=np.array(loss, dtype=np.float64),
+        correct=np.array(correct, dtype=np.float64),
+        residual=float("nan"),
+        total_loss=float(np.nansum(np.asarray(loss, dtype=np.float64))),
+        seconds=float(seconds),
+    )
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 # The files that a run's numbers and warnings are read from.
-RUN_FILE = re.compile(r"run\.json|events\.jsonl|measurements-\d+\.arrows|probes-\d+\.arrow")
+RUN_FILE = re.compile(r"run\.json|(?:events|logged)\.jsonl|measurements-\d+\.arrows|probes-\d+\.arrow")
 # Name of a file -> its size in bytes, and the times in nanoseconds of its last change and of the last change of its inode.
 Stamp = dict[str, tuple[int, int, int]]
 

@@ -11,12 +11,14 @@ from gradlens.runlog.errors import NotARun, RunError, RunTooNew
 from gradlens.runlog.format.description import FILE, RunMeta, checked_meta
 from gradlens.runlog.format.events import FILE as EVENTS
 from gradlens.runlog.format.events import EventFile, session_of
+from gradlens.runlog.format.logged import FILE as LOGGED
 from gradlens.runlog.format.names import SEGMENTS, place_of
 from gradlens.runlog.format.probes import PATTERN as PROBES
 from gradlens.runlog.format.probes import Probe, read_probe
 from gradlens.runlog.format.regular import reason
 from gradlens.runlog.reading.description import read_description
 from gradlens.runlog.reading.in_force import SegmentRows, place_in_run, prolonged, rows_in_force
+from gradlens.runlog.reading.logged import LoggedFile
 from gradlens.runlog.reading.segment import Segment
 
 
@@ -56,6 +58,7 @@ class RunFiles:
 
     def __post_init__(self) -> None:
         self.events = EventFile(self.folder / EVENTS)
+        self.logged = LoggedFile(self.folder / LOGGED)
         self._segments: dict[int, Segment] = {}
         self._probes: dict[str, Probe | None] = {}
         self._problems: list[str] = []
@@ -101,7 +104,8 @@ class RunFiles:
                 )
         present = {*self._names, *(segment.path.name for segment in segments)}
         found += [_missing(name, facts) for name, facts in self.meta.files.items() if name not in present]
-        found += self.events.problems(self.meta.files.get(EVENTS, {}).get("lines") or {})
+        for file in (self.events, self.logged):
+            found += file.problems(self.meta.files.get(file.path.name, {}).get("lines") or {})
         return tuple(dict.fromkeys(found))
 
     def starts(self) -> dict[int, int]:
@@ -148,6 +152,8 @@ class RunFiles:
             elif PROBES.fullmatch(name) and name not in self._probes:
                 change.other |= self._read_probe(name)
         change.other |= self.events.refresh(self.meta.id)
+        if LOGGED in self._names:
+            change.other |= self.logged.refresh(self.meta.id)
         rewritten = sum(segment.generation for segment in self._segments.values())
         changed = [self._refresh_segment(number) for number in sorted(self._segments)]
         rewritten -= sum(segment.generation for segment in self._segments.values())

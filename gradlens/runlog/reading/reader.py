@@ -21,6 +21,7 @@ from gradlens.runlog.format.description import RunMeta
 from gradlens.runlog.format.events import Event
 from gradlens.runlog.format.probes import Probe, probes_in_force
 from gradlens.runlog.reading.files import RunFiles
+from gradlens.runlog.reading.logged import HasLogged
 from gradlens.runlog.reading.recorded import Recorded
 from gradlens.runlog.reading.series import Series
 from gradlens.runlog.reading.share_distance import distance_of
@@ -29,7 +30,7 @@ from gradlens.runlog.reading.stored import FromColumn, FromEvents
 from gradlens.shown import ShownInNotebooks
 
 
-class Run(ShownInNotebooks):
+class Run(ShownInNotebooks, HasLogged):
     """Reads a run. Arrays are over the T measured steps, and float64 unless another dtype is named.
 
     A value is NaN if there is no number: if a group is absent, or if its gradient is not finite (see ``nonfinite``). A cosine or

@@ -148,10 +148,10 @@ class PartialWriteError(OSError):
 
 
 class EventSink:
-    """Appends events to events.jsonl, each in one write."""
+    """Appends lines to events.jsonl, or to another file of lines, each in one write."""
 
-    def __init__(self, folder: Path, run: str | None) -> None:
-        self._path = folder / EVENTS
+    def __init__(self, folder: Path, run: str | None, name: str = EVENTS) -> None:
+        self._path = folder / name
         self._run = run
         # Whether the last line may lack its end, after a kill or on a full disk. The next write adds the end first.
         self._torn = self._path.exists()

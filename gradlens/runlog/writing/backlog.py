@@ -6,19 +6,21 @@ import os
 import time
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog.format.description import FILE, RunMeta, write_meta
 from gradlens.runlog.format.events import FILE as EVENTS
-from gradlens.runlog.format.events import LINE
+from gradlens.runlog.format.logged import FILE as LOGGED
+from gradlens.runlog.format.logged import KIND
 from gradlens.runlog.format.probes import write_probe
 from gradlens.runlog.format.schema import RowLayout
-from gradlens.runlog.writing.append import EventSink, SegmentSink, SinkError
+from gradlens.runlog.writing.append import SegmentSink, SinkError
+from gradlens.runlog.writing.line_queue import LineQueue
 
 MOST_BYTES = 64 << 20
-MOST_EVENTS = 10_000
 MOST_PROBES = 16
 RETRY_SECONDS = 5.0
 # run.json is touched this often. Readers on other machines cannot see the process, and see by this that it is alive.
@@ -50,13 +52,12 @@ class Backlog:
         self._meta_changed = False
         self._rows: deque[Row] = deque()
         self._bytes_taken = self._bytes_written = 0
-        self._events: deque[dict[str, Any]] = deque()
+        self._events = LineQueue(folder, meta.id, EVENTS)
+        self._logged = LineQueue(folder, meta.id, LOGGED)
         self._probes: deque[tuple[Measurement, dict[str, Any], dict[str, Any]]] = deque()
-        self._lost = {"rows": 0, "events": 0, "probes": 0}
+        self._lost = {"rows": 0, "events": 0, "probes": 0, "values": 0}
         self._lost_steps: tuple[int, int] | None = None
         self._segment: SegmentSink | None = None
-        self._event_file = EventSink(folder, meta.id)
-        self._lines = 0
         self._retry_at = 0.0
         self._beat = time.monotonic()
 
@@ -74,11 +75,14 @@ class Backlog:
         return len(self._rows)
 
     def add_event(self, kind: str, step: int | None, facts: dict[str, Any]) -> None:
-        """Adds an event. If more than MOST_EVENTS wait, the oldest is dropped."""
-        event = {"kind": kind, "step": step, "time": time.time(), "session": self._session, **facts}
-        self._events.append(event)
-        if len(self._events) > MOST_EVENTS and _first(self._events) is not None:
-            self._lost["events"] += 1
+        """Adds an event. If very many wait, the oldest is dropped."""
+        dropped = self._events.add({"kind": kind, "step": step, "time": time.time(), "session": self._session, **facts})
+        self._lost["events"] += dropped
+
+    def add_logged(self, step: int, values: dict[str, Any]) -> None:
+        """Adds numbers that the training reports. If very many wait, the oldest are dropped."""
+        line = {"kind": KIND, "step": step, "time": time.time(), "session": self._session, "values": values}
+        self._lost["values"] += self._logged.add(line)
 
     def add_probe(self, m: Measurement, groups: dict[str, Any], facts: dict[str, Any]) -> None:
         """Adds a probe. If more than MOST_PROBES wait, the oldest is dropped."""
@@ -101,11 +105,16 @@ class Backlog:
         if time.monotonic() >= self._retry_at:
             self.write()
 
-    def write(self) -> bool:
-        """Writes everything that waits. Returns whether nothing is left."""
+    def write(self, *, last: bool = False) -> bool:
+        """Writes everything that waits. Returns whether nothing is left.
+
+        Args:
+            last: Waits for numbers that a device has not delivered yet.
+        """
         done = True
         # If one part cannot be written, the others still are: the description must say what was lost.
-        for part in (self._write_rows, self._write_probes, self._write_events, self._write_meta):
+        lines = (self._events.write, partial(self._logged.write, wait=last))
+        for part in (self._write_rows, self._write_probes, *lines, self._write_meta):
             try:
                 part()
             except OSError as error:
@@ -117,10 +126,11 @@ class Backlog:
         """Writes everything that waits, ends the segment, and logs what was lost. Errors of the disk are not raised.
 
         Returns:
-            The numbers of lost "rows", "events" and "probes", where they are not 0, and the "cause"; {} if nothing was lost.
+            The numbers of lost "rows", "events", "probes" and "values" (lines of them), where they are not 0, and the
+            "cause"; {} if nothing was lost.
         """
         for pause in LAST_TRIES:
-            if self.write() or not self._folder.exists():
+            if self.write(last=True) or not self._folder.exists():
                 break
             time.sleep(pause)
         while self._rows:
@@ -133,10 +143,11 @@ class Backlog:
             self.note_trouble(error)
         lost = self._say_what_was_lost() if any(self._lost.values()) else {}
         self.write()
-        if self._lines:
-            written = self._lines - len(self._events)
-            self._note_file(EVENTS, {"lines": {**self._earlier_lines(), str(self._session): written}})
-            self.write()
+        for queue in (self._events, self._logged):
+            if queue.used:
+                lines = {**self._earlier_lines(queue.name), str(self._session): queue.written}
+                self._note_file(queue.name, {"lines": lines})
+                self.write()
         return lost
 
     def _drop(self) -> None:
@@ -201,8 +212,8 @@ class Backlog:
         self._files = {**self._files, name: facts}
         self._meta_changed = True
 
-    def _earlier_lines(self) -> dict[str, int]:
-        return dict(self._files.get(EVENTS, {}).get("lines") or {})
+    def _earlier_lines(self, name: str) -> dict[str, int]:
+        return dict(self._files.get(name, {}).get("lines") or {})
 
     def _write_probes(self) -> None:
         while (probe := _first(self._probes)) is not None:
@@ -212,25 +223,6 @@ class Backlog:
                 self._probes.appendleft(probe)
                 raise
             self._note_file(path.name, {})
-
-    def _write_events(self) -> None:
-        events: list[dict[str, Any]] = []
-        while (event := _first(self._events)) is not None:
-            if LINE not in event:  # if it has a number, an earlier write of it has failed
-                event[LINE] = self._lines
-                self._lines += 1
-            events.append(event)
-        if not events:
-            return
-        written = 0
-        try:
-            self._event_file.write(events)
-            written = len(events)
-        except SinkError as error:
-            written = error.written
-            raise
-        finally:
-            self._events.extendleft(reversed(events[written:]))
 
     def _write_meta(self) -> None:
         now = time.monotonic()

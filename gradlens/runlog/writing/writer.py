@@ -9,20 +9,20 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from gradlens.guards.error_text import ending
 from gradlens.metrics.measurement import Measurement
 from gradlens.runlog.errors import RunError, RunLogWarning
 from gradlens.runlog.format.description import RunMeta
+from gradlens.runlog.format.probes import probed
 from gradlens.runlog.format.schema import RowLayout, pack
 from gradlens.runlog.writing.append import BATCH_ROWS
 from gradlens.runlog.writing.backlog import Backlog
@@ -50,7 +50,7 @@ class RunWriter:
         """Creates the folder and its run.json.
 
         Args:
-            path: The run's folder; its parents are made.
+            path: The run's folder, made with its parents.
             meta: The description of the run. Process, host, status and start time are filled in.
             resume: Continue the run in ``path``, if there is one. Its steps from the first new one on are superseded.
 
@@ -64,8 +64,7 @@ class RunWriter:
         self._layouts = RowLayouts(self._groups, meta.layer_names, self.session)
         self._backlog = Backlog(self.path, meta, self.session)
         self._pid = os.getpid()
-        self._closed = self._warned = False
-        self._taken = 0
+        self._closed, self._warned, self._taken = False, False, 0
         self._lock = threading.RLock()  # a signal handler may close the run in the middle of append
         # Wakes the thread. An item that is not None gets an answer when everything is written. Not an Event: if a signal handler
         # closed the run inside Event.set(), it would wait for itself.
@@ -121,6 +120,23 @@ class RunWriter:
         self._wake.put(None)
         self._warn()
 
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """Adds numbers that the training reports itself.
+
+        Args:
+            step: The optimizer step that they belong to.
+            values: Name -> a number, or one that a device delivers later (see ``gradlens.reported.scalars``).
+
+        Raises:
+            RunError: The writer is closed.
+        """
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._check_open()
+            self._backlog.add_logged(int(step), dict(values))
+        self._warn()
+
     def probe(
         self,
         step: int,
@@ -155,20 +171,7 @@ class RunWriter:
         """
         if os.getpid() != self._pid:
             return
-        measured = Measurement(
-            step=int(step),
-            time=time.time(),
-            epoch=epoch,
-            names=tuple(names),
-            gram=np.array(gram, dtype=np.float64),
-            layers=None if layers is None else np.array(layers, dtype=np.float32),
-            counts=np.array(counts, dtype=np.float64),
-            loss=np.array(loss, dtype=np.float64),
-            correct=np.array(correct, dtype=np.float64),
-            residual=float("nan"),
-            total_loss=float(np.nansum(np.asarray(loss, dtype=np.float64))),
-            seconds=float(seconds),
-        )
+        measured = probed(step, epoch, names, gram, layers, counts, loss, correct, seconds)
         with self._lock:
             self._check_open()
             layer_names = () if measured.layers is None else self._layouts.names_of_layers(len(measured.layers))
@@ -273,7 +276,7 @@ class RunWriter:
                 done.put(None)
 
     def _close_at_exit(self) -> None:
-        # Runs only if nothing has closed the run: the program has come to its end, or has raised an exception.
+        # Runs only if nothing has closed the run: the program has ended, or has raised an exception.
         error = getattr(sys, "last_value", None)
         if error is None:
             self.close()

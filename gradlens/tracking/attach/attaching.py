@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradlens.tracking.attach.step_count import StepCount
+from gradlens.tracking.attach.trainer_logs import TrainerLogs
 from gradlens.tracking.find.evidence import Evidence, class_count
 from gradlens.tracking.find.group_choice import fit
 from gradlens.tracking.find.loss_calls import LossNode, recomputes_unseen
@@ -63,6 +64,7 @@ class Attaching:
         self.attachment: Attachment | None = None
         self._following: OptimizerChanges | None = None
         self._steps = StepCount(fail)
+        self._logs = TrainerLogs(lambda: self.lens, fail)
 
     @property
     def lost(self) -> bool:
@@ -115,6 +117,7 @@ class Attaching:
     def stop(self) -> None:
         """Stops counting and following. No lens is made any more."""
         self._steps.end()
+        self._logs.end()
         if self._following is not None:
             self._following.stop()
 
@@ -156,4 +159,5 @@ class Attaching:
     def _made(self, lens: TrackedLens) -> None:
         self.lens = lens
         self._steps.end()
+        self._logs.begin()
         self._on_lens(lens)

@@ -48,3 +48,12 @@ def test_what_happened_in_a_run_is_listed_and_marked(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("part", "keys"), [("fit", {"losses", "accuracies"}), ("update", {"update", "terms"})])
 def test_other_parts_of_a_run(monkeypatch, folder, part, keys):
     assert set(charts(opened(monkeypatch, folder, "run", run="dual", show=part))) == keys
+
+
+def test_what_the_training_logged_is_shown_beside_loss_and_accuracy(monkeypatch, tmp_path):
+    make_run(tmp_path / "run", steps=4)
+    log(tmp_path / "run", file="logged.jsonl", kind="logged", step=3, values={"val/loss": 0.5})
+    at = opened(monkeypatch, tmp_path, "run", show="fit")
+    assert set(charts(at)) == {"losses", "accuracies", "logged"}
+    (line,) = charts(at)["logged"]["data"]
+    assert (line["name"], decoded(line["y"]).tolist()) == ("val/loss", [0.5])

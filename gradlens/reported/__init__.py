@@ -1,0 +1,1 @@
+"""What a training reports itself: phases, marks, evaluations, and its own numbers."""

@@ -104,7 +104,9 @@ class _OpenRun(Protocol):
 
     path: Path
     _files: RunFiles
-    _lock: AbstractContextManager[Any]
+
+    @property
+    def _lock(self) -> AbstractContextManager[Any]: ...
 
 
 class HasLogged:

@@ -93,7 +93,8 @@ class _Condition:
         """Says whether a run fulfils it. A run without the value fulfils only ``!=``."""
         if not self.field:
             row = run.row
-            texts = (run.name, run.card.title, *run.card.tags, row.method, row.dataset, row.state)
+            signs = ("live" if row.live else "", "⚠" if row.incomplete else "", "~" if row.headline.few else "")
+            texts = (run.name, run.card.title, *run.card.tags, row.method, row.dataset, row.state, *signs)
             return any(self.value in text.lower() for text in texts)
         found = value_of(run, self.field)
         if self.field == "tag" and self.sign in ("=", "!="):

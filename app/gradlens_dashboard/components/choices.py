@@ -63,8 +63,8 @@ def choose_run(
         default: Chosen if the address names no run. None = the first run with measured steps.
         names: Names of the runs to choose from; None = all.
     """
-    options = list(shelf.runs if names is None else names)
     known = st.session_state.get(key)
+    options = _offered(shelf, [known] if known else asked(key)[:1], names)
     if known not in options:
         _missing(key, [name for name in ([known] if known else asked(key)[:1]) if name not in options])
     first = next((name for name in shelf.worth_showing if name in options), options[0])
@@ -77,10 +77,19 @@ def choose_run(
         )
         why = shelf.broken.get(name, other)
         st.warning(f"The run {plain(name)} cannot be shown: {plain(why)}.", icon=":material/warning:")
-    chosen = str(st.selectbox(label, options, key=key, width=300, on_change=_missing, args=(key, ())))
+    chosen = str(
+        st.selectbox(label, options, key=key, width=300, format_func=shelf.title, on_change=_missing, args=(key, ()))
+    )
     # The default changes when new runs come. So it is written into the address too, and a link shows the same run tomorrow.
     keep(key, [chosen])
     return chosen
+
+
+def _offered(shelf: Shelf, wanted: Sequence[str], names: Sequence[str] | None = None) -> list[str]:
+    """Returns the names of the runs to choose from. Archived and deleted ones are among them if they are wanted."""
+    listed = set(shelf.listed)
+    among = list(shelf.runs if names is None else names)
+    return [name for name in among if name in listed or name in wanted] or among
 
 
 def _missing(key: str, names: Sequence[str]) -> None:
@@ -98,9 +107,9 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
         most: The most runs that are chosen if the address names none. These are runs with measured steps and of the same kind
             as the first of them; if no other run is, runs that have a group in common with it.
     """
-    options = list(shelf.runs)
     known = st.session_state.get(key)
     wanted = asked(key) if known is None else list(known)
+    options = _offered(shelf, wanted)
     there = [name for name in wanted if name in options]
     if known is None or there != wanted:
         _missing(key, [name for name in wanted if name not in options])
@@ -109,7 +118,9 @@ def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
     if gone:
         names = ", ".join(map(plain, gone))
         st.warning(f"Not in this folder, or not any more: {names}.", icon=":material/warning:")
-    chosen = st.multiselect(label, options, key=key, placeholder="Choose runs", on_change=_missing, args=(key, ()))
+    chosen = st.multiselect(
+        label, options, key=key, placeholder="Choose runs", format_func=shelf.title, on_change=_missing, args=(key, ())
+    )
     keep(key, chosen)
     return chosen
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from gradlens.analysis.row import Overview, groupings_differ
+from gradlens.analysis.run_query import ListedRun, matching, sorted_by
 from gradlens.analysis.without_interval import headline_without_interval
 from gradlens.reports.text import low_high
 from gradlens_dashboard.components.shelf import Shelf
@@ -22,7 +23,11 @@ DAMAGED = "⚠"
 # This sign stands before the status of a run whose distortion says little, as in ``gradlens ls``.
 FEW_STEPS = "~"
 # Without any value, these columns are left out.
-OPTIONAL = ("method", "data set", "interval", "last phase", "its interval", "accuracy", "started")
+OPTIONAL = (
+    "method", "data set", "interval", "last phase", "its interval", "accuracy", "started", "seed", "engine", "tags", "note",
+)  # fmt: skip
+# The columns of hyper-parameters begin with this.
+SETTING = "setting "
 
 # Tables of sentences are cut after so many rows. The table of runs has all runs.
 MOST_LISTED = 200
@@ -55,31 +60,45 @@ class RunTable:
     without_interval: Rows
 
 
-def run_table(found: Shelf, search: str) -> RunTable:
-    """Returns the table of the runs whose name, method, data set and status hold every word of a search."""
-    return _kept(str(found.folder), found.number, search, found)
+def listed_runs(found: Shelf) -> list[ListedRun]:
+    """Returns the runs of the folder, as ``gradlens ls`` finds and sorts them."""
+    return [ListedRun(name, row, found.cards[name]) for name, row in found.rows.items()]
+
+
+def run_table(
+    found: Shelf, search: str = "", sort: str = "", place: str = "", settings: tuple[str, ...] = ()
+) -> RunTable:
+    """Returns the table of the runs that fulfil every word and condition of a search (``gradlens.analysis.run_query``).
+
+    Args:
+        found: All runs.
+        search: Words and conditions.
+        sort: Field to sort by, "-" before it puts the largest first; "" = live runs first, then the latest.
+        place: "" = listed runs, "archived" or "deleted".
+        settings: Names of hyper-parameters that get a column.
+
+    Raises:
+        QueryError: The search or the field is not understood.
+    """
+    return _kept(str(found.folder), found.number, (search, sort, place, settings), found)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _kept(folder: str, number: int, search: str, _found: Shelf) -> RunTable:  # noqa: ARG001
-    words = search.lower().split()
-    rows = [(name, seen, _status(seen)) for name, seen in _found.rows.items()]
-    rows = [
-        (name, seen, status)
-        for name, seen, status in rows
-        if all(word in f"{name} {seen.method} {seen.dataset} {status}".lower() for word in words)
-    ]
-    seen_runs = [(name, seen) for name, seen, _ in rows]
-    whys = ((name, headline_without_interval(seen.headline)) for name, seen in seen_runs)
+def _kept(folder: str, number: int, wanted: tuple[str, str, str, tuple[str, ...]], _found: Shelf) -> RunTable:  # noqa: ARG001
+    search, sort, place, settings = wanted
+    runs = matching([run for run in listed_runs(_found) if run.card.place == place], [search])
+    runs = sorted_by(runs, sort) if sort else runs
+    rows = [(run, _status(run.row)) for run in runs]
+    whys = ((run.title, headline_without_interval(run.row.headline)) for run in runs)
     return RunTable(
-        names=tuple(name for name, _, _ in rows),
-        frame=_frame(rows),
-        highest=max((value for _, seen in seen_runs for value in seen.sparks if math.isfinite(value)), default=0.0),
-        groups_differ=groupings_differ(seen for _, seen in seen_runs),
-        damaged=[(name, text) for name, seen in seen_runs for text in seen.incomplete],
-        ended=[(name, seen.state, seen.reason) for name, seen in seen_runs if seen.reason],
-        nonfinite=[(name, seen.nonfinite) for name, seen in seen_runs if seen.nonfinite],
-        without_interval=[(name, why.removeprefix("Without an interval: ")) for name, why in whys if why],
+        names=tuple(run.name for run in runs),
+        frame=_frame(rows, settings),
+        highest=max((value for run in runs for value in run.row.sparks if math.isfinite(value)), default=0.0),
+        groups_differ=groupings_differ(run.row for run in runs),
+        damaged=[(run.title, text) for run in runs for text in (*run.row.incomplete, run.card.problem) if text],
+        ended=[(run.title, run.row.state, run.row.reason) for run in runs if run.row.reason],
+        nonfinite=[(run.title, run.row.nonfinite) for run in runs if run.row.nonfinite],
+        without_interval=[(title, why.removeprefix("Without an interval: ")) for title, why in whys if why],
     )
 
 
@@ -90,22 +109,27 @@ def _status(seen: Overview) -> str:
     return f"{FEW_STEPS} {state}" if seen.headline.few else state
 
 
-def _frame(rows: Iterable[tuple[str, Overview, str]]) -> pd.DataFrame:
+def _frame(rows: Sequence[tuple[ListedRun, str]], settings: Sequence[str]) -> pd.DataFrame:
     columns: dict[str, list[Any]] = {
         "run": [], "status": [], "groups": [], "distortion": [], "interval": [], "last phase": [], "its interval": [],
-        "course": [], "accuracy": [], "method": [], "data set": [], "steps": [], "measured": [], "started": [],
+        "course": [], "accuracy": [], "method": [], "data set": [], "seed": [], "engine": [], "steps": [], "measured": [],
+        "started": [], "tags": [], "note": [],
     }  # fmt: skip
-    for name, seen, status in rows:
+    for run, status in rows:
+        seen, card = run.row, run.card
         head = seen.headline
         values = (
-            name, status, head.groups, head.distortion.value, low_high(head.distortion), head.last_phase.value,
-            low_high(head.last_phase), list(seen.sparks), seen.accuracy, seen.method, seen.dataset, seen.steps, seen.measured,
-            seen.started,
+            run.title, status, head.groups, head.distortion.value, low_high(head.distortion), head.last_phase.value,
+            low_high(head.last_phase), list(seen.sparks), seen.accuracy, seen.method, seen.dataset, seen.seed, seen.engine,
+            seen.steps, seen.measured, seen.started, ", ".join(card.tags), card.note,
         )  # fmt: skip
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
     frame = pd.DataFrame(columns)
     frame["started"] = pd.to_datetime(pd.Series(columns["started"], dtype=float), unit="s")
+    frame["seed"] = pd.array(columns["seed"], dtype="Int64")
+    for name in settings:
+        frame[f"{SETTING}{name}"] = [dict(run.row.settings).get(name, "") for run, _ in rows]
     return frame.drop(columns=[c for c in OPTIONAL if frame[c].isna().all() or (frame[c] == "").all()])
 
 

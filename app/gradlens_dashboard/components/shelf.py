@@ -14,6 +14,7 @@ from gradlens.analysis.overview import last_accuracy, overview
 from gradlens.analysis.row import Overview
 from gradlens.guards.error_text import in_one_line
 from gradlens.runlog import Run, RunError
+from gradlens.runlog.format.card import Card
 from gradlens.runlog.reading.library import FoundRun, RunLibrary
 
 # A live run's distortion is computed again only after the run has grown by this factor.
@@ -42,6 +43,14 @@ class OpenedRuns(Mapping[str, Run]):
             self._opened[name] = self._library.open(name)
         return self._opened[name]
 
+    def path(self, name: str) -> Path:
+        """Returns the folder of a run.
+
+        Raises:
+            KeyError: There is no such run.
+        """
+        return self._names[name]
+
     def at(self, path: Path) -> Run | None:
         """Returns the run in a folder, or None."""
         name = self._at.get(path)
@@ -62,6 +71,7 @@ class Shelf:
         folder: The folder.
         rows: Name -> row, for runs that can be read. Live runs come first, then the latest.
         runs: Name -> run, in the same order.
+        cards: Name -> what people have written about it, in the same order.
         broken: Name -> reason, for runs that cannot be read or shown.
         waiting: How many runs have not been read yet.
         number: Another one for each shelf of the folder.
@@ -70,6 +80,7 @@ class Shelf:
     folder: Path
     rows: dict[str, Overview]
     runs: OpenedRuns
+    cards: dict[str, Card]
     broken: dict[str, str]
     waiting: int
     number: int
@@ -77,7 +88,18 @@ class Shelf:
     @property
     def worth_showing(self) -> list[str]:
         """Names of the runs that have measured steps or are live; of all runs if there is no such run."""
-        return [name for name, row in self.rows.items() if row.measured or row.live] or list(self.rows)
+        listed = self.listed
+        return [name for name in listed if self.rows[name].measured or self.rows[name].live] or listed
+
+    @property
+    def listed(self) -> list[str]:
+        """Names of the runs that are neither archived nor deleted; of all runs if there is no such run."""
+        return [name for name, card in self.cards.items() if card.listed] or list(self.rows)
+
+    def title(self, name: str) -> str:
+        """Returns what the pages call a run: the title on its card, or its name."""
+        card = self.cards.get(name)
+        return card.title or name if card is not None else name
 
 
 class Shelves:
@@ -163,7 +185,8 @@ class Shelves:
         broken = {name: str(error) for name, error in found.items() if isinstance(error, RunError)}
         broken |= {name: str(row) for name, (_, row) in self._rows.items() if isinstance(row, RunError)}
         runs = OpenedRuns(self._library, {name: self._rows[name][0].path for name in rows})
-        return Shelf(self._library.folder, rows, runs, broken, waiting, self._made_so_far)
+        cards = {name: self._rows[name][0].card for name in rows}
+        return Shelf(self._library.folder, rows, runs, cards, broken, waiting, self._made_so_far)
 
 
 def _started(row: Overview) -> float:

@@ -50,9 +50,22 @@ def shelf(seconds: float | None = None) -> Shelf:
         st.stop()
 
 
+def look_again() -> None:
+    """Looks at the folder at once, so that what was just written is shown."""
+    _shelves(os.environ.get(FOLDER_VARIABLE, "runs")).look(now=True)
+
+
 def stamp(run: Run) -> tuple[object, ...]:
     """Returns a value that changes whenever a run has something new to show."""
-    return (run.meta.started, len(run), run.status.state, len(run.events), len(run.probes), tuple(run.warnings))
+    return (
+        run.meta.started,
+        len(run),
+        run.status.state,
+        len(run.events),
+        len(run.probes),
+        tuple(run.warnings),
+        run.name,
+    )
 
 
 def overview_of(run: Run) -> Overview:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import streamlit as st
 
 from gradlens.analysis.row import NOT_RANKED
+from gradlens.analysis.run_query import QueryError, settings_of, value_of
 from gradlens_dashboard.components.address import asked, keep
-from gradlens_dashboard.components.choices import ask_text
+from gradlens_dashboard.components.card_editor import edit_cards, say_last_change
+from gradlens_dashboard.components.choices import ask_text, choose
 from gradlens_dashboard.components.live import LIST_SECONDS, follow_list
 from gradlens_dashboard.components.page import empty, heading, plain
-from gradlens_dashboard.components.run_table import DAMAGED, FEW_STEPS, run_table, sentences
+from gradlens_dashboard.components.run_table import DAMAGED, FEW_STEPS, SETTING, listed_runs, run_table, sentences
+from gradlens_dashboard.components.shelf import Shelf
 from gradlens_dashboard.components.store import shelf
 from gradlens_dashboard.components.summary import say_apart
 
@@ -44,7 +47,6 @@ def select(names: Sequence[str], chosen: list[str]) -> None:
 
 
 COLUMNS = {
-    "run": st.column_config.TextColumn("Run", pinned=True, width=125),
     "status": st.column_config.TextColumn(
         "Status",
         width=80,
@@ -70,7 +72,51 @@ COLUMNS = {
     "steps": st.column_config.NumberColumn("Steps", format="localized", width=62, help="Optimizer steps"),
     "measured": st.column_config.NumberColumn("Measured", format="localized", width=78, help="Measured steps"),
     "started": st.column_config.DatetimeColumn("Started", format="distance", width=80),
+    "seed": st.column_config.NumberColumn("Seed", format="%d", width=55),
+    "engine": st.column_config.TextColumn("Engine", width=70, help="What measures: split, masked or func"),
+    "tags": st.column_config.TextColumn("Tags", width=100),
+    "note": st.column_config.TextColumn("Note", width=180),
 }
+# Words for the fields of ``gradlens.analysis.run_query`` by which the table can be sorted.
+SORTED = {
+    "": "Live, then latest", "title": "Name", "status": "Status", "method": "Method", "data": "Data set", "groups": "Groups",
+    "distortion": "Distortion", "last-phase": "Distortion of the last phase", "accuracy": "Accuracy", "steps": "Steps",
+    "measured": "Measured steps", "started": "Start", "seed": "Seed", "engine": "Engine",
+}  # fmt: skip
+PLACES = {"": "Listed", "archived": "Archived", "deleted": "Deleted"}
+# So many hyper-parameters that differ between the runs are shown at first.
+FEW_SETTINGS = 3
+
+
+def names_column(names: Sequence[str]) -> dict[str, object]:
+    """Returns the settings of the column of names: a click on a name opens the run."""
+
+    def open_run() -> None:
+        click = st.session_state.get("opened")
+        if click is not None and click["row"] < len(names):
+            st.session_state["open"] = names[click["row"]]
+
+    words = "Click on a name to open the run"
+    column = st.column_config.ButtonColumn(
+        "Run", pinned=True, type="tertiary", alignment="left", key="opened", on_click=open_run, help=words
+    )
+    return {"run": column}
+
+
+def choose_settings(found: Shelf) -> tuple[str, ...]:
+    """Lets the viewer choose which hyper-parameters have a column. At first these are some that differ between the runs."""
+    runs = listed_runs(found)
+    known = settings_of(runs)
+    if not known:
+        return ()
+    if "columns" not in st.session_state:
+        wanted = [name for name in asked("columns") if name in known]
+        differ = [name for name in known if len({value_of(run, name) for run in runs}) > 1]
+        st.session_state["columns"] = wanted or differ[:FEW_SETTINGS]
+    st.session_state["columns"] = [name for name in st.session_state["columns"] if name in known]
+    chosen = st.multiselect("Hyper-parameters", known, key="columns", placeholder="None", width=320)
+    keep("columns", chosen)
+    return tuple(chosen)
 
 
 def course(highest: float) -> dict[str, object]:
@@ -93,36 +139,53 @@ if found.waiting:
 if not found.rows:
     empty(found, 1)
 else:
+    if opened := st.session_state.pop("open", None):
+        st.switch_page("pages/run.py", query_params={"run": opened})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         search = ask_text(
-            "Search", "search", placeholder="name, method, data set or status", width=320, icon=":material/search:"
+            "Search", "search", placeholder="words, or accuracy>50 method=ce", width=320, icon=":material/search:",
+            help="Words that the name, title, tags, method, data set or status hold, and conditions such as accuracy>50, "
+            "seed=0, lr<=0.1, tag=paper. All must hold.",
+        )  # fmt: skip
+        by = choose(
+            st.selectbox, "Sort by", SORTED | {n: n for n in settings_of(listed_runs(found))}, "", "sort", width=220
         )
+        down = by and choose(st.segmented_control, "Order", {"up": "Up", "down": "Down"}, "up", "order") == "down"
+        settings = choose_settings(found)
+        place = choose(st.segmented_control, "Show", PLACES, "", "show")
         follow_list(found)
-    shown = run_table(found, search)
+    say_last_change(found)
+    try:
+        shown = run_table(found, search, f"-{by}" if down else by, place, settings)
+    except QueryError as error:
+        st.warning(plain(f"{error}"[:1].upper() + f"{error}"[1:]), icon=":material/search_off:")
+        st.stop()
     if not shown.names:
-        st.info(f"No run matches {plain(search)}.", icon=":material/search_off:")
+        st.info(f"No run matches {plain(search)}." if search else "No run here.", icon=":material/search_off:")
     else:
         if shown.groups_differ:
             st.caption(NOT_RANKED[0].upper() + NOT_RANKED[1:] + ".")
         names = shown.names
         key, rows = selection(names)
+        more = {f"{SETTING}{name}": st.column_config.TextColumn(name, width=80) for name in settings}
         picked = st.dataframe(
-            shown.frame, column_config=COLUMNS | course(shown.highest), hide_index=True, on_select="rerun", key=key,
-            selection_default={"selection": {"rows": rows}}, selection_mode="multi-row", placeholder="–",
-            alt=f"Table of {len(names)} runs with status, distortion and accuracy",
+            shown.frame, column_config=COLUMNS | names_column(names) | course(shown.highest) | more, hide_index=True,
+            on_select="rerun", key=key, selection_default={"selection": {"rows": rows}}, selection_mode="multi-row",
+            placeholder="–", alt=f"Table of {len(names)} runs with status, distortion and accuracy",
         )  # fmt: skip
         chosen = [names[row] for row in picked["selection"]["rows"] if row < len(names)]
         select(names, chosen)
         with st.container(horizontal=True, vertical_alignment="center"):
             first = chosen[0] if chosen else names[0]
-            if st.button(f"Open {plain(first)}", type="primary", icon=":material/show_chart:"):
+            if st.button(f"Open {plain(found.title(first))}", type="primary", icon=":material/show_chart:"):
                 st.switch_page("pages/run.py", query_params={"run": first})
             if st.button("Compare the selected", disabled=len(chosen) < 2, icon=":material/compare_arrows:"):
                 st.switch_page("pages/compare.py", query_params={"runs": chosen})
             if st.button("Figure 1 of two", disabled=len(chosen) != 2, icon=":material/grid_view:"):
                 st.switch_page("pages/figure1.py", query_params={"lt": chosen[0], "balanced": chosen[1]})
+            edit_cards(found, chosen)
             if not chosen:
-                st.caption("Select rows at their left edge to compare runs.")
+                st.caption("Select rows at their left edge to compare or edit runs.")
         say_apart([found.runs[name] for name in chosen or [first]])
     # The table has no room for whole sentences.
     sentences("Damaged or not complete", ("run", "what is missing or was changed"), shown.damaged)

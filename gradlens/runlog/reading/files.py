@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradlens.runlog.errors import NotARun, RunError, RunTooNew
+from gradlens.runlog.format.card import Card, read_card
 from gradlens.runlog.format.description import FILE, RunMeta, checked_meta
 from gradlens.runlog.format.events import FILE as EVENTS
 from gradlens.runlog.format.events import EventFile, session_of
@@ -29,7 +30,7 @@ class Change:
     Attributes:
         rows: Number of added rows.
         cut: Whether earlier rows are gone or superseded.
-        other: Whether there are new events, new probes or another description.
+        other: Whether there are new events, new probes, another description or another card.
     """
 
     rows: int = 0
@@ -49,12 +50,14 @@ class RunFiles:
         meta: The run's description.
         rows_in_force: The rows in force, in the order of their steps.
         probes: The probes, oldest first.
+        card: What people have written about the run.
     """
 
     folder: Path
     meta: RunMeta = field(init=False)
     rows_in_force: list[SegmentRows] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
+    card: Card = field(default_factory=Card)
 
     def __post_init__(self) -> None:
         self.events = EventFile(self.folder / EVENTS)
@@ -67,6 +70,7 @@ class RunFiles:
         self._foreign: set[str] = set()
         self._stamp = _stamp(self.folder / FILE)
         self.meta, self._described = read_description(self.folder)
+        self.card = read_card(self.folder)
         self._names = self._list()
         self._follow()
 
@@ -128,10 +132,11 @@ class RunFiles:
             RunTooNew: A later version of gradlens has continued the run.
         """
         # The description is read first: its facts about the files are then older than the files, never newer.
-        changed = self._refresh_meta()
+        changed, before = self._refresh_meta(), self.card
+        self.card = read_card(self.folder)
         self._names = self._list()
         change = self._follow()
-        change.other |= changed
+        change.other |= changed or self.card != before
         return change
 
     def _list(self) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradlens.runlog.errors import RunError
+from gradlens.runlog.format.card import FILE as CARD
 from gradlens.runlog.format.names import DESCRIPTION, SEGMENTS
 from gradlens.runlog.format.regular import reason
 from gradlens.runlog.format.run_stamp import RUN_FILE
@@ -27,11 +28,13 @@ class Content:
         files: Names of the files of a run.
         folders: Paths of the folders, in the order of their names; () in the folder of a run.
         is_run: Whether it looks like the folder of a run.
+        has_card: Whether people have written about the run.
     """
 
     files: tuple[str, ...]
     folders: tuple[Path, ...]
     is_run: bool
+    has_card: bool
 
 
 def content_of(folder: Path) -> Content:
@@ -44,7 +47,8 @@ def content_of(folder: Path) -> Content:
         content = sorted(entries, key=lambda entry: entry.name)
     files = tuple(entry.name for entry in content if RUN_FILE.fullmatch(entry.name))
     is_run = any(name == DESCRIPTION or SEGMENTS.fullmatch(name) for name in files)
-    return Content(files, () if is_run else tuple(Path(entry) for entry in content if _is_folder(entry)), is_run)
+    folders = () if is_run else tuple(Path(entry) for entry in content if _is_folder(entry))
+    return Content(files, folders, is_run, any(entry.name == CARD for entry in content))
 
 
 class KnownContents:

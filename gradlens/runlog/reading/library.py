@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gradlens.guards.printable import printable
 from gradlens.runlog.errors import RunError
+from gradlens.runlog.format.card import Card, read_card
 from gradlens.runlog.format.run_stamp import Stamp, stamp_of_files
 from gradlens.runlog.reading.folders import Content, KnownContents, run_folders
 from gradlens.runlog.reading.reader import Run
@@ -25,10 +26,12 @@ class FoundRun:
     Attributes:
         path: Its folder.
         stamp: The stamp of its files; {} if they could not be looked at.
+        card: What people have written about it.
     """
 
     path: Path
     stamp: Stamp
+    card: Card
 
 
 class RunLibrary:
@@ -113,8 +116,9 @@ class RunLibrary:
             stamp = stamp_of_files(path, content.files)
         except OSError:  # a file has gone since; the next look sees that
             stamp = {}
+        found = FoundRun(path, stamp, read_card(path) if content.has_card else Card())
         known = self._found.get(self._name(path))
-        return known if isinstance(known, FoundRun) and known.stamp == stamp else FoundRun(path, stamp)
+        return known if isinstance(known, FoundRun) and known == found else found
 
     def _same(self, path: Path, error: RunError) -> RunError:
         """Returns the error of the last look if it says the same."""

@@ -107,8 +107,8 @@ class Run(ShownInNotebooks, HasLogged):
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.path.resolve().name
+        """The title on the run's card, or the folder's name."""
+        return self._files.card.title or self.path.resolve().name
 
     @property
     def meta(self) -> RunMeta:

@@ -14,7 +14,7 @@ def test_the_table_is_made_once_for_each_search(monkeypatch, tmp_path):
     make_run(tmp_path / "a", steps=60)
     made = []
     frame = run_table._frame
-    monkeypatch.setattr(run_table, "_frame", lambda rows: made.append(1) or frame(rows))
+    monkeypatch.setattr(run_table, "_frame", lambda *rows: made.append(1) or frame(*rows))
     at = opened(monkeypatch, tmp_path, "runs")
     at.run()
     assert len(made) == 1

@@ -2,6 +2,7 @@
 
 from gradlens.figures._axis import UNITS, units
 from gradlens.figures._class_matrix import ClassPair, class_cosines, conflicting_pairs, frequency_order
+from gradlens.figures._combined import combined
 from gradlens.figures._csv import figure_csv
 from gradlens.figures._curves import (
     accuracies,
@@ -38,6 +39,7 @@ __all__ = [
     "accuracies",
     "class_cosines",
     "class_shares",
+    "combined",
     "component_norms",
     "conflicting_pairs",
     "conflicts",

@@ -110,7 +110,9 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     if not runs:
         raise FigureError("no run to draw; give at least one")
     sheet = Sheet()
-    lines = [_line(run, run_style(run, view.theme), key) for run, key in zip(runs, run_keys(runs), strict=True)]
+    lines = [
+        distortion_line(run, run_style(run, view.theme), key) for run, key in zip(runs, run_keys(runs), strict=True)
+    ]
     axes = [axis_of(run, view.x) for run in runs]
     views = common_views(view, runs)
     for axis, line, own in zip(axes, lines, views, strict=True):
@@ -136,7 +138,8 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     return sheet if any(map(len, runs)) else note(sheet, view.theme, NO_STEPS)
 
 
-def _line(run: Run, style: Style, key: str) -> DistortionLine:
+def distortion_line(run: Run, style: Style, key: str) -> DistortionLine:
+    """Returns the distortion of a run as a line, with breaks at its phases."""
     shares = tuple(filled_share(run, name) for name in run.groups.names)
     line = DistortionLine(
         run.name, run.share_distance(), style, format=".3f", key=key, fractions=run.groups.fractions(), shares=shares,

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from gradlens.estimation.smoothing import running_mean
 from gradlens.figures._axis import Axis, AxisUnit
-from gradlens.figures._dots import dots_on
 from gradlens.figures._downsample import rows_seen, visible
 from gradlens.figures._names import Style
-from gradlens.figures._sheet import Sheet, Trace, scatter
+from gradlens.figures._sheet import Sheet, Trace, dots_on, scatter
 from gradlens.figures._theme import Theme, safe, theme_of
 from gradlens.metrics.gram import Floats
 

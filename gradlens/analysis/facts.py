@@ -29,7 +29,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("data set", meta.dataset),
         ("groups", repr(run.groups).removeprefix("ClassGroups(").removesuffix(")")),
         ("without an output", without_output_text(run)),
-        ("training images", _images(meta.class_counts)),
+        ("training images", _images(meta.class_counts, run.groups.units)),
         ("measured", measured_text(run)),
         ("not finite", nonfinite_text(run)),
         ("cadence", meta.cadence),
@@ -122,10 +122,11 @@ def _folder(path: Path) -> str:
         return str(path)
 
 
-def _images(counts: tuple[float, ...] | None) -> str | None:
+def _images(counts: tuple[float, ...] | None, units: str) -> str | None:
     if not counts:
         return None
-    return f"{sum(counts):,.0f} in {len(counts)} classes, {max(counts):,.0f} to {min(counts):,.0f} a class"
+    one = "class" if units == "classes" else "value"
+    return f"{sum(counts):,.0f} in {len(counts)} {units}, {max(counts):,.0f} to {min(counts):,.0f} a {one}"
 
 
 def _setting(value: Any) -> Any:

@@ -37,19 +37,27 @@ def headline(run: Run) -> Headline:
 def groups_named(run: Run) -> str:
     """Returns a text with the groups of a run and their numbers of classes, or, for many, how many groups there are."""
     names, classes = run.groups.names, run.groups.classes
+    of = run.groups.members
     if len(names) > LISTED:
-        return f"{len(names)} groups"
-    return ", ".join(f"{name} ({len(ids)})" for name, ids in zip(names, classes, strict=True))
+        return f"{len(names)} groups" + ("" if of is None else f" of {of}")
+    return ("" if of is None else f"{of}: ") + ", ".join(
+        f"{name} ({len(ids)})" for name, ids in zip(names, classes, strict=True)
+    )
 
 
 def grouping(run: Run) -> str:
     """Returns a text that is the same for runs whose groups have the same names and classes."""
-    return hashlib.sha256(repr((run.groups.names, run.groups.classes)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(_grouping(run)).encode()).hexdigest()[:16]
 
 
 def groups_differ(runs: Sequence[Run]) -> bool:
     """Says whether the groups of the runs differ in their names or classes."""
-    return len({(run.groups.names, run.groups.classes) for run in runs}) > 1
+    return len({_grouping(run) for run in runs}) > 1
+
+
+def _grouping(run: Run) -> tuple[object, ...]:
+    names = run.groups.names, run.groups.classes
+    return names if run.groups.members is None else (*names, run.groups.members)
 
 
 def last_share(run: Run) -> Interval | None:
@@ -73,8 +81,8 @@ def two_groups_text(run: Run) -> str:
     name, fraction = run.groups.names[1], float(run.groups.fractions()[1])
     ends = f" [{share.low:.1%}, {share.high:.1%}]" if share.measurable else ""
     points = 100 * (share.value - fraction)
-    beside = f"{abs(points):.1f} points {'below' if points < 0 else 'above'} its part of the classes"
+    beside = f"{abs(points):.1f} points {'below' if points < 0 else 'above'} its part of the {run.groups.units}"
     return (
         f"{name}: {share.value:.1%}{ends} of the update, {sample_shares(run)[name]:.1%} of the samples, {fraction:.1%} of the "
-        f"classes: {beside}"
+        f"{run.groups.units}: {beside}"
     )

@@ -17,8 +17,10 @@ def unlike(a: Run, b: Run) -> list[str]:
     The list is empty if nothing known differs.
     """
     found = []
-    if a.groups.num_classes != b.groups.num_classes:
-        found.append(f"number of classes ({a.groups.num_classes}, {b.groups.num_classes})")
+    if a.groups.units != b.groups.units:
+        found.append(f"what the groups are made of ({a.groups.units}, {b.groups.units})")
+    elif a.groups.num_classes != b.groups.num_classes:
+        found.append(f"number of {a.groups.units} ({a.groups.num_classes}, {b.groups.num_classes})")
     one, other = a.meta.dataset, b.meta.dataset
     if one and other and _whole(one) != _whole(other):
         found.append(f"data set ({one}, {other})")

@@ -31,8 +31,7 @@ def common_groups(a: Run, b: Run) -> tuple[str, ...]:
     Raises:
         PairError: There is no such group.
     """
-    others = dict(zip(b.groups.names, b.groups.classes, strict=True))
-    shared = tuple(n for n, ids in zip(a.groups.names, a.groups.classes, strict=True) if others.get(n) == ids)
+    shared = tuple(groups_in_common([a, b]))
     if not shared:
         raise PairError(f"no group is the same in both runs: {_listed(a)} and {_listed(b)}; {_FIX}")
     return shared
@@ -44,6 +43,8 @@ def groups_in_common(runs: Sequence[Run]) -> list[str]:
     The list may be empty.
     """
     sets = [set(zip(run.groups.names, run.groups.classes, strict=True)) for run in runs]
+    if len({run.groups.members for run in runs}) > 1:
+        return []
     first = zip(runs[0].groups.names, runs[0].groups.classes, strict=True) if runs else ()
     return [name for name, ids in first if all((name, ids) in found for found in sets)]
 

@@ -17,6 +17,8 @@ def without_output(run: Run) -> dict[str, int]:
     The last number of outputs of the model is only known if ``gradlens track`` wrote the run.
     """
     outputs = run.meta.extra.get("outputs")
+    if run.groups.members is not None:
+        return {}
     if not isinstance(outputs, int) or isinstance(outputs, bool) or outputs < 1:
         return {}
     beyond = {n: sum(c >= outputs for c in ids) for n, ids in zip(run.groups.names, run.groups.classes, strict=True)}

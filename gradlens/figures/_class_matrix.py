@@ -51,7 +51,7 @@ def class_cosines(probe: Probe, *, theme: str = "light") -> Sheet:
     told = add_missing(sheet, cosine, np.arange(size), np.arange(size), colors, "no sample of both at once", gap=gap)
     ends = f"colours end at ±{bound:g}, the diagonal is 1" if bound < 1 else ""
     dress(
-        sheet, colors, "Which classes pull together? Cosine between their gradients",
+        sheet, colors, f"Which {safe(probe.groups.units)} pull together? Cosine between their gradients",
         subtitle(probe_text(probe), "most frequent first", "blue: together, orange: against each other", ends, told),
         height=640,
     )  # fmt: skip
@@ -62,7 +62,9 @@ def class_cosines(probe: Probe, *, theme: str = "light") -> Sheet:
         "showgrid": False,
         "automargin": True,
     }
-    sheet.update_xaxes(**ticks, title={"text": "class, by number of samples"}, constrain="domain")
+    sheet.update_xaxes(
+        **ticks, title={"text": f"{safe(probe.groups.members or 'class')}, by number of samples"}, constrain="domain"
+    )
     sheet.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain")
     sheet.update_layout(hovermode="closest")
     return sheet

@@ -39,7 +39,8 @@ def groups_text(groups: ClassGroups, most: int = 4) -> str:
     parts = [f"{safe(name)} {len(ids)}" for name, ids in zip(groups.names, groups.classes, strict=True)]
     if len(parts) > most:
         return f"{len(parts)} groups"
-    parts[0] += " classes" if len(groups.classes[0]) != 1 else " class"
+    one = "class" if groups.members is None else f"value of {safe(groups.members)}"
+    parts[0] += f" {safe(groups.units)}" if len(groups.classes[0]) != 1 else f" {one}"
     return ", ".join(parts)
 
 

@@ -118,8 +118,9 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     for axis, line, own in zip(axes, lines, views, strict=True):
         add_lines(sheet, axis, [line], own, legend=True)
         _add_noise_level(sheet, axis, line, own)
-    title = "How far is the update from serving all classes alike? Distortion"
-    about = "half the distance between shares of the update and of the classes, 0 = none"
+    units = " or ".join(dict.fromkeys(safe(run.groups.units) for run in runs))
+    title = f"How far is the update from serving all {units} alike? Distortion"
+    about = f"half the distance between shares of the update and of the {units}, 0 = none"
     dotted = "dotted: what noise alone would reach" if any((own.smooth or 1) > 1 for own in views) else ""
     differ = "the groups of the runs differ" if groups_differ(runs) else ""
     dress(sheet, view.theme, title, subtitle(about, common_text(view, runs), dotted, differ))

@@ -91,7 +91,7 @@ def shares(run: Run, *, beside: Sequence[Run] = (), **options: Unpack[Options]) 
         )  # fmt: skip
     each = round(n / max(len(edges) - 1, 1))
     bars = f"each bar the mean of about {each:,} measured steps" if each > 1 else ""
-    text = subtitle(run_text(run), bars, "dashed: shares of the classes")
+    text = subtitle(run_text(run), bars, f"dashed: shares of the {safe(run.groups.units)}")
     dress(sheet, view.theme, title, text)
     for border in np.cumsum(run.groups.fractions())[:-1]:
         sheet.add_hline(float(border), line={"color": view.theme.ink, "width": 1.5, "dash": "dash"})
@@ -197,7 +197,7 @@ def group_classes(groups: ClassGroups, *, theme: str = "light") -> Sheet:
         FigureError: An unknown theme.
     """
     colors = theme_of(theme)
-    styles = styles_of("group", groups.names, colors)
+    styles, units = styles_of("group", groups.names, colors), safe(groups.units)
     sheet = Sheet()
     for name, ids in zip(groups.names, groups.classes, strict=True):
         spans = ranges(ids)
@@ -206,14 +206,16 @@ def group_classes(groups: ClassGroups, *, theme: str = "light") -> Sheet:
                 orientation="h", y=[safe(name)] * len(spans), base=[first - 0.5 for first, _ in spans],
                 x=[last - first + 1 for first, last in spans], width=0.6, marker={"color": styles[name].color},
                 text=[f"{first}-{last}" if last > first else str(first) for first, last in spans], textposition="none",
-                hovertemplate="classes %{text}<extra></extra>",
+                hovertemplate=f"{units} %{{text}}<extra></extra>",
             )
         )  # fmt: skip
-    text = f"{groups.num_classes:,} classes; {safe(groups.rule)}"
-    dress(sheet, colors, "Which classes has each group?", text, height=150 + 36 * len(groups))
+    text = f"{groups.num_classes:,} {units}; {safe(groups.rule)}"
+    dress(sheet, colors, f"Which {units} has each group?", text, height=150 + 36 * len(groups))
     sheet.update_layout(barmode="overlay", showlegend=False, hovermode="closest")
     few = {"dtick": 1} if groups.num_classes <= FEW_CLASSES else {}
-    sheet.update_xaxes(title={"text": "class id"}, range=[-0.5, groups.num_classes - 0.5], **few)
+    sheet.update_xaxes(
+        title={"text": "class id" if groups.members is None else "id"}, range=[-0.5, groups.num_classes - 0.5], **few
+    )
     sheet.update_yaxes(type="category", autorange="reversed", automargin=True, showgrid=False)
     return sheet
 
@@ -246,9 +248,9 @@ def class_shares(probe: Probe, *, theme: str = "light") -> Sheet:
         )
     )  # fmt: skip
     text = subtitle(probe_text(probe), f"dashed: equal shares, {fair:.1%} each")
-    dress(sheet, colors, "Do frequent classes own the update?", text)
+    dress(sheet, colors, f"Do frequent {safe(probe.groups.units)} own the update?", text)
     sheet.add_hline(fair, line={"color": colors.muted, "width": 1.5, "dash": "dash"})
-    sheet.update_xaxes(title={"text": "samples of the class"}, **counts_axis(counts))
+    sheet.update_xaxes(title={"text": f"samples of the {safe(probe.groups.members or 'class')}"}, **counts_axis(counts))
     sheet.update_yaxes(title={"text": "share of the gradient"}, tickformat=".1~%")
     sheet.update_layout(hovermode="closest", showlegend=False)
     return sheet

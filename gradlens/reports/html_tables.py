@@ -70,11 +70,12 @@ def side_by_side(runs: Sequence[Run]) -> str:
         for name, standing in seen
         if (text := headline_without_interval(standing))
     )
+    units = escaped(" or ".join(dict.fromkeys(run.groups.units for run in runs)))
     differ = f'<p class="note">{escaped(NOT_RANKED)}.</p>' if groups_differ(runs) else ""
     return table(head, rows, numeric=(4, 5)) + (
         f'{broken}{differ}<p class="note">Distortion, of the whole run (and of its last phase, where there are several): half '
-        "the distance between the groups’ shares of the update and of the classes; 0 = every "
-        f"group steers the update in proportion to its classes. In brackets its 95 % interval.</p>{why}"
+        f"the distance between the groups’ shares of the update and of the {units}; 0 = every "
+        f"group steers the update in proportion to its {units}. In brackets its 95 % interval.</p>{why}"
     )
 
 

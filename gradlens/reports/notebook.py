@@ -54,7 +54,7 @@ def _of_run(run: Run) -> str:
         ]
         for name, fraction in zip(run.groups.names, fractions, strict=True)
     ]
-    table = _table(("group", "classes", "samples", *(quantity.short for quantity in shown)), rows)
+    table = _table(("group", run.groups.units, "samples", *(quantity.short for quantity in shown)), rows)
     facts = f"{run.status.state}, measured {measured_text(run)}; distortion {headline_text(headline(run))}"
     told = [facts, *(text for text in (nonfinite_text(run), *incomplete_texts(run)) if text)]
     figure = _figure(lambda figures: figures.shares(run)) if len(run) else ""
@@ -89,10 +89,12 @@ def _of_groups(groups: ClassGroups) -> str:
         [name, f"{len(ids):,}", percent(float(part)), ranges_text(ids)]
         for name, ids, part in zip(groups.names, groups.classes, groups.fractions(), strict=True)
     ]
+    units = groups.units
     outside = groups.num_classes - sum(map(len, groups.classes))
-    told = [f"{groups.num_classes:,} classes" + (f", {outside:,} of them in no group" if outside else ""), groups.rule]
+    told = [f"{groups.num_classes:,} {units}" + (f", {outside:,} of them in no group" if outside else ""), groups.rule]
     figure = _figure(lambda figures: figures.group_classes(groups)) if len(groups) <= MOST_GROUPS else ""
-    return _page("Groups of classes", told, _table(("group", "classes", "of the grouped", "class ids"), rows), figure)
+    ids = "class ids" if groups.members is None else "ids"
+    return _page(f"Groups of {units}", told, _table(("group", units, "of the grouped", ids), rows), figure)
 
 
 def _figure(draw: Callable[[ModuleType], Any]) -> str:

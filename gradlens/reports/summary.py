@@ -41,7 +41,7 @@ def summary_table(run: Run) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=title + few, title_justify="left", pad_edge=False)
     table.add_column("group")
     shown = of_groups("gradient")
-    for head in ("classes", "samples", *(quantity.short for quantity in shown)):
+    for head in (run.groups.units, "samples", *(quantity.short for quantity in shown)):
         table.add_column(head, justify="right")
     totals = np.nansum(run.counts, axis=0)
     whole = float(totals.sum())

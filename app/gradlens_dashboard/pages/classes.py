@@ -58,13 +58,13 @@ with table:
     ]
     if pairs:
         plain_table(
-            ("class (samples)", "against", "cosine"),
+            (f"{probe.groups.members or 'class'} (samples)", "against", "cosine"),
             pairs,
             numeric=(2,),
             caption="The pairs with the lowest cosine between their gradients; -1 = exactly against each other.",
         )
     else:
-        st.caption("No two classes pull against each other.")
+        st.caption(f"No two {probe.groups.units} pull against each other.")
 chart(
     "shares",
     lambda theme: figures.class_shares.sheet(probe, theme=theme),

@@ -55,7 +55,9 @@ COLUMNS = {
     ),
     "method": st.column_config.TextColumn("Method", width=80),
     "data set": st.column_config.TextColumn("Data set", width=85),
-    "groups": st.column_config.TextColumn("Groups", width=74, help="Number of classes in brackets"),
+    "groups": st.column_config.TextColumn(
+        "Groups", width=74, help="Number of classes, or of values of an attribute, in brackets"
+    ),
     "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width=80, help="0 = none; whole run"),
     "interval": st.column_config.TextColumn(
         "95% interval", width=100, help="Of the distortion; if there is none, the reason is below the table"

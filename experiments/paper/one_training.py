@@ -42,6 +42,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("imbalance", type=float)
     parser.add_argument("seed", type=int)
     parser.add_argument("--twin-of", default="", help="train for as many steps as the finished training of this method")
+    parser.add_argument("--preset", default="", help="train with the method's own recipe of this name")
     return parser.parse_args(arguments)
 
 
@@ -51,7 +52,7 @@ def main() -> None:
     queue = os.getppid()
     os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     torch.set_num_threads(1)
-    training = Wanted(args.method, args.imbalance, args.seed, args.twin_of)
+    training = Wanted(args.method, args.imbalance, args.seed, args.twin_of, args.preset)
     folder = args.runs / training.name
     # The queue looks at locks by taking them for a moment.
     with locked(folder / LOCK, patience=2) as free:
@@ -77,7 +78,7 @@ def main() -> None:
 def recipe_of(training: Wanted, task: Task, args: argparse.Namespace) -> Recipe:
     """Returns the recipe of a training. That of a twin has as many epochs as the steps of the other training need."""
     changes: dict[str, Any] = parse_assignments(args.set) | ({} if args.epochs is None else {"epochs": args.epochs})
-    recipe = find_method(training.method).on(task, changes, "experiment")
+    recipe = find_method(training.method).on(task, changes, "experiment", training.preset or None)
     if training.twin_of:
         steps = min(args.max_steps or math.inf, recipe.phases[0].steps(len(task.train.labels)))
         changes |= {"epochs": math.ceil(result(training.other, args.runs)["steps"] / steps)}
@@ -87,7 +88,7 @@ def recipe_of(training: Wanted, task: Task, args: argparse.Namespace) -> Recipe:
 
 def shared_start(training: Wanted, recipe: Recipe, task: Task, args: argparse.Namespace) -> Checkpoint | None:
     """Returns the end of the first phases that a finished training has in common with this one; None if there is none."""
-    for other in wanted(sorted(METHODS), [training.imbalance], [training.seed]):
+    for other in wanted(sorted(METHODS), [training.imbalance], [training.seed], args.dataset):
         if len(recipe.phases) > 1 and other != training and not other.twin_of and result(other, args.runs):
             try:
                 start = branch_point(args.runs / other.name, recipe, task, seed=training.seed, max_steps=args.max_steps)

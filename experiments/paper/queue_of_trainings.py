@@ -79,7 +79,8 @@ class Queue:
     def _start(self, training: Wanted) -> None:
         folder = self.runs / training.name
         folder.mkdir(parents=True, exist_ok=True)
-        own = [training.method, f"{training.imbalance:g}", str(training.seed), "--twin-of", training.twin_of]
+        own = [training.method, f"{training.imbalance:g}", str(training.seed)]
+        own += [f"--twin-of={training.twin_of}", f"--preset={training.preset}"]
         # One thread each: with another number of threads sums are rounded in another way.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         with (folder / "log.txt").open("ab") as log:

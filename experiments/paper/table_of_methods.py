@@ -32,7 +32,8 @@ def accuracies(name: str) -> list[dict[str, Any]]:
         overall = cell["accuracy"]["overall"]
         rows.append(
             {
-                "method": cell["method"],
+                "method": cell["method"].removesuffix(", own recipe"),
+                **({"preset": cell["preset"]} if cell.get("preset") else {}),
                 "imbalance": cell["imbalance"],
                 "epochs": [phase["epochs"] for phase in cell["phases"]],
                 "seeds": len(cell["seeds"]),

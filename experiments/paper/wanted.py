@@ -34,23 +34,28 @@ class Wanted:
         imbalance: Largest over smallest class.
         seed: Seed of weights, order and augmentation.
         twin_of: Name of the method whose number of steps it trains for; "" = as long as the recipe says.
+        preset: Name of the preset of the method's own recipe; "" = the recipe of the data set.
     """
 
     method: str
     imbalance: float
     seed: int
     twin_of: str = ""
+    preset: str = ""
 
     @property
     def row(self) -> str:
         """What the table calls its method."""
+        if self.preset:
+            return f"{self.method}, own recipe"
         return f"{self.method}, as many steps as {self.twin_of}" if self.twin_of else self.method
 
     @property
     def name(self) -> str:
         """Name of its folder."""
         twin = f"-steps-of-{self.twin_of}" if self.twin_of else ""
-        return f"{self.method}{twin}-if{self.imbalance:g}-s{self.seed}"
+        own = f"-as-{self.preset}" if self.preset else ""
+        return f"{self.method}{twin}{own}-if{self.imbalance:g}-s{self.seed}"
 
     @property
     def other(self) -> Wanted:
@@ -77,17 +82,34 @@ class State:
         return epoch if self.kind == "running" else f"{epoch}, {self.kind}"
 
 
-def wanted(methods: Sequence[str], imbalances: Sequence[float], seeds: Sequence[int]) -> list[Wanted]:
+def wanted(
+    methods: Sequence[str], imbalances: Sequence[float], seeds: Sequence[int], dataset: str = "cifar100-lt"
+) -> list[Wanted]:
     """Returns the trainings in the order in which they are wanted.
 
     Args:
-        methods: Names of methods. The twins of those that train longer follow them.
+        methods: Names of methods. The twins of those that train longer follow them, and then those that have a recipe of their
+            own, in that recipe.
         imbalances: Imbalances of the data set.
         seeds: The first seed of all imbalances comes before the next seed.
+        dataset: The data set.
     """
     twins = [(method, other) for method, other in TWINS if method in methods and other in methods]
     rows = [(method, "") for method in methods] + twins
-    return [Wanted(method, imbalance, seed, of) for seed in seeds for imbalance in imbalances for method, of in rows]
+    found = []
+    for seed in seeds:
+        for imbalance in imbalances:
+            own = [(method, preset) for method in methods if (preset := own_recipe(method, dataset, imbalance))]
+            found += [Wanted(method, imbalance, seed, of) for method, of in rows]
+            found += [Wanted(method, imbalance, seed, preset=preset) for method, preset in own]
+    return found
+
+
+def own_recipe(method: str, dataset: str, imbalance: float) -> str:
+    """Returns the preset with which a method's reference trains; "" if there is none for the data set and the imbalance."""
+    presets = METHODS[method].presets if method in METHODS else {}
+    names = (f"{dataset}-if{imbalance:g}", dataset, f"{dataset}-bag-of-tricks")
+    return next((name for name in names if name in presets), "")
 
 
 def state(training: Wanted, runs: Path) -> State:

@@ -19,7 +19,7 @@ def test_table_3(run, capsys):
     assert summary["cells"][1]["settings"]["tau"]["source"]
     # numbers of CIFAR100-LT have no place beside the digits
     assert summary["cells"][0]["paper"] is None
-    assert "| 50, dual-phase | 2 |" in (folder / "table.md").read_text()
+    assert "| 50, dual-phase | data set's | 2 |" in (folder / "table.md").read_text()
     assert (folder / "figure.png").exists()
     assert "RUNS" in summary["command"]
     assert {"torch", "python"} <= set(summary["versions"])

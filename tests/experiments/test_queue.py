@@ -53,7 +53,41 @@ def test_the_most_wanted_trainings_come_first(wanted):
     assert names.index("mislas-if100-s0") < names.index("plain-steps-of-dual-phase-if100-s0")
     assert names.index("plain-steps-of-dual-phase-if100-s0") < names.index("dual-phase-if50-s0")
     assert names.index("mislas-if50-s0") < names.index("dual-phase-if200-s0") < names.index("dual-phase-if100-s1")
-    assert len(set(names)) == len(names) == 3 * 3 * (11 + 3)
+    own = [training for training in trainings if training.preset]
+    assert len(set(names)) == len(names) == 3 * 3 * (11 + 3) + len(own)
+    assert (
+        names.index("ce-steps-of-crt-if100-s0") < names.index("ce-as-cifar100-lt-if100-s0") < names.index("ce-if50-s0")
+    )
+    # The paper's own methods have the recipe of the data set, balanced softmax one for imbalance 200, MiSLAS for 50 and 100.
+    assert {(t.method, t.imbalance): t.preset for t in own if t.seed == 0 and t.method in ("bbn", "mislas", "crt")} == {
+        ("bbn", 100): "cifar100-lt", ("bbn", 50): "cifar100-lt-if50", ("bbn", 200): "cifar100-lt",
+        ("mislas", 100): "cifar100-lt-if100", ("mislas", 50): "cifar100-lt-if50",
+        **{("crt", imbalance): "cifar100-lt-bag-of-tricks" for imbalance in (50, 100, 200)},
+    }  # fmt: skip
+    assert [t.imbalance for t in own if t.method == "balanced-softmax"] == [200] * 3
+    assert not {t.method for t in own} & {"plain", "dual-phase"}
+
+
+def test_a_row_says_its_recipe_and_whether_the_papers_number_had_it(load_experiment):
+    table3 = load_experiment("paper/table3")
+    row = {"last": {"test": {"overall": 40.0}}, "best": {"split": "test", "overall": 41.0}}
+    found = row | {"settings": {}, "phases": [], "steps": 1, "subset": "s"}
+    cells = [
+        table3.cell(100, name, [0], [found], paper, preset)
+        for name, paper, preset in (
+            ("ce", 38.32, ""),
+            ("ce, own recipe", 38.32, "cifar100-lt"),
+            ("dual-phase", 44.79, ""),
+        )
+    ]
+    lines = table3.table(cells).splitlines()
+    assert [
+        [*[cell.strip() for cell in line.split("|")[1:]][:2], line.split("|")[-2].strip()] for line in lines[2:5]
+    ] == [
+        ["100, ce", "data set's", "(38.32)"],
+        ["100, ce, own recipe", "cifar100-lt", "38.32"],
+        ["100, dual-phase", "data set's", "44.79"],
+    ]
 
 
 def test_a_killed_process_leaves_no_lock(load_experiment, tmp_path):

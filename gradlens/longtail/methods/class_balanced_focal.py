@@ -22,11 +22,11 @@ from gradlens.longtail.methods.common import check_classes, not_negative, train_
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.parts.class_weights import class_balanced_weights
-from gradlens.longtail.methods.single_phase import one_phase
+from gradlens.longtail.methods.single_phase import later_settings, one_phase
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
-from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 
 
@@ -67,6 +67,8 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
     return one_phase(method, task, settings, loss, network=partial(_network, task, settings))
 
 
+_INAT = "Cui et al. 2019, code: tpu/run_inat2018.sh"
+_MAIN = "Cui et al. 2019, code: tpu/models/official/resnet/resnet_main.py"
 CLASS_BALANCED_FOCAL = Method(
     "cb-focal",
     "focal loss, sigmoid form, with class-balanced weights",
@@ -75,12 +77,30 @@ CLASS_BALANCED_FOCAL = Method(
         "gamma": Setting(1.0, "Cui et al. 2019, the script of CIFAR-10; 0.5 for iNaturalist 2018"),
         "sampler": Setting("shuffled", "Cui et al. 2019"),
         "compute": Setting(1, "gradlens: multiple of the epochs"),
+        **later_settings("Cui et al. 2019"),
         "bias_decay": Setting(
             None, "gradlens: as of all weights, so that older trainings go on; Cui et al. have 0", float
         ),
     },
     partial(_recipe, "cb-focal"),
     approximate="weight decay acts on the classifier's bias too, which Cui et al. leave out (bias_decay=0 does as well)",
-    presets={"cifar100-lt": cifar_recipe(CUI, bias_decay=0.0)},
+    presets={
+        "cifar100-lt": cifar_recipe(CUI, bias_decay=0.0),
+        "inaturalist2018": settings_from(
+            _INAT, backbone="resnet-50", batch=1024, beta=0.999, gamma=0.5, weight_decay=1e-4, bias_decay=0.0
+        )
+        | settings_from(
+            f"{_MAIN}: LR_SCHEDULE",
+            epochs=90,
+            schedule="steps",
+            steps_at=(1 / 3, 2 / 3, 8 / 9),
+            steps_by=0.1,
+            warm_up=5,
+        )
+        | {
+            "learning_rate": Setting(1.6, f"{_INAT}: 0.4 for a batch of 256, which the code scales to 1024"),
+            "nesterov": Setting(True, _MAIN),
+        },
+    },
 )
 METHODS = (CLASS_BALANCED_FOCAL,)

@@ -14,7 +14,7 @@ from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.parts.cosine import CosineClassifier
 from gradlens.longtail.methods.parts.normalised import NormalisedClassifier
 from gradlens.longtail.networks.network import Network
-from gradlens.longtail.recipe.optimization import CosineDecay, Schedule, Sgd, Steps
+from gradlens.longtail.recipe.optimization import CosineAfterWarmUp, CosineDecay, Schedule, Sgd, Steps
 from gradlens.longtail.recipe.settings import Settings
 from gradlens.longtail.recipe.task import Task
 
@@ -66,9 +66,15 @@ def schedule(settings: Settings, stage: str = "") -> Schedule:
         raise LongTailError(f"warm_up{stage}={warm_up}; give the number of epochs, at least 0")
     if kind == "cosine":
         return CosineDecay(warm_up)
+    if kind == "cosine-after-warm-up":
+        given = settings.get("warm_up_from")
+        first = 1 / max(warm_up, 1) if given is None else float(given)
+        if not 0 < first <= 1:
+            raise LongTailError(f"warm_up_from={first}; it is a part of the learning rate, above 0 and at most 1")
+        return CosineAfterWarmUp(warm_up, first)
     if kind == "steps":
         return steps(settings, stage, warm_up)
-    raise LongTailError(f"schedule{stage}={kind!r}; choose 'steps' or 'cosine'")
+    raise LongTailError(f"schedule{stage}={kind!r}; choose 'steps', 'cosine' or 'cosine-after-warm-up'")
 
 
 def steps(settings: Settings, stage: str = "", warm_up: int = 0) -> Steps:
@@ -88,6 +94,11 @@ def steps(settings: Settings, stage: str = "", warm_up: int = 0) -> Steps:
             f"steps_at{stage}={list(at)}; give parts of the epochs, from 0 to 1: [0.8, 0.9] are the epochs 160 and 180 of 200"
         )
     return Steps(at, above_zero(settings, f"steps_by{stage}"), warm_up)
+
+
+def prefixes(settings: Settings, name: str) -> tuple[str, ...]:
+    """Returns the beginnings of names that a setting has, with commas between them. Without the setting: "", all names."""
+    return tuple(part.strip() for part in str(settings.get(name, "")).split(","))
 
 
 def train_counts(task: Task) -> Tensor:
@@ -184,6 +195,8 @@ def head_classes(task: Task, given: int | None) -> int:
     Raises:
         LongTailError: Head or tail would have no class.
     """
+    if task.num_classes < 2:
+        raise LongTailError(f"head and tail need at least two classes, and {task.name} has {task.num_classes}")
     if given is None:
         return head_size(task.counts)
     if not 1 <= given < task.num_classes:

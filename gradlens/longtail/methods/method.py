@@ -12,6 +12,9 @@ from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.recipe.without_effect import check_effects
+
+GIVEN = "command line"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Method:
         self,
         task: Task,
         changes: Mapping[str, Any] | None = None,
-        source: str = "command line",
+        source: str = GIVEN,
         preset: str | None = None,
     ) -> Recipe:
         """Returns the recipe of this method for a task.
@@ -52,20 +55,28 @@ class Method:
         Args:
             task: The task.
             changes: Settings that differ from the defaults of the data set, the method and the preset.
-            source: Recorded as the source of the changes.
+            source: Recorded as the source of the changes. Those of the command line must have an effect.
             preset: Name of one of the ``presets``; None = the settings of the data set and the method.
 
         Raises:
-            LongTailError: A setting or the preset is unknown, or a setting has a value that it cannot have.
+            LongTailError: A setting or the preset is unknown, or a setting has a value that it cannot have, or no effect.
         """
         settings = task.settings.plus(self.settings)
         if preset is not None:
             found = self._preset(preset)
+            absent = [name for name in found if name not in settings]
+            if absent:
+                raise LongTailError(
+                    f"the preset {preset!r} of {self.name} sets {', '.join(absent)}, which {task.name} does not have; choose "
+                    "one of its own data set"
+                )
             settings = settings.plus({name: replace(one, kind=settings.kind(name)) for name, one in found.items()})
         settings = settings.changed(changes or {}, source)
+        if source == GIVEN:
+            check_effects(settings, changes or {})
         recipe = self.recipe(task, settings)
         phases = _augmented(recipe.phases, task, settings.get("augmentation", STANDARD))
-        return replace(recipe, approximate=self.approximate, phases=phases)
+        return replace(recipe, approximate=self.approximate, phases=phases, preset=preset or "")
 
     def _preset(self, name: str) -> Mapping[str, Setting]:
         if name not in self.presets:

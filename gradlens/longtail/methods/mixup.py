@@ -19,12 +19,13 @@ import torch.nn.functional as F
 from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
+from gradlens.longtail.methods.parts.photos_recipe import LAST_BLOCK, places_recipe
 from gradlens.longtail.methods.single_phase import one_phase, ordinary
 from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import Step, classify
 from gradlens.longtail.recipe.recipe import Recipe
-from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.recipe.visiting import PhaseProgress
 
@@ -71,6 +72,39 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
     return one_phase(method, task, settings, forward=mix(settings))
 
 
+_ZHONG = "Zhong et al. 2021"
+
+
+def mixup_on_photos(folder: str, epochs: int, decay: float) -> dict[str, Setting]:
+    """Returns how MiSLAS trains its first stage on large images, which is mixup (dvlab-research/MiSLAS).
+
+    Args:
+        folder: Folder of the configuration file.
+        epochs: Epochs.
+        decay: Weight decay.
+    """
+    return settings_from(
+        f"{_ZHONG}, config/{folder}",
+        epochs=epochs,
+        batch=256,
+        learning_rate=0.1,
+        weight_decay=decay,
+        schedule="cosine",
+        alpha=0.2,
+    )
+
+
+def mixup_on_places() -> dict[str, Setting]:
+    """Returns how MiSLAS trains its first stage on Places-LT."""
+    return places_recipe(
+        f"{_ZHONG}, config/places",
+        trained=f"{_ZHONG}, train_stage1.py: a new block after the pretrained ones trains; here the last of these",
+        batch=256,
+        learning_rate=0.1,
+        alpha=0.2,
+    ) | {"moving_parts": Setting(LAST_BLOCK, f"{_ZHONG}, train_stage1.py: the pretrained trunk is in eval mode")}
+
+
 MIXUP = Method(
     "mixup",
     "cross-entropy of images and labels that are mixed in pairs",
@@ -79,6 +113,11 @@ MIXUP = Method(
         **ordinary("Zhang et al. 2018"),
     },
     partial(_recipe, "mixup"),
-    presets={"cifar100-lt": cifar_recipe("Zhong et al. 2021, config/cifar100, stage 1", steps_by=0.1)},
+    presets={
+        "cifar100-lt": cifar_recipe(f"{_ZHONG}, config/cifar100, stage 1", steps_by=0.1),
+        "imagenet-lt": mixup_on_photos("imagenet", 180, 5e-4),
+        "places-lt": mixup_on_places(),
+        "inaturalist2018": mixup_on_photos("ina2018", 200, 1e-4),
+    },
 )
 METHODS = (MIXUP,)

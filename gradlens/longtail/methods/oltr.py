@@ -7,14 +7,14 @@ to the centroid of their class and pushes them from the others.
 As in zhmiao/OpenLongTailRecognition-OLTR (config/ImageNet_LT): the centroids start as the mean features of the classes, made in
 eval mode by the network of stage 2; the scores of the memory start from the classifier of stage 1. The authors have no recipe
 for CIFAR: without the preset stage 1 is the data set's, and stage 2 is theirs of ImageNet-LT with as many epochs as stage 1. The
-layer of 512 features that they put before the classifier of ImageNet-LT in stage 2 is left out.
+layer of 512 features that they put before the classifier (on ImageNet-LT in stage 2, on Places-LT in both) is left out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from gradlens.longtail.methods.common import (
     check_images_of_classes,
     not_negative,
     positive,
+    prefixes,
     schedule,
     sgd,
 )
@@ -37,7 +38,7 @@ from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import Step, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
-from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.recipe.visiting import visiting
 
@@ -132,6 +133,7 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         "classifier.centroids": above_zero(settings, "centroid_learning_rate"),
         "classifier": above_zero(settings, "classifier_learning_rate_2"),
     }
+    trained = prefixes(settings, "trained_parts_2")
     second = TrainingPhase(
         name="memory",
         epochs=first.epochs if settings["epochs_2"] is None else positive(settings, "epochs_2"),
@@ -142,12 +144,31 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
         schedule=schedule(settings, "_2"),
         structure=memory.add,
         initialise=memory.fill,
+        trainable=trained,
+        moving=() if trained == ("",) else ("",),  # run_networks.py: all networks are in train mode
     )
     return both_stages(first, second)
 
 
 _CODE = "Liu et al. 2019, their config of ImageNet-LT"
 _LOSS = "Liu et al. 2019, DiscCentroidsLoss.py"
+_PLACES = "Liu et al. 2019, config/Places_LT"
+
+
+def _preset(source: str, backbone: str, **others: Any) -> dict[str, Setting]:
+    return {
+        "backbone": Setting(backbone, source),
+        "epochs": Setting(30, source),
+        "batch": Setting(128, f"{source}, since 2020"),
+        "momentum": Setting(0.9, source),
+        "weight_decay": Setting(5e-4, source),
+        "schedule": Setting("steps", source),
+        "steps_at": Setting((1 / 3, 2 / 3), f"{source}: each 10 of 30 epochs"),
+        "steps_by": Setting(0.1, source),
+        "warm_up": Setting(0, f"{source}: none"),
+    } | settings_from(source, **others)
+
+
 OLTR = Method(
     "oltr",
     "cross-entropy, then attention and a classifier with a memory of class centroids",
@@ -164,6 +185,7 @@ OLTR = Method(
         "steps_by_2": Setting(0.1, _CODE),
         "sampler_2": Setting("class-aware", f"{_CODE}: ClassAwareSampler, 4 images in a row"),
         "attention": Setting(True, _CODE),
+        "trained_parts_2": Setting("", f"{_CODE}: all; else beginnings of parameter names, with commas"),
         "scale": Setting(16.0, "Liu et al. 2019, CosNormClassifier.py"),
         "reach": Setting(10.0, "Liu et al. 2019, MetaEmbeddingClassifier.py"),
         "centroid_learning_rate": Setting(0.01, _CODE),
@@ -172,21 +194,24 @@ OLTR = Method(
         "centroid_margin": Setting(10.0, _LOSS),
     },
     _recipe,
-    approximate="the authors have no recipe for CIFAR; the layer that they put before the classifier of ImageNet-LT is left out",
+    approximate="the authors have no recipe for CIFAR; the layer that they put before the classifier is left out",
     presets={
-        "imagenet-lt": {
-            "backbone": Setting("resnet-10", _CODE),
-            "epochs": Setting(30, _CODE),
-            "epochs_2": Setting(60, _CODE),
-            "batch": Setting(128, f"{_CODE}, since 2020"),
-            "learning_rate": Setting(0.1, _CODE),
-            "momentum": Setting(0.9, _CODE),
-            "weight_decay": Setting(5e-4, _CODE),
-            "schedule": Setting("steps", _CODE),
-            "steps_at": Setting((1 / 3, 2 / 3), f"{_CODE}: each 10 of 30 epochs"),
-            "steps_by": Setting(0.1, _CODE),
-            "warm_up": Setting(0, f"{_CODE}: none"),
-        }
+        "imagenet-lt": _preset(_CODE, "resnet-10", learning_rate=0.1, epochs_2=60),
+        "places-lt": _preset(
+            _PLACES,
+            "resnet-152",
+            learning_rate=0.001,
+            classifier_learning_rate=0.1,
+            epochs_2=30,
+            learning_rate_2=1e-4,
+            classifier_learning_rate_2=0.01,
+        )
+        | {
+            "pretrained": Setting("torchvision", f"{_PLACES}; there the weights of Caffe"),
+            "trained_parts_2": Setting(
+                "attention,classifier", f"{_PLACES}, stage 2: feat_model is fixed but for these"
+            ),
+        },
     },
 )
 METHODS = (OLTR,)

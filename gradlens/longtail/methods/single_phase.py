@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import cosine_network, positive, schedule, sgd
+from gradlens.longtail.methods.common import check_classes, cosine_network, positive, prefixes, schedule, sgd
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
+from gradlens.longtail.methods.parts.photos_recipe import kang_recipes
 from gradlens.longtail.methods.terms import cross_entropy
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.phases import Forward, LossOfStep, TrainingPhase, classify
@@ -18,6 +19,21 @@ from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.recipe.visiting import visiting
 
 SCALE = Setting(10.0, "gradlens: the paper names no initial scale")
+
+
+def later_settings(source: str) -> dict[str, Setting]:
+    """Returns settings that came later to methods with plain SGD on all parameters.
+
+    Args:
+        source: The paper that trains in this way.
+    """
+    return {
+        "nesterov": Setting(False, source),
+        "trained_parts": Setting("", f"{source}: all; else beginnings of parameter names, with commas"),
+        "moving_parts": Setting(
+            "", "gradlens: of the frozen modules, those whose BatchNorm statistics move; all, as in Kang et al. 2020"
+        ),
+    }
 
 
 def ordinary(source: str) -> dict[str, Setting]:
@@ -31,6 +47,7 @@ def ordinary(source: str) -> dict[str, Setting]:
         "scale": SCALE,
         "sampler": Setting("shuffled", source),
         "compute": Setting(1, "gradlens: multiple of the epochs"),
+        **later_settings(source),
     }
 
 
@@ -54,8 +71,10 @@ def one_phase(
         forward: The forward pass.
 
     Raises:
-        LongTailError: A setting has a value that it cannot have.
+        LongTailError: The task has a single class, or a setting has a value that it cannot have.
     """
+    check_classes(method, task)
+    trained = prefixes(settings, "trained_parts")
     phase = TrainingPhase(
         name="all classes",
         epochs=positive(settings, "epochs") * positive(settings, "compute"),
@@ -65,6 +84,8 @@ def one_phase(
         sgd=sgd(settings),
         schedule=schedule(settings),
         forward=forward,
+        trainable=trained,
+        moving=() if trained == ("",) else prefixes(settings, "moving_parts"),
     )
     return Recipe(method, (phase,), network or _network(task, settings), settings)
 
@@ -91,7 +112,7 @@ CE = Method(
     "cross-entropy, linear classifier, plain shuffling",
     ordinary("Cao et al. 2019"),
     partial(one_phase, "ce"),
-    presets={"cifar100-lt": cifar_recipe("Cao et al. 2019, cifar_train.py")},
+    presets={"cifar100-lt": cifar_recipe("Cao et al. 2019, cifar_train.py"), **kang_recipes()},
 )
 PLAIN = _plain("plain", "the paper's 'plain': cosine classifier, progressive sampling, all classes at once", 1)
 PLAIN_2T = _plain("plain-2t", "plain for twice the epochs, at least the compute of both phases", 2)

@@ -88,13 +88,19 @@ class ResNetLarge(Network):
         return Cut(self._lower(own.layer2, own.layer3, own.layer4[:-1]), upper, self.features)
 
     def after_first_stages(self, width: float) -> Cut:
-        """Returns the network cut after its second stage (RIDE: ``width`` 0.75). Upper parts are never pretrained."""
+        """Returns the network cut after its second stage (RIDE: ``width`` 0.75).
+
+        Upper parts are pretrained if the network is and they have its width.
+        """
         own: Any = self.backbone
         third, fourth = round(256 * width), round(512 * width)
         layers = LAYERS[self._depth][1]
 
         def upper() -> nn.Module:
-            made = _backbone(self._depth, None)
+            made = _backbone(self._depth, self._pretrained if width == 1 else None)
+            if width == 1 and self._pretrained is not None:
+                last = [*made.layer4[:-1], SignedBlock(made.layer4[-1])] if self._signed else [*made.layer4]
+                return nn.Sequential(made.layer3, nn.Sequential(*last), GlobalAverage())
             block, made.inplanes = type(made.layer1[0]), made.layer3[0].conv1.in_channels
             stages = [made._make_layer(block, third, layers[2], 2), made._make_layer(block, fourth, layers[3], 2)]
             for module in nn.ModuleList(stages).modules():

@@ -59,6 +59,26 @@ class CosineDecay:
 
 
 @dataclass(frozen=True)
+class CosineAfterWarmUp:
+    """A schedule that rises in a line over the warm-up, and then follows half a cosine from 1 to 0 over the epochs left.
+
+    Attributes:
+        warm_up: E, the epochs of the warm-up. In epoch t of these the factor is first (1 - t / E) + t / E.
+        first: Factor of the first epoch of the warm-up.
+    """
+
+    warm_up: int
+    first: float
+
+    def factor(self, epoch: int, epochs: int) -> float:
+        """See ``Schedule.factor``."""
+        if epoch < self.warm_up:
+            done = epoch / self.warm_up
+            return self.first * (1 - done) + done
+        return (1 + math.cos(math.pi * (epoch - self.warm_up) / (epochs - self.warm_up))) / 2
+
+
+@dataclass(frozen=True)
 class Sgd:
     """The settings of SGD.
 

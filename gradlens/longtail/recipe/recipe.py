@@ -13,7 +13,17 @@ from gradlens.longtail.recipe.settings import Settings
 
 # Settings that came after the first checkpoints, each with the value of trainings before it. A training with this value goes on
 # from such a checkpoint, so its identity must not hold the setting.
-LATER: Mapping[str, Any] = {"augmentation": STANDARD, "bias_decay": None, "stage_2_from": "last"}
+LATER: Mapping[str, Any] = {
+    "augmentation": STANDARD,
+    "bias_decay": None,
+    "stage_2_from": "last",
+    "nesterov": False,
+    "trained_parts": "",
+    "moving_parts": "",
+    "trained_parts_2": "",
+    "warm_up_from": None,
+    "shared_learning_rate": None,
+}
 
 
 def without_later(identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,6 +41,7 @@ class Recipe:
         network: Makes a newly initialised network.
         settings: All hyper-parameters with their sources.
         approximate: Why the method cannot follow its reference exactly; "" if it does.
+        preset: Name of the method's preset that the settings began with; "" = those of the data set.
     """
 
     method: str
@@ -38,6 +49,7 @@ class Recipe:
     network: Callable[[], Network]
     settings: Settings
     approximate: str = ""
+    preset: str = ""
 
     @property
     def epochs(self) -> int:

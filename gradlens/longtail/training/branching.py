@@ -14,7 +14,7 @@ from gradlens.longtail.methods import find_method
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.learner import derived_seed
 from gradlens.longtail.recipe.phases import TrainingPhase
-from gradlens.longtail.recipe.recipe import Recipe
+from gradlens.longtail.recipe.recipe import LATER, Recipe
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.training.checkpoint import (
     FILE,
@@ -95,8 +95,9 @@ def _recipe_of(path: Path, stored: Checkpoint, task: Task, seed: int, max_steps:
         LongTailError: Its method or a setting does not exist any more.
     """
     method = find_method(str(stored.identity.get("method")))
+    values = {**LATER, **stored.identity}
     known = task.settings.plus(method.settings)
-    recipe = method.on(task, {name: stored.identity[name] for name in known if name in stored.identity}, str(path))
+    recipe = method.on(task, {name: values[name] for name in known if name in values}, str(path))
     require_same(path, stored.identity, training_identity(recipe, task, seed, max_steps))
     return recipe
 

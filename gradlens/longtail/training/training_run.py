@@ -89,6 +89,8 @@ def run_training(
         extra["branched_after_phase"] = recipe.phases[start.phase].name
     if recipe.approximate:
         extra["approximate"] = recipe.approximate
+    if recipe.preset:
+        extra["preset"] = recipe.preset
     if task.held_out is not None:
         extra["validation"] = task.held_out.to_json()
     watcher = _watcher(recipe, task, path, watching, seed, resume, extra)
@@ -182,6 +184,7 @@ def describe(
     chosen = [{"phase": row["phase"], **row["chosen"]} for row in fitted.history if "chosen" in row]
     return {
         "method": recipe.method,
+        **({"preset": recipe.preset} if recipe.preset else {}),
         "dataset": task.name,
         "subset": task.train.digest,
         "seed": seed,

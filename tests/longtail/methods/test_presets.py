@@ -3,17 +3,32 @@
 import dataclasses
 
 import pytest
+import torch
 
 from gradlens.longtail.methods import find_method
+from gradlens.longtail.methods.parts.photos_recipe import LAST_BLOCK
+from gradlens.longtail.networks.resnet_large import ResNetLarge
 from gradlens.longtail.tasks.digits import digits_task
-from gradlens.longtail.tasks.photos import IMAGENET_SETTINGS, INATURALIST_SETTINGS
+from gradlens.longtail.tasks.photos import IMAGENET_SETTINGS, INATURALIST_SETTINGS, PLACES_SETTINGS
+from gradlens.longtail.tasks.small_images import BORROWED
 from gradlens.longtail.tasks.small_images import SETTINGS as CIFAR_SETTINGS
+from gradlens.longtail.training.training_run import run_training
+from gradlens.longtail.training.watching import Watching
+from gradlens.runlog import Run
 
-OF_DATA = {"cifar100-lt": CIFAR_SETTINGS, "imagenet-lt": IMAGENET_SETTINGS, "inaturalist2018": INATURALIST_SETTINGS}
+OF_DATA = {
+    "cifar100-lt": CIFAR_SETTINGS, "cifar10-lt": BORROWED, "imagenet-lt": IMAGENET_SETTINGS, "places-lt": PLACES_SETTINGS,
+    "inaturalist2018": INATURALIST_SETTINGS,
+}  # fmt: skip
 WARM = [0.2, 0.4, 0.6, 0.8, 1.0]  # of the full rate, in the epochs 0 to 4
 THIRD = [1 / 3, 7 / 15, 9 / 15, 11 / 15, 13 / 15]
 NONE = [1.0] * 5
 COSINE = None  # no warm-up, and half a cosine
+
+PLACES = {
+    "backbone": "resnet-152", "pretrained": "torchvision", "trained_parts": "backbone.layer4.2,classifier",
+    "classifier_learning_rate": None,
+}  # fmt: skip
 
 # method, preset: epochs, batch, learning rate, weight decay, Nesterov, factors of epochs 0 to 4,
 # factors before and from the two steps on, other settings
@@ -48,6 +63,47 @@ STAGE_1 = {
     ("mislas", "inaturalist2018"): (
         200, 256, 0.1, 1e-4, False, COSINE, {}, {"alpha": 0.2, "smooth_head": 0.3, "smooth_tail": 0.0},
     ),
+    ("balanced-softmax", "cifar100-lt-if200"): (
+        685, 512, 0.1, 5e-4, False, [0.5 + (e - 1) / 84 for e in range(5)],
+        {42: 0.5 + 41 / 84, 43: 1, 364: 0.5, 684: 5.98644e-6}, {"augmentation": "autoaugment-cutout"},
+    ),
+    ("balanced-softmax", "imagenet-lt"): (90, 512, 0.2, 5e-4, False, COSINE, {}, {"backbone": "resnet-10"}),
+    **{
+        (method, preset): (
+            epochs, 128, 0.1, 2e-4, True, [(e + 1) / warm for e in range(5)],
+            {a - 1: 1, a: 0.1, b - 1: 0.1, b: 0.01, c - 1: 0.01, c: 0.001}, {"tau": 1.0},
+        )
+        for method in ("logit-adjustment", "logit-adjustment-post-hoc")
+        for preset, epochs, warm, a, b, c in (
+            ("cifar100-lt-if100", 1419, 22, 691, 1059, 1290), ("cifar10-lt-if100", 1241, 20, 604, 926, 1128),
+        )
+    },
+    ("cb-focal", "inaturalist2018"): (
+        90, 1024, 1.6, 1e-4, True, WARM, {29: 1, 30: 0.1, 59: 0.1, 60: 0.01, 79: 0.01, 80: 0.001},
+        {"beta": 0.999, "gamma": 0.5, "bias_decay": 0.0},
+    ),
+    ("ce", "imagenet-lt"): (90, 512, 0.2, 5e-4, False, COSINE, {}, {}),
+    ("ce", "inaturalist2018"): (90, 512, 0.2, 1e-4, False, COSINE, {}, {}),
+    ("mixup", "imagenet-lt"): (180, 256, 0.1, 5e-4, False, COSINE, {}, {"alpha": 0.2}),
+    ("mixup", "inaturalist2018"): (200, 256, 0.1, 1e-4, False, COSINE, {}, {"alpha": 0.2}),
+    **{
+        (method, "places-lt"): (90, 256, 0.1, 5e-4, False, COSINE, {}, PLACES | own)
+        for methods, own in (
+            (("ce", "crt", "lws", "tau-norm", "ncm"), {}),
+            (("mixup", "mislas"), {"alpha": 0.2, "moving_parts": "backbone.layer4.2"}),
+        )
+        for method in methods
+    },
+    ("gcl", "places-lt"): (
+        90, 512, 0.2, 5e-4, False, WARM, {59: 1, 60: 0.1, 79: 0.1, 80: 0.01},
+        PLACES | {"alpha": 0.2, "noise": 1.0, "scale": 30.0, "moving_parts": "backbone.layer4.2"},
+    ),
+    ("oltr", "places-lt"): (
+        30, 128, 0.001, 5e-4, False, NONE, {9: 1, 10: 0.1, 19: 0.1, 20: 0.01}, {"classifier_learning_rate": 0.1},
+    ),
+    ("sade", "places-lt"): (
+        30, 128, 0.01, 4e-4, True, NONE, {9: 1, 10: 0.1, 19: 0.1, 20: 0.01}, {"tau": 1.0, "expert_width": 1.0},
+    ),
     **{
         (method, "imagenet-lt"): (90, 512, 0.2, 5e-4, False, COSINE, {}, {"stage_2_from": "best"})
         for method in ("ncm", "crt", "lws", "tau-norm")
@@ -74,6 +130,11 @@ STAGE_2 = {
     ("lws", "inaturalist2018"): (5, 512, 0.2, 1e-4, {0: 1}, ("",)),
     ("crt", "cifar100-lt-bag-of-tricks"): BAG,
     ("lws", "cifar100-lt-bag-of-tricks"): BAG,
+    ("crt", "places-lt"): (10, 256, 0.1, 5e-4, {0: 1, 5: 0.5}, ("",)),
+    ("lws", "places-lt"): (5, 256, 0.1, 5e-4, {0: 1}, ("",)),
+    ("mislas", "places-lt"): (10, 256, 0.005, 5e-4, {0: 1, 5: 0.5}, ("backbone.layer4.2",)),
+    ("gcl", "places-lt"): (30, 512, 0.002, 5e-4, {0: 1, 15: 0.5}, ()),
+    ("oltr", "places-lt"): (30, 128, 1e-4, 5e-4, {9: 1, 10: 0.1, 19: 0.1, 20: 0.01}, ("",)),
     ("mislas", "imagenet-lt"): (10, 256, 0.005, 5e-4, {0: 1, 5: 0.5}, ("",)),
     ("mislas", "inaturalist2018"): (10, 256, 0.005, 1e-4, {0: 1, 5: 0.5}, ("",)),
 }
@@ -112,3 +173,39 @@ def test_stage_2_of_presets(images, method, preset):
     assert (phase.epochs, phase.batch, phase.sgd.learning_rate, phase.sgd.weight_decay) == (epochs, batch, rate, decay)
     assert {t: phase.schedule.factor(t, epochs) for t in steps} == pytest.approx(steps)
     assert phase.moving == moving
+
+
+def test_parts_of_places_lt(images):
+    first, second = recipe_of(images, "mislas", "places-lt").phases
+    assert (first.trainable, first.moving) == (("backbone.layer4.2", "classifier"), ("backbone.layer4.2",))
+    first, second = recipe_of(images, "crt", "places-lt").phases
+    assert (first.moving, second.trainable) == (("",), ("classifier",))
+    assert first.sgd.parts == {}  # the data set's own recipe has a faster classifier
+    first, second = recipe_of(images, "oltr", "places-lt").phases
+    assert (first.trainable, second.trainable) == (("",), ("attention", "classifier"))
+    assert first.sgd.parts == {"classifier": 0.1}
+    assert second.sgd.parts == {"classifier.centroids": 0.01, "classifier": 0.01}
+    (only,) = recipe_of(images, "sade", "places-lt").phases
+    assert only.sgd.parts == {"lower": 0.001}
+
+
+def test_the_last_block_has_its_name():
+    with torch.device("meta"):
+        names = [
+            name for name, _ in ResNetLarge(50, 3).named_modules()
+        ]  # its last stage has the blocks of a ResNet-152
+    last = [name for name in names if name.startswith("backbone.layer4.") and name.count(".") == 2]
+    assert last[-1] == LAST_BLOCK
+
+
+def test_run_and_result_name_the_preset(tmp_path):
+    task = digits_task()
+
+    def run(folder, preset, watching):
+        recipe = find_method("ce").on(task, {"epochs": 1}, preset=preset)
+        return run_training(recipe, task, tmp_path / folder, watching=watching, max_steps=1).result
+
+    result = run("run", "cifar100-lt", Watching(every=50, probe_every=0))
+    assert (result["preset"], Run(tmp_path / "run").meta.extra["preset"]) == ("cifar100-lt", "cifar100-lt")
+    assert result["settings"]["batch"] == {"value": 128, "source": "Cao et al. 2019, cifar_train.py"}
+    assert "preset" not in run("other", None, None)

@@ -1,7 +1,16 @@
 """Methods with one phase."""
 
-from gradlens.longtail.methods import DUAL_PHASE, PLAIN, PLAIN_2T
+from gradlens.longtail.methods import CE, DUAL_PHASE, PLAIN, PLAIN_2T
 from gradlens.longtail.tasks.digits import digits_task
+
+
+def test_parts_that_train_and_frozen_ones_whose_statistics_move():
+    task = digits_task()
+    (whole,) = CE.on(task).phases
+    (end,) = CE.on(task, {"trained_parts": "top, classifier"}).phases
+    (some,) = CE.on(task, {"trained_parts": "classifier", "moving_parts": "top"}).phases
+    found = [(phase.trainable, phase.moving) for phase in (whole, end, some)]
+    assert found == [(("",), ()), (("top", "classifier"), ("",)), (("classifier",), ("top",))]
 
 
 def test_equal_compute_doubles_the_epochs():

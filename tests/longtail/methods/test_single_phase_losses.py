@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 
 from gradlens import Run
-from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import find_method
 from gradlens.longtail.training.checkpoint import FILE
 from gradlens.longtail.training.fit import fit
@@ -17,7 +14,6 @@ from gradlens.longtail.training.training_run import run_training
 from gradlens.longtail.training.watching import Watching
 from tests.longtail.cut_training import resumed_is_whole
 from tests.longtail.same_state import assert_same
-from tests.longtail.tiny_training import tiny_task
 
 METHODS = {
     "focal": {},
@@ -53,13 +49,6 @@ def test_the_lens_measures_it_and_changes_nothing(task, tmp_path, method, settin
     assert np.nanmax(run.residual) < 1e-4  # the groups' gradients add up to the whole one's
     shares = [run.share(name) for name in run.names]  # of each group in each of the losses, and the rest
     assert np.nansum(shares, axis=0) == pytest.approx(np.ones(len(run.steps)), abs=1e-4)
-
-
-@pytest.mark.parametrize("method", ["focal", "cb-focal"])
-def test_a_single_class_is_refused_where_the_loss_needs_others(task, method):
-    single = dataclasses.replace(tiny_task((6,)), settings=task.settings)
-    with pytest.raises(LongTailError, match=f"{method} needs at least two classes, and tiny has 1"):
-        find_method(method).on(single)
 
 
 def few_shot_accuracy(method, task):

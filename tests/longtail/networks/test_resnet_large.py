@@ -45,6 +45,23 @@ def test_pretrained_weights_give_torchvisions_features(tmp_path, depth):
     assert ours(images).shape == (2, 3)
 
 
+def test_later_stages_of_experts_are_pretrained_where_they_have_the_width(tmp_path):
+    theirs = torchvision.models.resnet18()
+    torch.save(theirs.state_dict(), tmp_path / "weights.pt")
+    ours = ResNetLarge(18, 3, pretrained=tmp_path / "weights.pt")
+    cut, narrow = ours.after_first_stages(1.0), ours.after_first_stages(0.75)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        theirs.eval().fc = torch.nn.Identity()
+        lower, experts = cut.lower.eval(), [cut.upper().eval() for _ in range(2)]
+        for expert in experts:
+            assert torch.allclose(expert(lower(images)), theirs(images), atol=1e-6)
+    assert cut.features == 512
+    weights = [expert[0][0].conv1.weight for expert in (*experts, narrow.upper())]
+    assert weights[0].data_ptr() != weights[1].data_ptr()  # each expert has its own
+    assert weights[2].shape[0] == 192
+
+
 def test_weights_that_do_not_fit(tmp_path):
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "r18.pt")
     for depth in (34, 50):

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from gradlens.longtail.errors import LongTailError
 from gradlens.longtail.methods import CE
 from gradlens.longtail.recipe.learner import derived_seed
 from gradlens.longtail.tasks.digits import digits_task
@@ -25,6 +26,14 @@ def moved(**changes):
 
 def test_a_frozen_part_does_not_move_nor_does_its_batchnorm():
     assert moved() == {"classifier.weight", "classifier.bias"}
+
+
+def test_parts_that_the_network_does_not_have_are_refused():
+    there = r"; there are stem\.0, .*classifier"
+    with pytest.raises(LongTailError, match="no parameter's name starts with 'clasifier'" + there):
+        fit(CE.on(digits_task(), {"epochs": 1, "trained_parts": "stem, clasifier"}), digits_task())
+    with pytest.raises(LongTailError, match="no module's name starts with 'tops'" + there.replace("stem\\.0", "stem")):
+        moved(moving=("stem", "tops"))
 
 
 @pytest.mark.parametrize(

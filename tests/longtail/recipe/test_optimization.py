@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.recipe.optimization import CosineDecay, Sgd
+from gradlens.longtail.recipe.optimization import CosineAfterWarmUp, CosineDecay, Sgd
 
 
 def test_cosine_decay_by_hand():
@@ -21,6 +21,14 @@ def test_cosine_decay_by_hand():
 
 def test_cosine_decay_warms_up_linearly():
     assert [CosineDecay(warm_up=4).factor(t, 8) for t in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1, 0.5])
+
+
+def test_cosine_after_warm_up_by_hand():
+    """It rises from 0.2 by 0.2 an epoch, and then follows the cosine over the 4 epochs left."""
+    schedule = CosineAfterWarmUp(warm_up=4, first=0.2)
+    found = [schedule.factor(t, 8) for t in range(8)]
+    assert found == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, (1 + 2**-0.5) / 2, 0.5, (1 - 2**-0.5) / 2])
+    assert CosineAfterWarmUp(0, 1.0).factor(3, 7) == CosineDecay().factor(3, 7)
 
 
 def parameters_after(sgd, gradients):

@@ -1,6 +1,7 @@
 """A method ready to run: what it has in common with a checkpoint."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings
 from gradlens.longtail.recipe.tuning import Tuning
 from gradlens.longtail.recipe.visiting import shuffled
+from gradlens.longtail.training.checkpoint import CheckpointError, require_same
 
 
 def loss(step):
@@ -61,11 +63,28 @@ def test_a_setting_that_came_later_shows_where_it_differs_from_older_trainings()
 
 @pytest.mark.parametrize(
     ("method", "name", "other"),
-    [("crt", "stage_2_from", "best"), ("mislas", "stage_2_from", "best"), ("cb-focal", "bias_decay", 0.0)],
+    [
+        ("crt", "stage_2_from", "best"),
+        ("mislas", "stage_2_from", "best"),
+        ("cb-focal", "bias_decay", 0.0),
+        ("ce", "nesterov", True),
+        ("mixup", "trained_parts", "classifier"),
+        ("crt", "moving_parts", "top"),
+        ("oltr", "trained_parts_2", "classifier"),
+        ("sade", "shared_learning_rate", 0.1),
+    ],
 )
 def test_methods_whose_settings_came_later_keep_their_identity(task, method, name, other):
     assert name not in find_method(method).on(task).identity()
     assert find_method(method).on(task, {name: other}).identity()[name] == other
+
+
+def test_a_checkpoint_that_holds_a_later_setting_goes_on(task):
+    """cRT had nesterov from the beginning, so its checkpoints hold it."""
+    here = find_method("crt").on(task).identity()
+    require_same(Path("a"), here | {"nesterov": False}, here)
+    with pytest.raises(CheckpointError, match="nesterov: True there, absent here"):
+        require_same(Path("a"), here | {"nesterov": True}, here)
 
 
 def test_steps_of_an_epoch():

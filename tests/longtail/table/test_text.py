@@ -22,6 +22,13 @@ LENS = {
 }  # fmt: skip
 
 
+def test_of_two_equally_long_trainings_that_with_the_own_recipe_is_shown():
+    own = MEASURED | {"preset": "cifar100-lt", "overall": 38.6}
+    for order in ((MEASURED, own), (own, MEASURED)):
+        shown = row(dataclasses.replace(record("ce"), accuracy=order))
+        assert shown[HEADER.index("here")] == "38.6 +- 0.3 (200 epochs, 3 seeds, preset cifar100-lt)"
+
+
 def filled():
     longer = MEASURED | {"epochs": [200, 200], "overall": 39.0, "seeds": 1, "std": None}
     other = MEASURED | {"imbalance": 50.0, "epochs": [900]}

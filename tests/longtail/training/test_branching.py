@@ -39,7 +39,7 @@ def source(task, tmp_path_factory):
 
 
 def recipe(task, **changes):
-    return DUAL_PHASE.on(task, EPOCHS | changes)
+    return DUAL_PHASE.on(task, EPOCHS | changes, "a test")  # on the command line steps_at is refused with a cosine
 
 
 def test_every_setting_but_those_of_the_whole_is_tried(task):

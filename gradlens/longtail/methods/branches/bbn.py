@@ -107,6 +107,17 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
 
 
 _CODE = "Zhou et al. 2020, code"
+_CIFAR = settings_from(
+    f"{_CODE}: configs/cifar100.yaml",
+    epochs=200,
+    batch=128,
+    learning_rate=0.1,
+    weight_decay=2e-4,
+    schedule="steps",
+    steps_at=(0.6, 0.8),
+    steps_by=0.01,
+    warm_up=5,
+)
 BBN = Method(
     "bbn",
     "two branches, one for images in reversed frequencies, whose share grows through training",
@@ -121,17 +132,11 @@ BBN = Method(
     },
     partial(_recipe, "bbn"),
     presets={
-        "cifar100-lt-if50": settings_from(
-            f"{_CODE}: configs/cifar100.yaml",
-            epochs=200,
-            batch=128,
-            learning_rate=0.1,
-            weight_decay=2e-4,
-            schedule="steps",
-            steps_at=(0.6, 0.8),
-            steps_by=0.01,
-            warm_up=5,
-        ),
+        "cifar100-lt-if50": _CIFAR,
+        "cifar100-lt": {
+            name: Setting(setting.value, f"{setting.source}, which is of imbalance 50")
+            for name, setting in _CIFAR.items()
+        },
         "inaturalist2018": settings_from(
             f"{_CODE}: configs/iNaturalist2018.yaml",
             epochs=180,

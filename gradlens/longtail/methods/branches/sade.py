@@ -29,12 +29,18 @@ from gradlens.longtail.methods.branches.experts import (
     expert_network,
     photos_of_experts,
 )
-from gradlens.longtail.methods.common import check_classes, check_images_of_classes, not_negative, train_counts
+from gradlens.longtail.methods.common import (
+    above_zero,
+    check_classes,
+    check_images_of_classes,
+    not_negative,
+    train_counts,
+)
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.single_phase import one_phase
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
-from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 
 
@@ -78,11 +84,16 @@ def _recipe(method: str, task: Task, settings: Settings) -> Recipe:
         "balanced": ShiftedExpert(1, log),
         "rare": ShiftedExpert(2, log - tau * reverse),
     }
-    return replace(recipe, phases=(replace(recipe.phases[0], losses=losses),))
+    phase = replace(recipe.phases[0], losses=losses)
+    if settings["shared_learning_rate"] is not None:
+        shared = {"lower": above_zero(settings, "shared_learning_rate")}
+        phase = replace(phase, sgd=replace(phase.sgd, parts={**phase.sgd.parts, **shared}))
+    return replace(recipe, phases=(phase,))
 
 
 _CODE = "Zhang et al. 2022, code"
 _CONFIG = f"{_CODE}: configs/config_cifar100_ir100_sade.json"
+_PLACES = f"{_CODE}: configs/config_places_lt_resnet152_sade.json"
 SADE = Method(
     "sade",
     "three experts, each for another distribution of classes: as they are, balanced, reversed",
@@ -90,12 +101,29 @@ SADE = Method(
         **{name: Setting(s.value, f"{_CODE}: as in Wang et al. 2021") for name, s in EXPERT_SETTINGS.items()},
         "tau": Setting(2.0, f"{_CODE}: model/loss.py"),
         "nesterov": Setting(True, _CONFIG),
+        "shared_learning_rate": Setting(None, f"{_CONFIG}: the shared stages have the same rate", float),
         "sampler": Setting("shuffled", "Zhang et al. 2022"),
         "compute": Setting(1, "gradlens: multiple of the epochs"),
     },
     partial(_recipe, "sade"),
     presets={
         "cifar100-lt-if100": cifar_of_experts(_CODE, _CONFIG, steps_by=0.1),
+        "places-lt": settings_from(
+            _PLACES,
+            backbone="resnet-152",
+            epochs=30,
+            batch=128,
+            learning_rate=0.01,
+            shared_learning_rate=0.001,
+            classifier_learning_rate=None,
+            weight_decay=4e-4,
+            schedule="steps",
+            steps_at=(1 / 3, 2 / 3),
+            steps_by=0.1,
+            expert_width=1.0,
+            tau=1.0,
+        )
+        | {"pretrained": Setting("torchvision", f"{_CODE}: model/model.py, experts too; there the weights of Caffe")},
         "inaturalist2018": photos_of_experts(
             f"{_CODE}: configs/config_iNaturalist_resnet50_sade.json", batch=512, learning_rate=0.2, tau=1.0
         ),

@@ -11,7 +11,6 @@ from __future__ import annotations
 from torch import nn
 
 from gradlens.longtail.methods.decoupled.two_stage import (
-    KANG,
     bag_of_tricks,
     both_stages,
     kang_presets,
@@ -20,6 +19,7 @@ from gradlens.longtail.methods.decoupled.two_stage import (
     stage_2,
 )
 from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.photos_recipe import KANG
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.settings import Setting, Settings

@@ -37,11 +37,12 @@ from gradlens.longtail.methods.method import Method
 from gradlens.longtail.methods.mixup import Mix, mix
 from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.methods.parts.normalised import NormalisedClassifier
+from gradlens.longtail.methods.parts.photos_recipe import LAST_BLOCK, places_recipe
 from gradlens.longtail.recipe.batch import Batch
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
-from gradlens.longtail.recipe.settings import Setting, Settings
+from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.recipe.visiting import PhaseProgress
 
@@ -140,6 +141,27 @@ def _recipe(task: Task, settings: Settings) -> Recipe:
 
 _LI = "Li et al. 2022"
 _CLASSIFIER = f"{_LI}, cifar_train_classifier.py"
+
+
+def _places() -> dict[str, Setting]:
+    backbone, classifier = (f"{_LI}, Places-LT/pla_train_{part}.py" for part in ("backbone", "classifier"))
+    first = places_recipe(
+        backbone,
+        trained=f"{backbone}: a new block after the pretrained ones trains; here the last of these",
+        batch=512,
+        learning_rate=0.2,
+        noise=1.0,
+        stage_2_from="best",
+    )
+    steps = settings_from(backbone, schedule="steps", steps_at=(2 / 3, 8 / 9), steps_by=0.1, warm_up=5)
+    second = settings_from(classifier, epochs_2=30, learning_rate_2=0.002, scale_2=15.0, margin_2=0.1)
+    own = {
+        "alpha": Setting(0.2, f"{backbone}; there 1 in stage 2"),
+        "moving_parts": Setting(LAST_BLOCK, f"{backbone}: the pretrained trunk is in eval mode"),
+    }
+    return first | steps | second | own
+
+
 GCL = Method(
     "gcl",
     "mixup with noise on the cosines of rare classes, then the classifier alone, with class-balanced sampling",
@@ -161,7 +183,8 @@ GCL = Method(
     },
     _recipe,
     presets={
-        "cifar100-lt": cifar_recipe(f"{_LI}, cifar_train_backbone.py", batch=64, steps_by=0.1, stage_2_from="best")
+        "cifar100-lt": cifar_recipe(f"{_LI}, cifar_train_backbone.py", batch=64, steps_by=0.1, stage_2_from="best"),
+        "places-lt": _places(),
     },
 )
 METHODS = (GCL,)

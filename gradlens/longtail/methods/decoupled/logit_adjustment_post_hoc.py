@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gradlens.longtail.methods.common import check_images_of_classes, train_counts
 from gradlens.longtail.methods.decoupled.choosing import TAUS, ClassifierWithTau, tau_values
 from gradlens.longtail.methods.decoupled.two_stage import both_stages, stage_1, stage_1_settings
-from gradlens.longtail.methods.logit_adjustment import SMALLEST
+from gradlens.longtail.methods.logit_adjustment import SMALLEST, authors_recipes
 from gradlens.longtail.methods.method import Method
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import TrainingPhase
@@ -84,5 +84,6 @@ POST_HOC = Method(
         "taus": Setting(TAUS, "gradlens: as for tau-norm (Kang et al. 2020)"),
     },
     _recipe,
+    presets=authors_recipes(),
 )
 METHODS = (POST_HOC,)

@@ -7,7 +7,6 @@ that are drawn evenly from the classes. All else is as in ``crt``.
 from __future__ import annotations
 
 from gradlens.longtail.methods.decoupled.two_stage import (
-    KANG,
     bag_of_tricks,
     both_stages,
     kang_presets,
@@ -16,6 +15,7 @@ from gradlens.longtail.methods.decoupled.two_stage import (
     stage_2,
 )
 from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.photos_recipe import KANG
 from gradlens.longtail.methods.parts.scaled import ScaledClassifier
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.recipe import Recipe

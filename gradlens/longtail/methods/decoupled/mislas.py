@@ -28,7 +28,7 @@ from gradlens.longtail.methods.decoupled.two_stage import (
     stage_2_settings,
 )
 from gradlens.longtail.methods.method import Method
-from gradlens.longtail.methods.mixup import mix
+from gradlens.longtail.methods.mixup import mix, mixup_on_photos, mixup_on_places
 from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
 from gradlens.longtail.recipe.phases import Step
 from gradlens.longtail.recipe.recipe import Recipe
@@ -101,17 +101,8 @@ def _cifar(file: str, head: float, tail: float, rate: float) -> dict[str, Settin
 
 
 def _large(folder: str, epochs: int, decay: float) -> dict[str, Setting]:
-    return settings_from(
-        f"{_ZHONG}, config/{folder}",
-        epochs=epochs,
-        batch=256,
-        learning_rate=0.1,
-        weight_decay=decay,
-        schedule="cosine",
-        alpha=0.2,
-        smooth_head=0.3,
-        smooth_tail=0.0,
-        learning_rate_2=0.005,
+    return mixup_on_photos(folder, epochs, decay) | settings_from(
+        f"{_ZHONG}, config/{folder}", smooth_head=0.3, smooth_tail=0.0, learning_rate_2=0.005
     )
 
 
@@ -138,6 +129,8 @@ MISLAS = Method(
         "cifar100-lt-if50": _cifar("cifar100_imb002", 0.3, 0.0, 0.01),
         "cifar100-lt-if10": _cifar("cifar100_imb01", 0.2, 0.0, 0.01),
         "imagenet-lt": _large("imagenet", 180, 5e-4),
+        "places-lt": mixup_on_places()
+        | settings_from(f"{_ZHONG}, config/places", smooth_head=0.4, smooth_tail=0.1, learning_rate_2=0.005),
         "inaturalist2018": _large("ina2018", 200, 1e-4),
     },
 )

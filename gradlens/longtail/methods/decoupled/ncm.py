@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradlens.longtail.methods.common import check_images_of_classes
-from gradlens.longtail.methods.decoupled.two_stage import KANG, both_stages, kang_presets, stage_1, stage_1_settings
+from gradlens.longtail.methods.decoupled.two_stage import both_stages, kang_presets, stage_1, stage_1_settings
 from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.photos_recipe import KANG
 from gradlens.longtail.methods.parts.prototypes import class_prototypes
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import TrainingPhase

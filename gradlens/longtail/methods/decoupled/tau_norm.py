@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from gradlens.longtail.methods.decoupled.choosing import TAUS, ClassifierWithTau, tau_values
 from gradlens.longtail.methods.decoupled.two_stage import (
     BAG,
-    KANG,
     bag_of_tricks_stage_1,
     both_stages,
     kang_presets,
@@ -26,6 +25,7 @@ from gradlens.longtail.methods.decoupled.two_stage import (
     stage_1_settings,
 )
 from gradlens.longtail.methods.method import Method
+from gradlens.longtail.methods.parts.photos_recipe import KANG
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gradlens.longtail.errors import LongTailError
-from gradlens.longtail.methods.common import above_zero, check_classes, not_negative, positive, schedule, sgd
+from gradlens.longtail.methods.common import above_zero, not_negative, positive, prefixes, schedule, sgd
 from gradlens.longtail.methods.parts.cifar_recipe import cifar_recipe
-from gradlens.longtail.methods.single_phase import one_phase
+from gradlens.longtail.methods.parts.photos_recipe import KANG, kang_recipes
+from gradlens.longtail.methods.single_phase import later_settings, one_phase
 from gradlens.longtail.methods.terms import cross_entropy
 from gradlens.longtail.networks.network import Network
 from gradlens.longtail.recipe.learner import BEST, Learner
@@ -27,24 +28,20 @@ from gradlens.longtail.recipe.settings import Setting, Settings, settings_from
 from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.recipe.visiting import ClassAware, Visiting, visiting
 
-KANG = "Kang et al. 2020"
 BAG = "Zhang et al. 2021, BagofTricks-LT"
 
 
 def kang_presets(*, epochs_2: int | None = None) -> dict[str, dict[str, Setting]]:
-    """Returns how the reference trains on the large data sets (facebookresearch/classifier-balancing, config/*/feat_uni*.yaml).
-
-    For Places-LT it has no stage 1.
+    """Returns how the reference trains on the large data sets (facebookresearch/classifier-balancing).
 
     Args:
-        epochs_2: Epochs of stage 2 on iNaturalist 2018 where they differ from those on ImageNet-LT; None = they do not.
+        epochs_2: Epochs of stage 2 on iNaturalist 2018 where they differ from those on the others; None = they do not.
     """
-    common = {"batch": 512, "learning_rate": 0.2, "schedule": "cosine", "epochs": 90, "stage_2_from": "best"}
-    second = {} if epochs_2 is None else {"epochs_2": epochs_2}
-    return {
-        "imagenet-lt": settings_from(f"{KANG}, config/ImageNet_LT", **common, weight_decay=5e-4),
-        "inaturalist2018": settings_from(f"{KANG}, config/iNaturalist18", **common, weight_decay=1e-4, **second),
-    }
+    start = settings_from(f"{KANG}: the epoch that is best on the validation split", stage_2_from="best")
+    presets = {dataset: first | start for dataset, first in kang_recipes().items()}
+    if epochs_2 is not None:
+        presets["inaturalist2018"] |= settings_from(f"{KANG}, config/iNaturalist18", epochs_2=epochs_2)
+    return presets
 
 
 def bag_of_tricks_stage_1() -> dict[str, Setting]:
@@ -81,7 +78,7 @@ def stage_1_settings(source: str) -> dict[str, Setting]:
     return {
         "sampler": Setting("shuffled", source),
         "compute": Setting(1, "gradlens: multiple of the epochs of stage 1"),
-        "nesterov": Setting(False, source),
+        **later_settings(source),
         "stage_2_from": Setting(
             "last", "gradlens: no choice on test images; most reference code takes the 'best' epoch"
         ),
@@ -146,7 +143,6 @@ def stage_1(
     Raises:
         LongTailError: The task has a single class, or a setting has a value that it cannot have.
     """
-    check_classes(method, task)
     made = network or partial(task.network, settings, False)
     return one_phase(method, task, settings, network=made, forward=forward)
 
@@ -188,7 +184,7 @@ def stage_2(
         trainable=trainable,
         structure=structure,
         forward=forward,
-        moving=("",) if settings["moving_statistics"] else (),
+        moving=prefixes(settings, "moving_parts") if settings["moving_statistics"] else (),
     )
 
 

@@ -16,6 +16,7 @@ from gradlens.estimation.interval import Interval
 from gradlens.estimation.intervals import interval, mean_interval
 from gradlens.estimation.student import t_quantile
 from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.training.combined_direction import combined_distortion
 from gradlens.runlog import Run
 
 HEAD, TAIL, TAIL_SHOT = "head", "tail", "few"
@@ -28,8 +29,11 @@ COLUMNS = {
     "fall": "tail's fall of loss / head's",
     "accuracy": "tail's accuracy (%)",
 }
+# Of a method that combines the groups' gradients: the distortion of what it steps on. The others are of the gradient before.
+COMBINED = "combined_distortion"
 RANGES = {
     "distortion": (0.0, 1.0),
+    COMBINED: (0.0, math.inf),
     "share": (-math.inf, math.inf),
     "sample_share": (0.0, 1.0),
     "fall": (-math.inf, math.inf),
@@ -68,8 +72,10 @@ def _measured(run: Run, start: int, end: int | None) -> dict[str, Any] | None:
     shares = {name: run.share(name)[rows] for name in (HEAD, TAIL)}
     samples = {name: run.quantity("sample_share", name)[rows] for name in (HEAD, TAIL)}
     falls = np.stack([_fall(shares[name], samples[name], run.norm()[rows]) for name in (HEAD, TAIL)], 1)  # [T, 2]
+    combined = combined_distortion(run, start, end)
     return {
         "distortion": asdict(distortion_interval(run, start, end)),
+        **({} if combined is None else {COMBINED: asdict(combined)}),
         "share": asdict(mean_interval(np.nan_to_num(shares[TAIL]))),
         "sample_share": asdict(mean_interval(np.nan_to_num(samples[TAIL]))),
         "fall": _ratio_of_falls(falls),

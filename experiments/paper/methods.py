@@ -19,7 +19,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lab import MEASURED_STEPS, Lab, markdown, options
-from measured import COLUMNS, FROM_THE_LENS, RANGES, TAIL_SHOT, over_seeds, phases_of, pooled
+from measured import COLUMNS, COMBINED, FROM_THE_LENS, RANGES, TAIL_SHOT, over_seeds, phases_of, pooled
 
 from gradlens.estimation.interval import Interval
 from gradlens.longtail.methods import METHODS
@@ -42,7 +42,8 @@ What one must not conclude:
 - Of many methods that are compared with `ce`, one in twenty is beyond its interval by chance.
 - A method whose tail has a larger share of the update and is more accurate need not be more accurate because of it.
 - Shares are those of the loss that a method minimises. A method may draw other samples, weigh the loss, or combine the groups'
-  gradients; one that adjusts the logits after the training moves no gradient at all.
+  gradients (then "combined" is the distortion of the direction that is stepped on); one that adjusts the logits after
+  the training moves no gradient at all.
 - The fall of loss is of first order, for plain SGD, on the batch that gives the gradient: the noise of few samples raises it.
 - Methods differ in what they cost: see the steps, and `gradlens methods`.
 """
@@ -73,7 +74,11 @@ def trained(lab: Lab, method: str) -> dict[str, Any]:
         results.append(result)
     phases = [
         {"name": same[0]["name"], "epochs": same[0]["epochs"]}
-        | {column: pooled([phase[column] for phase in same], *RANGES[column]) for column in COLUMNS}
+        | {
+            column: pooled([phase[column] for phase in same], *RANGES[column])
+            for column in (*COLUMNS, COMBINED)
+            if column in same[0]
+        }
         for same in zip(*of_seeds, strict=True)
     ]
     split = results[0]["best"]["split"]
@@ -128,6 +133,8 @@ def table(methods: Mapping[str, Mapping[str, Any]]) -> str:
                 tail, whole = (_shown(found.get(f"{shot}_over_base"), 1, sign=True) for shot in (TAIL_SHOT, "overall"))
                 ends = [str(found["steps"]), tail, f"{overall:.1f}", whole]
             cells = [_shown(phase[column], 3 if column in FROM_THE_LENS else 1) for column in COLUMNS]
+            if COMBINED in phase:
+                cells[0] += f"; combined {_shown(phase[COMBINED], 3)}"
             rows.append([title, ends[0], *cells, *ends[1:]])
     return markdown(header, rows)
 

@@ -19,7 +19,7 @@ EXPERIMENTS = Path(__file__).resolve().parents[1]
 ACCURACY = ("table3", "table3_full")
 # The first one that has a method is used.
 LENS = ("methods", "methods_digits")
-COLUMNS = ("distortion", "share", "sample_share", "fall", "accuracy")
+COLUMNS = ("distortion", "combined_distortion", "share", "sample_share", "fall", "accuracy")
 
 
 def accuracies(name: str) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def lens(name: str) -> dict[str, Any]:
             "cost": found["batches"] / summary["methods"]["ce"]["batches"],
             "phases": [
                 {"name": phase["name"], "epochs": phase["epochs"]}
-                | {column: _ends(phase[column]) for column in COLUMNS if phase[column] is not None}
+                | {column: _ends(phase[column]) for column in COLUMNS if phase.get(column) is not None}
                 for phase in found["phases"]
             ],
             "where": f"experiments/results/{name}/summary.json",

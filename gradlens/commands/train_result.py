@@ -11,6 +11,7 @@ from rich.console import Console
 from gradlens.analysis.distortion import distortion_difference, distortion_interval
 from gradlens.analysis.phase_story import stretches
 from gradlens.longtail.training.best_epoch import OTHERS
+from gradlens.longtail.training.combined_direction import GROUPS, combined_distortion
 from gradlens.longtail.training.evaluation import SHOTS
 from gradlens.longtail.training.no_interval import no_interval
 from gradlens.longtail.training.training_run import RESULT, Trained
@@ -22,8 +23,8 @@ def print_result(console: Console, trained: Trained) -> None:
     """Prints the result of a training."""
     for line in result_lines(trained.result):
         console.print(line, highlight=False, soft_wrap=True)
-    if not console.quiet and (distortion := _distortion(trained.folder)):
-        console.print(distortion, highlight=False, soft_wrap=True, markup=False)
+    for line in () if console.quiet else distortion_lines(trained.folder):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"{trained.folder / RESULT}\ngradlens dashboard {trained.folder.parent}", soft_wrap=True, highlight=False
     )
@@ -58,22 +59,37 @@ def _numbers(found: Mapping[str, float]) -> str:
     return "  ".join(parts)
 
 
-def _distortion(folder: Path) -> str | None:
-    """Returns a text with the distortion of each phase, and how it changed; None if nothing was measured."""
+def distortion_lines(folder: Path) -> list[str]:
+    """Returns lines with the distortion of each phase, and how it changed; none if nothing was measured.
+
+    Where the groups' gradients were combined, the first line is about the gradient before that, and the second about the
+    direction that came out.
+
+    Args:
+        folder: Folder of the run.
+    """
     try:
         run = Run(folder)
     except RunError:  # trained without the lens
-        return None
+        return []
     parts = stretches(run)
     if not parts:
-        return None
+        return []
     names = [f"{part.title.removeprefix(f'{run.name}, ')} " for part in parts] if len(run.phases) > 1 else [""]
     found = [distortion_interval(run, *part.span) for part in parts]
     means = [interval_text(interval, fraction=False) for interval in found]
-    line = "distortion (0 = none): " + "  ".join(name + mean for name, mean in zip(names, means, strict=True))
+    combined = [combined_distortion(run, *part.span) for part in parts]
+    of_what = " of the gradient before it is combined" if GROUPS in run.meta.extra else ""
+    after = [
+        f"{name}{interval_text(interval, fraction=False)}"
+        for name, interval in zip(names, combined, strict=True)
+        if interval is not None
+    ]
+    more = [f"distortion of the combined direction, which is stepped on: {'  '.join(after)}"] if after else []
+    line = f"distortion{of_what} (0 = none): " + "  ".join(name + mean for name, mean in zip(names, means, strict=True))
     if why := no_interval(run, parts, found):
-        return f"{line}  ({why})"
+        return [f"{line}  ({why})", *more]
     if len(parts) > 1:
         change = distortion_difference(run, run, parts[-1].span, parts[0].span)
         line += f"  last less first: {difference_text(change, (found[-1], found[0]), fraction=False)}"
-    return line
+    return [line, *more]

@@ -35,6 +35,7 @@ def note(records: Sequence[Record]) -> str:
 
 LENS = {
     "distortion": "distortion",
+    "combined_distortion": "distortion of the combined direction",
     "share": "tail's share of the update",
     "sample_share": "tail's share of the samples",
     "fall": "fall of the tail's loss / the head's",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,26 +16,27 @@ from gradlens.engines import pull_back
 from gradlens.longtail.recipe.combiner import Combiner, Combining, Gram
 from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import Step
-from gradlens.longtail.training.watcher import total
+from gradlens.longtail.training.combined_direction import combined_shares
+from gradlens.longtail.training.watcher import Watcher, total
 
 
 def combined_backward(
     combiner: Combiner,
     losses: dict[str, Tensor],
     step: Step,
-    backward: Callable[[], None],
+    watcher: Watcher,
     generator: torch.Generator,
 ) -> None:
-    """Runs ``backward``, and then makes ``.grad`` the combination of the groups' gradients.
+    """Runs the backward pass of ``watcher``, and then makes ``.grad`` the combination of the groups' gradients.
 
     The part of the gradient that comes from no sample (a penalty on the weights) stays as it is. If all weights are 1, the
-    gradient is that of ``backward`` bit for bit.
+    gradient is that of the pass bit for bit.
 
     Args:
         combiner: How the gradients are combined.
         losses: The losses; their sum is minimised.
         step: The step that they were computed from.
-        backward: The backward pass of their sum, which is measured or not. It leaves ``.grad``.
+        watcher: Runs the backward pass of their sum, which leaves ``.grad``, and is told the shares of the combination.
         generator: Source of random order, the same in all processes.
     """
     learner = step.learner
@@ -53,7 +54,7 @@ def combined_backward(
         left = _strongest(passed.cotangents(0), rows, learner)
     pulled = [k for k in groups if k != left]
     vectors = pull_back(passed, rows, [(0, k) for k in pulled], params)
-    backward()
+    watcher.backward(losses, step)
     found = {k: learner.processes.averaged(vector, params) for k, vector in zip(pulled, vectors, strict=True)}
     if left is not None:
         found[left] = _left(params, list(found.values()))
@@ -62,12 +63,14 @@ def combined_backward(
     layer_of = [layout.layer_of[i] for i in at] if combiner.by_layer else [0] * len(at)
     layers = len(layout.layers) if combiner.by_layer else 1
     grams = learner.processes.as_the_first(inner_products(contributions, params, layer_of, layers), learner.device)
+    products = list(grams.cpu().double().numpy())
     weights = [
         _weights(combiner, gram * np.outer(factors, factors), groups, layer, learner, generator) * factors
-        for layer, gram in enumerate(grams.cpu().double().numpy())
+        for layer, gram in enumerate(products)
     ]
     for i, param in enumerate(params):
         _add(param, [vector[i] for vector in contributions], weights[layer_of[i]])
+    watcher.combined(lambda: combined_shares(products, weights, [combiner.groups.names[k] for k in groups]))
 
 
 def _strongest(cotangents: Sequence[Tensor | None], rows: RowsByGroup, learner: Learner) -> int:

@@ -51,11 +51,10 @@ def train_epoch(
         step = part.whole(rows)
         losses: dict[str, Tensor] = {name: term(step) for name, term in phase.losses.items()}
         watch.add(losses, len(step.labels))
-        backward = partial(watcher.backward, losses, step)
         if phase.combine is None:
-            backward()
+            watcher.backward(losses, step)
         else:
-            combined_backward(phase.combine, losses, step, backward, order)
+            combined_backward(phase.combine, losses, step, watcher, order)
         optimizer.step()
         optimizer.zero_grad()
         steps += 1

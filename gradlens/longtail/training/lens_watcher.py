@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from gradlens.longtail.recipe.learner import Learner
 from gradlens.longtail.recipe.phases import Step, TrainingPhase
 from gradlens.longtail.recipe.recipe import Recipe
 from gradlens.longtail.recipe.task import Task
+from gradlens.longtail.training.combined_direction import EVENT
 from gradlens.longtail.training.evaluation import NUMBERS
 from gradlens.longtail.training.watching import Watching
 from gradlens.measure.recorder import STEPPED
@@ -119,6 +121,12 @@ class LensWatcher:
         whole = len(self._recipe.components) == 1
         loss = next(iter(losses.values())) if whole else losses
         self._lens.backward(loss, step.measured_labels(), outputs=step.anchors, logits=step.own.logits)
+
+    def combined(self, shares: Callable[[], dict[str, float]]) -> None:
+        """See ``Watcher.combined``."""
+        assert self._lens is not None
+        if self._lens.armed and (found := shares()):
+            self._lens.event(EVENT, shares=found)
 
     def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
         """See ``Watcher.end_epoch``."""

@@ -19,6 +19,7 @@ from gradlens.longtail.recipe.task import Task
 from gradlens.longtail.training.best_epoch import OTHERS
 from gradlens.longtail.training.checkpoint import FILE as CHECKPOINT
 from gradlens.longtail.training.checkpoint import Checkpoint, CheckpointError, require_same
+from gradlens.longtail.training.combined_direction import GROUPS, described
 from gradlens.longtail.training.evaluation import NUMBERS
 from gradlens.longtail.training.fit import Fitted, fit, training_identity
 from gradlens.longtail.training.watcher import Unwatched, Watcher
@@ -91,6 +92,9 @@ def run_training(
         extra["approximate"] = recipe.approximate
     if recipe.preset:
         extra["preset"] = recipe.preset
+    combiners = [phase.combine for phase in recipe.phases if phase.combine is not None]
+    if combiners:
+        extra[GROUPS] = described(combiners[0].groups)
     if task.held_out is not None:
         extra["validation"] = task.held_out.to_json()
     watcher = _watcher(recipe, task, path, watching, seed, resume, extra)

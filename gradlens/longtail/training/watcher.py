@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +34,13 @@ class Watcher(Protocol):
     def backward(self, losses: dict[str, Tensor], step: Step) -> None:
         """Called instead of ``sum(losses).backward()``, and must do the same."""
 
+    def combined(self, shares: Callable[[], dict[str, float]]) -> None:
+        """Called after the groups' gradients were combined.
+
+        Args:
+            shares: Returns the share of each group in the combined direction.
+        """
+
     def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
         """Called after an epoch with its row of the history; in a phase without epochs with the row of the phase."""
 
@@ -60,6 +68,9 @@ class Unwatched:
     def backward(self, losses: dict[str, Tensor], step: Step) -> None:  # noqa: ARG002
         """Runs the backward pass of the sum of the losses."""
         torch.autograd.backward(total(losses))
+
+    def combined(self, shares: Callable[[], dict[str, float]]) -> None:
+        """Does nothing."""
 
     def end_epoch(self, row: dict[str, Any], learner: Learner) -> None:
         """Does nothing."""

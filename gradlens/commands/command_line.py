@@ -9,6 +9,7 @@ import typer
 
 from gradlens import __version__
 from gradlens.commands.ls import print_runs
+from gradlens.commands.mirror import mirror_command
 from gradlens.commands.refusals import refusals, refuse
 from gradlens.commands.track import TrackCommand, Tracked, track_command
 from gradlens.tracking.errors import TrackError
@@ -180,6 +181,9 @@ def export_command(
             typer.echo(f"gradlens: {' and '.join(left)} are not in it; gradlens.Run reads them", err=True)
         if not len(opened):
             typer.echo("gradlens: the run has no measured step, so there is no row", err=True)
+
+
+app.command("mirror")(mirror_command)
 
 
 @app.command("demo")

@@ -25,11 +25,13 @@ class Logged:
         steps: [n] int64 optimizer steps. A step may occur more than once.
         values: [n] float64 values; NaN = the value was not finite.
         time: [n] Unix seconds.
+        read: How many values of the name stand in the file, left out and superseded ones included.
     """
 
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
     time: NDArray[np.float64]
+    read: int
 
     def __len__(self) -> int:
         return len(self.steps)

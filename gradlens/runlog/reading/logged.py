@@ -67,11 +67,7 @@ class LoggedFile(EventFile):
         order = np.argsort(steps, kind="stable")
         order = order[(steps < until)[order]]
         values, time = (np.array(each[first:], dtype=np.float64) for each in (kept.values, kept.time))
-        return Logged(steps[order], values[order], time[order])
-
-    def written(self, name: str) -> int:
-        """Returns how many values of a name stand in the file, superseded ones included; 0 if there is no such name."""
-        return len(self._columns[name].steps) if name in self._columns else 0
+        return Logged(steps[order], values[order], time[order], len(kept.steps))
 
     def _keep(self, event: Event) -> None:
         values, step = event.get("values"), event.get("step")
@@ -110,20 +106,27 @@ class _OpenRun(Protocol):
 
 
 class HasLogged:
-    """The methods of a run that return what the training reported itself."""
+    """The methods of a run that return what the training reported itself, and when it started."""
 
     @property
     def logged_names(self: _OpenRun) -> tuple[str, ...]:
         """Names of the values that the training reported itself, by ``gradlens.log`` or a callback; () if there are none."""
         return self._files.logged.names
 
-    def logged(self: _OpenRun, name: str) -> Logged:
+    @property
+    def starts(self: _OpenRun) -> dict[int, int]:
+        """Number of each start of the training, from 0 -> its first step, as far as it is known."""
+        with self._lock:
+            return self._files.starts()
+
+    def logged(self: _OpenRun, name: str, skip: int = 0) -> Logged:
         """Returns the values that the training reported under a name, such as ``run.logged("val_loss").values``.
 
         They need not belong to measured steps. Values of an earlier session are left out where a later one has superseded them.
 
         Args:
             name: One of ``logged_names``.
+            skip: Leaves out so many of the values that came first, for readers that have seen them.
 
         Raises:
             KeyError: There is no such name.
@@ -133,4 +136,4 @@ class HasLogged:
             if name not in file.names:
                 known = f"it has {', '.join(file.names)}" if file.names else "it has none (gradlens.log reports them)"
                 raise KeyError(f"nothing is logged as {name!r} in the run {self.path}; {known}")
-            return file.column(name, self._files.starts())
+            return file.column(name, self._files.starts(), skip)

@@ -1,0 +1,1 @@
+"""The trackers that a run can be mirrored to, a file for each."""

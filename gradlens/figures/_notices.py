@@ -15,8 +15,8 @@ from gradlens.runlog.format.events import Event, Mark, in_force, session_of
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-# These kinds are drawn in another way, or come in every epoch.
-ELSEWHERE = frozenset({"phase", "mark", "evaluation", "epoch", "phase-entered", "result"})
+# These kinds are drawn in another way, or come in every epoch or step.
+ELSEWHERE = frozenset({"phase", "mark", "evaluation", "epoch", "phase-entered", "result", "combined"})
 # If the gradient was not finite, the measured numbers show it. If only the loss was not finite, only this event shows it.
 NONFINITE = "nonfinite"
 BOOKKEEPING = frozenset({"kind", "step", "time", "session", "message"})

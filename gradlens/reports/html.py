@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from gradlens import figures
 from gradlens.analysis.compare import compare
+from gradlens.analysis.evaluations import evaluation_table
 from gradlens.analysis.facts import facts
 from gradlens.analysis.two_runs import PairError, long_tailed_first
 from gradlens.figures import FigureError
@@ -180,7 +181,16 @@ def _run(page: _Page, run: Run, *, alone: bool) -> str:
         ]
     rows = [[escaped(name), f"<code>{escaped(value)}</code>"] for name, value in facts(run)]
     drawn = "".join(page.figure(draw) for draw in draws)
-    return f"{drawn}<h3>Facts</h3>{table(('', ''), rows, narrow=True)}{_phases(run)}"
+    return f"{drawn}{_evaluations(run)}<h3>Facts</h3>{table(('', ''), rows, narrow=True)}{_phases(run)}"
+
+
+def _evaluations(run: Run) -> str:
+    found = evaluation_table(run)
+    if found is None:
+        return ""
+    rows = [[escaped(cell) for cell in row] for row in found.rows]
+    shown = table(found.head, rows, numeric=range(1, len(found.head)), narrow=True)
+    return f'<h3>Evaluations</h3>{shown}<p class="note">{escaped(found.note)}</p>'
 
 
 def _phases(run: Run) -> str:

@@ -25,7 +25,7 @@ def test_notices_are_in_the_order_of_steps_and_say_their_fields(path):
     log(path, kind="saved", step=7)
     log(path, kind="note", step=8, message="as I say it", more=1)
     log(path, kind="no-step", message="belongs to no moment")
-    for kind in ("phase", "mark", "evaluation", "epoch", "result"):  # drawn in another way
+    for kind in ("phase", "mark", "evaluation", "epoch", "result", "combined"):  # drawn in another way
         log(path, kind=kind, step=1, name="x", text="x")
     run = Run(path)
     assert texts(notices(run)) == [

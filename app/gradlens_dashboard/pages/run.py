@@ -5,6 +5,7 @@ from functools import partial
 import streamlit as st
 
 from gradlens import figures
+from gradlens.analysis.evaluations import evaluation_table
 from gradlens_dashboard.components.chart import chart
 from gradlens_dashboard.components.choices import (
     choose,
@@ -72,6 +73,10 @@ elif part == "layers":
 elif part == "fit":
     show("losses", figures.losses.sheet)
     show("accuracies", figures.accuracies.sheet)
+    if (evaluated := evaluation_table(run)) is not None:
+        st.header("Evaluations", anchor=False)
+        columns = range(1, len(evaluated.head))
+        plain_table(evaluated.head, evaluated.rows, numeric=columns, caption=evaluated.note)
     if run.logged_names:
         show("logged", figures.logged_curves.sheet)
 elif part == "update":

@@ -118,7 +118,10 @@ def run_training(
     except BaseException as error:
         watcher.close("failed", f"{type(error).__name__}: {error}")
         raise
-    watcher.event("result", best_epoch=fitted.best["epoch"], chosen_on=fitted.split, **fitted.final[fitted.split])
+    others = {split: numbers for split, numbers in fitted.final.items() if split != fitted.split}
+    further = {OTHERS: others, f"best_{OTHERS}": fitted.best.get(OTHERS, {})} if others else {}
+    numbers = fitted.final[fitted.split]
+    watcher.event("result", best_epoch=fitted.best["epoch"], chosen_on=fitted.split, **numbers, **further)
     watcher.close()
     result = describe(recipe, task, fitted, seed, device, max_steps)
     if fitted.learner.processes.rank == 0:

@@ -57,3 +57,13 @@ def test_what_the_training_logged_is_shown_beside_loss_and_accuracy(monkeypatch,
     assert set(charts(at)) == {"losses", "accuracies", "logged"}
     (line,) = charts(at)["logged"]["data"]
     assert (line["name"], decoded(line["y"]).tolist()) == ("val/loss", [0.5])
+
+
+def test_evaluations_stand_below_loss_and_accuracy(monkeypatch, tmp_path):
+    make_run(tmp_path / "run", steps=4)
+    for step, overall in ((1, 60.0), (3, 50.0)):
+        log(tmp_path / "run", kind="evaluation", step=step, epoch=step, split="test", overall=overall, ece=7.5)
+    page = text(opened(monkeypatch, tmp_path, "run", show="fit"))
+    for cell in ("test, last epoch (4)", "test, best epoch (2)", "calibration error (ECE)", "60.0", "50.0", "7.5"):
+        assert cell in page
+    assert "The best epoch so far is chosen on test itself" in page

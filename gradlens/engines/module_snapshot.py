@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from gradlens.guards.module_walk import modules_of
+
 # Methods of a class that decide what its modules compute.
 METHODS = ("forward", "_conv_forward")
 # The attributes that every module has: the dicts of its parameters, hooks and so on.
@@ -28,12 +30,12 @@ class ModuleSnapshot:
         Args:
             model: The model.
         """
-        self._modules = list(model.modules())
+        self._modules = modules_of(model)
         self._states = [_state(module) for module in self._modules]
 
     def holds(self, model: nn.Module) -> bool:
         """Says whether nothing has changed since then."""
-        modules = list(model.modules())
+        modules = modules_of(model)
         return _same(modules, self._modules) and all(
             _same(_state(module), state) for module, state in zip(modules, self._states, strict=True)
         )

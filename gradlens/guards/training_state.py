@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import is_
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.jit import ScriptModule
 
+from gradlens.guards.module_walk import modules_of
 from gradlens.guards.own_pass import OwnPass
 from gradlens.guards.random_state import RandomState
 
@@ -39,11 +40,16 @@ class TrainingState:
             params: The measured parameters.
         """
         self._random = RandomState(param.device for param in params)
-        modules = [
-            module for module in model.modules() if not isinstance(module, ScriptModule)
-        ]  # a ScriptModule holds no Python state
-        self._attributes = [(module, dict(vars(module)), dict(module._buffers)) for module in modules]
-        buffers = {id(b): b for module in model.modules() for b in module._buffers.values() if b is not None}
+        modules = modules_of(model)
+        # The dicts of attributes and buffers, and copies of them. A ScriptModule holds no Python state.
+        self._dicts = [
+            (held, {**held})
+            for module in modules
+            if not isinstance(module, ScriptModule)
+            for held in (module.__dict__, module._buffers)
+        ]
+        self._items = _items(self._dicts)
+        buffers = {id(b): b for module in modules if module._buffers for b in module._buffers.values() if b is not None}
         self._buffers = [(buffer, buffer.detach().clone()) for buffer in buffers.values() if _is_plain(buffer)]
         self._gradients = [(param, param.grad, _version(param.grad), _copy(param.grad)) for param in params]
         self.gradients_written = False
@@ -53,9 +59,10 @@ class TrainingState:
         """Ends the own passes and restores everything. It may be called again until the training goes on."""
         self._passes.end()
         self._random.restore()
-        for module, attributes, buffers in self._attributes:
-            _put_back(vars(module), attributes)
-            _put_back(module._buffers, buffers)
+        items = _items(self._dicts)
+        if len(items) != len(self._items) or not all(map(is_, items, self._items)):
+            for held, before in self._dicts:
+                _put_back(held, before)
         for buffer, values in self._buffers:
             # The version counter does not help: batch normalisation moves its statistics without raising it. Buffers on a
             # GPU are written without a comparison, which would wait for the device.
@@ -89,6 +96,15 @@ def _put_back(current: dict[str, Any], before: dict[str, Any]) -> None:
     ):
         current.clear()
         current.update(before)
+
+
+def _items(dicts: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> list[Any]:
+    """Returns the present keys and values of all dicts in one list, to compare them by identity."""
+    found: list[Any] = []
+    for held, _ in dicts:
+        found += held
+        found += held.values()
+    return found
 
 
 def _write(tensor: Tensor, values: Tensor) -> None:

@@ -11,6 +11,7 @@ from gradlens.autograd.inner_products import Layout, differentiable
 from gradlens.batch.rows import LabelsError
 from gradlens.engines import EngineSwitch
 from gradlens.groups import ClassGroups
+from gradlens.guards.module_walk import parameters_of
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.processes import TrainingProcesses
 from gradlens.metrics.gram import REST, UPDATE
@@ -111,11 +112,11 @@ class EngineAndMeter:
     def _find_layout(self) -> None:
         if self._processes.shards:
             return  # between forward and backward pass, fully_shard puts whole parameters into the modules
-        walked = list(self.model.parameters())
+        walked = parameters_of(self.model)
         if len(walked) == len(self._walked) and all(map(is_, walked, self._walked)):
             return
         self._walked = walked
-        params = [param for param in walked if differentiable(param)]
+        params = [param for param in self.model.parameters() if differentiable(param)]
         if [id(param) for param in params] != [id(param) for param in self.layout.params]:
             # A layer was added or replaced (a new head).
             self.layout, self._trained = Layout.of(self.model), []

@@ -70,9 +70,10 @@ def inner_products(
     home = params[0].device if params else torch.device("cpu")
     wide = torch.float32 if home.type == "mps" else torch.float64  # mps has no float64
     # Vectors without any gradient are left out, so they cost nothing.
-    reaching = [any(gradient is not None for gradient in vector) for vector in vectors]
+    there = [[gradient is not None for gradient in vector] for vector in vectors]
+    reaching = [True in known for known in there]
     present = [vector for vector, reaches in zip(vectors, reaching, strict=True) if reaches]
-    reached = [i for i in range(len(params)) if any(vector[i] is not None for vector in present)]
+    reached = [i for i, known in enumerate(zip(*there, strict=True)) if True in known]
     reached.sort(key=layer_of.__getitem__)
     found: list[Tensor | None] = [None] * layers
     with torch.no_grad():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -160,5 +160,8 @@ def _without_autocast(device_type: str) -> Iterator[None]:
 
 def plain_arithmetic(device_type: str) -> AbstractContextManager[None]:
     """Returns a context without a graph and without autocast, whatever the training has turned on."""
-    # It is entered for every layer of every measured step. Turning autocast off is slow, and it is seldom on.
-    return _without_autocast(device_type) if torch.is_autocast_enabled(device_type) else torch.no_grad()
+    # It is entered for every layer of every measured step. Turning autocast off is slow, and it is seldom on. A backward pass
+    # makes a graph only with create_graph=True.
+    if torch.is_autocast_enabled(device_type):
+        return _without_autocast(device_type)
+    return torch.no_grad() if torch.is_grad_enabled() else nullcontext()

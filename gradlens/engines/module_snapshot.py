@@ -30,27 +30,24 @@ class ModuleSnapshot:
         Args:
             model: The model.
         """
-        self._modules = modules_of(model)
-        self._states = [_state(module) for module in self._modules]
+        self._found = _found(model)
 
     def holds(self, model: nn.Module) -> bool:
         """Says whether nothing has changed since then."""
-        modules = modules_of(model)
-        return _same(modules, self._modules) and all(
-            _same(_state(module), state) for module, state in zip(modules, self._states, strict=True)
-        )
+        now = _found(model)
+        return len(now) == len(self._found) and all(map(is_, now, self._found))
 
 
-def _state(module: nn.Module) -> list[Any]:
-    attributes, kind = vars(module), type(module)
-    params = module._parameters
-    found = [kind, *[getattr(kind, name, None) for name in METHODS], *params]
-    for param in params.values():
-        found += (param, None if param is None else param.dtype)
-    for name, value in attributes.items():
-        found += (name, value if name in OF_MODULES or value.__class__ in SETTINGS else value.__class__)
+def _found(model: nn.Module) -> list[Any]:
+    """Returns all that is compared, of all modules in one list: one comparison takes less time than one for each module."""
+    found: list[Any] = []
+    for module in modules_of(model):
+        kind, params = type(module), module._parameters
+        found += (module, kind, *params)
+        for name in METHODS:
+            found.append(getattr(kind, name, None))
+        for param in params.values():
+            found += (param, None if param is None else param.dtype)
+        for name, value in module.__dict__.items():
+            found += (name, value if name in OF_MODULES or value.__class__ in SETTINGS else value.__class__)
     return found
-
-
-def _same(now: list[Any], before: list[Any]) -> bool:
-    return len(now) == len(before) and all(map(is_, now, before))

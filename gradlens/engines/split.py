@@ -29,6 +29,7 @@ from gradlens.engines.module_snapshot import ModuleSnapshot
 from gradlens.engines.protocol import EngineRefusal
 from gradlens.guards.deferred_error import HeldError
 from gradlens.guards.module_hook import InstalledHook, StepHook
+from gradlens.guards.module_walk import modules_of
 from gradlens.guards.unseen_hooks import listen
 
 MIXES = "train-mode BatchNorm mixes the samples of a batch"
@@ -236,13 +237,16 @@ class SplitEngine:
             raise EngineRefusal("split: several loss calls each have their own labels")
         if dims != 1:
             raise EngineRefusal(f"split: labels of {dims} dimensions give several rows to one sample")
-        for path, module in self._model.named_modules():
-            if _mixes(module):  # it was put into train mode after the hooks were installed
-                raise _refusal(path, module, MIXES)
+        for module in modules_of(self._model):
+            if isinstance(module, _BatchNorm) and _mixes(module):  # put into train mode after the hooks were installed
+                raise _refusal(self._path_of(module), module, MIXES)
         found = audit(anchors, [call.region for call in self._calls], self._measured)
         if any(enters(root, anchors, found.nodes) for root in roots):
             raise EngineRefusal("split: the loss also uses activations inside the network, not only its anchor")
         return found
+
+    def _path_of(self, module: nn.Module) -> str:
+        return next((str(path) for path, each in self._model.named_modules() if each is module), "")
 
     def _name_of(self, param: Tensor) -> str:
         for path, module in self._model.named_modules():

@@ -55,9 +55,10 @@ class InstalledHook:
         _installed[self._key] = self
 
     def remove(self) -> None:
-        """Removes the hook, until ``put_back``."""
-        self.hide()
-        _installed.pop(self._key, None)
+        """Removes the hook, until ``put_back``. It may be removed already."""
+        if self._key in _installed:
+            self.hide()
+            _installed.pop(self._key, None)
 
     def fits(self, module: nn.Module) -> bool:
         """Says whether ``put_back`` would install the hook on this module."""

@@ -126,7 +126,10 @@ def hooks_of(node: Any) -> list[Any]:
     Args:
         node: The node. ``hide`` must be in effect.
     """
-    return [hook for hooks in _kept_by(node) for hook in hooks.values()]
+    found: list[Any] = []
+    for hooks in _kept_by(node):
+        found += hooks.values()
+    return found
 
 
 @contextmanager
@@ -161,14 +164,16 @@ def _fill(hooks: dict[Any, Any], those: dict[Any, Any]) -> None:
     hooks.update(those)
 
 
-def _kept_by(node: Any) -> Iterator[dict[Any, Any]]:
-    """Yields the dicts in which torch keeps the Python hooks of a node. ``hide`` must be in effect."""
+def _kept_by(node: Any) -> list[dict[Any, Any]]:
+    """Returns the dicts in which torch keeps the Python hooks of a node. ``hide`` must be in effect."""
+    found = []
     for register in (node.register_prehook, node.register_hook):
         try:
             register(ask).remove()
         except NodeHooks as answer:
             if answer.args[0]:
-                yield answer.args[0]
+                found.append(answer.args[0])
+    return found
 
 
 def hide() -> Callable[[], None]:

@@ -73,7 +73,7 @@ class Lens(Notes):
         budget: float | None = None,
         engine: str = "auto",
         layers: bool = False,
-        update: bool = False,
+        update: bool | None = False,
         strict: bool = False,
         class_counts: Sequence[float] | NDArray[Any] | None = None,
         meta: Mapping[str, Any] | None = None,
@@ -91,7 +91,7 @@ class Lens(Notes):
             budget: Measure as often as this fraction of the training time allows (default 0.05).
             engine: "auto", "masked", "split" or "func".
             layers: Also log the numbers of each layer.
-            update: Also measure what ``optimizer`` subtracts from the parameters.
+            update: Also measure what ``optimizer`` subtracts from the parameters. None: where nothing speaks against it.
             strict: Raise internal errors, instead of a warning after which the training goes on.
             class_counts: [C] training images of each class, for the log.
             meta: Further attributes of ``RunMeta`` (seed, method, dataset, ...).
@@ -246,6 +246,9 @@ class Lens(Notes):
     ) -> Measurement:
         """Measures and logs the gradient of the mean cross-entropy over a whole data set, in eval mode.
 
+        With ``update=True``, the result's ``benefit`` says by how much the newest measured step has lowered each group's mean
+        loss on this data, to first order.
+
         Args:
             batches: Yields (inputs, labels); see ``gradlens.probe``, also for the errors.
             groups: Groups of the probe; by default those of the lens.
@@ -253,7 +256,8 @@ class Lens(Notes):
         """
         used = groups or self._groups
         with self._stepper.paused():
-            found = probe(self._model, batches, used, step=self.step, epoch=self.epoch)
+            moved = self._stepper.update.last
+            found = probe(self._model, batches, used, step=self.step, epoch=self.epoch, update=moved)
             self._recorder.probed(found, used, label)
         return found
 

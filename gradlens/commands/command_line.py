@@ -142,6 +142,18 @@ def compare_command(
             console.print(table)
 
 
+@app.command("diagnose")
+def diagnose_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Says in a few sentences what is wrong with a training, each with its number."""
+    with refusals():
+        from gradlens.commands.diagnose import print_diagnosis
+
+        print_diagnosis(_readable(runs), as_json=as_json)
+
+
 @app.command("report")
 def report_command(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...")],

@@ -62,7 +62,10 @@ def track_command(
     name: Annotated[str | None, typer.Option(help="name of the run below runs/")] = None,
     engine: Annotated[str, typer.Option(help="auto, masked, split or func")] = "auto",
     layers: Annotated[bool, typer.Option("--layers", help="record every layer")] = False,
-    update: Annotated[bool, typer.Option("--update", help="also record the optimizer's update")] = False,
+    update: Annotated[
+        bool | None,
+        typer.Option("--update/--no-update", help="record the optimizer's update (default: where it is cheap)"),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="stop the training on an error of gradlens")] = False,
 ) -> None:
     """Runs an unchanged training script and measures what each group of classes contributes to its gradient."""

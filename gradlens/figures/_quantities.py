@@ -28,9 +28,9 @@ ROW, AROUND = 190, 190
 FEW = 100
 
 
-def other_quantities() -> list[Quantity]:
-    """Returns the quantities of a group's gradient that no other figure draws."""
-    return [quantity for quantity in of_groups("gradient") if quantity.name not in OWN_FIGURE]
+def other_quantities(run: Run) -> list[Quantity]:
+    """Returns the quantities of a group's gradient that no other figure draws, and that the run has."""
+    return [quantity for quantity in of_groups("gradient", run.names) if quantity.name not in OWN_FIGURE]
 
 
 def quantity_of_a_group(name: str) -> Quantity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from gradlens.autograd.parameter_hooks import silenced
 from gradlens.batch.rows import LabelsError
 from gradlens.groups import ClassGroups
 from gradlens.guards.own_pass import OwnPass
-from gradlens.metrics.gram import REST, marked
+from gradlens.metrics.gram import REST, UPDATE, marked
 from gradlens.metrics.measurement import Measurement
 
 # The most rows of one forward pass, and the most bytes of rows that wait for others of their group.
@@ -37,6 +37,7 @@ def probe(
     *,
     step: int = 0,
     epoch: int | None = None,
+    update: Sequence[Tensor | None] | None = None,
 ) -> Measurement:
     """Measures the gradient of the mean cross-entropy over a whole data set, group by group.
 
@@ -55,6 +56,8 @@ def probe(
         groups: K groups over C classes; classes in no group go to ``rest``.
         step: The step that is written into the result.
         epoch: The epoch that is written into the result.
+        update: [P] what an optimizer's step has subtracted from the trainable parameters. It becomes the vector ``update`` of
+            the result, so that the result has a ``benefit``. None, or an update of other parameters: there is none.
 
     Returns:
         A measurement whose vectors are the groups and ``rest``. ``residual`` is NaN: nothing else computed the same gradient.
@@ -97,14 +100,16 @@ def probe(
     if total == 0:
         raise LabelsError("the probe got no data: batches yielded nothing; an iterator can be read only once")
     vectors: list[Grads] = [[None if g is None else g / total for g in vector] for vector in sums.vectors]
+    moved = _fitting(update, params)
+    vectors += moved
     layers = inner_products(vectors, params, [layout.layer_of[i] for i in at], len(layout.layers)).cpu().numpy()
-    absent = np.append(sums.counts[:-1] == 0, False)
+    absent = np.append(sums.counts[:-1] == 0, [False] * (1 + len(moved)))
     layers = marked(layers, ~absent, ~np.isfinite(np.diagonal(layers, axis1=1, axis2=2)))
     return Measurement(
         step=step,
         time=time.time(),
         epoch=epoch,
-        names=(*groups.names, REST),
+        names=(*groups.names, REST, *([UPDATE] if moved else [])),
         gram=layers.sum(0),
         layers=layers.astype(np.float32),
         counts=sums.counts[:-1],
@@ -114,6 +119,14 @@ def probe(
         total_loss=float(sums.loss.sum() / total),
         seconds=time.perf_counter() - begun,
     )
+
+
+def _fitting(update: Sequence[Tensor | None] | None, params: Sequence[Tensor]) -> list[Grads]:
+    """Returns the update as one more vector, if it is one of these parameters."""
+    if update is None or len(update) != len(params):
+        return []
+    same = all(u is None or u.shape == p.shape for u, p in zip(update, params, strict=True))
+    return [list(update)] if same else []
 
 
 class _Sums:

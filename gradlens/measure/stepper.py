@@ -22,7 +22,7 @@ from gradlens.measure.faults import StepFaults
 from gradlens.measure.labelled_pass import LabelledPass
 from gradlens.measure.misuse import Usage
 from gradlens.measure.optimizer_hooks import StepHooks
-from gradlens.measure.optimizer_update import OptimizerUpdate
+from gradlens.measure.optimizer_update import OptimizerUpdate, Update
 from gradlens.measure.pass_measuring import PassMeasuring
 from gradlens.measure.processes import StepDropped
 from gradlens.measure.recorder import Recorder
@@ -49,7 +49,7 @@ class Stepper:
         engine: str,
         optimizer: torch.optim.Optimizer | None,
         *,
-        update: bool,
+        update: bool | None,
         strict: bool,
     ) -> None:
         """Keeps its arguments. Nothing is measured before ``start``.
@@ -61,7 +61,7 @@ class Stepper:
             cadence: Which steps are measured.
             engine: One of ``gradlens.choices.ENGINES``.
             optimizer: Its ``step`` ends a training step; None = every backward pass is a step.
-            update: Whether to measure what the optimizer subtracts from the parameters.
+            update: Whether to measure what the optimizer subtracts from the parameters; None: where nothing speaks against it.
             strict: Whether internal errors are raised.
 
         Raises:
@@ -72,17 +72,16 @@ class Stepper:
         self.schedule = MeasurementSchedule(cadence)
         self.epoch: int | None = None
         self._recorder = Recorder(None, ())
-        updates = update and optimizer is not None
         self.current = EngineAndMeter(model, groups, engine, self._engine_changed, agreement.processes)
-        self._measuring = PassMeasuring(self.current, groups, agreement.processes, keep=updates)
+        chosen = Update.of(update, optimizer, self.current.meter.params, len(groups), shards=agreement.processes.shards)
+        self._measuring = PassMeasuring(self.current, groups, agreement.processes, keep=chosen.measured)
         self.arming = Arming(self.current, self._fault)
-        self._update = OptimizerUpdate(self.arming, self.current, self.schedule.clock, wanted=updates)
+        self.update = OptimizerUpdate(self.arming, self.current, self.schedule.clock, chosen)
         # The optimizer's hooks run inside the training's own step: errors must not leave them.
-        before = partial(self._guard, self._update.note) if updates else None
-        self._hooks = StepHooks(before, self.schedule.rested, self._after_step, self._fault)
+        self._hooks = StepHooks(self.schedule.rested, self._after_step, self._fault)
         steps = OwnSteps(self.schedule, lambda: self._running, self.skip, self._arm_if_due, self._guard, self._fault)
         self._stepped_gradient = agreement.attach(steps)
-        self._engine, self._wanted, self._running = engine, update, False
+        self._engine, self._running = engine, False
 
     def start(self, recorder: Recorder, step: int) -> None:
         """Begins with step number ``step``, whose results go to ``recorder``."""
@@ -93,9 +92,7 @@ class Stepper:
         recorder.on_disagreement = lambda reason: self.current.switch.replace(reason)
         self.schedule.step = step
         self._running = True
-        if self._wanted and not self._update.wanted:
-            needs = "update=True needs the optimizer (Lens(..., optimizer=optimizer)); the update is not measured"
-            recorder.warn("no-update", step, needs)
+        self.update.chosen.tell(recorder, step)
         switch = self.current.switch
         if self._engine not in ("auto", switch.engine.name):  # the engine was replaced before there was a log
             self._engine_changed(switch.engine.name, switch.reason)
@@ -107,7 +104,7 @@ class Stepper:
         """Takes the steps of another optimizer as training steps; ``stepped``: it has just stepped in the current one."""
         self._optimizer = optimizer
         self._hooks.follow(optimizer)
-        if not stepped or self._update.wanted:  # there is no copy of the parameters from before its step
+        if not stepped or self.update.chosen.required:  # there is no copy of the parameters from before its step
             self.skip()
         self._hooks.over() if stepped else self._arm_if_due()
 
@@ -127,7 +124,7 @@ class Stepper:
     @property
     def names(self) -> tuple[str, ...]:
         """Returns the names of the recorded vectors."""
-        return self.current.names(update=self._update.wanted)
+        return self.current.names(update=self.update.chosen.measured)
 
     def skip(self) -> None:
         """Leaves the current step unmeasured."""
@@ -249,10 +246,10 @@ class Stepper:
         begun = time.perf_counter()
         if not self._agreement.commits(self.current.meter):
             self.schedule.clock.own(time.perf_counter() - begun)
-            self._update.forget()
+            self.update.forget()
             self.current.reset()
             return
-        taken_off, stepped = self._update.taken(), self._stepped_gradient.settle()
+        taken_off, stepped = self.update.taken(), self._stepped_gradient.settle()
         pending = self.current.meter.finish(taken_off)
         self.schedule.clock.own(time.perf_counter() - begun)
         self._recorder.check_layers(self.current.layout.layers, self.schedule.step)
@@ -268,11 +265,13 @@ class Stepper:
     def _arm(self) -> None:
         self.arming.set(True)
         self._guard(self.arming.arm)
+        self._hooks.before(self.update.note if self.update.chosen.measured else None)
 
     def _disarm(self) -> None:
         self._agreement.decline()
         self.arming.set(False)
         self._stepped_gradient.forget()
+        self._hooks.before(None)
         self.arming.disarm()
 
     def _engine_changed(self, engine: str, reason: str) -> None:

@@ -6,7 +6,7 @@ README.md beside this file tells how to add one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal, Protocol
@@ -86,6 +86,8 @@ class Quantity:
         about: What it tells about: the "gradient", the "training" (what else is known about the samples), or the "measurement"
             (whether the numbers can be trusted).
         absent: The value that a group without samples adds to a mean over steps; NaN: such steps are left out.
+        degree: The power of the vectors' size in it: 1 for a norm, 2 for an inner product, 0 for a ratio.
+        needs: A vector without which there is no number, because not every run records it; "" if there is none.
     """
 
     name: str
@@ -98,6 +100,8 @@ class Quantity:
     function: Callable[..., Any]
     about: Literal["gradient", "training", "measurement"] = "gradient"
     absent: float = math.nan
+    degree: int = 0
+    needs: str = ""
 
     @property
     def percent(self) -> bool:
@@ -136,6 +140,10 @@ def _mean_norm(steps: MeasuredSteps, group: str) -> Floats:
     return np.asarray(_norm(steps, group) * steps.batch() / positive(steps.samples(group)))
 
 
+def _benefit(steps: MeasuredSteps, group: str) -> Floats:
+    return np.asarray(steps.between(grams.dot, group, grams.UPDATE) * steps.batch() / positive(steps.samples(group)))
+
+
 def _sample_share(steps: MeasuredSteps, group: str) -> Floats:
     return np.asarray(steps.samples(group) / positive(steps.batch()))
 
@@ -157,10 +165,17 @@ _LISTED = (
     Quantity(
         "cosine", "cosine with the overall gradient", "cosine", Unit.NUMBER, COSINE, "⟨gₖ, g⟩ / (|gₖ| |g|)", "vector", _cosine
     ),
-    Quantity("norm", "norm of the contribution", "norm", Unit.GRADIENT, SIZE, "|gₖ|", "vector", _norm),
+    Quantity("norm", "norm of the contribution", "norm", Unit.GRADIENT, SIZE, "|gₖ|", "vector", _norm, degree=1),
     Quantity(
         "mean_norm", "norm of the mean gradient", "mean norm", Unit.GRADIENT, SIZE,
         "|gₖ| · batch / nₖ: the size of the mean gradient of the group's own samples", "group", _mean_norm,
+        degree=1,
+    ),
+    Quantity(
+        "benefit", "benefit of a step", "benefit", Unit.NUMBER, ANY,
+        "⟨gₖ, θ before − θ after⟩ · batch / nₖ: by how much the optimizer's step lowers the mean loss of the group's samples in "
+        "the batch, to first order; below 0 it raises it",
+        "group", _benefit, degree=2, needs=grams.UPDATE,
     ),
     Quantity(
         "loss_per_sample", "training loss per sample", "loss", Unit.LOSS, SIZE, "the group's summed cross-entropy / nₖ", "group",
@@ -177,7 +192,7 @@ _LISTED = (
     ),
     Quantity(
         "overall_norm", "norm of the overall gradient", "overall norm", Unit.GRADIENT, SIZE, "|g|", "step",
-        lambda steps: _norm(steps, ALL),
+        lambda steps: _norm(steps, ALL), degree=1,
     ),
     Quantity(
         "total_loss", "loss", "loss", Unit.LOSS, SIZE, "the loss on which backward ran", "step",
@@ -219,10 +234,12 @@ def of_vectors(about: str | None = None) -> list[Quantity]:
     return [q for q in QUANTITIES.values() if q.of == "vector" and about in (None, q.about)]
 
 
-def of_groups(about: str | None = None) -> list[Quantity]:
+def of_groups(about: str | None = None, recorded: Collection[str] | None = None) -> list[Quantity]:
     """Returns the quantities that a group has, in the order in which tables show them.
 
     Args:
         about: "gradient" or "training": only the quantities about it. None: all.
+        recorded: The names of the recorded vectors. Quantities that need another one are left out. None: none is left out.
     """
-    return [q for q in QUANTITIES.values() if q.of in ("vector", "group") and about in (None, q.about)]
+    found = [q for q in QUANTITIES.values() if q.of in ("vector", "group") and about in (None, q.about)]
+    return [q for q in found if recorded is None or q.needs in ("", *recorded)]

@@ -89,6 +89,11 @@ def cosine(gram: ArrayLike, v: int, contributing: int) -> Floats:
     return _divide(dot_overall(gram, v, contributing), norm(gram, v) * overall_norm(gram, contributing))
 
 
+def dot(gram: ArrayLike, v: int, w: int) -> Floats:
+    """Returns <g_v, g_w>, shape [...]; NaN if one of them is absent or not finite."""
+    return _finite(np.asarray(gram, dtype=np.float64)[..., v, w])
+
+
 def conflict(gram: ArrayLike, v: int, w: int) -> Floats:
     """Returns cos(g_v, g_w), shape [...]. Below 0 the two vectors pull against each other. NaN as for ``cosine``."""
     A = np.asarray(gram, dtype=np.float64)

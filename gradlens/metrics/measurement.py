@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradlens.metrics import gram as grams
-from gradlens.metrics.catalogue import AgainstAll, Between, Unit, quantity_of
+from gradlens.metrics.catalogue import AgainstAll, Between, quantity_of
 from gradlens.metrics.gram import REST, UPDATE, Floats, aggregate, group_selection
 from gradlens.metrics.packed import ALL
 from gradlens.shown import ShownInNotebooks
@@ -92,9 +92,11 @@ class Measurement(ShownInNotebooks):
         """
         found = quantity_of(name)
         found.check(of)
+        if found.needs and found.needs not in self.names:
+            return float("nan")
         with np.errstate(invalid="ignore", divide="ignore"):
             value = float(found.function(_OneStep(self), *of))
-        return float(np.ldexp(value, self.exponent)) if found.unit is Unit.GRADIENT else value
+        return float(np.ldexp(value, found.degree * self.exponent)) if found.degree else value
 
     def norm(self, name: str = "all", per: str = "contribution") -> float:
         """Returns the norm of a vector.
@@ -122,6 +124,13 @@ class Measurement(ShownInNotebooks):
     def conflict(self, a: str, b: str) -> float:
         """Returns cos(g_a, g_b). Below 0 the two groups pull against each other."""
         return self.quantity("conflict", a, b)
+
+    def benefit(self, group: str) -> float:
+        """Returns by how much the optimizer's step lowers the mean loss of a group's samples, to first order.
+
+        NaN if the update was not measured.
+        """
+        return self.quantity("benefit", group)
 
     def nonfinite(self, name: str = "all") -> bool:
         """Says whether a vector, or the gradient ("all"), was measured and is not finite.

@@ -120,7 +120,7 @@ def scalars(run: Run) -> Iterator[Column]:
     for name in dict.fromkeys((*run.groups.names, *run.names)):
         own, there = run.nonfinite(name), ~np.isnan(run.norm(name))
         against = own | (broken & there)  # a finite vector has no cosine with a gradient that is not finite
-        for quantity in of_groups() if name in run.groups.names else of_vectors():
+        for quantity in of_groups(recorded=run.names) if name in run.groups.names else of_vectors():
             if quantity.percent and name == UPDATE:  # the update is no part of the gradient, so it has no share of it
                 continue
             yield (

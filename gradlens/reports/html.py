@@ -160,7 +160,7 @@ def _run(page: _Page, run: Run, *, alone: bool) -> str:
         lambda: figures.norms(run, theme=theme),
         lambda: figures.norms(run, per="mean", theme=theme),
         lambda: figures.conflicts(run, theme=theme),
-        *(partial(figures.quantity_curves, run, other.name, theme=theme) for other in figures.other_quantities()),
+        *(partial(figures.quantity_curves, run, other.name, theme=theme) for other in figures.other_quantities(run)),
     ]
     if alone:
         draws.append(lambda: figures.distortion_curves([run], theme=theme))

@@ -44,7 +44,7 @@ def page(shown: object) -> str:
 @page.register
 def _of_run(run: Run) -> str:
     samples, fractions = sample_shares(run), run.groups.fractions()
-    shown = of_groups("gradient")
+    shown = of_groups("gradient", run.names)
     rows = [
         [
             name,
@@ -63,7 +63,7 @@ def _of_run(run: Run) -> str:
 
 @page.register
 def _of_measurement(found: Measurement) -> str:
-    total, shown = float(found.counts.sum()), of_groups("gradient")
+    total, shown = float(found.counts.sum()), of_groups("gradient", found.names)
     rows = [
         [
             name,

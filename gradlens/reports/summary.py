@@ -40,7 +40,7 @@ def summary_table(run: Run) -> Table:
     few = _too_few(run)
     table = Table(box=box.SIMPLE_HEAD, title=title + few, title_justify="left", pad_edge=False)
     table.add_column("group")
-    shown = of_groups("gradient")
+    shown = of_groups("gradient", run.names)
     for head in (run.groups.units, "samples", *(quantity.short for quantity in shown)):
         table.add_column(head, justify="right")
     totals = np.nansum(run.counts, axis=0)
@@ -93,7 +93,7 @@ def _rest_row(run: Run) -> tuple[str, ...] | None:
         return None
     cells = [
         mean_text(quantity, _mean(series_of(run, quantity, REST))) if quantity.of == "vector" else ""
-        for quantity in of_groups("gradient")
+        for quantity in of_groups("gradient", run.names)
     ]
     return ("[dim]rest (no group)[/dim]", "", "", *cells)
 

@@ -28,7 +28,7 @@ class TrackOptions:
         name: Name of the run below runs/, as given.
         engine: "auto", "masked", "split" or "func".
         layers: Whether to log the Gram matrix of every layer.
-        update: Whether to log the optimizer's update as a vector.
+        update: Whether to log the optimizer's update as a vector; None: where nothing speaks against it.
         strict: Whether an error of gradlens ends the training.
         follows: Whether another process of the same training writes the run.
     """
@@ -42,7 +42,7 @@ class TrackOptions:
     name: str | None = None
     engine: str = "auto"
     layers: bool = False
-    update: bool = False
+    update: bool | None = None
     strict: bool = False
     follows: bool = False
 

@@ -13,8 +13,9 @@ from tests.made_runs import make_run
 from tests.runlog.made import measurement, meta
 
 
-def test_no_quantity_is_drawn_by_two_figures():
-    names = {quantity.name for quantity in other_quantities()}
+def test_no_quantity_is_drawn_by_two_figures(runs):
+    assert runs[0].has_update
+    names = {quantity.name for quantity in other_quantities(runs[0])}
     assert not names & set(OWN_FIGURE)
     gradients = {q.name for q in QUANTITIES.values() if q.about == "gradient" and q.of in ("vector", "group")}
     assert names | set(OWN_FIGURE) == gradients

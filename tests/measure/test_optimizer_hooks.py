@@ -15,13 +15,15 @@ class Heard:
         self.calls: list[str] = []
         self.failures: list[Exception] = []
         self.rested = rested
-        self.hooks = StepHooks(
-            lambda: self.calls.append("before"), lambda: self.rested, self.after, self.failures.append
-        )
+        self.hooks = StepHooks(lambda: self.rested, self.after, self.failures.append)
         self.param = torch.nn.Parameter(torch.ones(1))
         self.param.grad = torch.ones(1)
         self.optimizer = torch.optim.SGD([self.param], lr=0.1)
         self.hooks.follow(self.optimizer)
+        self.hooks.before(self.before)
+
+    def before(self, optimizer: torch.optim.Optimizer) -> None:
+        self.calls.append("before")
 
     def after(self) -> None:
         self.calls.append("after")
@@ -46,10 +48,10 @@ def test_only_the_newest_optimizer_is_followed():
     heard.optimizer.step()
     assert heard.calls == []
     other.step()
-    assert heard.calls == ["before", "after"]
+    assert heard.calls == ["after"]
     heard.hooks.follow(None)
     other.step()
-    assert heard.calls == ["before", "after"]
+    assert heard.calls == ["after"]
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -81,3 +83,22 @@ def test_an_error_of_ours_does_not_reach_the_step():
     heard.optimizer.step()
     assert float(heard.param.detach()) == pytest.approx(0.9)
     assert [type(failure) for failure in heard.failures] == [ZeroDivisionError]
+
+
+def test_only_steps_that_ask_for_it_are_heard_of_before():
+    heard = Heard()
+    heard.hooks.before(None)
+    heard.optimizer.step()
+    assert heard.calls == ["after"]
+    assert not heard.optimizer._optimizer_step_pre_hooks
+
+
+def test_a_hook_that_is_unwanted_while_torch_calls_hooks_goes_after_the_step():
+    heard = Heard()
+    heard.hooks.before(lambda _: 1 // 0)  # its error makes gradlens drop the step
+    heard.hooks._fail = lambda error: (heard.failures.append(error), heard.hooks.before(None))
+    last = heard.optimizer.register_step_pre_hook(lambda *_: heard.calls.append("theirs"))
+    heard.optimizer.step()
+    assert [type(failure) for failure in heard.failures] == [ZeroDivisionError]
+    assert heard.calls == ["theirs", "after"]
+    assert list(heard.optimizer._optimizer_step_pre_hooks) == [last.id]

@@ -11,7 +11,8 @@ from gradlens.metrics.measurement import Measurement
 from gradlens.runlog import Run, RunMeta, RunWriter
 
 # g_head = (3, 0), g_tail = (0, 4), rest = (0, -1), all of the layer "a"; of "b" each is twice that. In all g = 5 ** 0.5 * (3, 3).
-VECTORS = np.array([[3.0, 0.0], [0.0, 4.0], [0.0, -1.0]])
+# The optimizer subtracts (1, -2) in "a", and twice that in "b".
+VECTORS = np.array([[3.0, 0.0], [0.0, 4.0], [0.0, -1.0], [1.0, -2.0]])
 
 
 LAYERS = np.stack([VECTORS @ VECTORS.T, 4 * VECTORS @ VECTORS.T])
@@ -31,6 +32,9 @@ BY_HAND = {
     ("mean_norm", "tail"): 4 * SCALE * 8 / 2,
     ("loss_per_sample", "head"): 0.25,
     ("accuracy", "head"): 5 / 6,
+    # Lowers the loss of the head, and raises that of the tail: the inner products are 3 and -8 in "a", four times that in "b".
+    ("benefit", "head"): 5 * 3 * 8 / 6,
+    ("benefit", "tail"): 5 * -8 * 8 / 2,
     ("conflict", "tail", "rest"): -1.0,
     ("overall_norm",): 3 * math.sqrt(2) * SCALE,
     ("total_loss",): 1.75,
@@ -45,7 +49,7 @@ def measured(step=0, *, absent=False, exponent=0):
         for A in (gram, *layers):
             A[1, :] = A[:, 1] = np.nan
     return Measurement(
-        step=step, time=0.0, epoch=0, names=("head", "tail", "rest"), gram=gram, layers=layers, counts=counts,
+        step=step, time=0.0, epoch=0, names=("head", "tail", "rest", "update"), gram=gram, layers=layers, counts=counts,
         loss=np.array([1.5, np.nan]), correct=np.array([5.0, np.nan]), residual=1e-7, total_loss=1.75, seconds=0.0,
         exponent=exponent,
     )  # fmt: skip
@@ -86,14 +90,20 @@ def test_a_group_without_samples_has_no_number(run):
 
 
 def test_norms_are_those_of_gradients_that_were_stored_divided(run, tmp_path):
-    far = measured(exponent=900)
+    far = measured(exponent=450)
     writer = RunWriter(tmp_path / "far", RunMeta(run.groups.to_json(), layer_names=("a", "b")))
     writer.append(far)
     writer.close()
     for (name, *of), value in BY_HAND.items():
-        expected = value * 2.0**900 if QUANTITIES[name].unit is Unit.GRADIENT else value
+        expected = value * 2.0 ** (450 * QUANTITIES[name].degree)
         assert far.quantity(name, *of) == pytest.approx(expected), name
         assert Run(tmp_path / "far").quantity(name, *of)[0] == pytest.approx(expected), name
+
+
+def test_norms_have_degree_one_and_only_they():
+    assert {q.name for q in QUANTITIES.values() if q.degree == 1} == {
+        q.name for q in QUANTITIES.values() if q.unit is Unit.GRADIENT
+    }
 
 
 def test_numbers_lie_in_their_ranges(run):

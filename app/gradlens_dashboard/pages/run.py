@@ -64,7 +64,7 @@ if part == "gradient":
         log = choose_scale()
     show("norms", figures.norms.sheet, per=per, log=log)
     show("conflicts", figures.conflicts.sheet)
-    for other in figures.other_quantities():
+    for other in figures.other_quantities(run):
         show(other.name, partial(figures.quantity_curves.sheet, name=other.name))
 elif part == "layers":
     from gradlens_dashboard.components.layers import layers

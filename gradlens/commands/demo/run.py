@@ -145,7 +145,7 @@ def _train(trainings: dict[str, DemoTraining], folder: Path, seed: int, console:
         bars = {name: progress.add_task(name, total=p.recipe.epochs, start=False) for name, p in trainings.items()}
         for name, p in trainings.items():
             progress.start_task(bars[name])
-            watching = Watching(every=1, probe_every=p.recipe.epochs)
+            watching = Watching(every=1, probe_every=p.recipe.epochs, update=True)
             trained[name] = run_training(
                 p.recipe, p.task, folder / name, seed=seed, watching=watching, on_epoch=_advancing(progress, bars[name])
             )

@@ -85,14 +85,15 @@ def comparison(columns: Sequence[DemoColumn], accuracies: dict[str, dict[str, fl
     groups = columns[0].run.groups
 
     def row(text: str, quantity: Quantity, *of: str) -> None:
-        table.add_row(text, *(_number(column.mean(quantity, *of), 2) for column in columns))
+        digits = 4 if quantity.needs else 2  # a step changes a loss by little
+        table.add_row(text, *(_number(column.mean(quantity, *of), digits) for column in columns))
 
     for group, fraction in zip(groups.names, groups.fractions(), strict=True):
         table.add_row(
             f"[bold]{group}[/bold] ({fraction:.0%} of the classes): samples",
             *(f"{column.samples(group):.1%}" for column in columns),
         )
-        for quantity in of_groups("gradient"):
+        for quantity in of_groups("gradient", [name for column in columns for name in column.run.names]):
             row(f"  {quantity.title}", quantity, group)
         table.add_row(
             "  test accuracy (%)",

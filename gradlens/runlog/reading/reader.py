@@ -252,6 +252,10 @@ class Run(ShownInNotebooks, HasLogged):
         """Returns [T] cos(g_a, g_b). It is negative if the two gradients work against each other."""
         return self.quantity("conflict", a, b, layer=layer)
 
+    def benefit(self, group: str) -> Floats:
+        """Returns [T] how much the optimizer's step lowers the mean loss of the group's samples in it; NaN without an update."""
+        return self.quantity("benefit", group)
+
     def distortion(self, layer: str | None = None) -> np.float64:
         """Returns the distortion of the run or of one layer: one number, the same as ``gradlens.distortion`` returns."""
         return np.float64(distance_of(self, layer=layer).value)
@@ -282,8 +286,7 @@ class Run(ShownInNotebooks, HasLogged):
             ValueError: There is no such quantity, or it is not one of a single vector.
         """
         with self._lock:
-            index = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.intp)
-            return self._recorded().by_layer(quantity, name, index)
+            return self._recorded().by_layer(quantity, name, np.arange(len(self)) if rows is None else np.asarray(rows))
 
     def column(self, name: str) -> NDArray[Any]:
         """Returns a column by its name in the files ("step", "loss"): [T], or [T, K]."""

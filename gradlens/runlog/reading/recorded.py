@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gradlens.groups import ClassGroups
 from gradlens.metrics import packed as vectors
 from gradlens.metrics import series as curves
-from gradlens.metrics.catalogue import Unit, quantity_of
+from gradlens.metrics.catalogue import quantity_of
 from gradlens.metrics.gram import REST, UPDATE, Floats
 from gradlens.metrics.series import CurveKind, OfPacked
 from gradlens.runlog.format.schema import RowLayout
@@ -70,15 +70,21 @@ class Recorded:
         """Returns [T] a quantity of the catalogue; see ``Run.quantity``."""
         found = quantity_of(name)
         found.check(of)
+        if found.needs and found.needs not in self.names:
+            for vector in of:
+                self._check_name(vector)
+            return np.full(self.rows, np.nan)
         steps = RecordedSteps(self.groups.names, self.column, partial(self._curve, layer=layer))
         with np.errstate(invalid="ignore", divide="ignore"):
             values = np.asarray(found.function(steps, *of))
-        return self._unscaled(values, slice(len(values))) if found.unit is Unit.GRADIENT else values
+        return self._unscaled(values, slice(len(values)), found.degree) if found.degree else values
 
     def by_layer(self, name: str, vector: str, rows: NDArray[np.intp]) -> Floats:
         """Returns [n, L] a quantity of one vector in every layer; see ``Run.by_layer``."""
         found = quantity_of(name)
         found.check((vector,))
+        if found.needs and found.needs not in self.names:
+            return np.full((len(rows), len(self.layers)), np.nan)
 
         def in_layers(_: CurveKind, vector: str, value: OfPacked) -> Floats:
             self._check_name(vector)
@@ -87,7 +93,7 @@ class Recorded:
         steps = RecordedSteps(self.groups.names, lambda column: self.column(column)[rows][:, None], in_layers)
         with np.errstate(invalid="ignore", divide="ignore"):
             values = np.broadcast_to(found.function(steps, vector), (len(rows), len(self.layers)))
-        return self._unscaled(values, rows) if found.unit is Unit.GRADIENT else values
+        return self._unscaled(values, rows, found.degree) if found.degree else values
 
     def nonfinite(self, name: str, layer: str | None) -> NDArray[np.bool_]:
         """Returns [T] whether a vector was measured and is not finite."""

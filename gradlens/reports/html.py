@@ -22,6 +22,7 @@ from gradlens.analysis.facts import facts
 from gradlens.analysis.two_runs import PairError, long_tailed_first
 from gradlens.figures import FigureError
 from gradlens.guards.error_text import in_one_line
+from gradlens.reports.html_diagnosis import anchor, diagnosis_html
 from gradlens.reports.html_tables import claims_table, differences_table, escaped, side_by_side, table
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def render(runs: Sequence[Run], *, theme: str = "light") -> str:
     """
     colors = figures.theme_of(theme)
     page = _Page(theme)
-    sections = [("summary", "Summary", side_by_side(runs))]
+    told = "".join(diagnosis_html(run, f"run-{index}", named=len(runs) > 1) for index, run in enumerate(runs))
+    sections = [("diagnosis", "Diagnosis", told), ("summary", "Summary", side_by_side(runs))]
     if len(runs) == 2:
         sections += _pair(page, *runs)
     if len(runs) > 1:
@@ -96,7 +98,7 @@ def render(runs: Sequence[Run], *, theme: str = "light") -> str:
         sections.append(("distortion", "Distortion", curve))
     for index, run in enumerate(runs):
         try:
-            shown = _run(page, run, alone=len(runs) == 1)
+            shown = _run(page, run, f"run-{index}", alone=len(runs) == 1)
         except Exception as error:  # the other runs are still shown
             shown = f'<p class="note">This run cannot be shown: {escaped(in_one_line(error))}</p>'
         sections.append((f"run-{index}", run.name, shown))
@@ -152,34 +154,38 @@ def _pair(page: _Page, a: Run, b: Run) -> list[tuple[str, str, str]]:
     ]
 
 
-def _run(page: _Page, run: Run, *, alone: bool) -> str:
+def _run(page: _Page, run: Run, section: str, *, alone: bool) -> str:
     theme = page.theme
-    draws: list[Callable[[], go.Figure]] = [
-        lambda: figures.cosines(run, theme=theme),
-        lambda: figures.shares(run, theme=theme),
-        lambda: figures.norms(run, theme=theme),
-        lambda: figures.norms(run, per="mean", theme=theme),
-        lambda: figures.conflicts(run, theme=theme),
-        *(partial(figures.quantity_curves, run, other.name, theme=theme) for other in figures.other_quantities(run)),
+    # Figures with a name, which findings link to; others have none.
+    draws: list[tuple[str, Callable[[], go.Figure]]] = [
+        ("", lambda: figures.cosines(run, theme=theme)),
+        ("shares", lambda: figures.shares(run, theme=theme)),
+        ("norms", lambda: figures.norms(run, theme=theme)),
+        ("", lambda: figures.norms(run, per="mean", theme=theme)),
+        ("conflicts", lambda: figures.conflicts(run, theme=theme)),
+        *(
+            (other.name, partial(figures.quantity_curves, run, other.name, theme=theme))
+            for other in figures.other_quantities(run)
+        ),
     ]
     if alone:
-        draws.append(lambda: figures.distortion_curves([run], theme=theme))
+        draws.append(("", lambda: figures.distortion_curves([run], theme=theme)))
     if run.layers:
-        draws.append(lambda: figures.layer_heatmap(run, theme=theme))
-    draws += [lambda: figures.losses(run, theme=theme), lambda: figures.accuracies(run, theme=theme)]
+        draws.append(("", lambda: figures.layer_heatmap(run, theme=theme)))
+    draws.append(("losses", lambda: figures.losses(run, theme=theme)))
+    draws.append(("", lambda: figures.accuracies(run, theme=theme)))
     if run.logged_names:
-        draws.append(lambda: figures.logged_curves(run, theme=theme))
+        draws.append(("", lambda: figures.logged_curves(run, theme=theme)))
     if run.has_update:
-        draws.append(lambda: figures.update_cosines(run, theme=theme))
+        draws.append(("update", lambda: figures.update_cosines(run, theme=theme)))
     if run.components:
-        draws.append(lambda: figures.component_norms(run, theme=theme))
+        draws.append(("", lambda: figures.component_norms(run, theme=theme)))
     probes = run.probes
     if probes:
-        draws += [
-            lambda: figures.class_cosines(probes[-1], theme=theme),
-            lambda: figures.class_shares(probes[-1], theme=theme),
-        ]
+        draws.append(("", lambda: figures.class_cosines(probes[-1], theme=theme)))
+        draws.append(("", lambda: figures.class_shares(probes[-1], theme=theme)))
     rows = [[escaped(name), f"<code>{escaped(value)}</code>"] for name, value in facts(run)]
+<<<<<<< HEAD
     drawn = "".join(page.figure(draw) for draw in draws)
     return f"{drawn}{_evaluations(run)}<h3>Facts</h3>{table(('', ''), rows, narrow=True)}{_phases(run)}"
 
@@ -191,6 +197,13 @@ def _evaluations(run: Run) -> str:
     rows = [[escaped(cell) for cell in row] for row in found.rows]
     shown = table(found.head, rows, numeric=range(1, len(found.head)), narrow=True)
     return f'<h3>Evaluations</h3>{shown}<p class="note">{escaped(found.note)}</p>'
+=======
+    drawn = "".join(
+        f'<div id="{anchor(section, name)}">{page.figure(draw)}</div>' if name else page.figure(draw)
+        for name, draw in draws
+    )
+    return f"{drawn}<h3>Facts</h3>{table(('', ''), rows, narrow=True)}{_phases(run)}"
+>>>>>>> 1d6718f (gradlens diagnose: what is wrong with a training, in a few sentences with their numbers)
 
 
 def _phases(run: Run) -> str:

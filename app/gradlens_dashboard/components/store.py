@@ -95,7 +95,7 @@ def claims_of(long_tailed: Run, balanced: Run) -> tuple[list[Claim], str]:
     Raises:
         PairError: The runs have fewer than two groups in common.
     """
-    return _resample("claims", (long_tailed, balanced), lambda: figure1_claims(long_tailed, balanced))
+    return kept_for("claims", (long_tailed, balanced), lambda: figure1_claims(long_tailed, balanced))
 
 
 def compared(a: Run, b: Run) -> tuple[list[Difference], str]:
@@ -105,7 +105,7 @@ def compared(a: Run, b: Run) -> tuple[list[Difference], str]:
         PairError: No group is the same in both runs.
     """
     groups = common_groups(a, b)[:MOST_GROUPS]
-    return _resample("differences", (a, b), lambda: differences(a, b, groups))
+    return kept_for("differences", (a, b), lambda: differences(a, b, groups))
 
 
 def story_of(run: Run, baseline: Run | None, groups: Sequence[str]) -> tuple[tuple[str, ...], list[StoryRow]]:
@@ -116,10 +116,10 @@ def story_of(run: Run, baseline: Run | None, groups: Sequence[str]) -> tuple[tup
         return tuple(part.title for part in parts), phase_story(parts, groups) if len(parts) > 1 else []
 
     key = ("story", len(run.phases), tuple(groups))
-    return _resample(key, (run,) if baseline is None else (run, baseline), tell)[0]
+    return kept_for(key, (run,) if baseline is None else (run, baseline), tell)[0]
 
 
-def _resample(kind: Hashable, runs: tuple[Run, ...], compute: Callable[[], T]) -> tuple[T, str]:
+def kept_for(kind: Hashable, runs: tuple[Run, ...], compute: Callable[[], T]) -> tuple[T, str]:
     """Returns a computed result from the cache, or computes it.
 
     Computing it takes about a second, since intervals are found by resampling. So for live runs it is computed again only after

@@ -15,6 +15,7 @@ from gradlens_dashboard.components.choices import (
     choose_scale,
     choose_smoothing,
 )
+from gradlens_dashboard.components.diagnosis import diagnosis
 from gradlens_dashboard.components.live import follow
 from gradlens_dashboard.components.page import heading, runs_or_stop
 from gradlens_dashboard.components.summary import summary
@@ -57,6 +58,7 @@ if part == "gradient":
     show("cosines", figures.cosines.sheet)
 with top:
     summary(run)
+    diagnosis(run)
 if part == "gradient":
     show("shares", figures.shares.sheet)
     with st.container(horizontal=True, vertical_alignment="bottom"):

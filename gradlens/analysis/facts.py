@@ -11,6 +11,7 @@ import numpy as np
 
 from gradlens.analysis.durations import span
 from gradlens.analysis.without_output import without_output_text
+from gradlens.metrics.gram import UPDATE
 
 if TYPE_CHECKING:
     from gradlens.runlog import Run
@@ -33,6 +34,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("measured", measured_text(run)),
         ("not finite", nonfinite_text(run)),
         ("cadence", meta.cadence),
+        ("benefit of steps", no_benefit_text(run)),
         ("engine", _joined(meta.engine, meta.engine_reason)),
         ("overhead", overhead_text(run)),
         ("largest residual", _residual(run)),
@@ -100,6 +102,18 @@ def nonfinite_text(run: Run) -> str | None:
     return (
         f"{steps:,} of {len(run):,} measured steps {have} a gradient that is not finite{usual}; means leave {them} out"
     )
+
+
+def no_benefit_text(run: Run) -> str | None:
+    """Returns a text that says why the benefit of steps is not known; None if it is known, or if nobody wanted to know it."""
+    if not run.has_update:
+        said = [event.get("message") for event in run.events if event["kind"] == "no-update"]
+        return str(said[-1]) if said else None
+    if len(run) and not np.isfinite(run.norm(UPDATE)).any():
+        return (
+            "not known: the optimizer's step could not be seen in any measured step (it steps inside the backward pass)"
+        )
+    return None
 
 
 def overhead_text(run: Run) -> str | None:

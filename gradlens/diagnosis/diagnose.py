@@ -22,9 +22,8 @@ from gradlens.diagnosis.stepping import no_step, other_gradient, uphill
 if TYPE_CHECKING:
     from gradlens.runlog import Run
 
-Rule = Callable[["Run"], Finding | None]
 # In the order in which findings of the same severity are told.
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Callable[[Run], Finding | None], ...] = (
     balance, benefit, conflict, not_finite, growing_loss, no_step, uphill, no_data, nothing_learnt, wrong_labels, same_samples,
     part_of_loss, not_shuffled, drawn_shares, optimizer, clipping, other_gradient, incomplete, noise,
 )  # fmt: skip

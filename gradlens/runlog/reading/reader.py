@@ -189,8 +189,7 @@ class Run(ShownInNotebooks, HasLogged):
         Raises:
             KeyError: There is no such name or layer.
         """
-        without = np.isnan(self.norm(name, layer=layer))
-        if not without.any():
+        if not (without := np.isnan(self.norm(name, layer=layer))).any():
             return without
         with self._lock:
             return self._recorded().nonfinite(name, layer)
@@ -237,8 +236,7 @@ class Run(ShownInNotebooks, HasLogged):
         """
         if per not in ("contribution", "mean"):
             raise ValueError(f"per={per!r}; choose 'contribution' or 'mean'")
-        mean = per == "mean" and name in self.groups.names
-        return self.quantity("mean_norm" if mean else "norm", name, layer=layer)
+        return self.quantity("mean_norm" if per == "mean" and name in self.groups.names else "norm", name, layer=layer)
 
     def cosine(self, name: str, layer: str | None = None) -> Floats:
         """Returns [T] cos(g_name, g): how much the whole gradient points in the direction of this group's gradient."""

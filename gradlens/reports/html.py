@@ -185,8 +185,10 @@ def _run(page: _Page, run: Run, section: str, *, alone: bool) -> str:
         draws.append(("", lambda: figures.class_cosines(probes[-1], theme=theme)))
         draws.append(("", lambda: figures.class_shares(probes[-1], theme=theme)))
     rows = [[escaped(name), f"<code>{escaped(value)}</code>"] for name, value in facts(run)]
-<<<<<<< HEAD
-    drawn = "".join(page.figure(draw) for draw in draws)
+    drawn = "".join(
+        f'<div id="{anchor(section, name)}">{page.figure(draw)}</div>' if name else page.figure(draw)
+        for name, draw in draws
+    )
     return f"{drawn}{_evaluations(run)}<h3>Facts</h3>{table(('', ''), rows, narrow=True)}{_phases(run)}"
 
 
@@ -197,13 +199,6 @@ def _evaluations(run: Run) -> str:
     rows = [[escaped(cell) for cell in row] for row in found.rows]
     shown = table(found.head, rows, numeric=range(1, len(found.head)), narrow=True)
     return f'<h3>Evaluations</h3>{shown}<p class="note">{escaped(found.note)}</p>'
-=======
-    drawn = "".join(
-        f'<div id="{anchor(section, name)}">{page.figure(draw)}</div>' if name else page.figure(draw)
-        for name, draw in draws
-    )
-    return f"{drawn}<h3>Facts</h3>{table(('', ''), rows, narrow=True)}{_phases(run)}"
->>>>>>> 1d6718f (gradlens diagnose: what is wrong with a training, in a few sentences with their numbers)
 
 
 def _phases(run: Run) -> str:

@@ -36,6 +36,10 @@ class AnchoredLosses:
             self._found[component] = cotangents(self.losses[component], self.anchors)
         return self._found[component]
 
+    def release(self) -> None:
+        """Forgets the gradients at the anchors. With a large vocabulary, they need as much memory as the logits."""
+        self._found.clear()
+
 
 def cotangents(loss: Tensor, anchors: Sequence[Tensor]) -> list[Tensor | None]:
     """Returns the gradient of the loss at each anchor, without what passes through another anchor.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,10 @@ from torch import Tensor
 from gradlens.batch.member_scores import member_scores
 from gradlens.batch.rows import RowsByGroup, classes_within
 from gradlens.groups import ClassGroups
+
+# Logits with more entries are scored in pieces: a vocabulary has 50,000 classes, and the log-probabilities of a whole batch would
+# need as much memory as its logits.
+PIECE = 2**21
 
 
 def group_scores(
@@ -46,14 +50,17 @@ def group_scores(
         wide = torch.float32 if rows.weights.device.type == "mps" else torch.float64
         if aligned is None:
             return torch.full((2, len(groups)), torch.nan, dtype=wide, device=rows.weights.device)
-        log_p = F.log_softmax(aligned.float(), -1).reshape(-1, groups.num_classes)  # [N, C]
-        mass = rows.weights.reshape(-1, len(groups)).to(wide)  # [N, K]
-        guess = log_p.argmax(1)
         if labels.is_floating_point():
-            return _soft(log_p, guess, labels.to(aligned.device), groups, wide)
-        ids = labels.to(aligned.device).flatten().long()
-        loss = F.nll_loss(log_p, ids.clamp(0, groups.num_classes - 1), reduction="none")
-        rows_of_both = torch.stack([loss, guess == ids]).to(wide)  # [2, N]
+            last = labels if labels.shape[-1] == groups.num_classes and labels.ndim <= 2 else labels.movedim(1, -1)
+            parts = [
+                _soft(log_p, targets.to(aligned.device).reshape(-1, groups.num_classes), groups, wide)
+                for log_p, targets in _log_probabilities(aligned, last.reshape(aligned.shape))
+            ]
+            return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+        mass = rows.weights.reshape(-1, len(groups)).to(wide)  # [N, K]
+        ids = labels.to(aligned.device).reshape(aligned.shape[:-1]).long()
+        found = [_of_rows(log_p, own.flatten()) for log_p, own in _log_probabilities(aligned, ids)]
+        rows_of_both = (found[0] if len(found) == 1 else torch.cat(found, 1)).to(wide)  # [2, N]
         sums = rows_of_both @ mass  # [2, K]
         if sums.device.type == "cpu" and math.isfinite(sums.sum()):
             return sums
@@ -61,16 +68,31 @@ def group_scores(
         return torch.stack([torch.where(mass > 0, rows_of_both[0].unsqueeze(1) * mass, 0.0).sum(0), sums[1]])
 
 
-def _soft(
-    log_p: Tensor,
-    guess: Tensor,
-    labels: Tensor,
-    groups: ClassGroups,
-    wide: torch.dtype,
-) -> Tensor:
-    last = labels if labels.shape[-1] == groups.num_classes and labels.ndim <= 2 else labels.movedim(1, -1)
-    targets = last.reshape(-1, groups.num_classes).to(wide)  # [N, C]
-    hit = (guess == targets.argmax(1)).to(wide)
+def _log_probabilities(logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields the log-probabilities [n, C] of some rows after others, in pieces of about PIECE entries, with their labels.
+
+    Args:
+        logits: [*R, C].
+        labels: [*R], or [*R, C]. A piece has their first dimension, in which the rows of the piece are.
+    """
+    if logits.numel() > PIECE and logits.is_contiguous():
+        labels = labels.reshape(-1, *labels.shape[logits.ndim - 1 :])
+        logits = logits.flatten(0, -2)
+    whole = logits.numel() <= PIECE or logits.ndim == 1
+    size = 0 if whole else max(PIECE // logits[0].numel(), 1)
+    for part, own in [(logits, labels)] if whole else zip(logits.split(size), labels.split(size), strict=True):
+        yield F.log_softmax(part.float(), -1).reshape(-1, logits.shape[-1]), own
+
+
+def _of_rows(log_p: Tensor, ids: Tensor) -> Tensor:
+    """Returns [2, n] the loss of each row, and whether its class is guessed."""
+    loss = F.nll_loss(log_p, ids.clamp(0, log_p.shape[1] - 1), reduction="none")
+    return torch.stack([loss, log_p.argmax(1) == ids])
+
+
+def _soft(log_p: Tensor, targets: Tensor, groups: ClassGroups, wide: torch.dtype) -> Tensor:
+    targets = targets.to(wide)  # [n, C]
+    hit = (log_p.argmax(1) == targets.argmax(1)).to(wide)
     # A class of probability 0 and mass 0 adds nothing to the loss; 0 * infinity would be NaN.
     by_class = -torch.where(targets == 0, 0.0, targets * log_p.to(wide)).sum(0)  # [C]
     by_group = [list(ids) for ids in groups.classes]
@@ -81,7 +103,8 @@ def _soft(
 
 def _widened(logits: Tensor, classes: int) -> Tensor:
     """Returns logits [*R, C]. A class without a column gets the logit -inf, which is probability 0."""
-    return F.pad(logits, (0, max(0, classes - logits.shape[-1])), value=-torch.inf)
+    missing = classes - logits.shape[-1]
+    return F.pad(logits, (0, missing), value=-torch.inf) if missing > 0 else logits  # pad would copy
 
 
 def _classes_last(logits: Tensor, rows: torch.Size, classes: int, class_dim: int | None) -> Tensor | None:

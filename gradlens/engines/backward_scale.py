@@ -13,6 +13,12 @@ from gradlens.autograd.cotangents import AnchoredLosses
 from gradlens.autograd.grads import Grads
 from gradlens.guards.deferred_error import HeldError
 
+# Of larger gradients, a weighted sum of each row is kept and compared instead: with a vocabulary of 50,000, the gradient at the
+# logits needs as much memory as the logits.
+LARGE = 2**21
+# Rows are summed in pieces of so many entries.
+PIECE = 2**20
+
 
 class BackwardScale:
     """Measures the factor while the backward pass runs inside the ``with`` block, from the gradients at the anchors.
@@ -28,11 +34,12 @@ class BackwardScale:
             passed: The losses of the backward pass and its anchors.
         """
         loss, self._anchors = passed.losses[0], list(passed.anchors)
-        self._expected: Sequence[Tensor | None] = (
+        found: Sequence[Tensor | None] = (
             passed.cotangents(0)
             if len(self._anchors) == 1
             else torch.autograd.grad(loss, self._anchors, retain_graph=True, allow_unused=True)
         )
+        self._expected: Sequence[Tensor | None] = [None if g is None else _compared(g) for g in found]
         self._products: list[tuple[Tensor, Tensor]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._held = HeldError()
@@ -71,9 +78,25 @@ class BackwardScale:
         return [[None if g is None else (g * inverse.to(g.device)).to(g.dtype) for g in vector] for vector in vectors]
 
     def _compare(self, expected: Tensor, actual: Tensor) -> None:
+        actual = _compared(actual)
         # The same gradient says that nothing was scaled. On another device, this would wait for it.
         if actual.device.type != "cpu" or not torch.equal(expected, actual):
             self._products.append(_products(expected, actual))
+
+
+@torch.no_grad()
+def _compared(gradient: Tensor) -> Tensor:
+    """Returns the gradient, or of a large one [*R, C] the weighted sum of each row. Both are linear: a factor shows in them.
+
+    The weights are different, because the entries of a row of a cross-entropy's gradient add up to zero.
+    """
+    if gradient.numel() <= LARGE or gradient.ndim < 2 or gradient.is_complex():
+        return gradient
+    dtype = torch.promote_types(gradient.dtype, torch.float32)
+    weights = torch.arange(1, gradient.shape[-1] + 1, device=gradient.device, dtype=dtype).cos_()
+    rows = gradient.flatten(0, -2) if gradient.is_contiguous() else gradient
+    pieces = rows.split(max(PIECE // rows[0].numel(), 1))
+    return torch.cat([(piece.to(dtype) @ weights).flatten() for piece in pieces])
 
 
 @torch.no_grad()

@@ -44,6 +44,7 @@ class MaskedEngine:
     ) -> list[Grads]:
         """Runs the pull-backs, then ``backward``; see ``Engine.measure``."""
         found = pull_back(passed, rows, wanted, self._params)
+        passed.release()
         backward()
         return found
 

@@ -44,16 +44,21 @@ class GroupCotangents:
     def by_group(self, groups: Sequence[int]) -> list[Tensor | None]:
         """Returns for each anchor [V, *anchor]: its gradient masked to V groups; None for an anchor without a gradient."""
         return [
-            _summed([mask_rows_by_group(g, rows.weights[..., list(groups)], rows.class_dim) for g, rows in pairs])
+            _summed([mask_rows_by_group(g, _weights(g, rows)[..., list(groups)], rows.class_dim) for g, rows in pairs])
             for pairs in self._by_rows
         ]
 
     def of(self, group: int) -> list[Tensor | None]:
         """Returns for each anchor its gradient masked to a group; None for an anchor without a gradient."""
         return [
-            _summed([mask_rows(g, rows.weights[..., group], rows.class_dim) for g, rows in pairs])
+            _summed([mask_rows(g, _weights(g, rows)[..., group], rows.class_dim) for g, rows in pairs])
             for pairs in self._by_rows
         ]
+
+
+def _weights(cotangent: Tensor, rows: RowsByGroup) -> Tensor:
+    """Returns the weights of the rows. Zeros and ones are exact in any precision, so the product need not be a wider copy."""
+    return rows.weights.to(cotangent.dtype) if rows.whole and cotangent.is_floating_point() else rows.weights
 
 
 def _of_terms(

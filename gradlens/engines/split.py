@@ -103,6 +103,7 @@ class SplitEngine:
             uses = self._check(passed.losses, passed.anchors, rows)
             sums = GroupSums(self._params, [select(rows, group) for _, group in wanted])
             scale = BackwardScale(passed)
+            passed.release()
             self._handles += [use.node.register_prehook(self._held.hook(self._on_direct, use)) for use in uses]
             self._sums = sums
             with scale:

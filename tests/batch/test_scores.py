@@ -101,3 +101,19 @@ def test_a_classifier_that_does_not_know_the_last_classes_yet() -> None:
         assert found[0][k] == pytest.approx(-sum(float(log_p[i, labels[i]]) for i in own), rel=1e-6)
         assert found[1][k] == sum(int(narrow[i].argmax()) == int(labels[i]) for i in own)
     assert all(math.isnan(value) for value in group_scores([features], labels, rows, GROUPS).flatten().tolist())
+
+
+@pytest.mark.parametrize("layout", ["rows", "tokens", "classes second", "masses"])
+def test_pieces_of_a_large_vocabulary_are_the_whole(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(6, 5, 4), torch.randint(4, (6, 5))
+    if layout == "rows":
+        logits, labels = logits.flatten(0, 1), labels.flatten()
+    elif layout == "classes second":
+        logits = logits.movedim(-1, 1).contiguous()
+    elif layout == "masses":
+        logits, labels = logits.flatten(0, 1), F.one_hot(labels.flatten(), 4).float()
+    whole = scores([logits], labels)
+    monkeypatch.setattr("gradlens.batch.scores.PIECE", 24)
+    for found, expected in zip(scores([logits], labels), whole, strict=True):
+        assert found == pytest.approx(expected, rel=1e-12)

@@ -67,3 +67,19 @@ def test_an_error_in_its_hook_is_raised_after_the_pass(monkeypatch):
     assert x.grad.tolist() == [4.0] * 3
     with pytest.raises(ArithmeticError):
         scale.undo([])
+
+
+def test_of_a_large_gradient_the_rows_sums_tell_the_factor(monkeypatch):
+    from gradlens.engines import backward_scale
+
+    monkeypatch.setattr(backward_scale, "LARGE", 8)
+    monkeypatch.setattr(backward_scale, "PIECE", 12)
+    torch.manual_seed(0)
+    weight = torch.randn(4, 6, requires_grad=True)
+    logits = torch.randn(5, 4) @ weight
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 5, 2, 2, 1]))
+    scale = backward_scale.BackwardScale(AnchoredLosses([loss], [logits]))
+    with scale:
+        (128 * loss).backward()
+    (found,) = scale.undo([[weight.grad]])
+    torch.testing.assert_close(128 * found[0], weight.grad)

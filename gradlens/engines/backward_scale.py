@@ -95,7 +95,7 @@ def _compared(gradient: Tensor) -> Tensor:
     dtype = torch.promote_types(gradient.dtype, torch.float32)
     weights = torch.arange(1, gradient.shape[-1] + 1, device=gradient.device, dtype=dtype).cos_()
     rows = gradient.flatten(0, -2) if gradient.is_contiguous() else gradient
-    pieces = rows.split(max(PIECE // rows[0].numel(), 1))
+    pieces = torch.split(rows, max(PIECE // rows[0].numel(), 1))
     return torch.cat([(piece.to(dtype) @ weights).flatten() for piece in pieces])
 
 

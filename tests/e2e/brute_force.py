@@ -20,6 +20,8 @@ calls = []
 vectors = {}
 totals = {}
 found = []
+samples = torch.zeros(2, len(groups))  # how many, and how many were guessed
+scores = []
 
 cross_entropy, backward = F.cross_entropy, Tensor.backward
 
@@ -52,10 +54,13 @@ def measured(self, *args, **kwargs):
         if scale is None:
             continue
         summed = named.get("reduction", "mean") == "sum"
-        count = 1 if summed else (labels != -100).sum()
+        count = 1 if summed else (labels != named.get("ignore_index", -100)).sum()
+        hits = logits.argmax(1) == labels
         for k, ids in enumerate(groups):
+            inside = torch.isin(labels, ids)
+            samples[:, k] += torch.stack([inside.sum(), (inside & hits).sum()])
             each = cross_entropy(logits, labels, *given, **{**named, "reduction": "none"})
-            part = (each * torch.isin(labels, ids)).sum() / count * scale
+            part = (each * inside).sum() / count * scale
             for param, gradient in zip(
                 params, torch.autograd.grad(part, params, retain_graph=True, allow_unused=True), strict=True
             ):
@@ -82,6 +87,8 @@ def stepped(optimizer, *_):
         rows.append(torch.cat([own, rest[None]]).reshape(len(groups) + 1, -1))
     flat = torch.cat(rows, 1)
     found.append(flat @ flat.T)
+    scores.append(samples.clone())
+    samples.zero_()
     vectors.clear()
     totals.clear()
 
@@ -97,3 +104,4 @@ try:
 finally:
     if os.environ.get("RANK", "0") == "0":
         torch.save(torch.stack(found), "grams.pt")
+        torch.save(torch.stack(scores), "scores.pt")

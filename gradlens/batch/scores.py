@@ -80,7 +80,8 @@ def _log_probabilities(logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor,
         logits = logits.flatten(0, -2)
     whole = logits.numel() <= PIECE or logits.ndim == 1
     size = 0 if whole else max(PIECE // logits[0].numel(), 1)
-    for part, own in [(logits, labels)] if whole else zip(torch.split(logits, size), torch.split(labels, size), strict=True):
+    parts = [(logits, labels)] if whole else zip(torch.split(logits, size), torch.split(labels, size), strict=True)
+    for part, own in parts:
         yield F.log_softmax(part.float(), -1).reshape(-1, logits.shape[-1]), own
 
 

@@ -146,6 +146,8 @@ class SplitEngine:
             raise _refusal(path, module, MIXES)
         if isinstance(module, ScriptModule):
             raise _refusal(path, module, "torch.jit compiled it, so its layers take no hooks")
+        if module._compiled_call_impl is not None or isinstance(vars(module)["_modules"].get("_orig_mod"), nn.Module):
+            raise _refusal(path, module, "torch.compile hides the layers inside")
         if vars(module).get("batch_first") is False:
             raise _refusal(path, module, "batch_first=False puts the samples in the second dimension")
         owned = self._owned(module._parameters)
@@ -153,7 +155,7 @@ class SplitEngine:
             inside = self._owned(attention.owned(module))
             if inside:
                 self._require(path, module, inside, attention.refusal(module))  # type: ignore[arg-type]
-                hook = StepHook(partial(self._on_attention, path, inside), self._hold)
+                hook = StepHook(partial(self._on_attention, path, inside), self._hold, in_compiled=False)
                 self._hooks.append(listen(module, hook, first=True, with_kwargs=True))
             return
         if not owned:
@@ -161,7 +163,7 @@ class SplitEngine:
         kind = kind_of(module)
         if kind is not None:
             self._require(path, module, owned, _derived(owned) or kind.refusal(module))
-            hook = StepHook(partial(self._on_forward, path, kind), self._hold)
+            hook = StepHook(partial(self._on_forward, path, kind), self._hold, in_compiled=False)
             # It is called first, so that it receives the layer's own output, before other hooks change it.
             self._hooks.append(listen(module, hook, first=True, with_kwargs=True))
         elif type(module).__module__.startswith("torch.nn.") and not isinstance(

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch.utils.hooks import unserializable_hook
 
+from gradlens.guards.script_modes import unseen
+
 
 class HeldError:
     """Keeps the first error of gradlens' hooks that run inside the training's own passes.
@@ -24,7 +26,7 @@ class HeldError:
     def run(self, hook: Callable[..., None], *args: Any) -> None:
         """Calls a hook. Keeps its exception instead of raising it."""
         try:
-            hook(*args)
+            unseen(hook, *args)
         except Exception as error:
             self.hold(error)
 

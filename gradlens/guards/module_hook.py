@@ -11,6 +11,9 @@ from typing import Any
 
 from torch import nn
 from torch._C import _is_tracing
+from torch.compiler import is_dynamo_compiling
+
+from gradlens.guards.script_modes import unseen
 
 
 class StepHook:
@@ -21,20 +24,26 @@ class StepHook:
     Its copy has a method of the standard library instead of the hook: it does nothing, and loads without gradlens.
     """
 
-    def __init__(self, hook: Callable[..., None], fail: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, hook: Callable[..., None], fail: Callable[[Exception], None], *, in_compiled: bool = True
+    ) -> None:
         """Keeps both functions.
 
         Args:
             hook: The function that is called.
             fail: Is given an error of ``hook``, which must not reach the training's forward pass.
+            in_compiled: Whether the code that torch.compile makes of the module calls the hook. Inside of a model it must not:
+                the code would be split in two there, and would draw other random numbers.
         """
-        self._hook, self._fail = hook, fail
+        self._hook, self._fail, self._in_compiled = hook, fail, in_compiled
 
     def __call__(self, *args: Any) -> None:
         """Calls the function, except while ``torch.jit.trace`` calls the module."""
+        if not self._in_compiled and is_dynamo_compiling():  # first, so that torch.compile makes nothing of this hook
+            return
         try:
             if not _is_tracing():
-                self._hook(*args)
+                unseen(self._hook, *args)
         except Exception as error:
             self._fail(error)
 

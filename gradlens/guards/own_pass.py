@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
+
+from gradlens.guards.silence import Silence
 
 KEY = "gradlens_own_pass"
 # One entry for each own pass that runs now, in any thread. It is nearly always empty, and cheap to look at.
@@ -20,13 +23,15 @@ class OwnPass:
     """Marks the passes between ``begin`` and ``end`` as gradlens' own, in every thread that autograd uses for them.
 
     ``end`` puts back the gradients that ``retain_grad`` keeps. Anomaly detection is off in between: a masked gradient may
-    have a NaN that the training's gradient has not, and torch would blame the script for it.
+    have a NaN that the training's gradient has not, and torch would blame the script for it. What the script's functions
+    print in between is not heard, see ``Silence``.
     """
 
     def __init__(self) -> None:
         self._begun = False
         self._kept: list[tuple[Tensor, Tensor | None]] = []
         self._anomaly: tuple[bool, bool] = (False, False)
+        self._silence = Silence(in_own_pass)
 
     def begin(self) -> Self:
         """Begins, and returns itself."""
@@ -34,6 +39,8 @@ class OwnPass:
         self._anomaly = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
         if self._anomaly[0]:
             torch.set_anomaly_enabled(False)
+        if not _running:  # one is enough for all threads
+            self._silence.begin()
         _running.append(None)
         self._begun = True
         # torch copies this mark to the threads that run the backward pass for a device.
@@ -46,6 +53,7 @@ class OwnPass:
             return
         torch._C._stash_obj_in_tls(KEY, False)
         self._begun = False
+        self._silence.end()
         _running.pop()
         if self._anomaly[0]:
             torch.set_anomaly_enabled(*self._anomaly)
@@ -65,6 +73,18 @@ class OwnPass:
 def in_own_pass() -> bool:
     """Says whether the calling code runs inside an own pass. Own passes of other threads do not count."""
     return bool(_running) and torch._C._is_key_in_tls(KEY) and bool(torch._C._get_obj_in_tls(KEY))
+
+
+def aloud(function: Callable[..., None], *args: Any) -> None:
+    """Calls a function that tells the user something; it is heard inside an own pass, too."""
+    inside = in_own_pass()
+    if inside:
+        torch._C._stash_obj_in_tls(KEY, False)
+    try:
+        function(*args)
+    finally:
+        if inside:
+            torch._C._stash_obj_in_tls(KEY, True)
 
 
 def note_retained(tensor: Tensor) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 
 from gradlens.guards.own_pass import KEY
+from gradlens.guards.script_modes import seen
 
 
 class RunOnce:
@@ -53,7 +54,7 @@ class RunOnce:
     def _run(self) -> None:
         begun = time.perf_counter()
         try:
-            self._backward()
+            seen(self._backward)
         except BaseException as error:
             self.error = error
             raise

@@ -8,6 +8,8 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from gradlens.guards.script_modes import unseen
+
 
 class StepHooks:
     """Hooks on one optimizer at a time.
@@ -62,7 +64,7 @@ class StepHooks:
             self._stepping = True
             try:
                 if not self._inside:
-                    action(optimizer)
+                    unseen(action, optimizer)
             except Exception as error:
                 self._fail(error)
 
@@ -93,6 +95,6 @@ class StepHooks:
             return
         try:
             if not self._rested():
-                self._after()
+                unseen(self._after)
         except Exception as error:
             self._fail(error)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradlens.groups import ClassGroups
+from gradlens.guards.own_pass import aloud
 from gradlens.guards.run_once import RunOnce
 from gradlens.guards.training_state import WRITES_GRADIENTS, TrainingState
 from gradlens.measure.engine_and_meter import EngineAndMeter
@@ -68,7 +69,7 @@ class PassMeasuring:
         rows = labelled.rows(self._groups)
         losses, anchors = labelled.losses, labelled.anchors
         once.before = self._preflight.check(self._current.model, optimizer, losses, once.before)
-        checked()
+        aloud(checked)
         meter = self._current.meter_for(labelled.components)
         first = not meter.begun
         steps = self._processes.measured_steps(self.steps)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gradlens.autograd.float_range import stored
 from gradlens.groups import ClassGroups
+from gradlens.guards.own_pass import aloud
 from gradlens.guards.script_hooks import taken
 from gradlens.guards.warning import GradlensWarning
 from gradlens.measure.pending_result import PendingResult
@@ -148,7 +149,7 @@ class Recorder:
         self.event(kind, step, message=message)
         if kind not in self._said:
             self._said.add(kind)
-            self.announce(message)
+            aloud(self.announce, message)
 
     def _log(self, item: _Waiting) -> None:
         result = item.pending.result()

@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.shards import local
+from gradlens.guards.script_modes import unseen
 from gradlens.measure.meter import StepMeter
 from gradlens.measure.step_passes import StepPasses
 from gradlens.measure.stepped_passes import Combination, step_together, taken_away
@@ -139,7 +140,7 @@ class SteppedGradient:
 
     def _before_step(self, optimizer: Any, *_: Any) -> None:
         try:
-            self._look(getattr(optimizer, "grad_scale", None))
+            unseen(self._look, getattr(optimizer, "grad_scale", None))
         except Exception as error:
             self._fail(error)
 

@@ -15,6 +15,7 @@ from gradlens.batch.rows import LabelsError
 from gradlens.groups import ClassGroups
 from gradlens.guards.run_once import RunOnce
 from gradlens.guards.script_hooks import taken
+from gradlens.guards.script_modes import unseen
 from gradlens.measure.agreement import Agreement, OwnSteps
 from gradlens.measure.arming import Arming
 from gradlens.measure.engine_and_meter import EngineAndMeter
@@ -77,8 +78,9 @@ class Stepper:
         self._measuring = PassMeasuring(self.current, groups, agreement.processes, keep=chosen.measured)
         self.arming = Arming(self.current, self._fault)
         self.update = OptimizerUpdate(self.arming, self.current, self.schedule.clock, chosen)
-        # The optimizer's hooks run inside the training's own step: errors must not leave them.
-        self._hooks = StepHooks(self.schedule.rested, self._after_step, self._fault)
+        self._hooks = StepHooks(
+            self.schedule.rested, self._after_step, self._fault
+        )  # no error may leave the training's step
         steps = OwnSteps(self.schedule, lambda: self._running, self.skip, self._arm_if_due, self._guard, self._fault)
         self._stepped_gradient = agreement.attach(steps)
         self._engine, self._running = engine, False
@@ -192,7 +194,7 @@ class Stepper:
         begun = time.perf_counter()
         once = RunOnce(backward)
         try:
-            measured(once)
+            unseen(measured, once)
             if self._optimizer is not None and self._running:
                 if not self._hooks.stepped and not self.current.meter.passes.written:
                     self._stepped_gradient.left(self.current.meter, self._optimizer)

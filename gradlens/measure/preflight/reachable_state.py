@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dis
+import functools
 import random
 import sys
 import types
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 SEARCHED = 2000
 # Tensors with at most this many elements are copied, because a function may write to them.
 COPIED = 1 << 20
-CONTAINERS = (list, dict, set)
+CONTAINERS = (list, dict, set, deque, bytearray)
 # Containers with at most this many entries are looked at; longer ones are data.
 LONGEST = 10_000
 # State of these modules is not saved: libraries without state, and objects that other threads may use (locks, queues).
@@ -25,10 +27,10 @@ KNOWN = sys.stdlib_module_names | {"torch", "numpy", "gradlens", "einops"}
 
 
 class ReachableState:
-    """A copy of the generators, containers, attributes, variables and small tensors that functions refer to.
+    """A copy of the generators, containers, attributes, variables and small tensors and arrays that functions refer to.
 
     Examples of such state: a random generator of the function's own, a counter, a table of running maxima. State that the
-    functions reach in other ways (files, other processes, C++) is not seen.
+    functions reach in other ways (files, other processes, C++, iterators) is not seen.
     """
 
     def __init__(self, functions: Iterable[Any]) -> None:
@@ -64,6 +66,9 @@ class ReachableState:
         elif isinstance(thing, Tensor):
             if thing.numel() <= COPIED:
                 self._undo.append(restorer(thing))
+        elif isinstance(thing, np.ndarray):
+            if thing.size <= COPIED and thing.flags.writeable:
+                self._keep(thing.copy, lambda values: np.copyto(thing, values), _same_entries)
         elif isinstance(thing, CONTAINERS):
             return self._container(thing) if len(thing) <= LONGEST else []
         elif isinstance(thing, types.CellType):
@@ -72,7 +77,9 @@ class ReachableState:
             return [thing.__func__, thing.__self__]
         elif isinstance(thing, types.FunctionType):
             return self._function(thing)
-        elif isinstance(thing, type) or (hasattr(thing, "__dict__") and not isinstance(thing, types.ModuleType)):
+        elif isinstance(thing, functools.partial):
+            return [thing.func, *thing.args, *thing.keywords.values()]
+        elif not isinstance(thing, types.ModuleType) and (hasattr(thing, "__dict__") or hasattr(thing, "__slots__")):
             return self._attributes(thing)
         return []
 
@@ -97,7 +104,7 @@ class ReachableState:
             if len(now) == len(then) and all(_identical(a, b) for a, b in zip(now, then, strict=True)):
                 return False
             thing.clear()
-            (thing.extend if isinstance(thing, list) else thing.update)(before)
+            (thing.update if isinstance(thing, dict | set) else thing.extend)(before)
             return True
 
         self._undo.append(undo)
@@ -128,7 +135,7 @@ class ReachableState:
             return []
         if isinstance(thing, nn.Module):  # ``TrainingState`` saves the model
             return []
-        values = dict(vars(thing))
+        values = _values(thing)
         for name, value in values.items():
             if not name.startswith("__") and not isinstance(
                 value, types.FunctionType | staticmethod | classmethod | property
@@ -159,6 +166,16 @@ def _names(code: types.CodeType) -> Iterable[str]:
             yield from _names(inner)
 
 
+def _values(thing: Any) -> dict[str, Any]:
+    """Returns the attributes of an object or a class, those in ``__slots__`` as well."""
+    found = dict(vars(thing)) if hasattr(thing, "__dict__") else {}
+    if not isinstance(thing, type):
+        descriptors = ((name, each) for kind in type(thing).__mro__ for name, each in vars(kind).items())
+        slots = [name for name, each in descriptors if isinstance(each, types.MemberDescriptorType)]
+        found |= {name: getattr(thing, name) for name in slots if hasattr(thing, name)}
+    return found
+
+
 def _is(a: Any, b: Any) -> bool:
     return a is b
 
@@ -167,6 +184,10 @@ def _identical(a: Any, b: Any) -> bool:
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(map(_is, a, b))
     return a is b
+
+
+def _same_entries(a: Any, b: Any) -> bool:
+    return a.dtype == b.dtype and a.tobytes() == b.tobytes() if a.dtype != object else all(map(_is, a.flat, b.flat))
 
 
 def _same_text(a: Any, b: Any) -> bool:

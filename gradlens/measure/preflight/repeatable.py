@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
 from gradlens.autograd.arithmetic import relative_difference
-from gradlens.autograd.cotangents import cotangents
 from gradlens.autograd.grads import Grads
 from gradlens.autograd.inner_products import dense
 from gradlens.autograd.pull_back import gradients
 from gradlens.autograd.shards import local
-from gradlens.measure.preflight.reachable_state import ReachableState, restorer
+from gradlens.measure.preflight.reachable_state import COPIED, ReachableState, restorer
 from gradlens.measure.preflight.refusal import Refusal
+from gradlens.measure.preflight.registered import registered
 
 # Relative difference of two passes that is accepted: kernels with atomics add up in any order.
 NOISE = 1e-4
@@ -49,12 +49,13 @@ class RepeatedPasses:
 
         Args:
             functions: Nodes of the script's own functions.
-            new: Whether these kinds of functions have not been checked yet. Then their saved tensors are copied, too.
+            new: Whether these kinds of functions have not been checked yet. Then all their saved tensors are copied, else the
+                small ones on the CPU: a function may change them in some steps only.
             on_same: Is called when two passes have given the same gradient.
         """
         self._functions, self.new, self._on_same = functions, new, on_same
-        self._state = ReachableState([*functions, *(type(node)._forward_cls for node in functions)])
-        self._saved = [restorer(saved) for node in functions if new for saved in _saved(node)]
+        self._state = ReachableState([*functions, *map(written, functions)])
+        self._saved = [restorer(saved) for node in functions for saved in _saved(node) if new or _is_cheap(saved)]
         self._changed = False
 
     def restore(self) -> bool:
@@ -64,11 +65,11 @@ class RepeatedPasses:
         return self._changed
 
     def check(self, losses: Sequence[Tensor], anchors: Sequence[Tensor], params: Sequence[nn.Parameter]) -> None:
-        """Pulls one cotangent back twice and compares the gradients, unless these kinds of functions were checked before.
+        """Pulls the losses back twice and compares the gradients, unless these kinds of functions were checked before.
 
         Args:
             losses: The losses that are differentiated.
-            anchors: The tensors where the pull-backs begin.
+            anchors: The tensors whose rows are the samples.
             params: The parameters where they end.
 
         Raises:
@@ -76,14 +77,9 @@ class RepeatedPasses:
         """
         if not self.new:
             return None
-        seeds = [(a, g) for a, g in zip(anchors, cotangents(losses[0], anchors), strict=True) if g is not None]
-        if not seeds:
-            return None
-        outputs, given = zip(*seeds, strict=True)
         drawn = _random_state(params)
         try:
-            first = gradients(outputs, params, [seed.clone() for seed in given])
-            second = gradients(outputs, params, [seed.clone() for seed in given])
+            first, second = (gradients(losses, params, list(map(torch.ones_like, losses))) for _ in range(2))
         except RuntimeError as error:
             if self.restore():
                 raise Refusal(f"{self._names()} changes what it has saved while it runs") from error
@@ -103,7 +99,7 @@ class RepeatedPasses:
                 "preserve_rng_state=False, or noise on gradients)"
             )
         gap = float(relative_difference(first, second))
-        rounding = max(torch.finfo(tensor.dtype).eps for tensor in (*outputs, *params))
+        rounding = max(torch.finfo(tensor.dtype).eps for tensor in (*losses, *anchors, *params))
         host = all(param.device.type == "cpu" for param in params)
         if gap > max(NOISE, ROUNDINGS * rounding) or (host and self._functions):
             if not self._functions:
@@ -120,21 +116,26 @@ class RepeatedPasses:
         return self._on_same()
 
     def _names(self) -> str:
-        return "the autograd function " + ", ".join(
-            dict.fromkeys(type(n)._forward_cls.__qualname__ for n in self._functions)
-        )
+        return "the autograd function " + ", ".join(dict.fromkeys(written(n).__qualname__ for n in self._functions))
 
 
 def is_of_script(node: Any) -> bool:
     """Says whether a node of a graph is an autograd function in Python that is not of torch or gradlens."""
-    if not isinstance(node, BackwardCFunction):
-        return False
-    home = str(type(node)._forward_cls.__module__)  # type: ignore[attr-defined]
-    return not home.startswith(("torch.", "gradlens."))
+    return isinstance(node, BackwardCFunction) and not str(written(node).__module__).startswith(("torch.", "gradlens."))
+
+
+def written(node: Any) -> Any:
+    """Returns what somebody has written for a node of an autograd function in Python: the class, or a registered backward."""
+    kind = type(node)._forward_cls
+    return registered(kind) or kind
 
 
 def _saved(node: Any) -> Sequence[Tensor]:
     return [saved for saved in node.saved_tensors if isinstance(saved, Tensor)]
+
+
+def _is_cheap(saved: Tensor) -> bool:
+    return saved.device.type == "cpu" and saved.numel() <= COPIED
 
 
 def _same(first: Grads, second: Grads) -> bool:

@@ -68,12 +68,13 @@ class Faults:
             BaseException: ``call`` has raised it.
         """
         from gradlens.guards.run_once import RunOnce
+        from gradlens.guards.script_modes import unseen
 
         once, watch = RunOnce(call), self._watch
         watch.state, watch.busy_for = State.BUSY, once
         try:
             try:
-                measured(once)
+                unseen(measured, once)
             except Exception as error:
                 if once.error is None:
                     self.fail(error)

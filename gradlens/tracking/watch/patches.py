@@ -21,6 +21,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from gradlens.batch.loss_scale import SCALE, ScaleListener
 from gradlens.batch.rows import LabelsError
 from gradlens.guards.patches import Listeners, Patch, listen
+from gradlens.guards.script_modes import unseen
 from gradlens.tracking.watch.gradient_calls import GradientCalls, all_that_is_trained
 from gradlens.tracking.watch.state import State
 
@@ -40,7 +41,7 @@ def _watched_loss(
 ) -> Callable[..., Tensor]:
     is_compiling, in_dynamo = torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling
     is_grad_enabled = torch.is_grad_enabled
-    all_of_it = State.ALL
+    all_of_it, aside = State.ALL, unseen
 
     def watched(*args: Any, **kwargs: Any) -> Tensor:
         output = function(*args, **kwargs)
@@ -57,7 +58,7 @@ def _watched_loss(
         logits = args[0] if args else kwargs.get("input")
         labels = args[1] if len(args) > 1 else kwargs.get("target")
         ignored = args[position] if len(args) > position else kwargs.get("ignore_index", -100)
-        tracker.faults.quietly(tracker.loss_called, name, logits, labels, ignored, output)
+        tracker.faults.quietly(aside, tracker.loss_called, name, logits, labels, ignored, output)
         return output
 
     # torch.jit.script compiles the source of the wrapped function, but looks names up in the globals of the wrapper.

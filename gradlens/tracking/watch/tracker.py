@@ -85,7 +85,7 @@ class Tracker:
 
     def start(self) -> None:
         """Starts to watch the script. It must be called when torch has just been imported."""
-        from gradlens.guards import script_hooks
+        from gradlens.guards import script_hooks, script_modes
         from gradlens.guards.compiled import keep_buffers
         from gradlens.tracking.watch.patches import install
 
@@ -93,7 +93,7 @@ class Tracker:
         self.seen.torch = True
         install(self)
         self.leaves += [script_hooks.hide(), marks.keep_early()]
-        self.leaves.append(observe.listen(partial(self.faults.quietly, self._named)))
+        self.leaves.append(observe.listen(partial(self.faults.quietly, script_modes.unseen, self._named)))
         # Workers of data loaders and other forked children must not write to this run.
         os.register_at_fork(after_in_child=self.stop)
 

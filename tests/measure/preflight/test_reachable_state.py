@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -87,9 +89,45 @@ def default_argument() -> tuple[Callable[[], Any], Callable[[], Any]]:
     return call, lambda: list(calls)
 
 
+def array() -> tuple[Callable[[], Any], Callable[[], Any]]:
+    numbers, names = np.ones(3), np.array(["a", None], dtype=object)
+
+    def call() -> None:
+        numbers[:] *= 0.5
+        names[1] = "b"
+
+    return call, lambda: (numbers.tolist(), names.tolist())
+
+
+def queue() -> tuple[Callable[[], Any], Callable[[], Any]]:
+    values, text = deque([1, 2, 3], maxlen=3), bytearray(b"abc")
+
+    def call() -> None:
+        values.append(4)
+        text.append(100)
+
+    return call, lambda: (list(values), bytes(text))
+
+
+class Slots:
+    __slots__ = ("calls", "unset")
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
+def slots_behind_a_partial() -> tuple[Callable[[], Any], Callable[[], Any]]:
+    kept = Slots()
+
+    def call(slots: Slots) -> None:
+        slots.calls += 1
+
+    return functools.partial(call, kept), lambda: kept.calls
+
+
 STATES = [
     generator, numpy_generator, old_numpy_generator, python_generator, nested_containers, closure, variable_of_the_module,
-    attribute_behind_a_method, default_argument,
+    attribute_behind_a_method, default_argument, array, queue, slots_behind_a_partial,
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tests.measure.preflight.trainings import function, train
+from gradlens import Lens
+from tests.measure.preflight.trainings import GROUPS, function, train
 
 
 def own_generator() -> Callable[[Tensor], Tensor]:
@@ -140,22 +143,10 @@ def test_a_function_with_a_state_is_refused_and_its_state_put_back(state: Callab
     assert "training is untouched" in said[0]
 
 
-class Hidden:
-    """Keeps a number where nothing that looks at a function finds it."""
-
-    __slots__ = ("n",)
-
-
 def test_a_state_that_is_not_found_is_said_to_be_touched() -> None:
     def state() -> Callable[[Tensor], Tensor]:
-        hidden = Hidden()
-        hidden.n = 0
-
-        def backward(_: Any, g: Tensor) -> Tensor:
-            hidden.n += 1
-            return g / hidden.n
-
-        return function(backward)
+        hidden = itertools.count(1)
+        return function(lambda _, g: g / next(hidden))
 
     _, last, said = train(state, measured=True)
     assert last is None
@@ -174,3 +165,53 @@ def test_a_function_without_a_state_is_measured_exactly() -> None:
     assert all(map(torch.equal, weights, left))
     assert said == []
     assert last.residual < 1e-6
+
+
+def train_beside(scales: list[float], measured: bool) -> tuple[list[Tensor], list[str], int]:
+    """Trains with a loss that has its gradient ready, and scales it in place, beside a loss that is measured."""
+
+    class Fused(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(2 * x.detach())
+            return x.square().sum()
+
+        @staticmethod
+        def backward(ctx: Any, g: Tensor) -> Tensor:
+            (ready,) = ctx.saved_tensors
+            return ready if g == 1 else ready.mul_(g)
+
+    torch.manual_seed(0)
+    body, head = nn.Linear(6, 8), nn.Linear(8, 4)
+    model = nn.Sequential(body, head)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    said: list[str] = []
+    lens = Lens(model, GROUPS, optimizer=optimizer, every=1, announce=said.append) if measured else None
+    steps = 0
+    for scale in scales:
+        x, y = torch.randn(16, 6), torch.randint(0, 4, (16,))
+        hidden = body(x)
+        logits = head(hidden)
+        loss = F.cross_entropy(logits, y) + scale * Fused.apply(hidden)
+        optimizer.zero_grad()
+        loss.backward() if lens is None else lens.backward(loss, y, outputs=logits)
+        optimizer.step()
+        steps += lens is not None and lens.last is not None and lens.last.step == lens.step - 1
+    if lens is not None:
+        lens.close()
+    return [p.detach().clone() for p in model.parameters()], said, steps
+
+
+@pytest.mark.parametrize("scales", [[0.5] * 4, [1.0, 1.0, 0.5, 1.0, 0.25]], ids=["always", "later"])
+def test_a_loss_around_the_anchor_that_changes_what_it_saved(scales: list[float]) -> None:
+    weights, _, _ = train_beside(scales, measured=False)
+    left, said, steps = train_beside(scales, measured=True)
+    assert all(map(torch.equal, weights, left))
+    if scales[0] == 1.0:  # nothing is changed in the first steps, later it is put back
+        assert steps == len(scales)
+        assert not any("could not be measured" in line for line in said)
+    else:
+        assert steps == 0
+        assert len(said) == 1
+        assert "changes what it has saved while it runs" in said[0]
+        assert "training is untouched" in said[0]

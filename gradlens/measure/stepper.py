@@ -78,17 +78,15 @@ class Stepper:
         self._measuring = PassMeasuring(self.current, groups, agreement.processes, keep=chosen.measured)
         self.arming = Arming(self.current, self._fault)
         self.update = OptimizerUpdate(self.arming, self.current, self.schedule.clock, chosen)
-        self._hooks = StepHooks(
-            self.schedule.rested, self._after_step, self._fault
-        )  # no error may leave the training's step
+        # Inside the training's own step: no error may leave it.
+        self._hooks = StepHooks(self.schedule.rested, self._after_step, self._fault)
         steps = OwnSteps(self.schedule, lambda: self._running, self.skip, self._arm_if_due, self._guard, self._fault)
         self._stepped_gradient = agreement.attach(steps)
         self._engine, self._running = engine, False
 
     def start(self, recorder: Recorder, step: int) -> None:
         """Begins with step number ``step``, whose results go to ``recorder``."""
-        # torch.autograd.grad imports this at its first call. The 1.5 s would count as time of measuring.
-        importlib.import_module("torch.fx.experimental.symbolic_shapes")
+        importlib.import_module("torch.fx.experimental.symbolic_shapes")  # torch.autograd.grad would do so: 1.5 s
         self._recorder = recorder
         self._agreement.start(recorder)
         recorder.on_disagreement = lambda reason: self.current.switch.replace(reason)

@@ -123,7 +123,7 @@ class Recorder:
 
     def _labels(self, inputs: tuple[Any, ...]) -> Tensor:
         main = vars(sys.modules["__main__"])
-        if not self._table:
+        if not self._table and self.style.script != "library_losses.py":
             data = main["make_data"]()
             self._table = {x.cpu().numpy().tobytes(): int(y) for x, y in data}
         known = [self._table.get(row.cpu().numpy().tobytes()) for row in inputs[0]]

@@ -6,66 +6,15 @@ its loss; or, for programs that need a launcher or a framework, a test of one's 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.e2e import formulas as f
+from tests.e2e.library_styles import LIBRARY_STYLES
+from tests.e2e.style import GROUPS, Style
 
 SCRIPTS = Path(__file__).parent / "scripts"
-GROUPS = ("--groups", "head=0-1,tail=2-3")
-
-
-@dataclass(frozen=True)
-class Style:
-    """One case.
-
-    Attributes:
-        name: Unique; also the folder of its runs.
-        area: "loop", "loss", "data", "framework" or "distributed".
-        title: What it is, for people.
-        script: Program in ``scripts/``.
-        arguments: Its arguments.
-        formula: What every sample contributes to the loss, or None where there is no oracle.
-        rest: The loss's terms without samples.
-        step: What ends a training step: "optimizer", "last backward" (of those before an optimizer's step), "backward".
-        options: Options of `gradlens track`.
-        tolerance: How far Grams may be from the truth, in units of the vectors' norms.
-        first: The first step that is measured.
-        changes: Steps in which the model is found to be another, which are not measured.
-        classes: Classes of the two groups.
-        instead: Where it is not supported: the line that says so, and what to do.
-        says: What a line says beside the measurement.
-        source: Where class counts must have been found: part of the groups' rule.
-        alone: Whether it needs a process that is no fork: its own workers, or a compiler's threads.
-        compiles: Whether it needs a C++ compiler.
-        reference: Arguments for the recorder of a script that starts workers, where they must be forked there.
-        quick: Whether the default tests run it.
-        finite: The least part of the steps whose gradients are finite, 1 unless some are NaN.
-    """
-
-    name: str
-    area: str
-    title: str
-    script: str
-    arguments: tuple[str, ...]
-    formula: f.Formula | None = f.mean_ce
-    rest: Callable[[Any, Any], Any] | None = None
-    step: str = "optimizer"
-    options: tuple[str, ...] = GROUPS
-    tolerance: float = 1e-4
-    first: int = 0
-    changes: tuple[int, ...] = ()
-    classes: tuple[tuple[int, ...], ...] = ((0, 1), (2, 3))
-    instead: str = ""
-    says: str = ""
-    source: str = ""
-    alone: bool = False
-    compiles: bool = False
-    reference: tuple[str, ...] = ()
-    quick: bool = False
-    finite: float = 1.0
+__all__ = ["GROUPS", "SCRIPTS", "STYLES", "Style"]
 
 
 def _loop(name: str, title: str, **facts: Any) -> Style:
@@ -276,4 +225,4 @@ _ALL = (
     ),
     _data("slices", "no DataLoader: slices of tensors", "the tensor that the labels are slices of"),
 )
-STYLES = {style.name: style for style in _ALL}
+STYLES = {style.name: style for style in (*_ALL, *LIBRARY_STYLES)}

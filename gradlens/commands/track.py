@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 from gradlens.choices import DEFAULT_BUDGET, ENGINES
 from gradlens.commands.refusals import refusals
 from gradlens.tracking.errors import TrackError
+from gradlens.tracking.find.batch_path import parse_path
 from gradlens.tracking.options import TrackOptions, check_groups, parse_budget, read_groups
 
 
@@ -50,6 +51,14 @@ def track_command(
         Path | None,
         typer.Option(metavar="RUN", help="use the groups of another run, or of a .json or .csv file: class -> group"),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(metavar="PLACE", help="where the labels lie in what the DataLoader yields: batch[1], batch.label"),
+    ] = None,
+    anchor: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE", help="the module of the model whose output has a row for each sample"),
+    ] = None,
     every: Annotated[int | None, typer.Option(min=1, help="measure every N optimizer steps")] = None,
     budget: Annotated[
         str | None,
@@ -80,10 +89,14 @@ def track_command(
             raise TrackError(f"--engine {engine!r}; choose one of {', '.join(ENGINES)}")
         if groups is not None:
             check_groups(groups)
+        if labels is not None:
+            parse_path(labels, "--labels")
         options = TrackOptions(
             groups=groups,
             groups_from=None if groups_from is None else read_groups(groups_from),
             groups_source=groups_from,
+            labels=labels,
+            anchor=anchor,
             every=every,
             budget=TrackOptions.budget if budget is None else parse_budget(budget),
             out=out,

@@ -22,6 +22,8 @@ class TrackOptions:
         groups: "head-tail", "shots", "frequency", "per-class" or NAME=IDS pairs; None = head-tail.
         groups_from: ``ClassGroups.to_json()`` of another run or of a file, instead of ``groups``.
         groups_source: Path of that run or file, for messages.
+        labels: Place of the labels in a batch, as ``find.batch_path`` reads it; None = found by other means.
+        anchor: Name of the module whose output has a row for each sample; None = found by other means.
         every: Measure every so many optimizer steps; None = as often as ``budget`` allows.
         budget: Fraction of the training time that measuring may take, if ``every`` is None.
         out: Folder of the run, as given.
@@ -36,6 +38,8 @@ class TrackOptions:
     groups: str | None = None
     groups_from: dict[str, object] | None = None
     groups_source: Path | None = None
+    labels: str | None = None
+    anchor: str | None = None
     every: int | None = None
     budget: float = DEFAULT_BUDGET
     out: Path | None = None

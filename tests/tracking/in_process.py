@@ -20,10 +20,10 @@ from gradlens.tracking.options import TrackOptions
 from gradlens.tracking.watch.tracker import Tracker
 
 PATCHED = {
-    F: ("cross_entropy", "nll_loss"),
+    F: ("cross_entropy", "nll_loss", "multilabel_soft_margin_loss", "multilabel_margin_loss"),
     torch.autograd: ("backward", "grad"),
     DataLoader: ("__iter__",),
-    _BaseDataLoaderIter: ("_next_index",),
+    _BaseDataLoaderIter: ("_next_index", "__next__"),
     saved_tensors_hooks: ("__enter__",),
 }
 

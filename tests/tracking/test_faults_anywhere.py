@@ -40,6 +40,7 @@ ENTRANCES = {
     "tracking/watch/patches:_watched_backward.<locals>.autograd_backward.<locals>.<lambda>",
     "tracking/watch/patches:_watched_gradients.<locals>.autograd_grad",
     "tracking/watch/patches:_watched_gradients.<locals>.autograd_grad.<locals>.<lambda>",
+    "tracking/provenance/batches:_watched_batch.<locals>.next_batch",
     "tracking/watch/faults:Faults.quietly",
     "tracking/watch/faults:Faults.guarded",
     "tracking/watch/faults:Faults.fail",

@@ -83,6 +83,7 @@ def _facts(owners: Owners, evidence: Evidence, num_classes: int) -> dict[str, An
             "outputs": num_classes,
             "anchor": evidence.function,
             "optimizers": owners.optimizers,
+            **({"labels": evidence.source} if evidence.source else {}),
             **({"attribution": "by class mass"} if evidence.by_mass else {}),
         },
     }
@@ -109,7 +110,7 @@ def announce(
     parts = [
         f"model {owners.name} ({parameters:,} parameters)",
         f"anchor {anchors} at {evidence.function}",
-        f"labels {labels}{_attribution(evidence)}",
+        f"labels {labels}{evidence.source and f' {evidence.source}'}{_attribution(evidence)}",
         f"groups {groups}",
         *([] if engine is None else [engine]),
         options.cadence,

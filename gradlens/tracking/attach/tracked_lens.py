@@ -28,6 +28,7 @@ class TrackedLens(Lens):
         taken: Taken | None = None,
         labelled: Sequence[Labelled] = (),
         retains: bool = False,
+        logits: Tensor | None = None,
     ) -> None:
         """Runs ``backward`` exactly once, and measures it if this step is one to be measured.
 
@@ -41,6 +42,7 @@ class TrackedLens(Lens):
             taken: Returns (parameter, gradient) pairs, if ``backward`` leaves nothing in ``.grad``.
             labelled: The anchors, each with labels of its own; () if all have the same labels.
             retains: Whether ``backward`` keeps the graph for a pass over another loss.
+            logits: The tensor that loss and hits are counted from; None if it is the anchor with C columns.
 
         Raises:
             LabelsError: See ``Lens.backward``. The backward pass has not run then.
@@ -56,6 +58,7 @@ class TrackedLens(Lens):
                 taken=taken,
                 labelled=labelled,
                 retains=retains,
+                logits=logits,
             )
             self._stepper.measure(labelled_pass, backward)
         else:

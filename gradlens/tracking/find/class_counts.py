@@ -46,7 +46,7 @@ def count_classes(
         num_classes: C, the number of classes.
         agrees: Is given the [N] class ids of the dataset. Says whether they may be the labels that the script trains on.
     """
-    for labels, source in _labels_of(loader.dataset, num_classes):
+    for labels, source in labels_of(loader.dataset, num_classes):
         if not agrees(labels):
             continue
         chosen = _sampled(loader)
@@ -74,14 +74,19 @@ def _leaves_out(loader: DataLoader[Any], size: int) -> bool:
     return not type(sampler).__module__.startswith("torch.") and drawn is not None and drawn < size
 
 
-def _labels_of(dataset: Any, num_classes: int) -> Iterator[tuple[Labels, str]]:
-    """Yields arrays that may be the labels of all samples, with their sources, the most usual first."""
+def labels_of(dataset: Any, num_classes: int) -> Iterator[tuple[Labels, str]]:
+    """Yields arrays that may be the labels of all samples, with their sources, the most usual first.
+
+    Args:
+        dataset: The dataset.
+        num_classes: Arrays with a class id of this or more are left out.
+    """
     if isinstance(dataset, Subset):
-        for labels, source in _labels_of(dataset.dataset, num_classes):
+        for labels, source in labels_of(dataset.dataset, num_classes):
             yield labels[np.asarray(dataset.indices, dtype=np.int64)], f"Subset of {source}"
     elif isinstance(dataset, ConcatDataset):
         # Each part may have several ways to be read, so there may be very many combinations. Not all are tried.
-        ways = product(*(list(_labels_of(part, num_classes)) for part in dataset.datasets))
+        ways = product(*(list(labels_of(part, num_classes)) for part in dataset.datasets))
         for parts in islice(ways, COMBINATIONS):
             yield np.concatenate([labels for labels, _ in parts]), " + ".join(dict.fromkeys(name for _, name in parts))
     elif not isinstance(dataset, IterableDataset):
@@ -122,7 +127,7 @@ def _labels_within(dataset: Any, num_classes: int) -> Iterator[tuple[Labels, str
         value for value in _attributes(dataset).values() if isinstance(value, Dataset) and _length(value) == size
     ]
     if size is not None and len(wrapped) == 1:
-        for labels, source in _labels_of(wrapped[0], num_classes):
+        for labels, source in labels_of(wrapped[0], num_classes):
             yield labels, f"{type(dataset).__name__} around {source}"
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # NumPy is not imported before the script does so
 
 # The latest batches of a dataset that are remembered. Workers and frameworks draw some batches in advance.
 REMEMBERED = 64
+# Indices below this are looked at where the size of a dataset does not matter.
+MOST = 2**62
 
 
 class DrawnSamples:
@@ -44,6 +46,10 @@ class DrawnSamples:
             trained: [B] class ids that the script trains on: a batch, a part of it, or a batch several times (views).
         """
         return any(_made_of(trained, claimed[at]) for at in self.indices(len(claimed)))
+
+    def are_indices(self, ids: Ids) -> bool:
+        """Says whether these are the indices of one of the drawn batches, and no labels."""
+        return any(len(at) > 1 and len(at) == len(ids) and bool((at == ids).all()) for at in self.indices(MOST))
 
     def indices(self, size: int) -> Iterable[Ids]:
         """Yields the indices of the latest batches, the newest first, that fit a dataset of ``size`` samples."""

@@ -31,6 +31,9 @@ class Evidence:
         left_out: Number of loss calls with other labels, which count as ``rest``.
         class_dim: The dimension of the anchors that holds the classes; None if it is not known.
         labelled: The anchors, each with labels of its own; () if all have the same labels.
+        source: Where the labels come from, as text for the user; "" if from the calls that ``function`` names.
+        logits: The tensor that loss and hits are counted from; an empty one if there is none; None if it is the anchor with C
+            columns.
     """
 
     anchors: list[Tensor]
@@ -41,6 +44,8 @@ class Evidence:
     left_out: int = 0
     class_dim: int | None = None
     labelled: tuple[Labelled, ...] = ()
+    source: str = ""
+    logits: Tensor | None = None
 
     @property
     def dims(self) -> int:

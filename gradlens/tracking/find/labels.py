@@ -1,14 +1,14 @@
 """LabelSearch: finds the anchors and labels of a backward pass from all that was seen of it.
 
-There are three sources: what the script names with ``gradlens.observe``, its loss calls, and the operations of a loss that is
-written by hand.
+The sources, the first of which wins: what the user names with ``--labels``, what the script names with ``gradlens.observe``, its
+loss calls, the operations of a loss that is written by hand, and the labels that a loss module was given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -39,6 +39,47 @@ TAUGHT = (
 )
 
 
+class Source(Protocol):
+    """A further source of labels, which watches modules of the script in measured steps."""
+
+    def listen(self, wanted: bool) -> None:
+        """Starts or stops the watch."""
+
+    def stop(self) -> None:
+        """Stops for good, and forgets everything."""
+
+
+class GivenToLosses(Source, Protocol):
+    """Finds labels among the arguments of loss modules; see ``gradlens.tracking.provenance.from_loss``.
+
+    Attributes:
+        hopeful: Whether the labels may be found in one of the next steps.
+    """
+
+    hopeful: bool
+
+    @property
+    def known(self) -> bool:
+        """Whether the place of the labels is known."""
+
+    def evidence(self, roots: Sequence[Tensor]) -> Evidence | None:
+        """Returns the evidence of a backward pass; None if it is not certain."""
+
+
+class Chosen(Source, Protocol):
+    """Takes labels and anchor as the user has named them; see ``gradlens.tracking.provenance.chosen``."""
+
+    @property
+    def labels(self) -> bool:
+        """Whether the user has named the place of the labels."""
+
+    def evidence(self, found: Sequence[LossNode], roots: list[Tensor]) -> Evidence | None:
+        """Returns the evidence of a backward pass by the labels that the user has named."""
+
+    def anchored(self, evidence: Evidence | None, roots: list[Tensor]) -> Evidence | None:
+        """Returns evidence with the outputs of the named module as anchors."""
+
+
 class LabelSearch:
     """Finds labels, and says why some losses count as ``rest``.
 
@@ -47,7 +88,12 @@ class LabelSearch:
     """
 
     def __init__(
-        self, notice: Callable[[str, str], None], wanted: Callable[[], bool], fail: Callable[[Exception], None]
+        self,
+        notice: Callable[[str, str], None],
+        wanted: Callable[[], bool],
+        fail: Callable[[Exception], None],
+        given: GivenToLosses,
+        chosen: Chosen | None,
     ) -> None:
         """Keeps its arguments. Nothing was seen yet.
 
@@ -55,8 +101,13 @@ class LabelSearch:
             notice: Is called with a kind and a line for the user.
             wanted: Says whether the model's outputs are needed now.
             fail: Is given each error of gradlens in the training's own forward pass.
+            given: Finds the labels that loss modules were given.
+            chosen: Takes what the user has named on the command line; None if nothing was.
         """
         self._notice, self._wanted, self._fail = notice, wanted, fail
+        self._given, self._chosen = given, chosen
+        # Lines of this pass that are only true if the labels are not found by other means.
+        self._waiting: dict[str, str] = {}
         self._observed = Observed()
         self._outputs: Outputs | None = None
         self._tries = 0
@@ -88,6 +139,12 @@ class LabelSearch:
             roots: The tensors that are differentiated.
             classes: C of the run; None if it is not known yet.
         """
+        if self._chosen is not None and self._chosen.labels:
+            return self._chosen.evidence(found, roots)
+        evidence = self._found(found, roots, classes)
+        return evidence if self._chosen is None else self._chosen.anchored(evidence, roots)
+
+    def _found(self, found: list[LossNode], roots: list[Tensor], classes: int | None) -> Evidence | None:
         named = self._observed.take(roots)
         if not found and is_inside(roots):  # even if the script names the logits, they are not in the loss's graph
             self.compiled = True
@@ -98,10 +155,11 @@ class LabelSearch:
                 self._notice("chunks", CHUNKED)
         if named:
             return self._told(observed(named, classes or told_by_graph(roots, found, named[-1][1])))
+        if self._given.known:
+            return self._given.evidence(roots)
         naming = self._naming(found)
-        if found and not naming:
-            return None
         if naming:
+            self._tell()
             self.stop()
             evidence = weigh(naming, roots, classes)
             if evidence is not None:
@@ -111,7 +169,29 @@ class LabelSearch:
                 text = f"a loss over {others} classes counts as 'rest': the groups of this run are over {classes}"
                 self._notice("other classes", text)
             return evidence
-        return self._from_graph(roots, classes) if self._tries < TRIES else None
+        if self._tries >= TRIES:
+            return None
+        evidence = None if found else self._from_graph(roots, classes)
+        if evidence is not None:
+            self._given.stop()
+        elif classes is None:
+            evidence = self._given.evidence(roots)
+            if evidence is None:
+                self._tries += 1
+            elif self._outputs is not None:
+                self._outputs.stop()
+        if evidence is None and not (self._given.hopeful and self._tries < TRIES):
+            self._tell()
+        self._waiting.clear()
+        if self._tries == TRIES:
+            self.stop()
+        return evidence
+
+    def _tell(self) -> None:
+        """Prints the lines that wait."""
+        for kind, text in self._waiting.items():
+            self._notice(kind, text)
+        self._waiting.clear()
 
     def _naming(self, found: list[LossNode]) -> list[LossNode]:
         """Returns the loss calls whose labels are classes. For the others, tells the user that they count as ``rest``."""
@@ -119,12 +199,12 @@ class LabelSearch:
         for item in found:
             if contrasts(item.call, self._classifiers, self._refused):
                 self._refused |= classifier_of(item.call.anchor)
-                self._notice("contrastive", CONTRASTIVE)
+                self._waiting["contrastive"] = CONTRASTIVE
             else:
                 naming.append(item)
         taught = [item for item in naming if is_taught(item.call)]
         if taught:
-            self._notice("teacher", TAUGHT)
+            self._waiting["teacher"] = TAUGHT
             naming = [item for item in naming if not any(item is other for other in taught)]
         if not self._classifiers:
             self._classifiers = frozenset().union(*(classifier_of(item.call.anchor) for item in naming))
@@ -138,12 +218,16 @@ class LabelSearch:
 
     def listen(self, wanted: bool) -> None:
         """Starts or stops the watch of the model's outputs, if there is one: a hook costs time in every forward pass."""
-        if self._outputs is not None:
-            (self._outputs.resume if wanted else self._outputs.stop)()
+        for watch in (self._outputs, self._given, self._chosen):
+            if isinstance(watch, Outputs):
+                (watch.resume if wanted else watch.stop)()
+            elif watch is not None:
+                watch.listen(wanted)
 
     def stop(self) -> None:
         """Forgets everything. From now on, graphs without a loss call are not searched."""
         self._observed.forget()
+        self._given.stop()
         self._tries = TRIES
         if self._outputs is not None:
             self._outputs.stop()
@@ -159,12 +243,8 @@ class LabelSearch:
         refused: list[str] = []
         found = find_labels(roots, outputs, self._outputs.take_inputs(), refused.append)
         if found is None and refused:
-            self._notice("no labels", f"the targets of the loss {refused[0]}: they are no labels; {NAME}")
+            self._waiting["no labels"] = f"the targets of the loss {refused[0]}: they are no labels; {NAME}"
         if found is None or (classes is not None and found[0].shape[1] != classes):
-            if classes is None:
-                self._tries += 1
-                if self._tries == TRIES:
-                    self.stop()
             return None
         logits, labels = found
         try:

@@ -73,6 +73,8 @@ def _labels(
     stops = {edge_of(output) for output in outputs}.difference(start)  # a model may return its loss
     for node in walk(start, stops=stops, most=SEARCHED):
         for labels in _kept(node, rows, classes):
+            if labels.ndim == 2 and (labels.shape != (rows, classes) or _pairs(labels)):
+                continue  # a matrix of samples and samples may look like one-hot labels, too
             found = _hardened(labels)
             if not _are_labels(found, rows, classes, several=node.name() in _ONE_VS_ALL):
                 continue
@@ -118,6 +120,12 @@ def _kept(node: Any, rows: int, classes: int) -> Iterator[Tensor]:
                 yield factor
                 if factor.is_floating_point():
                     yield -factor  # (-targets * log_p).sum()
+
+
+def _pairs(masks: Tensor) -> bool:
+    """Says whether a square matrix marks pairs of samples: no sample with itself, and each pair in both orders."""
+    values = masks.detach()
+    return values.shape[0] == values.shape[1] and not bool(values.diagonal().any()) and torch.equal(values, values.T)
 
 
 def _hardened(labels: Tensor) -> Tensor:

@@ -104,12 +104,21 @@ def hardened(masses: Tensor) -> Tensor:
 
 
 def with_hard_labels(call: LossCall) -> LossCall:
-    """Returns the loss call with class ids if its targets were smoothed by hand; otherwise the loss call as it is."""
+    """Returns the loss call with class ids if its targets were smoothed by hand, and with masses for lists of classes."""
     labels = call.labels
+    if call.function == "multilabel_margin_loss":
+        return replace(call, labels=_marks(labels))
     if not labels.is_floating_point() or labels.ndim != 2 or _is_one_hot(labels):
         return call
     ids = hardened(labels)
     return call if ids is labels else replace(call, labels=ids, ignore_index=IGNORED)
+
+
+def _marks(lists: Tensor) -> Tensor:
+    """Returns masses [*B, C] for lists of class ids [*B, C], each of which ends before the first negative number."""
+    own = (lists >= 0).long().cumprod(-1)
+    counted = torch.zeros(lists.shape, device=lists.device)
+    return counted.scatter_add(-1, lists.detach().clamp(min=0), own.float()).clamp(max=1)
 
 
 def is_taught(call: LossCall) -> bool:

@@ -115,8 +115,17 @@ def why_nothing(tracker: Tracker, status: str) -> str:
     if tracker.seen.partial and not tracker.seen.whole:
         return f"nothing was measured: {PARTIAL}"
     if tracker.notices.said:  # what was said of the losses is the cause
-        return f"nothing was measured: {'; and '.join(tracker.notices.said.values())}"
-    return f"nothing was measured: no cross_entropy or nll_loss call led to a backward pass; {WHAT_TO_ADD}"
+        return f"nothing was measured: {'; and '.join(tracker.notices.said.values())}{_option(tracker)}"
+    return f"nothing was measured: no cross_entropy or nll_loss call led to a backward pass; {WHAT_TO_ADD}{_option(tracker)}"
+
+
+def _option(tracker: Tracker) -> str:
+    """Returns the option that names the labels, if the batches of the script have columns that may hold them; else ""."""
+    columns = [] if tracker.batches is None else tracker.batches.columns
+    if not columns or tracker.options.labels is not None:
+        return ""
+    one, rest = columns[0], "".join(f", or {path}" for path in columns[1:3])
+    return f"; or, if {one}{rest} holds the classes, track with --labels {one}"
 
 
 def _instead_of_backward(tracker: Tracker) -> str:

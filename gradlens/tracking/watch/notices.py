@@ -10,6 +10,8 @@ from gradlens.tracking.messages import say
 if TYPE_CHECKING:
     from gradlens.lens import Lens
 
+PARTIAL = "backward passes with gradient=, create_graph=True or inputs= of some parameters count as 'rest'"
+
 
 class Notices:
     """Prints only the first line of each kind.

@@ -22,6 +22,7 @@ from gradlens.batch.loss_scale import SCALE, ScaleListener
 from gradlens.batch.rows import LabelsError
 from gradlens.guards.patches import Listeners, Patch, listen
 from gradlens.guards.script_modes import unseen
+from gradlens.tracking.provenance.batches import Batches
 from gradlens.tracking.watch.gradient_calls import GradientCalls, all_that_is_trained
 from gradlens.tracking.watch.state import State
 
@@ -29,8 +30,14 @@ if TYPE_CHECKING:
     from gradlens.guards.run_once import RunOnce
     from gradlens.tracking.watch.tracker import Tracker
 
-# Position of ignore_index among the arguments of the watched loss functions.
-LOSSES = {"cross_entropy": 4, "nll_loss": 4}
+# Position of ignore_index among the arguments of the watched loss functions; far beyond them if there is none.
+NO_IGNORE_INDEX = 99
+LOSSES = {
+    "cross_entropy": 4,
+    "nll_loss": 4,
+    "multilabel_soft_margin_loss": NO_IGNORE_INDEX,
+    "multilabel_margin_loss": NO_IGNORE_INDEX,
+}
 # Names of the arguments of torch.autograd.backward after the first.
 OF_AUTOGRAD = ("grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs")
 INPUTS = OF_AUTOGRAD.index("inputs")
@@ -185,6 +192,8 @@ def install(tracker: Tracker) -> None:
     tracker.leaves.append(listen(SCALE, ScaleListener(lambda: tracker.watch.of_step is State.ALL, tracker.faults.fail)))
     for patch in PATCHES:
         tracker.leaves.append(listen(patch, tracker))
+    tracker.batches = Batches(tracker.faults.fail)
+    tracker.leaves.append(tracker.batches.stop)
 
 
 def _roots(tensors: Any) -> list[Tensor]:

@@ -40,3 +40,7 @@ class Watch:
         self.of_step = state
         if self.state is not State.BUSY or state is State.OFF:
             self.state = state
+
+    def whole(self) -> bool:
+        """Says whether forward and backward passes are looked at now."""
+        return self.state is State.ALL

@@ -14,7 +14,7 @@ from gradlens.tracking.find.passes import DataPasses
 from gradlens.tracking.messages import say
 from gradlens.tracking.options import TrackOptions
 from gradlens.tracking.watch.faults import Faults, give_up
-from gradlens.tracking.watch.notices import Notices
+from gradlens.tracking.watch.notices import PARTIAL, Notices
 from gradlens.tracking.watch.seen import Seen
 from gradlens.tracking.watch.state import State, Watch
 from gradlens.tracking.watch.threads import Threads
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gradlens.tracking.attach.tracked_lens import TrackedLens
     from gradlens.tracking.find.evidence import Evidence
     from gradlens.tracking.find.labels import LabelSearch
+    from gradlens.tracking.provenance.batches import Batches
     from gradlens.tracking.watch.gradient_calls import GradientCalls
 
 PACKED = (
@@ -52,6 +53,7 @@ class Tracker:
         notices: Prints lines about the training.
         leaves: Functions to call at the end, so that the patched functions no longer call this tracker.
         gradient_calls: Finds the calls of ``torch.autograd.grad`` that train a model.
+        batches: Keeps what the script's loaders yield, while labels are looked for in it; None before ``start``.
     """
 
     gradient_calls: GradientCalls
@@ -72,6 +74,7 @@ class Tracker:
         self.seen = Seen()
         self.notices = Notices(lambda: self.lens)
         self.leaves: list[Callable[[], None]] = []
+        self.batches: Batches | None = None
         self._on_attached = on_attached
         self._label_search: LabelSearch | None = None
         self._passes = DataPasses()
@@ -209,7 +212,6 @@ class Tracker:
             self.lens.measured_backward(roots[0], anchors=[], labels=roots[0], backward=once)
             return
         from gradlens.tracking.find import loss_calls
-        from gradlens.tracking.find.labels import LabelSearch
 
         if marks.measured(lambda: loss_calls.leaves(roots), self.lens):
             self.notices.say("own", "a model has a lens of its own already, which goes on alone")
@@ -221,15 +223,12 @@ class Tracker:
             raise RuntimeError(PACKED)
         found = loss_calls.find(roots) if self.seen.loss else []
         if not plain and self.lens is not None:
-            self.notices.say(
-                "partial",
-                "backward passes with gradient=, create_graph=True or inputs= of some parameters count as 'rest'",
-            )
-        self._label_search = self._label_search or LabelSearch(self.notices.say, self._watching, self.faults.fail)
+            self.notices.say("partial", PARTIAL)
+        search = self._searching()
         try:
             classes = self.attaching.classes(found)
-            evidence = self._label_search.evidence(found, roots, classes) if plain else None
-            if self._label_search.compiled:
+            evidence = search.evidence(found, roots, classes) if plain else None
+            if search.compiled:
                 self._compiled()
             self.attaching.attach(roots, evidence)
             if self.lens is not None and self._threads.trains(roots, self.lens.parameters):
@@ -248,8 +247,7 @@ class Tracker:
     def _measure(
         self, roots: list[Tensor], evidence: Evidence | None, once: RunOnce, taken: Taken | None, retains: bool
     ) -> None:
-        assert self.lens is not None
-        assert self.attaching is not None
+        assert self.lens is not None and self.attaching is not None  # noqa: PT018
         loss = roots[0] if len(roots) == 1 else sum(roots[1:], roots[0])
         attachment = self.attaching.attachment
         if evidence is not None:
@@ -267,6 +265,7 @@ class Tracker:
                 taken=taken,
                 labelled=evidence.labelled,
                 retains=retains,
+                logits=evidence.logits,
             )
             if attachment is not None and (text := attachment.engine_changed(self.lens)):
                 say(text)
@@ -280,14 +279,15 @@ class Tracker:
 
     def _named(self, outputs: Any, labels: Any) -> None:
         """Is called with the arguments of ``gradlens.observe``."""
-        from gradlens.tracking.find.labels import LabelSearch
+        if self.watch.whole():
+            self._searching().named(outputs, labels)
 
-        if self._watching():
-            self._label_search = self._label_search or LabelSearch(self.notices.say, self._watching, self.faults.fail)
-            self._label_search.named(outputs, labels)
+    def _searching(self) -> LabelSearch:
+        if self._label_search is None:
+            from gradlens.tracking.watch.label_sources import label_search
 
-    def _watching(self) -> bool:
-        return self.watch.state is State.ALL
+            self._label_search = label_search(self, self._passes, self.watch.whole)
+        return self._label_search
 
     def trained_beside(self) -> str | None:
         """Returns the line that says which other models were trained; None if there were none, or after an error."""

@@ -83,3 +83,14 @@ def test_a_loss_without_labels_has_none():
     outputs = logits()
     assert find_labels([outputs.logsumexp(1).mean()], [outputs]) is None
     assert find_labels([outputs.sum()], [outputs.sum(1)]) is None
+
+
+@pytest.mark.parametrize("classes", [4, 5, 6])
+def test_a_matrix_of_pairs_is_no_one_hot_matrix(classes):
+    """In a small batch each sample may have one partner: its position was read as a class id."""
+    outputs = logits(classes)
+    pairs = torch.zeros(5, 5)
+    for one, other in ((0, 3), (1, 2)):
+        pairs[one, other] = pairs[other, one] = 1
+    similar = F.normalize(outputs, dim=1) @ F.normalize(outputs, dim=1).T
+    assert find_labels([-(pairs * similar.log_softmax(1)).sum()], [outputs]) is None

@@ -60,6 +60,33 @@ def test_it_is_the_fall_of_each_groups_loss(make: Callable[..., torch.optim.Opti
     assert sum(probed.share(name) for name in ("head", "tail", "rest")) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("style", ["scaled", "accumulated", "closure"])
+def test_it_is_that_of_the_whole_step_in_other_styles(style: str) -> None:
+    model = mlp().double()
+    optimizer = torch.optim.SGD(model.parameters(), LR, momentum=0.9)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=style == "scaled")
+    parts = (slice(0, 12), slice(12, 24)) if style == "accumulated" else (slice(0, 24),)
+    with Lens(model, GROUPS, optimizer=optimizer, every=1, update=None, strict=True) as lens:
+        for x, y in ((x.double(), y) for x, y in batches(3, rows=24)):
+
+            def run(x: Tensor = x, y: Tensor = y) -> None:
+                optimizer.zero_grad()
+                for rows in parts:
+                    lens.backward(scaler.scale(F.cross_entropy(model(x[rows]), y[rows]) / len(parts)), y[rows])
+
+            before = losses(model, x, y)
+            if style == "closure":
+                optimizer.step(run)
+            else:
+                run()
+                scaler.step(optimizer)
+                scaler.update()
+            after = losses(model, x, y)
+            assert lens.last is not None
+            for name in GROUPS.names:
+                assert lens.last.benefit(name) == pytest.approx(before[name] - after[name], rel=2e-3, abs=1e-9)
+
+
 def test_there_is_none_without_an_update(tmp_path: Path) -> None:
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)

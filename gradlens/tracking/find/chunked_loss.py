@@ -15,17 +15,19 @@ from gradlens.tracking.find.loss_calls import nodes_above_losses
 
 # A part of the node's name, and the position of the weight [C, D] among its inputs.
 NODE, WEIGHT = "linear_cross_entropy", 1
+# The node of a call with reduction="none". It gives gradients for each row, as often as it is asked.
+OF_ROWS = "no_reduction"
 
 CHUNKED = (
     "the weights inside a linear_cross_entropy with chunks have no gradient of a group; the layers before it are measured if the "
     "script calls gradlens.observe(its input, labels) before loss.backward(); beside a measured loss all else counts as "
-    "'rest'; to measure everything, leave out the chunk options"
+    "'rest'; to measure everything, reduce the losses yourself (reduction='none', then .mean()), or leave out the chunk options"
 )
 
 
 def in_chunks(roots: Sequence[Tensor]) -> bool:
     """Says whether the graphs of ``roots`` hold such a loss that is not inside another loss call."""
-    return any(NODE in node.name() for node in nodes_above_losses(roots))
+    return any(NODE in (name := node.name()) and OF_ROWS not in name for node in nodes_above_losses(roots))
 
 
 def classes_of_chunked(roots: Sequence[Tensor]) -> int | None:

@@ -24,6 +24,7 @@ from gradlens.guards.patches import Listeners, Patch, listen
 from gradlens.guards.script_modes import unseen
 from gradlens.tracking.provenance.batches import Batches
 from gradlens.tracking.watch.gradient_calls import GradientCalls, all_that_is_trained
+from gradlens.tracking.watch.row_losses import watched_row_losses
 from gradlens.tracking.watch.state import State
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ def _watched_packing(ordinary: Callable[..., None], trackers: Listeners[Tracker]
 # If several trackers listen, only the newest gets the calls.
 PATCHES: tuple[Patch[Tracker], ...] = (
     *(Patch(F, name, functools.partial(_watched_loss, name, position)) for name, position in LOSSES.items()),
+    *(Patch(F, name, watched_row_losses) for name in ("linear_cross_entropy",) if hasattr(F, name)),  # torch 2.15
     Patch(torch.autograd, "backward", _watched_backward),  # Tensor.backward calls it, too
     Patch(torch.autograd, "grad", _watched_gradients),
     Patch(DataLoader, "__iter__", _watched_loader),

@@ -96,7 +96,7 @@ class Tracker:
         self.seen.torch = True
         install(self)
         self.leaves += [script_hooks.hide(), marks.keep_early()]
-        self.leaves.append(observe.listen(partial(self.faults.quietly, script_modes.unseen, self._named)))
+        self.leaves.append(observe.listen(partial(self.faults.quietly, script_modes.unseen, self.named)))
         # Workers of data loaders and other forked children must not write to this run.
         os.register_at_fork(after_in_child=self.stop)
 
@@ -277,8 +277,8 @@ class Tracker:
         self._changed()
         self._on_attached()
 
-    def _named(self, outputs: Any, labels: Any) -> None:
-        """Is called with the arguments of ``gradlens.observe``."""
+    def named(self, outputs: Any, labels: Any) -> None:
+        """Is called with the arguments of ``gradlens.observe``, and with losses of rows and their labels."""
         if self.watch.whole():
             self._searching().named(outputs, labels)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -82,3 +84,42 @@ def test_the_advice_works(start, tmp_path):
     assert len(run) >= 2
     assert np.nan_to_num(run.norm("rest")).max() < 1e-6 * run.norm("all").max()
     assert run.residual.max() < 1e-5
+
+
+def sums_of(grads):
+    return [sum(float((a * b).sum()) for a, b in zip(x, y, strict=True)) for x in grads for y in grads]
+
+
+@pytest.mark.parametrize("ignored", [-100, 3])
+def test_losses_of_rows_in_chunks_are_measured_with_the_head(start, tmp_path, ignored):
+    """reduction="none": each group's gradient by itself, in float64, from logits written out."""
+    torch.manual_seed(0)
+    model = nn.ModuleDict(
+        {"body": nn.Sequential(nn.Linear(12, 16), nn.ReLU()), "head": nn.Linear(16, 4, bias=False)}
+    ).double()
+    options = nn.LinearCrossEntropyOptions(batch_chunk_size=8)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    tracker = start(every=1, groups="a=0-1,b=2")
+    seen = []
+    for _ in range(3):
+        x, y = torch.randn(32, 12).double(), torch.randint(0, 4, (32,))
+        y = torch.where(y == 3, ignored, y)
+        kept = y != ignored
+        seen.append((x, y, kept, copy.deepcopy(model)))
+        optimizer.zero_grad()
+        losses = F.linear_cross_entropy(
+            model["body"](x), model["head"].weight, y, reduction="none", ignore_index=ignored, options=options
+        )
+        (losses.sum() / kept.sum()).backward()
+        optimizer.step()
+
+    assert not [line for line in said() if LINE in line]
+    tracker.lens.close()
+    run = Run(tmp_path / "run")
+    assert run.steps.tolist() == [1, 2]  # split refuses it in the first step, and masked measures the others
+    for row, (x, y, kept, then) in enumerate(seen[1:]):
+        params = list(then.parameters())
+        each = -then["head"](then["body"](x)).log_softmax(1)[torch.arange(32), y.clamp(min=0)] / kept.sum()
+        parts = [(each * mask).sum() for mask in (kept & (y < 2), kept & (y == 2))]
+        truth = sums_of([torch.autograd.grad(part, params, retain_graph=True) for part in parts])
+        np.testing.assert_allclose(run.gram()[row, :2, :2].flatten(), truth, rtol=1e-9)

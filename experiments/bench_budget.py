@@ -8,7 +8,12 @@ machine slows both alike. Time is given twice, of the processor and on the clock
 
 - loop: all 300 steps, with everything that gradlens does in them: making the lens, the first measured step and its checks.
 - later: the same without the first turn, in which the lens is made and the first step is measured.
+- measured: what measured steps, and the step after each, take more than the median of the other steps of their own process.
+- others: the median of those other steps, over the median step of the plain process.
 - fixed: the processor's seconds before and after the loop that the watched process takes more than the plain one.
+
+Two processes that run the same code differ, too: they get other memory. ``--ways control`` runs pairs of plain ones, and shows by
+how much. What a watched process takes more must be seen beside that.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ from environment import hardware, public_arguments, versions
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 1.05
-WAYS = ("track", "lab")
+WAYS = ("track", "lab", "control")
 
 
 @dataclass(frozen=True)
@@ -40,19 +45,25 @@ class Ran:
     """A process that has ended.
 
     Attributes:
-        turns: Seconds of each turn: (of the processor, on the clock).
+        steps: For each step: seconds of the processor, seconds on the clock, and the last measured step (None: there is none).
         seconds: Seconds of the whole process.
         folder: Folder of its run.
     """
 
-    turns: list[tuple[float, float]]
+    steps: list[tuple[float, float, int | None]]
     seconds: float
     folder: Path
 
     @property
     def fixed(self) -> float:
         """The processor's seconds before and after the loop."""
-        return self.seconds - sum(used for used, _ in self.turns)
+        return self.seconds - sum(used for used, _, _ in self.steps)
+
+    @property
+    def measured(self) -> list[int]:
+        """The numbers of the measured steps."""
+        last = [None, *(step[2] for step in self.steps)]
+        return [number for number in range(len(self.steps)) if last[number] != last[number + 1]]
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -74,6 +85,8 @@ def commands(way: str, case: str, steps: int, folder: Path) -> list[list[str]]:
         lab = [sys.executable, str(HERE / "budget" / "lab.py"), case, str(steps)]
         return [[*lab, str(folder / how / "run"), how] for how in ("plain", "watched")]
     script = [str(HERE / "budget" / "script.py"), case, str(steps)]
+    if way == "control":
+        return [[sys.executable, *script], [sys.executable, *script]]
     track = ["-m", "gradlens", "track", "--groups", "head=0-2,tail=3-9", "--out", "run"]
     return [[sys.executable, *script], [sys.executable, *track, *script]]
 
@@ -111,7 +124,7 @@ def pair(way: str, case: str, steps: int, folder: Path) -> tuple[Ran, Ran]:
         own = folder / ("plain", "watched")[number]
         if process.returncode == 0:
             stamps = json.loads((own / "stamps.json").read_text())
-            found[number] = Ran([(a, b) for a, b in stamps], usage.ru_utime + usage.ru_stime, own / "run")
+            found[number] = Ran([(a, b, last) for a, b, last in stamps], usage.ru_utime + usage.ru_stime, own / "run")
         else:  # the other one must not wait for a turn that never comes
             os.write(pipes[1 - number][1], b"!" * (steps + 1))
 
@@ -129,18 +142,30 @@ def pair(way: str, case: str, steps: int, folder: Path) -> tuple[Ran, Ran]:
     return found[0], found[1]
 
 
-def facts(plain: Ran, watched: Ran, steps: int) -> dict[str, float]:
-    """Returns what a pair says: ratios of the loop and of its later part, and the fixed cost."""
-    from gradlens.runlog import Run
+def facts(plain: Ran, watched: Ran, turn: int) -> dict[str, float]:
+    """Returns what a pair says: ratios of the loop and of its later part and what that is made of, and the fixed cost.
 
-    run = Run(watched.folder)
-    found: dict[str, float] = {"measured_steps": len(run.steps), "overhead_said": float(run.meta.timings["overhead"])}
+    Args:
+        plain: The plain process.
+        watched: The watched one.
+        turn: Steps of a turn.
+    """
+    found: dict[str, float] = {"measured_steps": len(watched.measured)}
+    if watched.measured:
+        from gradlens.runlog import Run
+
+        found["overhead_said"] = float(Run(watched.folder).meta.timings["overhead"])
+    near = {number for measured in watched.measured for number in (measured, measured + 1)}
     for index, kind in enumerate(("cpu", "clock")):
-        a, b = ([turn[index] for turn in ran.turns] for ran in (plain, watched))
-        found[f"plain_ms_{kind}"] = 1000 * sum(a) / steps
+        a, b = ([float(step[index] or 0) for step in ran.steps] for ran in (plain, watched))
+        later = range(turn, len(b))
+        usual = median(b[number] for number in later if number not in near)
+        found[f"plain_ms_{kind}"] = 1000 * sum(a) / len(a)
         found[f"loop_{kind}"] = sum(b) / sum(a)
-        found[f"later_{kind}"] = sum(b[1:]) / sum(a[1:])
-        found[f"first_turn_more_ms_{kind}"] = 1000 * (b[0] - a[0])
+        found[f"later_{kind}"] = sum(b[turn:]) / sum(a[turn:])
+        found[f"measured_{kind}"] = sum(b[number] - usual for number in later if number in near) / len(later) / usual
+        found[f"others_{kind}"] = usual / median(a[turn:])
+        found[f"first_turn_more_ms_{kind}"] = 1000 * (sum(b[:turn]) - sum(a[:turn]))
     return found | {"fixed_cpu": watched.fixed - plain.fixed}
 
 
@@ -155,16 +180,19 @@ def _spread(values: list[float]) -> dict[str, Any]:
 
 def _line(row: dict[str, Any]) -> str:
     texts = [f"{row['way']} {row['case']}:"]
-    for key, name, unit in (
+    parts = (
         ("plain_ms_cpu", "plain", " ms"),
         ("loop_cpu", "loop", ""),
         ("later_cpu", "later", ""),
         ("later_clock", "later on the clock", ""),
+        ("measured_cpu", "measured", ""),
+        ("others_cpu", "others", ""),
         ("first_turn_more_ms_cpu", "first turn +", " ms"),
         ("fixed_cpu", "fixed +", " s"),
-        ("measured_steps", "measured", ""),
+        ("measured_steps", "measured steps", ""),
         ("overhead_said", "said", ""),
-    ):
+    )
+    for key, name, unit in (part for part in parts if part[0] in row):
         low, high = row[key]["range"]
         texts.append(f"{name} {row[key]['median']:.3f} [{low:.3f}, {high:.3f}]{unit}")
     return "  ".join(texts)
@@ -182,7 +210,7 @@ def main(arguments: list[str] | None = None) -> None:
             pairs = []
             for _ in range(count):
                 with tempfile.TemporaryDirectory() as folder:
-                    pairs.append(facts(*pair(way, case, args.steps, Path(folder)), args.steps))
+                    pairs.append(facts(*pair(way, case, args.steps, Path(folder)), CASES[case].turn))
             row = {"way": way, "case": case, "steps": args.steps, "pairs": len(pairs)} | middle(pairs)
             rows.append(
                 row | {"met": row["later_cpu"]["median"] <= LIMIT, "met_with_start": row["loop_cpu"]["median"] <= LIMIT}

@@ -60,9 +60,10 @@ class Preflight:
         if any(type(each).__module__.startswith("opacus.") for each in (optimizer, model, *model.children())):
             raise Refusal(OPACUS)
         nodes = list(nodes_of(losses))
-        for node in nodes:
+        for node in {type(node): node for node in nodes}.values():  # the kind of a node decides
             if (once := why_once(node)) is not None:
                 raise Refusal(once)
+        for node in nodes:
             for hook in hooks_of(node):
                 if not isinstance(hook, ScriptHook) and not is_needed(hook):
                     names = ", ".join(names_of(hook))

@@ -11,6 +11,8 @@ from gradlens.measure.schedule.clock import HOOKS
 
 # Part of a budget that the hooks may use up. Without a limit nothing would be measured where steps take less than 0.24 ms.
 OF_HOOKS = 0.8
+# Between two measurements lies at least this part of the training time that pays for one.
+APART = 0.5
 
 
 class Cadence(Protocol):
@@ -91,6 +93,10 @@ class Budget:
     the usual cost. Only the time of training itself counts, without measuring. If steps are very short, the time of gradlens'
     hooks matters, too: they may use up to four fifths of the budget.
 
+    The first measurement is checked and takes several times as long as later ones. So the second is expected to take as long,
+    and comes late. What is left over then is not spent at once on neighbouring steps, whose gradients are alike, but over time:
+    measurements are at least half of their usual distance apart.
+
     Attributes:
         fraction: Time of measuring over time of training, above 0 and at most 1.
     """
@@ -103,21 +109,24 @@ class Budget:
         self.fraction = fraction
         self._earned = 0.0
         self._spent = 0.0
+        # The training time at the beginning of the last measured step.
+        self._measured_at = 0.0
         self._costs: deque[float] = deque(maxlen=9)
         # The expected seconds of one more measurement. It is kept here because every step asks for it.
         self._expected: float | None = None
 
     def due(self, step: int) -> bool:  # noqa: ARG002
         """See ``Cadence.due``."""
-        return self._expected is None or self._spent + self._expected <= self.fraction * self._earned
+        return self._expected is None or self._lacking <= 0
 
     def spent(self, training: float, measuring: float) -> None:
         """See ``Cadence.spent``."""
-        self._earned += training
         if measuring > 0:
+            self._measured_at = self._earned
             self._costs.append(measuring)
             self._expected = median(self._costs)
             self._spent += measuring
+        self._earned += training
 
     def passed(self, steps: int, training: float) -> None:
         """See ``Cadence.passed``."""
@@ -138,8 +147,11 @@ class Budget:
 
     @property
     def _lacking(self) -> float:
-        """Seconds of training that are missing until the next measurement fits the budget."""
-        return ((self._expected or 0.0) + self._spent) / self.fraction - self._earned
+        """Seconds of training that are missing until the next measurement fits the budget; 0 or less: none are."""
+        expected = self._expected or 0.0
+        enough = (self._spent + expected) / self.fraction
+        apart = self._measured_at + APART * expected / self.fraction
+        return max(enough, apart) - self._earned
 
     def __str__(self) -> str:
         return f"within {100 * self.fraction:.3g}% of the training time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -125,6 +126,32 @@ def test_a_budget_of_5_percent_counts_all_that_a_measurement_costs(watch, plain,
     assert ratio >= 1.035  # and the budget is used
     assert measured >= 3
     assert schedule.clock.overhead == pytest.approx(ratio - 1, abs=0.004)
+
+
+def test_what_a_late_second_measurement_leaves_over_is_not_spent_on_neighbouring_steps(watch) -> None:
+    """Steps of 10 ms. The first measurement takes 40 ms, each later one 5 ms: 10 steps pay for one, 300 steps for 150 ms."""
+    schedule, due, look = MeasurementSchedule(Budget(0.05)), [], True
+    for step in range(300):
+        measured = look and schedule.due()
+        if look and not measured:
+            schedule.rest()
+        cost = measured * (0.005 if due else 0.040)
+        due += [step] * measured
+        watch.now += 0.010 + HOOKS + cost
+        schedule.clock.own(cost)
+        look = measured or not schedule.rested()
+        if look:
+            schedule.end(measured=measured)
+    apart = [after - before for before, after in itertools.pairwise(due)]
+    assert apart[0] > 150  # as if the second took as long as the first
+    assert min(apart) >= 5
+    assert len(due) == pytest.approx(1 + (150 - 40) / 5, abs=2)
+
+
+@pytest.mark.parametrize("cost", [0.0005, 0.004])
+def test_each_step_is_measured_if_the_budget_pays_for_it(watch, cost) -> None:
+    found, _ = asked_seldom(Budget(0.5), watch, [0.010] * 40, cost)
+    assert found[3:] == list(range(found[3], 40))  # the length of the first step is not known, so it pays for nothing
 
 
 def test_steps_that_were_passed_over_are_in_the_account(watch) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from gradlens.longtail.methods import METHODS
 from gradlens.longtail.table.records import record, records
-from gradlens.longtail.table.text import HEADER, lines, markdown, note, row
+from gradlens.longtail.table.text import HEADER, lines, markdown, note, row, setting_lines
 
 NARROWEST = 160  # columns, if the output is no terminal
 
@@ -22,7 +23,8 @@ def print_methods(name: str | None, *, as_markdown: bool = False) -> None:
         LongTailError: There is no such method.
     """
     if name is not None:
-        print("\n".join(lines(record(name))))
+        own = setting_lines(METHODS[name]) if name in METHODS else []
+        print("\n".join(lines(record(name)) + own))
     elif as_markdown:
         print(markdown(records()), end="")
     else:

@@ -37,6 +37,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _BUDGET = f"{DEFAULT_BUDGET:.0%}"
 _METHODS = "; ".join(f"{method.name}: {method.described}" for method in METHODS.values())
 _PRESETS = "; ".join(f"{method.name}: {', '.join(method.presets)}" for method in METHODS.values() if method.presets)
+_SETTINGS = (
+    "any other setting, e.g. --set tau=1; `gradlens methods METHOD` lists those of a method with values and sources; of the "
+    f"data set there are {', '.join(DIGITS_SETTINGS)}, and of photos pretrained and classifier_learning_rate"
+)
 _DATA = f"${ENVIRONMENT}, then ./data"
 _IMBALANCE = f"{CIFAR_IMBALANCE:g} for CIFAR, {DIGITS_IMBALANCE:g} for digits, all images of files"
 _EPOCHS = ", ".join(
@@ -82,9 +86,7 @@ def train(
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help=f"epochs of each phase (default: {_EPOCHS})")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="any other setting, e.g. --set tau=1")
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=_SETTINGS)] = None,
     preset: Annotated[
         str | None,
         typer.Option(metavar="NAME", help=f"train as the method's reference does on a data set ({_PRESETS})"),

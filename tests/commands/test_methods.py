@@ -30,6 +30,8 @@ def test_one_method_and_an_unknown_name(gradlens):
     code, out, _ = gradlens("methods", "ldam-drw")
     assert code == 0
     assert "published by Cao et al. 2019: 42.04 (imbalance 100); 200 epochs, best on test" in out
+    assert "\n  beta=0.9999: Cao et al. 2019, cifar_train.py; Algorithm 1 has 1 / n_c\n" in out
+    assert out.endswith("presets (--preset NAME): cifar100-lt\n")
     code, _, err = gradlens("methods", "ldam-drv")
     assert code == 2
     assert "did you mean 'ldam-drw'" in err

@@ -37,6 +37,30 @@ def train_combined(folder: str, resume: bool, seen: Connection) -> None:
     )
 
 
+# Method -> settings, so that each extension of the lab's loop is in one: a second stream, full batches, Nesterov; several views
+# and strong augmentation; rates of parts and statistics that move; a kept best epoch and a chosen tau; parts that train.
+EXTENSIONS = {
+    "bbn": {"warm_up": 1},
+    "paco": {"queue": 64, "augmentation": "autoaugment-cutout", "second_view": "rotation"},
+    "mislas": {"epochs_2": 2, "nesterov": True},
+    "tau-norm": {"stage_2_from": "best"},
+    "ce": {"trained_parts": "top,classifier", "nesterov": True},
+}
+
+
+def train_method(method: str, folder: str, resume: bool, seen: Connection) -> None:
+    torch.set_num_threads(1)
+    task = digits_task()
+    fit(
+        find_method(method).on(task, {"epochs": 3, **EXTENSIONS[method]}),
+        task,
+        seed=5,
+        folder=folder,
+        resume=resume,
+        on_epoch=lambda row: seen.send(f"{row['epoch']}"),
+    )
+
+
 def train_tracked(folder: str, resume: bool, seen: Connection) -> None:
     torch.set_num_threads(1)
     task = digits_task()

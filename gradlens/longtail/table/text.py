@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gradlens.longtail.methods.method import Method
 from gradlens.longtail.table.records import IMBALANCE, Published, Record
 
 HEADER = (
@@ -85,6 +87,16 @@ def lines(record: Record) -> list[str]:
                 f"  phase {phase['name']} ({phase['epochs']} epochs): {'; '.join(known) or 'nothing is trained'}"
             )
     return found
+
+
+def setting_lines(method: Method) -> list[str]:
+    """Returns the settings of a method with values and sources, and its presets, line by line. Those of data sets are others."""
+    found = ["settings (--set NAME=VALUE), beside those of the data set such as epochs, batch and learning_rate:"]
+    for name, setting in method.settings.items():
+        value = list(setting.value) if isinstance(setting.value, tuple) else setting.value
+        found.append(f"  {name}={json.dumps(value)}: {setting.source}")
+    presets = [f"presets (--preset NAME): {', '.join(method.presets)}"] if method.presets else []
+    return found + presets
 
 
 def markdown(records: Sequence[Record]) -> str:

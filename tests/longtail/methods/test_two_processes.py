@@ -1,4 +1,4 @@
-"""Two processes train as one does: losses that look at the whole batch, experts, and both stages of decoupled methods."""
+"""Two processes train as one does: losses of the whole batch, branches, experts, and both stages of decoupled methods."""
 
 import dataclasses
 
@@ -15,6 +15,7 @@ from tests.distributed.processes import together
 from tests.longtail.tiny_training import tiny_task
 
 METHODS = {
+    "bbn": {"nesterov": True},
     "eql-v2": {},
     "ride": {"diversity": 0.45, "weighted_from": 0.5},
     "sade": {},
@@ -41,6 +42,9 @@ class Small(Network):
 
     def trunk(self, images):
         return self.upper(self.lower(images))
+
+    def before_last_block(self):
+        return Cut(self.lower, self.made, 5)
 
     def after_first_stages(self, width):
         return Cut(self.lower, self.made, 5)

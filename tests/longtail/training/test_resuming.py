@@ -1,6 +1,7 @@
 """Resuming: after kill -9 it ends bit-identical, and what does not fit is refused."""
 
 import os
+from functools import partial
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from gradlens.longtail.recipe.optimization import Sgd, Steps
 from gradlens.longtail.training.checkpoint import FILE, CheckpointError
 from gradlens.longtail.training.fit import fit
 from tests.longtail.processes import in_a_process
-from tests.longtail.resumable_training import train
+from tests.longtail.resumable_training import EXTENSIONS, train, train_method
 from tests.longtail.same_state import assert_same
 from tests.longtail.tiny_training import tiny_recipe, tiny_task
 
@@ -32,6 +33,18 @@ def test_resuming_after_kill_9_ends_bit_identical(tmp_path, uninterrupted, kills
     # the killed epoch may or may not have been completed
     assert len(seen) <= 8 - int(kills[-1].split()[1])
     assert_same(torch.load(folder / FILE, weights_only=True), uninterrupted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", EXTENSIONS)
+def test_a_method_of_each_extension_ends_bit_identical_after_kill_9(tmp_path, method):
+    target = partial(train_method, method)
+    assert in_a_process(target, tmp_path / "whole")[:3] == ["1", "2", "3"]
+    for kill in ("1", "2"):
+        in_a_process(target, tmp_path / "cut", resume=kill != "1", kill_after=kill)
+    in_a_process(target, tmp_path / "cut", resume=True)
+    whole, cut = (torch.load(tmp_path / name / FILE, weights_only=True) for name in ("whole", "cut"))
+    assert_same(cut, whole)
 
 
 def test_resuming_a_finished_training_trains_nothing(tmp_path):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from gradlens.autograd.graph import inputs_of
+from gradlens.measure.preflight.one_pass import why_fused
 from gradlens.tracking.find.classifiers import leaf_at
 from gradlens.tracking.find.loss_calls import nodes_above_losses
 
@@ -28,6 +29,11 @@ CHUNKED = (
 def in_chunks(roots: Sequence[Tensor]) -> bool:
     """Says whether the graphs of ``roots`` hold such a loss that is not inside another loss call."""
     return any(NODE in (name := node.name()) and OF_ROWS not in name for node in nodes_above_losses(roots))
+
+
+def fused(roots: Sequence[Tensor]) -> str | None:
+    """Returns the line about a loss of a library that fuses it with the last layer (Liger's, Apple's); None if there is none."""
+    return next((line for node in nodes_above_losses(roots) if (line := why_fused(node)) is not None), None)
 
 
 def classes_of_chunked(roots: Sequence[Tensor]) -> int | None:

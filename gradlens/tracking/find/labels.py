@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gradlens.batch.anchors import row_tensors
 from gradlens.batch.rows import LabelsError
-from gradlens.tracking.find.chunked_loss import CHUNKED, in_chunks
+from gradlens.tracking.find.chunked_loss import CHUNKED, fused, in_chunks
 from gradlens.tracking.find.classifiers import classifier_of
 from gradlens.tracking.find.compiled_loss import is_inside
 from gradlens.tracking.find.evidence import Evidence, class_count, observed, weigh
@@ -153,6 +153,8 @@ class LabelSearch:
             self._chunks_looked_for = True
             if in_chunks(roots):
                 self._notice("chunks", CHUNKED)
+            if not found and (line := fused(roots)) is not None:
+                self._notice("fused", line)
         if named:
             return self._told(observed(named, classes or told_by_graph(roots, found, named[-1][1])))
         if self._given.known:

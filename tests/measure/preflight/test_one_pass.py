@@ -81,3 +81,27 @@ def test_donated_buffers_are_seen(donated: bool) -> None:
         node = compiled(torch.randn(8, requires_grad=True)).grad_fn
 
     assert (why_once(node) is not None) == donated
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("liger_kernel.ops.fused_linear_cross_entropy", "Liger's kernels"),
+        ("cut_cross_entropy.cce", "Apple's cut cross entropy"),
+        ("my_kernels.loss", None),
+    ],
+)
+def test_fused_losses_of_libraries_are_refused_by_name(module: str, words: str | None) -> None:
+    class Fused(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.sum()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:
+            return gradient
+
+    Fused.__module__ = module
+    why = why_once(Fused.apply(torch.zeros(3, requires_grad=True)).grad_fn)
+    assert (why is None) == (words is None)
+    assert words is None or words in str(why)

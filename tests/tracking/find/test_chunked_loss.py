@@ -123,3 +123,32 @@ def test_losses_of_rows_in_chunks_are_measured_with_the_head(start, tmp_path, ig
         parts = [(each * mask).sum() for mask in (kept & (y < 2), kept & (y == 2))]
         truth = sums_of([torch.autograd.grad(part, params, retain_graph=True) for part in parts])
         np.testing.assert_allclose(run.gram()[row, :2, :2].flatten(), truth, rtol=1e-9)
+
+
+def test_a_fused_loss_of_a_library_is_named_and_left_alone(start):
+    """Like Liger's: the gradients of the forward pass, written over in the backward pass."""
+
+    class Fused(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, h, weight, y):
+            with torch.enable_grad():
+                h, weight = h.detach().requires_grad_(), weight.detach().requires_grad_()
+                loss = -(h @ weight.T).log_softmax(1)[torch.arange(len(y)), y].mean()
+            ctx.found = [g.clone() for g in torch.autograd.grad(loss, [h, weight])]
+            return loss.detach()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return ctx.found[0].mul_(gradient), ctx.found[1].mul_(gradient), None
+
+    Fused.__module__ = "liger_kernel.ops.fused_linear_cross_entropy"
+    body, head = nn.Linear(6, 4), nn.Linear(4, 3)
+    optimizer = torch.optim.SGD([*body.parameters(), *head.parameters()], 0.1)
+    tracker = start(every=1, groups="a=0,b=1-2")
+    for _ in range(3):
+        optimizer.zero_grad()
+        Fused.apply(body(torch.randn(8, 6)), head.weight, torch.randint(0, 3, (8,))).backward()
+        optimizer.step()
+
+    assert tracker.lens is None
+    assert "Liger's kernels" in why_nothing(tracker, "finished")

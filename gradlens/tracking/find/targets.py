@@ -52,17 +52,24 @@ def contrasts(call: LossCall, known: frozenset[int] = frozenset(), refused: froz
     if rows < POSITIONS:
         layer = classifier_of(anchor) - known
         return bool(layer & refused) or (
-            rows > 1 and bool((ids == 0).all()) and bool(layer) and are_similarities(anchor)
+            rows > 1 and (bool((ids == 0).all()) or _are_own(ids, columns)) and bool(layer) and are_similarities(anchor)
         )
-    if columns % rows == 0:
-        offset = ids - torch.arange(rows, device=ids.device, dtype=ids.dtype)
-        if bool((offset == offset[0]).all()) or (columns == rows and bool((offset % rows == offset[0] % rows).all())):
-            return True
+    if _are_own(ids, columns):
+        return True
     if classifier_of(anchor) & known or (has_outputs(anchor, columns) and not are_similarities(anchor)):
         return False
     different = len(set(ids.tolist()))
     # If a row is not compared with itself, one position comes twice.
     return different == 1 or (different >= rows - 1 and columns >= rows - 1)
+
+
+def _are_own(ids: Tensor, columns: int) -> bool:
+    """Says whether labels are the rows' own positions among the columns, maybe rotated."""
+    rows = len(ids)
+    if columns % rows != 0:
+        return False
+    offset = ids - torch.arange(rows, device=ids.device, dtype=ids.dtype)
+    return bool((offset == offset[0]).all()) or (columns == rows and bool((offset % rows == offset[0] % rows).all()))
 
 
 def varies(masses: Tensor) -> bool:

@@ -177,6 +177,31 @@ def test_small_batches_are_contrastive_too(start, rows):
     assert any("is contrastive and tells no classes" in line for line in said()), said()
 
 
+@pytest.mark.parametrize("groups", [None, "a=0-1,b=2-3"])
+def test_own_positions_in_small_batches_are_no_classes(start, groups):
+    """As CLIP does it, with as many rows as the groups have classes."""
+    tracker = start(every=1, groups=groups)
+    images, texts = nn.Linear(20, 8), nn.Linear(10, 8)
+    optimizer = torch.optim.SGD([*images.parameters(), *texts.parameters()], lr=0.1)
+    for _ in range(4):
+        s = 10 * F.normalize(images(torch.randn(4, 20))) @ F.normalize(texts(torch.randn(4, 10))).T
+        y = torch.arange(4)
+        optimizer.zero_grad()
+        ((F.cross_entropy(s, y) + F.cross_entropy(s.T, y)) / 2).backward()
+        optimizer.step()
+    assert tracker.lens is None
+    assert any("is contrastive and tells no classes" in line for line in said()), said()
+
+
+@pytest.mark.parametrize("network", ["Linear", "Cosine", "Prototypes", "Differences"])
+def test_a_small_batch_of_one_sample_of_each_class_is_no_contrastive_loss(start, tmp_path, network):
+    tracker = start(every=1, groups="a=0-1,b=2-3")
+    torch.manual_seed(0)
+    y = torch.arange(4).repeat(6)
+    train(NETWORKS[network](4), DataLoader(TensorDataset(torch.randn(24, 20), y), 4))
+    assert len(finished(tracker, tmp_path)) >= 4
+
+
 # As many classes as the body has outputs, too: 16.
 @pytest.mark.parametrize(("network", "missed"), [(name, 3 if name == "Frozen" else 0) for name in NETWORKS])
 @pytest.mark.parametrize("classes", [3, 16, 30])

@@ -87,8 +87,11 @@ class Batches:
         if self._leave is not None:
             self._leave()
             self._leave = None
-            last = self.tensors()[0] if self._kept else {}
-            self.columns = [path for path, tensor in last.items() if isinstance(tensor, Tensor) and _is_column(tensor)]
+            try:
+                last = self.tensors()[0] if self._kept else {}
+                self.columns = [at for at, tensor in last.items() if isinstance(tensor, Tensor) and _is_column(tensor)]
+            except Exception as error:  # an end must reach its end
+                self.fail(error)
         self._kept.clear()
 
 

@@ -66,7 +66,9 @@ class ChosenLabels:
     def stop(self) -> None:
         """Stops watching, and forgets everything."""
         self._batches.stop()
-        self.listen(False)
+        for outputs in (self._model, self._module):
+            if outputs is not None:
+                outputs.stop()
 
     def evidence(self, found: Sequence[LossNode], roots: list[Tensor]) -> Evidence | None:
         """Returns the evidence of a backward pass by the labels that the user has named; None in the first pass.

@@ -48,6 +48,20 @@ def test_a_loop_and_reading_its_run(tmp_path):
     assert "RunExistsError" in again.err, "nothing is overwritten"
 
 
+def test_groups_of_an_attribute(tmp_path):
+    done = plain(tmp_path, str(EXAMPLES / "digits_by_rotation.py"))
+    assert done.code == 0, done.err
+    found = Run(tmp_path / "runs" / "digits_by_rotation")
+    expect_exact(found)
+    assert (len(found), found.groups.names, found.groups.members) == (290, ("upright", "turned"), "angle")
+    assert found.counts.sum() == 10 * 1797
+    assert found.correct.sum() > 0.8 * 10 * 1797  # of digits, not of angles
+    upright, turned = found.share("upright"), found.share("turned")
+    assert f"upright: {np.nanmean(upright):.0%} of the update" in done.out
+    # The few turned digits steer more than their part of the samples, as they are hard.
+    assert np.nanmean(turned) > 1.5 * found.counts[:, 1].sum() / found.counts.sum()
+
+
 def test_a_loss_by_hand(tmp_path):
     script = str(EXAMPLES / "focal_by_hand.py")
     alone, watched = plain(tmp_path, script), tracked(tmp_path, script, options=("--every", "1", "--out", "run"))

@@ -34,7 +34,7 @@ with Lens(model, groups, out=folder, optimizer=optimizer, every=1) as lens:
     for _ in lens.epochs(range(10)):
         for x, y, turns in loader:
             loss = F.cross_entropy(model(x), y)
-            lens.backward(loss, y, members=turns)  # y is what accuracy is counted from, turns is what groups are made of
+            lens.backward(loss, y, members=turns)  # accuracy is counted from y, groups are made of turns
             optimizer.step()
             optimizer.zero_grad()
 

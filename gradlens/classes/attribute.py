@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
-from gradlens.class_ids import GroupsError
+from gradlens.class_ids import GroupsError, parsed_range
 
 
 def checked_attribute(name: object) -> str | None:
@@ -65,3 +65,24 @@ def ids_of_values(group: str, values: Iterable[int | str], names: Sequence[str])
     if unknown := [value for value in found if isinstance(value, str)]:
         raise GroupsError(f"group {group!r} holds {unknown[0]!r}, which is no value; the values are {', '.join(names)}")
     return found
+
+
+def parsed_values(text: str) -> dict[str, list[int | str]]:
+    """Reads ``photo=0,drawn=1-3`` or ``photo=photo,drawn=sketch+cartoon``: for each group its values, as ids or as texts.
+
+    Raises:
+        GroupsError: The text does not follow this grammar.
+    """
+    found: dict[str, list[int | str]] = {}
+    for part in text.split(","):
+        name, equals, values = (piece.strip() for piece in part.partition("="))
+        if not equals or not name or not all(value.strip() for value in values.split("+")):
+            raise GroupsError(f"cannot read {part.strip()!r} in groups {text!r}")
+        if name in found:
+            raise GroupsError(f"group {name!r} is named twice in {text!r}; join its values with '+'")
+        found[name] = [value for item in values.split("+") for value in _value(item.strip(), text)]
+    return found
+
+
+def _value(item: str, text: str) -> Sequence[int | str]:
+    return parsed_range(item, text) if item.replace("-", "").isdecimal() else [item]

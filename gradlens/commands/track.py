@@ -13,6 +13,7 @@ from gradlens.choices import DEFAULT_BUDGET, ENGINES
 from gradlens.commands.refusals import refusals
 from gradlens.tracking.errors import TrackError
 from gradlens.tracking.find.batch_path import parse_path
+from gradlens.tracking.members.group_options import checked_members
 from gradlens.tracking.options import TrackOptions, check_groups, parse_budget, read_groups
 
 
@@ -59,6 +60,13 @@ def track_command(
         str | None,
         typer.Option(metavar="MODULE", help="the module of the model whose output has a row for each sample"),
     ] = None,
+    members: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="make groups of an attribute instead of classes; where it lies in what the DataLoader yields: batch.domain",
+        ),
+    ] = None,
     every: Annotated[int | None, typer.Option(min=1, help="measure every N optimizer steps")] = None,
     budget: Annotated[
         str | None,
@@ -87,13 +95,22 @@ def track_command(
             raise TrackError("--out and --name were both given; choose one")
         if engine not in ENGINES:
             raise TrackError(f"--engine {engine!r}; choose one of {', '.join(ENGINES)}")
-        if groups is not None:
+        named = None if groups_from is None else read_groups(groups_from)
+        if members is not None:
+            named = checked_members(members, groups, named, groups_from)
+            groups = "per-class" if named is None else None
+        elif named is not None and named.get("members") is not None:
+            raise TrackError(
+                f"--groups-from {groups_from}: its groups are made of {named['members']}; add --members PLACE"
+            )
+        elif groups is not None:
             check_groups(groups)
         if labels is not None:
             parse_path(labels, "--labels")
         options = TrackOptions(
             groups=groups,
-            groups_from=None if groups_from is None else read_groups(groups_from),
+            groups_from=named,
+            members=members,
             groups_source=groups_from,
             labels=labels,
             anchor=anchor,

@@ -33,6 +33,7 @@ class TrackOptions:
         update: Whether to log the optimizer's update as a vector; None: where nothing speaks against it.
         strict: Whether an error of gradlens ends the training.
         follows: Whether another process of the same training writes the run.
+        members: Where a batch holds the attribute that the groups are made of; None for groups of classes.
     """
 
     groups: str | None = None
@@ -49,6 +50,7 @@ class TrackOptions:
     update: bool | None = None
     strict: bool = False
     follows: bool = False
+    members: str | None = None
 
     @property
     def from_file(self) -> bool:

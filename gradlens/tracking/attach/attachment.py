@@ -19,7 +19,7 @@ from gradlens.tracking.attach.step_count import StepCount
 from gradlens.tracking.attach.tracked_lens import TrackedLens
 from gradlens.tracking.attach.without_data import WithoutData
 from gradlens.tracking.find.drawn_samples import DrawnSamples
-from gradlens.tracking.find.evidence import Evidence, class_count, within
+from gradlens.tracking.find.evidence import Evidence, class_count, within, within_values
 from gradlens.tracking.find.group_choice import over
 from gradlens.tracking.find.group_search import GroupSearch
 from gradlens.tracking.find.loss_calls import LossNode, leaves
@@ -69,10 +69,9 @@ class Attachment:
         self._steps = steps
         self._first, self._follows = True, False
         self.every_backward = self._owners.optimizer is None
-        told = evidence.num_classes
-        classes = told_by_data(options, loaders, evidence.labels) if told is None else Classes(told)
+        classes = _classes(options, loaders, evidence)
         self.search = GroupSearch(
-            options, classes.number, loaders, evidence.labels, known=classes.known, ignored=evidence.ignore_index
+            options, classes.number, loaders, evidence.grouped, known=classes.known, ignored=evidence.ignore_index
         )
         self._groups: ClassGroups | None = None
         self._without_data: WithoutData | None = None
@@ -96,7 +95,7 @@ class Attachment:
         """
         first, self._first = self._first, False
         step = self._steps.of(self._owners.optimizer)
-        groups = self.search.offer(evidence.labels, step, pass_over=passes > 1)
+        groups = self.search.offer(evidence.grouped, step, pass_over=passes > 1)
         if groups is None:
             if first:
                 announce(self._options, self._folder, self._owners, evidence, self.search.waits)
@@ -127,6 +126,8 @@ class Attachment:
 
         The line is returned once: the first time that labels belong to no group.
         """
+        if evidence.members is not None:
+            return within_values(evidence, self.search.num_classes)
         text = None if self._without_data is None else self._without_data.look(evidence.labels)
         return evidence if self.search.known else within(evidence, self.search.num_classes), text
 
@@ -144,12 +145,14 @@ class Attachment:
         self._engine = lens.engine_name
         return engine_of(lens, self._options.engine)
 
-    def classes(self, found: Sequence[LossNode]) -> int:
-        """Returns C, the number of classes, after a look whether the classifier has grown.
+    def classes(self, found: Sequence[LossNode]) -> int | None:
+        """Returns C, the number of classes, after a look whether the classifier has grown; None if groups tell nothing of it.
 
         Args:
             found: The loss calls of a backward pass.
         """
+        if self._options.members is not None:
+            return None
         grown = self._classifier.grown(found, self.search.num_classes, self._owners.model.parameters())
         if grown is not None:
             self.search.grow(grown)
@@ -249,6 +252,19 @@ class Attachment:
 
     def _optimizer_found(self) -> None:
         self.every_backward = False
+
+
+def _classes(
+    options: TrackOptions, loaders: Sequence[tuple[DataLoader[Any], DrawnSamples]], evidence: Evidence
+) -> Classes:
+    """Returns the number of classes, or of the values of the attribute that the groups are made of."""
+    if evidence.members is not None:
+        named = options.groups_from
+        return Classes(
+            int(evidence.members.max()) + 1 if named is None else int(str(named["num_classes"])), named is not None
+        )
+    told = evidence.num_classes
+    return told_by_data(options, loaders, evidence.labels) if told is None else Classes(told)
 
 
 def _same(a: nn.Module, b: nn.Module) -> bool:

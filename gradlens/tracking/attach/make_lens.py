@@ -80,7 +80,7 @@ def _facts(owners: Owners, evidence: Evidence, num_classes: int) -> dict[str, An
         "extra": {
             "tracked": True,
             "model": owners.name,
-            "outputs": num_classes,
+            "outputs": num_classes if evidence.members is None else evidence.num_classes,
             "anchor": evidence.function,
             "optimizers": owners.optimizers,
             **({"labels": evidence.source} if evidence.source else {}),
@@ -141,7 +141,7 @@ def described(groups: ClassGroups, *, known: bool) -> str:
     """
     sizes = [f"{name} {len(ids)}" for name, ids in zip(groups.names[:4], groups.classes[:4], strict=True)]
     more = f" + {len(groups) - 4} more" if len(groups) > 4 else ""
-    of, so_far = "outputs" if DATA in groups.rule else "classes", "" if known else " so far"
+    of, so_far = "outputs" if DATA in groups.rule else groups.units, "" if known else " so far"
     return f"{' + '.join(sizes)}{more} of {groups.num_classes} {of}{so_far} ({groups.rule})"
 
 

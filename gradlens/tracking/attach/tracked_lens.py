@@ -29,6 +29,7 @@ class TrackedLens(Lens):
         labelled: Sequence[Labelled] = (),
         retains: bool = False,
         logits: Tensor | None = None,
+        members: Tensor | None = None,
     ) -> None:
         """Runs ``backward`` exactly once, and measures it if this step is one to be measured.
 
@@ -43,6 +44,7 @@ class TrackedLens(Lens):
             labelled: The anchors, each with labels of its own; () if all have the same labels.
             retains: Whether ``backward`` keeps the graph for a pass over another loss.
             logits: The tensor that loss and hits are counted from; None if it is the anchor with C columns.
+            members: Values of the attribute that the groups are made of; None for groups of classes.
 
         Raises:
             LabelsError: See ``Lens.backward``. The backward pass has not run then.
@@ -59,6 +61,7 @@ class TrackedLens(Lens):
                 labelled=labelled,
                 retains=retains,
                 logits=logits,
+                members=members,
             )
             self._stepper.measure(labelled_pass, backward)
         else:

@@ -30,6 +30,12 @@ class BatchPath:
     text: str
     steps: tuple[int | str | tuple[str], ...]
 
+    @property
+    def name(self) -> str:
+        """The name of the last step of the way; the whole text if that step is a number."""
+        last = self.steps[-1] if self.steps else 0
+        return self.text if isinstance(last, int) else last if isinstance(last, str) else last[0]
+
     def of(self, batch: Any, option: str) -> Any:
         """Returns what lies at this place.
 

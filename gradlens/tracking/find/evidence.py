@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradlens.autograd.graph import Edge
 from gradlens.batch.labelled import Labelled, LossTerm
+from gradlens.batch.members import NO_SAMPLE
 from gradlens.tracking.find.classifiers import classifier_of, origin_of
 from gradlens.tracking.find.loss_calls import LossCall, LossNode
 from gradlens.tracking.find.mixing import joined, masses, mixed, share_of, weights_of
@@ -34,6 +35,8 @@ class Evidence:
         source: Where the labels come from, as text for the user; "" if from the calls that ``function`` names.
         logits: The tensor that loss and hits are counted from; an empty one if there is none; None if it is the anchor with C
             columns.
+        members: [n] values of the attribute that the groups are made of, for the rows of ``labels``; None for groups of
+            classes. Anchors with labels of their own have their own values, too.
     """
 
     anchors: list[Tensor]
@@ -46,6 +49,12 @@ class Evidence:
     labelled: tuple[Labelled, ...] = ()
     source: str = ""
     logits: Tensor | None = None
+    members: Tensor | None = None
+
+    @property
+    def grouped(self) -> Tensor:
+        """What the groups are made of: the values of an attribute, or the labels."""
+        return self.labels if self.members is None else self.members
 
     @property
     def dims(self) -> int:
@@ -129,6 +138,21 @@ def within(evidence: Evidence, classes: int) -> Evidence:
         return evidence
     labelled = tuple(replace(item, labels=_ignored(item.labels, classes)) for item in evidence.labelled)
     return replace(evidence, labels=_ignored(evidence.labels, classes), ignore_index=IGNORED, labelled=labelled)
+
+
+def within_values(evidence: Evidence, count: int) -> tuple[Evidence, str | None]:
+    """Returns the evidence with all values of the attribute from ``count`` on in no group, and a line for the user, or None."""
+    assert evidence.members is not None
+    later = evidence.members[evidence.members >= count]
+    if not len(later):
+        return evidence, None
+    labelled = tuple(replace(item, members=_inside(item.members, count)) for item in evidence.labelled)
+    found = replace(evidence, members=_inside(evidence.members, count), labelled=labelled)
+    return found, f"values such as {int(later[0])}, which no group names, count as 'rest'"
+
+
+def _inside(members: Tensor | None, count: int) -> Tensor | None:
+    return None if members is None else torch.where(members < count, members, NO_SAMPLE)
 
 
 def _ignored(labels: Tensor, classes: int) -> Tensor:

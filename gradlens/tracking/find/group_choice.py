@@ -9,6 +9,7 @@ from gradlens.class_ids import MOST_CLASSES, GroupsError
 from gradlens.classes.shots import FEW_BELOW
 from gradlens.groups import ClassGroups
 from gradlens.tracking.errors import WrongUse
+from gradlens.tracking.find.batch_path import parse_path
 from gradlens.tracking.options import TrackOptions
 
 # Words of a group rule, if some outputs of the model have no samples in the data.
@@ -47,6 +48,8 @@ def choose_groups(
         WrongUse: The groups in the options cannot be made from these counts.
     """
     try:
+        if options.members is not None:
+            return _of_values(options, num_classes, counts)
         if options.groups == "per-class" and options.groups_from is None:
             return _per_class(num_classes, counts)
         if not needs_counts(options):
@@ -88,7 +91,7 @@ def fit(options: TrackOptions, num_classes: int) -> bool:
 
     It chooses among losses over different numbers of classes.
     """
-    if needs_counts(options) or options.groups == "per-class":
+    if needs_counts(options) or options.groups == "per-class" or options.members is not None:
         return True
     groups = _named(options)
     exact = options.groups_from is not None and not options.from_file
@@ -128,6 +131,18 @@ def _per_class(num_classes: int, counts: NDArray[np.int64] | None) -> ClassGroup
     return ClassGroups(members, num_classes, rule=f"{_without_data(counts)}every class by itself")
 
 
+def _of_values(options: TrackOptions, count: int, counts: NDArray[np.int64] | None) -> ClassGroups:
+    """Returns the groups of an attribute's values: those of the options, or one for each value that occurs."""
+    assert options.members is not None
+    if options.groups_from is not None:
+        return ClassGroups.from_json(options.groups_from)
+    values = range(count) if counts is None else np.flatnonzero(counts).tolist()
+    alone = {str(value): [value] for value in values}
+    return ClassGroups(
+        alone, count, rule="every value by itself", members=parse_path(options.members, "--members").name
+    )
+
+
 def _without_data(counts: NDArray[np.int64]) -> str:
     """Returns the words of the rule that say how many outputs have data; "" if all have."""
     present = int((counts > 0).sum())
@@ -143,6 +158,8 @@ def over(groups: ClassGroups, num_classes: int) -> ClassGroups:
         groups: The groups.
         num_classes: C, the number of classes of the logits.
     """
+    if groups.members is not None:
+        return groups
     members = dict(zip(groups.names, groups.classes, strict=True))
     last = max(ids[-1] for ids in groups.classes)
     rule = groups.rule.partition(COMING)[0]

@@ -81,7 +81,9 @@ class GroupSearch:
         trains = loaders[0][0] if loaders else None
         found = None
         for loader, drawn in loaders:
-            found = count_classes(loader, self._counted, partial(may_be, labels, drawn))
+            found = count_classes(
+                loader, self._counted, partial(may_be, labels, drawn, sure=options.members is not None)
+            )
             if found is not None and fits(found, labels):
                 trains = loader
                 break
@@ -213,16 +215,17 @@ class GroupSearch:
         return f"{text}; from its counts: --groups " + ",".join(f"{name}={_ids(ids)}" for name, ids in pairs)
 
 
-def may_be(labels: Tensor, drawn: DrawnSamples, claimed: NDArray[np.int64]) -> bool:
-    """Says whether a batch's labels can be the dataset's labels of the drawn samples. If it cannot be told, returns True.
+def may_be(labels: Tensor, drawn: DrawnSamples, claimed: NDArray[np.int64], *, sure: bool = False) -> bool:
+    """Says whether a batch's labels can be the dataset's labels of the drawn samples. If it cannot be told, returns ``not sure``.
 
     Args:
         labels: Labels of the batch.
         drawn: The samples that were drawn from the dataset.
         claimed: [N] class ids of the dataset's samples.
+        sure: Whether doubt counts as no. The values of an attribute stand beside the labels, which many datasets name.
     """
     if labels.is_floating_point() or labels.ndim != 1 or not len(drawn) or not drawn.complete:
-        return True
+        return not sure
     return drawn.agree(claimed, labels.detach().cpu().numpy().astype(np.int64))
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from gradlens.tracking.find.batch_path import parse_path
 from gradlens.tracking.find.labels import LabelSearch
+from gradlens.tracking.members.member_search import MemberSearch
+from gradlens.tracking.members.member_values import MemberValues
 from gradlens.tracking.provenance.chosen import ChosenLabels
 from gradlens.tracking.provenance.from_loss import LabelsOfLosses
 
@@ -26,9 +28,13 @@ def label_search(tracker: Tracker, passes: DataPasses, wanted: Callable[[], bool
     assert tracker.batches is not None
     say, fail, options = tracker.notices.say, tracker.faults.fail, tracker.options
     given = LabelsOfLosses(tracker.batches, lambda: passes.candidates, say, wanted, fail)
-    if options.labels is None and options.anchor is None:
-        return LabelSearch(say, wanted, fail, given, None)
-    place = None if options.labels is None else parse_path(options.labels, "--labels")
-    chosen = ChosenLabels(place, options.anchor, tracker.batches, wanted, fail)
-    tracker.leaves.append(chosen.stop)
-    return LabelSearch(say, wanted, fail, given, chosen)
+    chosen = None
+    if options.labels is not None or options.anchor is not None:
+        place = None if options.labels is None else parse_path(options.labels, "--labels")
+        chosen = ChosenLabels(place, options.anchor, tracker.batches, wanted, fail)
+        tracker.leaves.append(chosen.stop)
+    if options.members is None:
+        return LabelSearch(say, wanted, fail, given, chosen)
+    values = MemberValues(options, tracker.batches.latest, fail)
+    tracker.leaves.append(values.stop)
+    return MemberSearch(values, say, wanted, fail, given, chosen)

@@ -248,8 +248,7 @@ class Tracker:
         self, roots: list[Tensor], evidence: Evidence | None, once: RunOnce, taken: Taken | None, retains: bool
     ) -> None:
         assert self.lens is not None and self.attaching is not None  # noqa: PT018
-        loss = roots[0] if len(roots) == 1 else sum(roots[1:], roots[0])
-        attachment = self.attaching.attachment
+        loss, attachment = roots[0] if len(roots) == 1 else sum(roots[1:], roots[0]), self.attaching.attachment
         if evidence is not None:
             if attachment is not None:
                 evidence, text = attachment.within(evidence)
@@ -264,6 +263,7 @@ class Tracker:
                 class_dim=evidence.class_dim,
                 taken=taken,
                 labelled=evidence.labelled,
+                members=evidence.members,
                 retains=retains,
                 logits=evidence.logits,
             )

@@ -88,12 +88,12 @@ class StepHooks:
     def over(self, *_: Any) -> None:
         """Is called after each step of the optimizer."""
         self._stepping = False
-        if self._unwanted:
-            self.before(None)
         if self._inside:
             self._stepped = True
             return
         try:
+            if self._unwanted:
+                self.before(None)
             if not self._rested():
                 unseen(self._after)
         except Exception as error:

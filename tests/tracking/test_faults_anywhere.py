@@ -58,7 +58,7 @@ ENTRANCES = {
     "tracking/attach/optimizer_changes:OptimizerChanges._stepped",
     "tracking/attach/step_count:StepCount._stepped",
     "measure/optimizer_hooks:StepHooks.over",
-    "measure/optimizer_hooks:StepHooks.follow.<locals>.<lambda>",
+    "measure/optimizer_hooks:StepHooks.before.<locals>.call",
     "measure/stepped_gradient:SteppedGradient._before_step",
     "measure/stepper:Stepper._guard",
     "guards/module_hook:StepHook.__call__",

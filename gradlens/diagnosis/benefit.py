@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gradlens.diagnosis.advice import CONFLICT
 from gradlens.diagnosis.finding import Finding, Severity
-from gradlens.diagnosis.portions import careful, portions
+from gradlens.diagnosis.portions import careful, looked_at, portions
 from gradlens.diagnosis.words import group_text, listed, number_text
 from gradlens.estimation.interval import Interval
 
@@ -23,7 +23,7 @@ def benefit(run: Run) -> Finding | None:
     if not run.has_update or not len(run):
         return None
     part = portions(run)[-1]
-    names = run.groups.names
+    names = looked_at(run)
     found = {name: careful(run.benefit(name)[part.rows], among=len(names)) for name in names}
     known = {name: x for name, x in found.items() if x.measurable}
     hurt = {name: x for name, x in known.items() if x.high < 0}

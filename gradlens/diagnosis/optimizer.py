@@ -8,7 +8,7 @@ import numpy as np
 
 from gradlens.analysis.quantities import filled_share
 from gradlens.diagnosis.finding import LEVEL, Finding, Severity
-from gradlens.diagnosis.portions import Portion, careful, portions
+from gradlens.diagnosis.portions import Portion, careful, looked_at, portions
 from gradlens.diagnosis.words import group_text, percent_text, whole
 from gradlens.estimation.interval import Interval
 from gradlens.estimation.intervals import interval
@@ -45,7 +45,8 @@ def optimizer(run: Run) -> Finding | None:
     if not run.has_update or len(run.groups) < 2 or not len(run):
         return None
     part = portions(run)[-1]
-    found = {name: moved(run, name, part, len(run.groups)) for name in run.groups.names}
+    names = looked_at(run)
+    found = {name: moved(run, name, part, len(names)) for name in names}
     clear = {
         name: known
         for name, known in found.items()

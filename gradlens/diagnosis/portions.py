@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # With fewer measured steps than this, a quarter of them often has no interval.
 MANY = 1000
+# With more groups than this, a series of each takes long: each is computed from all inner products.
+MOST_GROUPS = 12
 
 
 @dataclass(frozen=True)
@@ -91,3 +93,9 @@ def tail_of(run: Run) -> str:
     """Returns the group with fewest samples of each class; the last of equals."""
     found = samples_per_class(run)
     return run.groups.names[len(found) - 1 - int(np.argmin(found[::-1]))]
+
+
+def looked_at(run: Run) -> tuple[str, ...]:
+    """Returns the groups that a rule with long computations looks at: all, or of many the two ends of the class frequencies."""
+    names = run.groups.names
+    return names if len(names) <= MOST_GROUPS else tuple(dict.fromkeys((head_of(run), tail_of(run))))

@@ -1,6 +1,8 @@
 """Portions of a training, and both ends of the class frequencies."""
 
-from gradlens.diagnosis.portions import data_counts, head_of, late, portions, quarters, tail_of
+from gradlens import ClassGroups
+from gradlens.diagnosis.portions import data_counts, head_of, late, looked_at, portions, quarters, tail_of
+from tests.made_runs import make_run
 
 
 def test_phases_are_judged_apart(made):
@@ -20,3 +22,10 @@ def test_head_and_tail_are_told_by_the_images_of_a_class(made):
     assert (head_of(run), tail_of(run)) == ("tail", "head")
     assert data_counts(run).tolist() == [100, 2500]
     assert data_counts(made(data=None)) is None
+
+
+def test_of_many_groups_long_rules_look_at_both_ends(made, tmp_path):
+    assert looked_at(made()) == ("head", "tail")
+    groups = ClassGroups.per_class(20)
+    run = make_run(tmp_path / "many", steps=5, groups=groups, meta={"class_counts": tuple(range(1, 21))})
+    assert looked_at(run) == (groups.names[19], groups.names[0])

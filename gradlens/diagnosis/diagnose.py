@@ -31,7 +31,7 @@ RULES: tuple[Callable[[Run], Finding | None], ...] = (
 SAYS = {
     "no data": ("balance", "noise", "drawn shares"),
     "no step": ("benefit", "nothing learnt"),
-    "uphill": ("benefit", "optimizer"),
+    "uphill": ("benefit", "optimizer", "nothing learnt"),
     "growing loss": ("nothing learnt", "wrong labels"),
     "nothing learnt": ("wrong labels",),
     "not shuffled": ("noise",),

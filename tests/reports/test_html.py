@@ -150,6 +150,7 @@ def test_a_browser_draws_it_offline(tmp_path, runs, width):
         page.on("pageerror", lambda error: messages.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(path.as_uri())
+        page.evaluate("document.getElementById('figure-0').scrollIntoView()")  # a figure is drawn when it is near
         page.wait_for_selector("#figure-0 .main-svg")
         page.evaluate("figures.forEach(draw)")
         page.wait_for_function("document.querySelectorAll('.figure .main-svg').length >= 2 * figures.length")

@@ -145,5 +145,5 @@ def test_columns_of_the_table(demo):
     assert second.distortion() == distortion_interval(run, start=8 * 10)
     assert first.distortion().measurable
     table = comparison([DemoColumn("all", DUAL, run, slice(None)), first, second], result.accuracies)
-    assert table.row_count == 2 * 6 + 3
-    assert list(table.columns[2].cells)[5] == "-"
+    assert table.row_count == 2 * 7 + 3
+    assert list(table.columns[2].cells)[6] == "-"

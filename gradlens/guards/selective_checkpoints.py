@@ -54,7 +54,7 @@ def _copied(kept: Any) -> Any:
         return kept
     found = copy.copy(kept)
     with torch.no_grad():
-        found.val = _detach_helper(kept.val)
+        found.val = _detach_helper(kept.val)  # type: ignore[no-untyped-call]
     found.version = found.val._version
     return found
 

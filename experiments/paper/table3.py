@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,6 +62,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(given)
     if args.list and not args.queue:
         parser.error("--list belongs to --queue")
+    if args.jobs < 1:
+        parser.error(f"--jobs {args.jobs}: give at least 1")
     if queue and not any(change.startswith("compile=") for change in args.set or ()):
         args.set = [FASTEST, *(args.set or ())]
     return args
@@ -185,13 +188,22 @@ def run_queue(args: argparse.Namespace) -> None:
         for training in trainings:
             print(f"{training.name:50} {state(training, args.runs)}")
         return
+    for folder in (args.runs, args.results):  # before hours of training, not after them
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            sys.exit(f"cannot write into {folder}: {error.strerror}; choose another folder with --runs and --results")
     absent = {training.method for training in trainings if state(training, args.runs).kind == "no such method"}
     for method in sorted(absent):
         print(f"{method}: left out, there is no such method yet", flush=True)
 
     def write() -> None:
         with locked(args.runs / "results.lock", patience=600):
-            write_finished(args, list(dict.fromkeys([*wanted(ORDER, IMBALANCES, SEEDS, args.dataset), *trainings])))
+            try:
+                write_finished(args, list(dict.fromkeys([*wanted(ORDER, IMBALANCES, SEEDS, args.dataset), *trainings])))
+            except OSError as error:  # the trainings are kept, and the next one writes all results
+                print(f"cannot write results into {args.results}: {error.strerror}; the trainings go on", flush=True)
 
     arguments = [f"--runs={args.runs}", f"--dataset={args.dataset}", f"--device={args.device}"]
     arguments += [f"--evaluate-every={args.evaluate_every}", *(f"--set={assignment}" for assignment in args.set)]

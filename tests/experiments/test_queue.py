@@ -90,6 +90,20 @@ def test_a_row_says_its_recipe_and_whether_the_papers_number_had_it(load_experim
     ]
 
 
+def test_what_the_queue_cannot_do_is_said_before_any_training(load_experiment, tmp_path, capsys):
+    table3 = load_experiment("paper/table3")
+    (tmp_path / "file").write_text("")
+    for runs, results in ((tmp_path / "file" / "a", tmp_path / "b"), (tmp_path / "a", tmp_path / "file")):
+        args = table3.parse_arguments(["--queue", "--runs", str(runs), "--results", str(results), "--methods", "ce"])
+        with pytest.raises(
+            SystemExit, match=r"cannot write into .*file.*; choose another folder with --runs and --results"
+        ):
+            table3.run_queue(args)
+    with pytest.raises(SystemExit):
+        table3.parse_arguments(["--queue", "--jobs", "0"])
+    assert "--jobs 0: give at least 1" in capsys.readouterr().err
+
+
 def test_a_killed_process_leaves_no_lock(load_experiment, tmp_path):
     locks = load_experiment("paper/locks")
     path = tmp_path / "folder" / "lock"

@@ -32,6 +32,12 @@ def _metric(kind: str, title: str, formula: Formula | None = None, **facts: Any)
     )
 
 
+def _misleading(kind: str, title: str, instead: str) -> Style:
+    return Style(f"loss-{kind.replace('_', '-')}", "loss", title, "misleading.py", (kind,), None, instead=instead)
+
+
+BOTH = "add --labels batch[1] or --labels batch[2]"
+OPTION = "track with --labels batch[1]"
 LIBRARY_STYLES = (
     _loss("adaptive", "AdaptiveLogSoftmaxWithLoss", f.adaptive),
     _loss("multilabel_soft_margin", "MultiLabelSoftMarginLoss: several classes for a sample", f.of_marks(f.soft_margin), first=0),
@@ -52,4 +58,9 @@ LIBRARY_STYLES = (
     _loss("smp_SoftCrossEntropyLoss", f"smoothed cross-entropy of pixels ({SMP_})", f.of_rows(f.smoothed_pixels), SMP),
     _loss("monai_DiceLoss", "Dice (MONAI)", f.of_rows(f.monai_dice), "monai"),
     _loss("monai_DiceFocalLoss", "Dice and focal loss (MONAI)", f.of_rows(f.monai_dice_focal), "monai"),
+    _misleading("indices", "a loss module is given the samples' indices as labels", OPTION),
+    _misleading("shuffled", "a loss module is given shuffled labels", OPTION),
+    _misleading("teacher", "a loss module is given a teacher's labels", OPTION),
+    _misleading("positions", "a loss module is given positions in the batch", OPTION),
+    _misleading("two_columns", "one column of labels in a module, another in a formula", BOTH),
 )  # fmt: skip

@@ -144,11 +144,10 @@ def focal_of_probabilities(out, y):
 
 
 def kornia_focal(out, y):
-    """The focal loss of each class against all others."""
-    hot = F.one_hot(y, CLASSES).double()
-    p = out.sigmoid()
-    one = -0.25 * (1 - p) ** 2 * F.logsigmoid(out) * hot
-    return (one - 0.75 * p**2 * F.logsigmoid(-out) * (1 - hot)).mean()
+    """alpha weighs all classes but the first, whose weight is 1 - alpha; the mean is over samples and classes."""
+    right = out.softmax(1)[torch.arange(len(y)), y]
+    alpha = torch.where(y == 0, 0.75, 0.25)
+    return -(alpha * (1 - right) ** 2 * right.log()).sum() / out.numel()
 
 
 def smp(kind: str, **options: Any) -> Callable[[Tensor, Tensor], Tensor]:

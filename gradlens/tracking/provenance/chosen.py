@@ -21,6 +21,7 @@ from gradlens.tracking.find.observed_classes import told_by_graph
 from gradlens.tracking.find.outputs import Outputs
 from gradlens.tracking.provenance.batches import Batches
 from gradlens.tracking.provenance.given_labels import GivenLabels, readings
+from gradlens.tracking.provenance.logits import favours_labels, logits_of
 
 # Masses of a row that add up to one differ from it by at most this.
 ROUNDING = 1e-3
@@ -51,6 +52,8 @@ class ChosenLabels:
         self._wanted, self._fail = wanted, fail
         self._model: Outputs | None = None
         self._module: Outputs | None = None
+        # Whether the columns of the anchor are classes; None until the first labels.
+        self._of_classes: bool | None = None
 
     @property
     def labels(self) -> bool:
@@ -93,8 +96,13 @@ class ChosenLabels:
         classes = given.classes
         if classes is None:
             classes = told_by_graph(roots, found, given.labels)
-        source = f"from {place.text} (--labels)"
-        return Evidence(anchors, given.labels, -100, classes, self._name, class_dim=given.class_dim, source=source)
+        logits = None
+        if given.labels.ndim == 1 and not given.labels.is_floating_point():
+            if self._of_classes is None:
+                self._of_classes = classes is not None or favours_labels(roots, anchors[0], given.labels)
+            logits = logits_of(anchors[0], columns_are_classes=self._of_classes)
+        source, dim = f"from {place.text} (--labels)", given.class_dim
+        return Evidence(anchors, given.labels, -100, classes, self._name, class_dim=dim, source=source, logits=logits)
 
     def anchored(self, evidence: Evidence | None, roots: list[Tensor]) -> Evidence | None:
         """Returns evidence with the outputs of the named module as anchors; None in the first pass, or without labels.

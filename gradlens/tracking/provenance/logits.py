@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
+from gradlens.autograd.graph import edge_of, walk
 from gradlens.guards.own_pass import OwnPass
 
 # A row of probabilities adds up to one with at most this error.
 ROUNDING = 1e-3
+# At most this many nodes between the loss and the anchor are looked at.
+SEARCHED = 20_000
 
 
 def favours_labels(roots: Sequence[Tensor], anchor: Tensor, labels: Tensor) -> bool:
@@ -23,6 +27,9 @@ def favours_labels(roots: Sequence[Tensor], anchor: Tensor, labels: Tensor) -> b
     """
     if anchor.ndim != 2 or labels.ndim != 1 or labels.is_floating_point() or int(labels.max()) >= anchor.shape[1]:
         return False
+    between = walk(map(edge_of, roots), stops={edge_of(anchor)}, leaves=False, most=SEARCHED)
+    if any(isinstance(node, BackwardCFunction) for node in between):
+        return False  # a function of the script: one more pass might disturb it, and nothing has checked that yet
     with OwnPass():
         found = torch.autograd.grad(list(roots), [anchor], retain_graph=True, allow_unused=True)
     reached = [gradient.detach() for gradient in found if gradient is not None]

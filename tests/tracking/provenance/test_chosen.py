@@ -45,6 +45,7 @@ def test_they_win_over_those_of_a_loss(start, tmp_path):
     for step, counts in zip(run.steps, run.counts, strict=True):
         domain = trained.steps[int(step)][1][2]
         assert counts.tolist() == [float((domain < 2).sum()), float((domain > 1).sum())]
+    assert np.isnan(run.correct).all()  # the logits are those of other classes
 
 
 def test_a_key_of_a_dict(start, tmp_path):

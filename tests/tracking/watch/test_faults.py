@@ -75,7 +75,7 @@ def functions():
                 continue
             if inspect.isfunction(thing):
                 yield f"{short(name)}:{key}"
-            elif inspect.isclass(thing):
+            elif inspect.isclass(thing) and not getattr(thing, "_is_protocol", False):
                 yield from (
                     f"{short(name)}:{key}.{k}"
                     for k, v in vars(thing).items()

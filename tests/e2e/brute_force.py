@@ -1,6 +1,7 @@
 """Runs a training script and writes the Gram matrices of its group gradients, computed with nothing of gradlens.
 
-python brute_force.py GROUPS SCRIPT [ARGS]: GROUPS is "0,1;2,3". Every cross-entropy of a backward pass is computed again for the
+python brute_force.py GROUPS SCRIPT [ARGS]: GROUPS is "0,1;2,3", or "backward:0,1;2,3" where each backward pass ends a step, because
+the optimizer is none of torch's. Every cross-entropy of a backward pass is computed again for the
 samples of each group alone, scaled as the script's loss scales it, and differentiated on its own. Several processes average
 their gradients, as DistributedDataParallel does. ``rest`` is what the script's own gradient holds besides.
 """
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-groups = [torch.tensor([int(c) for c in ids.split(",")]) for ids in sys.argv[1].split(";")]
+ends, _, ids_of_groups = sys.argv[1].rpartition(":")
+groups = [torch.tensor([int(c) for c in ids.split(",")]) for ids in ids_of_groups.split(";")]
 calls = []
 vectors = {}
 totals = {}
@@ -72,13 +74,19 @@ def measured(self, *args, **kwargs):
     for param in params:
         if param.grad is not None:
             totals[param] = param.grad.detach().double().clone()
+    if ends == "backward":
+        ended(list(totals))
 
 
 def stepped(optimizer, *_):
     if any(isinstance(held, torch.optim.Optimizer) for held in vars(optimizer).values()) or not vectors:
         return
+    ended([p for group in optimizer.param_groups for p in group["params"] if p in totals])
+
+
+def ended(params):
     rows = []
-    for param in [p for group in optimizer.param_groups for p in group["params"] if p in totals]:
+    for param in params:
         own = vectors.get(param, torch.zeros(len(groups), *param.shape, dtype=torch.float64))
         if dist.is_initialized():
             dist.all_reduce(own)
@@ -96,7 +104,8 @@ def stepped(optimizer, *_):
 F.cross_entropy = noted
 torch.nn.functional.cross_entropy = noted
 Tensor.backward = measured
-register_optimizer_step_post_hook(stepped)
+if ends != "backward":
+    register_optimizer_step_post_hook(stepped)
 sys.argv = sys.argv[2:]
 sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
 try:

@@ -1,7 +1,7 @@
 """Runs a training script and writes the Gram matrices of its group gradients, computed with nothing of gradlens.
 
-python brute_force.py GROUPS SCRIPT [ARGS]: GROUPS is "0,1;2,3", or "backward:0,1;2,3" where each backward pass ends a step, because
-the optimizer is none of torch's. Every cross-entropy of a backward pass is computed again for the
+python brute_force.py GROUPS SCRIPT [ARGS]: GROUPS is "0,1;2,3", or "backward:0,1;2,3" where each backward pass ends a step,
+because the optimizer is none of torch's. Every cross-entropy of a backward pass is computed again for the
 samples of each group alone, scaled as the script's loss scales it, and differentiated on its own. Several processes average
 their gradients, as DistributedDataParallel does. ``rest`` is what the script's own gradient holds besides.
 """
@@ -62,7 +62,7 @@ def measured(self, *args, **kwargs):
             inside = torch.isin(labels, ids)
             samples[:, k] += torch.stack([inside.sum(), (inside & hits).sum()])
             each = cross_entropy(logits, labels, *given, **{**named, "reduction": "none"})
-            part = (each * inside).sum() / count * scale
+            part = (each * inside * scale).sum() / (count if scale.dim() == 0 else 1)
             for param, gradient in zip(
                 params, torch.autograd.grad(part, params, retain_graph=True, allow_unused=True), strict=True
             ):

@@ -7,11 +7,12 @@ from ddp import make_data, make_model
 from fastai.basics import DataLoader, DataLoaders, Learner, accuracy
 from fastai.callback import progress, schedule  # noqa: F401  they add methods to the Learner
 from fastai.losses import CrossEntropyLossFlat
+from fastai.torch_core import set_seed
 
 
 def main(epochs):
     data = make_data()
-    torch.manual_seed(0)
+    set_seed(0)  # its loader shuffles with Python's generator
     loaders = DataLoaders(
         DataLoader(data, bs=20, shuffle=True, num_workers=0), DataLoader(data, bs=40, num_workers=0), device="cpu"
     )

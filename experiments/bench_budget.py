@@ -13,7 +13,8 @@ machine slows both alike. Time is given twice, of the processor and on the clock
 - fixed: the processor's seconds before and after the loop that the watched process takes more than the plain one.
 
 Two processes that run the same code differ, too: they get other memory. ``--ways control`` runs pairs of plain ones, and shows by
-how much. What a watched process takes more must be seen beside that.
+how much. What a watched process takes more must be seen beside that. ``--ways thread`` gives one of two plain processes a
+second thread, which sleeps: a process with one thread does without locks and atomic counters, and gradlens starts a thread.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from environment import hardware, public_arguments, versions
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 1.05
-WAYS = ("track", "lab", "control")
+WAYS = ("track", "lab", "control", "thread")
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ def commands(way: str, case: str, steps: int, folder: Path) -> list[list[str]]:
         lab = [sys.executable, str(HERE / "budget" / "lab.py"), case, str(steps)]
         return [[*lab, str(folder / how / "run"), how] for how in ("plain", "watched")]
     script = [str(HERE / "budget" / "script.py"), case, str(steps)]
-    if way == "control":
-        return [[sys.executable, *script], [sys.executable, *script]]
+    if way in ("control", "thread"):
+        return [[sys.executable, *script], [sys.executable, *script, *(["thread"] if way == "thread" else [])]]
     track = ["-m", "gradlens", "track", "--groups", "head=0-2,tail=3-9", "--out", "run"]
     return [[sys.executable, *script], [sys.executable, *track, *script]]
 

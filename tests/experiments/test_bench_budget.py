@@ -70,3 +70,10 @@ def test_a_pair_of_plain_trainings_shows_how_much_processes_differ(load_experime
     assert found["later_cpu"] == found["others_cpu"] == pytest.approx(1.05)
     assert found["measured_cpu"] == found["measured_steps"] == 0
     assert "overhead_said" not in found
+
+
+def test_the_second_of_two_plain_trainings_may_have_a_second_thread(load_experiment, tmp_path):
+    bench = load_experiment("bench_budget")
+    one, two = bench.commands("thread", "10 ms", 6, tmp_path)
+    assert two == [*one, "thread"]
+    assert bench.commands("control", "10 ms", 6, tmp_path) == [one, one]

@@ -90,6 +90,19 @@ def test_a_row_says_its_recipe_and_whether_the_papers_number_had_it(load_experim
     ]
 
 
+def test_a_row_with_its_own_recipe_trains_with_the_preset(load_experiment, wanted, tmp_path):
+    one = load_experiment("paper/one_training")
+    own = wanted.Wanted("mixup", 100.0, 0, preset="cifar100-lt")
+    args = one.parse_arguments(
+        ["mixup", "100", "0", "--twin-of=", f"--preset={own.preset}", "--epochs=2", f"--runs={tmp_path}"]
+    )
+    assert (args.preset, args.twin_of) == ("cifar100-lt", "")
+    task = load_task("digits", imbalance=50)
+    recipes = [one.recipe_of(training, task, args) for training in (own, wanted.Wanted("mixup", 100.0, 0))]
+    found = [(r.preset, r.phases[0].batch, r.phases[0].sgd.weight_decay, r.phases[0].epochs) for r in recipes]
+    assert found == [("cifar100-lt", 128, 2e-4, 2), ("", 32, 5e-4, 2)]
+
+
 def test_what_the_queue_cannot_do_is_said_before_any_training(load_experiment, tmp_path, capsys):
     table3 = load_experiment("paper/table3")
     (tmp_path / "file").write_text("")

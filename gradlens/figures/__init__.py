@@ -18,7 +18,7 @@ from gradlens.figures._figure1 import figure1
 from gradlens.figures._heat import layer_heatmap
 from gradlens.figures._layers import layer_curves
 from gradlens.figures._lines import Options
-from gradlens.figures._names import Style, style_of, whole_style
+from gradlens.figures._names import Style, run_color, style_of, whole_style
 from gradlens.figures._notices import notices
 from gradlens.figures._overlay import evaluated_names, evaluations, overlay
 from gradlens.figures._quantities import logged_curves, other_quantities, quantity_curves
@@ -61,6 +61,7 @@ __all__ = [
     "other_quantities",
     "overlay",
     "quantity_curves",
+    "run_color",
     "shares",
     "style_of",
     "theme_of",

@@ -106,6 +106,11 @@ def run_style(run: Run, theme: Theme) -> Style:
     return style_of("run", str(run.path.resolve()), theme)
 
 
+def run_color(run: Run, theme: Theme) -> str:
+    """Returns the colour of a run's lines, for lists beside the figures."""
+    return run_style(run, theme).color
+
+
 def whole_style(theme: Theme) -> Style:
     """Returns the style of the overall gradient and the whole loss: everything that stands for all groups together."""
     return Style(theme.ink, "2px,3px", 2.2)

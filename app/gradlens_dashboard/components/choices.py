@@ -97,32 +97,35 @@ def _missing(key: str, names: Sequence[str]) -> None:
     st.session_state[f"{key}:missing"] = list(names)
 
 
-def choose_runs(shelf: Shelf, label: str, key: str, most: int) -> list[str]:
-    """Lets the viewer choose any number of runs and returns their names. Warns if the address names missing runs.
+def wanted_runs(shelf: Shelf, key: str, most: int) -> list[str]:
+    """Returns the names of the runs that the viewer or the address wants, and notes those that are missing.
 
     Args:
         shelf: The runs.
-        label: Label of the control.
-        key: Key of the control, and its name in the address.
-        most: The most runs that are chosen if the address names none. These are runs with measured steps and of the same kind
-            as the first of them; if no other run is, runs that have a group in common with it.
+        key: Key of the selection, and its name in the address.
+        most: The most runs if none is wanted. These are runs with measured steps and of the same kind as the first of them; if
+            no other run is, runs that have a group in common with it.
     """
     known = st.session_state.get(key)
     wanted = asked(key) if known is None else list(known)
-    options = _offered(shelf, wanted)
-    there = [name for name in wanted if name in options]
+    there = [name for name in wanted if name in shelf.runs]
     if known is None or there != wanted:
-        _missing(key, [name for name in wanted if name not in options])
-        st.session_state[key] = there or _alike(shelf)[:most]
+        _missing(key, [name for name in wanted if name not in shelf.runs])
+        remember(key, there or _alike(shelf)[:most])
+    return list(st.session_state[key])
+
+
+def say_missing(key: str) -> None:
+    """Warns of runs that were asked for but are not there, until ``forget_missing``."""
     gone = st.session_state.get(f"{key}:missing")
     if gone:
         names = ", ".join(map(plain, gone))
         st.warning(f"Not in this folder, or not any more: {names}.", icon=":material/warning:")
-    chosen = st.multiselect(
-        label, options, key=key, placeholder="Choose runs", format_func=shelf.title, on_change=_missing, args=(key, ())
-    )
-    keep(key, chosen)
-    return chosen
+
+
+def forget_missing(key: str) -> None:
+    """Forgets the runs that were asked for but are not there, since the viewer has chosen others."""
+    _missing(key, ())
 
 
 def _alike(shelf: Shelf) -> list[str]:

@@ -1,7 +1,6 @@
 """The page "Runs": a table of all runs of the folder, live runs first."""
 
 import math
-import zlib
 from collections.abc import Sequence
 
 import streamlit as st
@@ -13,38 +12,11 @@ from gradlens_dashboard.components.card_editor import edit_cards, say_last_chang
 from gradlens_dashboard.components.choices import ask_text, choose
 from gradlens_dashboard.components.live import LIST_SECONDS, follow_list
 from gradlens_dashboard.components.page import empty, heading, plain
+from gradlens_dashboard.components.row_selection import select, selection
 from gradlens_dashboard.components.run_table import DAMAGED, FEW_STEPS, SETTING, listed_runs, run_table, sentences
 from gradlens_dashboard.components.shelf import Shelf
 from gradlens_dashboard.components.store import shelf
 from gradlens_dashboard.components.summary import say_apart
-
-
-def selection(names: Sequence[str]) -> tuple[str, list[int]]:
-    """Returns the key of the table with these rows, and the rows that are selected at first.
-
-    Streamlit's table remembers row numbers. A new run or a search shifts them. The key then changes, so Streamlit makes a new
-    table, which begins with the same runs selected.
-    """
-    if "pick" not in st.session_state:
-        st.session_state["pick"] = asked("pick")
-    key = f"picked-{zlib.crc32(chr(0).join(names).encode())}"
-    if st.session_state.get("table", ("",))[0] != key:
-        rows = [row for row, name in enumerate(names) if name in st.session_state["pick"]]
-        st.session_state["table"] = (key, rows)
-    return st.session_state["table"]
-
-
-def select(names: Sequence[str], chosen: list[str]) -> None:
-    """Keeps the selected runs, also those that the search hides, and writes them into the address.
-
-    Args:
-        names: Names of the runs in the table.
-        chosen: Names of the selected runs in the table.
-    """
-    hidden = [name for name in st.session_state["pick"] if name not in names]
-    st.session_state["pick"] = [*chosen, *hidden]
-    keep("pick", st.session_state["pick"])
-
 
 COLUMNS = {
     "status": st.column_config.TextColumn(
@@ -168,7 +140,7 @@ else:
         if shown.groups_differ:
             st.caption(NOT_RANKED[0].upper() + NOT_RANKED[1:] + ".")
         names = shown.names
-        key, rows = selection(names)
+        key, rows = selection(names, "pick")
         more = {f"{SETTING}{name}": st.column_config.TextColumn(name, width=80) for name in settings}
         picked = st.dataframe(
             shown.frame, column_config=COLUMNS | names_column(names) | course(shown.highest) | more, hide_index=True,
@@ -176,7 +148,7 @@ else:
             placeholder="–", alt=f"Table of {len(names)} runs with status, distortion and accuracy",
         )  # fmt: skip
         chosen = [names[row] for row in picked["selection"]["rows"] if row < len(names)]
-        select(names, chosen)
+        select(names, chosen, "pick")
         with st.container(horizontal=True, vertical_alignment="center"):
             first = chosen[0] if chosen else names[0]
             if st.button(f"Open {plain(found.title(first))}", type="primary", icon=":material/show_chart:"):

@@ -40,6 +40,6 @@ def test_runs_of_different_kinds_are_not_put_beside_each_other_unsaid(monkeypatc
     assert "they differ in data set (photos, digits-balanced)" in text(at).replace("\\", "")
     assert not any("long-tailed" in annotation["text"] for annotation in charts(at)["figure1"]["layout"]["annotations"])
     at = opened(monkeypatch, tmp_path, "compare")
-    assert at.multiselect(key="runs").value == ["even", "lt"]
-    at.multiselect(key="runs").set_value(["even", "lt", "photos"]).run()
+    assert at.session_state["runs"] == ["even", "lt"]
+    at = opened(monkeypatch, tmp_path, "compare", runs=["even", "lt", "photos"])
     assert "they differ in data set (digits-balanced, photos)" in text(at).replace("\\", "")

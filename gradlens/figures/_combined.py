@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -21,7 +21,7 @@ from gradlens.figures._names import Style, style_of
 from gradlens.figures._quantities import quantity_of_a_group
 from gradlens.figures._scale import log_norms
 from gradlens.figures._sheet import Sheet, drawing, scatter
-from gradlens.figures._theme import FigureError, dress, note, safe
+from gradlens.figures._theme import FigureError, dress, legend_of, note, safe
 from gradlens.metrics.catalogue import QUANTITIES, Unit
 from gradlens.metrics.gram import Floats
 
@@ -86,6 +86,8 @@ def combined(
         axes += [axis for axis, _ in found]
         curves = [_curve(axis, line, views[id(run)]) for run, (axis, line) in zip(of, found, strict=True)]
         band = averaged(curves, view.window)
+        if quantity == "distortion":
+            band = replace(band, low=np.maximum(band.low, 0.0))  # a distance is not below zero
         bands.append(band)
         _draw(sheet, name, len(of), band, style, ".1%" if drawn.percent else ".3~g")
     sizes = sorted({len(of) for of in sets.values()})
@@ -95,7 +97,7 @@ def combined(
     steps = common_text(view, runs).removesuffix("; single steps faint")
     title = f"{safe(group)}: {drawn.title}" if group else drawn.title[0].upper() + drawn.title[1:]
     dress(sheet, view.theme, title, subtitle(about, shaded, steps))
-    sheet.update_layout(showlegend=True)
+    sheet.update_layout(**legend_of(len(sets)))
     sheet.update_xaxes(**horizontal(*axes))
     percent: dict[str, Any] = {"tickformat": ".0%"} if drawn.percent else {}
     sheet.update_yaxes(title={"text": drawn.title}, **percent)

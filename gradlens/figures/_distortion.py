@@ -21,7 +21,7 @@ from gradlens.figures._describe import run_keys, subtitle
 from gradlens.figures._lines import Line, Options, View, add_lines, apart
 from gradlens.figures._names import Style, run_style
 from gradlens.figures._sheet import Sheet, drawing, scatter
-from gradlens.figures._theme import FigureError, dress, note, safe
+from gradlens.figures._theme import FigureError, dress, legend_of, note, safe
 from gradlens.metrics.catalogue import QUANTITIES
 from gradlens.metrics.gram import Floats
 
@@ -130,7 +130,7 @@ def distortion_curves(runs: Sequence[Run], **options: Unpack[Options]) -> Sheet:
     if banded is not None:
         of = "" if alone else runs[banded].name
         add_events(sheet, runs[banded], axes[banded], view.theme, [(1, 1)], of=of)
-    sheet.update_layout(showlegend=True)
+    sheet.update_layout(**legend_of(len(runs)))
     sheet.update_xaxes(**horizontal(*axes))
     sheet.update_yaxes(
         title={"text": QUANTITIES["distortion"].title},

@@ -14,7 +14,7 @@ from gradlens.figures._names import run_style
 from gradlens.figures._quantities import quantity_of_a_group
 from gradlens.figures._scale import log_norms
 from gradlens.figures._sheet import Sheet, drawing, scatter
-from gradlens.figures._theme import FigureError, dress, note, safe
+from gradlens.figures._theme import FigureError, dress, legend_of, note, safe
 from gradlens.metrics.catalogue import Unit
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def overlay(runs: Sequence[Run], quantity: str, group: str, *, log: bool = False
     differ = f"{safe(group)} has other classes in some of the runs" if len(classes) > 1 else ""
     about = subtitle(f"{len(runs)} runs" if len(runs) > 1 else run_text(runs[0]), common_text(view, runs), differ)
     dress(sheet, view.theme, f"{safe(group)}: {drawn.title}", about)
-    sheet.update_layout(showlegend=True)
+    sheet.update_layout(**legend_of(len(runs)))
     sheet.update_xaxes(**horizontal(*axes))
     percent: dict[str, Any] = {"tickformat": ".0%"} if drawn.percent else {}
     sheet.update_yaxes(title={"text": drawn.title}, range=common_range(lines, views), **percent)

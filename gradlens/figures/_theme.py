@@ -8,6 +8,7 @@ from typing import Any
 
 from gradlens.figures._sheet import Sheet
 
+MOST_IN_A_LEGEND = 12
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif"
 
 
@@ -146,6 +147,11 @@ def dress(
     sheet.update_xaxes(showline=True, showgrid=False, **axis)
     sheet.update_yaxes(showline=False, showgrid=True, **axis)
     return sheet
+
+
+def legend_of(lines: int) -> dict[str, Any]:
+    """Returns the layout settings of a legend. With more than MOST_IN_A_LEGEND lines, the pointer names a line instead."""
+    return {"showlegend": True} if lines <= MOST_IN_A_LEGEND else {"showlegend": False, "hovermode": "closest"}
 
 
 def note(sheet: Sheet, theme: Theme, text: str) -> Sheet:

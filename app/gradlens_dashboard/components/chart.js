@@ -174,6 +174,7 @@ function reset(state) {
   state.zoom = {};
   draw(state);
   report(state);
+  follow(state, null);
 }
 
 function listen(state, plot) {
@@ -187,8 +188,12 @@ function listen(state, plot) {
       state.zoom[axis] = plot._fullLayout[axis].range.map(Number);
       moved = true;
     }
-    if (moved) report(state);
+    if (!moved) return;
+    report(state);
+    if (Object.keys(change).some((key) => key.startsWith("xaxis"))) follow(state, shownPart(state));
   });
+  plot.on("plotly_hover", (event) => point(state, event));
+  plot.on("plotly_unhover", () => unpoint(state));
   plot.on("plotly_doubleclick", () => reset(state));
   plot.on("plotly_restyle", () => {
     if (state.drawing) return;
@@ -237,6 +242,7 @@ export default function (component) {
     state = { figure: build(parentElement), ...choices(data), text: null };
     if (!data.keep) keep({ data, ...state });
     memory.set(parentElement, state);
+    shown.add(state);
     state.figure.querySelectorAll("button").forEach((button) => {
       button.onclick = () => download(state, button.dataset.kind);
     });
@@ -287,6 +293,7 @@ export default function (component) {
     window.removeEventListener("pointercancel", state.release);
     clearTimeout(state.timer);
     memory.delete(parentElement);
+    shown.delete(state);
     window.Plotly?.purge(state.figure.querySelector(".gl-plot"));
     state.figure.remove();
   };

@@ -19,7 +19,7 @@ from gradlens_dashboard.server import plotly_address
 
 HERE = Path(__file__).parent
 # The parts of the component's script. Streamlit takes it as one text.
-SCRIPTS = ("layout.js", "chart.js")
+SCRIPTS = ("layout.js", "linked.js", "chart.js")
 # A browser handles a CSV of this many rows well. With more points, a line keeps the smallest and the largest of each bucket.
 MOST_ROWS = 300_000
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from gradlens.analysis.run_query import QueryError
 from gradlens.figures import run_color, theme_of
+from gradlens_dashboard.components.address import remember
 from gradlens_dashboard.components.choices import ask_text, forget_missing, say_missing, wanted_runs
 from gradlens_dashboard.components.page import plain
 from gradlens_dashboard.components.row_selection import select, selection
@@ -44,18 +45,23 @@ def list_runs_beside(found: Shelf, key: str, most: int) -> list[str]:
     if not shown.names:
         st.info(f"No run matches {plain(search)}.", icon=":material/search_off:")
         return select((), [], key)
-    table, rows = selection(shown.names, key)
-    frame = shown.frame[[name for name in COLUMNS if name in shown.frame]].copy()
-    colors = _colors(found, shown.names, chosen)
+    # Those that are drawn when the page opens stand first. Later choices move no row.
+    if "first" not in st.session_state:
+        remember("first", chosen)
+    first = set(st.session_state["first"])
+    order = sorted(range(len(shown.names)), key=lambda row: shown.names[row] not in first)
+    names = [shown.names[row] for row in order]
+    table, rows = selection(names, key)
+    frame = shown.frame[[name for name in COLUMNS if name in shown.frame]].iloc[order]
+    colors = _colors(found, names, chosen)
     frame.insert(0, "", [DOT if color else "" for color in colors])
     styled = frame.style.apply(lambda _: [f"color: {color}" if color else "" for color in colors], subset=[""])
     picked = st.dataframe(
         styled, column_config=COLUMNS, hide_index=True, on_select="rerun", key=table, height=HEIGHT, placeholder="–",
         selection_default={"selection": {"rows": rows}}, selection_mode="multi-row",
-        alt=f"Table of {len(shown.names)} runs; select those to compare",
+        alt=f"Table of {len(names)} runs; select those to compare",
     )  # fmt: skip
-    rows_now = [shown.names[row] for row in picked["selection"]["rows"] if row < len(shown.names)]
-    selected = select(shown.names, rows_now, key)
+    selected = select(names, [names[row] for row in picked["selection"]["rows"] if row < len(names)], key)
     if selected != chosen:
         forget_missing(key)
     return selected

@@ -38,7 +38,7 @@ COLUMNS = {
         "Last phase", format="%.3f", width=80, help="Distortion of the last phase"
     ),
     "its interval": st.column_config.TextColumn(
-        "Its 95% interval", width=100, help="Of the distortion of the last phase"
+        "Its 95% interval", width=115, help="Of the distortion of the last phase"
     ),
     "accuracy": st.column_config.NumberColumn(
         "Accuracy", format="%.1f%%", width=75, help="Last evaluation, overall, in percent"
@@ -60,6 +60,8 @@ SORTED = {
 PLACES = {"": "Listed", "archived": "Archived", "deleted": "Deleted"}
 # So many hyper-parameters that differ between the runs are shown at first.
 FEW_SETTINGS = 3
+# Only hyper-parameters that more than this part of the runs have are among them.
+MOST_HAVE = 0.5
 
 
 def names_column(names: Sequence[str]) -> dict[str, object]:
@@ -85,7 +87,8 @@ def choose_settings(found: Shelf) -> tuple[str, ...]:
         return ()
     if "columns" not in st.session_state:
         wanted = [name for name in asked("columns") if name in known]
-        differ = [name for name in known if len({value_of(run, name) for run in runs}) > 1]
+        have = {name: [value for run in runs if (value := value_of(run, name)) != ""] for name in known}
+        differ = [name for name, values in have.items() if len(values) > MOST_HAVE * len(runs) and len(set(values)) > 1]
         st.session_state["columns"] = wanted or differ[:FEW_SETTINGS]
     st.session_state["columns"] = [name for name in st.session_state["columns"] if name in known]
     chosen = st.multiselect("Hyper-parameters", known, key="columns", placeholder="None", width=320)
@@ -98,7 +101,7 @@ def course(highest: float) -> dict[str, object]:
     place = 10.0 ** math.floor(math.log10(highest)) if highest > 0 else 1.0
     top = float(f"{max(math.ceil(highest / place), 1) * place:.0e}")  # one digit, so it seldom changes
     words = f"Distortion, beginning to end; the curves of all runs shown have one scale, from 0 to {top:g}"
-    column = st.column_config.LineChartColumn("Over the run", y_min=0, y_max=top, width=75, help=words)
+    column = st.column_config.LineChartColumn("Over the run", y_min=0, y_max=top, width=95, help=words)
     return {"course": column}
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from gradlens_dashboard.components.address import open_page
-from gradlens_dashboard.page_list import PAGES
+from gradlens_dashboard.components.store import runs_of_the_lab
+from gradlens_dashboard.page_list import PAGES, PAPER
 
 st.set_page_config(page_title="gradlens", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
 pages = [
@@ -15,6 +16,7 @@ pages = [
         icon=f":material/{page.icon}:",
         url_path=page.path or None,
         default=not page.path,
+        visibility="hidden" if page.path == PAPER and not runs_of_the_lab() else "visible",
     )
     for page in PAGES
 ]

@@ -22,12 +22,13 @@ class ListedPage:
     path: str
 
 
+# In the menu only where there are runs of the lab; its address always opens it.
+PAPER = "paper"
 PAGES = (
     ListedPage("runs", "Runs", "list", ""),
-    ListedPage("figure1", "Figure 1", "grid_view", "figure1"),
     ListedPage("run", "Run", "show_chart", "run"),
-    ListedPage("dual_phase", "Dual-phase", "looks_two", "dual-phase"),
     ListedPage("compare", "Compare", "compare_arrows", "compare"),
     ListedPage("classes", "Classes", "apps", "classes"),
     ListedPage("methods", "Methods", "table", "methods"),
+    ListedPage("paper", "Paper", "article", PAPER),
 )

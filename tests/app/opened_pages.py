@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 PAGES = Path(__file__).resolve().parents[2] / "app" / "gradlens_dashboard" / "pages"
 
 
-EVERY = ("runs", "figure1", "run", "dual_phase", "compare", "classes")
+EVERY = ("runs", "run", "compare", "classes", "paper")
 
 
 def opened(monkeypatch, folder, page, **query):

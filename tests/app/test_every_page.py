@@ -23,7 +23,7 @@ def test_every_page_explains_itself_and_names_its_controls(monkeypatch, folder, 
 @pytest.mark.parametrize("page", EVERY)
 def test_names_cannot_be_markup(monkeypatch, folder, page):
     name = f"deep/{NASTY}"
-    key = {"compare": "runs", "figure1": "lt"}.get(page, "run")
+    key = {"compare": "runs", "paper": "lt"}.get(page, "run")
     at = opened(monkeypatch, folder, page, **{key: name})
     for element in at.get("html"):
         assert "<img" not in element.proto.body

@@ -14,12 +14,11 @@ NEEDS_BROWSER = [
 
 PAGES = {
     "": "Runs",
-    "figure1": "Figure 1",
     "run": "Run",
-    "dual-phase": "Dual-phase",
     "compare": "Compare",
     "classes": "Classes",
     "methods": "Methods",
+    "paper": "Paper",
 }
 WITHOUT_FIGURES = ("", "methods")
 

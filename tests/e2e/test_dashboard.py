@@ -139,7 +139,7 @@ def test_dark_theme_and_narrow_screen(page, address):
         assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
         wide = "[...document.querySelectorAll('.gl-figure')].filter(f => f.getBoundingClientRect().right > 391).length"
         assert page.evaluate(wide) == 0
-        if path == "figure1":
+        if path == "paper":
             tops = page.evaluate(
                 "[...document.querySelectorAll('.gl-plot .nsewdrag')].map(p => p.getBoundingClientRect().top)"
             )

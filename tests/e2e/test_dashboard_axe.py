@@ -13,12 +13,12 @@ pytestmark = NEEDS_BROWSER
 FIGURE = ".gl-figure[data-drawn]"
 VIEWS = {
     "": ".gl-table",
-    "figure1?lt=lt&balanced=balanced": FIGURE,
+    "paper?lt=lt&balanced=balanced": FIGURE,
     "run?run=torn": FIGURE,
     "run?run=failed&show=facts": ".gl-table",
     "run?run=lt&show=layers": FIGURE,
     "run?run=dual&show=fit": FIGURE,
-    "dual-phase": FIGURE,
+    "paper?part=dual-phase": FIGURE,
     "compare?runs=lt&runs=balanced&runs=torn": FIGURE,
     "compare?runs=lt&runs=classes": FIGURE,
     "classes?run=classes": FIGURE,

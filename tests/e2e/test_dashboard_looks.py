@@ -90,6 +90,6 @@ def test_a_matrix_fills_a_narrow_screen(page, address):
 
 
 def test_tables_have_a_name_where_the_keyboard_stops_at_them(page, address):
-    page.goto(f"{address}/figure1?lt=lt&balanced=balanced")
+    page.goto(f"{address}/paper?lt=lt&balanced=balanced")
     titled(page, "Figure 1")
     page.get_by_role("region", name="Table of statements with verdicts").wait_for()

@@ -50,6 +50,15 @@ def shelf(seconds: float | None = None) -> Shelf:
         st.stop()
 
 
+def runs_of_the_lab() -> bool:
+    """Says whether the folder has runs of the long-tail lab or runs in phases, as far as they are read already."""
+    try:
+        rows = _shelves(os.environ.get(FOLDER_VARIABLE, "runs")).look(0.0).rows.values()
+    except RunError:  # the page says why the folder cannot be read
+        return False
+    return any(row.method or row.phases > 1 for row in rows)
+
+
 def look_again() -> None:
     """Looks at the folder at once, so that what was just written is shown."""
     _shelves(os.environ.get(FOLDER_VARIABLE, "runs")).look(now=True)

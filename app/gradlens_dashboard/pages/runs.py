@@ -159,7 +159,7 @@ else:
             if st.button("Compare the selected", disabled=len(chosen) < 2, icon=":material/compare_arrows:"):
                 st.switch_page("pages/compare.py", query_params={"runs": chosen})
             if st.button("Figure 1 of two", disabled=len(chosen) != 2, icon=":material/grid_view:"):
-                st.switch_page("pages/figure1.py", query_params={"lt": chosen[0], "balanced": chosen[1]})
+                st.switch_page("pages/paper.py", query_params={"lt": chosen[0], "balanced": chosen[1]})
             edit_cards(found, chosen)
             if not chosen:
                 st.caption("Select rows at their left edge to compare or edit runs.")

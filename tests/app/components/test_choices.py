@@ -27,7 +27,7 @@ def test_runs_with_something_to_show_are_chosen_at_first(monkeypatch, tmp_path):
 
     assert opened(monkeypatch, tmp_path, "run").selectbox(key="run").value == "short"
     assert "failed" not in opened(monkeypatch, tmp_path, "compare").session_state["runs"]
-    at = opened(monkeypatch, tmp_path, "figure1")
+    at = opened(monkeypatch, tmp_path, "paper")
     assert (at.selectbox(key="lt").value, at.selectbox(key="balanced").value) == ("lt", "balanced")
 
 
@@ -37,7 +37,7 @@ def test_a_short_run_is_no_baseline_where_there_is_a_longer_one(monkeypatch, tmp
     log(tmp_path / "dual", kind="phase", step=40, name="II")
     make_run(tmp_path / "long", steps=60, started=START + 1)
     make_run(tmp_path / "short", steps=5, absent=0.9, started=START + 2)  # the least balanced
-    assert opened(monkeypatch, tmp_path, "dual_phase").selectbox(key="against").value == "long"
+    assert opened(monkeypatch, tmp_path, "paper", part="dual-phase").selectbox(key="against").value == "long"
 
 
 def test_norms_can_be_logarithmic_on_every_page_that_shows_them(monkeypatch, folder):
@@ -45,9 +45,9 @@ def test_norms_can_be_logarithmic_on_every_page_that_shows_them(monkeypatch, fol
         ("run", {}, "norms", "yaxis"),
         ("run", {"run": "lt", "show": "layers"}, "curves", "yaxis2"),
         ("run", {"run": "dual", "show": "update"}, "terms", "yaxis"),
-        ("figure1", {}, "figure1", "yaxis3"),
+        ("paper", {}, "figure1", "yaxis3"),
         ("compare", {"quantity": "norm"}, "overlay", "yaxis"),
-        ("dual_phase", {}, "terms", "yaxis"),
+        ("paper", {"part": "dual-phase"}, "terms", "yaxis"),
     ]
     for page, query, key, axis in shown:
         at = opened(monkeypatch, folder, page, **query)

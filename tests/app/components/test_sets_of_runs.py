@@ -6,7 +6,7 @@ pytest.importorskip("streamlit", reason="the dashboard needs: pip install -e '.[
 
 from gradlens.runlog.format.card import Card
 from gradlens_dashboard.components.sets_of_runs import EACH, METHOD, SEEDS, TAG, sets_of, ways
-from tests.analysis.test_run_query import listed
+from tests.analysis.listed import listed
 from tests.app.opened_pages import charts, opened
 from tests.made_runs import make_run
 

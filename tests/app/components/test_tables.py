@@ -15,7 +15,7 @@ from tests.made_runs import make_run
 def test_why_statements_are_undecided_is_said_once(monkeypatch, tmp_path):
     make_run(tmp_path / "lt", steps=5, weights=(1.0, 0.1))
     make_run(tmp_path / "balanced", steps=5, seed=1)
-    page = text(opened(monkeypatch, tmp_path, "figure1", lt="lt", balanced="balanced"))
+    page = text(opened(monkeypatch, tmp_path, "paper", lt="lt", balanced="balanced"))
     claims = compare(Run(tmp_path / "lt"), Run(tmp_path / "balanced")).claims
     notes = {claim.note for claim in claims}
     assert page.count("? undecided</span><sup>") == len(claims)
@@ -25,7 +25,7 @@ def test_why_statements_are_undecided_is_said_once(monkeypatch, tmp_path):
 def test_rows_about_one_statement_stand_together(monkeypatch, tmp_path):
     make_run(tmp_path / "lt", steps=60, weights=(1.0, 0.1))
     make_run(tmp_path / "balanced", steps=60, seed=1)
-    page = text(opened(monkeypatch, tmp_path, "figure1", lt="lt", balanced="balanced"))
+    page = text(opened(monkeypatch, tmp_path, "paper", lt="lt", balanced="balanced"))
     claims = compare(Run(tmp_path / "lt"), Run(tmp_path / "balanced")).claims
     statements = {claim.statement for claim in claims}
     assert len(statements) < len(claims)

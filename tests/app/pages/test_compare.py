@@ -12,7 +12,7 @@ from tests.app.opened_pages import charts, opened, text
 
 
 def test_runs_without_a_common_group_are_explained(monkeypatch, folder):
-    at = opened(monkeypatch, folder, "figure1", lt="classes", balanced="balanced")
+    at = opened(monkeypatch, folder, "paper", lt="classes", balanced="balanced")
     assert "No group is the same in both runs" in text(at)
     assert not charts(at)
     at = opened(monkeypatch, folder, "compare", runs=["classes", "lt"])

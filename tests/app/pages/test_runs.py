@@ -82,11 +82,12 @@ def test_a_damaged_run_says_so_as_the_terminal_does(monkeypatch, damaged):
     assert "Damaged" not in text(opened(monkeypatch, damaged, "runs", search="whole"))
 
 
-@pytest.mark.parametrize("page", ["run", "figure1", "dual_phase", "compare", "classes"])
+@pytest.mark.parametrize("page", ["run", "figure1", "dual-phase", "compare", "classes"])
 def test_every_other_page_says_what_is_damaged(monkeypatch, damaged, page):
     for name in SAID:
         query = {"compare": {"runs": [name, "whole"]}, "figure1": {"lt": name, "balanced": "whole"}}
-        at = opened(monkeypatch, damaged, page, **query.get(page, {"run": name}))
+        part = {"part": page} if page in ("figure1", "dual-phase") else {}
+        at = opened(monkeypatch, damaged, "paper" if part else page, **part, **query.get(page, {"run": name}))
         assert SAID[name] in "\n".join(w.value for w in at.warning).replace("\\", "")
 
 

@@ -11,7 +11,7 @@ from tests.made_runs import make_run
 
 
 def test_figure1_chooses_the_pair_and_judges_it(monkeypatch, folder):
-    at = opened(monkeypatch, folder, "figure1")
+    at = opened(monkeypatch, folder, "paper")
     assert (at.selectbox(key="lt").value, at.selectbox(key="balanced").value) == ("lt", "balanced")
     figure = charts(at)["figure1"]
     assert len({trace.get("xaxis", "x") for trace in figure["data"]}) == 4
@@ -31,7 +31,7 @@ def test_runs_of_different_kinds_are_not_put_beside_each_other_unsaid(monkeypatc
         ("even", (1.0, 1.0), "digits-balanced"),
     ):
         make_run(tmp_path / name, steps=40, weights=weights, meta={"dataset": dataset})
-    at = opened(monkeypatch, tmp_path, "figure1")
+    at = opened(monkeypatch, tmp_path, "paper")
     assert (at.selectbox(key="lt").value, at.selectbox(key="balanced").value) == ("lt", "even")
     assert "different kinds" not in text(at)
     titles_ = [a["text"] for a in charts(at)["figure1"]["layout"]["annotations"]]

@@ -9,7 +9,7 @@ from tests.app.opened_pages import charts, opened, text
 
 
 def test_dual_phase_tells_the_story(monkeypatch, folder):
-    at = opened(monkeypatch, folder, "dual_phase")
+    at = opened(monkeypatch, folder, "paper", part="dual-phase")
     assert at.selectbox(key="run").value == "dual"
     assert at.selectbox(key="against").value == "lt"
     assert set(charts(at)) == {"distortion", "shares", "against", "accuracy", "terms"}

@@ -274,6 +274,7 @@ export default function (component) {
     save(new Blob([data.csv.text], { type: "text/csv" }), `${data.name}.csv`);
   }
   if (state.text !== data.figure) {
+    if (state.text !== null) askNext();
     state.text = data.figure;
     state.spec = JSON.parse(data.figure);
     const title = plain(state.spec.layout.title?.text);

@@ -1,6 +1,9 @@
 // Figures over training on one page belong together: one zoom, and a line at the place under the pointer in all of them. In a
 // figure of many lines the line under the pointer stands out.
 const shown = new Set();
+const asking = new Set();
+const PATIENCE = 1500;  // milliseconds for the server's answer
+let next;
 
 // The other figures with the same horizontal axis.
 function companions(state) {
@@ -19,8 +22,20 @@ function follow(state, part) {
     for (const key of Object.keys(other.zoom)) if (key.startsWith("x")) delete other.zoom[key];
     if (part) for (const key of xAxes(other.spec.layout)) other.zoom[key] = [...part];
     draw(other);
-    report(other);
+    keep(other);
+    asking.add(other);
   }
+  setTimeout(askNext, PATIENCE);  // the figure that was zoomed asks first
+}
+
+// Asks the server for the points of the followed figures one after another: requests at the same moment would replace each other.
+function askNext() {
+  clearTimeout(next);
+  const [other] = asking;
+  if (!other) return;
+  asking.delete(other);
+  if (!other.gone) report(other);
+  next = setTimeout(askNext, PATIENCE);
 }
 
 function point(state, event) {
@@ -55,6 +70,6 @@ function cross({ figure }, x) {
 function stress(plot, name) {
   for (const trace of plot.querySelectorAll(".scatterlayer .trace")) {
     const own = trace.__data__?.[0]?.trace;
-    trace.style.opacity = name === null || !own || line(own) === name ? "" : "0.1";
+    if (own) trace.style.opacity = name === null || line(own) === name ? own.opacity ?? 1 : 0.1;
   }
 }

@@ -52,9 +52,8 @@ def test_one_of_many_runs_stands_out(page, address, folder):
 def test_a_click_on_a_name_opens_the_run(page, address):
     page.goto(f"{address}/?search=dual")
     ready(page)
-    table = page.locator("[data-testid='stDataFrame'] canvas").first
-    table.wait_for()
-    page.wait_for_timeout(1000)
-    table.click(position={"x": 62, "y": 52})
+    page.wait_for_function("() => document.querySelector('.stDataFrame canvas')?.textContent.includes('dual')")
+    table = page.locator("[data-testid='stDataFrame']").first.bounding_box()
+    page.mouse.click(table["x"] + 62, table["y"] + 52)  # the first name, below the head and beside the box
     titled(page, "Run")
     page.wait_for_url("**/run?run=dual*")

@@ -37,7 +37,8 @@ class SetAside:
 # Gradients with at most this many entries are copied, to compare them entry by entry. That takes less time than their numbers.
 SMALL = 2**16
 # The scale of the optimizer's gradient and the part of it that no scale explains, if it is the measured one.
-UNCHANGED = torch.tensor([1.0, 0.0])
+# No tensor: this file may be imported under a default device or a mode of the script.
+UNCHANGED = (1.0, 0.0)
 
 
 class SteppedGradient:
@@ -158,7 +159,8 @@ class SteppedGradient:
         passes, self._passes = self._passes, ()
         stepped = self._gradients()
         if not passes and isinstance(left, list) and _same(left, stepped):
-            self._found = UNCHANGED if factor is None else UNCHANGED / torch.stack([factor.cpu(), torch.ones(())])
+            found = torch.tensor(UNCHANGED, dtype=torch.float32, device="cpu")
+            self._found = found if factor is None else found / torch.stack([factor.cpu(), torch.ones((), device="cpu")])
             return
         if isinstance(left, list):
             left = _signature(left)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import warnings
 
 import pytest
@@ -102,3 +104,13 @@ def test_gradients_of_every_kind_are_told_by_their_norm_and_sum():
     sums = [7 / 2**0.5, 0.0, 1 / 3**0.5, 7 / 2**0.5, 4.0, -2 / 2**0.5, 0.0]
     assert torch.allclose(_signature(gradients), torch.tensor(norms + sums))
     assert _signature([gradients[1], gradients[6]]) is None
+
+
+def test_no_file_makes_a_tensor_when_it_is_imported():
+    """gradlens is imported inside the script, maybe under ``set_default_device("meta")`` or a mode for fake tensors."""
+    importlib.import_module("gradlens.tracking.watch.patches")
+    own = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "gradlens"}
+    assert "gradlens.measure.stepped_gradient" in own
+    assert [
+        name for name, module in own.items() if any(isinstance(v, torch.Tensor) for v in vars(module).values())
+    ] == []

@@ -51,12 +51,12 @@ def calls_of_a_step(groups: ClassGroups, engine: str) -> list[str]:
 @pytest.mark.parametrize(
     ("groups", "engine", "most"),
     [
-        (TWO, "split", 1660),
-        (TWO, "masked", 1250),
-        (TWO, "func", 1540),
-        (TEN, "split", 2040),
-        (TEN, "masked", 1490),
-        (TEN, "func", 1720),
+        (TWO, "split", 1600),
+        (TWO, "masked", 1210),
+        (TWO, "func", 1490),
+        (TEN, "split", 1950),
+        (TEN, "masked", 1395),
+        (TEN, "func", 1625),
     ],
     ids=lambda value: str(len(value)) if isinstance(value, ClassGroups) else str(value),
 )

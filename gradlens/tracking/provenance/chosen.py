@@ -22,6 +22,7 @@ from gradlens.tracking.find.outputs import Outputs
 from gradlens.tracking.provenance.batches import Batches
 from gradlens.tracking.provenance.given_labels import GivenLabels, readings
 from gradlens.tracking.provenance.logits import favours_labels, logits_of
+from gradlens.tracking.provenance.void_pixels import void_label
 
 # Masses of a row that add up to one differ from it by at most this.
 ROUNDING = 1e-3
@@ -102,7 +103,8 @@ class ChosenLabels:
                 self._of_classes = classes is not None or favours_labels(roots, anchors[0], given.labels)
             logits = logits_of(anchors[0], columns_are_classes=self._of_classes)
         source, dim = f"from {place.text} (--labels)", given.class_dim
-        return Evidence(anchors, given.labels, -100, classes, self._name, class_dim=dim, source=source, logits=logits)
+        void = void_label(given.labels, classes)
+        return Evidence(anchors, given.labels, void, classes, self._name, class_dim=dim, source=source, logits=logits)
 
     def anchored(self, evidence: Evidence | None, roots: list[Tensor]) -> Evidence | None:
         """Returns evidence with the outputs of the named module as anchors; None in the first pass, or without labels.

@@ -14,6 +14,7 @@ from gradlens.tracking.find.mixing import joined
 from gradlens.tracking.provenance.given_labels import GivenLabels, came_from, readings
 from gradlens.tracking.provenance.logits import logits_of
 from gradlens.tracking.provenance.loss_modules import ModuleCall
+from gradlens.tracking.provenance.void_pixels import void_label
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def evidence_of(found: Sequence[Given], source: str, *, columns_are_classes: boo
         ids = not labels.is_floating_point()
         logits = logits_of(anchors[0], columns_are_classes=columns_are_classes) if ids else None
         dim = first.labels.class_dim
-        return Evidence(anchors, labels, -100, classes, names, class_dim=dim, source=source, logits=logits)
+        void = void_label(labels, classes)
+        return Evidence(anchors, labels, void, classes, names, class_dim=dim, source=source, logits=logits)
     by_anchor = {id(anchor): each for each in reversed(found) for anchor in each.anchors}
     labelled = tuple(
         Labelled(a, by_anchor[id(a)].labels.labels, class_dim=by_anchor[id(a)].labels.class_dim) for a in anchors

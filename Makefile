@@ -19,7 +19,7 @@ slow: .venv/.installed
 support-table: .venv/.installed
 	rm -rf runs/support
 	-GRADLENS_SUPPORT=$(CURDIR)/runs/support OMP_NUM_THREADS=1 $(BIN)/pytest -m "slow or not slow" --timeout=1800 \
-		tests/e2e/test_styles.py tests/e2e/test_frameworks.py tests/distributed
+		tests/e2e/test_styles.py tests/e2e/test_frameworks.py tests/e2e/test_language_models.py tests/distributed
 	$(BIN)/python -m tests.e2e.support_table runs/support
 
 # Writes the table of quantities into the pages that show it.

@@ -28,10 +28,10 @@ scores = []
 cross_entropy, backward = F.cross_entropy, Tensor.backward
 
 
-def noted(logits, labels, *args, **kwargs):
-    loss = cross_entropy(logits, labels, *args, **kwargs)
+def noted(input, target, *args, **kwargs):  # noqa: A002  torch names them so
+    loss = cross_entropy(input, target, *args, **kwargs)
     if loss.requires_grad:
-        calls.append((logits, labels, loss, args, kwargs))
+        calls.append((input, target, loss, args, kwargs))
     return loss
 
 

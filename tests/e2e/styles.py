@@ -105,6 +105,12 @@ _ALL = (
     _step("growing-head", "a head that grows from two classes to four", changes=(3,)),
     _step("jit-script", "a part of the model goes through torch.jit.script in each step"),
     _step(
+        "opacus",
+        "differential privacy (Opacus)",
+        formula=None,
+        instead="Opacus clips the gradient of each sample and adds noise",
+    ),
+    _step(
         "stateful-function",
         "a backward function that draws from a generator of its own",
         formula=None,

@@ -2,6 +2,7 @@
 
 import copy
 import sys
+import warnings
 
 import torch
 import torch.nn.functional as F
@@ -189,6 +190,27 @@ def stateful_function(model):
     print(loss.item())
 
 
+def opacus(model):
+    """Differential privacy: hooks gather the gradient of each sample, and the optimizer clips it and adds noise."""
+    warnings.simplefilter("ignore")
+    from opacus import PrivacyEngine
+
+    private, optimizer, batches = PrivacyEngine().make_private(
+        module=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        data_loader=loader,
+        noise_multiplier=0.5,
+        max_grad_norm=1.0,
+        poisson_sampling=False,
+    )
+    for x, y in batches:
+        optimizer.zero_grad()
+        loss = criterion(private(x), y)
+        loss.backward()
+        optimizer.step()
+    print(loss.item())
+
+
 def growing_head(model):
     """Two classes, then four: the head is replaced by a wider one that keeps what it has learned."""
     model.head = nn.Linear(16, 2)
@@ -253,6 +275,7 @@ STYLES = {
     "looks": looks,
     "module-hooks": module_hooks,
     "stateful-function": stateful_function,
+    "opacus": opacus,
     "growing-head": growing_head,
     "jit-script": scripted,
     "inputs": inputs,
@@ -261,4 +284,4 @@ STYLES = {
 }
 
 if __name__ == "__main__":
-    main(STYLES, nn.LayerNorm if sys.argv[1] in ("func", "step-in-backward-split") else nn.BatchNorm1d)
+    main(STYLES, nn.LayerNorm if sys.argv[1] in ("func", "step-in-backward-split", "opacus") else nn.BatchNorm1d)

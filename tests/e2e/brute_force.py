@@ -19,6 +19,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 ends, _, ids_of_groups = sys.argv[1].rpartition(":")
 groups = [torch.tensor([int(c) for c in ids.split(",")]) for ids in ids_of_groups.split(";")]
 calls = []
+nested = []
 vectors = {}
 totals = {}
 found = []
@@ -29,8 +30,13 @@ cross_entropy, backward = F.cross_entropy, Tensor.backward
 
 
 def noted(input, target, *args, **kwargs):  # noqa: A002  torch names them so
-    loss = cross_entropy(input, target, *args, **kwargs)
-    if loss.requires_grad:
+    outer = not nested
+    nested.append(None)  # a subclass of Tensor has torch call this again
+    try:
+        loss = cross_entropy(input, target, *args, **kwargs)
+    finally:
+        nested.pop()
+    if outer and loss.requires_grad:
         calls.append((input, target, loss, args, kwargs))
     return loss
 
@@ -74,7 +80,7 @@ def measured(self, *args, **kwargs):
     for param in params:
         if param.grad is not None:
             totals[param] = param.grad.detach().double().clone()
-    if ends == "backward":
+    if ends == "backward" and vectors:  # a subclass of Tensor calls this twice
         ended(list(totals))
 
 

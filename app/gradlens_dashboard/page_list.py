@@ -30,5 +30,6 @@ PAGES = (
     ListedPage("compare", "Compare", "compare_arrows", "compare"),
     ListedPage("classes", "Classes", "apps", "classes"),
     ListedPage("methods", "Methods", "table", "methods"),
+    ListedPage("glossary", "Glossary", "menu_book", "glossary"),
     ListedPage("paper", "Paper", "article", PAPER),
 )

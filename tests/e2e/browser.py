@@ -18,9 +18,10 @@ PAGES = {
     "compare": "Compare",
     "classes": "Classes",
     "methods": "Methods",
+    "glossary": "Glossary",
     "paper": "Paper",
 }
-WITHOUT_FIGURES = ("", "methods")
+WITHOUT_FIGURES = ("", "methods", "glossary")
 
 
 def ready(page):

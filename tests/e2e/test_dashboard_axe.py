@@ -23,6 +23,7 @@ VIEWS = {
     "compare?runs=lt&runs=classes": FIGURE,
     "classes?run=classes": FIGURE,
     "methods": "table",
+    "glossary": ".gl-entry",
 }
 # Contrast of all text in figures with their background: axe-core does not judge text that is drawn.
 FAINT = """() => {

@@ -30,7 +30,7 @@ function build(root) {
   figure.innerHTML =
     '<figcaption><div class="gl-texts"><h2></h2><p></p></div><div class="gl-tools" role="group">' +
     ["PNG", "SVG", "HTML", "CSV"].map((kind) => `<button type="button" data-kind="${kind}">${kind}</button>`).join("") +
-    '</div></figcaption><div class="gl-plot"></div>';
+    '<a hidden>?</a></div></figcaption><div class="gl-plot"></div>';
   root.append(figure);  // Streamlit's style sheet is in root already and stays
   return figure;
 }
@@ -283,6 +283,10 @@ export default function (component) {
     state.name = subtitle ? `${title}. ${subtitle}` : title;
     figure.querySelector("h2").textContent = title;
     figure.querySelector("p").textContent = subtitle;
+    const link = figure.querySelector(".gl-tools a");
+    link.hidden = !data.explains;
+    link.href = `glossary#${data.explains}`;
+    link.setAttribute("aria-label", `What it means: ${title}`);
     figure.querySelector(".gl-tools").setAttribute("aria-label", `Download the figure: ${title}`);
     figure.querySelectorAll("button").forEach((b) => b.setAttribute("aria-label", `Download as ${b.dataset.kind}: ${title}`));
     draw(state);

@@ -50,6 +50,7 @@ def chart(
     revision: object = "",
     over_training: bool = True,
     rows: int = 0,
+    explains: str = "",
     on_click: Callable[[int], None] | None = None,
 ) -> None:
     """Shows a figure. Zooming redraws only this figure, with all its points in the part that is seen.
@@ -62,6 +63,7 @@ def chart(
         revision: The zoom and the hidden lines are kept as long as this stays the same.
         over_training: True if the figure takes ``window`` and ``points``.
         rows: Measured steps behind the figure. They set the number of points of the CSV.
+        explains: Name of the quantity that it shows; a link leads to its entry in the glossary.
         on_click: Called with the row of a heat map when the viewer clicks on it.
     """
     options: dict[str, Any] = {"theme": theme()}
@@ -82,6 +84,7 @@ def chart(
             "path": here(),
             "window": options.get("window"),
             "keep": same,
+            "explains": explains,
             "clickable": on_click is not None,
         }
         if st.session_state.pop(f"{key}:csv", False):

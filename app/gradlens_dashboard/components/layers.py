@@ -39,9 +39,17 @@ def layers(run: Run, name: str, x: str, smooth: int | None) -> None:
         st.session_state["layer"] = run.layers[min(max(row, 0), len(run.layers) - 1)]
 
     heat = partial(figures.layer_heatmap.sheet, run, group, quantity, log=log, x=x, smooth=smooth)
-    chart("heat", heat, name=f"{name}-layers", revision=(name, x), over_training=False, on_click=clicked)
+    chart(
+        "heat",
+        heat,
+        name=f"{name}-layers",
+        revision=(name, x),
+        over_training=False,
+        explains="cosine",
+        on_click=clicked,
+    )
     layer = choose(
         st.selectbox, "Layer", run.layers, run.layers[-1], "layer", width=420, help="Or click on a row of the heat map."
     )
     curves = partial(figures.layer_curves.sheet, run, layer, log=log, x=x, smooth=smooth)
-    chart("curves", curves, name=f"{name}-{layer}", revision=(name, layer, x, log), rows=len(run))
+    chart("curves", curves, name=f"{name}-{layer}", revision=(name, layer, x, log), rows=len(run), explains="cosine")

@@ -58,6 +58,7 @@ def show_dual_phase(found: Shelf) -> None:
         "distortion",
         partial(figures.distortion_curves.sheet, both, **over),
         name="distortion",
+        explains="distortion",
         revision=revision,
         rows=rows,
     )
@@ -67,6 +68,7 @@ def show_dual_phase(found: Shelf) -> None:
             key,
             partial(figures.shares.sheet, part, beside=both, **over),
             name=f"{part.name}-shares",
+            explains="share",
             revision=revision,
             rows=rows,
         )
@@ -74,6 +76,7 @@ def show_dual_phase(found: Shelf) -> None:
         "accuracy",
         lambda **options: figures.evaluations.sheet(both, **{**options, "x": x}),
         name="accuracy",
+        explains="accuracy",
         revision=revision,
         rows=rows,
     )

@@ -46,7 +46,14 @@ def show_figure1(found: Shelf) -> None:
         return
     titles = ("long-tailed", "balanced") if pair and runs == pair and long_tailed_and_balanced(*runs) else (left, right)
     draw = partial(figures.figure1.sheet, *runs, per, log=log, titles=titles, x=x, smooth=smooth)
-    chart("figure1", draw, name=f"figure1-{left}-{right}", revision=(left, right, x, log), rows=max(map(len, runs)))
+    chart(
+        "figure1",
+        draw,
+        name=f"figure1-{left}-{right}",
+        revision=(left, right, x, log),
+        rows=max(map(len, runs)),
+        explains="cosine",
+    )
 
     st.header("What the paper says about it", anchor=False)
     if at:

@@ -55,7 +55,14 @@ with main:
     distortion = (
         partial(figures.combined.sheet, sets, "distortion") if sets else partial(figures.distortion_curves.sheet, runs)
     )
-    chart("distortion", partial(distortion, **over), name="distortion", revision=(x, way), rows=rows)
+    chart(
+        "distortion",
+        partial(distortion, **over),
+        name="distortion",
+        revision=(x, way),
+        rows=rows,
+        explains="distortion",
+    )
     if len(runs) <= FEW_RUNS:
         say_apart(runs)
     groups = groups_in_common(runs)
@@ -73,7 +80,8 @@ with main:
             log = choose_scale() if QUANTITIES[quantity].unit is Unit.GRADIENT else False
         of = figures.combined.sheet if sets else figures.overlay.sheet
         overlay = partial(of, sets or runs, quantity, group, log=log, **over)
-        chart("overlay", overlay, name=f"{group}-{quantity}", revision=(x, way, quantity, group, log), rows=rows)
+        name = f"{group}-{quantity}"
+        chart("overlay", overlay, name=name, revision=(x, way, quantity, group, log), rows=rows, explains=quantity)
 
 if len(chosen) > 1 and (groups or len(chosen) > 2):
     st.header("Two of them in numbers", anchor=False)

@@ -6,6 +6,7 @@ import streamlit as st
 
 from gradlens import figures
 from gradlens.analysis.evaluations import evaluation_table
+from gradlens.metrics.catalogue import QUANTITIES
 from gradlens_dashboard.components.chart import chart
 from gradlens_dashboard.components.choices import (
     choose,
@@ -30,6 +31,11 @@ PARTS = {
     "update": "Optimizer",
     "facts": "Facts",
 }
+# Key of a figure -> the quantity that it shows. Figures of other quantities have their names as keys.
+EXPLAINED = {
+    "cosines": "cosine", "shares": "share", "norms": "norm", "conflicts": "conflict", "losses": "loss_per_sample",
+    "accuracies": "accuracy", "update": "cosine", "terms": "norm",
+}  # fmt: skip
 
 heading(
     "Run",
@@ -51,7 +57,8 @@ over = {"x": x, "smooth": smooth}
 def show(key: str, draw: object, **more: object) -> None:
     """Shows a figure of the run over training."""
     figure = partial(draw, run, **{**over, **more})  # type: ignore[operator]
-    chart(key, figure, name=f"{name}-{key}", revision=(name, x, *more.values()), rows=len(run))
+    about = EXPLAINED.get(key, key if key in QUANTITIES else "")
+    chart(key, figure, name=f"{name}-{key}", revision=(name, x, *more.values()), rows=len(run), explains=about)
 
 
 if part == "gradient":

@@ -1,18 +1,22 @@
-"""A small picture of each quantity, as SVG. Blue is the head, orange the tail, grey everything together."""
+"""A small picture of each quantity, as SVG. Blue is the head, orange the tail, grey everything together.
+
+A picture has its own light background, since it is an image: the colours of the page do not reach into it.
+"""
 
 from __future__ import annotations
 
+import base64
 import html
 import math
 
 WIDTH, HEIGHT = 150, 76
-HEAD, TAIL, ALL = "#0072B2", "#D55E00", "#8A8F98"
+HEAD, TAIL, ALL, INK, PAPER = "#0072B2", "#D55E00", "#6B7280", "#1F2328", "#F3F5F7"
 # Where the arrows of a picture begin, and how long one unit of them is.
 START, UNIT = (34.0, 58.0), 62.0
 
 
 def picture(name: str, words: str) -> str:
-    """Returns the picture of a quantity; "" if it has none.
+    """Returns the picture of a quantity as an HTML image; "" if it has none.
 
     Args:
         name: Name of the quantity in the catalogue.
@@ -21,10 +25,12 @@ def picture(name: str, words: str) -> str:
     parts = PICTURES.get(name)
     if parts is None:
         return ""
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{html.escape(words)}">'
-        f"{''.join(parts)}</svg>"
+    drawn = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        f'font-family="sans-serif"><rect width="{WIDTH}" height="{HEIGHT}" rx="6" fill="{PAPER}"/>{"".join(parts)}</svg>'
     )
+    code = base64.b64encode(drawn.encode()).decode()
+    return f'<img width="{WIDTH}" height="{HEIGHT}" alt="{html.escape(words)}" src="data:image/svg+xml;base64,{code}">'
 
 
 def _arrow(degrees: float, length: float, color: str, *, start: tuple[float, float] = START) -> str:
@@ -43,7 +49,7 @@ def _arc(first: float, last: float, radius: float) -> str:
     for place in range(13):
         angle = math.radians(first + (last - first) * place / 12)
         points.append(f"{x + radius * math.cos(angle):.1f} {y - radius * math.sin(angle):.1f}")
-    return f'<path d="M{"L".join(points)}" fill="none" stroke="currentColor" stroke-width="1.2"/>'
+    return f'<path d="M{"L".join(points)}" fill="none" stroke="{INK}" stroke-width="1.2"/>'
 
 
 def _bar(y: float, parts: tuple[float, ...], colors: tuple[str, ...] = (HEAD, TAIL)) -> str:
@@ -54,7 +60,7 @@ def _bar(y: float, parts: tuple[float, ...], colors: tuple[str, ...] = (HEAD, TA
     return "".join(drawn)
 
 
-def _text(x: float, y: float, text: str, color: str = "currentColor") -> str:
+def _text(x: float, y: float, text: str, color: str = INK) -> str:
     return f'<text x="{x}" y="{y}" font-size="11" fill="{color}">{html.escape(text)}</text>'
 
 
@@ -65,14 +71,14 @@ def _dots(head: int, tail: int, crossed: tuple[int, ...] = ()) -> str:
         color = HEAD if place < head else TAIL
         drawn.append(f'<circle cx="{x}" cy="{y}" r="6" fill="{color}"/>')
         if place in crossed:
-            drawn.append(f'<path d="M{x - 7} {y + 7}L{x + 7} {y - 7}" stroke="currentColor" stroke-width="2"/>')
+            drawn.append(f'<path d="M{x - 7} {y + 7}L{x + 7} {y - 7}" stroke="{INK}" stroke-width="2"/>')
     return "".join(drawn)
 
 
 def _curve(falls: float, color: str, y: float = 14.0) -> str:
     return (
         f'<path d="M14 {y}C50 {y + 4} 60 {y + falls} 136 {y + falls}" fill="none" stroke="{color}" stroke-width="2.5"/>'
-        f'<path d="M138 {y}V{y + falls}" stroke="currentColor" stroke-width="1.2" stroke-dasharray="3 2"/>'
+        f'<path d="M138 {y}V{y + falls}" stroke="{INK}" stroke-width="1.2" stroke-dasharray="3 2"/>'
     )
 
 

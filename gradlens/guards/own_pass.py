@@ -53,13 +53,13 @@ class OwnPass:
             return
         torch._C._stash_obj_in_tls(KEY, False)
         self._begun = False
-        self._silence.end()
         _running.pop()
         if self._anomaly[0]:
             torch.set_anomaly_enabled(*self._anomaly)
         for tensor, gradient in self._kept:
             tensor.grad = gradient
         self._kept = []
+        self._silence.end()  # last: whatever fails here, the rest is as it was
 
     def __enter__(self) -> Self:
         return self.begin()

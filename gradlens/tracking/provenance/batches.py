@@ -26,6 +26,7 @@ class Batches:
     Attributes:
         ahead: Whether the script reads batches in advance. If not, only the last batch of each loader can be the one in use.
         fail: Is given an error of gradlens.
+        leave: Takes the loaders out of the watch, and does nothing else. A second call does no harm.
         columns: After the end: the places of class ids in the last batch that was kept, as far as their type tells.
     """
 
@@ -40,7 +41,8 @@ class Batches:
         self._kept: deque[tuple[int, Any]] = deque(maxlen=KEPT)
         self._places: tuple[BatchPath, ...] | None = None
         self.columns: list[str] = []
-        self._leave: Callable[[], None] | None = listen(BATCHES, self)
+        self.leave = listen(BATCHES, self)
+        self._stopped = False
 
     def keep(self, batch: Any, origin: int) -> None:
         """Is called with each batch that a loader has yielded.
@@ -84,9 +86,9 @@ class Batches:
 
     def stop(self) -> None:
         """Stops keeping batches, and forgets those that it has. A second call does nothing."""
-        if self._leave is not None:
-            self._leave()
-            self._leave = None
+        self.leave()
+        if not self._stopped:
+            self._stopped = True
             try:
                 last = self.tensors()[0] if self._kept else {}
                 self.columns = [at for at, tensor in last.items() if isinstance(tensor, Tensor) and _is_column(tensor)]

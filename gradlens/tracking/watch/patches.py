@@ -195,7 +195,9 @@ def install(tracker: Tracker) -> None:
     for patch in PATCHES:
         tracker.leaves.append(listen(patch, tracker))
     tracker.batches = Batches(tracker.faults.fail)
-    tracker.leaves.append(tracker.batches.stop)
+    # Even if ``stop`` fails, nothing of ours is left in the loaders.
+    tracker.leaves[:0] = [tracker.batches.stop]
+    tracker.leaves.append(tracker.batches.leave)
 
 
 def _roots(tensors: Any) -> list[Tensor]:

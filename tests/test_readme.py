@@ -84,7 +84,8 @@ def test_commands_and_their_options_exist():
         taken = {name for parameter in commands[command].params for name in parameter.opts}
         if command != "train":  # reads its own arguments
             own = arguments[: arguments.index("train.py")] if "train.py" in arguments else arguments
-            assert {argument.partition("=")[0] for argument in own if argument.startswith("-")} <= taken, (command, arguments)
+            options = {argument.partition("=")[0] for argument in own if argument.startswith("-")}
+            assert options <= taken, (command, arguments)
     for script, *_ in shown("python"):
         assert (ROOT / script).exists()
 

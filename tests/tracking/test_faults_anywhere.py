@@ -65,6 +65,8 @@ ENTRANCES = {
     "guards/deferred_error:HeldError.run",
     # Calls somebody's dataset, whose errors are no faults: labels are counted as they pass.
     "tracking/find/class_counts:_own_labels.<locals>.<listcomp>.<lambda>",
+    # Reads an object of the script, whose errors are no faults either: such a part of a batch holds no labels.
+    "tracking/find/batch_path:entries_of",
 }
 # What takes a hook off a module: where it fails, that hook stays.
 REMOVALS = {

@@ -18,7 +18,7 @@ from gradlens_dashboard.components.theme import theme
 
 DOT = "●"
 COLUMNS = {
-    "": st.column_config.TextColumn("", width=28, help="Colour of the run in the figures"),
+    "colour": st.column_config.TextColumn("Colour", width=62, help="Colour of the run in the figures"),
     "run": st.column_config.TextColumn("Run", pinned=True),
     "distortion": st.column_config.NumberColumn("Distortion", format="%.3f", width=80, help="0 = none; whole run"),
     "accuracy": st.column_config.NumberColumn("Accuracy", format="%.1f%%", width=75),
@@ -54,8 +54,8 @@ def list_runs_beside(found: Shelf, key: str, most: int) -> list[str]:
     table, rows = selection(names, key)
     frame = shown.frame[[name for name in COLUMNS if name in shown.frame]].iloc[order]
     colors = _colors(found, names, chosen)
-    frame.insert(0, "", [DOT if color else "" for color in colors])
-    styled = frame.style.apply(lambda _: [f"color: {color}" if color else "" for color in colors], subset=[""])
+    frame.insert(0, "colour", [DOT if color else "" for color in colors])
+    styled = frame.style.apply(lambda _: [f"color: {color}" if color else "" for color in colors], subset=["colour"])
     picked = st.dataframe(
         styled, column_config=COLUMNS, hide_index=True, on_select="rerun", key=table, height=HEIGHT, placeholder="–",
         selection_default={"selection": {"rows": rows}}, selection_mode="multi-row",

@@ -89,8 +89,8 @@ def listen(patch: Patch[L], listener: L) -> Callable[[], None]:
     def leave() -> None:
         nonlocal gone
         if not gone:
-            gone = True
             _leave(patch, listener)
+            gone = True  # only now: if that fails, the next call tries again
 
     return leave
 
@@ -121,8 +121,9 @@ def _reached(patch: Patch[Any], placed: _Placed, now: Any) -> bool:
 
 def _leave(patch: Patch[Any], listener: Any) -> None:
     listeners = _placed[patch].listeners
-    at = next(number for number, other in enumerate(listeners.all) if other is listener)
-    listeners.set(listeners.all[:at] + listeners.all[at + 1 :])
+    at = next((number for number, other in enumerate(listeners.all) if other is listener), None)
+    if at is not None:  # an earlier call may have failed after it was taken out
+        listeners.set(listeners.all[:at] + listeners.all[at + 1 :])
     if not listeners.all:
         _put_back(patch)
 

@@ -71,7 +71,7 @@ def test_two_dashes_end_the_options(planned):
 def test_defaults(planned):
     options = planned("train.py")[0]
     assert (options.every, options.budget, options.groups, options.engine) == (None, 0.05, None, "auto")
-    assert [options.layers, options.update, options.strict] == [False] * 3
+    assert (options.layers, options.update, options.strict) == (False, None, False)
 
 
 @pytest.mark.parametrize(("text", "fraction"), [("5%", 0.05), ("0.1", 0.1), ("100%", 1.0), ("2.5%", 0.025)])

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from gradlens.analysis.row import Overview, groupings_differ
-from gradlens.analysis.run_query import ListedRun, matching, sorted_by
+from gradlens.analysis.run_query import ListedRun, matching, sorted_by, value_of
 from gradlens.analysis.without_interval import headline_without_interval
 from gradlens.reports.text import low_high
 from gradlens_dashboard.components.shelf import Shelf
@@ -23,11 +23,9 @@ DAMAGED = "⚠"
 # This sign stands before the status of a run whose distortion says little, as in ``gradlens ls``.
 FEW_STEPS = "~"
 # Without any value, these columns are left out.
-OPTIONAL = (
-    "method", "data set", "interval", "last phase", "its interval", "accuracy", "started", "seed", "engine", "tags", "note",
-)  # fmt: skip
-# The columns of hyper-parameters begin with this.
-SETTING = "setting "
+OPTIONAL = ("method", "data set", "interval", "last phase", "its interval", "accuracy", "started")
+# The names of further columns begin with this.
+MORE = "more "
 
 # Tables of sentences are cut after so many rows. The table of runs has all runs.
 MOST_LISTED = 200
@@ -65,9 +63,7 @@ def listed_runs(found: Shelf) -> list[ListedRun]:
     return [ListedRun(name, row, found.cards[name]) for name, row in found.rows.items()]
 
 
-def run_table(
-    found: Shelf, search: str = "", sort: str = "", place: str = "", settings: tuple[str, ...] = ()
-) -> RunTable:
+def run_table(found: Shelf, search: str = "", sort: str = "", place: str = "", more: tuple[str, ...] = ()) -> RunTable:
     """Returns the table of the runs that fulfil every word and condition of a search (``gradlens.analysis.run_query``).
 
     Args:
@@ -75,24 +71,24 @@ def run_table(
         search: Words and conditions.
         sort: Field to sort by, "-" before it puts the largest first; "" = live runs first, then the latest.
         place: "" = listed runs, "archived" or "deleted".
-        settings: Names of hyper-parameters that get a column.
+        more: Further fields and hyper-parameters that get a column.
 
     Raises:
         QueryError: The search or the field is not understood.
     """
-    return _kept(str(found.folder), found.number, (search, sort, place, settings), found)
+    return _kept(str(found.folder), found.number, (search, sort, place, more), found)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _kept(folder: str, number: int, wanted: tuple[str, str, str, tuple[str, ...]], _found: Shelf) -> RunTable:  # noqa: ARG001
-    search, sort, place, settings = wanted
+    search, sort, place, more = wanted
     runs = matching([run for run in listed_runs(_found) if run.card.place == place], [search])
     runs = sorted_by(runs, sort) if sort else runs
     rows = [(run, _status(run.row)) for run in runs]
     whys = ((run.title, headline_without_interval(run.row.headline)) for run in runs)
     return RunTable(
         names=tuple(run.name for run in runs),
-        frame=_frame(rows, settings),
+        frame=_frame(rows, more),
         highest=max((value for run in runs for value in run.row.sparks if math.isfinite(value)), default=0.0),
         groups_differ=groupings_differ(run.row for run in runs),
         damaged=[(run.title, text) for run in runs for text in (*run.row.incomplete, run.card.problem) if text],
@@ -109,28 +105,32 @@ def _status(seen: Overview) -> str:
     return f"{FEW_STEPS} {state}" if seen.headline.few else state
 
 
-def _frame(rows: Sequence[tuple[ListedRun, str]], settings: Sequence[str]) -> pd.DataFrame:
+def _frame(rows: Sequence[tuple[ListedRun, str]], more: Sequence[str]) -> pd.DataFrame:
     columns: dict[str, list[Any]] = {
         "run": [], "status": [], "groups": [], "distortion": [], "interval": [], "last phase": [], "its interval": [],
-        "course": [], "accuracy": [], "method": [], "data set": [], "seed": [], "engine": [], "steps": [], "measured": [],
-        "started": [], "tags": [], "note": [],
+        "course": [], "accuracy": [], "method": [], "data set": [], "steps": [], "measured": [], "started": [],
     }  # fmt: skip
     for run, status in rows:
-        seen, card = run.row, run.card
+        seen = run.row
         head = seen.headline
         values = (
             run.title, status, head.groups, head.distortion.value, low_high(head.distortion), head.last_phase.value,
-            low_high(head.last_phase), list(seen.sparks), seen.accuracy, seen.method, seen.dataset, seen.seed, seen.engine,
-            seen.steps, seen.measured, seen.started, ", ".join(card.tags), card.note,
+            low_high(head.last_phase), list(seen.sparks), seen.accuracy, seen.method, seen.dataset, seen.steps,
+            seen.measured, seen.started,
         )  # fmt: skip
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
     frame = pd.DataFrame(columns)
     frame["started"] = pd.to_datetime(pd.Series(columns["started"], dtype=float), unit="s")
-    frame["seed"] = pd.array(columns["seed"], dtype="Int64")
-    for name in settings:
-        frame[f"{SETTING}{name}"] = [dict(run.row.settings).get(name, "") for run, _ in rows]
+    for name in more:
+        frame[f"{MORE}{name}"] = [_text(value_of(run, name)) for run, _ in rows]
     return frame.drop(columns=[c for c in OPTIONAL if frame[c].isna().all() or (frame[c] == "").all()])
+
+
+def _text(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if math.isnan(value) else f"{value:g}"
 
 
 def sentences(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

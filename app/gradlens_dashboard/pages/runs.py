@@ -13,7 +13,7 @@ from gradlens_dashboard.components.choices import ask_text, choose
 from gradlens_dashboard.components.live import LIST_SECONDS, follow_list
 from gradlens_dashboard.components.page import empty, heading, plain
 from gradlens_dashboard.components.row_selection import select, selection
-from gradlens_dashboard.components.run_table import DAMAGED, FEW_STEPS, SETTING, listed_runs, run_table, sentences
+from gradlens_dashboard.components.run_table import DAMAGED, FEW_STEPS, MORE, listed_runs, run_table, sentences
 from gradlens_dashboard.components.shelf import Shelf
 from gradlens_dashboard.components.store import shelf
 from gradlens_dashboard.components.summary import say_apart
@@ -38,7 +38,7 @@ COLUMNS = {
         "Last phase", format="%.3f", width=80, help="Distortion of the last phase"
     ),
     "its interval": st.column_config.TextColumn(
-        "Its 95% interval", width=115, help="Of the distortion of the last phase"
+        "Its 95% interval", width=100, help="Of the distortion of the last phase"
     ),
     "accuracy": st.column_config.NumberColumn(
         "Accuracy", format="%.1f%%", width=75, help="Last evaluation, overall, in percent"
@@ -46,10 +46,6 @@ COLUMNS = {
     "steps": st.column_config.NumberColumn("Steps", format="localized", width=62, help="Optimizer steps"),
     "measured": st.column_config.NumberColumn("Measured", format="localized", width=78, help="Measured steps"),
     "started": st.column_config.DatetimeColumn("Started", format="distance", width=80),
-    "seed": st.column_config.NumberColumn("Seed", format="%d", width=55),
-    "engine": st.column_config.TextColumn("Engine", width=70, help="What measures: split, masked or func"),
-    "tags": st.column_config.TextColumn("Tags", width=100),
-    "note": st.column_config.TextColumn("Note", width=180),
 }
 # Words for the fields of ``gradlens.analysis.run_query`` by which the table can be sorted.
 SORTED = {
@@ -60,6 +56,10 @@ SORTED = {
 PLACES = {"": "Listed", "archived": "Archived", "deleted": "Deleted"}
 # So many hyper-parameters that differ between the runs are shown at first.
 FEW_SETTINGS = 3
+# Fields that may have a column besides hyper-parameters; those that people have written are shown where there are any.
+FIELDS_MORE = ("tag", "note", "seed", "engine", "cadence")
+WRITTEN = ("tag", "note")
+WIDTHS = {"note": 180, "seed": 55, "tag": 100}
 # Only hyper-parameters that more than this part of the runs have are among them.
 MOST_HAVE = 0.5
 
@@ -79,19 +79,20 @@ def names_column(names: Sequence[str]) -> dict[str, object]:
     return {"run": column}
 
 
-def choose_settings(found: Shelf) -> tuple[str, ...]:
-    """Lets the viewer choose which hyper-parameters have a column. At first these are some that differ between the runs."""
+def choose_columns(found: Shelf) -> tuple[str, ...]:
+    """Lets the viewer choose further columns. At first these are tags, notes, and some settings that differ between the runs."""
     runs = listed_runs(found)
-    known = settings_of(runs)
-    if not known:
-        return ()
+    known = [*FIELDS_MORE, *settings_of(runs)]
     if "columns" not in st.session_state:
         wanted = [name for name in asked("columns") if name in known]
         have = {name: [value for run in runs if (value := value_of(run, name)) != ""] for name in known}
-        differ = [name for name, values in have.items() if len(values) > MOST_HAVE * len(runs) and len(set(values)) > 1]
-        st.session_state["columns"] = wanted or differ[:FEW_SETTINGS]
+        written = [name for name in WRITTEN if have[name]]
+        often = [
+            name for name in settings_of(runs) if len(have[name]) > MOST_HAVE * len(runs) and len(set(have[name])) > 1
+        ]
+        st.session_state["columns"] = wanted or [*written, *often[:FEW_SETTINGS]]
     st.session_state["columns"] = [name for name in st.session_state["columns"] if name in known]
-    chosen = st.multiselect("Hyper-parameters", known, key="columns", placeholder="None", width=320)
+    chosen = st.multiselect("More columns", known, key="columns", placeholder="None", width=320)
     keep("columns", chosen)
     return tuple(chosen)
 
@@ -101,7 +102,7 @@ def course(highest: float) -> dict[str, object]:
     place = 10.0 ** math.floor(math.log10(highest)) if highest > 0 else 1.0
     top = float(f"{max(math.ceil(highest / place), 1) * place:.0e}")  # one digit, so it seldom changes
     words = f"Distortion, beginning to end; the curves of all runs shown have one scale, from 0 to {top:g}"
-    column = st.column_config.LineChartColumn("Over the run", y_min=0, y_max=top, width=95, help=words)
+    column = st.column_config.LineChartColumn("Over the run", y_min=0, y_max=top, width=75, help=words)
     return {"course": column}
 
 
@@ -128,12 +129,12 @@ else:
             st.selectbox, "Sort by", SORTED | {n: n for n in settings_of(listed_runs(found))}, "", "sort", width=220
         )
         down = by and choose(st.segmented_control, "Order", {"up": "Up", "down": "Down"}, "up", "order") == "down"
-        settings = choose_settings(found)
+        more = choose_columns(found)
         place = choose(st.segmented_control, "Show", PLACES, "", "show")
         follow_list(found)
     say_last_change(found)
     try:
-        shown = run_table(found, search, f"-{by}" if down else by, place, settings)
+        shown = run_table(found, search, f"-{by}" if down else by, place, more)
     except QueryError as error:
         st.warning(plain(f"{error}"[:1].upper() + f"{error}"[1:]), icon=":material/search_off:")
         st.stop()
@@ -144,9 +145,9 @@ else:
             st.caption(NOT_RANKED[0].upper() + NOT_RANKED[1:] + ".")
         names = shown.names
         key, rows = selection(names, "pick")
-        more = {f"{SETTING}{name}": st.column_config.TextColumn(name, width=80) for name in settings}
+        columns = {f"{MORE}{name}": st.column_config.TextColumn(name, width=WIDTHS.get(name, 80)) for name in more}
         picked = st.dataframe(
-            shown.frame, column_config=COLUMNS | names_column(names) | course(shown.highest) | more, hide_index=True,
+            shown.frame, column_config=COLUMNS | names_column(names) | course(shown.highest) | columns, hide_index=True,
             on_select="rerun", key=key, selection_default={"selection": {"rows": rows}}, selection_mode="multi-row",
             placeholder="–", alt=f"Table of {len(names)} runs with status, distortion and accuracy",
         )  # fmt: skip

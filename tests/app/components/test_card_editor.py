@@ -56,8 +56,8 @@ def test_a_title_is_shown_everywhere(monkeypatch, folder):
     save.click().run()
     assert read_card(folder / "a") == Card("The *long* run", ("paper", "seed study"), "tried again")
     assert names(at) == ["The *long* run", "b", "c"]
-    table = at.dataframe[0].value.set_index("run")
-    assert tuple(table.loc["The *long* run", ["tags", "note"]]) == ("paper, seed study", "tried again")
+    table = opened(monkeypatch, folder, "runs").dataframe[0].value.set_index("run")
+    assert tuple(table.loc["The *long* run", ["more tag", "more note"]]) == ("paper,seed study", "tried again")
     assert Run(folder / "a").name == "The *long* run"
     figure = charts(opened(monkeypatch, folder, "compare", runs=["a", "b"]))["distortion"]
     assert {"The *long* run", "b"} <= {trace["name"] for trace in figure["data"]}
@@ -77,10 +77,10 @@ def test_the_table_is_sorted_and_filtered_by_the_address(monkeypatch, folder):
 def test_hyper_parameters_that_differ_have_columns(monkeypatch, folder):
     at = opened(monkeypatch, folder, "runs")
     assert at.multiselect(key="columns").value == ["lr"]
-    assert list(at.dataframe[0].value.set_index("run").loc["a", ["setting lr"]]) == ["0.30000000000000004"]
+    assert list(at.dataframe[0].value.set_index("run").loc["a", ["more lr"]]) == ["0.30000000000000004"]
     columns = opened(monkeypatch, folder, "runs", columns=["same"]).dataframe[0].value.columns
-    assert "setting same" in columns
-    assert "setting lr" not in columns
+    assert "more same" in columns
+    assert "more lr" not in columns
 
 
 def test_a_card_that_cannot_be_written_is_said(monkeypatch, folder):

@@ -75,7 +75,8 @@ def test_a_loss_without_cross_entropy_is_told_what_to_add(both):
     done.assert_same_training()
     assert done.tracked.said == (
         "nothing was measured: no cross_entropy or nll_loss call led to a backward pass; add gradlens.observe(outputs, labels) "
-        "before loss.backward() (outputs [batch, classes], labels [batch] of class ids), or use gradlens.Lens",
+        "before loss.backward() (outputs [batch, classes], labels [batch] of class ids), or use gradlens.Lens; or, if "
+        "batch[1] holds the classes, track with --labels batch[1]",
     )
 
 
@@ -95,7 +96,7 @@ def test_the_end_repeats_why_losses_name_no_classes(both, loss, cause):
     done.assert_same_training()
     first, last = done.tracked.said
     assert first.startswith(cause)
-    assert last == f"nothing was measured: {first}"
+    assert last == f"nothing was measured: {first}; or, if batch[1] holds the classes, track with --labels batch[1]"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gradlens.autograd.graph import inputs_of
 from gradlens.guards.patches import Listeners
 from gradlens.guards.script_modes import unseen
 from gradlens.tracking.watch.state import State
@@ -46,8 +47,8 @@ def _tell(tracker: Tracker, output: Any, target: Any, ignore_index: int | None) 
     node = getattr(output, "grad_fn", None)
     if node is None or not isinstance(target, Tensor) or target.is_floating_point() or output.ndim != 1:
         return
-    while node is not None and NODE not in node.name() and len(node.next_functions) == 1:  # a squeeze or a view
-        node = node.next_functions[0][0]
+    while node is not None and NODE not in node.name() and len(inputs := inputs_of(node)) == 1:  # a squeeze or a view
+        node = inputs[0][0]
     if node is None or NODE not in node.name():
         return
     if ignore_index not in (None, IGNORED):

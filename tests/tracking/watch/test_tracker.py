@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_groups_may_name_classes_to_come(start):
 
 def test_groups_of_a_run_over_other_classes_are_measured(start):
     groups = gradlens.ClassGroups({"a": [0]}, 5).to_json()
-    tracker = start(every=1, groups_from=groups, groups_source="runs/other")
+    tracker = start(every=1, groups_from=groups, groups_source=Path("runs/other"))
     train()
     assert tracker.faults.failure is None
     assert tracker.lens.last.names[0] == "a"
@@ -96,7 +97,7 @@ def test_groups_of_a_run_over_other_classes_are_measured(start):
 
 def test_groups_of_a_run_say_so_where_they_are_announced(start, tmp_path):
     counted = gradlens.ClassGroups.head_tail([30, 30, 5])
-    tracker = start(every=1, groups_from=counted.to_json(), groups_source="runs/lt")
+    tracker = start(every=1, groups_from=counted.to_json(), groups_source=Path("runs/lt"))
     train()
     tracker.lens.close()
     assert (

@@ -94,7 +94,7 @@ def test_the_chosen_value_is_in_the_checkpoint(task, tmp_path):
 
 
 def test_a_given_tau_is_taken_as_it_is(task):
-    fitted = fit(recipe(task, tau=1.5, bias=True), task)
+    fitted = fit(TAU_NORM.on(task, {"epochs": 2, "tau": 1.5, "bias": True}), task)
     classifier = fitted.learner.model.classifier
     assert "chosen" not in fitted.history[-1]
     assert float(classifier.tau) == 1.5

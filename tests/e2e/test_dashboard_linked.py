@@ -57,3 +57,4 @@ def test_a_click_on_a_name_opens_the_run(page, address):
     page.mouse.click(table["x"] + 62, table["y"] + 52)  # the first name, below the head and beside the box
     titled(page, "Run")
     page.wait_for_url("**/run?run=dual*")
+    page.wait_for_function("() => document.title === 'dual · Run · gradlens'")

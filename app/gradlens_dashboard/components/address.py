@@ -39,6 +39,16 @@ def open_page(page: StreamlitPage) -> None:
     page.run()
 
 
+def title_tab(*names: str) -> None:
+    """Shows in the browser's tab what the page shows, so that tabs can be told apart.
+
+    Args:
+        names: Titles of runs and names of groups; at most two are shown, and how many more there are.
+    """
+    more = [f"{len(names) - 2} more"] if len(names) > 2 else []
+    st.set_page_config(page_title=" · ".join([*names[:2], *more, str(st.session_state["page"]), "gradlens"]))
+
+
 def here() -> str:
     """Returns the path of the open page."""
     return str(st.session_state.get("path", ""))

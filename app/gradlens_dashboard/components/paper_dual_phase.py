@@ -9,6 +9,7 @@ import streamlit as st
 from gradlens import figures
 from gradlens.analysis.default_pair import MOST_RUNS, default_baseline
 from gradlens.analysis.two_runs import groups_in_common
+from gradlens_dashboard.components.address import title_tab
 from gradlens_dashboard.components.chart import chart
 from gradlens_dashboard.components.choices import choose_axis, choose_run, choose_scale, choose_smoothing
 from gradlens_dashboard.components.live import follow
@@ -44,6 +45,7 @@ def show_dual_phase(found: Shelf) -> None:
             against = choose_run(found, "Against", "against", default, others)
             baseline = found.runs[against]
     both = [run] if baseline is None else [run, baseline]
+    title_tab(*(part.name for part in both))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         x = choose_axis(both, fraction=True)
         smooth = choose_smoothing()

@@ -9,6 +9,7 @@ import streamlit as st
 from gradlens import figures
 from gradlens.analysis.default_pair import MOST_RUNS, default_pair, long_tailed_and_balanced
 from gradlens.analysis.two_runs import PairError
+from gradlens_dashboard.components.address import title_tab
 from gradlens_dashboard.components.chart import chart
 from gradlens_dashboard.components.choices import choose_axis, choose_norm, choose_run, choose_scale, choose_smoothing
 from gradlens_dashboard.components.live import follow
@@ -29,6 +30,7 @@ def show_figure1(found: Shelf) -> None:
         left = choose_run(found, "Long-tailed run", "lt", long_tailed)
         right = choose_run(found, "Balanced run", "balanced", balanced)
     runs = (found.runs[left], found.runs[right])
+    title_tab(found.title(left), found.title(right))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         x = choose_axis(runs, fraction=True)
         per = choose_norm()

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from gradlens import figures
+from gradlens_dashboard.components.address import title_tab
 from gradlens_dashboard.components.chart import chart
 from gradlens_dashboard.components.choices import choose_run, choose_step
 from gradlens_dashboard.components.live import follow
@@ -28,6 +29,7 @@ if not able:
 with st.container(horizontal=True, vertical_alignment="bottom"):
     name = choose_run(found, "Run", "run", names=able)
     run = found.runs[name]
+    title_tab(found.title(name))
     follow([run])
 say_damage(found, [name])
 probes = classes_of(run)

@@ -10,6 +10,7 @@ from gradlens.analysis.headline import groups_differ
 from gradlens.analysis.row import NOT_RANKED
 from gradlens.analysis.two_runs import PairError, groups_in_common
 from gradlens.metrics.catalogue import QUANTITIES, Unit, of_groups
+from gradlens_dashboard.components.address import title_tab
 from gradlens_dashboard.components.chart import chart
 from gradlens_dashboard.components.choices import choose, choose_axis, choose_scale, choose_smoothing
 from gradlens_dashboard.components.live import follow
@@ -34,6 +35,7 @@ side, main = st.columns([1, 2.6], gap="medium")
 with side:
     chosen = list_runs_beside(found, "runs", most=4)
 runs = [found.runs[name] for name in chosen]
+title_tab(*map(found.title, chosen))
 listed = [run for run in listed_runs(found) if run.name in set(chosen)]
 groups: list[str] = []
 with main:

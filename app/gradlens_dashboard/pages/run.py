@@ -7,6 +7,7 @@ import streamlit as st
 from gradlens import figures
 from gradlens.analysis.evaluations import evaluation_table
 from gradlens.metrics.catalogue import QUANTITIES
+from gradlens_dashboard.components.address import title_tab
 from gradlens_dashboard.components.chart import chart
 from gradlens_dashboard.components.choices import (
     choose,
@@ -46,6 +47,7 @@ found = runs_or_stop()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     name = choose_run(found, "Run", "run")
     run = found.runs[name]
+    title_tab(found.title(name))
     x = choose_axis([run])
     smooth = choose_smoothing()
     follow([run])

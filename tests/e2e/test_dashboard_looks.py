@@ -22,7 +22,7 @@ def test_every_tab_says_which_page_it_shows(page, address):
     for path, title in PAGES.items():
         page.goto(f"{address}/{path}")
         titled(page, title)
-        page.wait_for_function(f"() => document.title === '{title} · gradlens'")
+        page.wait_for_function(f"() => document.title.endsWith('{title} · gradlens')")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -31,9 +31,9 @@ def test_text_on_the_primary_colour_can_be_read(page, address, scheme):
     page.goto(address)
     ready(page)
     assert page.get_by_test_id("stBaseButton-primary").first.evaluate(CONTRAST) > 4.5
-    page.goto(f"{address}/compare?runs=lt&runs=balanced")
-    titled(page, "Compare")
+    page.goto(f"{address}/?columns=seed")
     ready(page)
+    page.locator("[data-tag]:visible").first.wait_for()
     assert page.locator("[data-tag]:visible").first.evaluate(CONTRAST) > 4.5
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from tests.e2e.browser import NEEDS_BROWSER, figures_drawn, ready
 
 pytestmark = NEEDS_BROWSER
@@ -66,6 +68,7 @@ def test_a_double_click_takes_the_zoom_out_of_the_address(page, address):
     page.wait_for_function(f"() => {PLOT}._fullData[0].x.length === 200 && {PLOT}._fullLayout.xaxis.range[1] > 190")
 
 
+@pytest.mark.slow
 def test_the_classes_of_a_live_run_are_the_latest_until_one_is_picked(page, address, folder):
     run = folder / "probed"
     training = subprocess.Popen([sys.executable, "-c", PROBING, str(run)])

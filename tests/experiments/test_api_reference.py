@@ -39,6 +39,7 @@ def test_it_has_every_public_name(tmp_path):
     assert pages == {"index.html", "gradlens.html", *callbacks}, "no room of the code is part of it"
 
 
+@pytest.mark.slow
 def test_a_warning_ends_it(tmp_path):
     done = run([sys.executable, "-c", BROKEN, str(SCRIPT), "here"], tmp_path)
     assert done.code == 1

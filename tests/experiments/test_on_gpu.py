@@ -30,6 +30,7 @@ def in_small(out, *arguments):
     return json.loads((out / "on_gpu.json").read_text()), done.stdout
 
 
+@pytest.mark.slow
 def test_section_runs_in_its_own_process_and_is_gathered(tmp_path):
     result, _ = in_small(tmp_path, "--sections", "exactness-float32", "--at-once", "0")
     section = result["sections"]["exactness-float32"]

@@ -63,6 +63,7 @@ def run(made: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, *arguments], cwd=made, capture_output=True, text=True, timeout=280, check=False)
 
 
+@pytest.mark.slow
 def test_same_training_is_the_same_and_exact(made):
     done = run(made, "--some", "same")
 

@@ -102,6 +102,8 @@ WAYS = {
 }
 CHANGES = {"quantisation in place", "fusion in place"}
 ENGINES = ("masked", "split", "func")
+# Torch's own code says these once in a process.
+SAID_ONCE = ("Triggered internally", "is deprecated, please use 'torch.backends.")
 MOMENTS = ("before the forward pass", "before the backward pass", "after the backward pass")
 CASES = [("split", moment) for moment in MOMENTS] + [("masked", MOMENTS[1]), ("func", MOMENTS[1])]
 
@@ -119,8 +121,8 @@ def take(way, model):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         taken = WAYS[way](model)
-    # Torch's own code says some things once in a process.
-    return taken, taken(X), {text for each in said if "Triggered internally" not in (text := str(each.message))}
+    texts = {str(each.message) for each in said}
+    return taken, taken(X), {text for text in texts if not any(part in text for part in SAID_ONCE)}
 
 
 def trained(way: str, moment: str, engine: str | None):

@@ -82,8 +82,8 @@ def train(folder, method):
     return weights, history
 
 
-# Each takes seconds, so one of them stands for all in a quick run.
-@pytest.mark.parametrize("method", ["oltr", *(pytest.param(m, marks=pytest.mark.slow) for m in OPTIONS if m != "oltr")])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", OPTIONS)
 def test_two_processes_do_what_one_does(tmp_path, method):
     weights, history = train(tmp_path / "one", method)
     for other, theirs in together(tmp_path / "processes", train, tmp_path / "two", method):

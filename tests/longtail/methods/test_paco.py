@@ -131,6 +131,7 @@ def trained():
     return [row["loss"] for row in fitted.history], {name: value.tolist() for name, value in state.items()}
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_does(tmp_path):
     losses, state = trained()
     for other_losses, other in together(tmp_path, trained):

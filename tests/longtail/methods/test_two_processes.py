@@ -71,6 +71,7 @@ def both(tmp_path_factory):
     return trained(), together(tmp_path_factory.mktemp("processes"), trained)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_two_processes_do_what_one_does(both, method):
     alone, others = both

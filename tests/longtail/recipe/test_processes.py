@@ -41,10 +41,12 @@ def train(folder, method, options, tracked=True, resume=False, **named):
     ("method", "size"),
     [
         (CE, 2),
-        (CE, 4),
         (DUAL_PHASE, 2),
-        (DUAL_PHASE, 4),
-        *((find_method(name), 2) for name in ("ldam-drw", "crt", "gradvac")),
+        (find_method("gradvac"), 2),
+        *(
+            pytest.param(method, size, marks=pytest.mark.slow)
+            for method, size in ((CE, 4), (DUAL_PHASE, 4), (find_method("ldam-drw"), 2), (find_method("crt"), 2))
+        ),
     ],
     ids=lambda value: getattr(value, "name", value),
 )

@@ -34,7 +34,7 @@ class Silence:
             if (stream := getattr(sys, name)) is not None:
                 self._place(sys, name, stream, _Stream(stream, self._silent))
         self._place(logging.Logger, "handle", logging.Logger.handle, self._unless_silent(logging.Logger.handle))
-        self._place(warnings, "warn", warnings.warn, self._unless_silent(warnings.warn))
+        self._place(warnings, "warn", warnings.warn, self._warn_unless_silent(warnings.warn))
 
     def end(self) -> None:
         """Ends. What somebody else has put in place meanwhile stays."""
@@ -52,6 +52,15 @@ class Silence:
 
         def heard(*args: Any, **kwargs: Any) -> Any:
             return None if silent() else function(*args, **kwargs)
+
+        return heard
+
+    def _warn_unless_silent(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        silent = self._silent
+
+        def heard(message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **more: Any) -> Any:
+            # The warning is about the caller's line, not about this one.
+            return None if silent() else function(message, category, stacklevel + 1, source, **more)
 
         return heard
 

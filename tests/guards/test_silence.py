@@ -100,3 +100,18 @@ def test_what_gradlens_announces_in_an_own_pass_is_heard(capsys):
     with Lens(model, groups, optimizer=optimizer, every=1, announce=print) as lens, OwnPass():
         lens._recorder.warn("kind", 0, "a warning")
     assert "a warning" in capsys.readouterr().out
+
+
+def test_a_warning_that_is_heard_names_the_line_that_warned():
+    silences = [Silence(lambda: False) for _ in range(2)]  # the second stands for one whose end has failed
+    for silence in silences:
+        silence.begin()
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            warnings.warn("look here", FutureWarning)  # noqa: B028
+            warnings.warn("and here", stacklevel=1)
+    finally:
+        for silence in reversed(silences):
+            silence.end()
+    assert [(each.filename, each.category) for each in said] == [(__file__, FutureWarning), (__file__, UserWarning)]

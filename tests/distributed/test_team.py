@@ -19,6 +19,7 @@ for _ in range(4000):
 """
 
 
+@pytest.mark.slow
 def test_votes_that_end_while_python_does(tmp_path: Path) -> None:
     for number in range(3):
         folder = tmp_path / str(number)

@@ -31,6 +31,7 @@ def test_a_zoom_and_the_pointer_move_all_figures_of_the_page(page, address):
     page.wait_for_function(f"() => {PLOTS}.every((plot) => plot._fullLayout.xaxis.range[1] > 190)")
 
 
+@pytest.mark.slow
 def test_one_of_many_runs_stands_out(page, address, folder):
     names = [f"many-{place}" for place in range(14)]
     for seed, name in enumerate(names):

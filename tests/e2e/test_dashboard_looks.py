@@ -37,6 +37,7 @@ def test_text_on_the_primary_colour_can_be_read(page, address, scheme):
     assert page.locator("[data-tag]:visible").first.evaluate(CONTRAST) > 4.5
 
 
+@pytest.mark.slow
 def test_figures_follow_the_theme_as_soon_as_it_is_changed(page, address):
     page.emulate_media(color_scheme="light")
     page.goto(f"{address}/run?run=lt&smooth=1&zoom.cosines=x+50+100")

@@ -1,5 +1,7 @@
 """The dashboard with several viewers, and for those who do not use a mouse."""
 
+import pytest
+
 from tests.e2e.browser import NEEDS_BROWSER, PAGES, PATIENCE, figures_drawn, ready, titled
 
 pytestmark = NEEDS_BROWSER
@@ -36,6 +38,7 @@ NAMELESS = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_every_control_has_a_name(page, address):
     for path, title in PAGES.items():
         page.goto(f"{address}/{path}")

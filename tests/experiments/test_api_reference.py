@@ -26,6 +26,7 @@ pytest.importorskip("pdoc")
 pytest.importorskip("lightning")
 
 
+@pytest.mark.slow
 def test_it_has_every_public_name(tmp_path):
     done = run([sys.executable, str(SCRIPT), "here"], tmp_path)
     assert done.code == 0, done.err

@@ -11,6 +11,8 @@ PROGRAM = """
 import sys
 import torch
 import torch.distributed as dist
+import pytest
+
 from gradlens.distributed.team import Team, _lasting
 
 team = Team(int(sys.argv[1]), 2, dist.FileStore(sys.argv[2] + "/store", 2))

@@ -47,7 +47,11 @@ def axe():
     return (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 
 
-@pytest.mark.parametrize("view", VIEWS)
+# Others of their page stand for these in a quick run.
+MORE = ("run?run=torn", "run?run=failed&show=facts", "compare?runs=lt&runs=classes")
+
+
+@pytest.mark.parametrize("view", [pytest.param(v, marks=pytest.mark.slow) if v in MORE else v for v in VIEWS])
 def test_axe_finds_nothing(page, address, axe, view):
     page.emulate_media(color_scheme="light")
     page.goto(f"{address}/{view}")

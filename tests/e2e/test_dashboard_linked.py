@@ -1,5 +1,7 @@
 """Figures on one page in a real browser: one zoom, one line under the pointer, and one run that stands out among many."""
 
+import pytest
+
 from tests.e2e.browser import NEEDS_BROWSER, figures_drawn, ready, titled
 from tests.made_runs import make_run
 

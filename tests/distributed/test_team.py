@@ -11,8 +11,6 @@ PROGRAM = """
 import sys
 import torch
 import torch.distributed as dist
-import pytest
-
 from gradlens.distributed.team import Team, _lasting
 
 team = Team(int(sys.argv[1]), 2, dist.FileStore(sys.argv[2] + "/store", 2))
@@ -21,7 +19,6 @@ for _ in range(4000):
 """
 
 
-@pytest.mark.slow
 def test_votes_that_end_while_python_does(tmp_path: Path) -> None:
     for number in range(3):
         folder = tmp_path / str(number)

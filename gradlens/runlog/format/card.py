@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,18 +74,13 @@ def write_card(folder: str | os.PathLike[str], card: Card) -> None:
     Raises:
         RunError: A text is too long, the place is unknown, or the card cannot be written.
     """
+    # Here, since lists only read cards, and need nothing but the standard library.
+    from gradlens.runlog.format.description import replace_file
+
     path = Path(folder) / FILE
     data = json.dumps({"format": FORMAT, **_checked(card)}, ensure_ascii=False, indent=1).encode("utf-8", "replace")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{FILE}.", dir=path.parent)
-        try:
-            with open(handle, "wb") as file:
-                file.write(data + b"\n")
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        replace_file(path, data + b"\n")
     except OSError as error:
         raise RunError(f"cannot write {path}: {reason(error)}; make the folder writable") from error
 
